@@ -1,0 +1,52 @@
+"""The int8 codes against their naive twin."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from naive import naive_codes
+
+from tessera_kernels.quantize import NODATA_CODE, quantize
+
+finite = st.floats(-(2.0**100), 2.0**100, width=32)
+
+
+@given(hnp.arrays(np.float32, st.tuples(st.integers(0, 5), st.integers(1, 130)), elements=finite))
+@settings(max_examples=100, deadline=None)
+def test_codes_equal_the_naive_twin(embedding):
+    codes, scales = quantize(embedding)
+    assert codes.dtype == np.int8
+    assert scales.dtype == np.float32
+    for row, code, scale in zip(embedding, codes, scales, strict=True):
+        twin_code, twin_scale = naive_codes(row)
+        np.testing.assert_array_equal(code, twin_code)
+        assert scale == twin_scale
+
+
+@given(hnp.arrays(np.float32, (3, 16), elements=st.floats(-100, 100, width=32)))
+@settings(max_examples=50, deadline=None)
+def test_dequantised_values_are_within_half_a_step(embedding):
+    codes, scales = quantize(embedding)
+    error = np.abs(codes * scales[:, None] - embedding)
+    assert (error <= scales[:, None] * 0.5 * (1 + 1e-5) + 1e-12).all()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_row_that_is_not_finite_is_nodata(bad):
+    embedding = np.ones((3, 8), np.float32)
+    embedding[1, 5] = bad
+    codes, scales = quantize(embedding)
+    assert (codes[1] == NODATA_CODE).all()
+    assert np.isnan(scales[1])
+    assert (codes[[0, 2]] == 127).all()
+    assert np.isfinite(scales[[0, 2]]).all()
+
+
+def test_halves_round_to_even():
+    row = np.array([[127.0, 0.5, 1.5, 2.5, -0.5, -1.5]], np.float32)
+    codes, scales = quantize(row)
+    assert scales[0] == 1.0
+    assert codes.tolist() == [[127, 0, 2, 2, 0, -2]]

@@ -1,0 +1,114 @@
+"""Naive twins: the same results as the package's fast code, slow and obviously right.
+
+Plain Python and numpy, one pixel at a time, written from the rules of the published code and from nothing in
+the package.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float = NDArray[np.float32]
+Int = NDArray[np.int32]
+
+
+def naive_repeated_positions(n: int) -> list[int]:
+    """The published v2 code's choice among `n` >= 1 valid observations, with its repeats as copies."""
+    bin_size = next(size for size in range(8, 257, 8) if size >= n or size == 256)
+    if n >= bin_size:
+        return [int(np.floor(position)) for position in np.linspace(0, n - 1, bin_size)]
+    positions = list(range(n))
+    repeats = bin_size - n
+    if repeats <= n:
+        groups = np.array_split(np.arange(n), repeats)
+        return positions + [int(group[len(group) // 2]) for group in groups]
+    return positions + [i % n for i in range(repeats)]
+
+
+def naive_multiplicity(n: int) -> tuple[Int, Float]:
+    """Distinct positions (m,) among `n` >= 1 valid observations, rising, and how often each stands (m,)."""
+    positions = naive_repeated_positions(n)
+    distinct = sorted(set(positions))
+    return np.array(distinct, np.int32), np.array([positions.count(i) for i in distinct], np.float32)
+
+
+def naive_zscore(values: NDArray[np.generic], mean: tuple[float, ...], std: tuple[float, ...]) -> Float:
+    """(x - mean) / (std + 1e-9) in float32, bands last."""
+    x = np.asarray(values).astype(np.float32)
+    return (x - np.asarray(mean, np.float32)) / (np.asarray(std, np.float32) + np.float32(1e-9))
+
+
+def naive_distinct(values: Float, doy: NDArray[np.generic]) -> tuple[Float, Int, Float]:
+    """Valid observations (n, bands) and their days (n,) as distinct tokens: values, days, multiplicities.
+
+    Without any there is ONE token, all zero, on day 0.
+    """
+    if len(values) == 0:
+        return np.zeros((1, values.shape[1]), np.float32), np.zeros(1, np.int32), np.ones(1, np.float32)
+    positions, multiplicity = naive_multiplicity(len(values))
+    return values[positions], np.asarray(doy).astype(np.int32)[positions], multiplicity
+
+
+def naive_tokens_s2(
+    values: NDArray[np.uint16],
+    valid: NDArray[np.generic],
+    doy: NDArray[np.generic],
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+) -> tuple[Float, Int, Float]:
+    """One pixel's Sentinel-2 tokens.
+
+    Args:
+        values: (T, 10) digital numbers in time order.
+        valid: (T,) non-zero where clear.
+        doy: (T,) day of year.
+        mean: of the 10 bands.
+        std: of the 10 bands.
+
+    Returns:
+        values (m, 10) float32, z-scored; day of year (m,) int32; multiplicity (m,) float32.
+    """
+    clear = np.asarray(valid) != 0
+    return naive_distinct(naive_zscore(values, mean, std)[clear], np.asarray(doy)[clear])
+
+
+def naive_tokens_s1(
+    asc: NDArray[np.int16],
+    asc_doy: NDArray[np.generic],
+    desc: NDArray[np.int16],
+    desc_doy: NDArray[np.generic],
+    asc_mean: tuple[float, ...],
+    asc_std: tuple[float, ...],
+    desc_mean: tuple[float, ...],
+    desc_std: tuple[float, ...],
+) -> tuple[Float, Int, Float]:
+    """One pixel's Sentinel-1 tokens: ascending in time order, then descending in time order.
+
+    Args:
+        asc: (Ta, 2) int16 codes of VV and VH, 0 = missing; valid where either is not 0.
+        asc_doy: (Ta,) day of year.
+        desc: (Td, 2) int16 codes.
+        desc_doy: (Td,) day of year.
+        asc_mean: of VV and VH, ascending.
+        asc_std: of VV and VH, ascending.
+        desc_mean: of VV and VH, descending.
+        desc_std: of VV and VH, descending.
+
+    Returns:
+        values (m, 2) float32, z-scored; day of year (m,) int32; multiplicity (m,) float32.
+    """
+    asc_valid, desc_valid = (asc != 0).any(axis=1), (desc != 0).any(axis=1)
+    values = np.concatenate(
+        (
+            naive_zscore(asc[asc_valid], asc_mean, asc_std),
+            naive_zscore(desc[desc_valid], desc_mean, desc_std),
+        )
+    )
+    return naive_distinct(values, np.concatenate((asc_doy[asc_valid], desc_doy[desc_valid])))
+
+
+def naive_codes(embedding: Float) -> tuple[NDArray[np.int8], np.float32]:
+    """The published v2 int8 form of one pixel's embedding (K,): codes (K,) and their scale."""
+    scale = np.float32(max(np.float32(np.abs(embedding).max()) / np.float32(127), np.float32(1e-12)))
+    return np.clip(np.rint(embedding / scale), -127, 127).astype(np.int8), scale
