@@ -1,0 +1,128 @@
+"""Reading parts of .npy files, checked against what the layout promises.
+
+Plain reads, not memory maps: a map of a truncated file or an unplugged drive ends the process with SIGBUS,
+and its pages count as the process's memory.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy_format
+from numpy.typing import NDArray
+
+from tessera_engine.errors import InputError
+from tessera_engine.scene import Window
+
+
+class NpyRaster:
+    """A (T, H, W, ...) array in an .npy file, read by windows."""
+
+    def __init__(self, path: Path, dtypes: tuple[str, ...], trailing: tuple[int, ...]) -> None:
+        """Open the file's header and check it.
+
+        Args:
+            path: the file.
+            dtypes: names of the dtypes that it may have.
+            trailing: what the shape must end with after (T, H, W).
+
+        Raises:
+            InputError: missing, not an .npy file, truncated, or of another dtype or shape.
+        """
+        self.path = path
+        self.shape, self.dtype, self._start = _read_header(path)
+        if self.dtype.name not in dtypes or self.dtype.byteorder == ">":
+            raise InputError(
+                f"{path} has dtype {self.dtype}, expected {' or '.join(dtypes)}: "
+                "TESSERA takes the integer values as stored, never floats"
+                if self.dtype.kind == "f"
+                else f"{path} has dtype {self.dtype}, expected {' or '.join(dtypes)}"
+            )
+        if len(self.shape) != 3 + len(trailing) or self.shape[3:] != trailing:
+            expected = ", ".join(["dates", "height", "width", *map(str, trailing)])
+            raise InputError(f"{path} has shape {self.shape}, expected ({expected})")
+        self._pixel = self.dtype.itemsize * int(np.prod(self.shape[3:], dtype=np.int64))
+
+    def read(self, window: Window) -> NDArray[Any]:
+        """The window of every date: (T, height, width, ...).
+
+        Raises:
+            InputError: the file has become shorter.
+        """
+        steps, height, width = self.shape[:3]
+        block = np.empty((steps, window.height, window.width, *self.shape[3:]), self.dtype)
+        if block.size == 0:
+            return block
+        rows_at_once = window.height if window.width == width else 1
+        # One flat run of bytes for each date and group of rows that lie together in the file
+        runs = block.reshape(steps, window.height // rows_at_once, -1).view(np.uint8)
+        with self.path.open("rb", buffering=0) as file:
+            for t in range(steps):
+                for i in range(runs.shape[1]):
+                    row = window.row + i * rows_at_once
+                    file.seek(self._start + ((t * height + row) * width + window.col) * self._pixel)
+                    if file.readinto(runs[t, i].data) != runs.shape[2]:
+                        raise InputError(
+                            f"{self.path} became shorter while it was read; copy the scene again"
+                        )
+        return block
+
+
+def _read_header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any], int]:
+    """Shape, dtype and where the data begin."""
+    if not path.is_file():
+        raise InputError(f"{path} is missing")
+    try:
+        with path.open("rb") as file:
+            version = npy_format.read_magic(file)
+            read = {
+                (1, 0): npy_format.read_array_header_1_0,
+                (2, 0): npy_format.read_array_header_2_0,
+            }.get(version)
+            if read is None:
+                raise ValueError(f"version {version}")
+            shape, fortran_order, dtype = read(file)
+            start = file.tell()
+    except (ValueError, EOFError, SyntaxError, TypeError, KeyError):
+        raise InputError(f"{path} is not a NumPy .npy file; save it with numpy.save") from None
+    if dtype.hasobject:
+        raise InputError(f"{path} holds Python objects, which are never loaded; save it as plain numbers")
+    if fortran_order and len(shape) > 1:
+        raise InputError(f"{path} is in Fortran order; save it with numpy.ascontiguousarray first")
+    expected = start + dtype.itemsize * int(np.prod(shape, dtype=np.int64))
+    size = path.stat().st_size
+    if size != expected:
+        raise InputError(
+            f"{path} has {size:,} bytes, its header promises {expected:,}: it is "
+            f"{'truncated' if size < expected else 'damaged'}; copy it again"
+        )
+    return shape, dtype, start
+
+
+def read_doys(path: Path, steps: int, of: Path) -> NDArray[np.int32]:
+    """Read days of year and check them: (T,) int32 in 1..366.
+
+    Args:
+        path: the .npy file.
+        steps: how many there must be.
+        of: the file that has that many dates, for messages.
+
+    Raises:
+        InputError: missing, not whole numbers, of another length, or out of range.
+    """
+    shape, dtype, _ = _read_header(path)
+    if dtype.kind not in "iuf":
+        raise InputError(f"{path} has dtype {dtype}, expected days of year as whole numbers")
+    if shape != (steps,):
+        raise InputError(f"{path} has shape {shape}, expected ({steps},) for the {steps} dates of {of.name}")
+    values: NDArray[Any] = np.load(path, allow_pickle=False)
+    bad = ~((values >= 1) & (values <= 366) & (values == np.floor(values)))  # NaN fails each comparison
+    if bad.any():
+        at = int(np.flatnonzero(bad)[0])
+        raise InputError(
+            f"{path} has day of year {values[at]} at position {at}, expected whole numbers from 1 to 366"
+        )
+    days: NDArray[np.int32] = values.astype(np.int32)
+    return days

@@ -1,0 +1,123 @@
+"""A folder of d-pixel tiles: one scene, put together by the tiles' roi.tiff."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from affine import Affine
+
+from tessera_engine.errors import InputError
+from tessera_engine.scene import Dates, Grid, Observations, Window
+from tessera_engine.scenes.dpixel import ROI, DPixelTile
+
+_GRID_TOLERANCE = 1e-3
+"""Fraction of a pixel by which tiles may lie beside the common grid."""
+
+
+class TileFolder:
+    """Reads a folder of d-pixel tiles as one mosaic; implements `tessera_engine.scene.Reader`.
+
+    Windows never cross tiles, so that tiles may have dates of their own.
+    """
+
+    layout = "tiles"
+
+    def __init__(self, folders: list[Path]) -> None:
+        """Open the tiles and lay them on one grid.
+
+        Raises:
+            InputError: a tile can't be read, has no georeference, or doesn't fit beside the others.
+        """
+        tiles = [DPixelTile(folder) for folder in sorted(folders)]
+        self.grid, places = _mosaic(tiles)
+        self._tiles = list(zip(places, tiles, strict=True))
+        self.warnings = tuple(f"{tile.folder.name}: {warning}" for tile in tiles for warning in tile.warnings)
+
+    @property
+    def dates(self) -> Dates:
+        """Days of year of all tiles together."""
+        every = [tile.dates for _, tile in self._tiles]
+        return Dates(
+            tuple(sorted({doy for dates in every for doy in dates.s2})),
+            tuple(sorted({doy for dates in every for doy in dates.s1_ascending})),
+            tuple(sorted({doy for dates in every for doy in dates.s1_descending})),
+        )
+
+    @property
+    def bytes_per_pixel(self) -> int:
+        """Bytes of one pixel's observations, in the tile with most dates."""
+        return max(tile.bytes_per_pixel for _, tile in self._tiles)
+
+    def windows(self, region: Window, max_pixels: int) -> Iterator[Window]:
+        """Each tile's windows, tile by tile."""
+        for place, tile in self._tiles:
+            part = place.intersection(region)
+            if part is not None:
+                for window in tile.windows(part.relative_to(place), max_pixels):
+                    yield Window(window.col + place.col, window.row + place.row, window.width, window.height)
+
+    def read(self, window: Window) -> Observations:
+        """The observations of a window that lies in one tile."""
+        for place, tile in self._tiles:
+            if place.intersection(window) == window:
+                return tile.read(window.relative_to(place))
+        raise ValueError(f"{window} doesn't lie in one tile")
+
+    def fingerprint(self) -> str:
+        """Sha256 over the tiles' places and fingerprints."""
+        digest = hashlib.sha256()
+        for place, tile in self._tiles:
+            digest.update(f"{tuple(place)} {tile.fingerprint()}\n".encode())
+        return digest.hexdigest()
+
+
+def _mosaic(tiles: list[DPixelTile]) -> tuple[Grid, list[Window]]:
+    """The grid that all tiles lie on, and each tile's place in it."""
+    first = tiles[0].grid
+    places = []
+    for tile in tiles:
+        grid = tile.grid
+        if grid.crs is None:
+            raise InputError(
+                f"{tile.folder / ROI} is missing or has no CRS: it places the tile in the mosaic"
+            )
+        if grid.crs != first.crs:
+            raise InputError(
+                f"{tile.folder} is in {grid.crs}, expected {first.crs} as in {tiles[0].folder}; "
+                "embed tiles of different zones separately"
+            )
+        here = ~first.transform @ grid.transform  # the tile's pixels in the first tile's
+        col, row = round(here.c), round(here.f)
+        beside = max(abs(here.c - col), abs(here.f - row))
+        scale = max(abs(here.a - 1), abs(here.b), abs(here.d), abs(here.e - 1)) * max(grid.width, grid.height)
+        if beside > _GRID_TOLERANCE or scale > _GRID_TOLERANCE:
+            raise InputError(
+                f"{tile.folder} doesn't lie on the pixel grid of {tiles[0].folder} "
+                f"(transforms {tuple(grid.transform)[:6]} and {tuple(first.transform)[:6]}); "
+                "resample it to the same grid"
+            )
+        places.append(Window(col, row, grid.width, grid.height))
+    left, top = min(p.col for p in places), min(p.row for p in places)
+    right = max(p.col + p.width for p in places)
+    bottom = max(p.row + p.height for p in places)
+    origin = Window(left, top, 0, 0)
+    places = [place.relative_to(origin) for place in places]
+    _refuse_overlap(tiles, places)
+    transform = first.transform @ Affine.translation(left, top)
+    return Grid(right - left, bottom - top, first.crs, transform), places
+
+
+def _refuse_overlap(tiles: list[DPixelTile], places: list[Window]) -> None:
+    """Which of two tiles would count for a pixel isn't ours to guess."""
+    by_row = sorted(range(len(places)), key=lambda i: places[i].row)
+    for n, i in enumerate(by_row):
+        for j in by_row[n + 1 :]:
+            if places[j].row >= places[i].row + places[i].height:
+                break
+            if places[i].intersection(places[j]) is not None:
+                raise InputError(
+                    f"tiles {tiles[i].folder.name} and {tiles[j].folder.name} overlap; "
+                    "keep one of them in the folder"
+                )

@@ -1,0 +1,215 @@
+"""Scenes on disk: what was written is what is read, and what can't be right is refused in one line."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+from affine import Affine
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from made_up import CRS, ORIGIN, FakeReader, made_up_arrays, write_roi, write_tile
+
+from tessera_engine.errors import InputError
+from tessera_engine.scene import Window
+from tessera_engine.scenes import open_scene
+
+
+@pytest.fixture(scope="module")
+def tile(tmp_path_factory):
+    return write_tile(tmp_path_factory.mktemp("scene") / "tile", made_up_arrays(11, 9))
+
+
+def assert_same(found, wanted):
+    for name, value in vars(wanted).items():
+        np.testing.assert_array_equal(getattr(found, name), value, err_msg=name)
+        assert getattr(found, name).flags.c_contiguous or name == "s2_valid"
+
+
+@given(st.data())
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_window_reads_what_the_arrays_have(tile, data):
+    scene, fake = open_scene(tile), FakeReader(made_up_arrays(11, 9))
+    col, row = data.draw(st.integers(0, 8)), data.draw(st.integers(0, 10))
+    window = Window(col, row, data.draw(st.integers(1, 9 - col)), data.draw(st.integers(1, 11 - row)))
+    assert_same(scene.reader.read(window), fake.read(window))
+
+
+def test_a_tile_knows_its_grid_and_dates(tile):
+    scene = open_scene(tile)
+    assert (scene.name, scene.reader.layout) == ("tile", "dpixel")
+    assert (scene.grid.width, scene.grid.height, scene.grid.crs) == (9, 11, CRS)
+    assert scene.grid.transform == ORIGIN
+    assert scene.reader.dates == FakeReader(made_up_arrays(11, 9)).dates
+    assert scene.reader.warnings == ()
+
+
+@given(st.integers(1, 200), st.integers(0, 8), st.integers(0, 10))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_windows_cover_the_region_once_within_the_limit(tile, max_pixels, col, row):
+    scene = open_scene(tile)
+    region = Window(col, row, 9 - col, 11 - row)
+    seen = np.zeros((11, 9), int)
+    for window in scene.reader.windows(region, max_pixels):
+        assert window.pixels <= max_pixels
+        seen[window.row : window.row + window.height, window.col : window.col + window.width] += 1
+    wanted = np.zeros((11, 9), int)
+    wanted[row:, col:] = 1
+    np.testing.assert_array_equal(seen, wanted)
+
+
+def test_orbits_may_be_missing_or_empty(tmp_path):
+    arrays = made_up_arrays()
+    arrays["sar_descending"] = arrays["sar_descending"][:0]
+    arrays["sar_descending_doy"] = arrays["sar_descending_doy"][:0]
+    del arrays["sar_ascending"], arrays["sar_ascending_doy"]
+    scene = open_scene(write_tile(tmp_path / "tile", arrays))
+    assert scene.reader.warnings == ("no Sentinel-1 at all: embeddings rest on Sentinel-2 alone",)
+    observations = scene.reader.read(scene.grid.window)
+    assert observations.s1_ascending.shape == observations.s1_descending.shape == (0, 6, 5, 2)
+
+
+def test_a_tile_without_roi_is_read_with_a_warning(tmp_path):
+    scene = open_scene(write_tile(tmp_path / "tile", made_up_arrays(), transform=None))
+    assert scene.grid.crs is None
+    assert "not georeferenced" in scene.reader.warnings[0]
+
+
+def change(name, array):
+    return lambda folder: np.save(folder / name, array)
+
+
+def text(name):
+    return lambda folder: (folder / name).write_text("this is no array\n")
+
+
+def truncate(name):
+    return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:-7])
+
+
+def remove(name):
+    return lambda folder: (folder / name).unlink()
+
+
+A = made_up_arrays()
+MISTAKES = {
+    "masks missing": (remove("masks.npy"), r"masks\.npy is missing.*cloud from clear"),
+    "bands missing": (remove("bands.npy"), r"bands\.npy is missing"),
+    "doys missing": (remove("doys.npy"), r"doys\.npy is missing"),
+    "orbit without days": (remove("sar_ascending_doy.npy"), r"sar_ascending_doy\.npy is missing"),
+    "band count": (change("bands.npy", A["bands"][..., :9]), r"shape .*9\), expected \(dates, height, width, 10\)"),
+    "no band axis": (change("bands.npy", A["bands"][..., 0]), r"expected \(dates, height, width, 10\)"),
+    "float bands": (change("bands.npy", A["bands"].astype(np.float32)), r"dtype float32, expected uint16.*never floats"),
+    "NaN bands": (change("bands.npy", A["bands"] * np.nan), r"dtype float64, expected uint16"),
+    "signed bands": (change("bands.npy", A["bands"].astype(np.int32)), r"dtype int32, expected uint16"),
+    "float radar": (change("sar_ascending.npy", A["sar_ascending"] * 1.0), r"dtype float64, expected int16"),
+    "masks of another size": (change("masks.npy", A["masks"][:, :-1]), r"masks\.npy has shape \(20, 5, 5\), expected \(20, 6, 5\)"),
+    "radar of another size": (change("sar_descending.npy", A["sar_descending"][:, :, 1:]), r"6 x 4 pixels.*expected 6 x 5"),
+    "doys too short": (change("doys.npy", A["doys"][1:]), r"shape \(19,\), expected \(20,\)"),
+    "doys out of range": (change("doys.npy", np.r_[A["doys"][1:], np.uint16(400)]), r"day of year 400 at position 19"),
+    "doys zero": (change("doys.npy", A["doys"] * 0), r"day of year 0 at position 0"),
+    "doys NaN": (change("doys.npy", np.r_[A["doys"][1:], np.nan]), r"day of year nan at position 19"),
+    "doys text": (change("doys.npy", A["doys"].astype(str)), r"expected days of year as whole numbers"),
+    "truncated": (truncate("bands.npy"), r"truncated; copy it again"),
+    "header cut off": (lambda f: (f / "bands.npy").write_bytes((f / "bands.npy").read_bytes()[:20]), r"not a NumPy \.npy file"),
+    "empty file": (lambda f: (f / "masks.npy").write_bytes(b""), r"not a NumPy \.npy file"),
+    "text": (text("bands.npy"), r"bands\.npy is not a NumPy \.npy file"),
+    "pickled": (lambda f: np.save(f / "doys.npy", np.array([{}] * 20), allow_pickle=True), r"Python objects, which are never loaded"),
+    "Fortran order": (change("bands.npy", np.asfortranarray(A["bands"])), r"Fortran order"),
+    "roi of another size": (lambda f: write_roi(f / "roi.tiff", 7, 6, ORIGIN), r"roi\.tiff is 6 x 7 pixels.*expected 6 x 5"),
+    "roi no raster": (text("roi.tiff"), r"roi\.tiff can't be read as a raster"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_clear_line(tmp_path, mistake):
+    folder = write_tile(tmp_path / "tile", made_up_arrays())
+    spoil, message = MISTAKES[mistake]
+    spoil(folder)
+    with pytest.raises(InputError, match=message) as caught:
+        open_scene(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_shrinks_while_read_is_an_error(tmp_path):
+    folder = write_tile(tmp_path / "tile", made_up_arrays())
+    scene = open_scene(folder)
+    truncate("sar_ascending.npy")(folder)
+    with pytest.raises(InputError, match="became shorter"):
+        scene.reader.read(scene.grid.window)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: None, "no such folder"),
+        (lambda path: path.mkdir(), "is empty, expected a scene"),
+        (lambda path: path.write_text("x"), "is a file, expected a scene folder"),
+        (lambda path: (path / "photos").mkdir(parents=True), "no layout that is known: found photos"),
+    ],
+)
+def test_what_is_no_scene_is_refused(tmp_path, make, message):
+    make(tmp_path / "it")
+    with pytest.raises(InputError, match=message):
+        open_scene(tmp_path / "it")
+
+
+def split(folder, arrays, across=3, down=4):
+    """Write arrays as tiles of `across` x `down` pixels."""
+    height, width = arrays["bands"].shape[1:3]
+    for row in range(0, height, down):
+        for col in range(0, width, across):
+            part = {
+                name: a if a.ndim == 1 else a[:, row : row + down, col : col + across]
+                for name, a in arrays.items()
+            }
+            write_tile(folder / f"{col}_{row}", part, ORIGIN @ Affine.translation(col, row))
+
+
+def test_tiles_make_one_mosaic(tmp_path):
+    arrays = made_up_arrays(11, 9)
+    split(tmp_path / "tiles", arrays)
+    shutil.rmtree(tmp_path / "tiles" / "3_4")  # a hole
+    (tmp_path / "tiles" / "notes").mkdir()
+    scene, fake = open_scene(tmp_path / "tiles"), FakeReader(arrays)
+    assert scene.reader.layout == "tiles"
+    assert scene.grid == fake.grid
+    seen = np.zeros((11, 9), int)
+    for window in scene.reader.windows(scene.grid.window, 6):
+        assert_same(scene.reader.read(window), fake.read(window))
+        seen[window.row : window.row + window.height, window.col : window.col + window.width] += 1
+    hole = np.ones((11, 9), int)
+    hole[4:8, 3:6] = 0
+    np.testing.assert_array_equal(seen, hole)
+    assert list(scene.reader.windows(Window(3, 4, 2, 2), 100)) == []
+
+
+@pytest.mark.parametrize(
+    ("transform", "crs", "message"),
+    [
+        (ORIGIN @ Affine.translation(2, 0), CRS, "overlap; keep one of them"),
+        (ORIGIN @ Affine.translation(5.5, 0), CRS, "doesn't lie on the pixel grid"),
+        (ORIGIN @ Affine.translation(5, 0) @ Affine.scale(2), CRS, "doesn't lie on the pixel grid"),
+        (ORIGIN @ Affine.translation(5, 0), "EPSG:32632", "EPSG:32632, expected EPSG:32631"),
+        (ORIGIN @ Affine.translation(5, 0), None, "missing or has no CRS"),
+    ],
+)
+def test_tiles_that_do_not_fit_are_refused(tmp_path, transform, crs, message):
+    for name in ("a", "b"):
+        write_tile(tmp_path / name, made_up_arrays())
+    write_roi(tmp_path / "b" / "roi.tiff", 5, 6, transform, crs)
+    with pytest.raises(InputError, match=message):
+        open_scene(tmp_path)
+
+
+def test_the_fingerprint_follows_the_content(tmp_path):
+    arrays = made_up_arrays()
+    first = open_scene(write_tile(tmp_path / "a", arrays)).reader.fingerprint()
+    assert open_scene(write_tile(tmp_path / "b", arrays)).reader.fingerprint() == first
+    arrays["bands"][0, 0, 0, 0] += 1
+    assert open_scene(write_tile(tmp_path / "c", arrays)).reader.fingerprint() != first
+    split(tmp_path / "tiles", made_up_arrays(11, 9))
+    before = open_scene(tmp_path / "tiles").reader.fingerprint()
+    shutil.rmtree(tmp_path / "tiles" / "3_4")
+    assert open_scene(tmp_path / "tiles").reader.fingerprint() != before
