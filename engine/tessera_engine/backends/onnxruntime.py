@@ -1,0 +1,58 @@
+"""ONNX Runtime on the CPU: runs every model file on every machine."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from tessera_engine.backends.base import Backend
+from tessera_engine.backends.rectangles import batches, rectangle
+from tessera_engine.errors import ModelError
+from tessera_engine.model_file import INPUT_NAMES, OUTPUT_NAME, ModelFile
+from tessera_engine.tokens import PackedTokens
+
+BATCH_TOKENS = 4096
+"""Tokens of one batch, padding included: enough to keep the cores busy, small enough for the cache and for
+the attention's (heads, T, T) cells per pixel."""
+
+
+class OnnxRuntimeBackend(Backend):
+    """Rectangular batches of pixels of one length, filled up with multiplicity 0."""
+
+    name = "onnxruntime"
+
+    def __init__(self, model: ModelFile, threads: int) -> None:
+        super().__init__(model)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        # Arenas keep the largest batch's memory for each shape met; lengths vary, so memory would grow.
+        options.enable_cpu_mem_arena = False
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(model.path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime's exceptions have no common base but Exception
+            reason = str(error).splitlines()[0]
+            raise ModelError(
+                f"ONNX Runtime can't load {model.path}: {reason}; export the model again"
+            ) from error
+        found = tuple(i.name for i in self._session.get_inputs())
+        if set(found) != set(INPUT_NAMES):
+            raise ModelError(
+                f"{model.path} has inputs {found}, expected {INPUT_NAMES}; export the model again"
+            )
+
+    @property
+    def description(self) -> str:
+        """Runtime, version, provider."""
+        return f"onnxruntime {onnxruntime.__version__} CPUExecutionProvider"
+
+    def _run(self, tokens: PackedTokens) -> NDArray[np.float32]:
+        embedding = np.empty((len(tokens), self.model.facts.dims), np.float32)
+        for pixels in batches(tokens, BATCH_TOKENS):
+            inputs = rectangle(tokens.s2, pixels, "s2") | rectangle(tokens.s1, pixels, "s1")
+            (embedding[pixels],) = self._session.run([OUTPUT_NAME], inputs)
+        return embedding

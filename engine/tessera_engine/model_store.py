@@ -1,0 +1,123 @@
+"""Model files on this machine: the demo in the package, and those that the user imported.
+
+Imported models lie in `$TESSERA_ENGINE_HOME/models`, by default under the user's data folder.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from tessera_engine.errors import ModelError
+from tessera_engine.model_file import PRECISIONS, ModelFile, read_model_file
+
+DEFAULT_MODEL = "demo"
+"""The one model that every install has. Never replaced silently by one that happens to be installed too."""
+
+HOME_VARIABLE = "TESSERA_ENGINE_HOME"
+
+
+def packaged_folder() -> Path:
+    """Where the demo model lies."""
+    return Path(__file__).parent / "models"
+
+
+def user_folder() -> Path:
+    """Where imported models lie; may not exist yet."""
+    if home := os.environ.get(HOME_VARIABLE):
+        return Path(home) / "models"
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Application Support"
+    else:
+        base = Path(os.environ.get("XDG_DATA_HOME", Path.home() / ".local" / "share"))
+    return base / "tessera-engine" / "models"
+
+
+def file_name(name: str, precision: str) -> str:
+    """The file of a model at a precision."""
+    return f"{name}.{precision}.onnx"
+
+
+def list_models() -> list[Path]:
+    """All model files that names stand for, the package's first; not opened."""
+    return [
+        path
+        for folder in (packaged_folder(), user_folder())
+        for precision in PRECISIONS
+        for path in sorted(folder.glob(file_name("?*", precision)))
+    ]
+
+
+def _by_name() -> dict[str, dict[str, Path]]:
+    """Name -> precision -> file; the package's before the user's."""
+    found: dict[str, dict[str, Path]] = {}
+    for path in list_models():
+        name, _, precision = path.stem.rpartition(".")
+        found.setdefault(name, {}).setdefault(precision, path)
+    return found
+
+
+def find_model(name_or_path: str, precision: str | None = None) -> Path:
+    """Find the file that a name or path stands for.
+
+    Args:
+        name_or_path: `demo`, `nano`, ... or the path of an .onnx file.
+        precision: `fp32` or `int8`; None takes a path's own, and fp32 for a name.
+
+    Raises:
+        ModelError: no such model, or not at that precision.
+    """
+    if name_or_path.endswith(".onnx") or "/" in name_or_path or os.sep in name_or_path:
+        path = Path(name_or_path)
+        if not path.is_file():
+            raise ModelError(
+                f"no model file {path}; give a file, or a name that 'tessera-engine model list' shows"
+            )
+        return path
+    wanted = precision or "fp32"
+    found = _by_name()
+    if name_or_path not in found:
+        known = ", ".join(sorted(found)) or "none"
+        hint = f"import {name_or_path}" if name_or_path.endswith(".pt") else "import FILE.pt"
+        raise ModelError(
+            f"unknown model '{name_or_path}'; models on this machine: {known}; a TESSERA checkpoint becomes one "
+            f"with 'tessera-engine model {hint}'"
+        )
+    if wanted not in found[name_or_path]:
+        raise ModelError(
+            f"model '{name_or_path}' is not on this machine as {wanted}, only as "
+            f"{', '.join(found[name_or_path])}; import its checkpoint again to make all precisions"
+        )
+    return found[name_or_path][wanted]
+
+
+def precisions(name: str) -> tuple[str, ...]:
+    """The precisions that a named model is there in, fp32 first.
+
+    Raises:
+        ModelError: no such model.
+    """
+    find_model(name)
+    return tuple(precision for precision in PRECISIONS if precision in _by_name()[name])
+
+
+def open_model(name_or_path: str, precision: str | None = None) -> ModelFile:
+    """Find a model file and read it.
+
+    Args:
+        name_or_path: see `find_model`.
+        precision: see `find_model`; a file of another precision is refused.
+
+    Raises:
+        ModelError: not found, not a model file, or of another precision.
+    """
+    model = read_model_file(find_model(name_or_path, precision))
+    if precision is not None and model.facts.precision != precision:
+        raise ModelError(
+            f"{model.path} is a {model.facts.precision} model, {precision} was asked for; "
+            f"{'leave out --int8' if precision == 'int8' else 'add --int8'} or give another file"
+        )
+    return model

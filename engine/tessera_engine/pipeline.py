@@ -1,0 +1,126 @@
+"""From windows of a scene to staged embeddings: read ahead, pack, run, quantise, stage."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tessera_engine.backends.base import Backend
+from tessera_engine.errors import InputError
+from tessera_engine.scene import Reader, Window
+from tessera_engine.staging import Staging
+from tessera_engine.tokens import PackedPixels, pack
+from tessera_kernels.quantize import quantize
+
+Progress = Callable[[int, int], None]
+"""Called with pixels done and pixels in all, after each window."""
+
+
+@dataclass
+class Statistics:
+    """What a run did and where its time went.
+
+    Attributes:
+        pixels: pixels read.
+        with_data: pixels that have an embedding.
+        seconds: wall time of each stage as the main thread saw it: `read` is only the waiting for windows that
+            weren't read ahead in time.
+    """
+
+    pixels: int = 0
+    with_data: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the time of a with-block to a stage."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+def run(
+    reader: Reader,
+    backend: Backend,
+    staging: Staging,
+    region: Window,
+    max_pixels: int,
+    progress: Progress | None = None,
+) -> Statistics:
+    """Embed a region of a scene, window by window, into the staged arrays.
+
+    Args:
+        reader: the scene.
+        backend: the loaded model.
+        staging: arrays on the region's grid; its dimension is the prefix that is stored.
+        region: which part of the scene.
+        max_pixels: size of windows.
+        progress: told after each window.
+
+    Raises:
+        InputError: the region has no data, or the scene changed while it was read.
+    """
+    statistics = Statistics()
+    windows = list(reader.windows(region, max_pixels))
+    if not windows:
+        raise InputError(f"no tile of the scene lies in the window {tuple(region)} (col, row, width, height)")
+    total = sum(window.pixels for window in windows)
+    # One thread reads the next window and one writes the last, while this one computes. The numba kernels are
+    # called from here only: numba's portable threading layer takes no calls from two threads at once.
+    with ThreadPoolExecutor(1, "tessera-read") as reading, ThreadPoolExecutor(1, "tessera-write") as writing:
+        written: Future[None] | None = None
+        ahead = reading.submit(reader.read, windows[0])
+        for i, window in enumerate(windows):
+            with statistics.stage("read"):
+                observations = ahead.result()
+            if i + 1 < len(windows):
+                ahead = reading.submit(reader.read, windows[i + 1])
+            with statistics.stage("pack"):
+                packed = pack(observations, backend.model.facts)
+            with statistics.stage("network"):
+                embedding = backend.run(packed.tokens)
+            with statistics.stage("quantise"):
+                block = _block(packed, embedding, window, staging)
+            with statistics.stage("write"):
+                if written is not None:
+                    written.result()
+                written = writing.submit(_write, staging, window.relative_to(region), block)
+            statistics.pixels += window.pixels
+            statistics.with_data += len(packed.pixels)
+            if progress is not None:
+                progress(statistics.pixels, total)
+        with statistics.stage("write"):
+            if written is not None:
+                written.result()
+    return statistics
+
+
+def _block(
+    packed: PackedPixels, embedding: NDArray[np.float32], window: Window, staging: Staging
+) -> dict[str, NDArray[Any]]:
+    """One window's results as the staged arrays have them: (height, width, ...) each."""
+    size = (window.height, window.width)
+    # The prefix is cut first and quantised then: that is the published order.
+    full = np.full((window.pixels, staging.dim), np.nan, np.float32)
+    full[packed.pixels] = embedding[:, : staging.dim]
+    block: dict[str, NDArray[Any]] = {"observations": packed.counts.reshape(*size, 2)}
+    if staging.scales is None:
+        return block | {"embeddings": full.reshape(*size, staging.dim)}
+    codes, scales = quantize(full)
+    return block | {"embeddings": codes.reshape(*size, staging.dim), "scales": scales.reshape(size)}
+
+
+def _write(staging: Staging, place: Window, block: dict[str, NDArray[Any]]) -> None:
+    staging.observations.write(place, block["observations"])
+    staging.embeddings.write(place, block["embeddings"])
+    if staging.scales is not None:
+        staging.scales.write(place, block["scales"])

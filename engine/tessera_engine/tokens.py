@@ -1,0 +1,123 @@
+"""Packed tokens: what a backend takes. Pixels lie one after the other, none padded for another's sake."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tessera_engine.model_file import ModelFacts
+from tessera_engine.scene import Observations
+from tessera_kernels import observe
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The distinct tokens of one modality.
+
+    Attributes:
+        values: (M, bands) float32, z-scored; all zero for the token that stands for "no observation".
+        doy: (M,) int32, day of year 1..366, 0 for that token.
+        multiplicity: (M,) float32, how often the published code would repeat the token; at least 1.
+        offsets: (N + 1,) int64, pixel p has the tokens offsets[p]:offsets[p + 1], at least one.
+    """
+
+    values: NDArray[np.float32]
+    doy: NDArray[np.int32]
+    multiplicity: NDArray[np.float32]
+    offsets: NDArray[np.int64]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """(N,) tokens of each pixel."""
+        return np.diff(self.offsets)
+
+
+@dataclass(frozen=True)
+class PackedTokens:
+    """Both modalities' tokens of the same N pixels."""
+
+    s2: Tokens
+    s1: Tokens
+
+    def __len__(self) -> int:
+        return len(self.s2.offsets) - 1
+
+
+@dataclass(frozen=True)
+class PackedPixels:
+    """What packing makes of N pixels.
+
+    Attributes:
+        tokens: of the M pixels that have any observation.
+        pixels: (M,) int64, which of the N pixels those are, ascending.
+        counts: (N, 2) uint16, clear Sentinel-2 and valid Sentinel-1 observations of every pixel.
+    """
+
+    tokens: PackedTokens
+    pixels: NDArray[np.int64]
+    counts: NDArray[np.uint16]
+
+
+def pack(observations: Observations, facts: ModelFacts) -> PackedPixels:
+    """Pack a window's observations for a model; pixels in row-major order.
+
+    Args:
+        observations: (T, height, width, bands) arrays and (T,) days of year; or, for pixels without a grid,
+            (T, N, bands) arrays and (T,) or (T, N) days of year.
+        facts: the model's, for its statistics.
+    """
+    o = observations
+    s2_values = _pixels_flat(o.s2)
+    s2 = _series(s2_values, _mask_flat(o.s2_valid), o.s2_doy, facts.s2_mean, facts.s2_std)
+    nothing = _series(s2_values[:0], s2.valid[:0], s2.doy[:0, :1], facts.s2_mean, facts.s2_std)
+    ascending, descending = _pixels_flat(o.s1_ascending), _pixels_flat(o.s1_descending)
+    s1 = [
+        _series(
+            ascending,
+            observe.any_channel(ascending),
+            o.s1_ascending_doy,
+            facts.s1_ascending_mean,
+            facts.s1_ascending_std,
+        ),
+        _series(
+            descending,
+            observe.any_channel(descending),
+            o.s1_descending_doy,
+            facts.s1_descending_mean,
+            facts.s1_descending_std,
+        ),
+    ]
+    s2_counts = observe.count_valid(s2.valid)
+    s1_counts = observe.count_valid(s1[0].valid) + observe.count_valid(s1[1].valid)
+    pixels = np.flatnonzero((s2_counts > 0) | (s1_counts > 0))
+    tokens = PackedTokens(
+        Tokens(*observe.pack(s2, nothing, pixels, s2_counts[pixels])),
+        Tokens(*observe.pack(s1[0], s1[1], pixels, s1_counts[pixels])),
+    )
+    return PackedPixels(tokens, pixels, np.stack([s2_counts, s1_counts], axis=1).astype(np.uint16))
+
+
+def _pixels_flat(values: NDArray[Any]) -> NDArray[Any]:
+    """(T, ..., bands) -> (T, N, bands), C-contiguous."""
+    pixels = int(np.prod(values.shape[1:-1]))
+    return np.ascontiguousarray(values).reshape(values.shape[0], pixels, values.shape[-1])
+
+
+def _mask_flat(valid: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(T, ...) -> (T, N), C-contiguous."""
+    return np.ascontiguousarray(valid).reshape(valid.shape[0], int(np.prod(valid.shape[1:])))
+
+
+def _series(
+    values: NDArray[Any],
+    valid: NDArray[np.uint8],
+    doy: NDArray[np.int32],
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+) -> observe.Series:
+    """Give the kernel's arrays the dtypes that it is compiled for."""
+    dates = np.ascontiguousarray(doy.reshape(doy.shape[0], -1) if doy.size else doy.reshape(0, 1), np.int32)
+    return observe.Series(values, valid, dates, np.array(mean, np.float32), np.array(std, np.float32))
