@@ -1,0 +1,5 @@
+"""`python -m tessera_engine`."""
+
+from tessera_engine.cli import main
+
+main()

@@ -1,0 +1,255 @@
+"""The engine from Python: open a scene, load a model, embed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tessera_engine import pipeline
+from tessera_engine.backends import make_backend
+from tessera_engine.backends.base import Backend
+from tessera_engine.errors import InputError
+from tessera_engine.memory import default_memory, window_pixels
+from tessera_engine.model_file import ModelFacts
+from tessera_engine.model_store import DEFAULT_MODEL, open_model
+from tessera_engine.output import ITEM, output_folder
+from tessera_engine.provenance import RunFacts, write_item
+from tessera_engine.quicklook import write_quicklook
+from tessera_engine.region import check_window
+from tessera_engine.scene import S1_BANDS, Observations, Scene, Window
+from tessera_engine.scenes import open_scene
+from tessera_engine.staging import Staging
+from tessera_engine.tokens import pack
+from tessera_engine.writers import FORMATS, write
+
+STORES = ("int8", "float32")
+
+
+class Model:
+    """A model file loaded into a backend."""
+
+    def __init__(self, backend: Backend, threads: int) -> None:
+        self.backend, self.threads = backend, threads
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What the model file says about itself."""
+        return self.backend.model.facts
+
+    def check_dim(self, dim: int | None) -> int:
+        """The length of the embedding to give: `dim` if the model has that prefix, its whole one for None.
+
+        Raises:
+            InputError: not one of the model's prefixes.
+        """
+        if dim is None:
+            return self.facts.dims
+        if dim not in self.facts.prefixes:
+            raise InputError(
+                f"model {self.facts.name} can't be cut to {dim} dimensions; choose one of "
+                f"{', '.join(map(str, self.facts.prefixes))}"
+            )
+        return dim
+
+    def embed_pixels(
+        self,
+        s2: ArrayLike,
+        s2_doy: ArrayLike,
+        s2_valid: ArrayLike,
+        s1_ascending: ArrayLike | None = None,
+        s1_ascending_doy: ArrayLike | None = None,
+        s1_descending: ArrayLike | None = None,
+        s1_descending_doy: ArrayLike | None = None,
+        dim: int | None = None,
+    ) -> NDArray[np.float32]:
+        """Embed pixels without a scene.
+
+        Args:
+            s2: (N, T, 10) uint16, bands in TESSERA's order, reflectance * 10000 with the offset removed.
+            s2_doy: (T,) or (N, T) integers, day of year 1..366.
+            s2_valid: (N, T), non-zero where clear.
+            s1_ascending: (N, Ta, 2) int16, VV and VH in TESSERA's code, 0 = missing; None: no such orbit.
+            s1_ascending_doy: (Ta,) or (N, Ta).
+            s1_descending: (N, Td, 2) int16, or None.
+            s1_descending_doy: (Td,) or (N, Td).
+            dim: length of the embedding, one of the model's prefixes; None: all of it.
+
+        Returns:
+            (N, dim) float32; NaN for a pixel without any observation.
+
+        Raises:
+            InputError: arrays of wrong shape or dtype, or days of year out of range.
+        """
+        dim = self.check_dim(dim)
+        bands = _dates_first(s2, "s2", ("uint16",), len(self.facts.s2_bands))
+        pixels = bands.shape[1]
+        clear = np.asarray(s2_valid)
+        if clear.shape != (pixels, bands.shape[0]):
+            raise InputError(
+                f"s2_valid has shape {clear.shape}, expected {(pixels, bands.shape[0])} as in s2"
+            )
+        s1, s1_doys = [], []
+        for name, orbit, doy in (
+            ("s1_ascending", s1_ascending, s1_ascending_doy),
+            ("s1_descending", s1_descending, s1_descending_doy),
+        ):
+            if orbit is None:
+                orbit, doy = np.empty((pixels, 0, len(S1_BANDS)), np.int16), np.empty(0, np.int32)
+            values = _dates_first(orbit, name, ("int16",), len(S1_BANDS))
+            if values.shape[1] != pixels:
+                raise InputError(f"{name} has {values.shape[1]} pixels, s2 has {pixels}")
+            s1.append(values)
+            s1_doys.append(_days(doy, f"{name}_doy", pixels, values.shape[0]))
+        observations = Observations(
+            s2=bands,
+            s2_valid=np.ascontiguousarray((clear != 0).T).view(np.uint8),
+            s2_doy=_days(s2_doy, "s2_doy", pixels, bands.shape[0]),
+            s1_ascending=s1[0],
+            s1_ascending_doy=s1_doys[0],
+            s1_descending=s1[1],
+            s1_descending_doy=s1_doys[1],
+        )
+        packed = pack(observations, self.facts)
+        embedding = np.full((pixels, dim), np.nan, np.float32)
+        embedding[packed.pixels] = self.backend.run(packed.tokens)[:, :dim]
+        return embedding
+
+
+def _dates_first(values: ArrayLike, name: str, dtypes: Sequence[str], bands: int) -> NDArray[Any]:
+    array = np.asarray(values)
+    if array.dtype.name not in dtypes:
+        raise InputError(f"{name} has dtype {array.dtype}, expected {' or '.join(dtypes)}")
+    if array.ndim != 3 or array.shape[2] != bands:
+        raise InputError(f"{name} has shape {array.shape}, expected (pixels, dates, {bands})")
+    return np.ascontiguousarray(array.transpose(1, 0, 2))
+
+
+def _days(doy: ArrayLike | None, name: str, pixels: int, steps: int) -> NDArray[np.int32]:
+    """(T,) or (T, N) int32."""
+    if doy is None:
+        raise InputError(f"{name} is missing")
+    days = np.asarray(doy)
+    if days.shape not in {(steps,), (pixels, steps)}:
+        raise InputError(f"{name} has shape {days.shape}, expected {(steps,)} or {(pixels, steps)}")
+    if days.size and (days.dtype.kind not in "iu" or days.min() < 1 or days.max() > 366):
+        raise InputError(f"{name} must be whole days of year from 1 to 366")
+    return np.ascontiguousarray(days.T, np.int32)
+
+
+def load_model(
+    name_or_path: str = DEFAULT_MODEL,
+    precision: str | None = None,
+    backend: str = "auto",
+    threads: int | None = None,
+) -> Model:
+    """Load a model into a backend.
+
+    Args:
+        name_or_path: a model of this machine, or a model file.
+        precision: `fp32` or `int8`; None: a file's own, fp32 for a name.
+        backend: see `tessera_engine.backends.BACKENDS`.
+        threads: CPU threads; None: all that this process may use.
+
+    Raises:
+        InputError: no such model or backend, or the file can't be used.
+    """
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if threads is not None and not 1 <= threads <= available:
+        raise InputError(f"--threads {threads} can't be had: this machine gives from 1 to {available}")
+    threads = threads or available
+    return Model(make_backend(open_model(name_or_path, precision), backend, threads), threads)
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A finished run.
+
+    Attributes:
+        out: the output folder.
+        pixels: pixels of the region that the scene covers.
+        with_data: pixels that have an embedding.
+        seconds: wall time of the stages, see `tessera_engine.pipeline.Statistics`.
+    """
+
+    out: Path
+    pixels: int
+    with_data: int
+    seconds: dict[str, float]
+
+
+def embed(
+    scene: Scene | str | Path,
+    model: Model,
+    out: str | Path | None = None,
+    *,
+    window: Window | None = None,
+    dim: int | None = None,
+    store: str | None = None,
+    format: str = "cog",
+    memory: int | None = None,
+    overwrite: bool = False,
+    progress: pipeline.Progress | None = None,
+) -> Embedded:
+    """Embed a scene into an output folder.
+
+    Args:
+        scene: an open scene or its folder.
+        model: a loaded model.
+        out: output folder; None: `<scene name>.embeddings` in the current folder.
+        window: the part of the scene; None: all.
+        dim: length of the embedding, one of the model's prefixes; None: all of it.
+        store: `int8` or `float32`; None: int8 for an int8 model, else float32.
+        format: one of `tessera_engine.writers.FORMATS`.
+        memory: bytes that the process may take; None: half of the free memory, at most 4 GB.
+        overwrite: replace an earlier output.
+        progress: called with pixels done and in all, after each window.
+
+    Raises:
+        InputError: something asked for can't be had; nothing has been written.
+        TesseraError: the run failed; nothing is left behind.
+    """
+    if not isinstance(scene, Scene):
+        scene = open_scene(scene)
+    dim = model.check_dim(dim)
+    store = store or ("int8" if model.facts.precision == "int8" else "float32")
+    for what, value, known in (("store", store, STORES), ("format", format, FORMATS)):
+        if value not in known:
+            raise InputError(f"unknown {what} '{value}'; choose one of {', '.join(known)}")
+    region = check_window(scene.grid, window) if window is not None else scene.grid.window
+    max_pixels = window_pixels(memory or default_memory(), scene.reader, model.backend.model)
+    target = Path(out) if out is not None else Path(f"{scene.name}.embeddings")
+    _set_kernel_threads(model.threads)
+    with output_folder(target, overwrite) as folder:
+        staged = folder / "staging"
+        staged.mkdir()
+        staging = Staging.create(staged, scene.grid.crop(region), dim, store)
+        statistics = pipeline.run(scene.reader, model.backend, staging, region, max_pixels, progress)
+        with statistics.stage("output"):
+            write_quicklook(staging, folder / "quicklook.png")
+            assets = write(format, staging, folder, scene.name)
+            write_item(
+                folder / ITEM, staging.grid, assets, _run_facts(scene, model, region, dim, store, statistics)
+            )
+            staged_left = list(staged.iterdir())
+            for path in staged_left:
+                path.unlink()
+            staged.rmdir()
+    return Embedded(target, statistics.pixels, statistics.with_data, statistics.seconds)
+
+
+def _set_kernel_threads(threads: int) -> None:
+    import numba
+
+    numba.set_num_threads(threads)
+
+
+def _run_facts(
+    scene: Scene, model: Model, region: Window, dim: int, store: str, statistics: pipeline.Statistics
+) -> RunFacts:
+    raise NotImplementedError

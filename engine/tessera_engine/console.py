@@ -1,0 +1,84 @@
+"""What the command line prints: messages and progress to stderr, results to stdout."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+Progress = Callable[[int, int], None]
+"""Called with what is done and what there is in all."""
+
+
+def say(message: str, quiet: bool = False) -> None:
+    """One line to stderr."""
+    if not quiet:
+        print(message, file=sys.stderr)
+
+
+def print_json(values: Any) -> None:
+    """A result to stdout, for programs."""
+    print(json.dumps(values, indent=2))
+
+
+def print_table(rows: Sequence[tuple[Any, ...]], header: tuple[str, ...] | None = None) -> None:
+    """A result to stdout, for people; without a header, names on the left and values on the right."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE, show_header=header is not None, pad_edge=False)
+    for i, name in enumerate(header or rows[0]):
+        table.add_column(str(name), overflow="fold", style="bold" if i == 0 else "")
+    for row in rows:
+        first = str(row[0]).replace("_", " ") if header is None else str(row[0])
+        table.add_row(first, *map(_readable, row[1:]))
+    Console(highlight=False).print(table)
+
+
+def _readable(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, Mapping):
+        return "\n".join(f"{key}: {_readable(each)}" for key, each in value.items())
+    if isinstance(value, (list, tuple)):
+        if value and all(isinstance(each, str) and " " in each for each in value):
+            return "\n".join(value)
+        return " ".join(_readable(each) for each in value) or "-"
+    return str(value)
+
+
+@contextmanager
+def progress_bar(title: str, quiet: bool, unit: str) -> Iterator[Progress]:
+    """A bar on stderr with what is done, its speed and the time left."""
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    bar = Bar(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn(f"{{task.completed:,.0f}}/{{task.total:,.0f}} {unit}"),
+        TextColumn("{task.fields[speed]}"),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("elapsed"),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        disable=quiet,
+    )
+    with bar:
+        task = bar.add_task(title, total=1, speed="")
+
+        def update(done: int, total: int) -> None:
+            elapsed = bar.tasks[0].elapsed
+            speed = f"{done / elapsed:,.0f} {unit}/s" if elapsed else ""
+            bar.update(task, completed=done, total=total, speed=speed)
+
+        yield update

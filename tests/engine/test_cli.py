@@ -1,0 +1,284 @@
+"""The command line as its users meet it: outputs, mistakes, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from made_up import CRS, ORIGIN, made_up_arrays, write_tile
+
+from tessera_engine import cli
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    """Run the command line in this process, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["tessera-engine", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        out, err = capsys.readouterr()
+        return end.value.code or 0, out, err
+
+    return call
+
+
+@pytest.fixture
+def scene(tmp_path):
+    return write_tile(tmp_path / "scene", made_up_arrays(12, 10))
+
+
+def test_embed_writes_everything_beside_the_caller(run, scene, tmp_path):
+    code, out, err = run("embed", "scene", "--int8")
+    assert code == 0
+    assert out.strip() == "scene.embeddings"
+    assert "not a published TESSERA model" in err
+    assert "119 of 120 px embedded" in err
+    folder = tmp_path / "scene.embeddings"
+    assert {path.name for path in folder.iterdir()} == {
+        "embeddings.tif", "scales.tif", "observations.tif", "quicklook.png", "item.json",
+    }  # fmt: skip
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["scene", "scene.embeddings"]
+    with rasterio.open(folder / "embeddings.tif") as embeddings:
+        assert (embeddings.count, embeddings.dtypes[0], embeddings.nodata) == (128, "int8", -128)
+        assert (embeddings.crs.to_string(), embeddings.transform) == (CRS, ORIGIN)
+        codes = embeddings.read()
+    with rasterio.open(folder / "scales.tif") as scales:
+        scale = scales.read(1)
+    assert (codes[:, 0, 0] == -128).all()
+    assert np.isnan(scale[0, 0])
+    assert (np.abs(codes.reshape(128, -1)[:, 1:]).max(axis=0) == 127).all()
+    assert np.isfinite(scale.ravel()[1:]).all()
+    item = json.loads((folder / "item.json").read_text())
+    assert item["properties"]["tessera:model"] == "demo"
+    assert item["properties"]["tessera:precision"] == "int8"
+
+
+def test_int8_and_float32_outputs_are_the_same_embeddings(run, scene, tmp_path):
+    assert run("embed", "scene", "-o", "a", "--quiet", "--precision", "fp32", "--store", "int8")[0] == 0
+    assert run("embed", "scene", "-o", "b", "--quiet", "--format", "npy")[0] == 0
+    with rasterio.open("a/embeddings.tif") as embeddings, rasterio.open("a/scales.tif") as scales:
+        codes = embeddings.read().astype(np.float32)
+        rebuilt = np.where(codes == -128, np.nan, codes * scales.read())
+    full = np.load("b/scene.npy")
+    assert full.shape == (12, 10, 128)
+    assert np.isnan(full[0, 0]).all()
+    step = np.nanmax(np.abs(full), axis=2, keepdims=True) / 127
+    np.testing.assert_array_less(np.abs(rebuilt.transpose(1, 2, 0) - full)[1:], 0.5001 * step[1:] + 1e-9)
+
+
+def test_a_window_and_a_prefix(run, scene):
+    assert run("embed", "scene", "-o", "whole", "--quiet", "--format", "npy")[0] == 0
+    code, _, _ = run(
+        "embed", "scene", "-o", "part", "-q", "--window", 2, 3, 5, 6, "--dim", 16, "--format", "npy"
+    )
+    assert code == 0
+    whole, part = np.load("whole/scene.npy"), np.load("part/scene.npy")
+    assert part.shape == (6, 5, 16)
+    np.testing.assert_allclose(part, whole[3:9, 2:7, :16], atol=1e-5)
+
+
+def test_a_bbox_is_the_pixels_that_it_touches(run, scene):
+    from rasterio.warp import transform_bounds
+
+    inside = (500_021, 5_599_921, 500_049, 5_599_949)  # pixels 2..4 across, 5..7 down
+    west, south, east, north = transform_bounds(CRS, "EPSG:4326", *inside)
+    assert run("embed", "scene", "-o", "part", "-q", "--bbox", west, south, east, north)[0] == 0
+    with rasterio.open("part/embeddings.tif") as part:
+        assert part.bounds.left <= inside[0]
+        assert part.bounds.right >= inside[2]
+        assert (part.width, part.height) in {(3, 3), (4, 4), (4, 3), (3, 4)}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["embed", "nowhere"], "no such folder: nowhere"),
+        (["embed", "empty"], "empty is empty, expected a scene"),
+        (["embed", "scene", "--model", "gigantic"], "unknown model 'gigantic'; models on this machine: demo"),
+        (["embed", "scene", "--model", "x.onnx"], "no model file x.onnx"),
+        (["embed", "scene", "--model", "student.pt"], "model import student.pt"),
+        (["embed", "scene", "--model", "text.onnx"], "text.onnx is not an ONNX file"),
+        (["embed", "scene", "--dim", "17"], "can't be cut to 17 dimensions; choose one of 16, 32, 64, 128"),
+        (["embed", "scene", "-o", "taken"], "exists already; give --overwrite"),
+        (["embed", "scene", "-o", "taken", "--overwrite"], "not an output of tessera-engine"),
+        (["embed", "scene", "--window", "8", "0", "5", "5"], "doesn't lie in the scene of 10 x 12"),
+        (["embed", "scene", "--bbox", "5", "50", "4", "51"], "not west, south, east, north"),
+        (["embed", "scene", "--bbox", "5", "40", "6", "41"], "lies beside the scene"),
+        (["embed", "scene", "--memory", "lots"], "'lots' is not an amount of memory"),
+        (
+            ["embed", "scene", "--memory", "10MB"],
+            "too little for demo (fp32) on this scene: it needs at least",
+        ),
+        (["embed", "scene", "--backend", "abacus"], "unknown backend 'abacus'"),
+        (["embed", "scene", "--format", "jpeg"], "unknown format 'jpeg'; choose one of"),
+        (["embed", "scene", "--store", "int4"], "unknown store 'int4'"),
+        (["embed", "scene", "--precision", "fp8"], "as fp8"),
+        (["embed", "scene", "--int8", "--precision", "fp32"], "contradict each other"),
+        (["embed", "scene", "--threads", "9999"], "--threads 9999 can't be had"),
+        (["embed", "scene", "--window", "1"], "--window"),
+        (["info", "nowhere"], "unknown model 'nowhere'"),
+        (["info", "text.txt"], "neither a scene folder"),
+        (["simulate", "scene"], "it is there already"),
+        (["verify", "demo"], "fp32 itself; give --reference"),
+        (["export", "text.txt", "-o", "m.onnx"], "text.txt"),
+        (["model", "import", "nowhere.pt"], "nowhere.pt"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(run, scene, tmp_path, arguments, message):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "taken").mkdir()
+    for name in ("text.txt", "text.onnx"):
+        (tmp_path / name).write_text("no model\n")
+    before = sorted(tmp_path.rglob("*"))
+    code, out, err = run(*arguments)
+    assert code == 2
+    assert out == ""
+    assert message in err
+    if err.startswith("error"):
+        assert err.splitlines()[-1].startswith("error: ")
+        assert "Traceback" not in err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_overwrite_replaces_an_earlier_output(run, scene, tmp_path):
+    assert run("embed", "scene", "-q", "--dim", 16)[0] == 0
+    (tmp_path / "scene.embeddings" / "old.txt").write_text("from before")
+    assert run("embed", "scene", "-q", "--dim", 32, "--overwrite")[0] == 0
+    with rasterio.open("scene.embeddings/embeddings.tif") as embeddings:
+        assert embeddings.count == 32
+    assert not (tmp_path / "scene.embeddings" / "old.txt").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["scene", "scene.embeddings"]
+
+
+def test_a_failing_run_leaves_nothing_behind(run, scene, tmp_path, monkeypatch):
+    from tessera_engine.errors import TesseraError
+
+    def fail(*arguments):
+        raise TesseraError("the disk is on fire")
+
+    monkeypatch.setattr("tessera_engine.api.write_quicklook", fail)
+    code, out, err = run("embed", "scene", "-q")
+    assert (code, out) == (1, "")
+    assert err == "error: the disk is on fire\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["scene"]
+
+
+def test_an_interrupt_exits_with_130_and_leaves_nothing(run, scene, tmp_path, monkeypatch):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tessera_engine.api.pipeline.run", interrupt)
+    code, _, err = run("embed", "scene", "-q")
+    assert code == 130
+    assert "interrupted: nothing was written" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["scene"]
+
+
+def test_strict_makes_a_warning_an_error(run, tmp_path):
+    arrays = made_up_arrays()
+    del arrays["sar_descending"], arrays["sar_descending_doy"]
+    write_tile(tmp_path / "scene", arrays)
+    code, _, err = run("embed", "scene", "--strict")
+    assert code == 2
+    assert "no descending Sentinel-1 orbit" in err
+    code, _, err = run("embed", "scene")
+    assert code == 0
+    assert "warning: no descending Sentinel-1 orbit" in err
+
+
+def test_info_tells_of_scenes_models_and_outputs(run, scene):
+    code, out, _ = run("info", "scene", "--json")
+    told = json.loads(out)
+    assert (code, told["kind"], told["width"], told["height"]) == (0, "scene", 10, 12)
+    assert (told["s2_dates"], told["crs"]) == (20, CRS)
+    told = json.loads(run("info", "demo", "--json")[1])
+    assert (told["kind"], told["name"], told["precision"]) == ("model", "demo", "fp32")
+    assert run("embed", "scene", "-q")[0] == 0
+    told = json.loads(run("info", "scene.embeddings", "--json")[1])
+    assert (told["kind"], told["tessera:model"]) == ("output", "demo")
+    for target in ("scene", "demo", "scene.embeddings"):
+        code, out, _ = run("info", target)
+        assert code == 0
+        assert "kind" in out
+
+
+def test_model_list_shows_the_demo(run):
+    listed = json.loads(run("model", "list", "--json")[1])
+    assert {("demo", "fp32"), ("demo", "int8")} <= {(m["name"], m["precision"]) for m in listed}
+
+
+def test_json_result_can_be_read_by_programs(run, scene):
+    code, out, _ = run("embed", "scene", "-q", "--json")
+    told = json.loads(out)
+    assert (code, told["out"], told["pixels"], told["with_data"]) == (0, "scene.embeddings", 120, 119)
+    assert {"read", "pack", "network", "quantise", "write", "output"} <= set(told["seconds"])
+
+
+def commands():
+    for command in cli.app.registered_commands:
+        yield (command.callback.__name__,)
+    for command in cli.models.registered_commands:
+        yield ("model", command.name)
+
+
+@pytest.mark.parametrize("command", list(commands()), ids=" ".join)
+def test_every_command_has_help_with_an_example_and_a_place_in_the_readme(run, command):
+    code, out, _ = run(*command, "--help")
+    assert code == 0
+    assert f"tessera-engine {' '.join(command)}" in out.replace("\n", " ")
+    assert "Example:" in out
+    assert f"tessera-engine {' '.join(command)}" in (ROOT / "README.md").read_text()
+
+
+NO_TORCH = """
+import sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "torch":
+            raise ModuleNotFoundError("No module named 'torch'", name="torch")
+sys.meta_path.insert(0, Refuse())
+sys.argv = ["tessera-engine", *sys.argv[1:]]
+from tessera_engine.cli import main
+main()
+"""
+
+
+def python(*arguments, **options):
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(str(ROOT / r) for r in ("engine", "export", "kernels"))
+    }
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)], capture_output=True, text=True, env=environment, **options
+    )
+
+
+def test_help_and_embed_work_without_torch(scene, tmp_path):
+    assert python("-c", NO_TORCH, "--help").returncode == 0
+    done = python("-c", NO_TORCH, "embed", scene, "-o", tmp_path / "out", "--int8")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "embeddings.tif").exists()
+    refused = python("-c", NO_TORCH, "export", "x.pt", "-o", "x.onnx")
+    assert refused.returncode == 2
+    assert "pip install 'tessera-engine[export]'" in refused.stderr
+
+
+def test_help_answers_in_half_a_second():
+    python("-m", "tessera_engine", "--help")  # bytecode and disk cache
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        assert python("-m", "tessera_engine", "--help").returncode == 0
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.5
