@@ -116,3 +116,12 @@ def check_conformance(model: str, tile: str, embeddings: Float) -> None:
     assert np.count_nonzero(ties) <= np.ceil(ties.size / 10_000)  # the smallest tile has 4,608 codes
     from_half = np.abs((wanted / wanted_scales[:, None])[ties] % 1 - 0.5)
     assert (from_half <= 1e-3).all()
+
+
+def run_onnx(path: Path, inputs: Rectangles) -> Float:
+    """(B, dims) from ONNX Runtime on the CPU."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    (embeddings,) = session.run(["embedding"], inputs._asdict())
+    return embeddings

@@ -1,0 +1,269 @@
+"""Checkpoints in the published v2 format, read without trusting them and written whole or not at all.
+
+A checkpoint is a torch file `{"args": {...}, "model": state_dict}`. Torch files are pickles, and a pickle can
+run code: only `weights_only=True` is used, so that a hostile file is refused before anything in it runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tessera_engine.errors import InputError, ModelError
+from tessera_export.reference import SIZES, Reference, ReferenceConfig
+
+MAX_BYTES = 1 << 30
+"""Six times the largest student; a larger file is something else, and is not read into memory."""
+
+MAX_TOKENS = 256
+"""`max_seq_len` of every v2 student: the largest bin of the token rules."""
+
+LARGEST = {"latent_dim": 1024, "num_layers": 64, "nhead": 64, "dim_feedforward": 16384, "repr_dim": 4096}
+"""Largest believable value of each integer in `args`."""
+
+V1_KEYS = ("model_state", "model_state_dict")
+"""A v1 checkpoint keeps its weights under one of these."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint that was read and checked.
+
+    Attributes:
+        model: the network on the CPU, in eval mode.
+        config: its shape.
+        name: the file's name.
+        sha256: of the file's bytes, hex.
+    """
+
+    model: Reference
+    config: ReferenceConfig
+    name: str
+    sha256: str
+
+
+def size_name(config: ReferenceConfig) -> str:
+    """nano, small, medium or large where the shape is a published one, else custom."""
+    return next((name for name, size in SIZES.items() if size == config), "custom")
+
+
+def load_checkpoint(path: Path | str) -> Checkpoint:
+    """Read a v2 student's checkpoint.
+
+    Nothing in the file is run, and no memory beyond the file's own size is taken for weights.
+
+    Raises:
+        ModelError: there is no such file, it is no v2 student's checkpoint, its `args` can't be true, or its
+            weights don't fit them.
+    """
+    path = Path(path)
+    data = _read(path)
+    content = _unpickle(data, path)
+    if not isinstance(content, dict) or not {"args", "model"} <= content.keys():
+        found = _short(list(content)) if isinstance(content, dict) else f"a {type(content).__name__}"
+        if isinstance(content, dict) and any(key in content for key in V1_KEYS):
+            raise ModelError(
+                f"{path} is a checkpoint of a TESSERA v1 model, which is not supported yet; use a v2 student"
+            )
+        raise ModelError(f"{path} holds {found}, expected a v2 checkpoint with 'args' and 'model'")
+    config = _config(content["args"], path)
+    with torch.device("meta"):  # shapes without memory; the weights are the file's own
+        model = Reference(config)
+    weights = _checked_weights(content["model"], model.state_dict(), path)
+    model.load_state_dict(weights, assign=True)
+    return Checkpoint(model.eval(), config, path.name, hashlib.sha256(data).hexdigest())
+
+
+def save_checkpoint(model: Reference, path: Path | str) -> None:
+    """Write a network in the published v2 format; `path` appears complete or not at all.
+
+    Raises:
+        InputError: the file can't be written there.
+    """
+    config = model.config
+    args = {
+        "repr_dim": config.dims,
+        "latent_dim": config.latent_dim,
+        "num_layers": config.num_layers,
+        "nhead": config.num_heads,
+        "dim_feedforward": config.ffn_dim,
+        "max_seq_len": MAX_TOKENS,
+        "matryoshka_dims": ",".join(map(str, config.prefixes)),
+        "enable_qk_norm": config.qk_norm,
+    }
+    weights = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    with replacing(Path(path)) as temporary:
+        torch.save({"args": args, "model": weights}, temporary)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path` that takes its name when the block ends, and goes away if it fails.
+
+    Raises:
+        InputError: the file can't be written there.
+    """
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+    except OSError as error:
+        raise InputError(f"can't write {path}: {error.strerror}; choose another folder") from None
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())  # mkstemp's files are private
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"can't write {path}: {error.strerror}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _read(path: Path) -> bytes:
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise ModelError(
+                f"{path} has {size:,} bytes, more than a v2 student has ({MAX_BYTES:,}); use a student"
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"can't read the checkpoint {path}: {error.strerror}") from None
+
+
+def _unpickle(data: bytes, path: Path) -> Any:
+    """What the torch file holds, if it holds tensors and plain values only."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            # torch stores its records plain, one after the other; others could be made to fill the memory
+            records = archive.infolist()
+            compressed = any(record.compress_type != zipfile.ZIP_STORED for record in records)
+            if compressed or sum(record.file_size for record in records) > len(data):
+                raise ModelError(
+                    f"{path} is packed as no torch checkpoint is (compressed records); not opened"
+                )
+    except (zipfile.BadZipFile, ValueError):
+        raise ModelError(
+            f"{path} is not a torch checkpoint (a zip file), or it was cut short; get the file again"
+        ) from None
+    try:
+        return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises nearly anything on a broken file
+        refused = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if refused:
+            raise ModelError(
+                f"{path} wants to run '{refused[1]}' when opened, a checkpoint holds only tensors and plain "
+                "values; not opened, and don't open it with other tools either"
+            ) from None
+        first_line = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"{path} can't be read as a torch checkpoint: {first_line[:200]}") from None
+
+
+def _config(args: Any, path: Path) -> ReferenceConfig:
+    """The shape that `args` describes, checked to be a believable one."""
+    if not isinstance(args, Mapping):
+        raise ModelError(f"{path}: 'args' is a {type(args).__name__}, expected a dict of the model's shape")
+    needed = (*LARGEST, "max_seq_len", "matryoshka_dims", "enable_qk_norm")
+    missing = [key for key in needed if key not in args]
+    if missing:
+        raise ModelError(
+            f"{path}: 'args' has no {', '.join(missing)}; a v2 checkpoint has {', '.join(needed)}"
+        )
+
+    def wrong(key: str, expected: str) -> ModelError:
+        return ModelError(f"{path}: args '{key}' is {_short(args[key])}, expected {expected}")
+
+    for key, largest in LARGEST.items():
+        if type(args[key]) is not int or not 1 <= args[key] <= largest:
+            raise wrong(key, f"an integer 1..{largest}")
+    if 4 * args["latent_dim"] % args["nhead"]:
+        raise wrong("nhead", f"a divisor of 4 * latent_dim = {4 * args['latent_dim']}")
+    if type(args["max_seq_len"]) is not int or args["max_seq_len"] != MAX_TOKENS:
+        raise wrong("max_seq_len", f"{MAX_TOKENS}, the longest year of the v2 token rules")
+    if type(args["enable_qk_norm"]) is not bool:
+        raise wrong("enable_qk_norm", "True or False")
+    prefixes = _prefixes(args["matryoshka_dims"])
+    if not prefixes or prefixes[-1] != args["repr_dim"]:
+        raise wrong(
+            "matryoshka_dims", f"rising lengths with commas between them, up to repr_dim {args['repr_dim']}"
+        )
+    return ReferenceConfig(
+        latent_dim=args["latent_dim"],
+        num_layers=args["num_layers"],
+        num_heads=args["nhead"],
+        ffn_dim=args["dim_feedforward"],
+        dims=args["repr_dim"],
+        prefixes=prefixes,
+        qk_norm=args["enable_qk_norm"],
+    )
+
+
+def _prefixes(text: Any) -> tuple[int, ...]:
+    """`16,32,64,128` as numbers; empty where the text is anything but rising positive integers."""
+    if not isinstance(text, str) or not re.fullmatch(r"\s*\d{1,6}\s*(,\s*\d{1,6}\s*)*", text):
+        return ()
+    prefixes = tuple(int(part) for part in text.split(","))
+    rising = all(low < high for low, high in zip((0, *prefixes), prefixes, strict=False))
+    return prefixes if rising else ()
+
+
+def _checked_weights(weights: Any, expected: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """The weights, if they are exactly those that the shape asks for."""
+    if not isinstance(weights, Mapping):
+        raise ModelError(f"{path}: 'model' is a {type(weights).__name__}, expected a dict of tensors")
+    for what, keys in (
+        ("lacks", [key for key in expected if key not in weights]),
+        ("has the unexpected", [key for key in weights if key not in expected]),
+    ):
+        if keys:
+            more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
+            raise ModelError(
+                f"{path} {what} weight {_short(keys[0])}{more}: its 'args' describe another network"
+            )
+    for key, meta in expected.items():
+        value = weights[key]
+        kind = _kind(value)
+        if kind != "dense torch.float32":
+            raise ModelError(f"{path}: weight '{key}' is {kind}, expected dense torch.float32")
+        if value.shape != meta.shape:
+            raise ModelError(
+                f"{path}: weight '{key}' has shape {tuple(value.shape)}, 'args' ask for {tuple(meta.shape)}"
+            )
+        # a view that repeats its numbers could be far larger than the file
+        if not value.is_contiguous():
+            raise ModelError(f"{path}: weight '{key}' is not stored contiguously; save the checkpoint again")
+        if not bool(torch.isfinite(value).all()):
+            raise ModelError(f"{path}: weight '{key}' has values that aren't finite; train again")
+    return {key: weights[key] for key in expected}
+
+
+def _kind(value: Any) -> str:
+    """Layout and dtype of a tensor that has values, or what else it is."""
+    if not isinstance(value, Tensor):
+        return f"a {type(value).__name__}"
+    if value.device.type != "cpu":
+        return f"a tensor on device '{value.device}'"
+    return f"{'dense' if value.layout == torch.strided else value.layout} {value.dtype}"
+
+
+def _short(value: Any) -> str:
+    """A value from an untrusted file, fit for one line."""
+    return " ".join(repr(value).split())[:80]

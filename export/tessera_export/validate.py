@@ -1,0 +1,214 @@
+"""Holds a model file to its promises: what `tessera_engine.model_file` says, and the reference's values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from tessera_engine.drift import THRESHOLDS, Drift, Threshold, measure
+from tessera_engine.errors import CheckFailed
+from tessera_engine.model_file import DAYS, INPUT_NAMES, ModelFacts, ModelFile, read_model_file
+from tessera_export.onnx_graph import CONSTANT_PREFIX, IR_VERSION, OPSET, graph_inputs, graph_output
+from tessera_export.reference import Reference
+
+INT8_THRESHOLD = Threshold(centred_mean=0.95)
+"""Wide, to find broken quantisation: how far int8 drifts on real pixels, `tessera-engine verify` measures."""
+
+LONGEST_YEAR = 256
+"""Tokens of the largest bin of the v2 token rules."""
+
+Inputs = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Report:
+    """A model file that passed.
+
+    Attributes:
+        path: the file.
+        facts: what it says about itself.
+        drift: from the reference, on made-up tokens.
+    """
+
+    path: Path
+    facts: ModelFacts
+    drift: Drift
+
+    def summary(self) -> str:
+        """One line for a person."""
+        size = self.path.stat().st_size / 1e6
+        if self.facts.precision == "fp32":
+            drift = f"max |difference| {self.drift.max_difference:.1e}"
+        else:
+            drift = f"centred cosine {self.drift.centred_mean:.4f}"
+        return (
+            f"{self.facts.name} ({self.facts.precision}): {size:.1f} MB, validated against the reference "
+            f"on {self.drift.pixels} made-up pixels: {drift}"
+        )
+
+
+def validate(path: Path, model: Reference) -> Report:
+    """Check a model file from outside, and its embeddings against the network that it was made from.
+
+    Args:
+        path: the model file.
+        model: the network, in eval mode.
+
+    Raises:
+        CheckFailed: something is not as promised: what was found, and what was expected.
+        ModelError: it is no model file of this engine at all.
+    """
+    file = read_model_file(path)
+    proto = onnx.load(path)
+    try:
+        onnx.checker.check_model(proto, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise CheckFailed(f"model {file.label} is not valid ONNX: {str(error).splitlines()[0]}") from None
+    _check_interface(file, proto)
+    _check_initializers(file, proto)
+    return Report(path, file.facts, _check_values(file, model))
+
+
+def promised_initializers(facts: ModelFacts) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Name -> dtype and shape of every weight that `tessera_engine.model_file` promises."""
+    d = facts.d_model
+    matrices = {"fusion.0": (2 * d, 4 * d), "fusion.1": (4 * d, facts.dims)}
+    first_layers, vectors = {}, {"fusion.norm.weight": 4 * d, "fusion.norm.bias": 4 * d}
+    tables = {}
+    for branch, bands in (("s2", facts.s2_bands), ("s1", facts.s1_bands)):
+        first_layers[f"{branch}.embedding.0"] = (len(bands), d)
+        first_layers[f"{branch}.pool"] = (d, 1)
+        matrices[f"{branch}.embedding.1"] = (d, d)
+        tables[f"{branch}.day_of_year"] = (DAYS, d)
+        for layer in (f"{branch}.layers.{index}" for index in range(facts.num_layers)):
+            matrices[f"{layer}.qkv"] = (d, 3 * d)
+            matrices[f"{layer}.out"] = (d, d)
+            matrices[f"{layer}.up"] = (d, facts.ffn_dim)
+            matrices[f"{layer}.down"] = (facts.ffn_dim, d)
+            for norm in ("norm1", "norm2"):
+                vectors |= {f"{layer}.{norm}.weight": d, f"{layer}.{norm}.bias": d}
+            if facts.qk_norm:
+                head_dim = d // facts.num_heads
+                vectors |= {f"{layer}.q_norm.weight": head_dim, f"{layer}.k_norm.weight": head_dim}
+    promised: dict[str, tuple[str, tuple[int, ...]]] = {}
+    for name, shape in (matrices | first_layers).items():
+        if facts.precision == "int8" and name in matrices:
+            promised[f"{name}.weight.int8"] = ("int8", shape)
+            promised[f"{name}.weight.scale"] = ("float32", shape[1:])
+        else:
+            promised[f"{name}.weight"] = ("float32", shape)
+        promised[f"{name}.bias"] = ("float32", shape[1:])
+    promised |= {name: ("float32", (length,)) for name, length in vectors.items()}
+    promised |= {name: ("float32", shape) for name, shape in tables.items()}
+    return promised
+
+
+def _expect(file: ModelFile, what: str, found: object, expected: object) -> None:
+    if found != expected:
+        raise CheckFailed(
+            f"model {file.label}: {what} is {found}, expected {expected}; export the model again"
+        )
+
+
+def _check_interface(file: ModelFile, proto: onnx.ModelProto) -> None:
+    """Versions, metadata, and names, types and axes of inputs and output."""
+    _expect(file, "opset", [(o.domain, o.version) for o in proto.opset_import], [("", OPSET)])
+    _expect(file, "IR version", proto.ir_version, IR_VERSION)
+    _expect(file, "metadata", {p.key: p.value for p in proto.metadata_props}, file.facts.to_metadata())
+    for what, found, expected in (
+        ("inputs", list(proto.graph.input), graph_inputs(file.facts)),
+        ("output", list(proto.graph.output), [graph_output(file.facts)]),
+    ):
+        _expect(file, what, [_signature(value) for value in found], [_signature(value) for value in expected])
+    _expect(file, "input names", tuple(value.name for value in proto.graph.input), INPUT_NAMES)
+
+
+def _signature(value: onnx.ValueInfoProto) -> str:
+    tensor = value.type.tensor_type
+    axes = ", ".join(axis.dim_param or str(axis.dim_value) for axis in tensor.shape.dim)
+    return f"{value.name} {onnx.TensorProto.DataType.Name(tensor.elem_type)} ({axes})"
+
+
+def _check_initializers(file: ModelFile, proto: onnx.ModelProto) -> None:
+    promised = promised_initializers(file.facts)
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
+    found = {name for name in stored if not name.startswith(CONSTANT_PREFIX)}
+    _expect(file, "unknown initialisers", sorted(found - promised.keys()), [])
+    for name, expected in promised.items():
+        value = stored.get(name)
+        if value is None:
+            raise CheckFailed(f"model {file.label} lacks the initialiser '{name}'; export the model again")
+        _expect(file, f"initialiser '{name}'", (str(value.dtype), value.shape), expected)
+        if not np.isfinite(value).all():
+            raise CheckFailed(
+                f"model {file.label}: initialiser '{name}' has values that aren't finite; train again"
+            )
+
+
+def _check_values(file: ModelFile, model: Reference) -> Drift:
+    """Embeddings from ONNX Runtime on the CPU beside the reference's."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # warnings about graph optimisation are of no use here
+    try:
+        session = onnxruntime.InferenceSession(str(file.path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's exceptions have no common base but Exception
+        raise CheckFailed(
+            f"ONNX Runtime can't load model {file.label}: {str(error).splitlines()[0]}"
+        ) from None
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(1, 25, (2, 48))
+    found, expected = [], []
+    for s2_lengths, s1_lengths in (
+        lengths,
+        np.ones((2, 8), np.int64),
+        np.full((2, 2), LONGEST_YEAR),
+    ):
+        inputs = _made_up_tokens("s2", len(file.facts.s2_bands), s2_lengths, rng)
+        inputs |= _made_up_tokens("s1", len(file.facts.s1_bands), s1_lengths, rng)
+        (embeddings,) = session.run(None, inputs)
+        (refilled,) = session.run(None, _with_other_filling(inputs))
+        if not np.array_equal(embeddings, refilled):
+            change = np.abs(embeddings - refilled).max()
+            raise CheckFailed(
+                f"model {file.label}: tokens of multiplicity 0 change embeddings by {change}, expected 0"
+            )
+        with torch.inference_mode():
+            expected.append(model(*(torch.from_numpy(inputs[name]) for name in INPUT_NAMES)).numpy())
+        found.append(embeddings)
+    _expect(file, "the embeddings' shapes", [e.shape for e in found], [e.shape for e in expected])
+    drift = measure(np.concatenate(expected), np.concatenate(found))
+    threshold = INT8_THRESHOLD if file.facts.precision == "int8" else THRESHOLDS["fp32"]
+    failures = threshold.failures(drift)
+    if failures:
+        raise CheckFailed(f"model {file.label} drifts too far from the reference: {'; '.join(failures)}")
+    return drift
+
+
+def _made_up_tokens(branch: str, bands: int, lengths: NDArray[np.int64], rng: np.random.Generator) -> Inputs:
+    """A rectangle of random tokens; the first pixel has only the token that stands for "no observation"."""
+    shape = (len(lengths), int(lengths.max()))
+    filled = np.arange(shape[1]) < lengths[:, None]
+    values = rng.standard_normal((*shape, bands), np.float32)
+    doy = rng.integers(1, DAYS, shape, np.int32)
+    multiplicity = np.where(filled, rng.integers(1, 9, shape), 0).astype(np.float32)
+    values[~filled], doy[~filled] = 0, 0
+    values[0], doy[0], multiplicity[0] = 0, 0, np.arange(shape[1]) == 0
+    return {branch: values, f"{branch}_doy": doy, f"{branch}_multiplicity": multiplicity}
+
+
+def _with_other_filling(inputs: Inputs) -> Inputs:
+    """The same tokens with other values where the multiplicity is 0."""
+    other = dict(inputs)
+    for branch in ("s2", "s1"):
+        filling = inputs[f"{branch}_multiplicity"] == 0
+        other[branch] = np.where(filling[..., None], np.float32(10), inputs[branch])
+        other[f"{branch}_doy"] = np.where(filling, np.int32(DAYS - 1), inputs[f"{branch}_doy"])
+    return other
