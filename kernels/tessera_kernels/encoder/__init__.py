@@ -1,0 +1,97 @@
+"""The whole network as numba kernels over packed tokens, in int8 or float32, for the CPU that is there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numba import get_num_threads
+from numpy.typing import NDArray
+
+from tessera_kernels.encoder.branch import LOG2_E, SLACK_ROWS, run_branch
+from tessera_kernels.encoder.fusion import PackedFusion, run_fusion
+from tessera_kernels.encoder.pack import PackedBranch, aligned
+from tessera_kernels.encoder.plan import FLOAT32, INT8, make_plan
+
+CHUNK_TOKENS = 128
+"""Tokens that a thread takes at once: enough rows for the tiles, few enough for the second-level cache."""
+
+BRANCHES = ("s2", "s1")
+
+Tokens = tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.float32], NDArray[np.int64]]
+"""Values (M, bands), day of year (M,), multiplicity (M,), offsets (N + 1,) of one modality."""
+
+
+class Network:
+    """A model's weights, packed for one instruction set."""
+
+    def __init__(self, arrays: Mapping[str, NDArray[Any]], heads: int, layers: int, isa: str) -> None:
+        """Pack a model.
+
+        Args:
+            arrays: the model file's initialisers; int8 where it has `fusion.0.weight.int8`.
+            heads: attention heads.
+            layers: encoder layers of a branch.
+            isa: a key of `plan.INT8`.
+        """
+        int8 = "fusion.0.weight.int8" in arrays
+        width = arrays["s2.embedding.0.bias"].shape[0]
+        qk_norm = "s2.layers.0.q_norm.weight" in arrays
+        self.plan = make_plan((INT8 if int8 else FLOAT32)[isa], width // heads, qk_norm)
+        self._branches = [PackedBranch(self.plan, arrays, name, heads, layers) for name in BRANCHES]
+        self._fusion = PackedFusion(self.plan, arrays, self._branches[0].padded)
+        self.dims = self._fusion.sizes.dims
+        self._scratch = aligned(0)
+
+    def _scratch_for(self, each: int) -> int:
+        """Address of scratch for all threads."""
+        size = each * get_num_threads()
+        if self._scratch.size < size:
+            self._scratch = aligned(size)
+        return int(self._scratch.ctypes.data)
+
+    def run(self, s2: Tokens, s1: Tokens) -> NDArray[np.float32]:
+        """Embed packed pixels.
+
+        Args:
+            s2: Sentinel-2 tokens; every pixel has at least one.
+            s1: Sentinel-1 tokens of the same pixels.
+
+        Returns:
+            (N, dims) float32.
+        """
+        pixels = len(s2[3]) - 1
+        width = self._branches[0].padded
+        # Rows behind the last one are read by the last block of the fusion
+        pooled = np.zeros((pixels + SLACK_ROWS, 2 * width), np.float32)
+        for i, (branch, (values, doy, multiplicity, offsets)) in enumerate(zip(self._branches, (s2, s1), strict=True)):
+            chunks, most = _chunks(offsets)
+            max_rows = most + SLACK_ROWS
+            scratch, each = branch.scratch(max_rows, int(np.diff(offsets).max(initial=1)))
+            values = np.ascontiguousarray(values, np.float32)
+            doy = np.ascontiguousarray(doy, np.int32)
+            bias = np.log(multiplicity) * LOG2_E
+            run_branch(
+                self.plan, branch.sizes, branch.weights, scratch, self._scratch_for(each), each, max_rows,
+                values.ctypes.data, doy.ctypes.data, bias.ctypes.data, offsets, chunks,
+                pooled.ctypes.data + i * 4 * width, pooled.shape[1] * 4,
+            )  # fmt: skip
+        embedding = np.empty((pixels, self.dims), np.float32)
+        each = self._fusion.scratch_bytes
+        run_fusion(
+            self.plan, self._fusion.sizes, self._fusion.weights, self._scratch_for(each), each,
+            pooled.ctypes.data, pixels, embedding,
+        )  # fmt: skip
+        return embedding
+
+
+def _chunks(offsets: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
+    """Consecutive pixels in chunks of at most `CHUNK_TOKENS` tokens, or of one pixel; and the largest's tokens."""
+    chunks = [0]
+    while chunks[-1] < len(offsets) - 1:
+        limit = offsets[chunks[-1]] + CHUNK_TOKENS
+        end = int(np.searchsorted(offsets, limit, side="right")) - 1
+        chunks.append(max(end, chunks[-1] + 1))
+    bounds = np.array(chunks, np.int64)
+    return bounds, int(np.diff(offsets[bounds]).max(initial=0))

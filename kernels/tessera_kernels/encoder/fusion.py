@@ -1,0 +1,143 @@
+"""Fusion: the pooled vectors of both branches to the embedding, some pixels at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import get_thread_id, njit, prange
+from numpy.typing import NDArray
+
+from tessera_kernels.encoder.branch import BLOCK_ROWS, copy
+from tessera_kernels.encoder.pack import ALIGNMENT, Arena, Linear, pack_tiles, pad, up
+from tessera_kernels.encoder.plan import Plan
+from tessera_kernels.encoder.rows import layer_norm_relu, plain_norm, quantize_signed, row_maxima
+from tessera_kernels.encoder.tiles import tile_store
+
+
+class FusionSizes(NamedTuple):
+    """Sizes of the fusion; `_bytes` are of a row."""
+
+    input_bytes: int
+    input_groups: int
+    hidden: int
+    hidden_bytes: int
+    hidden_groups: int
+    dims: int
+    output_bytes: int
+    value_row_bytes: int
+    tile_bytes: int
+    tile_rows: int
+    rows_together: int
+    vector_bytes: int
+
+
+class FusionWeights(NamedTuple):
+    """Addresses of the fusion's packed weights."""
+
+    first: int
+    norm_weight: int
+    norm_bias: int
+    second: int
+
+
+class PackedFusion:
+    """The fusion's weights, packed for a plan."""
+
+    def __init__(self, plan: Plan, arrays: Mapping[str, NDArray[Any]], branch_width: int) -> None:
+        """Pack.
+
+        Args:
+            plan: the kernel's.
+            arrays: the model file's initialisers.
+            branch_width: floats of one branch's pooled vector, padding included.
+        """
+        self.arena = Arena()
+        a = plan.arithmetic
+        tile = plan.gemm_vectors * a.lanes
+        first = Linear.of(arrays, "fusion.0").spread_rows(2, branch_width)
+        second = Linear.of(arrays, "fusion.1")
+        hidden, dims = second.weight.shape
+        padded = up(hidden, tile)
+        put = self.arena.put
+        places = [
+            put(pack_tiles(plan, first, plan.gemm_vectors, True)),
+            put(pad(arrays["fusion.norm.weight"].astype(np.float32), padded)),
+            put(pad(arrays["fusion.norm.bias"].astype(np.float32), padded)),
+            put(pack_tiles(plan, second, plan.gemm_vectors, False)),
+        ]
+        address = self.arena.close()
+        self.weights = FusionWeights(*(address + place for place in places))
+        inputs = 2 * branch_width
+        self.sizes = FusionSizes(
+            input_bytes=4 * inputs,
+            input_groups=inputs // a.group,
+            hidden=hidden,
+            hidden_bytes=4 * padded,
+            hidden_groups=up(hidden, a.group) // a.group,
+            dims=dims,
+            output_bytes=4 * up(dims, tile),
+            value_row_bytes=max(inputs, padded) * a.value_bytes + ALIGNMENT,
+            tile_bytes=4 * tile,
+            tile_rows=plan.tile_rows(plan.gemm_vectors),
+            rows_together=plan.rows_together,
+            vector_bytes=4 * a.lanes,
+        )
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Bytes that one thread needs."""
+        z = self.sizes
+        each = z.value_row_bytes + z.hidden_bytes + z.output_bytes + 4 + z.vector_bytes
+        return up((BLOCK_ROWS + 8) * each, 4096) + 5 * ALIGNMENT
+
+
+@njit(parallel=True, cache=True, error_model="numpy", nogil=True)
+def run_fusion(
+    plan: Plan, z: FusionSizes, w: FusionWeights, scratch: int, scratch_bytes: int, pooled: int, pixels: int,
+    out: NDArray[np.float32],
+) -> None:  # fmt: skip
+    """Embed `pixels` pooled rows into out (pixels, dims). Rows behind the last one must be readable."""
+    for block in prange((pixels + BLOCK_ROWS - 1) // BLOCK_ROWS):
+        first = block * BLOCK_ROWS
+        rows = min(BLOCK_ROWS, pixels - first)
+        values = scratch + get_thread_id() * scratch_bytes
+        hidden = values + (BLOCK_ROWS + 8) * z.value_row_bytes
+        result = hidden + (BLOCK_ROWS + 8) * z.hidden_bytes
+        scales = result + (BLOCK_ROWS + 8) * z.output_bytes
+        maxima = scales + (BLOCK_ROWS + 8) * 4
+        for row in range(0, rows, z.rows_together):
+            x = pooled + (first + row) * z.input_bytes
+            row_maxima(plan, x, z.input_bytes, z.input_bytes, maxima)
+            quantize_signed(
+                plan, x, z.input_bytes, z.input_bytes, maxima, values + row * z.value_row_bytes,
+                z.value_row_bytes, scales + 4 * row,
+            )  # fmt: skip
+        at = w.first
+        for column in range(0, z.hidden_bytes, z.tile_bytes):
+            for row in range(0, rows, z.tile_rows):
+                tile_store(
+                    plan, values + row * z.value_row_bytes, z.value_row_bytes, z.input_groups, at,
+                    scales + 4 * row, hidden + row * z.hidden_bytes + column, z.hidden_bytes,
+                )  # fmt: skip
+            at += z.tile_bytes * (3 + z.input_groups)
+        for row in range(0, rows, z.rows_together):
+            layer_norm_relu(
+                plan, hidden + row * z.hidden_bytes, z.hidden_bytes, z.hidden_bytes, np.float32(z.hidden),
+                w.norm_weight, w.norm_bias, values + row * z.value_row_bytes, z.value_row_bytes, scales + 4 * row,
+            )  # fmt: skip
+        at = w.second
+        for column in range(0, z.output_bytes, z.tile_bytes):
+            for row in range(0, rows, z.tile_rows):
+                tile_store(
+                    plan, values + row * z.value_row_bytes, z.value_row_bytes, z.hidden_groups, at,
+                    scales + 4 * row, result + row * z.output_bytes + column, z.output_bytes,
+                )  # fmt: skip
+            at += z.tile_bytes * (3 + z.hidden_groups)
+        for row in range(0, rows, z.rows_together):
+            plain_norm(
+                plan, result + row * z.output_bytes, z.output_bytes, z.output_bytes, np.float32(z.dims)
+            )
+        for row in range(rows):
+            copy(plan, result + row * z.output_bytes, out.ctypes.data + (first + row) * 4 * z.dims, 4 * z.dims)

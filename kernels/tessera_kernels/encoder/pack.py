@@ -1,0 +1,256 @@
+"""Packing: a model's weights in the layout that the tiles read, once, when it is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tessera_kernels.encoder.branch import BLOCK_ROWS, LOG2_E, SLACK_ROWS, Scratch, Sizes, Weights
+from tessera_kernels.encoder.plan import Plan
+
+ALIGNMENT = 64
+"""Bytes of a cache line, and of the widest register."""
+
+
+def up(n: int, multiple: int) -> int:
+    """N rounded up to a multiple."""
+    return -(-n // multiple) * multiple
+
+
+def aligned(size: int) -> NDArray[np.uint8]:
+    """Zeroed bytes that begin at a cache line."""
+    buffer = np.zeros(size + ALIGNMENT, np.uint8)
+    start = -buffer.ctypes.data % ALIGNMENT
+    return buffer[start : start + size]
+
+
+class Arena:
+    """Grows while things are put into it, then becomes one block of memory."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._size = 0
+        self.memory = aligned(0)
+
+    def put(self, values: NDArray[Any] | bytes) -> int:
+        """Append; gives the offset."""
+        data = values if isinstance(values, bytes) else np.ascontiguousarray(values).tobytes()
+        offset = self._size
+        self._parts += [data, bytes(-len(data) % ALIGNMENT)]
+        self._size = up(offset + len(data), ALIGNMENT)
+        return offset
+
+    def close(self) -> int:
+        """Lay everything out; gives the address that offsets count from."""
+        # Tiles of weights are read a register past their end at most
+        self.memory = aligned(self._size + ALIGNMENT)
+        self.memory[: self._size] = np.frombuffer(b"".join(self._parts), np.uint8)
+        self._parts = []
+        return int(self.memory.ctypes.data)
+
+
+@dataclass(frozen=True)
+class Linear:
+    """y = x W + bias.
+
+    Attributes:
+        weight: (in, out) float32, or int8 with a scale.
+        scale: (out,) float32: the real weight is weight * scale; None for float32.
+        bias: (out,) float32.
+    """
+
+    weight: NDArray[Any]
+    scale: NDArray[np.float32] | None
+    bias: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, NDArray[Any]], name: str) -> Linear:
+        """The layer `name` of a model file's initialisers, in int8 where the file has it so."""
+        bias = arrays[f"{name}.bias"]
+        if f"{name}.weight.int8" in arrays:
+            return cls(arrays[f"{name}.weight.int8"], arrays[f"{name}.weight.scale"], bias)
+        return cls(arrays[f"{name}.weight"], None, bias)
+
+    def columns(self, factor: NDArray[np.float32]) -> Linear:
+        """The layer with its outputs multiplied by `factor` (out,)."""
+        if self.scale is None:
+            return Linear(self.weight * factor, None, self.bias * factor)
+        return Linear(self.weight, self.scale * factor, self.bias * factor)
+
+    def spread_columns(self, parts: int, width: int) -> Linear:
+        """The outputs in `parts` equal parts, each padded with zeros to `width`."""
+        def spread(values: NDArray[Any]) -> NDArray[Any]:
+            split = values.reshape(*values.shape[:-1], parts, -1)
+            return pad(split, *split.shape[:-1], width).reshape(*values.shape[:-1], parts * width)
+
+        scale = None if self.scale is None else spread(self.scale)
+        return Linear(spread(self.weight), scale, spread(self.bias))
+
+    def spread_rows(self, parts: int, width: int) -> Linear:
+        """The inputs in `parts` equal parts, each padded with zeros to `width`."""
+        split = self.weight.reshape(parts, -1, self.weight.shape[1])
+        return Linear(pad(split, parts, width, split.shape[2]).reshape(parts * width, -1), self.scale, self.bias)
+
+
+def pad(values: NDArray[Any], *shape: int) -> NDArray[Any]:
+    """Zeros behind, up to a shape."""
+    return np.pad(values, [(0, n - k) for n, k in zip(shape, values.shape, strict=True)])
+
+
+def pack_tiles(plan: Plan, layer: Linear, vectors: int, signed: bool) -> bytes:
+    """A layer's weights as tiles, see `tiles`.
+
+    Args:
+        plan: the kernel's.
+        layer: int8 where the plan is, float32 where it is.
+        vectors: width of a tile.
+        signed: whether the activations are -127..127 or 0..255.
+    """
+    a = plan.arithmetic
+    width = vectors * a.lanes
+    inputs, outputs = up(layer.weight.shape[0], a.group), up(layer.weight.shape[1], width)
+    weight = pad(layer.weight, inputs, outputs)
+    bias = pad(layer.bias, outputs).astype(np.float32)
+    scale = np.zeros(outputs, np.float32) if layer.scale is None else pad(layer.scale, outputs)
+    if a.is_float:
+        correction = np.zeros(outputs, np.int32)
+    else:
+        correction = (-a.offset(signed) * weight.astype(np.int32).sum(axis=0)).astype(np.int32)
+    stored = weight.astype({1: np.float32, 2: np.int16, 4: np.int8}[a.group])
+    groups = stored.reshape(inputs // a.group, a.group, outputs).transpose(0, 2, 1)
+    parts = []
+    for start in range(0, outputs, width):
+        tile = slice(start, start + width)
+        parts += [scale[tile], bias[tile], correction[tile], groups[:, tile]]
+    return b"".join(np.ascontiguousarray(part).tobytes() for part in parts)
+
+
+class PackedBranch:
+    """One branch's weights, packed for a plan."""
+
+    def __init__(
+        self, plan: Plan, arrays: Mapping[str, NDArray[Any]], prefix: str, heads: int, layers: int
+    ) -> None:
+        self.plan = plan
+        self.arena = Arena()
+        a = plan.arithmetic
+        tile = plan.gemm_vectors * a.lanes
+        bands, width = arrays[f"{prefix}.embedding.0.weight"].shape
+        head_dim = width // heads
+        padded = up(width, tile)
+        head_group_width = up(head_dim, a.group)
+        ffn = up(arrays[f"{prefix}.layers.0.up.bias"].shape[0], tile)
+        context_groups = heads * head_group_width // a.group
+        value_row = max(padded * a.value_bytes, up(context_groups, a.lanes) * 4)
+        self.padded = padded
+        self.sizes = Sizes(
+            bands=bands,
+            width=width,
+            heads=heads,
+            layers=layers,
+            tile_bytes=4 * tile,
+            qkv_tile_bytes=4 * plan.qkv_vectors * a.lanes,
+            row_bytes=4 * padded,
+            # A row more than whole cache lines, so that rows don't compete for the same sets
+            value_row_bytes=up(value_row, ALIGNMENT) + ALIGNMENT,
+            width_groups=up(width, a.group) // a.group,
+            ffn_bytes=4 * ffn,
+            ffn_value_bytes=ffn * a.value_bytes,
+            ffn_groups=ffn // a.group,
+            head_bytes=plan.head_width * a.value_bytes,
+            head_float_bytes=4 * plan.head_width,
+            head_width=head_dim,
+            head_groups=head_group_width // a.group,
+            context_groups=context_groups,
+            value_bytes=a.value_bytes,
+            group=a.group,
+            queries=plan.queries,
+            rows_together=plan.rows_together,
+            tile_rows=plan.tile_rows(plan.gemm_vectors),
+            qkv_tile_rows=plan.tile_rows(plan.qkv_vectors),
+            vector_bytes=4 * a.lanes,
+            query_vectors=plan.query_vectors,
+        )
+        first = arrays[f"{prefix}.embedding.0.weight"], arrays[f"{prefix}.embedding.0.bias"]
+        stacked = pad(np.vstack([first[1][None], first[0]]).astype(np.float32), bands + 1, padded)
+        put = self.arena.put
+        places = [
+            put(stacked.reshape(bands + 1, -1, tile).transpose(1, 0, 2)),
+            put(pad(arrays[f"{prefix}.day_of_year"].astype(np.float32), 367, padded)),
+            put(pack_tiles(plan, Linear.of(arrays, f"{prefix}.embedding.1"), plan.gemm_vectors, False)),
+            # The pooling's bias is the same for all tokens, so softmax doesn't see it
+            put(pad(arrays[f"{prefix}.pool.weight"][:, 0] * LOG2_E, padded).astype(np.float32)),
+        ]
+        table = [self._put_layer(arrays, f"{prefix}.layers.{n}", heads, head_dim) for n in range(layers)]
+        address = self.arena.close()
+        self.weights = Weights(
+            *(address + place for place in places), np.array(table, np.int64).reshape(layers, 10) + address
+        )
+
+    def _put_layer(
+        self, arrays: Mapping[str, NDArray[Any]], name: str, heads: int, head_dim: int
+    ) -> list[int]:
+        plan, put = self.plan, self.arena.put
+        head_width = plan.head_width
+        qkv = Linear.of(arrays, f"{name}.qkv")
+        to_scores = np.float32(LOG2_E / np.sqrt(np.float32(head_dim)))
+        factor = np.ones(3 * heads * head_dim, np.float32)
+        norms = [np.ones(head_dim, np.float32)] * 2
+        if plan.qk_norm:
+            norms = [arrays[f"{name}.q_norm.weight"] * to_scores, arrays[f"{name}.k_norm.weight"]]
+        else:
+            factor[: heads * head_dim] = to_scores
+        qkv = qkv.columns(factor).spread_columns(3 * heads, head_width)
+        out = Linear.of(arrays, f"{name}.out").spread_rows(heads, up(head_dim, plan.arithmetic.group))
+        return [
+            put(pack_tiles(plan, qkv, plan.qkv_vectors, True)),
+            put(pack_tiles(plan, out, plan.gemm_vectors, True)),
+            put(pack_tiles(plan, Linear.of(arrays, f"{name}.up"), plan.gemm_vectors, True)),
+            put(pack_tiles(plan, Linear.of(arrays, f"{name}.down"), plan.gemm_vectors, False)),
+            *(
+                put(pad(arrays[f"{name}.{norm}"].astype(np.float32), self.padded))
+                for norm in ("norm1.weight", "norm1.bias", "norm2.weight", "norm2.bias")
+            ),
+            *(put(pad(weight.astype(np.float32), head_width)) for weight in norms),
+        ]
+
+    def scratch(self, max_rows: int, longest: int) -> tuple[Scratch, int]:
+        """Where one thread's buffers lie, and how many bytes they take.
+
+        Args:
+            max_rows: tokens of the largest chunk, `SLACK_ROWS` included.
+            longest: tokens of the longest pixel.
+        """
+        z, plan = self.sizes, self.plan
+        parts = 3 * z.heads
+        tokens = up(longest, 32) + SLACK_ROWS
+        query_bytes = z.query_vectors * z.vector_bytes
+        lanes = plan.arithmetic.lanes
+        sizes = Scratch(
+            x=max_rows * z.row_bytes,
+            values=max_rows * z.value_row_bytes,
+            wide=max(max_rows * z.row_bytes, BLOCK_ROWS * max(z.ffn_bytes, parts * z.head_float_bytes)),
+            hidden=max_rows * z.ffn_value_bytes,
+            scales=max_rows * 4,
+            maxima=(max(max_rows, parts * BLOCK_ROWS) + SLACK_ROWS) * z.vector_bytes,
+            qkv=parts * max_rows * z.head_bytes + SLACK_ROWS * z.head_bytes,
+            qkv_scales=parts * max_rows * 4 + SLACK_ROWS * 4,
+            bias=4 * (tokens + SLACK_ROWS),
+            interleaved=z.heads * (tokens + 2 * z.group) * z.head_bytes + SLACK_ROWS * z.head_bytes,
+            key_weights=z.heads * 4 * (tokens + z.group + 1),
+            scores=max(tokens * query_bytes, 4 * tokens),
+            p=tokens * query_bytes,
+            queries=up(z.head_groups, lanes) * query_bytes,
+            context=(z.heads * z.head_groups * z.group + lanes * z.group + SLACK_ROWS) * query_bytes,
+            query_maxima=query_bytes,
+            factor=query_bytes,
+            bands=max_rows * z.bands * 4,
+        )
+        # A cache line between buffers, and threads not at the same offset of a page
+        rounded = [up(size, ALIGNMENT) + ALIGNMENT for size in sizes]
+        offsets = np.concatenate([[0], np.cumsum(rounded)])
+        return Scratch(*(int(o) for o in offsets[:-1])), up(int(offsets[-1]), 4096) + 5 * ALIGNMENT

@@ -1,0 +1,178 @@
+"""The plan: everything about a kernel that is fixed when it is compiled, as one constant of numba's type system.
+
+A `Plan` names the instruction set and the arithmetic. It is passed to every jitted function; numba sees it as a
+type of its own, so each plan gets code of its own, in memory and in the cache on disk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llvmlite import ir
+from numba import types
+from numba.extending import NativeValue, models, register_model, typeof_impl, unbox
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """How one instruction set multiplies.
+
+    A group is what one 32-bit lane holds of the dimension that is summed over: four 8-bit values, two 16-bit
+    values or one float32.
+
+    Attributes:
+        lanes: 32-bit lanes of a vector register.
+        registers: vector registers there are.
+        group: values a lane; 4, 2 or 1 (float32).
+        dot: which instruction sums a group's products into a lane; see `Emitter.dot`.
+        has_fma: whether a fused multiply-add is one instruction.
+    """
+
+    lanes: int
+    registers: int
+    group: int
+    dot: str
+    has_fma: bool = True
+
+    @property
+    def is_float(self) -> bool:
+        """Whether it computes in float32."""
+        return self.group == 1
+
+    @property
+    def value_bytes(self) -> int:
+        """Bytes of one stored value."""
+        return 4 // self.group
+
+    @property
+    def accumulators(self) -> int:
+        """Registers of a tile that hold sums; the others hold what is multiplied."""
+        return 24 if self.registers == 32 else 12
+
+    def offset(self, signed: bool) -> int:
+        """What is added to an activation's integer before it is stored, to fit what `dot` takes as its first."""
+        if self.dot.startswith("vpdpbusd"):
+            return 128 if signed else 0
+        if self.dot == "sdot":
+            return 0 if signed else -128
+        return 0
+
+
+INT8 = {
+    "avx512-vnni": Arithmetic(16, 32, 4, "vpdpbusd.512"),
+    "avx-vnni": Arithmetic(8, 16, 4, "vpdpbusd.256"),
+    "avx2": Arithmetic(8, 16, 2, "pmaddwd"),
+    "arm-dotprod": Arithmetic(4, 32, 4, "sdot"),
+    "plain": Arithmetic(4, 16, 2, "plain", has_fma=False),
+}
+"""By instruction set, fastest first. All give the same integers."""
+
+FLOAT32 = {
+    "avx512-vnni": Arithmetic(16, 32, 1, "fma"),
+    "avx-vnni": Arithmetic(8, 16, 1, "fma"),
+    "avx2": Arithmetic(8, 16, 1, "fma"),
+    "arm-dotprod": Arithmetic(4, 32, 1, "fma"),
+    "plain": Arithmetic(4, 16, 1, "fma", has_fma=False),
+}
+"""The same for float32."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a kernel is compiled for.
+
+    Attributes:
+        arithmetic: of the matrix products.
+        gemm_vectors: width of a weight tile, in registers.
+        head_vectors: registers that an attention head's channels fill, its last one padded.
+        qkv_vectors: width of a tile of the projection to Q, K and V; divides `head_vectors`.
+        context_rows: channels of a tile of the attention's result.
+        qk_norm: whether queries and keys pass an RMS norm.
+    """
+
+    arithmetic: Arithmetic
+    gemm_vectors: int
+    head_vectors: int
+    qkv_vectors: int
+    context_rows: int
+    qk_norm: bool
+
+    @property
+    def head_width(self) -> int:
+        """Values of a stored head, padding included."""
+        return self.head_vectors * self.arithmetic.lanes
+
+    @property
+    def rows_together(self) -> int:
+        """Rows that are normalised or quantised at once: two sums a row must fit into the registers."""
+        return 8 if self.arithmetic.registers == 32 and self.arithmetic.lanes >= 8 else 4
+
+    @property
+    def query_vectors(self) -> int:
+        """Registers of queries that attention works on at once."""
+        return {16: 1, 8: 2, 4: 4 if self.arithmetic.registers == 32 else 2}[self.arithmetic.lanes]
+
+    @property
+    def queries(self) -> int:
+        """Queries that attention works on at once."""
+        return self.query_vectors * self.arithmetic.lanes
+
+    @property
+    def key_rows(self) -> int:
+        """Keys of a tile of scores."""
+        rows = 16 if self.query_vectors == 1 else self.arithmetic.accumulators // self.query_vectors
+        return rows // self.arithmetic.group * self.arithmetic.group
+
+    def tile_rows(self, vectors: int) -> int:
+        """Rows of a tile that is `vectors` registers wide."""
+        return self.arithmetic.accumulators // vectors
+
+
+def make_plan(arithmetic: Arithmetic, head_dim: int, qk_norm: bool) -> Plan:
+    """Choose tile sizes for a head width."""
+    head_vectors = -(-head_dim // arithmetic.lanes)
+    widest = min(arithmetic.accumulators // 2, 8)
+    # A prime number of registers, like 11, has no width between 1 and itself; one register more is cheaper.
+    if head_vectors > widest and all(head_vectors % width for width in range(2, widest + 1)):
+        head_vectors += 1
+    widths = [width for width in range(1, widest + 1) if head_vectors % width == 0]
+    queries = Plan(arithmetic, 1, 1, 1, 1, qk_norm).query_vectors
+    tallest = arithmetic.accumulators // queries if queries > 1 else 16
+    heights = range(tallest, tallest // 2, -1)
+    return Plan(
+        arithmetic,
+        gemm_vectors=4 if arithmetic.registers == 32 else 2,
+        head_vectors=head_vectors,
+        qkv_vectors=max(widths, key=lambda width: (_efficiency(arithmetic, width), width)),
+        context_rows=min(heights, key=lambda height: -(-head_dim // height) * height),
+        qk_norm=qk_norm,
+    )
+
+
+def _efficiency(arithmetic: Arithmetic, width: int) -> float:
+    """Products for each load of a tile that is `width` registers wide."""
+    rows = arithmetic.accumulators // width
+    return rows * width / (rows + width)
+
+
+class PlanType(types.Type):
+    """The numba type of one plan."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        super().__init__(name=f"{plan}")
+
+
+@typeof_impl.register(Plan)
+def _typeof_plan(plan: Plan, context: object) -> PlanType:
+    return PlanType(plan)
+
+
+@register_model(PlanType)
+class _PlanModel(models.OpaqueModel):
+    """Nothing at run time."""
+
+
+@unbox(PlanType)
+def _unbox_plan(typ: PlanType, value: ir.Value, c: object) -> NativeValue:
+    return NativeValue(c.context.get_dummy_value())  # type: ignore[attr-defined]
