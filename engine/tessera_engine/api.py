@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -231,15 +232,11 @@ def embed(
         staging = Staging.create(staged, scene.grid.crop(region), dim, store)
         statistics = pipeline.run(scene.reader, model.backend, staging, region, max_pixels, progress)
         with statistics.stage("output"):
-            write_quicklook(staging, folder / "quicklook.png")
-            assets = write(format, staging, folder, scene.name)
-            write_item(
-                folder / ITEM, staging.grid, assets, _run_facts(scene, model, region, dim, store, statistics)
-            )
-            staged_left = list(staged.iterdir())
-            for path in staged_left:
-                path.unlink()
-            staged.rmdir()
+            quicklook = write_quicklook(staging, folder / "quicklook.png")
+            assets = [*write(format, staging, folder, scene.name), quicklook]
+            facts = _run_facts(scene, model, dim, store, statistics.with_data)
+            write_item(folder / ITEM, staging.grid, assets, facts)
+            shutil.rmtree(staged)
     return Embedded(target, statistics.pixels, statistics.with_data, statistics.seconds)
 
 
@@ -249,7 +246,25 @@ def _set_kernel_threads(threads: int) -> None:
     numba.set_num_threads(threads)
 
 
-def _run_facts(
-    scene: Scene, model: Model, region: Window, dim: int, store: str, statistics: pipeline.Statistics
-) -> RunFacts:
-    raise NotImplementedError
+def _run_facts(scene: Scene, model: Model, dim: int, store: str, with_data: int) -> RunFacts:
+    from tessera_engine import __version__
+
+    facts, backend = model.facts, model.backend
+    return RunFacts(
+        scene_name=scene.name,
+        scene_layout=scene.reader.layout,
+        scene_fingerprint=scene.reader.fingerprint(),
+        dates=scene.reader.dates,
+        warnings=scene.reader.warnings,
+        model_name=facts.name,
+        model_sha256=backend.model.sha256,
+        generation=facts.generation,
+        precision=facts.precision,
+        store=store,
+        dim=dim,
+        backend=backend.name,
+        backend_version=backend.version,
+        instruction_set=backend.computes_on,
+        engine_version=__version__,
+        pixels_with_data=with_data,
+    )

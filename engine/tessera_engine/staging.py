@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from tessera_engine.errors import TesseraError
 from tessera_engine.scene import Grid, Window
 
 CODE_NODATA = -128
@@ -24,47 +25,91 @@ class RasterFile:
     """
 
     def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        self.path, self.shape, self.dtype = path, shape, np.dtype(dtype)
-        self._pixel = self.dtype.itemsize * int(np.prod(shape[2:], dtype=np.int64))
+        # Plain ints: numpy's would stand in the .npy header as "np.int64(7)", which nothing can read.
+        self.path, self.shape, self.dtype = path, tuple(int(n) for n in shape), np.dtype(dtype)
+        self._pixel = self.dtype.itemsize * int(np.prod(self.shape[2:], dtype=np.int64))
 
     @classmethod
     def create(cls, path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], fill: float) -> RasterFile:
         """Make the file, filled with `fill`."""
         raster = cls(path, shape, dtype)
         with path.open("wb") as file:
-            header = {"descr": npy.dtype_to_descr(raster.dtype), "fortran_order": False, "shape": shape}
+            header = {
+                "descr": npy.dtype_to_descr(raster.dtype),
+                "fortran_order": False,
+                "shape": raster.shape,
+            }
             npy.write_array_header_1_0(file, header)
-            row = np.full(shape[1:], fill, raster.dtype).tobytes()
-            for _ in range(shape[0]):
+            row = np.full(raster.shape[1:], fill, raster.dtype).tobytes()
+            for _ in range(raster.shape[0]):
                 file.write(row)
         return raster
 
-    def _start(self) -> int:
-        with self.path.open("rb") as file:
-            npy.read_magic(file)
-            npy.read_array_header_1_0(file)
-            return file.tell()
-
     def write(self, window: Window, block: NDArray[Any]) -> None:
-        """Put a (height, width, ...) block in its place."""
-        block = np.ascontiguousarray(block, self.dtype)
-        start = self._start()
-        with self.path.open("r+b") as file:
-            for i in range(window.height):
-                file.seek(start + ((window.row + i) * self.shape[1] + window.col) * self._pixel)
-                file.write(block[i].tobytes())
+        """Put a (height, width, ...) block in its place.
 
-    def read(self, window: Window) -> NDArray[Any]:
-        """The (height, width, ...) block of a window."""
-        block = np.empty((window.height, window.width, *self.shape[2:]), self.dtype)
-        start = self._start()
-        with self.path.open("rb") as file:
+        Raises:
+            ValueError: the window lies outside, or the block isn't of its shape.
+            TesseraError: the file isn't the one that was made.
+        """
+        self._check_inside(window)
+        expected = (window.height, window.width, *self.shape[2:])
+        if block.shape != expected:
+            raise ValueError(f"a block of shape {block.shape} can't fill {window}, which takes {expected}")
+        block = np.ascontiguousarray(block, self.dtype)
+        with self.path.open("r+b") as file:
+            start = self._data_start(file)
             for i in range(window.height):
                 file.seek(start + ((window.row + i) * self.shape[1] + window.col) * self._pixel)
-                block[i] = np.frombuffer(file.read(window.width * self._pixel), self.dtype).reshape(
-                    block.shape[1:]
-                )
+                file.write(block[i])
+
+    def read(self, window: Window, step: int = 1) -> NDArray[Any]:
+        """The block of a window, or its every `step`-th row and column from the upper left corner.
+
+        Returns:
+            (ceil(height / step), ceil(width / step), ...) in the file's dtype.
+
+        Raises:
+            ValueError: the window lies outside.
+            TesseraError: the file isn't the one that was made, or has been cut short.
+        """
+        self._check_inside(window)
+        row = np.empty((window.width, *self.shape[2:]), self.dtype)
+        size = (-(-window.height // step), -(-window.width // step))
+        block = np.empty((*size, *self.shape[2:]), self.dtype)
+        with self.path.open("rb") as file:
+            start = self._data_start(file)
+            for i in range(size[0]):
+                file.seek(start + ((window.row + i * step) * self.shape[1] + window.col) * self._pixel)
+                if file.readinto(row) != row.nbytes:
+                    raise TesseraError(
+                        f"the staged file {self.path} ends within row {window.row + i * step} "
+                        f"of {self.shape[0]}; it was cut short: run again"
+                    )
+                block[i] = row[::step]
         return block
+
+    def _check_inside(self, window: Window) -> None:
+        height, width = self.shape[:2]
+        if (
+            min(window.col, window.row) < 0
+            or window.col + window.width > width
+            or window.row + window.height > height
+        ):
+            raise ValueError(f"{window} lies outside {self.path}, which has {width} x {height} pixels")
+
+    def _data_start(self, file: BinaryIO) -> int:
+        try:
+            npy.read_magic(file)
+            shape, fortran_order, dtype = npy.read_array_header_1_0(file)
+        except ValueError as error:
+            raise TesseraError(f"the staged file {self.path} is damaged ({error}): run again") from None
+        if (shape, dtype) != (self.shape, self.dtype) or fortran_order:
+            raise TesseraError(
+                f"the staged file {self.path} has {dtype} {shape}, expected {self.dtype} {self.shape}: "
+                "another run wrote it; run again"
+            )
+        return file.tell()
 
 
 @dataclass(frozen=True)
@@ -105,9 +150,13 @@ class Staging:
         """Length of the stored embedding."""
         return self.embeddings.shape[2]
 
-    def read_embeddings(self, window: Window) -> NDArray[np.float32]:
-        """(height, width, K) float32, dequantised where codes are stored; NaN = nodata."""
-        block = self.embeddings.read(window).astype(np.float32)
+    def read_embeddings(self, window: Window, step: int = 1) -> NDArray[np.float32]:
+        """Embeddings of a window, dequantised where codes are stored; NaN = nodata.
+
+        Returns:
+            (ceil(height / step), ceil(width / step), K) float32, see `RasterFile.read`.
+        """
+        block = self.embeddings.read(window, step).astype(np.float32, copy=False)
         if self.scales is not None:
-            block *= self.scales.read(window)[..., None]
+            block *= self.scales.read(window, step)[..., None]
         return block

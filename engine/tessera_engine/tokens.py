@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tessera_engine.model_file import ModelFacts
 from tessera_engine.scene import Observations
 from tessera_kernels import observe
 
@@ -46,6 +45,23 @@ class PackedTokens:
         return len(self.s2.offsets) - 1
 
 
+class Statistics(Protocol):
+    """Means and standard deviations that a model z-scores with, a value a band."""
+
+    @property
+    def s2_mean(self) -> tuple[float, ...]: ...  # noqa: D102
+    @property
+    def s2_std(self) -> tuple[float, ...]: ...  # noqa: D102
+    @property
+    def s1_ascending_mean(self) -> tuple[float, ...]: ...  # noqa: D102
+    @property
+    def s1_ascending_std(self) -> tuple[float, ...]: ...  # noqa: D102
+    @property
+    def s1_descending_mean(self) -> tuple[float, ...]: ...  # noqa: D102
+    @property
+    def s1_descending_std(self) -> tuple[float, ...]: ...  # noqa: D102
+
+
 @dataclass(frozen=True)
 class PackedPixels:
     """What packing makes of N pixels.
@@ -61,33 +77,33 @@ class PackedPixels:
     counts: NDArray[np.uint16]
 
 
-def pack(observations: Observations, facts: ModelFacts) -> PackedPixels:
+def pack(observations: Observations, statistics: Statistics) -> PackedPixels:
     """Pack a window's observations for a model; pixels in row-major order.
 
     Args:
         observations: (T, height, width, bands) arrays and (T,) days of year; or, for pixels without a grid,
             (T, N, bands) arrays and (T,) or (T, N) days of year.
-        facts: the model's, for its statistics.
+        statistics: the model's; `ModelFacts` has them.
     """
     o = observations
     s2_values = _pixels_flat(o.s2)
-    s2 = _series(s2_values, _mask_flat(o.s2_valid), o.s2_doy, facts.s2_mean, facts.s2_std)
-    nothing = _series(s2_values[:0], s2.valid[:0], s2.doy[:0, :1], facts.s2_mean, facts.s2_std)
+    s2 = _series(s2_values, _mask_flat(o.s2_valid), o.s2_doy, statistics.s2_mean, statistics.s2_std)
+    nothing = _series(s2_values[:0], s2.valid[:0], s2.doy[:0, :1], statistics.s2_mean, statistics.s2_std)
     ascending, descending = _pixels_flat(o.s1_ascending), _pixels_flat(o.s1_descending)
     s1 = [
         _series(
             ascending,
             observe.any_channel(ascending),
             o.s1_ascending_doy,
-            facts.s1_ascending_mean,
-            facts.s1_ascending_std,
+            statistics.s1_ascending_mean,
+            statistics.s1_ascending_std,
         ),
         _series(
             descending,
             observe.any_channel(descending),
             o.s1_descending_doy,
-            facts.s1_descending_mean,
-            facts.s1_descending_std,
+            statistics.s1_descending_mean,
+            statistics.s1_descending_std,
         ),
     ]
     s2_counts = observe.count_valid(s2.valid)

@@ -26,8 +26,18 @@ class Backend(ABC):
 
     @property
     @abstractmethod
+    def version(self) -> str:
+        """Version of the library behind it."""
+
+    @property
+    @abstractmethod
+    def computes_on(self) -> str:
+        """What of this machine it uses: an instruction set, a provider, a device."""
+
+    @property
     def description(self) -> str:
-        """Runtime, version and what it computes on, for provenance."""
+        """In one line, for messages."""
+        return f"{self.name} {self.version} ({self.computes_on})"
 
     @abstractmethod
     def _run(self, tokens: PackedTokens) -> NDArray[np.float32]:

@@ -46,9 +46,14 @@ class OnnxRuntimeBackend(Backend):
             )
 
     @property
-    def description(self) -> str:
-        """Runtime, version, provider."""
-        return f"onnxruntime {onnxruntime.__version__} CPUExecutionProvider"
+    def version(self) -> str:
+        """Of ONNX Runtime."""
+        return str(onnxruntime.__version__)
+
+    @property
+    def computes_on(self) -> str:
+        """The execution provider."""
+        return str(self._session.get_providers()[0])
 
     def _run(self, tokens: PackedTokens) -> NDArray[np.float32]:
         embedding = np.empty((len(tokens), self.model.facts.dims), np.float32)

@@ -1,0 +1,312 @@
+"""What an output says about itself: `item.json`, a STAC item with the facts of the run and a checksum a file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from tessera_engine.scene import Dates, Grid
+
+STAC_VERSION = "1.1.0"
+EXTENSIONS = (
+    "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
+    "https://stac-extensions.github.io/file/v2.1.0/schema.json",
+    "https://stac-extensions.github.io/processing/v1.2.0/schema.json",
+)
+
+QUANTIZATION = {
+    "int8": (
+        "embedding = code * scale; scale = max|embedding| / 127 over the pixel's vector, "
+        "code = embedding / scale rounded half to even, -127..127"
+    ),
+    "float32": "none: float32 values as the model gave them",
+}
+"""How embeddings were stored -> how to read them, in words."""
+
+NODATA_RULE = {
+    "int8": "a pixel without any observation has code -128 in every band and scale NaN",
+    "float32": "a pixel without any observation has NaN in every band",
+}
+
+FIRST_OBSERVATION = datetime(2014, 4, 3, tzinfo=timezone.utc)
+"""Launch of Sentinel-1A, the first of the satellites: no scene can be older."""
+
+POINTS_PER_EDGE = 8
+"""Straight edges of a projected grid are curves in longitude and latitude; this keeps a 110 km tile's within 5 m."""
+
+DEGREE_DECIMALS = 6
+"""0.1 m; more would only show the last bits of the projection library."""
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One file of the output.
+
+    Attributes:
+        key: its name among the item's assets.
+        file_name: in the output folder.
+        media_type: MIME type.
+        title: what it is, for people.
+        roles: STAC roles.
+        fields: more STAC fields of the asset, as JSON values.
+    """
+
+    key: str
+    file_name: str
+    media_type: str
+    title: str
+    roles: tuple[str, ...]
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What the run knows and the files don't say.
+
+    Attributes:
+        scene_name: the scene's name; with the model's it makes the item's id.
+        scene_layout: the layout that it was read as.
+        scene_fingerprint: hex sha256 of its content.
+        dates: days of year that the scene has, per modality and orbit.
+        warnings: what was worth saying about the scene, a line each.
+        model_name: `nano`, `demo`, ...
+        model_sha256: hex sha256 of the model file.
+        generation: `v2`.
+        precision: `fp32` or `int8`, of the network.
+        store: `int8` or `float32`, of the embeddings.
+        dim: length of the stored embedding.
+        backend: what ran the model.
+        backend_version: of the library behind it.
+        instruction_set: what of the CPU or GPU it used, in the backend's words.
+        engine_version: of this package.
+        pixels_with_data: pixels that have an embedding.
+        year: of the observations; None where the scene gives days of year only.
+    """
+
+    scene_name: str
+    scene_layout: str
+    scene_fingerprint: str
+    dates: Dates
+    warnings: Sequence[str]
+    model_name: str
+    model_sha256: str
+    generation: str
+    precision: str
+    store: str
+    dim: int
+    backend: str
+    backend_version: str
+    instruction_set: str
+    engine_version: str
+    pixels_with_data: int
+    year: int | None = None
+
+
+def write_item(
+    path: Path, grid: Grid, assets: Sequence[Asset], facts: RunFacts, created: datetime | None = None
+) -> None:
+    """Write the STAC item of an output.
+
+    Args:
+        path: where; the assets' files lie beside it.
+        grid: the output's grid.
+        assets: the output's files; each is read once for its checksum.
+        facts: what the run knows.
+        created: when the output was made, with its time zone; None: now.
+    """
+    created = (created or datetime.now(timezone.utc)).astimezone(timezone.utc)
+    geometry = footprint(grid)
+    item: dict[str, Any] = {
+        "type": "Feature",
+        "stac_version": STAC_VERSION,
+        "stac_extensions": list(EXTENSIONS),
+        "id": re.sub(r"[^\w.-]+", "-", f"{facts.scene_name}_{facts.model_name}_{facts.store}_{facts.dim}"),
+        "geometry": geometry,
+    }
+    if geometry is not None:
+        # STAC forbids it beside a null geometry.
+        item["bbox"] = bounding_box(geometry)
+    item |= {
+        "properties": {
+            **_times(facts, created),
+            **_projection(grid),
+            **_facts(grid, facts),
+        },
+        "links": [],
+        "assets": {asset.key: _asset(path.parent, asset) for asset in assets},
+    }
+    path.write_text(json.dumps(item, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def file_sha256(path: Path) -> str:
+    """Hex sha256 of a file, read a megabyte at a time."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def grid_fields(grid: Grid) -> dict[str, Any]:
+    """Shape and transform of a grid in the words of STAC's projection extension."""
+    fields: dict[str, Any] = {"proj:shape": [grid.height, grid.width]}
+    if grid.crs is not None:
+        fields["proj:transform"] = [float(value) for value in list(grid.transform)[:6]]
+    return fields
+
+
+def footprint(grid: Grid) -> dict[str, Any] | None:
+    """The grid's outline as a GeoJSON geometry in WGS 84; None where the grid isn't on Earth.
+
+    Counterclockwise, and cut into two polygons where it crosses the antimeridian (RFC 7946, sections 3.1.6 and 3.1.9).
+    """
+    if grid.crs is None:
+        return None
+    from rasterio._err import CPLE_BaseError
+    from rasterio.warp import transform_geom
+
+    outline = {"type": "Polygon", "coordinates": [list(_outline(grid))]}
+    try:
+        geometry: dict[str, Any] = transform_geom(grid.crs, "EPSG:4326", outline)
+    except CPLE_BaseError:
+        # A local CRS has no way to longitude and latitude; a finished run shall not fail on it.
+        return None
+    polygons = geometry["coordinates"] if geometry["type"] == "MultiPolygon" else [geometry["coordinates"]]
+    rings = [[_counterclockwise(ring) for ring in polygon] for polygon in polygons]
+    if not all(
+        math.isfinite(value) for polygon in rings for ring in polygon for point in ring for value in point
+    ):
+        return None
+    if len(rings) == 1:
+        return {"type": "Polygon", "coordinates": rings[0]}
+    return {"type": "MultiPolygon", "coordinates": rings}
+
+
+def bounding_box(geometry: Mapping[str, Any]) -> list[float]:
+    """West, south, east, north of a footprint; west > east across the antimeridian (RFC 7946, section 5.2)."""
+    split = geometry["type"] == "MultiPolygon"
+    polygons = geometry["coordinates"] if split else [geometry["coordinates"]]
+    longitudes = [point[0] for polygon in polygons for ring in polygon for point in ring]
+    latitudes = [point[1] for polygon in polygons for ring in polygon for point in ring]
+    if split:
+        west = min(value for value in longitudes if value > 0)
+        east = max(value for value in longitudes if value < 0)
+    else:
+        west, east = min(longitudes), max(longitudes)
+    return [west, min(latitudes), east, max(latitudes)]
+
+
+def _outline(grid: Grid) -> Iterator[tuple[float, float]]:
+    """The grid's edge in its own CRS, closed, from the upper left corner downwards."""
+    corners = [(0, 0), (0, grid.height), (grid.width, grid.height), (grid.width, 0), (0, 0)]
+    for (col, row), (next_col, next_row) in pairwise(corners):
+        for step in range(POINTS_PER_EDGE):
+            share = step / POINTS_PER_EDGE
+            yield grid.transform @ (col + (next_col - col) * share, row + (next_row - row) * share)
+    yield grid.transform @ corners[0]
+
+
+def _counterclockwise(ring: Sequence[Sequence[float]]) -> list[list[float]]:
+    points = [[round(value, DEGREE_DECIMALS) for value in point[:2]] for point in ring]
+    # Twice the signed area, by the shoelace formula.
+    area = sum(a[0] * b[1] - b[0] * a[1] for a, b in pairwise(points))
+    return points if area > 0 else points[::-1]
+
+
+def _times(facts: RunFacts, created: datetime) -> dict[str, Any]:
+    days = [*facts.dates.s2, *facts.dates.s1_ascending, *facts.dates.s1_descending]
+    if facts.year is None:
+        # STAC wants an interval. This one is true of every scene; that nothing narrower is known is said in words.
+        start, end = FIRST_OBSERVATION, created
+        when = (
+            "The scene gives days of year without a year: start_datetime (the first Sentinel launch) and end_datetime "
+            "(when this was made) only bound the year of the observations."
+        )
+    else:
+        first_of_january = datetime(facts.year, 1, 1, tzinfo=timezone.utc)
+        start = first_of_january + timedelta(days=min(days, default=1) - 1)
+        end = first_of_january + timedelta(days=max(days, default=365)) - timedelta(seconds=1)
+        when = f"The observations are of {facts.year}."
+    return {
+        "title": f"TESSERA embeddings of {facts.scene_name}",
+        "description": (
+            f"One vector of {facts.dim} dimensions a pixel, from Sentinel-2 and Sentinel-1, by model "
+            f"{facts.model_name} ({facts.generation}, {facts.precision}). {when}"
+        ),
+        "datetime": None,
+        "start_datetime": _rfc3339(start),
+        "end_datetime": _rfc3339(end),
+        "created": _rfc3339(created),
+    }
+
+
+def _rfc3339(time: datetime) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _projection(grid: Grid) -> dict[str, Any]:
+    if grid.crs is None:
+        return {"proj:code": None} | grid_fields(grid)
+    from rasterio.crs import CRS
+    from rasterio.enums import WktVersion
+
+    crs = CRS.from_user_input(grid.crs)
+    authority = crs.to_authority()
+    if authority is not None:
+        return {"proj:code": ":".join(authority)} | grid_fields(grid)
+    return {"proj:code": None, "proj:wkt2": crs.to_wkt(version=WktVersion.WKT2_2019)} | grid_fields(grid)
+
+
+def _facts(grid: Grid, facts: RunFacts) -> dict[str, Any]:
+    return {
+        "processing:software": {
+            "tessera-engine": facts.engine_version,
+            facts.backend: facts.backend_version,
+        },
+        "tessera:engine_version": facts.engine_version,
+        "tessera:model": facts.model_name,
+        "tessera:model_sha256": facts.model_sha256,
+        "tessera:generation": facts.generation,
+        "tessera:precision": facts.precision,
+        "tessera:store": facts.store,
+        "tessera:dim": facts.dim,
+        "tessera:quantization": QUANTIZATION[facts.store],
+        "tessera:nodata": NODATA_RULE[facts.store],
+        "tessera:backend": facts.backend,
+        "tessera:backend_version": facts.backend_version,
+        "tessera:instruction_set": facts.instruction_set,
+        "tessera:scene": facts.scene_name,
+        "tessera:scene_layout": facts.scene_layout,
+        "tessera:scene_fingerprint": facts.scene_fingerprint,
+        "tessera:year": facts.year,
+        "tessera:s2_days_of_year": list(facts.dates.s2),
+        "tessera:s1_ascending_days_of_year": list(facts.dates.s1_ascending),
+        "tessera:s1_descending_days_of_year": list(facts.dates.s1_descending),
+        "tessera:pixels": grid.width * grid.height,
+        "tessera:pixels_with_data": facts.pixels_with_data,
+        "tessera:warnings": list(facts.warnings),
+    }
+
+
+def _asset(folder: Path, asset: Asset) -> dict[str, Any]:
+    file = folder / asset.file_name
+    sha256 = file_sha256(file)
+    return {
+        "href": f"./{asset.file_name}",
+        "type": asset.media_type,
+        "title": asset.title,
+        "roles": list(asset.roles),
+        **asset.fields,
+        "file:size": file.stat().st_size,
+        # A multihash: 0x12 is sha2-256, 0x20 its length in bytes.
+        "file:checksum": f"1220{sha256}",
+        "tessera:sha256": sha256,
+    }

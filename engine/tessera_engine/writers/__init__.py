@@ -1,0 +1,115 @@
+"""Output formats: one module a format, each `write(staging, folder, name) -> list[Asset]`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tessera_engine.errors import InputError
+from tessera_engine.provenance import Asset, grid_fields
+from tessera_engine.scene import Grid
+from tessera_engine.staging import CODE_NODATA, RasterFile, Staging
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One staged array as every format describes it.
+
+    Attributes:
+        key: `embeddings`, `scales` or `observations`.
+        raster: (height, width) or (height, width, bands).
+        title: what it is, for people.
+        roles: STAC roles.
+        bands: a name a band.
+        nodata: the value of pixels without data; None where every value means something.
+    """
+
+    key: str
+    raster: RasterFile
+    title: str
+    roles: tuple[str, ...]
+    bands: tuple[str, ...]
+    nodata: float | None
+
+    def asset(self, grid: Grid, file_name: str, media_type: str) -> Asset:
+        """The layer as a file of the output."""
+        fields: dict[str, Any] = {"data_type": self.raster.dtype.name}
+        if self.nodata is not None:
+            # JSON has no NaN; STAC writes the word.
+            fields["nodata"] = "nan" if np.isnan(self.nodata) else int(self.nodata)
+        fields |= {"bands": [{"name": band} for band in self.bands]} | grid_fields(grid)
+        return Asset(self.key, file_name, media_type, self.title, self.roles, fields)
+
+
+def layers(staging: Staging) -> list[Layer]:
+    """What every format writes: embeddings, scales where codes are stored, and observations."""
+    int8 = staging.scales is not None
+    found = [
+        Layer(
+            "embeddings",
+            staging.embeddings,
+            "TESSERA embedding of each pixel" + (", int8 codes: multiply by its scale" if int8 else ""),
+            ("data",),
+            tuple(f"embedding {k:03d}" for k in range(1, staging.dim + 1)),
+            CODE_NODATA if int8 else np.nan,
+        )
+    ]
+    if staging.scales is not None:
+        title = "Scale of each pixel's codes: embedding = code * scale"
+        found.append(Layer("scales", staging.scales, title, ("data",), ("scale",), np.nan))
+    found.append(
+        Layer(
+            "observations",
+            staging.observations,
+            "Number of observations that each pixel's embedding was made from",
+            ("metadata",),
+            ("clear Sentinel-2 observations", "valid Sentinel-1 observations"),
+            # 0 is a count like any other.
+            None,
+        )
+    )
+    return found
+
+
+# The modules are imported when used: rasterio costs 0.3 s, and `--help` needs only the names.
+
+
+def _cog(staging: Staging, folder: Path, name: str) -> list[Asset]:
+    from tessera_engine.writers import cog
+
+    return cog.write(staging, folder, name)
+
+
+def _npy(staging: Staging, folder: Path, name: str) -> list[Asset]:
+    from tessera_engine.writers import npy
+
+    return npy.write(staging, folder, name)
+
+
+FORMATS: Mapping[str, Callable[[Staging, Path, str], list[Asset]]] = {"cog": _cog, "npy": _npy}
+"""Name of a format -> its writer."""
+
+
+def write(format: str, staging: Staging, folder: Path, name: str) -> list[Asset]:
+    """Write the staged arrays into a folder.
+
+    Args:
+        format: one of `FORMATS`.
+        staging: the finished arrays; they stay as they are.
+        folder: where the files go; it exists.
+        name: the scene's name.
+
+    Returns:
+        What was written, a file each.
+
+    Raises:
+        InputError: unknown format.
+        TesseraError: a file couldn't be written; nothing of it is left.
+    """
+    if format not in FORMATS:
+        raise InputError(f"unknown format '{format}'; choose one of {', '.join(FORMATS)}")
+    return FORMATS[format](staging, folder, name)
