@@ -11,6 +11,7 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
+from tessera_engine.errors import TesseraError
 from tessera_engine.provenance import Asset, grid_fields
 from tessera_engine.scene import Grid
 from tessera_engine.staging import Staging
@@ -27,6 +28,9 @@ STRETCH = (2, 98)
 
 STRIP_VALUES = 4_000_000
 """Values of the embeddings that are in memory at a time."""
+
+PNG_END = b"IEND\xaeB`\x82"
+"""The last chunk of every PNG file, with its checksum."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,9 @@ def write_quicklook(staging: Staging, path: Path) -> Asset:
     Args:
         staging: the finished arrays.
         path: of the PNG.
+
+    Raises:
+        TesseraError: the picture couldn't be written; nothing of it is left.
     """
     step = -(-max(staging.grid.width, staging.grid.height) // LARGEST_SIDE)
     sample = _sample(staging, step)
@@ -88,14 +95,15 @@ def _strips(staging: Staging, step: int) -> Iterator[tuple[int, NDArray[np.float
 
 
 def _sample(staging: Staging, step: int) -> NDArray[np.float64]:
-    """(N, K) every n-th pixel that has data, row by row; n is a power of two that leaves at most `SAMPLE`."""
+    """(N, K) every n-th pixel that has data, row by row; n is a power of three that leaves at most `SAMPLE`."""
     sample, every, seen = np.empty((0, staging.dim), np.float32), 1, 0
     for _, strip in _strips(staging, step):
         pixels = strip[np.isfinite(strip[..., 0])]
         sample = np.concatenate([sample, pixels[-seen % every :: every]])
         seen += len(pixels)
         while len(sample) > SAMPLE:
-            sample, every = sample[::2], every * 2
+            # Not by two: scenes are often a power of two wide, and the sample would stand in a few columns.
+            sample, every = sample[::3], every * 3
     return sample.astype(np.float64)
 
 
@@ -135,16 +143,20 @@ def _picture_grid(grid: Grid, step: int, factor: int, picture: NDArray[np.uint8]
 
 def _write_png(path: Path, picture: NDArray[np.uint8]) -> None:
     import rasterio
-    from rasterio.errors import NotGeoreferencedWarning
+    from rasterio._err import CPLE_BaseError
+    from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
     height, width, bands = picture.shape
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    profile = {"driver": "PNG", "width": width, "height": height, "count": bands, "dtype": "uint8"}
+    try:
         # Without PAM no .aux.xml is left beside the picture.
-        with (
-            rasterio.Env(GDAL_PAM_ENABLED="NO"),
-            rasterio.open(
-                path, "w", driver="PNG", width=width, height=height, count=bands, dtype="uint8"
-            ) as file,
-        ):
-            file.write(np.moveaxis(picture, 2, 0))
+        with rasterio.Env(GDAL_PAM_ENABLED="NO"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with rasterio.open(path, "w", **profile) as file:
+                file.write(np.moveaxis(picture, 2, 0))
+        # GDAL says nothing when the last bytes don't fit on the disk.
+        if not path.read_bytes().endswith(PNG_END):
+            raise OSError("it was cut short")
+    except (CPLE_BaseError, RasterioError, OSError) as error:
+        path.unlink(missing_ok=True)
+        raise TesseraError(f"can't write {path}: {error}; make room or choose another place") from None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -117,7 +120,7 @@ def test_the_sample_is_small_and_spread_over_all_data(tmp_path, monkeypatch):
     embedding = np.full((50, 70, 4), np.nan, np.float32)
     embedding[20:] = np.arange(30 * 70).reshape(30, 70, 1)
     sample = quicklook._sample(stage(tmp_path / "staging", embedding, "float32"), 1)
-    np.testing.assert_array_equal(sample[:, 0], np.arange(0, 30 * 70, 32))
+    np.testing.assert_array_equal(sample[:, 0], np.arange(0, 30 * 70, 27))
 
 
 def test_a_scene_without_data_is_transparent(tmp_path):
@@ -136,6 +139,35 @@ def test_one_pixel_and_pixels_all_alike_are_grey(tmp_path, store):
     assert (found[..., 3] > 0).sum() == 1
     found = picture(stage(tmp_path / "alike", np.tile(value, (300, 290, 1)), store), tmp_path)
     assert (found == [128, 128, 128, 255]).all()
+
+
+WITH_A_FULL_DISK = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from tessera_engine.errors import TesseraError
+from tessera_engine.quicklook import _write_png
+limit = int(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+try:
+    _write_png(Path(sys.argv[1]), np.random.default_rng(0).integers(0, 255, (300, 300, 4), np.uint8))
+except TesseraError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits the size of files")
+def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path):
+    path = tmp_path / "quicklook.png"
+    quicklook._write_png(path, np.random.default_rng(0).integers(0, 255, (300, 300, 4), np.uint8))
+    whole = path.stat().st_size
+    for limit in (whole // 2, whole - 5):
+        child = subprocess.run(
+            [sys.executable, "-c", WITH_A_FULL_DISK, str(path), str(limit)],
+            capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        )  # fmt: skip
+        assert "can't write" in child.stdout, f"nothing was said at {limit} of {whole} bytes"
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_the_asset_says_what_lies_there(tmp_path):
