@@ -46,7 +46,8 @@ class FakeBackend(Backend):
     """Weighted means of a pixel's tokens, through fixed random directions."""
 
     name = "fake"
-    description = "fake 1.0"
+    version = "1.0"
+    computes_on = "paper"
 
     def __init__(self, file: Path = Path(__file__), **facts) -> None:
         super().__init__(ModelFile(file, made_up_facts(**facts), "0" * 64))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,12 @@ from tessera_engine.scenes import open_scene
 from tessera_engine.staging import Staging
 from tessera_engine.tokens import pack
 from tessera_engine.writers import FORMATS, write
+from tessera_kernels.compilation import when_compiling
+from tessera_kernels.quantize import quantize
 
 STORES = ("int8", "float32")
+
+COMPILING = "compiling kernels for this CPU: once, for about half a minute ..."
 
 
 class Model:
@@ -148,14 +152,16 @@ def load_model(
     precision: str | None = None,
     backend: str = "auto",
     threads: int | None = None,
+    announce: Callable[[str], None] | None = None,
 ) -> Model:
-    """Load a model into a backend.
+    """Load a model into a backend, and run it once so that all kernels are compiled.
 
     Args:
         name_or_path: a model of this machine, or a model file.
         precision: `fp32` or `int8`; None: a file's own, fp32 for a name.
         backend: see `tessera_engine.backends.BACKENDS`.
         threads: CPU threads; None: all that this process may use.
+        announce: told when kernels have to be compiled first, which takes a while once.
 
     Raises:
         InputError: no such model or backend, or the file can't be used.
@@ -164,7 +170,20 @@ def load_model(
     if threads is not None and not 1 <= threads <= available:
         raise InputError(f"--threads {threads} can't be had: this machine gives from 1 to {available}")
     threads = threads or available
-    return Model(make_backend(open_model(name_or_path, precision), backend, threads), threads)
+    model = Model(make_backend(open_model(name_or_path, precision), backend, threads), threads)
+    with when_compiling(lambda: announce(COMPILING) if announce else None):
+        _warm_up(model)
+    return model
+
+
+def _warm_up(model: Model) -> None:
+    """One made-up pixel through everything."""
+    steps = np.ones(1, np.int32)
+    nothing, s1 = np.empty((1, 0, 2), np.int16), np.ones((1, 1, 2), np.int16)
+    embedding = model.embed_pixels(
+        np.ones((1, 1, 10), np.uint16), steps, np.ones((1, 1)), s1, steps, nothing, steps[:0]
+    )
+    quantize(embedding)
 
 
 @dataclass(frozen=True)

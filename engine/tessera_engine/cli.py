@@ -89,7 +89,7 @@ def embed(
         int | None,
         typer.Option(help="Keep the first 16, 32, 64 or 128 dimensions. Default: all."),
     ] = None,
-    backend: Annotated[str, typer.Option(help="What runs the model: auto or onnxruntime.")] = "auto",
+    backend: Annotated[str, typer.Option(help="What runs the model: auto, fused or onnxruntime.")] = "auto",
     format: Annotated[str, typer.Option(help="cog (GeoTIFFs) or npy (the published layout).")] = "cog",
     window: Annotated[
         tuple[int, int, int, int] | None,
@@ -122,7 +122,7 @@ def embed(
     wanted = "int8" if int8 else precision
     opened = open_scene(scene)
     _warn(opened, strict, quiet)
-    loaded = api.load_model(model, wanted, backend, threads)
+    loaded = api.load_model(model, wanted, backend, threads, lambda text: console.say(text, quiet))
     facts = loaded.facts
     if facts.name == "demo":
         console.say(
@@ -289,7 +289,7 @@ def verify(
         str | None,
         typer.Option(help="Scene to take pixels from. Default: a simulated one."),
     ] = None,
-    backend: Annotated[str, typer.Option(help="What runs the model: auto or onnxruntime.")] = "auto",
+    backend: Annotated[str, typer.Option(help="What runs the model: auto, fused or onnxruntime.")] = "auto",
     pixels: Annotated[int, typer.Option(min=2, help="About how many pixels to compare.")] = 1024,
     threads: Threads = None,
     json: Json = False,
@@ -302,7 +302,7 @@ def verify(
     from tessera_engine.drift import THRESHOLDS, measure
     from tessera_engine.sampling import sample_tokens
 
-    loaded = api.load_model(model, precision, backend, threads)
+    loaded = api.load_model(model, precision, backend, threads, console.say)
     if reference is not None and reference.suffix != ".onnx":
         with _export_extra("verify --reference CHECKPOINT"):
             from tessera_export.torch_backend import open_reference
@@ -353,12 +353,13 @@ def bench(
     from tessera_engine.sampling import sample_tokens
 
     loaded = {
-        f"onnxruntime {precision}": api.load_model(model, precision, "onnxruntime", threads)
+        f"{backend} {precision}": api.load_model(model, precision, backend, threads, console.say)
+        for backend in ("fused", "onnxruntime")
         for precision in precisions(model)
     }
     first = next(iter(loaded.values()))
     backends = {name: each.backend for name, each in loaded.items()}
-    baselines = tuple(backends)[:1]
+    baselines: tuple[str, ...] = ("onnxruntime fp32",)
     try:
         from tessera_export.torch_backend import eager_baselines
     except ModuleNotFoundError:

@@ -42,6 +42,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from tessera_engine.errors import ModelError
 
 FORMAT_VERSION = 1
@@ -198,3 +200,20 @@ def read_model_file(path: Path) -> ModelFile:
     metadata = {entry.key: entry.value for entry in proto.metadata_props}
     facts = ModelFacts.from_metadata(metadata, str(path))
     return ModelFile(path, facts, hashlib.sha256(content).hexdigest())
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """The initialisers of a model file, by the names that this module documents.
+
+    Raises:
+        ModelError: one holds values outside the file.
+    """
+    import onnx
+    from onnx import numpy_helper
+
+    arrays = {}
+    for tensor in onnx.load_model(path, load_external_data=False).graph.initializer:
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            raise ModelError(f"{path}: '{tensor.name}' lies in another file; export the model again")
+        arrays[tensor.name] = numpy_helper.to_array(tensor)
+    return arrays

@@ -27,9 +27,14 @@ class TorchBackend(Backend):
         self._network, self._batch = network.eval(), batch_pixels
 
     @property
-    def description(self) -> str:
-        """Library, version, batch size."""
-        return f"torch {torch.__version__} eager fp32, batches of {self._batch}"
+    def version(self) -> str:
+        """Of PyTorch."""
+        return str(torch.__version__)
+
+    @property
+    def computes_on(self) -> str:
+        """How it is run."""
+        return f"eager, float32, CPU, batches of {self._batch}"
 
     def _run(self, tokens: PackedTokens) -> NDArray[np.float32]:
         embedding = np.empty((len(tokens), self.model.facts.dims), np.float32)

@@ -112,9 +112,7 @@ def test_pixels_with_dates_of_their_own_get_them():
     out = observe.pack(
         series(values, valid, doy), series(values[:0], valid[:0], doy[:0]), np.arange(4), counts
     )
-    assert_pixels(
-        out, [naive_tokens_s2(values[:, p], valid[:, p], doy[:, p], MEAN, STD) for p in range(4)]
-    )
+    assert_pixels(out, [naive_tokens_s2(values[:, p], valid[:, p], doy[:, p], MEAN, STD) for p in range(4)])
 
 
 def test_no_pixels_give_no_tokens():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from tessera_engine.errors import InputError
@@ -10,7 +11,31 @@ if TYPE_CHECKING:
     from tessera_engine.backends.base import Backend
     from tessera_engine.model_file import ModelFile
 
-BACKENDS = ("auto", "onnxruntime")
+BACKENDS = ("auto", "fused", "onnxruntime")
+
+
+def choose(backend: str) -> tuple[str, str]:
+    """Decide what runs a model on this machine.
+
+    Args:
+        backend: one of `BACKENDS`.
+
+    Returns:
+        The backend's name, and why, in words.
+
+    Raises:
+        InputError: no such backend, or an instruction set was forced that isn't there.
+    """
+    if backend not in BACKENDS:
+        raise InputError(f"unknown backend '{backend}'; choose one of {', '.join(BACKENDS)}")
+    if backend != "auto":
+        return backend, "asked for"
+    from tessera_engine.backends.fused import ISA_VARIABLE, choose_isa
+
+    isa = choose_isa()
+    if isa == "plain" and ISA_VARIABLE not in os.environ:
+        return "onnxruntime", "the fused kernels have no fast instructions on this CPU"
+    return "fused", f"the fastest on this CPU, with {isa}"
 
 
 def make_backend(model: ModelFile, backend: str, threads: int) -> Backend:
@@ -22,11 +47,14 @@ def make_backend(model: ModelFile, backend: str, threads: int) -> Backend:
         threads: CPU threads to compute with.
 
     Raises:
-        InputError: no such backend.
-        ModelError: the runtime can't load the file.
+        InputError: see `choose`.
+        ModelError: the backend can't load the file.
     """
-    if backend not in BACKENDS:
-        raise InputError(f"unknown backend '{backend}'; choose one of {', '.join(BACKENDS)}")
+    name, _ = choose(backend)
+    if name == "fused":
+        from tessera_engine.backends.fused import FusedBackend
+
+        return FusedBackend(model, threads)
     from tessera_engine.backends.onnxruntime import OnnxRuntimeBackend
 
     return OnnxRuntimeBackend(model, threads)

@@ -65,7 +65,9 @@ class Network:
         width = self._branches[0].padded
         # Rows behind the last one are read by the last block of the fusion
         pooled = np.zeros((pixels + SLACK_ROWS, 2 * width), np.float32)
-        for i, (branch, (values, doy, multiplicity, offsets)) in enumerate(zip(self._branches, (s2, s1), strict=True)):
+        for i, (branch, (values, doy, multiplicity, offsets)) in enumerate(
+            zip(self._branches, (s2, s1), strict=True)
+        ):
             chunks, most = _chunks(offsets)
             max_rows = most + SLACK_ROWS
             scratch, each = branch.scratch(max_rows, int(np.diff(offsets).max(initial=1)))

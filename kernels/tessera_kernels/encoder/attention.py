@@ -57,9 +57,18 @@ def interleave(e: Emitter, v: Value, row: Value, groups: Value, out: Value) -> N
 
 @emitted("iiiiiiiiii")
 def scores(
-    e: Emitter, k: Value, row: Value, groups: Value, qt: Value, q_scales: Value, k_scales: Value, bias: Value,
-    keys: Value, out: Value, largest_out: Value,
-) -> None:  # fmt: skip
+    e: Emitter,
+    k: Value,
+    row: Value,
+    groups: Value,
+    qt: Value,
+    q_scales: Value,
+    k_scales: Value,
+    bias: Value,
+    keys: Value,
+    out: Value,
+    largest_out: Value,
+) -> None:
     """Scores of all keys against the queries in qt, [keys][query vectors][lanes], and each query's largest.
 
     Whole tiles are computed: rows past `keys` must be readable, and have a bias that is `LOWEST`.
@@ -104,7 +113,9 @@ def scores(
 
 
 @emitted("iiiiii")
-def softmax(e: Emitter, s: Value, keys: Value, largest: Value, weights: Value, p: Value, factor: Value) -> None:
+def softmax(
+    e: Emitter, s: Value, keys: Value, largest: Value, weights: Value, p: Value, factor: Value
+) -> None:
     """Turn scores into the weights of the next product, [token groups][query vectors][lanes] groups.
 
     Args:
@@ -144,9 +155,16 @@ def softmax(e: Emitter, s: Value, keys: Value, largest: Value, weights: Value, p
 
 @emitted("iiiiiiii")
 def context(
-    e: Emitter, vt: Value, ldv: Value, groups: Value, p: Value, factor: Value, channels: Value, out: Value,
+    e: Emitter,
+    vt: Value,
+    ldv: Value,
+    groups: Value,
+    p: Value,
+    factor: Value,
+    channels: Value,
+    out: Value,
     maxima: Value,
-) -> None:  # fmt: skip
+) -> None:
     """The head's result, channels down and queries in lanes; keeps each query's largest |value|.
 
     Whole tiles are computed: channels past the last one must be readable and writable.
@@ -192,7 +210,9 @@ def _take_back(
 
 
 @emitted("iiiiii")
-def finish(e: Emitter, context: Value, groups: Value, maxima: Value, out: Value, ldo: Value, scales: Value) -> None:
+def finish(
+    e: Emitter, context: Value, groups: Value, maxima: Value, out: Value, ldo: Value, scales: Value
+) -> None:
     """All heads' results back to rows of tokens, quantised for the next product with a scale a token.
 
     `groups` are those of a row; whole registers of them are written.
@@ -226,14 +246,23 @@ def finish(e: Emitter, context: Value, groups: Value, maxima: Value, out: Value,
 
 @emitted("iiiiiiiii")
 def pool(
-    e: Emitter, x: Value, ld: Value, tokens: Value, query: Value, bias: Value, size: Value, s: Value, out: Value,
+    e: Emitter,
+    x: Value,
+    ld: Value,
+    tokens: Value,
+    query: Value,
+    bias: Value,
+    size: Value,
+    s: Value,
+    out: Value,
     last: Value,
-) -> None:  # fmt: skip
+) -> None:
     """Attention pooling of one pixel: softmax over tokens of x query + bias, then the weighted sum of x.
 
     In units of log2, like all scores; `query` and `bias` are scaled so. `s` holds a float for each token, `last` of
     them: whole registers.
     """
+
     def logit(i: Value, _: list[Value]) -> list[Value]:
         row = e.b.add(x, e.b.mul(i, ld))
 

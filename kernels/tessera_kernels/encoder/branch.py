@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import get_thread_id, njit, prange
+from numba import njit, prange
+from numba.np.ufunc.parallel import get_thread_id
 from numpy.typing import NDArray
 
 from tessera_kernels.encoder.attention import (
@@ -38,6 +39,9 @@ BLOCK_ROWS = 48
 
 SLACK_ROWS = 32
 """Rows of scratch behind the last one: tiles and blocks of queries run past it."""
+
+KEY_ROWS_BEHIND = 16
+"""Rows behind the last key that a tile of scores may read: at most its height."""
 
 LOG2_E = np.float32(1.4426950408889634)
 
@@ -193,7 +197,7 @@ def _embed(plan: Plan, z: Sizes, w: Weights, s: Scratch, base: int, doy: int, ro
 @jit
 def _add_product(
     plan: Plan, z: Sizes, a: int, lda: int, groups: int, w: int, scales: int, rows: int, out: int
-) -> None:  # fmt: skip
+) -> None:
     """Out += a W + bias, for out as wide as the residual stream."""
     for column in range(0, z.row_bytes, z.tile_bytes):
         for row in range(0, rows, z.tile_rows):
@@ -205,7 +209,9 @@ def _add_product(
 
 
 @jit
-def _project(plan: Plan, z: Sizes, layer: NDArray[np.int64], s: Scratch, base: int, rows: int, max_rows: int) -> None:  # fmt: skip
+def _project(
+    plan: Plan, z: Sizes, layer: NDArray[np.int64], s: Scratch, base: int, rows: int, max_rows: int
+) -> None:
     """Rows of values to stored queries, keys and values, with a scale for each token and head."""
     wide, maxima = base + s.wide, base + s.maxima
     parts = 3 * z.heads
@@ -247,6 +253,15 @@ def _project(plan: Plan, z: Sizes, layer: NDArray[np.int64], s: Scratch, base: i
                         plan, x + row * ld, ld, z.head_float_bytes, largest,
                         out + row * z.head_bytes, z.head_bytes, out_scales + 4 * row,
                     )  # fmt: skip
+
+
+@jit
+def _clear_behind(plan: Plan, z: Sizes, s: Scratch, base: int, rows: int, max_rows: int) -> None:
+    """Zero the keys behind the last row: tiles of scores read them, and no bias outweighs an infinity."""
+    for part in range(z.heads, 2 * z.heads):
+        row = part * max_rows + rows
+        fill(plan, base + s.qkv + row * z.head_bytes, KEY_ROWS_BEHIND * z.head_bytes, np.float32(0))
+        fill(plan, base + s.qkv_scales + 4 * row, 4 * KEY_ROWS_BEHIND, np.float32(0))
 
 
 @emitted("", result="i")
@@ -361,9 +376,21 @@ def _norm(plan: Plan, z: Sizes, weight: int, bias: int, s: Scratch, base: int, r
 
 @jit
 def _run_chunk(
-    plan: Plan, z: Sizes, w: Weights, s: Scratch, base: int, max_rows: int, tokens: int, doy: int,
-    log2_multiplicity: int, offsets: NDArray[np.int64], first: int, last: int, out: int, out_row: int,
-) -> None:  # fmt: skip
+    plan: Plan,
+    z: Sizes,
+    w: Weights,
+    s: Scratch,
+    base: int,
+    max_rows: int,
+    tokens: int,
+    doy: int,
+    log2_multiplicity: int,
+    offsets: NDArray[np.int64],
+    first: int,
+    last: int,
+    out: int,
+    out_row: int,
+) -> None:
     """Pixels first..last-1 through the whole branch."""
     start = offsets[first]
     rows = offsets[last] - start
@@ -375,6 +402,7 @@ def _run_chunk(
     for n in range(z.layers):
         layer = w.layers[n]
         _project(plan, z, layer, s, base, rows, max_rows)
+        _clear_behind(plan, z, s, base, rows, max_rows)
         for pixel in range(first, last):
             count = offsets[pixel + 1] - offsets[pixel]
             _bias_keys(plan, z, log2_multiplicity + 4 * offsets[pixel], count, base + s.bias)
@@ -407,10 +435,21 @@ def _bias_keys(plan: Plan, z: Sizes, log2_multiplicity: int, count: int, out: in
 
 @njit(parallel=True, cache=True, error_model="numpy", nogil=True)
 def run_branch(
-    plan: Plan, z: Sizes, w: Weights, s: Scratch, scratch: int, scratch_bytes: int, max_rows: int, tokens: int,
-    doy: int, log2_multiplicity: int, offsets: NDArray[np.int64], chunks: NDArray[np.int64], out: int,
+    plan: Plan,
+    z: Sizes,
+    w: Weights,
+    s: Scratch,
+    scratch: int,
+    scratch_bytes: int,
+    max_rows: int,
+    tokens: int,
+    doy: int,
+    log2_multiplicity: int,
+    offsets: NDArray[np.int64],
+    chunks: NDArray[np.int64],
+    out: int,
     out_row: int,
-) -> None:  # fmt: skip
+) -> None:
     """All pixels through the branch, chunk by chunk: chunk c has the pixels chunks[c]..chunks[c + 1] - 1."""
     for c in prange(len(chunks) - 1):
         base = scratch + get_thread_id() * scratch_bytes

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import get_thread_id, njit, prange
+from numba import njit, prange
+from numba.np.ufunc.parallel import get_thread_id
 from numpy.typing import NDArray
 
 from tessera_kernels.encoder.branch import BLOCK_ROWS, copy
@@ -95,9 +96,15 @@ class PackedFusion:
 
 @njit(parallel=True, cache=True, error_model="numpy", nogil=True)
 def run_fusion(
-    plan: Plan, z: FusionSizes, w: FusionWeights, scratch: int, scratch_bytes: int, pooled: int, pixels: int,
+    plan: Plan,
+    z: FusionSizes,
+    w: FusionWeights,
+    scratch: int,
+    scratch_bytes: int,
+    pooled: int,
+    pixels: int,
     out: NDArray[np.float32],
-) -> None:  # fmt: skip
+) -> None:
     """Embed `pixels` pooled rows into out (pixels, dims). Rows behind the last one must be readable."""
     for block in prange((pixels + BLOCK_ROWS - 1) // BLOCK_ROWS):
         first = block * BLOCK_ROWS
@@ -140,4 +147,6 @@ def run_fusion(
                 plan, result + row * z.output_bytes, z.output_bytes, z.output_bytes, np.float32(z.dims)
             )
         for row in range(rows):
-            copy(plan, result + row * z.output_bytes, out.ctypes.data + (first + row) * 4 * z.dims, 4 * z.dims)
+            copy(
+                plan, result + row * z.output_bytes, out.ctypes.data + (first + row) * 4 * z.dims, 4 * z.dims
+            )

@@ -83,6 +83,7 @@ class Linear:
 
     def spread_columns(self, parts: int, width: int) -> Linear:
         """The outputs in `parts` equal parts, each padded with zeros to `width`."""
+
         def spread(values: NDArray[Any]) -> NDArray[Any]:
             split = values.reshape(*values.shape[:-1], parts, -1)
             return pad(split, *split.shape[:-1], width).reshape(*values.shape[:-1], parts * width)
@@ -93,7 +94,9 @@ class Linear:
     def spread_rows(self, parts: int, width: int) -> Linear:
         """The inputs in `parts` equal parts, each padded with zeros to `width`."""
         split = self.weight.reshape(parts, -1, self.weight.shape[1])
-        return Linear(pad(split, parts, width, split.shape[2]).reshape(parts * width, -1), self.scale, self.bias)
+        return Linear(
+            pad(split, parts, width, split.shape[2]).reshape(parts * width, -1), self.scale, self.bias
+        )
 
 
 def pad(values: NDArray[Any], *shape: int) -> NDArray[Any]:
@@ -160,7 +163,7 @@ class PackedBranch:
             width_groups=up(width, a.group) // a.group,
             ffn_bytes=4 * ffn,
             ffn_value_bytes=ffn * a.value_bytes,
-            ffn_groups=ffn // a.group,
+            ffn_groups=up(arrays[f"{prefix}.layers.0.up.bias"].shape[0], a.group) // a.group,
             head_bytes=plan.head_width * a.value_bytes,
             head_float_bytes=4 * plan.head_width,
             head_width=head_dim,
@@ -187,9 +190,9 @@ class PackedBranch:
         ]
         table = [self._put_layer(arrays, f"{prefix}.layers.{n}", heads, head_dim) for n in range(layers)]
         address = self.arena.close()
-        self.weights = Weights(
-            *(address + place for place in places), np.array(table, np.int64).reshape(layers, 10) + address
-        )
+        bands_at, day_of_year, embedding, pool = (address + place for place in places)
+        table_at = np.array(table, np.int64).reshape(layers, 10) + address
+        self.weights = Weights(bands_at, day_of_year, embedding, pool, table_at)
 
     def _put_layer(
         self, arrays: Mapping[str, NDArray[Any]], name: str, heads: int, head_dim: int

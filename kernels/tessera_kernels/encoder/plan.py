@@ -6,9 +6,11 @@ type of its own, so each plan gets code of its own, in memory and in the cache o
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from llvmlite import ir
 from numba import types
 from numba.extending import NativeValue, models, register_model, typeof_impl, unbox
 
@@ -77,6 +79,17 @@ FLOAT32 = {
 """The same for float32."""
 
 
+def _digest_of_sources() -> str:
+    """Changes with any file of this package: numba's cache on disk looks only at the file of the outer function."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+SOURCES = _digest_of_sources()
+
+
 @dataclass(frozen=True)
 class Plan:
     """What a kernel is compiled for.
@@ -88,6 +101,7 @@ class Plan:
         qkv_vectors: width of a tile of the projection to Q, K and V; divides `head_vectors`.
         context_rows: channels of a tile of the attention's result.
         qk_norm: whether queries and keys pass an RMS norm.
+        sources: which code it is compiled from.
     """
 
     arithmetic: Arithmetic
@@ -96,6 +110,7 @@ class Plan:
     qkv_vectors: int
     context_rows: int
     qk_norm: bool
+    sources: str = SOURCES
 
     @property
     def head_width(self) -> int:
@@ -138,13 +153,18 @@ def make_plan(arithmetic: Arithmetic, head_dim: int, qk_norm: bool) -> Plan:
     widths = [width for width in range(1, widest + 1) if head_vectors % width == 0]
     queries = Plan(arithmetic, 1, 1, 1, 1, qk_norm).query_vectors
     tallest = arithmetic.accumulators // queries if queries > 1 else 16
-    heights = range(tallest, tallest // 2, -1)
+    # Channels that a tile computes past the last one must be padding of the stored head: zeros
+    heights = [
+        height
+        for height in range(1, tallest + 1)
+        if -(-head_dim // height) * height <= head_vectors * arithmetic.lanes
+    ]
     return Plan(
         arithmetic,
         gemm_vectors=4 if arithmetic.registers == 32 else 2,
         head_vectors=head_vectors,
         qkv_vectors=max(widths, key=lambda width: (_efficiency(arithmetic, width), width)),
-        context_rows=min(heights, key=lambda height: -(-head_dim // height) * height),
+        context_rows=min(heights, key=lambda height: -(-head_dim // height) * (height + queries)),
         qk_norm=qk_norm,
     )
 
@@ -174,5 +194,5 @@ class _PlanModel(models.OpaqueModel):
 
 
 @unbox(PlanType)
-def _unbox_plan(typ: PlanType, value: ir.Value, c: object) -> NativeValue:
-    return NativeValue(c.context.get_dummy_value())  # type: ignore[attr-defined]
+def _unbox_plan(typ: PlanType, value: Any, c: Any) -> NativeValue:
+    return NativeValue(c.context.get_dummy_value())

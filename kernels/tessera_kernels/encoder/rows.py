@@ -22,9 +22,17 @@ def _row(e: Emitter, x: Value, ld: Value, row: int, i: Value) -> Value:
 
 
 def _quantize(
-    e: Emitter, x: Value, ld: Value, size: Value, maxima: Sequence[Value], signed: bool, offset: int,
-    out: Value, ldo: Value, scales: Value,
-) -> None:  # fmt: skip
+    e: Emitter,
+    x: Value,
+    ld: Value,
+    size: Value,
+    maxima: Sequence[Value],
+    signed: bool,
+    offset: int,
+    out: Value,
+    ldo: Value,
+    scales: Value,
+) -> None:
     """Store rows of `size` bytes as values, and their scales. `maxima`: a register a row, not yet folded."""
     count = e.plan.rows_together
     levels = e.const(127.0 if signed else 255.0)
@@ -51,19 +59,25 @@ def _load_maxima(e: Emitter, maxima: Value) -> list[Value]:
 
 
 @emitted("iiiiiii")
-def quantize_signed(e: Emitter, x: Value, ld: Value, size: Value, maxima: Value, out: Value, ldo: Value, scales: Value) -> None:  # fmt: skip
+def quantize_signed(
+    e: Emitter, x: Value, ld: Value, size: Value, maxima: Value, out: Value, ldo: Value, scales: Value
+) -> None:
     """Rows as the first factor of a product, -127..127."""
     _quantize(e, x, ld, size, _load_maxima(e, maxima), True, e.a.offset(signed=True), out, ldo, scales)
 
 
 @emitted("iiiiiii")
-def quantize_unsigned(e: Emitter, x: Value, ld: Value, size: Value, maxima: Value, out: Value, ldo: Value, scales: Value) -> None:  # fmt: skip
+def quantize_unsigned(
+    e: Emitter, x: Value, ld: Value, size: Value, maxima: Value, out: Value, ldo: Value, scales: Value
+) -> None:
     """Rows that aren't negative as the first factor of a product, 0..255."""
     _quantize(e, x, ld, size, _load_maxima(e, maxima), False, e.a.offset(signed=False), out, ldo, scales)
 
 
 @emitted("iiiiiii")
-def quantize_second(e: Emitter, x: Value, ld: Value, size: Value, maxima: Value, out: Value, ldo: Value, scales: Value) -> None:  # fmt: skip
+def quantize_second(
+    e: Emitter, x: Value, ld: Value, size: Value, maxima: Value, out: Value, ldo: Value, scales: Value
+) -> None:
     """Rows as the second factor of a product, -127..127."""
     _quantize(e, x, ld, size, _load_maxima(e, maxima), True, 0, out, ldo, scales)
 
@@ -119,7 +133,18 @@ def _normalize(
 
 
 @emitted("iiifiiiii")
-def layer_norm(e: Emitter, x: Value, ld: Value, size: Value, width: Value, weight: Value, bias: Value, out: Value, ldo: Value, scales: Value) -> None:  # fmt: skip
+def layer_norm(
+    e: Emitter,
+    x: Value,
+    ld: Value,
+    size: Value,
+    width: Value,
+    weight: Value,
+    bias: Value,
+    out: Value,
+    ldo: Value,
+    scales: Value,
+) -> None:
     """LayerNorm in place, and the rows quantised for the next product."""
     maxima = _normalize(
         e, x, ld, size, width,
@@ -129,7 +154,18 @@ def layer_norm(e: Emitter, x: Value, ld: Value, size: Value, width: Value, weigh
 
 
 @emitted("iiifiiiii")
-def layer_norm_relu(e: Emitter, x: Value, ld: Value, size: Value, width: Value, weight: Value, bias: Value, out: Value, ldo: Value, scales: Value) -> None:  # fmt: skip
+def layer_norm_relu(
+    e: Emitter,
+    x: Value,
+    ld: Value,
+    size: Value,
+    width: Value,
+    weight: Value,
+    bias: Value,
+    out: Value,
+    ldo: Value,
+    scales: Value,
+) -> None:
     """LayerNorm, then ReLU, in place, and the rows quantised for the next product."""
     zero = e.const(0.0)
     maxima = _normalize(
@@ -146,7 +182,9 @@ def plain_norm(e: Emitter, x: Value, ld: Value, size: Value, width: Value) -> No
 
 
 @emitted("iiifii")
-def rms_norm(e: Emitter, x: Value, ld: Value, size: Value, width: Value, weight: Value, maxima: Value) -> None:
+def rms_norm(
+    e: Emitter, x: Value, ld: Value, size: Value, width: Value, weight: Value, maxima: Value
+) -> None:
     """RMSNorm of one head's rows in place; keeps the rows' |maxima|."""
     count = e.plan.rows_together
 

@@ -108,7 +108,7 @@ class Emitter:
         return self.call(f"llvm.sqrt.v{self.lanes}f32", self.vf, a)
 
     def max(self, a: Value, b: Value) -> Value:
-        """max(a, b), b where either is NaN: exactly one instruction."""
+        """The larger of a and b, b where either is NaN: exactly one instruction."""
         return self.b.select(self.b.fcmp_ordered(">", a, b), a, b)
 
     def dot(self, acc: Value, first: Value, second: Value) -> Value:

@@ -60,7 +60,7 @@ def mac(
                 new.append(e.dot(sums[row * vectors + v], first, second))
         return [e.at(at_w, w_step), e.at(at_a, a_step), *new]
 
-    flat = [value for row in per_row for value in row]  # type: ignore[union-attr]
+    flat = [value for row in per_row for value in row]
     sums = e.loop(count, 1, [w, a, *flat], step)[2:]
     return [sums[row * vectors : (row + 1) * vectors] for row in range(rows)]
 
@@ -107,21 +107,43 @@ def _store_with_maxima(
 
 
 @emitted("iiiiiiii")
-def tile_qkv(e: Emitter, a: Value, lda: Value, groups: Value, w: Value, scales: Value, out: Value, ldo: Value, maxima: Value) -> None:  # fmt: skip
+def tile_qkv(
+    e: Emitter,
+    a: Value,
+    lda: Value,
+    groups: Value,
+    w: Value,
+    scales: Value,
+    out: Value,
+    ldo: Value,
+    maxima: Value,
+) -> None:
     """A tile of Q, K or V."""
     rows = outputs(e, e.plan.qkv_vectors, a, lda, groups, w, scales)
     _store_with_maxima(e, rows, out, ldo, maxima, relu=False)
 
 
 @emitted("iiiiiiii")
-def tile_relu(e: Emitter, a: Value, lda: Value, groups: Value, w: Value, scales: Value, out: Value, ldo: Value, maxima: Value) -> None:  # fmt: skip
+def tile_relu(
+    e: Emitter,
+    a: Value,
+    lda: Value,
+    groups: Value,
+    w: Value,
+    scales: Value,
+    out: Value,
+    ldo: Value,
+    maxima: Value,
+) -> None:
     """A tile of max(a W + bias, 0)."""
     rows = outputs(e, e.plan.gemm_vectors, a, lda, groups, w, scales)
     _store_with_maxima(e, rows, out, ldo, maxima, relu=True)
 
 
 @emitted("iiiiiii")
-def tile_store(e: Emitter, a: Value, lda: Value, groups: Value, w: Value, scales: Value, out: Value, ldo: Value) -> None:  # fmt: skip
+def tile_store(
+    e: Emitter, a: Value, lda: Value, groups: Value, w: Value, scales: Value, out: Value, ldo: Value
+) -> None:
     """A tile of a W + bias."""
     for row, vectors in outputs(e, e.plan.gemm_vectors, a, lda, groups, w, scales):
         for v, y in enumerate(vectors):
@@ -129,7 +151,9 @@ def tile_store(e: Emitter, a: Value, lda: Value, groups: Value, w: Value, scales
 
 
 @emitted("iiiiiii")
-def tile_add(e: Emitter, a: Value, lda: Value, groups: Value, w: Value, scales: Value, out: Value, ldo: Value) -> None:  # fmt: skip
+def tile_add(
+    e: Emitter, a: Value, lda: Value, groups: Value, w: Value, scales: Value, out: Value, ldo: Value
+) -> None:
     """A tile of out + a W + bias."""
     for row, vectors in outputs(e, e.plan.gemm_vectors, a, lda, groups, w, scales):
         place = e.at(out, e.times(ldo, row))
@@ -138,7 +162,9 @@ def tile_add(e: Emitter, a: Value, lda: Value, groups: Value, w: Value, scales: 
 
 
 @emitted("iiiiii")
-def tile_bands(e: Emitter, tokens: Value, bands: Value, w: Value, out: Value, ldo: Value, maxima: Value) -> None:
+def tile_bands(
+    e: Emitter, tokens: Value, bands: Value, w: Value, out: Value, ldo: Value, maxima: Value
+) -> None:
     """A tile of max(tokens W + bias, 0) in float32: 10 or 2 bands need no int8. Weights: [bias | bands rows]."""
     vectors = e.plan.gemm_vectors
     width = e.bytes * vectors

@@ -1,0 +1,64 @@
+"""The fused network: our own kernels, all layers of a few pixels at a time, for the CPU that is there."""
+
+from __future__ import annotations
+
+import os
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from tessera_engine.backends.base import Backend
+from tessera_engine.errors import InputError
+from tessera_engine.model_file import ModelFile, read_arrays
+from tessera_engine.tokens import PackedTokens, Tokens
+from tessera_kernels.encoder import Network
+from tessera_kernels.encoder.isa import available
+
+ISA_VARIABLE = "TESSERA_ENGINE_ISA"
+
+
+def choose_isa() -> str:
+    """The fastest instruction set of this CPU, or the one that `TESSERA_ENGINE_ISA` names.
+
+    Raises:
+        InputError: it names one that this CPU doesn't have.
+    """
+    forced = os.environ.get(ISA_VARIABLE)
+    if forced and forced not in available():
+        raise InputError(
+            f"{ISA_VARIABLE}={forced} can't be had: this CPU has {', '.join(available())}; unset it or choose one"
+        )
+    return forced or available()[0]
+
+
+class FusedBackend(Backend):
+    """Int8 or float32, as the model file is."""
+
+    name = "fused"
+
+    def __init__(self, model: ModelFile, threads: int) -> None:
+        super().__init__(model)
+        self._isa, self._threads = choose_isa(), threads
+        facts = model.facts
+        self._network = Network(read_arrays(model.path), facts.num_heads, facts.num_layers, self._isa)
+
+    @property
+    def version(self) -> str:
+        """Of numba, which compiled it."""
+        return f"numba {numba.__version__}"
+
+    @property
+    def computes_on(self) -> str:
+        """The instruction set."""
+        return self._isa
+
+    def _run(self, tokens: PackedTokens) -> NDArray[np.float32]:
+        numba.set_num_threads(self._threads)
+        return self._network.run(_arrays(tokens.s2), _arrays(tokens.s1))
+
+
+def _arrays(
+    tokens: Tokens,
+) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.float32], NDArray[np.int64]]:
+    return tokens.values, tokens.doy, tokens.multiplicity, tokens.offsets
