@@ -12,12 +12,21 @@ from numba import njit
 from tessera_kernels.encoder import Network
 from tessera_kernels.encoder.isa import available
 from tessera_kernels.encoder.pack import Linear, aligned, pack_tiles
-from tessera_kernels.encoder.plan import FLOAT32, INT8, make_plan
+from tessera_kernels.encoder.plan import FLOAT32, INT8, Arithmetic, make_plan
 from tessera_kernels.encoder.tiles import tile_store
 
 pytestmark = pytest.mark.skipif(
     os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="emitted code can't run as plain Python"
 )
+
+# The layouts of instruction sets that this CPU may not have, with plain loops instead of their instruction
+LAYOUTS = {
+    "like avx512-vnni": Arithmetic(16, 32, 4, "plain", unsigned_first=True),
+    "like avx-vnni": Arithmetic(8, 16, 4, "plain", unsigned_first=True),
+    "like arm-dotprod": Arithmetic(4, 32, 4, "plain"),
+}
+INTEGER = {isa: INT8[isa] for isa in available()} | LAYOUTS
+FLOAT = {isa: FLOAT32[isa] for isa in available()}
 
 S2_LENGTHS = [1, 7, 16, 17, 33, 64, 2, 1, 256, 5]
 S1_LENGTHS = [3, 1, 32, 8, 1, 256, 40, 9, 15, 6]
@@ -32,10 +41,10 @@ def product(plan, a, lda, groups, w, scales, out, ldo):
     tile_store(plan, a, lda, groups, w, scales, out, ldo)
 
 
-@pytest.mark.parametrize("isa", available())
+@pytest.mark.parametrize("isa", INTEGER)
 @pytest.mark.parametrize("is_signed", [True, False])
 def test_products_are_the_exact_integers_on_every_instruction_set(isa, is_signed):
-    plan = make_plan(INT8[isa], 36, False)
+    plan = make_plan(INTEGER[isa], 36, False)
     arithmetic = plan.arithmetic
     rows, width, inputs = plan.tile_rows(plan.gemm_vectors), plan.gemm_vectors * arithmetic.lanes, 48
     rng = np.random.default_rng(3)
@@ -59,33 +68,39 @@ def test_products_are_the_exact_integers_on_every_instruction_set(isa, is_signed
     np.testing.assert_array_equal(out, a @ weight.astype(np.int64))
 
 
+SMALL = (32, 4, 2, 48, False)
+QK_NORM = (32, 4, 1, 48, True)
+AWKWARD = (88, 4, 1, 100, False)
+"""Width, heads, layers, FFN width, qk_norm. Awkward like the medium student: nothing is a multiple of anything."""
+
+# Each network has to be compiled, for 20 s to a minute: what a test run can do without is marked slow.
 CASES = [
-    # width, heads, layers, ffn, qk_norm
-    (32, 4, 2, 48, False),
-    (32, 4, 1, 48, True),
-    (144, 4, 2, 384, False),
-    (88, 4, 1, 100, False),  # awkward like the medium student: head_dim 22, nothing a multiple of anything
+    (available()[0], SMALL),
+    (available()[0], QK_NORM),
+    (available()[0], AWKWARD),
+    ("plain", SMALL),
+    *(
+        pytest.param(isa, AWKWARD, marks=pytest.mark.slow)
+        for isa in INTEGER
+        if isa not in {available()[0], "plain"}
+    ),
 ]
 
 
-@pytest.mark.parametrize("isa", available())
-@pytest.mark.parametrize("case", CASES[:2])
-def test_float32_equals_the_naive_twin(isa, case):
-    width, heads, layers, ffn, qk_norm = case
+@pytest.mark.parametrize("isa", FLOAT)
+def test_float32_equals_the_naive_twin(isa):
+    width, heads, layers, ffn, qk_norm = SMALL
     arrays = random_arrays(width, heads, layers, ffn, qk_norm=qk_norm)
-    found = Network(arrays, heads, layers, isa).run(*tokens())
+    found = Network(arrays, heads, layers, FLOAT[isa]).run(*tokens())
     wanted = NaiveNetwork(arrays, heads, layers).run(*tokens())
     np.testing.assert_allclose(found, wanted, atol=2e-5)
 
 
-@pytest.mark.parametrize("isa", available())
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(("isa", "case"), CASES)
 def test_int8_equals_the_naive_twin(isa, case):
-    if isa == "plain" and case[0] > 32:
-        pytest.skip("the plain kernels take long to compile; their arithmetic is the same at any width")
     width, heads, layers, ffn, qk_norm = case
     arrays = random_arrays(width, heads, layers, ffn, qk_norm=qk_norm, int8=True)
-    found = Network(arrays, heads, layers, isa).run(*tokens())
+    found = Network(arrays, heads, layers, INTEGER[isa]).run(*tokens())
     wanted = NaiveNetwork(arrays, heads, layers).run(*tokens())
     # A value that lies between two integers may fall to either side; nothing else may differ
     assert np.abs(found - wanted).max() < 0.1
@@ -101,7 +116,10 @@ def test_int8_equals_the_naive_twin(isa, case):
 @pytest.fixture(scope="module")
 def networks():
     arrays = [random_arrays(32, 4, 2, 48, int8=int8) for int8 in (False, True)]
-    return [Network(each, 4, 2, available()[0]) for each in arrays]
+    return [
+        Network(each, 4, 2, kinds[available()[0]])
+        for each, kinds in zip(arrays, (FLOAT, INTEGER), strict=True)
+    ]
 
 
 def part(tokens, pixels):

@@ -14,6 +14,7 @@ from tessera_engine.model_file import ModelFile, read_arrays
 from tessera_engine.tokens import PackedTokens, Tokens
 from tessera_kernels.encoder import Network
 from tessera_kernels.encoder.isa import available
+from tessera_kernels.encoder.plan import FLOAT32, INT8
 
 ISA_VARIABLE = "TESSERA_ENGINE_ISA"
 
@@ -41,7 +42,8 @@ class FusedBackend(Backend):
         super().__init__(model)
         self._isa, self._threads = choose_isa(), threads
         facts = model.facts
-        self._network = Network(read_arrays(model.path), facts.num_heads, facts.num_layers, self._isa)
+        arithmetic = (INT8 if facts.precision == "int8" else FLOAT32)[self._isa]
+        self._network = Network(read_arrays(model.path), facts.num_heads, facts.num_layers, arithmetic)
 
     @property
     def version(self) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tessera_kernels.encoder.branch import LOG2_E, SLACK_ROWS, run_branch
 from tessera_kernels.encoder.fusion import PackedFusion, run_fusion
 from tessera_kernels.encoder.pack import PackedBranch, aligned
-from tessera_kernels.encoder.plan import FLOAT32, INT8, make_plan
+from tessera_kernels.encoder.plan import Arithmetic, make_plan
 
 CHUNK_TOKENS = 128
 """Tokens that a thread takes at once: enough rows for the tiles, few enough for the second-level cache."""
@@ -26,19 +26,20 @@ Tokens = tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.float32], NDAr
 class Network:
     """A model's weights, packed for one instruction set."""
 
-    def __init__(self, arrays: Mapping[str, NDArray[Any]], heads: int, layers: int, isa: str) -> None:
+    def __init__(
+        self, arrays: Mapping[str, NDArray[Any]], heads: int, layers: int, arithmetic: Arithmetic
+    ) -> None:
         """Pack a model.
 
         Args:
-            arrays: the model file's initialisers; int8 where it has `fusion.0.weight.int8`.
+            arrays: the model file's initialisers.
             heads: attention heads.
             layers: encoder layers of a branch.
-            isa: a key of `plan.INT8`.
+            arithmetic: from `plan.INT8` for an int8 file, from `plan.FLOAT32` for a float32 one.
         """
-        int8 = "fusion.0.weight.int8" in arrays
         width = arrays["s2.embedding.0.bias"].shape[0]
         qk_norm = "s2.layers.0.q_norm.weight" in arrays
-        self.plan = make_plan((INT8 if int8 else FLOAT32)[isa], width // heads, qk_norm)
+        self.plan = make_plan(arithmetic, width // heads, qk_norm)
         self._branches = [PackedBranch(self.plan, arrays, name, heads, layers) for name in BRANCHES]
         self._fusion = PackedFusion(self.plan, arrays, self._branches[0].padded)
         self.dims = self._fusion.sizes.dims

@@ -26,7 +26,8 @@ class Arithmetic:
         lanes: 32-bit lanes of a vector register.
         registers: vector registers there are.
         group: values a lane; 4, 2 or 1 (float32).
-        dot: which instruction sums a group's products into a lane; see `Emitter.dot`.
+        dot: which instruction sums a group's products into a lane, or `plain`; see `Emitter.dot`.
+        unsigned_first: whether the first factor's 8-bit values are unsigned (x86) or signed (Arm).
         has_fma: whether a fused multiply-add is one instruction.
     """
 
@@ -34,6 +35,7 @@ class Arithmetic:
     registers: int
     group: int
     dot: str
+    unsigned_first: bool = False
     has_fma: bool = True
 
     @property
@@ -53,16 +55,14 @@ class Arithmetic:
 
     def offset(self, signed: bool) -> int:
         """What is added to an activation's integer before it is stored, to fit what `dot` takes as its first."""
-        if self.dot.startswith("vpdpbusd"):
-            return 128 if signed else 0
-        if self.dot == "sdot":
-            return 0 if signed else -128
-        return 0
+        if self.group != 4 or signed != self.unsigned_first:
+            return 0
+        return 128 if signed else -128
 
 
 INT8 = {
-    "avx512-vnni": Arithmetic(16, 32, 4, "vpdpbusd.512"),
-    "avx-vnni": Arithmetic(8, 16, 4, "vpdpbusd.256"),
+    "avx512-vnni": Arithmetic(16, 32, 4, "vpdpbusd.512", unsigned_first=True),
+    "avx-vnni": Arithmetic(8, 16, 4, "vpdpbusd.256", unsigned_first=True),
     "avx2": Arithmetic(8, 16, 2, "pmaddwd"),
     "arm-dotprod": Arithmetic(4, 32, 4, "sdot"),
     "plain": Arithmetic(4, 16, 2, "plain", has_fma=False),

@@ -125,15 +125,17 @@ class Emitter:
             kind = ir.VectorType(I8, 4 * lanes)
             parts = (self.b.bitcast(v, kind) for v in (first, second))
             return self.call("llvm.aarch64.neon.sdot.v4i32.v16i8", self.vi, acc, *parts)
-        kind = ir.VectorType(I16, 2 * lanes)
+        kind = ir.VectorType(self.stored, a.group * lanes)
         x, y = (self.b.bitcast(v, kind) for v in (first, second))
         if a.dot == "pmaddwd":
             return self.b.add(acc, self.call("llvm.x86.avx2.pmadd.wd", self.vi, x, y))
-        wide = ir.VectorType(I32, 2 * lanes)
-        product = self.b.mul(self.b.sext(x, wide), self.b.sext(y, wide))
-        even = self.shuffle(product, product, range(0, 2 * lanes, 2))
-        odd = self.shuffle(product, product, range(1, 2 * lanes, 2))
-        return self.b.add(acc, self.b.add(even, odd))
+        wide = ir.VectorType(I32, a.group * lanes)
+        x = self.b.zext(x, wide) if a.unsigned_first else self.b.sext(x, wide)
+        product = self.b.mul(x, self.b.sext(y, wide))
+        for member in range(a.group):
+            each = self.shuffle(product, product, range(member, a.group * lanes, a.group))
+            acc = self.b.add(acc, each)
+        return acc
 
     def exp2(self, y: Value) -> Value:
         """2**y for y <= 0; at least 2**-126."""
