@@ -112,9 +112,9 @@ class Emitter:
         return self.b.select(self.b.fcmp_ordered(">", a, b), a, b)
 
     def dot(self, acc: Value, first: Value, second: Value) -> Value:
-        """Acc + the groups' products, lane by lane.
+        """Add the products of groups to acc, lane by lane.
 
-        On 8-bit groups `first` is unsigned and `second` signed (x86), or both are signed (Arm).
+        `second` is signed, `first` as `unsigned_first` says.
         """
         a, lanes = self.a, self.lanes
         if a.dot == "fma":
