@@ -54,8 +54,10 @@ wheel: $(VENV)/dev
 	cd dist && clean/bin/tessera-engine simulate scene --size 32 --quiet
 	cd dist && clean/bin/tessera-engine embed scene --int8 --quiet
 
+# The packaged files also saw one real scene: make model SCENES=path/to/scene
+SCENES ?=
 model: $(VENV)/dev
-	$(BIN)/python -m tessera_export.train.demo
+	$(BIN)/python -m tessera_export.train.demo engine/tessera_engine/models --scene $(SCENES)
 
 clean:
 	rm -rf $(VENV) demo dist
