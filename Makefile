@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
-.PHONY: help demo test lint unit wheel model clean
+.PHONY: help demo test lint unit bench wheel model clean
 
 help:
 	@echo "make demo    simulate a scene, embed it in int8, say where to look"
 	@echo "make test    lint, types and all tests"
+	@echo "make bench   measure speed and drift beside PyTorch and other runtimes (10 minutes)"
 	@echo "make wheel   build the wheel and try it in a clean environment"
 	@echo "make model   train the demo model again (about a quarter of an hour)"
 
@@ -44,6 +45,12 @@ lint: $(VENV)/dev
 unit: $(VENV)/dev
 	NUMBA_DISABLE_JIT=1 $(BIN)/pytest -q tests/kernels
 	$(BIN)/pytest -q
+
+# Beside PyTorch, ONNX Runtime and OpenVINO; leaves docs/benchmarks.json, .md and .png
+bench: $(VENV)/dev
+	$(INSTALL) --editable '.[openvino]'
+	$(BIN)/pytest -q benchmarks --benchmark-json docs/benchmarks.json
+	$(BIN)/python benchmarks/report.py docs/benchmarks.json docs
 
 wheel: $(VENV)/dev
 	rm -rf dist

@@ -1,10 +1,12 @@
-"""A first benchmark: how fast each way to run a model is here, beside PyTorch, on the same pixels in one run."""
+"""Benchmark: how fast each way to run a model is here, beside PyTorch, on the same pixels in one run."""
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 
 import numpy as np
@@ -12,7 +14,13 @@ from numpy.typing import NDArray
 
 from tessera_engine.backends.base import Backend
 from tessera_engine.drift import Drift, measure
+from tessera_engine.pipeline import run
+from tessera_engine.scenes import open_scene
+from tessera_engine.staging import Staging
 from tessera_engine.tokens import PackedTokens
+
+STAGE_PIXELS = 2048
+"""Window of the run that is timed stage by stage: several windows, so that reading ahead shows."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,27 @@ class Row:
     pixels_per_second: float
     ratio: float
     drift: Drift
+
+
+def stage_shares(scene: str | None, backend: Backend) -> dict[str, float]:
+    """Which share of the wall time each stage of the pipeline takes, output files left out.
+
+    Args:
+        scene: a scene folder; None: a simulated one.
+        backend: the loaded model.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        if scene is None:
+            from tessera_engine.simulate import simulate
+
+            simulate(folder / "scene", 96, seed=1)
+        reader = open_scene(scene or folder / "scene").reader
+        store = "int8" if backend.model.facts.precision == "int8" else "float32"
+        staging = Staging.create(folder, reader.grid, backend.model.facts.dims, store)
+        run(reader, backend, staging, reader.grid.window, STAGE_PIXELS)  # once to warm up
+        seconds = run(reader, backend, staging, reader.grid.window, STAGE_PIXELS).seconds
+    return {stage: each / sum(seconds.values()) for stage, each in seconds.items()}
 
 
 def compare(

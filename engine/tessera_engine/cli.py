@@ -89,7 +89,9 @@ def embed(
         int | None,
         typer.Option(help="Keep the first 16, 32, 64 or 128 dimensions. Default: all."),
     ] = None,
-    backend: Annotated[str, typer.Option(help="What runs the model: auto, fused or onnxruntime.")] = "auto",
+    backend: Annotated[
+        str, typer.Option(help="What runs the model: auto, fused, onnxruntime or openvino.")
+    ] = "auto",
     format: Annotated[str, typer.Option(help="cog (GeoTIFFs) or npy (the published layout).")] = "cog",
     window: Annotated[
         tuple[int, int, int, int] | None,
@@ -289,7 +291,9 @@ def verify(
         str | None,
         typer.Option(help="Scene to take pixels from. Default: a simulated one."),
     ] = None,
-    backend: Annotated[str, typer.Option(help="What runs the model: auto, fused or onnxruntime.")] = "auto",
+    backend: Annotated[
+        str, typer.Option(help="What runs the model: auto, fused, onnxruntime or openvino.")
+    ] = "auto",
     pixels: Annotated[int, typer.Option(min=2, help="About how many pixels to compare.")] = 1024,
     threads: Threads = None,
     json: Json = False,
@@ -348,15 +352,20 @@ def bench(
     Example: tessera-engine bench demo
     """
     from tessera_engine import api, console
-    from tessera_engine.bench import compare
+    from tessera_engine.backends import BACKENDS
+    from tessera_engine.bench import compare, stage_shares
     from tessera_engine.model_store import precisions
     from tessera_engine.sampling import sample_tokens
 
-    loaded = {
-        f"{backend} {precision}": api.load_model(model, precision, backend, threads, console.say)
-        for backend in ("fused", "onnxruntime")
-        for precision in precisions(model)
-    }
+    loaded = {}
+    for backend in BACKENDS[1:]:
+        for precision in precisions(model):
+            try:
+                each = api.load_model(model, precision, backend, threads, console.say)
+            except MissingExtra as missing:
+                console.say(f"note: {missing}", quiet)
+                break
+            loaded[f"{backend} {precision}"] = each
     first = next(iter(loaded.values()))
     backends = {name: each.backend for name, each in loaded.items()}
     baselines: tuple[str, ...] = ("onnxruntime fp32",)
@@ -370,8 +379,9 @@ def bench(
     tokens = sample_tokens(scene, first.facts, pixels)
     with console.progress_bar("benchmark", quiet, "runs") as progress:
         rows = compare(backends, baselines, tokens, rounds, progress)
+    shares = stage_shares(scene, api.load_model(model, precisions(model)[-1], "auto", threads).backend)
     if json:
-        console.print_json([asdict(row) for row in rows])
+        console.print_json({"rows": [asdict(row) for row in rows], "stages": shares})
         return
     header = ("", "px/s", "times baseline", "centred cosine", "1st percentile")
     table = [
@@ -391,6 +401,24 @@ def bench(
         f"alternating rounds; baseline: {' or '.join(baselines)}, whichever was faster",
         quiet,
     )
+    listed = ", ".join(f"{stage} {share:.1%}" for stage, share in shares.items())
+    console.say(f"wall time of embed in {precisions(model)[-1]}: {listed}", quiet)
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Show what this machine has: instruction sets, backends, drivers, models.
+
+    Example: tessera-engine doctor
+    """
+    from tessera_engine import console
+    from tessera_engine.doctor import examine
+
+    found = examine()
+    if json:
+        console.print_json(found)
+    else:
+        console.print_table(list(found.items()))
 
 
 @app.command()

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tessera_engine.backends import choose
 from tessera_engine.errors import InputError
 from tessera_engine.model_file import ModelFile
 from tessera_engine.output import ITEM, is_output
@@ -53,9 +54,11 @@ def describe_scene(scene: Scene) -> dict[str, Any]:
 
 
 def describe_model(model: ModelFile) -> dict[str, Any]:
-    """The facts of a model file."""
+    """The facts of a model file, and what would run it here."""
+    backend, why = choose("auto")
     return {
         "kind": "model",
+        "runs_on": f"{backend}: {why}",
         "file": str(model.path),
         "bytes": model.path.stat().st_size,
         "sha256": model.sha256,

@@ -17,6 +17,8 @@ from tessera_export.train.ssl import (
     Trainer,
     barlow_twins,
     cross_correlation,
+    draw_batch,
+    draw_length,
     mixed_loss,
     train,
 )
@@ -112,6 +114,32 @@ def test_mixed_views_lie_between_and_skip_what_is_not_there():
     assert mixed.s2_multiplicity.tolist() == [[1.0, 1.0]]
 
 
+def test_lengths_reach_both_bounds_and_are_short_more_often():
+    rng = np.random.default_rng(0)
+    lengths = np.array([draw_length(rng, (6, 60)) for _ in range(4000)])
+    assert lengths.min() == 6
+    assert lengths.max() == 60
+    assert (lengths < 12).mean() == pytest.approx(math.sqrt(math.log10(11.5 / 6)), abs=0.03)
+    assert (lengths > 45).mean() > 0.05
+
+
+def test_a_batch_is_of_the_pixels_asked_for():
+    """Values tell the pixel: both views are of it, the mixed one lies between it and its partner."""
+    lengths = np.full(9, 12)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    values = np.repeat(np.arange(9, dtype=np.float32), 12)[:, None]
+    tokens = Tokens(values, np.ones(len(values), np.int32), np.ones(len(values), np.float32), offsets)
+    pixels = np.array([8, 2, 5, 0, 3])
+    a, b, mixture = draw_batch(
+        np.random.default_rng(0), tiny_config(mixup=1.0), PackedTokens(tokens, tokens), pixels
+    )
+    for view in (a.s2, a.s1, b.s2, b.s1):
+        assert (view == torch.from_numpy(pixels)[:, None, None]).all()
+    assert sorted(mixture.partner.tolist()) == [0, 1, 2, 3, 4]
+    between = mixture.share * pixels + (1 - mixture.share) * pixels[mixture.partner]
+    np.testing.assert_allclose(mixture.view.s2[:, 0, 0].numpy(), between, rtol=1e-5)
+
+
 # loss
 
 
@@ -205,8 +233,7 @@ def test_every_parameter_learns_but_the_pools_bias():
     source = made_up_pixels()
     rng = np.random.default_rng(0)
     pixels = np.arange(32)
-    a, b = (draw_view(rng, source, pixels, 4, 5) for _ in range(2))
-    trainer.loss(a, b, (torch.randperm(32), 0.4)).backward()
+    trainer.loss(draw_batch(rng, trainer.config, source, pixels)).backward()
     for name, parameter in [*trainer.network.named_parameters(), *trainer.projectors.named_parameters()]:
         # a bias of all of a softmax's logits, and of all keys, changes nothing
         if not name.endswith("query.bias"):
@@ -221,9 +248,9 @@ def test_steps_lower_the_loss(mixup):
     source = made_up_pixels()
     rng = np.random.default_rng(0)
     pixels = np.arange(64)
-    a, b = (draw_view(rng, source, pixels, 5, 6) for _ in range(2))
-    mixture = (torch.from_numpy(rng.permutation(64)), 0.5) if mixup else None
-    losses = [trainer.step(a, b, mixture) for _ in range(40)]
+    batch = draw_batch(rng, trainer.config, source, pixels)
+    assert (batch.mixture is not None) == (mixup > 0)
+    losses = [trainer.step(batch) for _ in range(40)]
     assert np.mean(losses[-5:]) < 0.7 * losses[0]
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tessera_engine.backends.base import Backend
     from tessera_engine.model_file import ModelFile
 
-BACKENDS = ("auto", "fused", "onnxruntime")
+BACKENDS = ("auto", "fused", "onnxruntime", "openvino")
 
 
 def choose(backend: str) -> tuple[str, str]:
@@ -47,7 +47,7 @@ def make_backend(model: ModelFile, backend: str, threads: int) -> Backend:
         threads: CPU threads to compute with.
 
     Raises:
-        InputError: see `choose`.
+        InputError: see `choose`, or the backend's package isn't installed.
         ModelError: the backend can't load the file.
     """
     name, _ = choose(backend)
@@ -55,6 +55,10 @@ def make_backend(model: ModelFile, backend: str, threads: int) -> Backend:
         from tessera_engine.backends.fused import FusedBackend
 
         return FusedBackend(model, threads)
+    if name == "openvino":
+        from tessera_engine.backends.openvino import OpenVinoBackend
+
+        return OpenVinoBackend(model, threads)
     from tessera_engine.backends.onnxruntime import OnnxRuntimeBackend
 
     return OnnxRuntimeBackend(model, threads)

@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -31,7 +32,7 @@ class TrainConfig:
         model: the network's shape.
         steps: optimiser steps.
         batch: pixels a step, drawn over all scenes.
-        s2_lengths, s1_lengths: shortest and longest draw of observations; log-uniform, anew for each view.
+        s2_lengths, s1_lengths: shortest and longest draw of observations; anew for each view, short ones more often.
         learning_rate: its peak.
         warmup: steps until the peak; then it falls to 0 along a cosine.
         weight_decay: of AdamW, on matrices only.
@@ -45,12 +46,12 @@ class TrainConfig:
     model: ReferenceConfig
     steps: int
     batch: int = 256
-    s2_lengths: tuple[int, int] = (6, 48)
-    s1_lengths: tuple[int, int] = (8, 112)
+    s2_lengths: tuple[int, int] = (5, 64)
+    s1_lengths: tuple[int, int] = (6, 120)
     learning_rate: float = 2e-3
     warmup: int = 40
     weight_decay: float = 0.01
-    redundancy: float = 0.01
+    redundancy: float = 0.05
     mixup: float = 1.0
     projector: int = 512
     prefix_weight: float = 0.3
@@ -106,6 +107,22 @@ def mixed_loss(mixed: Tensor, a: Tensor, b: Tensor, partner: Tensor, share: floa
     return loss / a.shape[1]
 
 
+class Mixture(NamedTuple):
+    """Mixed samples of a batch: `share` of each pixel's first view, the rest of its partner's (B,)."""
+
+    view: View
+    partner: Tensor
+    share: float
+
+
+class Batch(NamedTuple):
+    """Two views of the same pixels, and mixed samples where they are wanted."""
+
+    a: View
+    b: View
+    mixture: Mixture | None
+
+
 class Trainer:
     """A network, its projections and its optimiser."""
 
@@ -131,34 +148,28 @@ class Trainer:
         done = (step - self.config.warmup) / max(1, self.config.steps - self.config.warmup)
         return 0.5 + 0.5 * math.cos(math.pi * min(done, 1.0))
 
-    def loss(self, a: View, b: View, mixture: tuple[Tensor, float] | None) -> Tensor:
-        """The loss of two views of one batch.
-
-        Args:
-            a: one view.
-            b: the other.
-            mixture: each pixel's partner (B,) and the first's share, for the loss of mixed samples; the views need
-                the same lengths then.
-        """
-        views = [a, b]
-        if mixture is not None:
-            partner, share = mixture
-            views.append(mix(a, View(*(x[partner] for x in b)), share))
+    def loss(self, batch: Batch) -> Tensor:
+        """The loss of one batch."""
+        views = [batch.a, batch.b]
+        if batch.mixture is not None:
+            views.append(batch.mixture.view)
         embeddings = [self.network(*view) for view in views]
         total = torch.zeros(())
         for length, projector in zip(self.config.model.prefixes, self.projectors, strict=True):
             z = [projector(embedding[:, :length]) for embedding in embeddings]
             loss = barlow_twins(cross_correlation(z[0], z[1]), self.config.redundancy)
-            if mixture is not None:
+            if batch.mixture is not None:
                 weight = self.config.mixup * self.config.redundancy
-                loss = loss + weight * mixed_loss(z[2], z[0], z[1], *mixture)
+                loss = loss + weight * mixed_loss(
+                    z[2], z[0], z[1], batch.mixture.partner, batch.mixture.share
+                )
             total = total + loss * (1 if length == self.config.model.dims else self.config.prefix_weight)
         return total
 
-    def step(self, a: View, b: View, mixture: tuple[Tensor, float] | None = None) -> float:
+    def step(self, batch: Batch) -> float:
         """One optimiser step; gives the loss before it."""
         self.network.train()
-        loss = self.loss(a, b, mixture)
+        loss = self.loss(batch)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
@@ -166,9 +177,28 @@ class Trainer:
         return loss.item()
 
 
-def _length(rng: np.random.Generator, bounds: tuple[int, int]) -> int:
-    low, high = np.log(bounds)
-    return round(float(np.exp(rng.uniform(low, high))))
+def draw_length(rng: np.random.Generator, bounds: tuple[int, int]) -> int:
+    """How many observations to draw: the exponent between the bounds is the square of a uniform number.
+
+    Short draws are cheap and hard to match, so they teach most; all of a year has to be met now and then.
+    """
+    low, high = bounds
+    length: float = low * (high / low) ** (rng.random() ** 2)
+    return round(length)
+
+
+def draw_batch(
+    rng: np.random.Generator, config: TrainConfig, source: PackedTokens, pixels: NDArray[np.int64]
+) -> Batch:
+    """Draw two views of some pixels (B,), and mix the first with a view of other pixels."""
+    lengths = [(draw_length(rng, config.s2_lengths), draw_length(rng, config.s1_lengths)) for _ in range(2)]
+    a, b = (draw_view(rng, source, pixels, *length) for length in lengths)
+    if not config.mixup:
+        return Batch(a, b, None)
+    partner = rng.permutation(len(pixels))
+    share = float(rng.random())
+    mixed = mix(a, draw_view(rng, source, pixels[partner], *lengths[0]), share)
+    return Batch(a, b, Mixture(mixed, torch.from_numpy(partner), share))
 
 
 def train(config: TrainConfig, source: PackedTokens, report: Callable[[str], None]) -> Reference:
@@ -193,21 +223,9 @@ def train(config: TrainConfig, source: PackedTokens, report: Callable[[str], Non
             while len(queue) < config.batch:
                 queue = np.concatenate([queue, rng.permutation(len(source))])
             pixels, queue = queue[: config.batch], queue[config.batch :]
-            losses.append(trainer.step(*_batch(config, rng, source, pixels)))
+            losses.append(trainer.step(draw_batch(rng, config, source, pixels)))
             if step % 20 == 0 or step == config.steps:
                 seconds = time.monotonic() - start
                 report(f"step {step}/{config.steps}: loss {np.mean(losses):.4f}, {seconds:.0f} s")
                 losses.clear()
     return trainer.network.eval()
-
-
-def _batch(
-    config: TrainConfig, rng: np.random.Generator, source: PackedTokens, pixels: NDArray[np.int64]
-) -> tuple[View, View, tuple[Tensor, float] | None]:
-    """Two views, and how to mix them."""
-    lengths = [_length(rng, config.s2_lengths), _length(rng, config.s1_lengths)]
-    a = draw_view(rng, source, pixels, *lengths)
-    b = draw_view(rng, source, pixels, *lengths)
-    if not config.mixup:
-        return a, b, None
-    return a, b, (torch.from_numpy(rng.permutation(len(pixels))), float(rng.beta(1, 1)))

@@ -1,0 +1,80 @@
+"""What the engine finds on this machine, and what would be missing for what."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from tessera_engine.backends import choose
+from tessera_engine.backends.fused import ISA_VARIABLE
+from tessera_engine.memory import default_memory
+from tessera_engine.model_store import list_models, user_folder
+from tessera_kernels.encoder.isa import available
+
+PACKAGES = {
+    "onnxruntime": "onnxruntime",
+    "openvino": "openvino",
+    "torch": "export",
+}
+"""Packages that a machine may lack -> the extra that brings them."""
+
+DRIVERS = {"GTiff": "GeoTIFF", "JP2OpenJPEG": "JPEG 2000 (Sentinel-2 SAFE)", "netCDF": "NetCDF cubes"}
+"""GDAL drivers -> what they read."""
+
+
+def examine() -> dict[str, Any]:
+    """Look at CPU, memory, backends, GDAL and models."""
+    backend, why = choose("auto")
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpu": _cpu_name(),
+        "threads": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "instruction_sets": list(available()),
+        "forced_instruction_set": os.environ.get(ISA_VARIABLE),
+        "memory_by_default": f"{default_memory() / 1e9:.1f} GB",
+        "backend": f"{backend}: {why}",
+        "packages": {package: _package(package, extra) for package, extra in PACKAGES.items()},
+        "gdal": _gdal(),
+        "compiled_kernels": _kernel_cache(),
+        "models": [path.name for path in list_models()],
+        "model_folder": str(user_folder()),
+    }
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or "unknown"
+
+
+def _package(package: str, extra: str) -> str:
+    if importlib.util.find_spec(package) is None:
+        return f"missing: pip install 'tessera-engine[{extra}]'"
+    return metadata.version(package)
+
+
+def _gdal() -> dict[str, str]:
+    import rasterio
+    from rasterio.env import Env
+
+    with Env() as env:
+        drivers = set(env.drivers())
+    found = {what: "yes" if driver in drivers else "missing" for driver, what in DRIVERS.items()}
+    return {"version": rasterio.__gdal_version__, **found}
+
+
+def _kernel_cache() -> str:
+    """Where numba keeps what it compiled, if it can."""
+    from tessera_kernels import encoder
+
+    if folder := os.environ.get("NUMBA_CACHE_DIR"):
+        return folder
+    package = Path(encoder.__file__).parent
+    return str(package / "__pycache__") if os.access(package, os.W_OK) else "the user's cache folder"
