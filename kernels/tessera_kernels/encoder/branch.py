@@ -338,7 +338,7 @@ def _weigh_keys(plan: Plan, scales: int, tokens: int, whole: int, out: int) -> N
 
 @jit
 def _feed_forward(plan: Plan, z: Sizes, layer: NDArray[np.int64], s: Scratch, base: int, rows: int) -> None:
-    """X += W2 relu(W1 x + b1) + b2: the hidden rows of a block are quantised while they are in the cache."""
+    """Add W2 relu(W1 x + b1) + b2 to x, a block of rows at a time: the hidden rows stay in the cache."""
     wide, maxima = base + s.wide, base + s.maxima
     for first in range(0, rows, BLOCK_ROWS):
         count = min(BLOCK_ROWS, rows - first)
@@ -357,11 +357,12 @@ def _feed_forward(plan: Plan, z: Sizes, layer: NDArray[np.int64], s: Scratch, ba
         for row in range(0, count, z.rows_together):
             quantize_unsigned(
                 plan, wide + row * z.ffn_bytes, z.ffn_bytes, z.ffn_bytes, maxima + row * z.vector_bytes,
-                base + s.hidden + (first + row) * z.ffn_value_bytes, z.ffn_value_bytes, scales + 4 * row,
+                base + s.hidden + row * z.ffn_value_bytes, z.ffn_value_bytes, scales + 4 * row,
             )  # fmt: skip
-    _add_product(
-        plan, z, base + s.hidden, z.ffn_value_bytes, z.ffn_groups, layer[3], base + s.scales, rows, base + s.x
-    )
+        _add_product(
+            plan, z, base + s.hidden, z.ffn_value_bytes, z.ffn_groups, layer[3], scales, count,
+            base + s.x + first * z.row_bytes,
+        )  # fmt: skip
 
 
 @jit

@@ -237,7 +237,7 @@ class PackedBranch:
             x=max_rows * z.row_bytes,
             values=max_rows * z.value_row_bytes,
             wide=max(max_rows * z.row_bytes, BLOCK_ROWS * max(z.ffn_bytes, parts * z.head_float_bytes)),
-            hidden=max_rows * z.ffn_value_bytes,
+            hidden=(BLOCK_ROWS + SLACK_ROWS) * z.ffn_value_bytes,
             scales=max_rows * 4,
             maxima=(max(max_rows, parts * BLOCK_ROWS) + SLACK_ROWS) * z.vector_bytes,
             qkv=parts * max_rows * z.head_bytes + SLACK_ROWS * z.head_bytes,
