@@ -13,6 +13,7 @@ from tessera_engine.backends import choose
 from tessera_engine.backends.fused import ISA_VARIABLE
 from tessera_engine.memory import default_memory
 from tessera_engine.model_store import list_models, user_folder
+from tessera_kernels.cache import cache_folder
 from tessera_kernels.encoder.isa import available
 
 PACKAGES = {
@@ -40,7 +41,7 @@ def examine() -> dict[str, Any]:
         "backend": f"{backend}: {why}",
         "packages": {package: _package(package, extra) for package, extra in PACKAGES.items()},
         "gdal": _gdal(),
-        "compiled_kernels": _kernel_cache(),
+        "compiled_kernels": cache_folder(),
         "models": [path.name for path in list_models()],
         "model_folder": str(user_folder()),
     }
@@ -68,13 +69,3 @@ def _gdal() -> dict[str, str]:
         drivers = set(env.drivers())
     found = {what: "yes" if driver in drivers else "missing" for driver, what in DRIVERS.items()}
     return {"version": rasterio.__gdal_version__, **found}
-
-
-def _kernel_cache() -> str:
-    """Where numba keeps what it compiled, if it can."""
-    from tessera_kernels import encoder
-
-    if folder := os.environ.get("NUMBA_CACHE_DIR"):
-        return folder
-    package = Path(encoder.__file__).parent
-    return str(package / "__pycache__") if os.access(package, os.W_OK) else "the user's cache folder"
