@@ -9,8 +9,9 @@ import numpy as np
 from numba import get_num_threads
 from numpy.typing import NDArray
 
-from tessera_kernels.encoder.branch import LOG2_E, SLACK_ROWS, run_branch
+from tessera_kernels.encoder.branch import run_branch
 from tessera_kernels.encoder.fusion import PackedFusion, run_fusion
+from tessera_kernels.encoder.layout import LOG2_E, SLACK_ROWS
 from tessera_kernels.encoder.pack import PackedBranch, aligned
 from tessera_kernels.encoder.plan import Arithmetic, make_plan
 

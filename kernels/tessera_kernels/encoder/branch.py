@@ -6,373 +6,25 @@ layers, and no activation of the whole batch ever exists. Everything here works 
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numba import njit, prange
 from numba.np.ufunc.parallel import get_thread_id
 from numpy.typing import NDArray
 
-from tessera_kernels.encoder.attention import (
-    context,
-    finish,
-    interleave,
-    pack_queries,
-    pool,
-    scores,
-    softmax,
-)
+from tessera_kernels.encoder.attention import pool
+from tessera_kernels.encoder.layout import Scratch, Sizes, Weights
+from tessera_kernels.encoder.memory import fill, load_float, store_float
 from tessera_kernels.encoder.plan import Plan
-from tessera_kernels.encoder.rows import (
-    layer_norm,
-    quantize_second,
-    quantize_signed,
-    quantize_unsigned,
-    rms_norm,
-    row_maxima,
+from tessera_kernels.encoder.stages import (
+    add_product,
+    attend,
+    clear_behind,
+    embed,
+    feed_forward,
+    jit,
+    norm,
+    project,
 )
-from tessera_kernels.encoder.simd import F32, I32, I64, Emitter, Value, emitted
-from tessera_kernels.encoder.tiles import tile_add, tile_bands, tile_qkv, tile_relu
-
-BLOCK_ROWS = 48
-"""Rows whose wide float32 results (Q, K, V; the FFN's hidden layer) exist at once. A multiple of every tile height."""
-
-SLACK_ROWS = 32
-"""Rows of scratch behind the last one: tiles and blocks of queries run past it."""
-
-KEY_ROWS_BEHIND = 16
-"""Rows behind the last key that a tile of scores may read: at most its height."""
-
-LOG2_E = np.float32(1.4426950408889634)
-
-
-class Sizes(NamedTuple):
-    """Sizes of a branch; `_bytes` are of a row. Padded widths are whole tiles."""
-
-    bands: int
-    width: int
-    heads: int
-    layers: int
-    tile_bytes: int
-    """of a row of a `gemm_vectors` tile"""
-    qkv_tile_bytes: int
-    row_bytes: int
-    """of the residual stream, float32, padded"""
-    value_row_bytes: int
-    """of a row of values: the first factor of a product"""
-    width_groups: int
-    ffn_bytes: int
-    """float32"""
-    ffn_value_bytes: int
-    ffn_groups: int
-    head_bytes: int
-    """of a stored head"""
-    head_float_bytes: int
-    head_width: int
-    """without padding"""
-    head_groups: int
-    context_groups: int
-    """of all heads' results in a row of values"""
-    value_bytes: int
-    group: int
-    queries: int
-    rows_together: int
-    tile_rows: int
-    qkv_tile_rows: int
-    vector_bytes: int
-    query_vectors: int
-
-
-class Weights(NamedTuple):
-    """Addresses of a branch's packed weights."""
-
-    bands: int
-    day_of_year: int
-    embedding: int
-    pool: int
-    layers: NDArray[np.int64]
-    """(layers, 10): qkv, out, up, down, norm1 weight, norm1 bias, norm2 weight, norm2 bias, q_norm, k_norm"""
-
-
-class Scratch(NamedTuple):
-    """Offsets of one thread's buffers, see `sizes.scratch`."""
-
-    x: int
-    values: int
-    wide: int
-    hidden: int
-    scales: int
-    maxima: int
-    qkv: int
-    qkv_scales: int
-    bias: int
-    interleaved: int
-    key_weights: int
-    scores: int
-    p: int
-    queries: int
-    context: int
-    query_maxima: int
-    factor: int
-    bands: int
-
-
-@emitted("i", result="f")
-def load_float(e: Emitter, address: Value) -> Value:
-    """The float32 at an address."""
-    return e.load(address, 0, F32)
-
-
-@emitted("if")
-def store_float(e: Emitter, address: Value, value: Value) -> None:
-    """Put a float32 at an address."""
-    e.store(value, address)
-
-
-@emitted("i", result="i")
-def load_int(e: Emitter, address: Value) -> Value:
-    """The int32 at an address."""
-    return e.b.sext(e.load(address, 0, I32), I64)
-
-
-@emitted("iii")
-def copy(e: Emitter, source: Value, target: Value, size: Value) -> None:
-    """Copy whole registers."""
-
-    def body(i: Value, _: list[Value]) -> list[Value]:
-        e.store(e.load(e.b.add(source, i)), e.b.add(target, i))
-        return []
-
-    e.loop(size, e.bytes, [], body)
-
-
-@emitted("iif")
-def fill(e: Emitter, target: Value, size: Value, value: Value) -> None:
-    """Fill whole registers with a float32."""
-
-    def body(i: Value, _: list[Value]) -> list[Value]:
-        e.store(e.splat(value), e.b.add(target, i))
-        return []
-
-    e.loop(size, e.bytes, [], body)
-
-
-jit = njit(error_model="numpy", nogil=True)  # numpy's error model: no branches for division by zero
-
-
-@jit
-def _embed(plan: Plan, z: Sizes, w: Weights, s: Scratch, base: int, doy: int, rows: int) -> None:
-    """Bands and day of year to the first layer's input."""
-    hidden, maxima = base + s.wide, base + s.maxima
-    fill(plan, maxima, (rows + SLACK_ROWS) * z.vector_bytes, np.float32(0))
-    at = w.bands
-    for column in range(0, z.row_bytes, z.tile_bytes):
-        for row in range(0, rows, z.tile_rows):
-            tile_bands(
-                plan, base + s.bands + 4 * z.bands * row, z.bands, at,
-                hidden + row * z.row_bytes + column, z.row_bytes, maxima + row * z.vector_bytes,
-            )  # fmt: skip
-        at += z.tile_bytes * (1 + z.bands)
-    for row in range(rows):
-        day = load_int(plan, doy + 4 * row)
-        copy(plan, w.day_of_year + day * z.row_bytes, base + s.x + row * z.row_bytes, z.row_bytes)
-    for row in range(0, rows, z.rows_together):
-        quantize_unsigned(
-            plan, hidden + row * z.row_bytes, z.row_bytes, z.row_bytes, maxima + row * z.vector_bytes,
-            base + s.values + row * z.value_row_bytes, z.value_row_bytes, base + s.scales + 4 * row,
-        )  # fmt: skip
-    _add_product(
-        plan, z, base + s.values, z.value_row_bytes, z.width_groups, w.embedding, base + s.scales, rows,
-        base + s.x,
-    )  # fmt: skip
-    for row in range(0, rows, z.rows_together):
-        x = base + s.x + row * z.row_bytes
-        row_maxima(plan, x, z.row_bytes, z.row_bytes, maxima)
-        quantize_signed(
-            plan, x, z.row_bytes, z.row_bytes, maxima,
-            base + s.values + row * z.value_row_bytes, z.value_row_bytes, base + s.scales + 4 * row,
-        )  # fmt: skip
-
-
-@jit
-def _add_product(
-    plan: Plan, z: Sizes, a: int, lda: int, groups: int, w: int, scales: int, rows: int, out: int
-) -> None:
-    """Out += a W + bias, for out as wide as the residual stream."""
-    for column in range(0, z.row_bytes, z.tile_bytes):
-        for row in range(0, rows, z.tile_rows):
-            tile_add(
-                plan, a + row * lda, lda, groups, w, scales + 4 * row,
-                out + row * z.row_bytes + column, z.row_bytes,
-            )  # fmt: skip
-        w += z.tile_bytes * (3 + groups)
-
-
-@jit
-def _project(
-    plan: Plan, z: Sizes, layer: NDArray[np.int64], s: Scratch, base: int, rows: int, max_rows: int
-) -> None:
-    """Rows of values to stored queries, keys and values, with a scale for each token and head."""
-    wide, maxima = base + s.wide, base + s.maxima
-    parts = 3 * z.heads
-    ld = parts * z.head_float_bytes
-    part_maxima = BLOCK_ROWS * z.vector_bytes
-    for first in range(0, rows, BLOCK_ROWS):
-        count = min(BLOCK_ROWS, rows - first)
-        a = base + s.values + first * z.value_row_bytes
-        scales = base + s.scales + 4 * first
-        fill(plan, maxima, parts * part_maxima, np.float32(0))
-        at = layer[0]
-        for column in range(0, ld, z.qkv_tile_bytes):
-            largest = maxima + column // z.head_float_bytes * part_maxima
-            for row in range(0, count, z.qkv_tile_rows):
-                tile_qkv(
-                    plan, a + row * z.value_row_bytes, z.value_row_bytes, z.width_groups, at,
-                    scales + 4 * row, wide + row * ld + column, ld, largest + row * z.vector_bytes,
-                )  # fmt: skip
-            at += z.qkv_tile_bytes * (3 + z.width_groups)
-        for part in range(parts):
-            kind = part // z.heads
-            x = wide + part * z.head_float_bytes
-            out = base + s.qkv + (part * max_rows + first) * z.head_bytes
-            out_scales = base + s.qkv_scales + 4 * (part * max_rows + first)
-            for row in range(0, count, z.rows_together):
-                largest = maxima + part * part_maxima + row * z.vector_bytes
-                if plan_has_qk_norm(plan) and kind < 2:
-                    rms_norm(
-                        plan, x + row * ld, ld, z.head_float_bytes, np.float32(z.head_width),
-                        layer[8 + kind], largest,
-                    )  # fmt: skip
-                if kind == 1:
-                    quantize_signed(
-                        plan, x + row * ld, ld, z.head_float_bytes, largest,
-                        out + row * z.head_bytes, z.head_bytes, out_scales + 4 * row,
-                    )  # fmt: skip
-                else:
-                    quantize_second(
-                        plan, x + row * ld, ld, z.head_float_bytes, largest,
-                        out + row * z.head_bytes, z.head_bytes, out_scales + 4 * row,
-                    )  # fmt: skip
-
-
-@jit
-def _clear_behind(plan: Plan, z: Sizes, s: Scratch, base: int, rows: int, max_rows: int) -> None:
-    """Zero the keys behind the last row: tiles of scores read them, and no bias outweighs an infinity."""
-    for part in range(z.heads, 2 * z.heads):
-        row = part * max_rows + rows
-        fill(plan, base + s.qkv + row * z.head_bytes, KEY_ROWS_BEHIND * z.head_bytes, np.float32(0))
-        fill(plan, base + s.qkv_scales + 4 * row, 4 * KEY_ROWS_BEHIND, np.float32(0))
-
-
-@emitted("", result="i")
-def _qk_norm(e: Emitter) -> Value:
-    return I64(int(e.plan.qk_norm))
-
-
-@jit
-def plan_has_qk_norm(plan: Plan) -> bool:
-    """A constant, once compiled."""
-    return _qk_norm(plan) != 0
-
-
-@jit
-def _attend(plan: Plan, z: Sizes, s: Scratch, base: int, first: int, tokens: int, max_rows: int) -> None:
-    """Attention of one pixel, whose tokens are the rows from `first`, into rows of values."""
-    groups = (tokens + z.group - 1) // z.group
-    head_rows = max_rows * z.head_bytes
-    q = base + s.qkv + first * z.head_bytes
-    q_scales = base + s.qkv_scales + 4 * first
-    interleaved_bytes = (groups + 1) * z.head_bytes * z.group
-    key_weight_bytes = 4 * (tokens + z.group + 1)
-    for head in range(z.heads):
-        v = q + (2 * z.heads + head) * head_rows
-        interleave(plan, v, z.head_bytes, groups, base + s.interleaved + head * interleaved_bytes)
-        if z.group > 1:
-            _weigh_keys(
-                plan, q_scales + 4 * (2 * z.heads + head) * max_rows, tokens, groups * z.group,
-                base + s.key_weights + head * key_weight_bytes,
-            )  # fmt: skip
-    for query in range(0, tokens, z.queries):
-        fill(plan, base + s.query_maxima, z.query_vectors * z.vector_bytes, np.float32(0))
-        for head in range(z.heads):
-            pack_queries(
-                plan, q + head * head_rows + query * z.head_bytes, z.head_bytes, z.head_groups,
-                base + s.queries,
-            )  # fmt: skip
-            scores(
-                plan, q + (z.heads + head) * head_rows, z.head_bytes, z.head_groups, base + s.queries,
-                q_scales + 4 * (head * max_rows + query), q_scales + 4 * (z.heads + head) * max_rows,
-                base + s.bias, tokens, base + s.scores, base + s.factor,
-            )  # fmt: skip
-            softmax(
-                plan, base + s.scores, tokens, base + s.factor,
-                base + s.key_weights + head * key_weight_bytes, base + s.p, base + s.factor,
-            )  # fmt: skip
-            context(
-                plan, base + s.interleaved + head * interleaved_bytes, z.head_bytes * z.group, groups,
-                base + s.p, base + s.factor, z.head_width,
-                base + s.context + head * z.head_groups * z.group * z.query_vectors * z.vector_bytes,
-                base + s.query_maxima,
-            )  # fmt: skip
-        finish(
-            plan, base + s.context, z.context_groups, base + s.query_maxima,
-            base + s.values + (first + query) * z.value_row_bytes, z.value_row_bytes,
-            base + s.scales + 4 * (first + query),
-        )  # fmt: skip
-
-
-@jit
-def _weigh_keys(plan: Plan, scales: int, tokens: int, whole: int, out: int) -> None:
-    """The weights that `softmax` takes: how large each value's scale is beside the largest one's."""
-    largest = np.float32(1e-30)
-    for token in range(tokens):
-        largest = max(largest, load_float(plan, scales + 4 * token))
-    store_float(plan, out, largest / np.float32(255))
-    for token in range(tokens):
-        store_float(
-            plan, out + 4 * (token + 1), load_float(plan, scales + 4 * token) * (np.float32(255) / largest)
-        )
-    for token in range(tokens, whole):
-        store_float(plan, out + 4 * (token + 1), np.float32(0))
-
-
-@jit
-def _feed_forward(plan: Plan, z: Sizes, layer: NDArray[np.int64], s: Scratch, base: int, rows: int) -> None:
-    """Add W2 relu(W1 x + b1) + b2 to x, a block of rows at a time: the hidden rows stay in the cache."""
-    wide, maxima = base + s.wide, base + s.maxima
-    for first in range(0, rows, BLOCK_ROWS):
-        count = min(BLOCK_ROWS, rows - first)
-        a = base + s.values + first * z.value_row_bytes
-        scales = base + s.scales + 4 * first
-        fill(plan, maxima, (BLOCK_ROWS + SLACK_ROWS) * z.vector_bytes, np.float32(0))
-        at = layer[2]
-        for column in range(0, z.ffn_bytes, z.tile_bytes):
-            for row in range(0, count, z.tile_rows):
-                tile_relu(
-                    plan, a + row * z.value_row_bytes, z.value_row_bytes, z.width_groups, at,
-                    scales + 4 * row, wide + row * z.ffn_bytes + column, z.ffn_bytes,
-                    maxima + row * z.vector_bytes,
-                )  # fmt: skip
-            at += z.tile_bytes * (3 + z.width_groups)
-        for row in range(0, count, z.rows_together):
-            quantize_unsigned(
-                plan, wide + row * z.ffn_bytes, z.ffn_bytes, z.ffn_bytes, maxima + row * z.vector_bytes,
-                base + s.hidden + row * z.ffn_value_bytes, z.ffn_value_bytes, scales + 4 * row,
-            )  # fmt: skip
-        _add_product(
-            plan, z, base + s.hidden, z.ffn_value_bytes, z.ffn_groups, layer[3], scales, count,
-            base + s.x + first * z.row_bytes,
-        )  # fmt: skip
-
-
-@jit
-def _norm(plan: Plan, z: Sizes, weight: int, bias: int, s: Scratch, base: int, rows: int) -> None:
-    """LayerNorm of the residual stream, and its values for the next product."""
-    for row in range(0, rows, z.rows_together):
-        layer_norm(
-            plan, base + s.x + row * z.row_bytes, z.row_bytes, z.row_bytes, np.float32(z.width), weight, bias,
-            base + s.values + row * z.value_row_bytes, z.value_row_bytes, base + s.scales + 4 * row,
-        )  # fmt: skip
 
 
 @jit
@@ -399,22 +51,22 @@ def _run_chunk(
     for i in range(rows * z.bands):
         value = load_float(plan, tokens + 4 * (start * z.bands + i))
         store_float(plan, base + s.bands + 4 * i, value)
-    _embed(plan, z, w, s, base, doy + 4 * start, rows)
+    embed(plan, z, w, s, base, doy + 4 * start, rows)
     for n in range(z.layers):
         layer = w.layers[n]
-        _project(plan, z, layer, s, base, rows, max_rows)
-        _clear_behind(plan, z, s, base, rows, max_rows)
+        project(plan, z, layer, s, base, rows, max_rows)
+        clear_behind(plan, z, s, base, rows, max_rows)
         for pixel in range(first, last):
             count = offsets[pixel + 1] - offsets[pixel]
             _bias_keys(plan, z, log2_multiplicity + 4 * offsets[pixel], count, base + s.bias)
-            _attend(plan, z, s, base, offsets[pixel] - start, count, max_rows)
-        _add_product(
+            attend(plan, z, s, base, offsets[pixel] - start, count, max_rows)
+        add_product(
             plan, z, base + s.values, z.value_row_bytes, z.context_groups, layer[1], base + s.scales, rows,
             base + s.x,
         )  # fmt: skip
-        _norm(plan, z, layer[4], layer[5], s, base, rows)
-        _feed_forward(plan, z, layer, s, base, rows)
-        _norm(plan, z, layer[6], layer[7], s, base, rows)
+        norm(plan, z, layer[4], layer[5], s, base, rows)
+        feed_forward(plan, z, layer, s, base, rows)
+        norm(plan, z, layer[6], layer[7], s, base, rows)
     for pixel in range(first, last):
         count = offsets[pixel + 1] - offsets[pixel]
         lanes = z.vector_bytes // 4

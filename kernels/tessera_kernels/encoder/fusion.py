@@ -10,7 +10,8 @@ from numba import njit, prange
 from numba.np.ufunc.parallel import get_thread_id
 from numpy.typing import NDArray
 
-from tessera_kernels.encoder.branch import BLOCK_ROWS, copy
+from tessera_kernels.encoder.layout import BLOCK_ROWS
+from tessera_kernels.encoder.memory import copy
 from tessera_kernels.encoder.pack import ALIGNMENT, Arena, Linear, pack_tiles, pad, up
 from tessera_kernels.encoder.plan import Plan
 from tessera_kernels.encoder.rows import layer_norm_relu, plain_norm, quantize_signed, row_maxima

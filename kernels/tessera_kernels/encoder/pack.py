@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tessera_kernels.encoder.branch import BLOCK_ROWS, LOG2_E, SLACK_ROWS, Scratch, Sizes, Weights
+from tessera_kernels.encoder.layout import BLOCK_ROWS, LOG2_E, SLACK_ROWS, Scratch, Sizes, Weights
 from tessera_kernels.encoder.plan import Plan
 
 ALIGNMENT = 64

@@ -1,0 +1,90 @@
+"""How a branch lies in memory: sizes of rows, addresses of weights, offsets of scratch."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+BLOCK_ROWS = 48
+"""Rows whose wide float32 results (Q, K, V; the FFN's hidden layer) exist at once. A multiple of every tile height."""
+
+SLACK_ROWS = 32
+"""Rows of scratch behind the last one: tiles and blocks of queries run past it."""
+
+KEY_ROWS_BEHIND = 16
+"""Rows behind the last key that a tile of scores may read: at most its height."""
+
+LOG2_E = np.float32(1.4426950408889634)
+
+
+class Sizes(NamedTuple):
+    """Sizes of a branch; `_bytes` are of a row. Padded widths are whole tiles."""
+
+    bands: int
+    width: int
+    heads: int
+    layers: int
+    tile_bytes: int
+    """of a row of a `gemm_vectors` tile"""
+    qkv_tile_bytes: int
+    row_bytes: int
+    """of the residual stream, float32, padded"""
+    value_row_bytes: int
+    """of a row of values: the first factor of a product"""
+    width_groups: int
+    ffn_bytes: int
+    """float32"""
+    ffn_value_bytes: int
+    ffn_groups: int
+    head_bytes: int
+    """of a stored head"""
+    head_float_bytes: int
+    head_width: int
+    """without padding"""
+    head_groups: int
+    context_groups: int
+    """of all heads' results in a row of values"""
+    value_bytes: int
+    group: int
+    queries: int
+    rows_together: int
+    tile_rows: int
+    qkv_tile_rows: int
+    vector_bytes: int
+    query_vectors: int
+
+
+class Weights(NamedTuple):
+    """Addresses of a branch's packed weights."""
+
+    bands: int
+    day_of_year: int
+    embedding: int
+    pool: int
+    layers: NDArray[np.int64]
+    """(layers, 10): qkv, out, up, down, norm1 weight, norm1 bias, norm2 weight, norm2 bias, q_norm, k_norm"""
+
+
+class Scratch(NamedTuple):
+    """Offsets of one thread's buffers, see `sizes.scratch`."""
+
+    x: int
+    values: int
+    wide: int
+    hidden: int
+    scales: int
+    maxima: int
+    qkv: int
+    qkv_scales: int
+    bias: int
+    interleaved: int
+    key_weights: int
+    scores: int
+    p: int
+    queries: int
+    context: int
+    query_maxima: int
+    factor: int
+    bands: int
