@@ -15,6 +15,7 @@ import rasterio
 from made_up import CRS, ORIGIN, made_up_arrays, write_tile
 
 from tessera_engine import cli
+from tessera_engine.cli.app import models
 
 ROOT = Path(__file__).parents[2]
 
@@ -229,7 +230,7 @@ def test_json_result_can_be_read_by_programs(run, scene):
 def commands():
     for command in cli.app.registered_commands:
         yield (command.callback.__name__,)
-    for command in cli.models.registered_commands:
+    for command in models.registered_commands:
         yield ("model", command.name)
 
 

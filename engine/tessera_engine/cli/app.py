@@ -1,0 +1,82 @@
+"""The application that commands register with, and what they share."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tessera_engine.errors import MissingExtra, TesseraError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DEBUG_VARIABLE = "TESSERA_ENGINE_DEBUG"
+
+app = typer.Typer(
+    help="Turn a year of Sentinel-2 and Sentinel-1 over a place into TESSERA embeddings, offline.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+models = typer.Typer(help="Models on this machine.", no_args_is_help=True)
+app.add_typer(models, name="model")
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no notes.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads. Default: all.")]
+
+
+def main() -> None:
+    """Entry point: expected errors are one line on stderr and an exit code."""
+    try:
+        app(prog_name="tessera-engine")
+    except TesseraError as error:
+        if os.environ.get(DEBUG_VARIABLE):
+            traceback.print_exc()
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+def _version(show: bool) -> None:
+    if show:
+        from importlib.metadata import version
+
+        print(f"tessera-engine {version('tessera-engine')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Say what Ctrl-C has left: nothing."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("interrupted: nothing was written", file=sys.stderr)
+        raise typer.Exit(130) from None
+
+
+@contextmanager
+def export_extra(purpose: str) -> Iterator[None]:
+    """The command line sits above all rooms; the engine below it never imports the export room."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise MissingExtra("torch", "export", purpose) from None

@@ -1,0 +1,140 @@
+"""The command `embed`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tessera_engine.cli.app import Json, Quiet, Threads, app, interruptible
+from tessera_engine.errors import InputError
+
+if TYPE_CHECKING:
+    from tessera_engine.scene import Scene, Window
+
+
+@app.command()
+def embed(
+    scene: Annotated[str, typer.Argument(help="Scene folder: a d-pixel tile or a folder of them.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", help="Output folder. Default: SCENE's name + '.embeddings', here."),
+    ] = None,
+    model: Annotated[str, typer.Option(help="Model name or file; see 'model list'.")] = "demo",
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Run the network in int8 and store int8 codes with scales.")
+    ] = False,
+    precision: Annotated[
+        str | None,
+        typer.Option(help="Of the network alone: fp32 or int8."),
+    ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(help="What is stored: int8 or float32."),
+    ] = None,
+    dim: Annotated[
+        int | None,
+        typer.Option(help="Keep the first 16, 32, 64 or 128 dimensions. Default: all."),
+    ] = None,
+    backend: Annotated[
+        str, typer.Option(help="What runs the model: auto, fused, onnxruntime or openvino.")
+    ] = "auto",
+    format: Annotated[str, typer.Option(help="cog (GeoTIFFs) or npy (the published layout).")] = "cog",
+    window: Annotated[
+        tuple[int, int, int, int] | None,
+        typer.Option(help="Only this part, in pixels.", metavar="COL ROW WIDTH HEIGHT"),
+    ] = None,
+    bbox: Annotated[
+        tuple[float, float, float, float] | None,
+        typer.Option(help="Only this part, in degrees.", metavar="W S E N"),
+    ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(help="Most memory to use, like 2GB. Default: half of what is free, at most 4GB."),
+    ] = None,
+    threads: Threads = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier output.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Make warnings about the scene errors.")] = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Embed a scene: GeoTIFFs, a quicklook and a STAC item in one folder.
+
+    Example: tessera-engine embed scene_dir/ --int8
+    """
+    from tessera_engine import api, console
+    from tessera_engine.memory import parse_size
+    from tessera_engine.scenes import open_scene
+
+    if int8 and precision not in (None, "int8"):
+        raise InputError("--int8 and --precision fp32 contradict each other; use --precision and --store")
+    wanted = "int8" if int8 else precision
+    opened = open_scene(scene)
+    _warn(opened, strict, quiet)
+    loaded = api.load_model(model, wanted, backend, threads, lambda text: console.say(text, quiet))
+    facts = loaded.facts
+    if facts.name == "demo":
+        console.say(
+            "note: the demo model shows how the engine works; it is not a published TESSERA model "
+            "('tessera-engine model import' brings one)",
+            quiet,
+        )
+    region = _region(opened, window, bbox)
+    console.say(
+        f"{opened.name}: {region.width} x {region.height} px, model {facts.name} {facts.precision}, "
+        f"{loaded.backend.description}, {loaded.threads} threads",
+        quiet,
+    )
+    with interruptible(), console.progress_bar("embedding", quiet, "px") as progress:
+        done = api.embed(
+            opened,
+            loaded,
+            out,
+            window=region,
+            dim=dim,
+            store="int8" if int8 and store is None else store,
+            format=format,
+            memory=parse_size(memory) if memory else None,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    total = sum(done.seconds.values())
+    if json:
+        console.print_json(
+            {
+                "out": str(done.out),
+                "pixels": done.pixels,
+                "with_data": done.with_data,
+                "seconds": {stage: round(seconds, 3) for stage, seconds in done.seconds.items()},
+                "warnings": list(opened.reader.warnings),
+            }
+        )
+    else:
+        print(done.out)
+    console.say(
+        f"{done.with_data:,} of {done.pixels:,} px embedded in {total:.1f} s; "
+        f"look at {done.out / 'quicklook.png'}",
+        quiet,
+    )
+
+
+def _warn(scene: Scene, strict: bool, quiet: bool) -> None:
+    from tessera_engine import console
+
+    warnings = scene.reader.warnings
+    if strict and warnings:
+        raise InputError(f"{scene.path}: {'; '.join(warnings)} (an error because of --strict)")
+    for warning in warnings:
+        console.say(f"warning: {warning}", quiet)
+
+
+def _region(scene: Scene, window: Any, bbox: Any) -> Window:
+    from tessera_engine.region import check_window, window_of_bbox
+    from tessera_engine.scene import Window
+
+    if window and bbox:
+        raise InputError("--window and --bbox can't both be given")
+    if bbox:
+        return window_of_bbox(scene.grid, bbox)
+    return check_window(scene.grid, Window(*window)) if window else scene.grid.window

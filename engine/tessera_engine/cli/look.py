@@ -1,0 +1,64 @@
+"""Commands that look: `info`, `doctor`; and `simulate`, for something to look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tessera_engine.cli.app import Json, Quiet, app, interruptible
+
+
+@app.command()
+def info(
+    target: Annotated[str, typer.Argument(help="Scene folder, output folder, model name or model file.")],
+    json: Json = False,
+) -> None:
+    """Show what is in a scene, a model or an output.
+
+    Example: tessera-engine info scene_dir/
+    """
+    from tessera_engine import console
+    from tessera_engine.info import describe
+
+    described = describe(target)
+    if json:
+        console.print_json(described)
+        return
+    console.print_table(list(described.items()))
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Show what this machine has: instruction sets, backends, drivers, models.
+
+    Example: tessera-engine doctor
+    """
+    from tessera_engine import console
+    from tessera_engine.doctor import examine
+
+    found = examine()
+    if json:
+        console.print_json(found)
+    else:
+        console.print_table(list(found.items()))
+
+
+@app.command()
+def simulate(
+    folder: Annotated[Path, typer.Argument(help="Folder to make.")],
+    size: Annotated[int, typer.Option(min=1, help="Pixels a side.")] = 256,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same scene.")] = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Make up a scene, as a d-pixel tile: fields, forest, water, clouds, both orbits, and the true cover.
+
+    Example: tessera-engine simulate scene_dir --size 256
+    """
+    from tessera_engine import console
+    from tessera_engine.simulate import simulate as make
+
+    with interruptible(), console.progress_bar("simulating", quiet, "dates") as progress:
+        make(folder, size, seed, progress)
+    print(folder)

@@ -1,0 +1,96 @@
+"""Commands about model files: `model list`, `model import`, `export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tessera_engine.cli.app import Json, app, export_extra, models
+
+
+@models.command("list")
+def model_list(json: Json = False) -> None:
+    """List the models on this machine.
+
+    Example: tessera-engine model list
+    """
+    from tessera_engine import console
+    from tessera_engine.model_file import read_model_file
+    from tessera_engine.model_store import list_models
+
+    opened = [read_model_file(path) for path in list_models()]
+    if json:
+        console.print_json(
+            [
+                {
+                    "name": m.facts.name,
+                    "precision": m.facts.precision,
+                    "size": m.facts.size,
+                    "file": str(m.path),
+                }
+                for m in opened
+            ]
+        )
+        return
+    rows = [
+        (
+            m.facts.name,
+            m.facts.precision,
+            m.facts.size,
+            f"{m.path.stat().st_size / 1e6:.1f} MB",
+            m.facts.licence,
+            str(m.path),
+        )
+        for m in opened
+    ]
+    console.print_table(rows, ("name", "precision", "size", "file size", "licence", "file"))
+
+
+@models.command("import")
+def model_import(
+    checkpoint: Annotated[Path, typer.Argument(help="A published checkpoint, like student_nano.pt.")],
+    name: Annotated[
+        str | None,
+        typer.Option(help="Name to use it by. Default: its size."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model of that name.")] = False,
+) -> None:
+    """Turn a TESSERA checkpoint into model files (fp32 and int8) that embed finds by name.
+
+    Example: tessera-engine model import student_nano.pt
+    """
+    from tessera_engine import console
+
+    with export_extra("model import"):
+        from tessera_export.export import import_checkpoint
+
+    for report in import_checkpoint(checkpoint, name, overwrite):
+        console.say(report.summary())
+        print(report.path)
+
+
+@app.command()
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="A TESSERA checkpoint (.pt).")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Model file to write (.onnx).")],
+    precision: Annotated[str, typer.Option(help="fp32 or int8.")] = "fp32",
+    name: Annotated[
+        str | None,
+        typer.Option(help="Name in the file. Default: its size."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
+) -> None:
+    """Export a checkpoint to one model file, and validate it against the reference.
+
+    Example: tessera-engine export student_nano.pt -o nano.int8.onnx --precision int8
+    """
+    from tessera_engine import console
+
+    with export_extra("export"):
+        from tessera_export.export import export_model
+
+    report = export_model(checkpoint, out, precision, name=name, overwrite=overwrite)
+    console.say(report.summary())
+    print(report.path)
