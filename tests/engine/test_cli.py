@@ -176,6 +176,28 @@ def test_a_failing_run_leaves_nothing_behind(run, scene, tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["scene"]
 
 
+@pytest.mark.parametrize(
+    ("problem", "message"),
+    [
+        (
+            OSError(28, "No space left on device", "staging/embeddings.npy"),
+            "No space left on device (staging/embeddings.npy)",
+        ),
+        (MemoryError(), "out of memory; give a smaller --memory"),
+    ],
+)
+def test_what_the_system_refuses_is_one_line_too(run, scene, tmp_path, monkeypatch, problem, message):
+    def fail(*arguments):
+        raise problem
+
+    monkeypatch.setattr("tessera_engine.api.pipeline.run", fail)
+    code, _, err = run("embed", "scene", "-q")
+    assert code == 1
+    assert err.startswith(f"error: {message}")
+    assert len(err.splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["scene"]
+
+
 def test_an_interrupt_exits_with_130_and_leaves_nothing(run, scene, tmp_path, monkeypatch):
     def interrupt(*arguments):
         raise KeyboardInterrupt

@@ -6,7 +6,7 @@ import os
 import sys
 import traceback
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -38,10 +38,20 @@ def main() -> None:
     try:
         app(prog_name="tessera-engine")
     except TesseraError as error:
-        if os.environ.get(DEBUG_VARIABLE):
-            traceback.print_exc()
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        _give_up(str(error), error.exit_code)
+    except OSError as error:
+        # The disk is full, a drive is gone, a file may not be read: not ours to foresee one by one
+        where = f" ({error.filename})" if error.filename else ""
+        _give_up(f"{error.strerror or error}{where}; nothing unfinished was kept", 1)
+    except MemoryError:
+        _give_up("out of memory; give a smaller --memory or --window", 1)
+
+
+def _give_up(message: str, exit_code: int) -> NoReturn:
+    if os.environ.get(DEBUG_VARIABLE):
+        traceback.print_exc()
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(exit_code)
 
 
 def _version(show: bool) -> None:
