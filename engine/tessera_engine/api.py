@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -30,6 +30,8 @@ from tessera_engine.tokens import pack
 from tessera_engine.writers import FORMATS, write
 from tessera_kernels.compilation import when_compiling
 from tessera_kernels.quantize import quantize
+
+_numba_config: Any = numba.config
 
 STORES = ("int8", "float32")
 
@@ -166,7 +168,7 @@ def load_model(
     Raises:
         InputError: no such model or backend, or the file can't be used.
     """
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    available = int(_numba_config.NUMBA_NUM_THREADS)  # the CPUs of this process, or fewer if the user says so
     if threads is not None and not 1 <= threads <= available:
         raise InputError(f"--threads {threads} can't be had: this machine gives from 1 to {available}")
     threads = threads or available
@@ -244,7 +246,7 @@ def embed(
     region = check_window(scene.grid, window) if window is not None else scene.grid.window
     max_pixels = window_pixels(memory or default_memory(), scene.reader, model.backend.model)
     target = Path(out) if out is not None else Path(f"{scene.name}.embeddings")
-    _set_kernel_threads(model.threads)
+    numba.set_num_threads(model.threads)
     with output_folder(target, overwrite) as folder:
         staged = folder / "staging"
         staged.mkdir()
@@ -257,12 +259,6 @@ def embed(
             write_item(folder / ITEM, staging.grid, assets, facts)
             shutil.rmtree(staged)
     return Embedded(target, statistics.pixels, statistics.with_data, statistics.seconds)
-
-
-def _set_kernel_threads(threads: int) -> None:
-    import numba
-
-    numba.set_num_threads(threads)
 
 
 def _run_facts(scene: Scene, model: Model, dim: int, store: str, with_data: int) -> RunFacts:
