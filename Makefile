@@ -10,9 +10,9 @@ INSTALL := $(PIP) install --quiet --constraint constraints.txt
 help:
 	@echo "make demo    simulate a scene, embed it in int8, say where to look"
 	@echo "make test    lint, types and all tests"
-	@echo "make bench   measure speed and drift beside PyTorch and other runtimes (10 minutes)"
+	@echo "make bench   measure speed and drift beside PyTorch and other runtimes"
 	@echo "make wheel   build the wheel and try it in a clean environment"
-	@echo "make model   train the demo model again (about a quarter of an hour)"
+	@echo "make model   train the demo model again (about ten minutes)"
 
 $(VENV)/base: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
