@@ -17,7 +17,8 @@ from tessera_export.reference import SIZES, Reference
 from tessera_export.torch_backend import eager_baselines
 
 PIXELS = {"nano": 384, "small": 96, "medium": 48}
-THREADS = torch.get_num_threads()
+THREADS = 1
+"""More, and the idle threads of one runtime spin on the cores of the next: PyTorch was seen fifty times slower."""
 
 
 @pytest.fixture(scope="session", params=PIXELS)

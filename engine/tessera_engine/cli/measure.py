@@ -82,7 +82,7 @@ def bench(
     ] = None,
     pixels: Annotated[int, typer.Option(min=16, help="About how many pixels a run has.")] = 128,
     rounds: Annotated[int, typer.Option(min=1, help="Alternating rounds.")] = 5,
-    threads: Threads = None,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of each.")] = 1,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -96,6 +96,12 @@ def bench(
     from tessera_engine.model_store import precisions
     from tessera_engine.sampling import sample_tokens
 
+    if threads > 1:
+        # Seen: PyTorch at a fiftieth of its speed, because the other runtimes' idle threads spin on its cores
+        console.say(
+            "warning: with several threads the runtimes disturb one another in one process; "
+            "don't trust ratios beyond --threads 1"
+        )
     loaded = {}
     for backend in BACKENDS[1:]:
         for precision in precisions(model):
@@ -136,7 +142,7 @@ def bench(
     console.print_table(table, header)
     console.say(
         f"{model}: {len(tokens)} px, {len(tokens.s2.values) / len(tokens):.0f} + "
-        f"{len(tokens.s1.values) / len(tokens):.0f} tokens each, {first.threads} threads, median of {rounds} "
+        f"{len(tokens.s1.values) / len(tokens):.0f} tokens each, {first.threads} thread(s), median of {rounds} "
         f"alternating rounds; baseline: {' or '.join(baselines)}, whichever was faster",
         quiet,
     )
