@@ -68,7 +68,7 @@ class Weights(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Offsets of one thread's buffers, see `sizes.scratch`."""
+    """Offsets of one thread's buffers, see `pack.PackedBranch.scratch`."""
 
     x: int
     values: int
