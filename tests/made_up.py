@@ -54,6 +54,7 @@ class FakeReader:
     """Arrays in memory behind the Reader protocol."""
 
     layout = "fake"
+    period = None
     warnings = ()
 
     def __init__(self, arrays: dict[str, NDArray]) -> None:
@@ -92,6 +93,9 @@ class FakeReader:
             a["sar_descending"][part],
             a["sar_descending_doy"].astype(np.int32),
         )
+
+    def sample(self, region, max_pixels):
+        return self.read(Window(region.col, region.row, min(region.width, max_pixels), 1))
 
     def fingerprint(self) -> str:
         return "0" * 64

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -128,6 +129,11 @@ class Reader(Protocol):
         ...
 
     @property
+    def period(self) -> tuple[date, date] | None:
+        """First and last day that observations are taken from; None where the layout only has days of year."""
+        ...
+
+    @property
     def warnings(self) -> Sequence[str]:
         """What opening the scene found worth saying, a line each."""
         ...
@@ -143,6 +149,10 @@ class Reader(Protocol):
 
     def read(self, window: Window) -> Observations:
         """The observations of a window that `windows` gave, or of a part of one."""
+        ...
+
+    def sample(self, region: Window, max_pixels: int) -> Observations:
+        """At most `max_pixels` pixels spread over a region, cheaply read: a thinned grid, for a look at the data."""
         ...
 
     def fingerprint(self) -> str:

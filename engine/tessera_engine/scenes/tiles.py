@@ -23,6 +23,7 @@ class TileFolder:
     """
 
     layout = "tiles"
+    period = None
 
     def __init__(self, folders: list[Path]) -> None:
         """Open the tiles and lay them on one grid.
@@ -64,6 +65,14 @@ class TileFolder:
             if place.intersection(window) == window:
                 return tile.read(window.relative_to(place))
         raise ValueError(f"{window} doesn't lie in one tile")
+
+    def sample(self, region: Window, max_pixels: int) -> Observations:
+        """A sample of the tile that has most of the region: tiles may have dates of their own."""
+        parts = [(place.intersection(region), place, tile) for place, tile in self._tiles]
+        part, place, tile = max(parts, key=lambda each: each[0].pixels if each[0] else 0)
+        if part is None:
+            raise ValueError(f"no tile has a pixel of {region}")
+        return tile.sample(part.relative_to(place), max_pixels)
 
     def fingerprint(self) -> str:
         """Sha256 over the tiles' places and fingerprints."""

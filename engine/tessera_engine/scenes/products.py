@@ -1,0 +1,113 @@
+"""Satellite products: what a layout's module finds in a folder, before any pixel is read.
+
+A layout's module has a name, `LAYOUT`, and one function, `find(listing) -> Found`, that reads metadata only. All
+layouts' findings together make one scene.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+Orbit = Literal["ascending", "descending"]
+
+S1Units = Literal["power", "amplitude", "db", "code"]
+"""Of gamma0: linear power, its square root, 10 * log10(power), or TESSERA's own int16 code."""
+
+
+class Asset(NamedTuple):
+    """One band of a raster file."""
+
+    path: str
+    """what GDAL opens: a file, or `/vsizip/<file>/<member>`"""
+    band: int = 1
+
+
+@dataclass(frozen=True)
+class S2Product:
+    """One Sentinel-2 L2A product: one tile, or a part of one, on one date.
+
+    Attributes:
+        name: of the product, for messages and as the order in which products of one date count: the first clear
+            one wins, and names are sorted.
+        source: the file or folder that the user sees.
+        date: of acquisition.
+        bands: where each band of `S2_BANDS` lies.
+        scl: where the scene classification lies.
+        offset: what has to be subtracted from each digital number that is at least as large; 0 or 1000.
+        offset_known: whether the metadata say so; False: it was guessed from the date.
+    """
+
+    name: str
+    source: Path
+    date: date
+    bands: Mapping[str, Asset]
+    scl: Asset
+    offset: int
+    offset_known: bool = True
+
+
+@dataclass(frozen=True)
+class S1Product:
+    """One Sentinel-1 RTC product of one date and orbit.
+
+    Attributes:
+        name: see `S2Product`.
+        source: the file or folder that the user sees.
+        date: of acquisition.
+        orbit: of the pass.
+        vv: where the VV channel lies, None where the product has none.
+        vh: where the VH channel lies, None where the product has none.
+        units: of the values.
+    """
+
+    name: str
+    source: Path
+    date: date
+    orbit: Orbit
+    vv: Asset | None
+    vh: Asset | None
+    units: S1Units
+
+
+class Problem(NamedTuple):
+    """A product that can't be used."""
+
+    source: Path
+    reason: str
+
+
+@dataclass
+class Found:
+    """What one layout's module, or all of them, found in a folder.
+
+    Attributes:
+        s2: Sentinel-2 products.
+        s1: Sentinel-1 products.
+        problems: products that look like the layout's but can't be used, each once.
+        warnings: other things worth saying, a line each.
+    """
+
+    s2: list[S2Product] = field(default_factory=list)
+    s1: list[S1Product] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All files of a scene folder, found once.
+
+    Attributes:
+        folder: the scene folder, resolved.
+        files: every regular file in it, at any depth, sorted by path; links that lead out of the folder and
+            hidden files are left out.
+        problems: links that lead out of the folder.
+    """
+
+    folder: Path
+    files: tuple[Path, ...]
+    problems: tuple[Problem, ...] = ()
