@@ -11,6 +11,7 @@ from numba import njit
 
 from tessera_kernels.encoder import Network
 from tessera_kernels.encoder.isa import available
+from tessera_kernels.encoder.layout import BLOCK_ROWS
 from tessera_kernels.encoder.pack import Linear, aligned, pack_tiles
 from tessera_kernels.encoder.plan import FLOAT32, INT8, Arithmetic, make_plan
 from tessera_kernels.encoder.tiles import tile_store
@@ -44,9 +45,9 @@ def product(plan, a, lda, groups, w, scales, out, ldo):
 @pytest.mark.parametrize("isa", INTEGER)
 @pytest.mark.parametrize("is_signed", [True, False])
 def test_products_are_the_exact_integers_on_every_instruction_set(isa, is_signed):
-    plan = make_plan(INTEGER[isa], 36, False)
+    plan = make_plan(INTEGER[isa], 144, 384, 4, False)
     arithmetic = plan.arithmetic
-    rows, width, inputs = plan.tile_rows(plan.gemm_vectors), plan.gemm_vectors * arithmetic.lanes, 48
+    rows, width, inputs = plan.tile_rows, plan.gemm_vectors * arithmetic.lanes, 48
     rng = np.random.default_rng(3)
     low, high = (-127, 127) if is_signed else (0, 255)
     a = rng.integers(low, high + 1, (rows, inputs))
@@ -178,15 +179,21 @@ def test_no_pixels_are_no_embeddings(networks):
         assert network.run(random_tokens([], 10), random_tokens([], 2)).shape == (0, 128)
 
 
+def test_tiles_are_as_wide_as_pads_least():
+    wide = INT8["avx512-vnni"]
+    assert make_plan(wide, 144, 384, 4, False).gemm_vectors == 3  # nano: 9 and 24 registers
+    assert make_plan(wide, 256, 1024, 4, False).gemm_vectors == 4  # small: 16 and 64
+
+
 @pytest.mark.parametrize("arithmetic", [*INT8.values(), *FLOAT32.values()])
 @pytest.mark.parametrize("head_dim", [8, 16, 22, 36, 64, 110, 160])
 def test_plans_fit_the_registers(arithmetic, head_dim):
-    plan = make_plan(arithmetic, head_dim, False)
+    plan = make_plan(arithmetic, 4 * head_dim, 1000, 4, False)
     assert plan.head_width >= head_dim
-    assert plan.head_vectors % plan.qkv_vectors == 0
-    for vectors in (plan.gemm_vectors, plan.qkv_vectors):
-        # Sums and one activation; weights may be read from memory where they don't fit too
-        assert 1 <= plan.tile_rows(vectors) * vectors + 1 <= arithmetic.registers
+    # Sums, one row of weights, one activation, and a product where it is summed apart
+    needed = plan.tile_rows * plan.gemm_vectors + plan.gemm_vectors + 1 + arithmetic.sums_apart
+    assert needed <= arithmetic.registers
+    assert BLOCK_ROWS % plan.tile_rows == BLOCK_ROWS % plan.rows_together == 0
     assert -(-head_dim // plan.context_rows) * plan.context_rows <= plan.head_width
     assert plan.query_vectors * max(plan.key_rows, plan.context_rows) <= max(arithmetic.accumulators, 16)
     assert plan.key_rows % arithmetic.group == 0

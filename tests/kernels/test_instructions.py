@@ -35,7 +35,7 @@ from tessera_kernels.encoder.tiles import tile_store
 @njit
 def product(plan, a, lda, groups, w, scales, out, ldo):
     tile_store(plan, a, lda, groups, w, scales, out, ldo)
-signature = (PlanType(make_plan(INT8[sys.argv[1]], 36, False)),) + (types.int64,) * 7
+signature = (PlanType(make_plan(INT8[sys.argv[1]], 144, 384, 4, False)),) + (types.int64,) * 7
 product.compile(signature)
 print(product.inspect_asm()[signature])
 """

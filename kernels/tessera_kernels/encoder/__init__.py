@@ -40,7 +40,7 @@ class Network:
         """
         width = arrays["s2.embedding.0.bias"].shape[0]
         qk_norm = "s2.layers.0.q_norm.weight" in arrays
-        self.plan = make_plan(arithmetic, width // heads, qk_norm)
+        self.plan = make_plan(arithmetic, width, arrays["s2.layers.0.up.bias"].shape[0], heads, qk_norm)
         self._branches = [PackedBranch(self.plan, arrays, name, heads, layers) for name in BRANCHES]
         self._fusion = PackedFusion(self.plan, arrays, self._branches[0].padded)
         self.dims = self._fusion.sizes.dims

@@ -3,45 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba import njit, prange
 from numba.np.ufunc.parallel import get_thread_id
 from numpy.typing import NDArray
 
-from tessera_kernels.encoder.layout import BLOCK_ROWS
+from tessera_kernels.encoder.layout import BLOCK_ROWS, FusionSizes, FusionWeights
 from tessera_kernels.encoder.memory import copy
 from tessera_kernels.encoder.pack import ALIGNMENT, Arena, Linear, pack_tiles, pad, up
 from tessera_kernels.encoder.plan import Plan
-from tessera_kernels.encoder.rows import layer_norm_relu, plain_norm, quantize_signed, row_maxima
-from tessera_kernels.encoder.tiles import tile_store
-
-
-class FusionSizes(NamedTuple):
-    """Sizes of the fusion; `_bytes` are of a row."""
-
-    input_bytes: int
-    input_groups: int
-    hidden: int
-    hidden_bytes: int
-    hidden_groups: int
-    dims: int
-    output_bytes: int
-    value_row_bytes: int
-    tile_bytes: int
-    tile_rows: int
-    rows_together: int
-    vector_bytes: int
-
-
-class FusionWeights(NamedTuple):
-    """Addresses of the fusion's packed weights."""
-
-    first: int
-    norm_weight: int
-    norm_bias: int
-    second: int
+from tessera_kernels.encoder.rows import layer_norm_relu, plain_norm, quantize_signed
+from tessera_kernels.encoder.stages import store_product
 
 
 class PackedFusion:
@@ -82,16 +56,15 @@ class PackedFusion:
             output_bytes=4 * up(dims, tile),
             value_row_bytes=max(inputs, padded) * a.value_bytes + ALIGNMENT,
             tile_bytes=4 * tile,
-            tile_rows=plan.tile_rows(plan.gemm_vectors),
+            tile_rows=plan.tile_rows,
             rows_together=plan.rows_together,
-            vector_bytes=4 * a.lanes,
         )
 
     @property
     def scratch_bytes(self) -> int:
         """Bytes that one thread needs."""
         z = self.sizes
-        each = z.value_row_bytes + z.hidden_bytes + z.output_bytes + 4 + z.vector_bytes
+        each = z.value_row_bytes + z.hidden_bytes + z.output_bytes + 4
         return up((BLOCK_ROWS + 8) * each, 4096) + 5 * ALIGNMENT
 
 
@@ -114,35 +87,32 @@ def run_fusion(
         hidden = values + (BLOCK_ROWS + 8) * z.value_row_bytes
         result = hidden + (BLOCK_ROWS + 8) * z.hidden_bytes
         scales = result + (BLOCK_ROWS + 8) * z.output_bytes
-        maxima = scales + (BLOCK_ROWS + 8) * 4
         for row in range(0, rows, z.rows_together):
             x = pooled + (first + row) * z.input_bytes
-            row_maxima(plan, x, z.input_bytes, z.input_bytes, maxima)
             quantize_signed(
-                plan, x, z.input_bytes, z.input_bytes, maxima, values + row * z.value_row_bytes,
+                plan, x, z.input_bytes, z.input_bytes, values + row * z.value_row_bytes,
                 z.value_row_bytes, scales + 4 * row,
             )  # fmt: skip
-        at = w.first
-        for column in range(0, z.hidden_bytes, z.tile_bytes):
-            for row in range(0, rows, z.tile_rows):
-                tile_store(
-                    plan, values + row * z.value_row_bytes, z.value_row_bytes, z.input_groups, at,
-                    scales + 4 * row, hidden + row * z.hidden_bytes + column, z.hidden_bytes,
-                )  # fmt: skip
-            at += z.tile_bytes * (3 + z.input_groups)
+        store_product(
+            plan, z, values, z.value_row_bytes, z.input_groups, w.first, scales, rows, hidden, z.hidden_bytes
+        )
         for row in range(0, rows, z.rows_together):
             layer_norm_relu(
                 plan, hidden + row * z.hidden_bytes, z.hidden_bytes, z.hidden_bytes, np.float32(z.hidden),
                 w.norm_weight, w.norm_bias, values + row * z.value_row_bytes, z.value_row_bytes, scales + 4 * row,
             )  # fmt: skip
-        at = w.second
-        for column in range(0, z.output_bytes, z.tile_bytes):
-            for row in range(0, rows, z.tile_rows):
-                tile_store(
-                    plan, values + row * z.value_row_bytes, z.value_row_bytes, z.hidden_groups, at,
-                    scales + 4 * row, result + row * z.output_bytes + column, z.output_bytes,
-                )  # fmt: skip
-            at += z.tile_bytes * (3 + z.hidden_groups)
+        store_product(
+            plan,
+            z,
+            values,
+            z.value_row_bytes,
+            z.hidden_groups,
+            w.second,
+            scales,
+            rows,
+            result,
+            z.output_bytes,
+        )
         for row in range(0, rows, z.rows_together):
             plain_norm(
                 plan, result + row * z.output_bytes, z.output_bytes, z.output_bytes, np.float32(z.dims)

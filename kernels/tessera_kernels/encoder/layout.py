@@ -28,30 +28,27 @@ class Sizes(NamedTuple):
     layers: int
     tile_bytes: int
     """of a row of a `gemm_vectors` tile"""
-    qkv_tile_bytes: int
     row_bytes: int
     """of the residual stream, float32, padded"""
     value_row_bytes: int
     """of a row of values: the first factor of a product"""
     width_groups: int
+    qkv_bytes: int
+    """queries, keys and values of all heads, float32, padded"""
     ffn_bytes: int
     """float32"""
     ffn_value_bytes: int
     ffn_groups: int
     head_bytes: int
     """of a stored head"""
-    head_float_bytes: int
-    head_width: int
-    """without padding"""
+    head_dim: int
     head_groups: int
     context_groups: int
     """of all heads' results in a row of values"""
-    value_bytes: int
     group: int
     queries: int
     rows_together: int
     tile_rows: int
-    qkv_tile_rows: int
     vector_bytes: int
     query_vectors: int
 
@@ -88,3 +85,28 @@ class Scratch(NamedTuple):
     query_maxima: int
     factor: int
     bands: int
+
+
+class FusionSizes(NamedTuple):
+    """Sizes of the fusion; `_bytes` are of a row."""
+
+    input_bytes: int
+    input_groups: int
+    hidden: int
+    hidden_bytes: int
+    hidden_groups: int
+    dims: int
+    output_bytes: int
+    value_row_bytes: int
+    tile_bytes: int
+    tile_rows: int
+    rows_together: int
+
+
+class FusionWeights(NamedTuple):
+    """Addresses of the fusion's packed weights."""
+
+    first: int
+    norm_weight: int
+    norm_bias: int
+    second: int

@@ -81,16 +81,6 @@ class Linear:
             return Linear(self.weight * factor, None, self.bias * factor)
         return Linear(self.weight, self.scale * factor, self.bias * factor)
 
-    def spread_columns(self, parts: int, width: int) -> Linear:
-        """The outputs in `parts` equal parts, each padded with zeros to `width`."""
-
-        def spread(values: NDArray[Any]) -> NDArray[Any]:
-            split = values.reshape(*values.shape[:-1], parts, -1)
-            return pad(split, *split.shape[:-1], width).reshape(*values.shape[:-1], parts * width)
-
-        scale = None if self.scale is None else spread(self.scale)
-        return Linear(spread(self.weight), scale, spread(self.bias))
-
     def spread_rows(self, parts: int, width: int) -> Linear:
         """The inputs in `parts` equal parts, each padded with zeros to `width`."""
         split = self.weight.reshape(parts, -1, self.weight.shape[1])
@@ -156,25 +146,22 @@ class PackedBranch:
             heads=heads,
             layers=layers,
             tile_bytes=4 * tile,
-            qkv_tile_bytes=4 * plan.qkv_vectors * a.lanes,
             row_bytes=4 * padded,
             # A row more than whole cache lines, so that rows don't compete for the same sets
             value_row_bytes=up(value_row, ALIGNMENT) + ALIGNMENT,
             width_groups=up(width, a.group) // a.group,
+            qkv_bytes=4 * up(3 * width, tile),
             ffn_bytes=4 * ffn,
             ffn_value_bytes=ffn * a.value_bytes,
             ffn_groups=up(arrays[f"{prefix}.layers.0.up.bias"].shape[0], a.group) // a.group,
             head_bytes=plan.head_width * a.value_bytes,
-            head_float_bytes=4 * plan.head_width,
-            head_width=head_dim,
+            head_dim=head_dim,
             head_groups=head_group_width // a.group,
             context_groups=context_groups,
-            value_bytes=a.value_bytes,
             group=a.group,
             queries=plan.queries,
             rows_together=plan.rows_together,
-            tile_rows=plan.tile_rows(plan.gemm_vectors),
-            qkv_tile_rows=plan.tile_rows(plan.qkv_vectors),
+            tile_rows=plan.tile_rows,
             vector_bytes=4 * a.lanes,
             query_vectors=plan.query_vectors,
         )
@@ -198,7 +185,6 @@ class PackedBranch:
         self, arrays: Mapping[str, NDArray[Any]], name: str, heads: int, head_dim: int
     ) -> list[int]:
         plan, put = self.plan, self.arena.put
-        head_width = plan.head_width
         qkv = Linear.of(arrays, f"{name}.qkv")
         to_scores = np.float32(LOG2_E / np.sqrt(np.float32(head_dim)))
         factor = np.ones(3 * heads * head_dim, np.float32)
@@ -207,10 +193,10 @@ class PackedBranch:
             norms = [arrays[f"{name}.q_norm.weight"] * to_scores, arrays[f"{name}.k_norm.weight"]]
         else:
             factor[: heads * head_dim] = to_scores
-        qkv = qkv.columns(factor).spread_columns(3 * heads, head_width)
+        qkv = qkv.columns(factor)
         out = Linear.of(arrays, f"{name}.out").spread_rows(heads, up(head_dim, plan.arithmetic.group))
         return [
-            put(pack_tiles(plan, qkv, plan.qkv_vectors, True)),
+            put(pack_tiles(plan, qkv, plan.gemm_vectors, True)),
             put(pack_tiles(plan, out, plan.gemm_vectors, True)),
             put(pack_tiles(plan, Linear.of(arrays, f"{name}.up"), plan.gemm_vectors, True)),
             put(pack_tiles(plan, Linear.of(arrays, f"{name}.down"), plan.gemm_vectors, False)),
@@ -218,7 +204,7 @@ class PackedBranch:
                 put(pad(arrays[f"{name}.{norm}"].astype(np.float32), self.padded))
                 for norm in ("norm1.weight", "norm1.bias", "norm2.weight", "norm2.bias")
             ),
-            *(put(pad(weight.astype(np.float32), head_width)) for weight in norms),
+            *(put(pad(weight.astype(np.float32), plan.head_width)) for weight in norms),
         ]
 
     def scratch(self, max_rows: int, longest: int) -> tuple[Scratch, int]:
@@ -236,10 +222,10 @@ class PackedBranch:
         sizes = Scratch(
             x=max_rows * z.row_bytes,
             values=max_rows * z.value_row_bytes,
-            wide=max(max_rows * z.row_bytes, BLOCK_ROWS * max(z.ffn_bytes, parts * z.head_float_bytes)),
+            wide=max(max_rows * z.row_bytes, BLOCK_ROWS * max(z.ffn_bytes, z.qkv_bytes)),
             hidden=(BLOCK_ROWS + SLACK_ROWS) * z.ffn_value_bytes,
             scales=max_rows * 4,
-            maxima=(max(max_rows, parts * BLOCK_ROWS) + SLACK_ROWS) * z.vector_bytes,
+            maxima=(max_rows + SLACK_ROWS) * z.vector_bytes,
             qkv=parts * max_rows * z.head_bytes + SLACK_ROWS * z.head_bytes,
             qkv_scales=parts * max_rows * 4 + SLACK_ROWS * 4,
             bias=4 * (tokens + SLACK_ROWS),

@@ -44,6 +44,11 @@ class Arithmetic:
         return self.group == 1
 
     @property
+    def sums_apart(self) -> bool:
+        """Whether products are summed by an instruction of its own, which takes a register in between."""
+        return self.dot in {"pmaddwd", "plain"}
+
+    @property
     def value_bytes(self) -> int:
         """Bytes of one stored value."""
         return 4 // self.group
@@ -97,8 +102,7 @@ class Plan:
     Attributes:
         arithmetic: of the matrix products.
         gemm_vectors: width of a weight tile, in registers.
-        head_vectors: registers that an attention head's channels fill, its last one padded.
-        qkv_vectors: width of a tile of the projection to Q, K and V; divides `head_vectors`.
+        head_dim: channels of an attention head.
         context_rows: channels of a tile of the attention's result.
         qk_norm: whether queries and keys pass an RMS norm.
         sources: which code it is compiled from.
@@ -106,11 +110,15 @@ class Plan:
 
     arithmetic: Arithmetic
     gemm_vectors: int
-    head_vectors: int
-    qkv_vectors: int
+    head_dim: int
     context_rows: int
     qk_norm: bool
     sources: str = SOURCES
+
+    @property
+    def head_vectors(self) -> int:
+        """Registers that a stored head fills, its last one padded."""
+        return -(-self.head_dim // self.arithmetic.lanes)
 
     @property
     def head_width(self) -> int:
@@ -138,41 +146,50 @@ class Plan:
         rows = 16 if self.query_vectors == 1 else self.arithmetic.accumulators // self.query_vectors
         return rows // self.arithmetic.group * self.arithmetic.group
 
-    def tile_rows(self, vectors: int) -> int:
-        """Rows of a tile that is `vectors` registers wide."""
-        return self.arithmetic.accumulators // vectors
+    @property
+    def tile_rows(self) -> int:
+        """Rows of a weight tile's product."""
+        return self.arithmetic.accumulators // self.gemm_vectors
 
 
-def make_plan(arithmetic: Arithmetic, head_dim: int, qk_norm: bool) -> Plan:
-    """Choose tile sizes for a head width."""
-    head_vectors = -(-head_dim // arithmetic.lanes)
-    widest = min(arithmetic.accumulators // 2, 8)
-    # A prime number of registers, like 11, has no width between 1 and itself; one register more is cheaper.
-    if head_vectors > widest and all(head_vectors % width for width in range(2, widest + 1)):
-        head_vectors += 1
-    widths = [width for width in range(1, widest + 1) if head_vectors % width == 0]
-    queries = Plan(arithmetic, 1, 1, 1, 1, qk_norm).query_vectors
+def make_plan(arithmetic: Arithmetic, width: int, hidden: int, heads: int, qk_norm: bool) -> Plan:
+    """Choose tile sizes.
+
+    Args:
+        arithmetic: of the instruction set.
+        width: channels of a token.
+        hidden: of the feed-forward layer.
+        heads: attention heads.
+        qk_norm: whether queries and keys pass an RMS norm.
+    """
+    head_dim = width // heads
+    queries = Plan(arithmetic, 1, 1, 1, qk_norm).query_vectors
     tallest = arithmetic.accumulators // queries if queries > 1 else 16
     # Channels that a tile computes past the last one must be padding of the stored head: zeros
     heights = [
         height
         for height in range(1, tallest + 1)
-        if -(-head_dim // height) * height <= head_vectors * arithmetic.lanes
+        if -(-head_dim // height) * height <= -(-head_dim // arithmetic.lanes) * arithmetic.lanes
     ]
+
+    def padded_products(vectors: int) -> int:
+        tile = vectors * arithmetic.lanes
+        columns = [3 * width, width, hidden], [width]
+        return sum(
+            inputs * (-(-outputs // tile) * tile)
+            for inputs, layers in zip((width, hidden), columns, strict=True)
+            for outputs in layers
+        )
+
+    # These shapes load about as much for each product; they differ in what they pad
+    candidates = (4, 3) if arithmetic.registers == 32 else (2,) if arithmetic.sums_apart else (3, 2)
     return Plan(
         arithmetic,
-        gemm_vectors=4 if arithmetic.registers == 32 else 2,
-        head_vectors=head_vectors,
-        qkv_vectors=max(widths, key=lambda width: (_efficiency(arithmetic, width), width)),
+        gemm_vectors=min(candidates, key=padded_products),
+        head_dim=head_dim,
         context_rows=min(heights, key=lambda height: -(-head_dim // height) * (height + queries)),
         qk_norm=qk_norm,
     )
-
-
-def _efficiency(arithmetic: Arithmetic, width: int) -> float:
-    """Products for each load of a tile that is `width` registers wide."""
-    rows = arithmetic.accumulators // width
-    return rows * width / (rows + width)
 
 
 class PlanType(types.Type):

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from llvmlite import ir
+
 from tessera_kernels.encoder.simd import I64, Emitter, Value, emitted
 
 LAYER_NORM_EPSILON = 1e-5
@@ -17,6 +19,40 @@ TINY = 1e-12
 """Keeps the scale of an all-zero row from being zero."""
 
 
+Rows = Callable[[Sequence[Value], Callable[[Value, "Mask", list[Value]], Sequence[Value]]], list[Value]]
+"""Calls a body(i, mask, carried) for each register of a row, i being its place in bytes of float32."""
+
+Mask = Value | None
+"""Which lanes of a register belong to the row; None: all."""
+
+
+def _whole(e: Emitter, size: Value) -> Rows:
+    """Rows of `size` bytes, whole registers."""
+    return lambda carried, body: e.loop(size, e.bytes, carried, lambda i, now: body(i, None, now))
+
+
+def _head(e: Emitter) -> Rows:
+    """Rows of one head's channels, whose last register may have others behind them."""
+    full, rest = divmod(e.plan.head_dim, e.lanes)
+    mask = ir.Constant(ir.VectorType(ir.IntType(1), e.lanes), [lane < rest for lane in range(e.lanes)])
+
+    def each(
+        carried: Sequence[Value], body: Callable[[Value, Mask, list[Value]], Sequence[Value]]
+    ) -> list[Value]:
+        now = list(carried)
+        if full:
+            now = e.loop(I64(full * e.bytes), e.bytes, now, lambda i, inner: body(i, None, inner))
+        return list(body(I64(full * e.bytes), mask, now)) if rest else now
+
+    return each
+
+
+def _load(e: Emitter, x: Value, ld: Value, row: int, i: Value, mask: Mask = None) -> Value:
+    """A register of a row, zero where it isn't the row's."""
+    y = e.load(_row(e, x, ld, row, i))
+    return y if mask is None else e.b.select(mask, y, e.const(0.0))
+
+
 def _row(e: Emitter, x: Value, ld: Value, row: int, i: Value) -> Value:
     return e.b.add(x, e.b.add(e.times(ld, row), i))
 
@@ -25,7 +61,7 @@ def _quantize(
     e: Emitter,
     x: Value,
     ld: Value,
-    size: Value,
+    rows: Rows,
     maxima: Sequence[Value],
     signed: bool,
     offset: int,
@@ -33,7 +69,7 @@ def _quantize(
     ldo: Value,
     scales: Value,
 ) -> None:
-    """Store rows of `size` bytes as values, and their scales. `maxima`: a register a row, not yet folded."""
+    """Store rows as values, and their scales. `maxima`: a register a row, not yet folded."""
     count = e.plan.rows_together
     levels = e.const(127.0 if signed else 255.0)
     inverse: list[Value] = [levels] * count
@@ -43,55 +79,60 @@ def _quantize(
         each = e.b.fdiv(levels, largest)
         inverse = [e.row(each, row) for row in range(count)]
 
-    def body(i: Value, _: list[Value]) -> list[Value]:
+    def body(i: Value, mask: Mask, _: list[Value]) -> list[Value]:
         # i counts bytes of float32; a stored value takes a group's share of that
         place = e.b.udiv(i, I64(e.a.group)) if e.a.group > 1 else i
         for row in range(count):
-            y = e.load(_row(e, x, ld, row, i))
+            y = _load(e, x, ld, row, i, mask)
             e.store_values(y, inverse[row], offset, e.b.add(out, e.times(ldo, row)), place)
         return []
 
-    e.loop(size, e.bytes, [], body)
+    rows([], body)
 
 
-def _load_maxima(e: Emitter, maxima: Value) -> list[Value]:
-    return [e.load(maxima, e.bytes * row) for row in range(e.plan.rows_together)]
+def _maxima(e: Emitter, x: Value, ld: Value, rows: Rows) -> list[Value]:
+    """Each row's largest |value|, a register a row, not yet folded."""
+    count = e.plan.rows_together
+
+    def body(i: Value, mask: Mask, largest: list[Value]) -> list[Value]:
+        return [e.max(largest[row], e.abs(_load(e, x, ld, row, i, mask))) for row in range(count)]
+
+    return rows([e.const(0.0)] * count, body)
 
 
-@emitted("iiiiiii")
+@emitted("iiiiii")
 def quantize_signed(
-    e: Emitter, x: Value, ld: Value, size: Value, maxima: Value, out: Value, ldo: Value, scales: Value
+    e: Emitter, x: Value, ld: Value, size: Value, out: Value, ldo: Value, scales: Value
 ) -> None:
     """Rows as the first factor of a product, -127..127."""
-    _quantize(e, x, ld, size, _load_maxima(e, maxima), True, e.a.offset(signed=True), out, ldo, scales)
+    rows = _whole(e, size)
+    maxima = [] if e.a.is_float else _maxima(e, x, ld, rows)
+    _quantize(e, x, ld, rows, maxima, True, e.a.offset(signed=True), out, ldo, scales)
 
 
 @emitted("iiiiiii")
 def quantize_unsigned(
     e: Emitter, x: Value, ld: Value, size: Value, maxima: Value, out: Value, ldo: Value, scales: Value
 ) -> None:
-    """Rows that aren't negative as the first factor of a product, 0..255."""
-    _quantize(e, x, ld, size, _load_maxima(e, maxima), False, e.a.offset(signed=False), out, ldo, scales)
+    """Rows that aren't negative as the first factor of a product, 0..255. `maxima`: a register a row."""
+    largest = [e.load(maxima, e.bytes * row) for row in range(e.plan.rows_together)]
+    _quantize(e, x, ld, _whole(e, size), largest, False, e.a.offset(signed=False), out, ldo, scales)
 
 
-@emitted("iiiiiii")
-def quantize_second(
-    e: Emitter, x: Value, ld: Value, size: Value, maxima: Value, out: Value, ldo: Value, scales: Value
-) -> None:
-    """Rows as the second factor of a product, -127..127."""
-    _quantize(e, x, ld, size, _load_maxima(e, maxima), True, 0, out, ldo, scales)
+@emitted("iiiii")
+def quantize_key(e: Emitter, x: Value, ld: Value, out: Value, ldo: Value, scales: Value) -> None:
+    """Rows of one head's channels as the first factor of a product, -127..127; zeros behind them."""
+    rows = _head(e)
+    maxima = [] if e.a.is_float else _maxima(e, x, ld, rows)
+    _quantize(e, x, ld, rows, maxima, True, e.a.offset(signed=True), out, ldo, scales)
 
 
-@emitted("iiii")
-def row_maxima(e: Emitter, x: Value, ld: Value, size: Value, maxima: Value) -> None:
-    """Each row's largest |value|, a register a row."""
-    count = e.plan.rows_together
-
-    def body(i: Value, largest: list[Value]) -> list[Value]:
-        return [e.max(largest[row], e.abs(e.load(_row(e, x, ld, row, i)))) for row in range(count)]
-
-    for row, value in enumerate(e.loop(size, e.bytes, [e.const(0.0)] * count, body)):
-        e.store(value, maxima, e.bytes * row)
+@emitted("iiiii")
+def quantize_query(e: Emitter, x: Value, ld: Value, out: Value, ldo: Value, scales: Value) -> None:
+    """Rows of one head's channels, queries or values, as the second factor of a product, -127..127."""
+    rows = _head(e)
+    maxima = [] if e.a.is_float else _maxima(e, x, ld, rows)
+    _quantize(e, x, ld, rows, maxima, True, 0, out, ldo, scales)
 
 
 def _statistics(e: Emitter, x: Value, ld: Value, size: Value, width: Value) -> tuple[Value, Value]:
@@ -150,7 +191,7 @@ def layer_norm(
         e, x, ld, size, width,
         lambda y, i: e.fma(y, e.load(e.b.add(weight, i)), e.load(e.b.add(bias, i))),
     )  # fmt: skip
-    _quantize(e, x, ld, size, maxima, True, e.a.offset(signed=True), out, ldo, scales)
+    _quantize(e, x, ld, _whole(e, size), maxima, True, e.a.offset(signed=True), out, ldo, scales)
 
 
 @emitted("iiifiiiii")
@@ -172,7 +213,7 @@ def layer_norm_relu(
         e, x, ld, size, width,
         lambda y, i: e.max(e.fma(y, e.load(e.b.add(weight, i)), e.load(e.b.add(bias, i))), zero),
     )  # fmt: skip
-    _quantize(e, x, ld, size, maxima, False, e.a.offset(signed=False), out, ldo, scales)
+    _quantize(e, x, ld, _whole(e, size), maxima, False, e.a.offset(signed=False), out, ldo, scales)
 
 
 @emitted("iiif")
@@ -181,31 +222,27 @@ def plain_norm(e: Emitter, x: Value, ld: Value, size: Value, width: Value) -> No
     _normalize(e, x, ld, size, width, lambda y, i: y)
 
 
-@emitted("iiifii")
-def rms_norm(
-    e: Emitter, x: Value, ld: Value, size: Value, width: Value, weight: Value, maxima: Value
-) -> None:
-    """RMSNorm of one head's rows in place; keeps the rows' |maxima|."""
-    count = e.plan.rows_together
+@emitted("iii")
+def rms_norm(e: Emitter, x: Value, ld: Value, weight: Value) -> None:
+    """RMSNorm of one head's rows in place."""
+    count, rows = e.plan.rows_together, _head(e)
 
-    def squares(i: Value, carried: list[Value]) -> list[Value]:
-        y = [e.load(_row(e, x, ld, row, i)) for row in range(count)]
+    def squares(i: Value, mask: Mask, carried: list[Value]) -> list[Value]:
+        y = [_load(e, x, ld, row, i, mask) for row in range(count)]
         return [e.fma(y[row], y[row], carried[row]) for row in range(count)]
 
-    totals = e.fold_rows(e.loop(size, e.bytes, [e.const(0.0)] * count, squares), e.b.fadd)
-    mean = e.b.fdiv(totals, e.splat(width))
+    totals = e.fold_rows(rows([e.const(0.0)] * count, squares), e.b.fadd)
+    mean = e.b.fdiv(totals, e.const(float(e.plan.head_dim)))
     inverse = e.b.fdiv(e.const(1.0), e.sqrt(e.b.fadd(mean, e.const(RMS_NORM_EPSILON))))
     inverses = [e.row(inverse, row) for row in range(count)]
 
-    def body(i: Value, largest: list[Value]) -> list[Value]:
+    def body(i: Value, mask: Mask, _: list[Value]) -> list[Value]:
         factor = e.load(e.b.add(weight, i))
-        new = []
         for row in range(count):
             at = _row(e, x, ld, row, i)
-            y = e.b.fmul(e.b.fmul(e.load(at), inverses[row]), factor)
-            e.store(y, at)
-            new.append(e.max(largest[row], e.abs(y)))
-        return new
+            before = e.load(at)
+            y = e.b.fmul(e.b.fmul(before, inverses[row]), factor)
+            e.store(y if mask is None else e.b.select(mask, y, before), at)
+        return []
 
-    for row, value in enumerate(e.loop(size, e.bytes, [e.const(0.0)] * count, body)):
-        e.store(value, maxima, e.bytes * row)
+    rows([], body)

@@ -10,19 +10,27 @@ from numba import njit
 from numpy.typing import NDArray
 
 from tessera_kernels.encoder.attention import context, finish, interleave, pack_queries, scores, softmax
-from tessera_kernels.encoder.layout import BLOCK_ROWS, KEY_ROWS_BEHIND, SLACK_ROWS, Scratch, Sizes, Weights
+from tessera_kernels.encoder.layout import (
+    BLOCK_ROWS,
+    KEY_ROWS_BEHIND,
+    SLACK_ROWS,
+    FusionSizes,
+    Scratch,
+    Sizes,
+    Weights,
+)
 from tessera_kernels.encoder.memory import copy, fill, load_float, load_int, store_float
 from tessera_kernels.encoder.plan import Plan
 from tessera_kernels.encoder.rows import (
     layer_norm,
-    quantize_second,
+    quantize_key,
+    quantize_query,
     quantize_signed,
     quantize_unsigned,
     rms_norm,
-    row_maxima,
 )
 from tessera_kernels.encoder.simd import I64, Emitter, Value, emitted
-from tessera_kernels.encoder.tiles import tile_add, tile_bands, tile_qkv, tile_relu
+from tessera_kernels.encoder.tiles import tile_add, tile_bands, tile_relu, tile_store
 
 jit = njit(error_model="numpy", nogil=True)  # numpy's error model: no branches for division by zero
 
@@ -53,10 +61,8 @@ def embed(plan: Plan, z: Sizes, w: Weights, s: Scratch, base: int, doy: int, row
         base + s.x,
     )  # fmt: skip
     for row in range(0, rows, z.rows_together):
-        x = base + s.x + row * z.row_bytes
-        row_maxima(plan, x, z.row_bytes, z.row_bytes, maxima)
         quantize_signed(
-            plan, x, z.row_bytes, z.row_bytes, maxima,
+            plan, base + s.x + row * z.row_bytes, z.row_bytes, z.row_bytes,
             base + s.values + row * z.value_row_bytes, z.value_row_bytes, base + s.scales + 4 * row,
         )  # fmt: skip
 
@@ -76,50 +82,56 @@ def add_product(
 
 
 @jit
+def store_product(
+    plan: Plan,
+    z: Sizes | FusionSizes,
+    a: int,
+    lda: int,
+    groups: int,
+    w: int,
+    scales: int,
+    rows: int,
+    out: int,
+    ldo: int,
+) -> None:
+    """Out = a W + bias, for out of `ldo` bytes a row: whole tiles."""
+    for column in range(0, ldo, z.tile_bytes):
+        for row in range(0, rows, z.tile_rows):
+            tile_store(
+                plan, a + row * lda, lda, groups, w, scales + 4 * row, out + row * ldo + column, ldo
+            )  # fmt: skip
+        w += z.tile_bytes * (3 + groups)
+
+
+@jit
 def project(
     plan: Plan, z: Sizes, layer: NDArray[np.int64], s: Scratch, base: int, rows: int, max_rows: int
 ) -> None:
     """Rows of values to stored queries, keys and values, with a scale for each token and head."""
-    wide, maxima = base + s.wide, base + s.maxima
-    parts = 3 * z.heads
-    ld = parts * z.head_float_bytes
-    part_maxima = BLOCK_ROWS * z.vector_bytes
+    wide = base + s.wide
     for first in range(0, rows, BLOCK_ROWS):
         count = min(BLOCK_ROWS, rows - first)
-        a = base + s.values + first * z.value_row_bytes
-        scales = base + s.scales + 4 * first
-        fill(plan, maxima, parts * part_maxima, np.float32(0))
-        at = layer[0]
-        for column in range(0, ld, z.qkv_tile_bytes):
-            largest = maxima + column // z.head_float_bytes * part_maxima
-            for row in range(0, count, z.qkv_tile_rows):
-                tile_qkv(
-                    plan, a + row * z.value_row_bytes, z.value_row_bytes, z.width_groups, at,
-                    scales + 4 * row, wide + row * ld + column, ld, largest + row * z.vector_bytes,
-                )  # fmt: skip
-            at += z.qkv_tile_bytes * (3 + z.width_groups)
-        for part in range(parts):
+        store_product(
+            plan, z, base + s.values + first * z.value_row_bytes, z.value_row_bytes, z.width_groups, layer[0],
+            base + s.scales + 4 * first, count, wide, z.qkv_bytes,
+        )  # fmt: skip
+        for part in range(3 * z.heads):
             kind = part // z.heads
-            x = wide + part * z.head_float_bytes
+            x = wide + 4 * part * z.head_dim
             out = base + s.qkv + (part * max_rows + first) * z.head_bytes
-            out_scales = base + s.qkv_scales + 4 * (part * max_rows + first)
+            scales = base + s.qkv_scales + 4 * (part * max_rows + first)
             for row in range(0, count, z.rows_together):
-                largest = maxima + part * part_maxima + row * z.vector_bytes
+                at = x + row * z.qkv_bytes
                 if plan_has_qk_norm(plan) and kind < 2:
-                    rms_norm(
-                        plan, x + row * ld, ld, z.head_float_bytes, np.float32(z.head_width),
-                        layer[8 + kind], largest,
-                    )  # fmt: skip
+                    rms_norm(plan, at, z.qkv_bytes, layer[8 + kind])
                 if kind == 1:
-                    quantize_signed(
-                        plan, x + row * ld, ld, z.head_float_bytes, largest,
-                        out + row * z.head_bytes, z.head_bytes, out_scales + 4 * row,
-                    )  # fmt: skip
+                    quantize_key(
+                        plan, at, z.qkv_bytes, out + row * z.head_bytes, z.head_bytes, scales + 4 * row
+                    )
                 else:
-                    quantize_second(
-                        plan, x + row * ld, ld, z.head_float_bytes, largest,
-                        out + row * z.head_bytes, z.head_bytes, out_scales + 4 * row,
-                    )  # fmt: skip
+                    quantize_query(
+                        plan, at, z.qkv_bytes, out + row * z.head_bytes, z.head_bytes, scales + 4 * row
+                    )
 
 
 @jit
@@ -177,7 +189,7 @@ def attend(plan: Plan, z: Sizes, s: Scratch, base: int, first: int, tokens: int,
             )  # fmt: skip
             context(
                 plan, base + s.interleaved + head * interleaved_bytes, z.head_bytes * z.group, groups,
-                base + s.p, base + s.factor, z.head_width,
+                base + s.p, base + s.factor, z.head_dim,
                 base + s.context + head * z.head_groups * z.group * z.query_vectors * z.vector_bytes,
                 base + s.query_maxima,
             )  # fmt: skip

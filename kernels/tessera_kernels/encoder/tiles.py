@@ -66,13 +66,14 @@ def mac(
 
 
 def outputs(
-    e: Emitter, vectors: int, a: Value, lda: Value, groups: Value, w: Value, scales: Value
+    e: Emitter, a: Value, lda: Value, groups: Value, w: Value, scales: Value
 ) -> Iterator[tuple[int, list[Value]]]:
     """Each row of a tile's result as float vectors: (row, vectors)."""
+    vectors = e.plan.gemm_vectors
     width = e.bytes * vectors
     weights = e.at(w, 3 * width)
     bias = [e.load(w, width + e.bytes * v) for v in range(vectors)]
-    rows = e.plan.tile_rows(vectors)
+    rows = e.plan.tile_rows
     if e.a.is_float:
         yield from enumerate(mac(e, rows, vectors, a, lda, I64(4), weights, width, groups, bias))
         return
@@ -92,35 +93,18 @@ def outputs(
         )
 
 
-def _store_with_maxima(
-    e: Emitter, rows: Iterator[tuple[int, list[Value]]], out: Value, ldo: Value, maxima: Value, relu: bool
+def _store_relu(
+    e: Emitter, rows: Iterator[tuple[int, list[Value]]], out: Value, ldo: Value, maxima: Value
 ) -> None:
-    """Store rows, and keep each row's largest |value| as a register to be folded later."""
+    """Store max(rows, 0), and keep each row's largest value as a register to be folded later."""
     for row, vectors in rows:
         place = e.at(out, e.times(ldo, row))
         largest = e.load(maxima, e.bytes * row)
         for v, y in enumerate(vectors):
-            y = e.max(y, e.const(0.0)) if relu else y
+            y = e.max(y, e.const(0.0))
             e.store(y, place, e.bytes * v)
-            largest = e.max(largest, y if relu else e.abs(y))
+            largest = e.max(largest, y)
         e.store(largest, maxima, e.bytes * row)
-
-
-@emitted("iiiiiiii")
-def tile_qkv(
-    e: Emitter,
-    a: Value,
-    lda: Value,
-    groups: Value,
-    w: Value,
-    scales: Value,
-    out: Value,
-    ldo: Value,
-    maxima: Value,
-) -> None:
-    """A tile of Q, K or V."""
-    rows = outputs(e, e.plan.qkv_vectors, a, lda, groups, w, scales)
-    _store_with_maxima(e, rows, out, ldo, maxima, relu=False)
 
 
 @emitted("iiiiiiii")
@@ -136,8 +120,8 @@ def tile_relu(
     maxima: Value,
 ) -> None:
     """A tile of max(a W + bias, 0)."""
-    rows = outputs(e, e.plan.gemm_vectors, a, lda, groups, w, scales)
-    _store_with_maxima(e, rows, out, ldo, maxima, relu=True)
+    rows = outputs(e, a, lda, groups, w, scales)
+    _store_relu(e, rows, out, ldo, maxima)
 
 
 @emitted("iiiiiii")
@@ -145,7 +129,7 @@ def tile_store(
     e: Emitter, a: Value, lda: Value, groups: Value, w: Value, scales: Value, out: Value, ldo: Value
 ) -> None:
     """A tile of a W + bias."""
-    for row, vectors in outputs(e, e.plan.gemm_vectors, a, lda, groups, w, scales):
+    for row, vectors in outputs(e, a, lda, groups, w, scales):
         for v, y in enumerate(vectors):
             e.store(y, e.at(out, e.times(ldo, row)), e.bytes * v)
 
@@ -155,7 +139,7 @@ def tile_add(
     e: Emitter, a: Value, lda: Value, groups: Value, w: Value, scales: Value, out: Value, ldo: Value
 ) -> None:
     """A tile of out + a W + bias."""
-    for row, vectors in outputs(e, e.plan.gemm_vectors, a, lda, groups, w, scales):
+    for row, vectors in outputs(e, a, lda, groups, w, scales):
         place = e.at(out, e.times(ldo, row))
         for v, y in enumerate(vectors):
             e.store(e.b.fadd(y, e.load(place, e.bytes * v)), place, e.bytes * v)
@@ -168,7 +152,7 @@ def tile_bands(
     """A tile of max(tokens W + bias, 0) in float32: 10 or 2 bands need no int8. Weights: [bias | bands rows]."""
     vectors = e.plan.gemm_vectors
     width = e.bytes * vectors
-    rows = e.plan.tile_rows(vectors)
+    rows = e.plan.tile_rows
     row_bytes = e.times(bands, 4)
 
     def step(i: Value, sums: list[Value]) -> list[Value]:
@@ -184,4 +168,4 @@ def tile_bands(
     bias = [e.load(w, e.bytes * v) for v in range(vectors)]
     sums = e.loop(bands, 1, bias * rows, step)
     result = ((row, sums[row * vectors : (row + 1) * vectors]) for row in range(rows))
-    _store_with_maxima(e, result, out, ldo, maxima, relu=True)
+    _store_relu(e, result, out, ldo, maxima)
