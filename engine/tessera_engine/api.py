@@ -168,14 +168,23 @@ def load_model(
     Raises:
         InputError: no such model or backend, or the file can't be used.
     """
-    available = int(_numba_config.NUMBA_NUM_THREADS)  # the CPUs of this process, or fewer if the user says so
-    if threads is not None and not 1 <= threads <= available:
-        raise InputError(f"--threads {threads} can't be had: this machine gives from 1 to {available}")
-    threads = threads or available
+    threads = check_threads(threads)
     model = Model(make_backend(open_model(name_or_path, precision), backend, threads), threads)
     with when_compiling(lambda: announce(COMPILING) if announce else None):
         _warm_up(model)
     return model
+
+
+def check_threads(threads: int | None) -> int:
+    """How many CPU threads to use: `threads`, or all that this process may use for None.
+
+    Raises:
+        InputError: more than there are.
+    """
+    available = int(_numba_config.NUMBA_NUM_THREADS)  # the CPUs of this process, or fewer if the user says so
+    if threads is not None and not 1 <= threads <= available:
+        raise InputError(f"--threads {threads} can't be had: this machine gives from 1 to {available}")
+    return threads or available
 
 
 def _warm_up(model: Model) -> None:
