@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from tessera_engine.scene import S2_BANDS
+from tessera_engine.scenes.band_names import COMMON_NAMES
 from tessera_engine.scenes.baseline import OFFSET, offset_by_baseline
 from tessera_engine.scenes.channels import half_products
 from tessera_engine.scenes.doubles import drop_doubles
@@ -32,21 +33,6 @@ from tessera_engine.scenes.products import (
 )
 
 LAYOUT = "stac"
-
-_S2_KEYS = {
-    "B02": "blue",
-    "B03": "green",
-    "B04": "red",
-    "B05": "rededge1",
-    "B06": "rededge2",
-    "B07": "rededge3",
-    "B08": "nir",
-    "B8A": "nir08",
-    "B11": "swir16",
-    "B12": "swir22",
-    "SCL": "scl",
-}
-"""Planetary Computer's key of an asset (Earth Search's too, in its first version) -> Earth Search's."""
 
 _S1_KEYS = {"VV": ("vv", "gamma0_vv"), "VH": ("vh", "gamma0_vh")}
 _S1_UNITS: dict[str, S1Units] = {"sentinel-1-rtc": "power"}
@@ -160,11 +146,11 @@ def _add(found: Found, item: _Item, folder: Path, files: frozenset[Path]) -> Non
 
 def _s2_product(item: _Item, folder: Path, files: frozenset[Path]) -> S2Product:
     assets = {}
-    for band, other_key in _S2_KEYS.items():
+    for band, other_key in COMMON_NAMES.items():
         asset = item.assets.get(band) or item.assets.get(other_key)
         if asset is not None:
             assets[band] = _object(asset)
-    missing = [f"{band} ({_S2_KEYS[band]})" for band in (*S2_BANDS, "SCL") if band not in assets]
+    missing = [f"{band} ({COMMON_NAMES[band]})" for band in (*S2_BANDS, "SCL") if band not in assets]
     if missing:
         raise Unusable(f"lacks the assets {', '.join(missing)}: expected those of Sentinel-2 Level-2A")
     paths = {
