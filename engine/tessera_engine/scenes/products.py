@@ -13,17 +13,28 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 Orbit = Literal["ascending", "descending"]
+ORBITS: tuple[Orbit, ...] = ("ascending", "descending")
 
 S1Units = Literal["power", "amplitude", "db", "code"]
 """Of gamma0: linear power, its square root, 10 * log10(power), or TESSERA's own int16 code."""
 
 
+MaskKind = Literal["scl", "clear"]
+
+
 class Asset(NamedTuple):
     """One band of a raster file."""
 
-    path: str
-    """what GDAL opens: a file, or `/vsizip/<file>/<member>`"""
+    file: Path
+    """on disk, in the scene folder"""
     band: int = 1
+    name: str = ""
+    """what GDAL opens where that isn't the file itself: `/vsizip/<file>/<member>`, `NETCDF:"<file>":<variable>`"""
+
+    @property
+    def path(self) -> str:
+        """What GDAL opens."""
+        return self.name or str(self.file)
 
 
 @dataclass(frozen=True)
@@ -36,18 +47,25 @@ class S2Product:
         source: the file or folder that the user sees.
         date: of acquisition.
         bands: where each band of `S2_BANDS` lies.
-        scl: where the scene classification lies.
+        mask: where the scene classification or the clear mask lies.
         offset: what has to be subtracted from each digital number that is at least as large; 0 or 1000.
         offset_known: whether the metadata say so; False: it was guessed from the date.
+        mask_kind: `scl`: the scene classification's classes; `clear`: non-zero where clear.
     """
 
     name: str
     source: Path
     date: date
     bands: Mapping[str, Asset]
-    scl: Asset
+    mask: Asset
     offset: int
     offset_known: bool = True
+    mask_kind: MaskKind = "scl"
+
+    @property
+    def assets(self) -> tuple[Asset, ...]:
+        """All its rasters."""
+        return (*self.bands.values(), self.mask)
 
 
 @dataclass(frozen=True)
@@ -61,7 +79,7 @@ class S1Product:
         orbit: of the pass.
         vv: where the VV channel lies, None where the product has none.
         vh: where the VH channel lies, None where the product has none.
-        units: of the values.
+        units: of the values; None where nothing says so: the user has to.
     """
 
     name: str
@@ -70,11 +88,16 @@ class S1Product:
     orbit: Orbit
     vv: Asset | None
     vh: Asset | None
-    units: S1Units
+    units: S1Units | None
+
+    @property
+    def assets(self) -> tuple[Asset, ...]:
+        """All its rasters."""
+        return tuple(asset for asset in (self.vv, self.vh) if asset is not None)
 
 
 class Problem(NamedTuple):
-    """A product that can't be used."""
+    """A product that can't be used, or a file that isn't opened."""
 
     source: Path
     reason: str
