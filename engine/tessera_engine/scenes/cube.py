@@ -1,4 +1,4 @@
-"""Data cubes: a NetCDF file or Zarr store (version 2) with a variable a band over time, as openEO and xarray write them.
+"""Data cubes as openEO and xarray write them: NetCDF files or Zarr stores (version 2), a variable a band over time.
 
 Each variable and time is one band of a raster to GDAL, so no other package is needed.
 """

@@ -9,7 +9,7 @@ from tessera_engine.errors import InputError
 from tessera_engine.scenes.listing import inside
 from tessera_engine.scenes.products import Asset, Found, Listing, Problem, S1Product, S2Product
 
-LAYOUTS = ("mosaics",)
+LAYOUTS = ("safe", "stac", "opera", "hyp3", "mosaics", "cube")
 """Layouts of products, each a module here with `LAYOUT` and `find`. Where two find the same file, the first one has it:
 those that know most of a file come first."""
 

@@ -10,20 +10,20 @@ from typing import Any
 from tessera_engine.scenes.members import Unusable
 from tessera_engine.scenes.products import Asset
 
-_IMAGE_DRIVERS = ["GTiff", "JP2OpenJPEG"]
-_CUBE_DRIVERS = {"NETCDF:": ["netCDF"], "ZARR:": ["Zarr"]}
-"""How an asset's name starts -> what may open it."""
+_JPEG_2000 = (".jp2", ".j2k")
 
 
-def drivers(asset: Asset) -> list[str]:
-    """The GDAL drivers that may open a raster.
+def driver(asset: Asset) -> str:
+    """The GDAL driver that opens a raster.
 
-    They are named, since GDAL looks at the content: a virtual raster called `B04.tif` could read any file of the
-    machine, or the network.
+    It is named, since GDAL left alone looks at the content: a virtual raster called `B04.tif` could read any file
+    of the machine, or the network.
     """
-    return next(
-        (each for start, each in _CUBE_DRIVERS.items() if asset.name.startswith(start)), _IMAGE_DRIVERS
-    )
+    if asset.name.startswith("NETCDF:"):
+        return "netCDF"
+    if asset.name.startswith("ZARR:"):
+        return "Zarr"
+    return "JP2OpenJPEG" if asset.path.lower().endswith(_JPEG_2000) else "GTiff"
 
 
 @contextmanager
@@ -39,7 +39,7 @@ def header(asset: Asset) -> Iterator[Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            dataset = rasterio.open(asset.path, driver=drivers(asset))
+            dataset = rasterio.open(asset.path, driver=driver(asset))
     except RasterioError as error:
         raise Unusable(f"can't be read as a raster ({error})") from None
     with dataset:
