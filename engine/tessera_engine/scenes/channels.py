@@ -41,6 +41,13 @@ def vv_vh(channels: Mapping[str, Member]) -> tuple[Asset | None, Asset | None]:
     return (vv.asset if vv else None), (vh.asset if vh else None)
 
 
+def first(channels: Mapping[str, Member]) -> Member:
+    """The file that stands for a product: that of VV where there is one."""
+    return next(
+        (channels[channel] for channel in ("VV", "VH") if channel in channels), min(channels.values())
+    )
+
+
 def half_products(products: list[S1Product], kind: str) -> list[str]:
     """A warning where products have one channel only."""
     warnings = []

@@ -33,7 +33,7 @@ LAYOUT = "cube"
 _BAND = re.compile(r"(?:^|[^A-Za-z0-9])(B\d[\dA]|SCL|VV|VH)(?:$|[^A-Za-z0-9])")
 _FROM_COMMON = {common: band for band, common in COMMON_NAMES.items()} | {"clear": "clear"}
 _ORBIT_IN_NAME = re.compile(r"[-_](asc|desc)(?:ending)?$", re.I)
-_ORBIT_ATTRIBUTE = "sat:orbit_state"
+_ORBIT_ATTRIBUTE = "orbit_state"
 _UNITS: dict[str, S1Units] = {"db": "db", "decibel": "db", "power": "power", "amplitude": "amplitude"}
 _DIMENSION = re.compile(r"NETCDF_DIM_(?P<netcdf>\w+)|DIM_(?P<zarr>\w+)_VALUE")
 _SINCE = re.compile(r"(?P<step>days|hours|minutes|seconds|milliseconds|microseconds) since (?P<start>.+)")
@@ -118,18 +118,18 @@ def _variables(path: Path) -> dict[str, list[_Variable]]:
 
 def _variable(name: str, asset: Asset, dataset: Any) -> _Variable:
     tags, own = dataset.tags(), dataset.tags(1)
-    orbit = _ORBIT_IN_NAME.search(name)
-    said = orbit[1] if orbit else tags.get(f"NC_GLOBAL#{_ORBIT_ATTRIBUTE}", tags.get(_ORBIT_ATTRIBUTE, ""))
-    said = said or own.get(_ORBIT_ATTRIBUTE, "")
+    in_name = _ORBIT_IN_NAME.search(name)
+    said = own.get(_ORBIT_ATTRIBUTE) or tags.get(f"NC_GLOBAL#{_ORBIT_ATTRIBUTE}", "")
+    orbit = in_name[1] if in_name else said
     return _Variable(
         name=name,
         asset=asset,
-        times=tuple(_time(name, dataset.tags(), dataset.tags(i)) for i in dataset.indexes),
+        times=tuple(_time(name, tags, dataset.tags(i)) for i in dataset.indexes),
         dtype=dataset.dtypes[0],
         scale=dataset.scales[0],
         offset=dataset.offsets[0],
         units=dataset.units[0] or own.get("units", ""),
-        orbit=next((each for each in ORBITS if said and each.startswith(said.lower())), None),
+        orbit=next((each for each in ORBITS if orbit and each.startswith(orbit.lower())), None),
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
-from tessera_engine.scenes.channels import Channels, by_product, half_products, vv_vh
+from tessera_engine.scenes.channels import Channels, by_product, first, half_products, vv_vh
 from tessera_engine.scenes.doubles import drop_doubles
 from tessera_engine.scenes.header import header
 from tessera_engine.scenes.members import Unusable, in_zip, on_disk, zips
@@ -49,7 +49,7 @@ def find(listing: Listing) -> Found:
         try:
             found.s1.append(_product(name, channels))
         except Unusable as error:
-            found.problems.append(Problem(next(iter(channels.values())).source, str(error)))
+            found.problems.append(Problem(first(channels).source, str(error)))
     found.s1, doubles = drop_doubles(found.s1, lambda product: ((product.name,), ""))
     found.problems += doubles
     found.warnings += _warnings(found.s1)
@@ -68,9 +68,9 @@ def _product(name: str, channels: Channels) -> S1Product:
         start = datetime.strptime(match["start"], "%Y%m%dT%H%M%S")
     except ValueError:
         raise Unusable(f"has the date {match['start']} in its name, which doesn't exist") from None
-    first = next(channels[channel] for channel in ("VV", "VH") if channel in channels)
-    orbit = _orbit(start, _longitude(first.asset))
-    return S1Product(name, first.source, start.date(), orbit, vv, vh, _UNITS[match["scale"]])
+    file = first(channels)
+    orbit = _orbit(start, _longitude(file.asset))
+    return S1Product(name, file.source, start.date(), orbit, vv, vh, _UNITS[match["scale"]])
 
 
 def _longitude(asset: Asset) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
-from tessera_engine.scenes.channels import Channels, by_product, half_products, vv_vh
+from tessera_engine.scenes.channels import Channels, by_product, first, half_products, vv_vh
 from tessera_engine.scenes.doubles import drop_doubles
 from tessera_engine.scenes.header import header
 from tessera_engine.scenes.members import Unusable, on_disk
@@ -27,11 +27,10 @@ def find(listing: Listing) -> Found:
     """The OPERA RTC-S1 bursts of a scene folder; only names and headers are read."""
     found = Found()
     for (_, name), channels in by_product(on_disk(listing), _FILE).items():
-        first = next(iter(channels.values()))
         try:
             found.s1.append(_product(name, channels))
         except Unusable as error:
-            found.problems.append(Problem(first.source, str(error)))
+            found.problems.append(Problem(first(channels).source, str(error)))
     found.s1, doubles = drop_doubles(found.s1, _acquisition)
     found.problems += doubles
     found.warnings += half_products(found.s1, "OPERA burst")
@@ -40,8 +39,7 @@ def find(listing: Listing) -> Found:
 
 def _product(name: str, channels: Channels) -> S1Product:
     vv, vh = vv_vh(channels)
-    first = next(channels[channel] for channel in ("VV", "VH") if channel in channels)
-    with header(first.asset) as dataset:
+    with header(first(channels).asset) as dataset:
         tag = dataset.tags().get(_ORBIT_TAG, "")
     orbit = _ORBITS.get(tag[:1].lower())
     if orbit is None:
@@ -52,7 +50,7 @@ def _product(name: str, channels: Channels) -> S1Product:
         day = datetime.strptime(match["start"], "%Y%m%dT%H%M%S").date()
     except ValueError:
         raise Unusable(f"has the date {match['start']} in its name, which doesn't exist") from None
-    return S1Product(name, first.source, day, orbit, vv, vh, "power")
+    return S1Product(name, first(channels).source, day, orbit, vv, vh, "power")
 
 
 def _acquisition(product: S1Product) -> tuple[tuple[str, ...], str]:
