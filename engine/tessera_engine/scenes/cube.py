@@ -119,7 +119,8 @@ def _variables(path: Path) -> dict[str, list[_Variable]]:
 def _variable(name: str, asset: Asset, dataset: Any) -> _Variable:
     tags, own = dataset.tags(), dataset.tags(1)
     in_name = _ORBIT_IN_NAME.search(name)
-    said = own.get(_ORBIT_ATTRIBUTE) or tags.get(f"NC_GLOBAL#{_ORBIT_ATTRIBUTE}", "")
+    attributes = {**tags, **own}  # of a variable, GDAL has them here or there
+    said = attributes.get(_ORBIT_ATTRIBUTE, tags.get(f"NC_GLOBAL#{_ORBIT_ATTRIBUTE}", ""))
     orbit = in_name[1] if in_name else said
     return _Variable(
         name=name,
