@@ -110,6 +110,19 @@ class Dates:
     s1_descending: tuple[int, ...]
 
 
+def missing_modalities(dates: Dates) -> list[str]:
+    """What a scene has nothing of, a line each."""
+    missing = [orbit for orbit in ("ascending", "descending") if not getattr(dates, f"s1_{orbit}")]
+    lines = []
+    if len(missing) == 2:
+        lines.append("no Sentinel-1 at all: embeddings rest on Sentinel-2 alone")
+    elif missing:
+        lines.append(f"no {missing[0]} Sentinel-1 orbit")
+    if not dates.s2:
+        lines.append("no Sentinel-2 at all: embeddings rest on Sentinel-1 alone")
+    return lines
+
+
 class Reader(Protocol):
     """One layout of a scene on disk."""
 

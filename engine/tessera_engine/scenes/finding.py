@@ -31,8 +31,7 @@ def find_products(listing: Listing, layout: str | None = None) -> tuple[tuple[st
     """
     if layout is not None and layout not in LAYOUTS:
         raise InputError(
-            f"unknown layout '{layout}'; choose one of {', '.join(LAYOUTS)}, or leave it out: "
-            "d-pixel tiles and folders of them are recognised"
+            f"unknown --layout '{layout}'; choose one of dpixel, tiles, {', '.join(LAYOUTS)}, or leave it out"
         )
     together = Found(problems=list(listing.problems))
     names = []

@@ -1,0 +1,175 @@
+"""Rasters of products: opened for their header, checked, and read block by block."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any, NamedTuple
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+
+from tessera_engine.errors import InputError
+from tessera_engine.scene import Window
+from tessera_engine.scenes.products import Asset
+
+_DRIVERS = {".jp2": "JP2OpenJPEG", ".tif": "GTiff", ".tiff": "GTiff", ".nc": "netCDF"}
+"""By how the name ends. GDAL would look at the content: a virtual raster called `B04.tif` could read any file, or the
+network."""
+
+_OPTIONS = {
+    "GDAL_CACHEMAX": 32_000_000,  # bytes; left alone it is a twentieth of the machine's memory
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # no search for files beside each file: thousands of them
+    "GDAL_PAM_ENABLED": "NO",
+    "GDAL_NUM_THREADS": "1",  # several files are read at once already
+}
+
+_CHECKED_BLOCKS = 3
+
+
+class Unreadable(Exception):
+    """A raster can't be used; the message is the reason, for a `Problem`."""
+
+
+class Geometry(NamedTuple):
+    """Where a raster's pixels lie."""
+
+    crs: str
+    transform: Affine
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Raster:
+    """One band of a file that could be opened.
+
+    Attributes:
+        asset: where it is.
+        geometry: where it lies.
+        dtype: of its values.
+        nodata: what it has for no data, besides 0; None: nothing.
+        block: width and height of the blocks that it is stored in.
+    """
+
+    asset: Asset
+    geometry: Geometry
+    dtype: str
+    nodata: float | None
+    block: tuple[int, int]
+
+
+def open_raster(asset: Asset) -> Raster:
+    """Read a raster's header, and check that a few of its blocks are there.
+
+    Raises:
+        Unreadable: it can't be opened, lies nowhere on Earth, or is cut short.
+    """
+    with _opened(asset) as dataset:
+        if not 1 <= asset.band <= dataset.count:
+            raise Unreadable(f"{asset.file.name} has {dataset.count} bands, expected at least {asset.band}")
+        if dataset.crs is None:
+            raise Unreadable(f"{asset.file.name} has no CRS: it can't be placed on Earth")
+        if dataset.transform.determinant == 0:
+            raise Unreadable(
+                f"{asset.file.name} has pixels without an extent: {tuple(dataset.transform)[:6]}"
+            )
+        _check_blocks(asset, dataset)
+        nodata = dataset.nodatavals[asset.band - 1]
+        return Raster(
+            asset,
+            Geometry(dataset.crs.to_string(), dataset.transform, dataset.width, dataset.height),
+            dataset.dtypes[asset.band - 1],
+            None if nodata == 0 else nodata,
+            dataset.block_shapes[asset.band - 1][::-1],
+        )
+
+
+def read_block(raster: Raster, block: Window) -> NDArray[Any]:
+    """Read a block that lies in the raster: (height, width) of its own dtype; what it has for no data as 0.
+
+    Raises:
+        InputError: the file is damaged, or has changed since it was opened.
+    """
+    try:
+        with _opened(raster.asset) as dataset:
+            from rasterio.windows import Window as RasterioWindow
+
+            values: NDArray[Any] = dataset.read(raster.asset.band, window=RasterioWindow(*block))
+    except Unreadable as error:
+        raise InputError(
+            f"{raster.asset.file.parent}: {error}; copy the file again, or move its product out of the scene "
+            "folder to embed without it"
+        ) from None
+    if raster.nodata is not None:
+        missing = np.isnan(values) if np.isnan(raster.nodata) else values == raster.nodata
+        values[missing] = 0
+    return values
+
+
+@contextmanager
+def _opened(asset: Asset) -> Iterator[Any]:
+    """A rasterio dataset; whatever GDAL says against the file, opening or reading it, is `Unreadable`."""
+    import rasterio
+    from rasterio._err import CPLE_BaseError
+    from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+    # NETCDF:"<file>":<variable> ends on no suffix, its file does
+    suffix = (asset.file if asset.name.startswith("NETCDF:") else PurePath(asset.path)).suffix.lower()
+    if suffix not in _DRIVERS:
+        raise Unreadable(f"{asset.file.name} is no raster that is read; expected {', '.join(_DRIVERS)}")
+    try:
+        with rasterio.Env(**_OPTIONS), warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with rasterio.open(asset.path, driver=_DRIVERS[suffix]) as dataset:
+                yield dataset
+    except (RasterioError, CPLE_BaseError) as error:
+        # rasterio says "see above" where GDAL has said more
+        cause = error.__cause__ or error.__context__ or error
+        reason = " ".join(str(cause).split())
+        raise Unreadable(f"{asset.file.name} can't be read as a raster ({reason})") from None
+
+
+def _check_blocks(asset: Asset, dataset: Any) -> None:
+    """Find a file that was cut short, without decoding anything."""
+    if asset.name:
+        return  # in a zip, whose directory is at its end
+    size = asset.file.stat().st_size
+    if dataset.driver == "GTiff":
+        height, width = dataset.block_shapes[asset.band - 1]
+        across, down = -(-dataset.width // width), -(-dataset.height // height)
+        for n in np.linspace(0, across * down - 1, _CHECKED_BLOCKS).astype(int):
+            end = 0
+            for what in ("OFFSET", "SIZE"):
+                tag = f"BLOCK_{what}_{n % across}_{n // across}"
+                end += int(dataset.get_tag_item(tag, "TIFF", bidx=asset.band) or 0)  # None: a sparse file
+            if end > size:
+                raise Unreadable(f"{asset.file.name} is cut short: {size:,} bytes, expected at least {end:,}")
+    elif dataset.driver == "JP2OpenJPEG":
+        _check_boxes(asset, size)
+
+
+def _check_boxes(asset: Asset, size: int) -> None:
+    """A JPEG 2000 file is a chain of boxes, each with its length; the picture is the last one or nearly."""
+    at = 0
+    with asset.file.open("rb") as file:
+        while at < size:
+            file.seek(at)
+            head = file.read(16)
+            length = int.from_bytes(head[:4], "big")
+            if length == 1:
+                length = int.from_bytes(head[8:], "big")
+            elif length == 0:  # to the end of the file, which the codestream marks
+                file.seek(-2, 2)
+                if head[4:8] == b"jp2c" and file.read(2) != b"\xff\xd9":
+                    raise Unreadable(f"{asset.file.name} is cut short: its picture has no end")
+                return
+            if length < 8 or at + length > size:
+                raise Unreadable(
+                    f"{asset.file.name} is cut short: {size:,} bytes, expected at least {at + length:,}"
+                )
+            at += length
