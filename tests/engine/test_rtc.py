@@ -13,7 +13,7 @@ from product_files import day, product_arrays, write_hyp3, write_opera, write_ra
 
 from tessera_engine.scenes import hyp3, opera
 from tessera_engine.scenes.listing import list_folder
-from tessera_engine.scenes.members import Unusable
+from tessera_engine.scenes.products import Unusable
 
 ARRAYS = product_arrays(4, 6, steps=2)
 WANTED = sorted(

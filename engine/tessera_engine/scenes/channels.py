@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from re import Pattern
 
-from tessera_engine.scenes.members import Member, Unusable
-from tessera_engine.scenes.products import Asset, S1Product
+from tessera_engine.scenes.members import Member
+from tessera_engine.scenes.products import Asset, S1Product, Unusable
 
 Channels = dict[str, Member]
 """VV, VH, HH, HV -> the file."""

@@ -14,8 +14,6 @@ from tessera_engine.scene import S2_BANDS
 from tessera_engine.scenes.band_names import COMMON_NAMES
 from tessera_engine.scenes.baseline import OFFSET
 from tessera_engine.scenes.channels import half_products
-from tessera_engine.scenes.header import header
-from tessera_engine.scenes.members import Unusable
 from tessera_engine.scenes.products import (
     ORBITS,
     Asset,
@@ -26,7 +24,9 @@ from tessera_engine.scenes.products import (
     S1Product,
     S1Units,
     S2Product,
+    Unusable,
 )
+from tessera_engine.scenes.rasters import opened
 
 LAYOUT = "cube"
 
@@ -77,7 +77,7 @@ def find(listing: Listing) -> Found:
 
 def _cubes(listing: Listing) -> list[Path]:
     """NetCDF files and the folders of Zarr stores."""
-    files = [path for path in listing.files if path.suffix.lower() in (".nc", ".nc4")]
+    files = [path for path in listing.files if path.suffix.lower() == ".nc"]
     stores = {
         parent
         for path in listing.files
@@ -101,7 +101,7 @@ def _variables(path: Path) -> dict[str, list[_Variable]]:
         raise Unusable(
             "is a Zarr store of version 3, expected version 2: save it with zarr_format=2, or as NetCDF"
         )
-    with header(whole) as dataset:
+    with opened(whole) as dataset:
         names = [name.rsplit(":", 1)[1].lstrip("/") for name in dataset.subdatasets]
         if not names and dataset.count:
             names = [dataset.tags(1).get("NETCDF_VARNAME", "")]
@@ -111,7 +111,7 @@ def _variables(path: Path) -> dict[str, list[_Variable]]:
         band = match[1] if match else _FROM_COMMON.get(name.lower())
         if band is not None:
             asset = Asset(path, name=f'{kind}:"{path}":{"/" if kind == "ZARR" else ""}{name}')
-            with header(asset) as dataset:
+            with opened(asset) as dataset:
                 found.setdefault(band, []).append(_variable(name, asset, dataset))
     return found
 

@@ -12,9 +12,9 @@ from datetime import datetime
 
 from tessera_engine.scenes.channels import Channels, by_product, first, half_products, vv_vh
 from tessera_engine.scenes.doubles import drop_doubles
-from tessera_engine.scenes.header import header
-from tessera_engine.scenes.members import Unusable, in_zip, on_disk, zips
-from tessera_engine.scenes.products import Asset, Found, Listing, Orbit, Problem, S1Product, S1Units
+from tessera_engine.scenes.members import in_zip, on_disk, zips
+from tessera_engine.scenes.products import Asset, Found, Listing, Orbit, Problem, S1Product, S1Units, Unusable
+from tessera_engine.scenes.rasters import opened
 
 LAYOUT = "hyp3"
 
@@ -77,7 +77,7 @@ def _longitude(asset: Asset) -> float:
     """Degrees east of a raster's middle."""
     from rasterio.warp import transform
 
-    with header(asset) as dataset:
+    with opened(asset) as dataset:
         if dataset.crs is None:
             raise Unusable("has no coordinate reference system: there is no telling where it lies")
         x, y = dataset.transform @ (dataset.width / 2, dataset.height / 2)

@@ -7,16 +7,12 @@ import zlib
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from tessera_engine.scenes.products import Asset, Listing
+from tessera_engine.scenes.products import Asset, Listing, Unusable
 
 _METADATA_LIMIT = 64 * 2**20
 """Bytes that a metadata file may have; real ones have a few MB at most."""
 
 _ENCRYPTED = 0x1
-
-
-class Unusable(Exception):
-    """Something can't be used; the message is the reason, for a `Problem`."""
 
 
 class Member(NamedTuple):

@@ -7,9 +7,9 @@ from datetime import datetime
 
 from tessera_engine.scenes.channels import Channels, by_product, first, half_products, vv_vh
 from tessera_engine.scenes.doubles import drop_doubles
-from tessera_engine.scenes.header import header
-from tessera_engine.scenes.members import Unusable, on_disk
-from tessera_engine.scenes.products import Found, Listing, Orbit, Problem, S1Product
+from tessera_engine.scenes.members import on_disk
+from tessera_engine.scenes.products import Found, Listing, Orbit, Problem, S1Product, Unusable
+from tessera_engine.scenes.rasters import opened
 
 LAYOUT = "opera"
 
@@ -39,7 +39,7 @@ def find(listing: Listing) -> Found:
 
 def _product(name: str, channels: Channels) -> S1Product:
     vv, vh = vv_vh(channels)
-    with header(first(channels).asset) as dataset:
+    with opened(first(channels).asset) as dataset:
         tag = dataset.tags().get(_ORBIT_TAG, "")
     orbit = _ORBITS.get(tag[:1].lower())
     if orbit is None:

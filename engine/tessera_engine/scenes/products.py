@@ -96,6 +96,10 @@ class S1Product:
         return tuple(asset for asset in (self.vv, self.vh) if asset is not None)
 
 
+class Unusable(Exception):
+    """A product can't be used; the message is the reason, for a `Problem`."""
+
+
 class Problem(NamedTuple):
     """A product that can't be used, or a file that isn't opened."""
 

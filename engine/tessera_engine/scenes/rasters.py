@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError
 from tessera_engine.scene import Window
-from tessera_engine.scenes.products import Asset
+from tessera_engine.scenes.products import Asset, Unusable
 
-_DRIVERS = {".jp2": "JP2OpenJPEG", ".tif": "GTiff", ".tiff": "GTiff", ".nc": "netCDF"}
+_DRIVERS = {".jp2": "JP2OpenJPEG", ".tif": "GTiff", ".tiff": "GTiff", ".nc": "netCDF", ".zarr": "Zarr"}
 """By how the name ends. GDAL would look at the content: a virtual raster called `B04.tif` could read any file, or the
 network."""
 
@@ -31,8 +31,8 @@ _OPTIONS = {
 _CHECKED_BLOCKS = 3
 
 
-class Unreadable(Exception):
-    """A raster can't be used; the message is the reason, for a `Problem`."""
+class Unreadable(Unusable):
+    """A raster can't be used."""
 
 
 class Geometry(NamedTuple):
@@ -69,7 +69,7 @@ def open_raster(asset: Asset) -> Raster:
     Raises:
         Unreadable: it can't be opened, lies nowhere on Earth, or is cut short.
     """
-    with _opened(asset) as dataset:
+    with opened(asset) as dataset:
         if not 1 <= asset.band <= dataset.count:
             raise Unreadable(f"{asset.file.name} has {dataset.count} bands, expected at least {asset.band}")
         if dataset.crs is None:
@@ -96,7 +96,7 @@ def read_block(raster: Raster, block: Window) -> NDArray[Any]:
         InputError: the file is damaged, or has changed since it was opened.
     """
     try:
-        with _opened(raster.asset) as dataset:
+        with opened(raster.asset) as dataset:
             from rasterio.windows import Window as RasterioWindow
 
             values: NDArray[Any] = dataset.read(raster.asset.band, window=RasterioWindow(*block))
@@ -112,14 +112,14 @@ def read_block(raster: Raster, block: Window) -> NDArray[Any]:
 
 
 @contextmanager
-def _opened(asset: Asset) -> Iterator[Any]:
+def opened(asset: Asset) -> Iterator[Any]:
     """A rasterio dataset; whatever GDAL says against the file, opening or reading it, is `Unreadable`."""
     import rasterio
     from rasterio._err import CPLE_BaseError
     from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
     # NETCDF:"<file>":<variable> ends on no suffix, its file does
-    suffix = (asset.file if asset.name.startswith("NETCDF:") else PurePath(asset.path)).suffix.lower()
+    suffix = (PurePath(asset.path) if asset.path.startswith("/vsizip/") else asset.file).suffix.lower()
     if suffix not in _DRIVERS:
         raise Unreadable(f"{asset.file.name} is no raster that is read; expected {', '.join(_DRIVERS)}")
     try:

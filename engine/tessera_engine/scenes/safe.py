@@ -12,8 +12,8 @@ from tessera_engine.scene import S2_BANDS
 from tessera_engine.scenes import hyp3
 from tessera_engine.scenes.baseline import OFFSET, offset_by_baseline
 from tessera_engine.scenes.doubles import drop_doubles
-from tessera_engine.scenes.members import Member, Unusable, in_zip, on_disk, zips
-from tessera_engine.scenes.products import Asset, Found, Listing, Problem, S2Product
+from tessera_engine.scenes.members import Member, in_zip, on_disk, zips
+from tessera_engine.scenes.products import Asset, Found, Listing, Problem, S2Product, Unusable
 from tessera_engine.scenes.xml_texts import texts
 
 LAYOUT = "safe"

@@ -20,7 +20,7 @@ from tessera_engine.scenes.band_names import COMMON_NAMES
 from tessera_engine.scenes.baseline import OFFSET, offset_by_baseline
 from tessera_engine.scenes.channels import half_products
 from tessera_engine.scenes.doubles import drop_doubles
-from tessera_engine.scenes.members import Member, Unusable, on_disk
+from tessera_engine.scenes.members import Member, on_disk
 from tessera_engine.scenes.products import (
     ORBITS,
     Asset,
@@ -30,6 +30,7 @@ from tessera_engine.scenes.products import (
     S1Product,
     S1Units,
     S2Product,
+    Unusable,
 )
 
 LAYOUT = "stac"

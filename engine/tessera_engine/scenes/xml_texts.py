@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from xml.parsers import expat
 
-from tessera_engine.scenes.members import Unusable
+from tessera_engine.scenes.products import Unusable
 
 
 def texts(content: bytes, tags: Collection[str]) -> dict[str, list[str]]:
