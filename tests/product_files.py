@@ -10,13 +10,14 @@ import re
 import shutil
 import warnings
 import zipfile
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 import rasterio
 from affine import Affine
 from made_up import CRS, ORIGIN
+from mosaic_files import day_of
 from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
 
@@ -66,28 +67,26 @@ def at_20_m(arrays: dict[str, NDArray], seed: int = 1) -> tuple[dict[str, NDArra
 
 
 def bilinear_double(coarse: NDArray) -> NDArray:
-    """(T, H, W) at twice the resolution: each new pixel lies a quarter of an old one from its centre."""
-    values = coarse.astype(float)
+    """(T, H, W) at twice the resolution, rounded half to even; 0 is no data and has no weight."""
+    has_data = coarse != 0
+    with np.errstate(invalid="ignore"):
+        means = _weighted(coarse.astype(float)) / _weighted(has_data.astype(float))
+    return np.rint(np.where(_double(has_data), means, 0)).astype(coarse.dtype)
+
+
+def _weighted(values: NDArray) -> NDArray:
+    """Sums of the four around: a new pixel's centre lies a quarter of an old pixel from the old one's."""
     for axis in (1, 2):
-        before = np.concatenate(
-            [values.take([0], axis), values.take(range(values.shape[axis] - 1), axis)], axis
-        )
-        after = np.concatenate(
-            [values.take(range(1, values.shape[axis]), axis), values.take([-1], axis)], axis
-        )
+        size = values.shape[axis]
+        before = values.take(np.maximum(np.arange(size) - 1, 0), axis)
+        after = values.take(np.minimum(np.arange(size) + 1, size - 1), axis)
         pair = np.stack([0.75 * values + 0.25 * before, 0.75 * values + 0.25 * after], axis + 1)
-        shape = list(values.shape)
-        shape[axis] *= 2
-        values = pair.reshape(shape)
-    return values.astype(coarse.dtype)
+        values = pair.reshape([2 * n if i == axis else n for i, n in enumerate(values.shape)])
+    return values
 
 
 def _double(blocks: NDArray) -> NDArray:
     return blocks.repeat(2, 1).repeat(2, 2)
-
-
-def day(doy: int, year: int = YEAR) -> date:
-    return date(year, 1, 1) + timedelta(int(doy) - 1)
 
 
 def write_raster(path: Path, array: NDArray, transform: Affine = ORIGIN, crs: str | None = CRS, nodata=None, tags=None) -> Path:  # fmt: skip
@@ -130,7 +129,7 @@ def s2_rasters(arrays: dict[str, NDArray], coarse: NDArray | None, offset: int):
                 images[band] = coarse[t, ..., i] + np.uint16(offset), 2
         mask = arrays["masks"][t]
         images["SCL"] = (scl(mask, t), 1) if coarse is None else (scl(mask[::2, ::2], t), 2)
-        yield t, day(doy), images
+        yield t, day_of(doy), images
 
 
 def safe_name(when: date, baseline: str = "0500", tile: str = "T31UES") -> str:
@@ -238,7 +237,7 @@ def write_stac_s1(folder: Path, arrays: dict[str, NDArray]) -> list[dict]:
     items = []
     for orbit in ("ascending", "descending"):
         for t, doy in enumerate(arrays[f"sar_{orbit}_doy"]):
-            name = f"S1A_IW_GRDH_1SDV_{day(doy):%Y%m%d}T172305_{orbit}_rtc"
+            name = f"S1A_IW_GRDH_1SDV_{day_of(doy):%Y%m%d}T172305_{orbit}_rtc"
             assets = {}
             for i, channel in enumerate(("vv", "vh")):
                 path = Path("s1") / name / f"iw-{channel}.rtc.tiff"
@@ -246,7 +245,7 @@ def write_stac_s1(folder: Path, arrays: dict[str, NDArray]) -> list[dict]:
                 write_raster(folder / path, values, nodata=-32768)
                 assets[channel] = {"href": path.as_posix(), "roles": ["data"]}
             properties = {
-                "datetime": f"{day(doy)}T17:23:05.5Z",
+                "datetime": f"{day_of(doy)}T17:23:05.5Z",
                 "constellation": "Sentinel-1",
                 "sat:orbit_state": orbit,
                 "sar:product_type": "GRD",
@@ -295,7 +294,7 @@ def write_opera(folder: Path, arrays: dict[str, NDArray], bursts: int = 2) -> li
             for burst in range(bursts):
                 hour = {"ascending": "17", "descending": "05"}[orbit]
                 top, bottom = burst * height // bursts, min(height, (burst + 1) * height // bursts + 2)
-                name = f"OPERA_L2_RTC-S1_T037-07810{burst}-IW2_{day(doy):%Y%m%d}T{hour}2{burst}05Z_20240101T000000Z_S1A_30_v1.0"
+                name = f"OPERA_L2_RTC-S1_T037-07810{burst}-IW2_{day_of(doy):%Y%m%d}T{hour}2{burst}05Z_20240101T000000Z_S1A_30_v1.0"
                 for i, channel in enumerate(("VV", "VH")):
                     values = radar(arrays[f"sar_{orbit}"][t, top:bottom, :, i], "power")
                     path = folder / f"{name}_{channel}.tif"
@@ -313,7 +312,7 @@ def write_hyp3(
     for orbit, time in (("ascending", "172305"), ("descending", "055905")):
         for t, doy in enumerate(arrays[f"sar_{orbit}_doy"]):
             letters = f"g{units[0]}uned"
-            name = f"S1A_IW_{day(doy):%Y%m%d}T{time}_DVP_RTC10_G_{letters}_{t:04X}"
+            name = f"S1A_IW_{day_of(doy):%Y%m%d}T{time}_DVP_RTC10_G_{letters}_{t:04X}"
             for i, channel in enumerate(("VV", "VH")):
                 values = radar(arrays[f"sar_{orbit}"][t, ..., i], units)
                 if units != "db":

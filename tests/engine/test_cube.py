@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 from cube_files import s1_variables, s2_variables, write_netcdf, write_zarr
-from product_files import COMMON_NAMES, day, product_arrays
+from mosaic_files import day_of
+from product_files import COMMON_NAMES, product_arrays
 
 from tessera_engine.scenes import cube
 from tessera_engine.scenes.listing import list_folder
 
 ARRAYS = product_arrays(4, 6, steps=3)
-DAYS = [day(doy) for doy in ARRAYS["doys"]]
+DAYS = [day_of(doy) for doy in ARRAYS["doys"]]
 REAL = Path(__file__).parents[3] / "shared" / "data" / "cubes" / "hageland-2021-monthly.nc"
 WRITERS = {"c.nc": write_netcdf, "c.zarr": write_zarr}
 writers = pytest.mark.parametrize("name", WRITERS)
@@ -62,7 +63,7 @@ def test_radar_cubes_are_found(tmp_path, name, units, wanted):
     assert not found.warnings
     assert {product.units for product in found.s1} == {wanted}
     for orbit in ("ascending", "descending"):
-        wanted_days = [day(doy) for doy in ARRAYS[f"sar_{orbit}_doy"]]
+        wanted_days = [day_of(doy) for doy in ARRAYS[f"sar_{orbit}_doy"]]
         assert [product.date for product in found.s1 if product.orbit == orbit] == wanted_days
 
 

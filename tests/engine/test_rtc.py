@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from product_files import day, product_arrays, write_hyp3, write_opera, write_raster
+from mosaic_files import day_of
+from product_files import product_arrays, write_hyp3, write_opera, write_raster
 
 from tessera_engine.scenes import hyp3, opera
 from tessera_engine.scenes.listing import list_folder
@@ -17,7 +18,7 @@ from tessera_engine.scenes.products import Unusable
 
 ARRAYS = product_arrays(4, 6, steps=2)
 WANTED = sorted(
-    (day(doy), orbit) for orbit in ("ascending", "descending") for doy in ARRAYS[f"sar_{orbit}_doy"]
+    (day_of(doy), orbit) for orbit in ("ascending", "descending") for doy in ARRAYS[f"sar_{orbit}_doy"]
 )
 VIRTUAL = '<VRTDataset rasterXSize="5" rasterYSize="5"><VRTRasterBand dataType="Byte" band="1"/></VRTDataset>'
 

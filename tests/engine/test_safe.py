@@ -8,9 +8,9 @@ import zipfile
 from datetime import date
 
 import pytest
+from mosaic_files import day_of
 from product_files import (
     METADATA,
-    day,
     product_arrays,
     safe_metadata,
     safe_name,
@@ -24,7 +24,7 @@ from tessera_engine.scenes import safe
 from tessera_engine.scenes.listing import list_folder
 
 ARRAYS = product_arrays(4, 6, steps=2)
-DAYS = [day(doy) for doy in ARRAYS["doys"]]
+DAYS = [day_of(doy) for doy in ARRAYS["doys"]]
 needs_metadata = pytest.mark.skipif(not METADATA.exists(), reason="needs ../shared/data/product-metadata")
 
 

@@ -6,10 +6,10 @@ import json
 import re
 
 import pytest
+from mosaic_files import day_of
 from product_files import (
     METADATA,
     YEAR,
-    day,
     product_arrays,
     write_items,
     write_stac_s1,
@@ -20,7 +20,7 @@ from tessera_engine.scenes import stac
 from tessera_engine.scenes.listing import list_folder
 
 ARRAYS = product_arrays(4, 6, steps=2)
-DAYS = [day(doy) for doy in ARRAYS["doys"]]
+DAYS = [day_of(doy) for doy in ARRAYS["doys"]]
 needs_metadata = pytest.mark.skipif(not METADATA.exists(), reason="needs ../shared/data/product-metadata")
 
 

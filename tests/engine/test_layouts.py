@@ -1,0 +1,173 @@
+"""Every layout gives what the d-pixel form of the same arrays gives, and what is bad is named, not used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cube_files import s1_variables, s2_variables, write_netcdf, write_zarr
+from fake_backend import FakeBackend
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from made_up import FakeReader, write_tile
+from product_files import (
+    METADATA,
+    at_20_m,
+    bilinear_double,
+    product_arrays,
+    write_hyp3,
+    write_items,
+    write_opera,
+    write_safe,
+    write_stac_s1,
+    write_stac_s2,
+)
+
+from tessera_engine import api
+from tessera_engine.scene import S2_BANDS, Observations, Window
+from tessera_engine.scenes import open_scene
+
+FLANDERS = Path(__file__).parents[3] / "shared" / "data" / "flanders-2018"
+
+
+def stac(**options):
+    def write_all(folder, arrays, coarse):
+        items = write_stac_s2(folder, arrays, coarse, real=METADATA.exists(), **options)
+        write_items(
+            folder, items + write_stac_s1(folder, arrays), {"pc": "catalogue"}.get(options["kind"], "files")
+        )
+
+    return write_all
+
+
+def safe_and(radar, **options):
+    def write_all(folder, arrays, coarse):
+        write_safe(folder / "s2", arrays, coarse, real=METADATA.exists(), **options)
+        radar(folder / "s1", arrays)
+
+    return write_all
+
+
+def cubes(name, write, units):
+    def write_all(folder, arrays, coarse):
+        write(folder / name, s2_variables(arrays), arrays["doys"])
+        for orbit in ("ascending", "descending"):
+            if len(arrays[f"sar_{orbit}_doy"]):
+                write(folder / orbit / name, s1_variables(arrays, orbit, units), arrays[f"sar_{orbit}_doy"])
+
+    return write_all
+
+
+def hyp3(units, zipped=False):
+    return lambda folder, arrays: write_hyp3(folder, arrays, units, zipped)
+
+
+LAYOUTS = {
+    "SAFE (JP2) and OPERA": safe_and(write_opera),
+    "SAFE (GeoTIFF, offset) and HyP3 power": safe_and(hyp3("power"), pixels="tif", offset=1000),
+    "SAFE zips and HyP3 dB zips": safe_and(hyp3("db", zipped=True), zipped=True),
+    "SAFE (JP2, offset) and HyP3 amplitude": safe_and(hyp3("amplitude"), offset=1000),
+    "Planetary Computer": stac(kind="pc"),
+    "Planetary Computer, offset": stac(kind="pc", offset=1000),
+    "Earth Search": stac(kind="earthsearch"),
+    "Earth Search, raw": stac(kind="earthsearch", offset=1000),
+    "Earth Search, first version": stac(kind="earthsearch-v0"),
+    "NetCDF": cubes("c.nc", write_netcdf, "power"),
+    "NetCDF, dB": cubes("c.nc", write_netcdf, "db"),
+    "Zarr": cubes("c.zarr", write_zarr, "amplitude"),
+}
+AT_20_M = [name for name in LAYOUTS if name not in ("NetCDF", "NetCDF, dB", "Zarr")]
+
+
+def assert_same(found: Observations, wanted: Observations) -> None:
+    """Equal, but for bands where it isn't clear, which no embedding sees."""
+    for name, value in vars(wanted).items():
+        if name != "s2":
+            np.testing.assert_array_equal(getattr(found, name), value, err_msg=name)
+    np.testing.assert_array_equal(found.s2[found.s2_valid != 0], wanted.s2[wanted.s2_valid != 0])
+
+
+def assert_reads(folder, arrays):
+    scene, fake = open_scene(folder), FakeReader(arrays)
+    assert scene.grid == fake.grid
+    assert scene.reader.dates == fake.dates
+    assert not [warning for warning in scene.reader.warnings if "not used" in warning]
+    assert_same(scene.reader.read(scene.grid.window), fake.read(scene.grid.window))
+    return scene
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_nothing_is_resampled_at_10_m(tmp_path, layout):
+    arrays = product_arrays()
+    LAYOUTS[layout](tmp_path / "scene", arrays, None)
+    scene = assert_reads(tmp_path / "scene", arrays)
+    assert len(scene.reader.fingerprint()) == 64
+
+
+@pytest.mark.parametrize("layout", AT_20_M)
+def test_20_m_bands_are_bilinear(tmp_path, layout):
+    arrays, coarse = at_20_m(product_arrays())
+    LAYOUTS[layout](tmp_path / "scene", arrays, coarse)
+    assert_reads(tmp_path / "scene", arrays)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    arrays, coarse = at_20_m(product_arrays(steps=2))
+    folder = tmp_path_factory.mktemp("small") / "scene"
+    LAYOUTS["SAFE zips and HyP3 dB zips"](folder, arrays, coarse)
+    return open_scene(folder), FakeReader(arrays)
+
+
+@given(st.data())
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_window_of_zips_reads_the_same(small, data):
+    scene, fake = small
+    col, row = data.draw(st.integers(0, 9)), data.draw(st.integers(0, 11))
+    window = Window(col, row, data.draw(st.integers(1, 10 - col)), data.draw(st.integers(1, 12 - row)))
+    assert_same(scene.reader.read(window), fake.read(window))
+
+
+def embedded(scene, out):
+    api.embed(scene, api.Model(FakeBackend(), threads=1), out, store="int8", format="npy")
+    return [np.load(path) for path in sorted(out.glob("*.npy"))]
+
+
+@pytest.mark.parametrize("layout", ["SAFE zips and HyP3 dB zips", "Planetary Computer, offset", "Zarr"])
+def test_embeddings_are_those_of_the_d_pixel_form(tmp_path, layout):
+    arrays = product_arrays(6, 4)
+    LAYOUTS[layout](tmp_path / "scene", arrays, None)
+    wanted = embedded(write_tile(tmp_path / "tile", arrays), tmp_path / "tile.out")
+    for a, b in zip(embedded(tmp_path / "scene", tmp_path / "scene.out"), wanted, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def flanders():
+    """The real scene with its dates in one calendar year, and its 20 m bands, which it has doubled, at 20 m."""
+    arrays = {path.stem: np.load(path) for path in FLANDERS.glob("*.npy")}
+    for names in (("bands", "masks", "doys"), ("sar_ascending", "sar_ascending_doy")):
+        order = np.argsort(arrays[names[-1]], kind="stable")
+        for name in names:
+            arrays[name] = np.ascontiguousarray(arrays[name][order])
+    coarse = arrays["bands"][:, ::2, ::2]
+    bands = arrays["bands"].copy()
+    for i, band in enumerate(S2_BANDS):
+        if band not in ("B02", "B03", "B04", "B08"):
+            bands[..., i] = bilinear_double(coarse[..., i])
+    # a mask of 20 m, as the scene classification has: where all of its four pixels are clear
+    masks = arrays["masks"].reshape(len(bands), 32, 2, 32, 2).all((2, 4))
+    return {**arrays, "bands": bands, "masks": masks.repeat(2, 1).repeat(2, 2).astype(np.uint8)}, coarse
+
+
+@pytest.mark.skipif(not FLANDERS.exists(), reason="needs ../shared/data/flanders-2018")
+@pytest.mark.parametrize(
+    "layout", [name if name == "Planetary Computer" else pytest.param(name, marks=pytest.mark.slow) for name in LAYOUTS]
+)  # fmt: skip
+def test_the_real_scene_is_the_same_in_every_layout(tmp_path, layout):
+    arrays, coarse = flanders()
+    if layout in AT_20_M:
+        LAYOUTS[layout](tmp_path / "scene", arrays, coarse)
+    else:
+        LAYOUTS[layout](tmp_path / "scene", arrays, None)
+    assert_reads(tmp_path / "scene", arrays)
