@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,10 +15,6 @@ from numpy.typing import NDArray
 from tessera_engine.errors import InputError
 from tessera_engine.scene import Window
 from tessera_engine.scenes.products import Asset
-
-_DRIVERS = {".jp2": "JP2OpenJPEG", ".tif": "GTiff", ".tiff": "GTiff", ".nc": "netCDF"}
-"""By how the name ends. GDAL would look at the content: a virtual raster called `B04.tif` could read any file, or the
-network."""
 
 _OPTIONS = {
     "GDAL_CACHEMAX": 32_000_000,  # bytes; left alone it is a twentieth of the machine's memory
@@ -61,6 +56,16 @@ class Raster:
     dtype: str
     nodata: float | None
     block: tuple[int, int]
+
+
+@contextmanager
+def without_georeference_warnings() -> Iterator[None]:
+    """Keep rasterio from warning of what `open_raster` refuses. Not for threads: it changes the whole process."""
+    from rasterio.errors import NotGeoreferencedWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
 
 
 def open_raster(asset: Asset) -> Raster:
@@ -116,17 +121,11 @@ def _opened(asset: Asset) -> Iterator[Any]:
     """A rasterio dataset; whatever GDAL says against the file, opening or reading it, is `Unreadable`."""
     import rasterio
     from rasterio._err import CPLE_BaseError
-    from rasterio.errors import NotGeoreferencedWarning, RasterioError
+    from rasterio.errors import RasterioError
 
-    # NETCDF:"<file>":<variable> ends on no suffix, its file does
-    suffix = (asset.file if asset.name.startswith("NETCDF:") else PurePath(asset.path)).suffix.lower()
-    if suffix not in _DRIVERS:
-        raise Unreadable(f"{asset.file.name} is no raster that is read; expected {', '.join(_DRIVERS)}")
     try:
-        with rasterio.Env(**_OPTIONS), warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(asset.path, driver=_DRIVERS[suffix]) as dataset:
-                yield dataset
+        with rasterio.Env(**_OPTIONS), rasterio.open(asset.path, driver=asset.driver) as dataset:
+            yield dataset
     except (RasterioError, CPLE_BaseError) as error:
         # rasterio says "see above" where GDAL has said more
         cause = error.__cause__ or error.__context__ or error
