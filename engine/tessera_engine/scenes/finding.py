@@ -8,6 +8,7 @@ from typing import TypeVar
 from tessera_engine.errors import InputError
 from tessera_engine.scenes.listing import inside
 from tessera_engine.scenes.products import Asset, Found, Listing, Problem, S1Product, S2Product
+from tessera_engine.scenes.rasters import without_georeference_warnings
 
 LAYOUTS = ("safe", "stac", "opera", "hyp3", "mosaics", "cube")
 """Layouts of products, each a module here with `LAYOUT` and `find`. Where two find the same file, the first one has it:
@@ -37,7 +38,8 @@ def find_products(listing: Listing, layout: str | None = None) -> tuple[tuple[st
     names = []
     taken: set[Asset] = set()
     for name in LAYOUTS if layout is None else (layout,):
-        found: Found = import_module(f"tessera_engine.scenes.{name}").find(listing)
+        with without_georeference_warnings():
+            found: Found = import_module(f"tessera_engine.scenes.{name}").find(listing)
         if found != Found():
             names.append(name)
         together.s2 += _usable(found.s2, listing, taken, together.problems)

@@ -11,7 +11,13 @@ from typing import NamedTuple, TypeVar
 from tessera_engine.errors import InputError
 from tessera_engine.scene import S2_BANDS, Grid, Window
 from tessera_engine.scenes.products import Asset, Found, Problem, S1Product, S1Units, S2Product
-from tessera_engine.scenes.rasters import Geometry, Raster, Unreadable, open_raster
+from tessera_engine.scenes.rasters import (
+    Geometry,
+    Raster,
+    Unreadable,
+    open_raster,
+    without_georeference_warnings,
+)
 from tessera_engine.scenes.target import place_on, target_of_products
 
 _THREADS = 4
@@ -129,7 +135,7 @@ def _open_all(
             return Problem(product.source, str(error))
 
     opened = []
-    with ThreadPoolExecutor(_THREADS, "tessera-open") as pool:
+    with without_georeference_warnings(), ThreadPoolExecutor(_THREADS, "tessera-open") as pool:
         for result in pool.map(attempt, products):
             if isinstance(result, Problem):
                 problems.append(result)

@@ -141,9 +141,10 @@ class ProductScene:
         for s1 in (*self._s1["ascending"], *self._s1["descending"]):
             digest.update(f"{(s1.product.name, s1.product.date, s1.product.orbit, s1.units)}\n".encode())
             files.update(asset.file for asset in s1.product.assets)
-        stores = {path for path in files if path.is_dir()}  # Zarr: a file a chunk
-        files = files - stores | {path for store in stores for path in store.rglob("*") if path.is_file()}
-        for path in sorted(files):
+        # A Zarr store is a folder
+        for path in sorted(file for each in files for file in (each.rglob("*") if each.is_dir() else [each])):
+            if path.is_dir():
+                continue
             size = path.stat().st_size
             digest.update(f"{path.relative_to(self._folder).as_posix()} {size}\n".encode())
             with path.open("rb") as file:

@@ -36,6 +36,18 @@ class Asset(NamedTuple):
         """What GDAL opens."""
         return self.name or str(self.file)
 
+    @property
+    def driver(self) -> str:
+        """The GDAL driver that opens it.
+
+        It is named, since GDAL left alone looks at the content: a virtual raster called `B04.tif` could read any file
+        of the machine, or the network.
+        """
+        for prefix, driver in (("NETCDF:", "netCDF"), ("ZARR:", "Zarr")):
+            if self.name.startswith(prefix):
+                return driver
+        return "JP2OpenJPEG" if self.path.lower().endswith((".jp2", ".j2k")) else "GTiff"
+
 
 @dataclass(frozen=True)
 class S2Product:

@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,10 +15,6 @@ from numpy.typing import NDArray
 from tessera_engine.errors import InputError
 from tessera_engine.scene import Window
 from tessera_engine.scenes.products import Asset, Unusable
-
-_DRIVERS = {".jp2": "JP2OpenJPEG", ".tif": "GTiff", ".tiff": "GTiff", ".nc": "netCDF", ".zarr": "Zarr"}
-"""By how the name ends. GDAL would look at the content: a virtual raster called `B04.tif` could read any file, or the
-network."""
 
 _OPTIONS = {
     "GDAL_CACHEMAX": 32_000_000,  # bytes; left alone it is a twentieth of the machine's memory
@@ -52,7 +47,7 @@ class Raster:
         asset: where it is.
         geometry: where it lies.
         dtype: of its values.
-        nodata: what it has for no data, besides 0; None: nothing.
+        nodata: what it has for no data; None: nothing, or 0 among whole numbers.
         block: width and height of the blocks that it is stored in.
     """
 
@@ -61,6 +56,16 @@ class Raster:
     dtype: str
     nodata: float | None
     block: tuple[int, int]
+
+
+@contextmanager
+def without_georeference_warnings() -> Iterator[None]:
+    """Keep rasterio from warning of what `open_raster` refuses. Not for threads: it changes the whole process."""
+    from rasterio.errors import NotGeoreferencedWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
 
 
 def open_raster(asset: Asset) -> Raster:
@@ -79,18 +84,20 @@ def open_raster(asset: Asset) -> Raster:
                 f"{asset.file.name} has pixels without an extent: {tuple(dataset.transform)[:6]}"
             )
         _check_blocks(asset, dataset)
-        nodata = dataset.nodatavals[asset.band - 1]
+        dtype, nodata = dataset.dtypes[asset.band - 1], dataset.nodatavals[asset.band - 1]
         return Raster(
             asset,
             Geometry(dataset.crs.to_string(), dataset.transform, dataset.width, dataset.height),
-            dataset.dtypes[asset.band - 1],
-            None if nodata == 0 else nodata,
+            dtype,
+            None if nodata == 0 and "float" not in dtype else nodata,
             dataset.block_shapes[asset.band - 1][::-1],
         )
 
 
 def read_block(raster: Raster, block: Window) -> NDArray[Any]:
-    """Read a block that lies in the raster: (height, width) of its own dtype; what it has for no data as 0.
+    """Read a block that lies in the raster: (height, width) of its own dtype; what it has for no data as 0, NaN among floats.
+
+    Of decibels, 0 is a value like any other.
 
     Raises:
         InputError: the file is damaged, or has changed since it was opened.
@@ -107,7 +114,7 @@ def read_block(raster: Raster, block: Window) -> NDArray[Any]:
         ) from None
     if raster.nodata is not None:
         missing = np.isnan(values) if np.isnan(raster.nodata) else values == raster.nodata
-        values[missing] = 0
+        values[missing] = np.nan if values.dtype.kind == "f" else 0
     return values
 
 
@@ -116,17 +123,11 @@ def opened(asset: Asset) -> Iterator[Any]:
     """A rasterio dataset; whatever GDAL says against the file, opening or reading it, is `Unreadable`."""
     import rasterio
     from rasterio._err import CPLE_BaseError
-    from rasterio.errors import NotGeoreferencedWarning, RasterioError
+    from rasterio.errors import RasterioError
 
-    # NETCDF:"<file>":<variable> ends on no suffix, its file does
-    suffix = (PurePath(asset.path) if asset.path.startswith("/vsizip/") else asset.file).suffix.lower()
-    if suffix not in _DRIVERS:
-        raise Unreadable(f"{asset.file.name} is no raster that is read; expected {', '.join(_DRIVERS)}")
     try:
-        with rasterio.Env(**_OPTIONS), warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(asset.path, driver=_DRIVERS[suffix]) as dataset:
-                yield dataset
+        with rasterio.Env(**_OPTIONS), rasterio.open(asset.path, driver=asset.driver) as dataset:
+            yield dataset
     except (RasterioError, CPLE_BaseError) as error:
         # rasterio says "see above" where GDAL has said more
         cause = error.__cause__ or error.__context__ or error

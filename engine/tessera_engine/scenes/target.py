@@ -13,7 +13,7 @@ from affine import Affine
 from tessera_engine.errors import InputError
 from tessera_engine.scene import Grid, Window
 from tessera_engine.scenes.products import Asset
-from tessera_engine.scenes.rasters import Geometry, Unreadable, open_raster
+from tessera_engine.scenes.rasters import Geometry, Unreadable, open_raster, without_georeference_warnings
 
 PIXEL = 10.0
 """Metres: what the models were trained on."""
@@ -49,7 +49,8 @@ def target_of_file(path: Path) -> Grid:
     if not path.exists():
         raise InputError(f"--like {path}: no such file")
     try:
-        geometry = open_raster(Asset(path)).geometry
+        with without_georeference_warnings():
+            geometry = open_raster(Asset(path)).geometry
     except Unreadable as error:
         raise InputError(f"--like {path}: {error}") from None
     return Grid(geometry.width, geometry.height, geometry.crs, geometry.transform)
