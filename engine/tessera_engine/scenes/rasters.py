@@ -95,9 +95,9 @@ def open_raster(asset: Asset) -> Raster:
 
 
 def read_block(raster: Raster, block: Window) -> NDArray[Any]:
-    """Read a block that lies in the raster: (height, width) of its own dtype; what it has for no data as 0, NaN among floats.
+    """Read a block that lies in the raster: (height, width) of its own dtype.
 
-    Of decibels, 0 is a value like any other.
+    What it has for no data becomes 0, or NaN among floats: of decibels, 0 is a value like any other.
 
     Raises:
         InputError: the file is damaged, or has changed since it was opened.
