@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+from bad_products import sprinkle
 from cube_files import s1_variables, s2_variables, write_netcdf, write_zarr
 from fake_backend import FakeBackend
 from hypothesis import HealthCheck, given, settings
@@ -24,7 +26,7 @@ from product_files import (
     write_stac_s2,
 )
 
-from tessera_engine import api
+from tessera_engine import api, cli
 from tessera_engine.scene import S2_BANDS, Observations, Window
 from tessera_engine.scenes import open_scene
 
@@ -141,6 +143,36 @@ def test_embeddings_are_those_of_the_d_pixel_form(tmp_path, layout):
     wanted = embedded(write_tile(tmp_path / "tile", arrays), tmp_path / "tile.out")
     for a, b in zip(embedded(tmp_path / "scene", tmp_path / "scene.out"), wanted, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.fixture(scope="module")
+def sprinkled(tmp_path_factory):
+    folder, arrays = tmp_path_factory.mktemp("sprinkled") / "scene", product_arrays(steps=3)
+    write_safe(folder / "good", arrays, pixels="tif")
+    write_items(folder, write_stac_s1(folder, arrays))
+    return folder, arrays, sprinkle(folder, arrays, 100)
+
+
+def test_100_bad_products_are_each_named_once_and_the_good_ones_used(sprinkled):
+    folder, arrays, bad = sprinkled
+    scene = open_scene(folder)
+    named = [warning for warning in scene.reader.warnings if " is not used: " in warning]
+    assert Counter(warning.split(" is not used: ")[0] for warning in named) == Counter(map(str, bad))
+    assert not [warning for warning in named if "\n" in warning or "root:" in warning]
+    assert_same(scene.reader.read(scene.grid.window), FakeReader(arrays).read(scene.grid.window))
+
+
+def test_strict_stops_at_bad_products(sprinkled, tmp_path, monkeypatch, capsys):
+    folder, _, bad = sprinkled
+    monkeypatch.setattr(
+        "sys.argv", ["tessera-engine", "embed", str(folder), "--strict", "-o", str(tmp_path / "out")]
+    )
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 2
+    said = capsys.readouterr().err.replace("\n", "")
+    assert all(f"{path} is not used: " in said for path in bad)
+    assert not (tmp_path / "out").exists()
 
 
 def flanders():
