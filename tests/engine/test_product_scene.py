@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from fake_backend import FakeBackend
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_up import CRS, ORIGIN, FakeReader, made_up_arrays, write_tile
-from mosaic_files import CLEAR, CLOUD, day_of, write_mosaics, write_raster
+from mosaic_files import CLEAR, CLOUD, day_of, write_mosaics, write_raster, write_s2_mosaic
 from naive_rasters import naive_bilinear, naive_code, naive_power
 from rasterio.warp import transform
 
@@ -23,7 +23,7 @@ from tessera_engine.errors import InputError
 from tessera_engine.scene import Observations, Window
 from tessera_engine.scenes import open_scene
 from tessera_engine.scenes.product_scene import ProductScene
-from tessera_engine.scenes.products import Asset, Found, S1Product, S2Product
+from tessera_engine.scenes.products import Asset, Found, Problem, S1Product, S2Product
 
 BANDS = 10
 
@@ -249,3 +249,170 @@ def open_grid(path):
     from tessera_engine.scenes.target import target_of_file
 
     return target_of_file(path)
+
+
+# What can't be used
+
+
+def broken(folder: Path, n: int) -> str:
+    """Spoil one file of a mosaic; gives what its reason has to say."""
+    red = next(folder.glob("data_raw/red/*.tiff"))
+    kind = n % 10
+    if kind == 0:
+        red.write_bytes(b"")
+        return "can't be read as a raster"
+    if kind == 1:
+        red.write_text("this is no raster")
+        return "can't be read as a raster"
+    if kind == 2:
+        red.write_bytes(red.read_bytes()[:-40])
+        return "is cut short"
+    if kind == 3:
+        red.unlink()
+        return "has no mosaic of red"
+    if kind == 4:
+        write_raster(red, np.ones((40, 40), np.float32))
+        return "has float32 values, expected uint16"
+    if kind == 5:
+        write_raster(red, np.ones((40, 40), np.uint16), crs="EPSG:32733")
+        return "expected EPSG:327"
+    if kind == 6:
+        write_raster(red, np.ones((40, 40), np.uint16), crs=None)
+        return "has no CRS"
+    if kind == 7:
+        for path in folder.glob("data_raw/*/*.tiff"):
+            write_raster(
+                path, np.ones((40, 40), np.uint8 if "scl" in str(path) else np.uint16), crs="EPSG:32733"
+            )
+        return "beside the rest of the scene"
+    if kind == 8:
+        for path in [*folder.glob("data_raw/*/*.tiff")]:
+            path.rename(path.with_name("2021-13-01_mosaic.tiff"))
+        return "2021-13-01 is no date"
+    red.unlink()
+    red.symlink_to("/etc/hostname")
+    return "leads out of the scene folder"
+
+
+def test_100_broken_products_are_named_once_and_the_good_ones_used(tmp_path):
+    rng = np.random.default_rng(4)
+    bands = rng.integers(1, 5000, (40, 40, 10)).astype(np.uint16)
+    scl = np.full((40, 40), CLEAR, np.uint8)
+    for n in range(12):
+        write_s2_mosaic(tmp_path / "scene" / "good", date(2021, 6, 1) + timedelta(days=n), bands, scl)
+    reasons = []
+    for n in range(100):
+        folder = tmp_path / "scene" / f"bad{n:03d}"
+        write_s2_mosaic(folder, date(2021, 1, 1) + timedelta(days=n), bands, scl)
+        reasons.append((f"bad{n:03d}", broken(folder, n)))
+    scene = open_scene(tmp_path / "scene")
+    assert scene.reader.dates.s2 == tuple(range(152, 164))
+    found = scene.reader.read(scene.grid.window)
+    assert (found.s2 == bands).all()
+    assert found.s2_valid.all()
+    for name, reason in reasons:
+        lines = [line for line in scene.reader.warnings if f"/{name}/" in line and reason in line]
+        assert lines, (name, reason, [line for line in scene.reader.warnings if name in line])
+    per_product = [sum(f"/{name}/" in line for line in scene.reader.warnings) for name, _ in reasons]
+    # A date that is none is said of each of its files; a link, and what its product lacks without it
+    assert all(count == {8: 11, 9: 2}.get(n % 10, 1) for n, count in enumerate(per_product))
+
+
+def test_a_scene_without_a_usable_product_says_why(tmp_path):
+    write_s2_mosaic(
+        tmp_path, date(2021, 6, 1), np.ones((40, 40, 10), np.uint16), np.full((40, 40), CLEAR, np.uint8)
+    )
+    reason = broken(tmp_path, 4)
+    with pytest.raises(InputError, match=f"none of the scene's products can be used: .*{reason}"):
+        open_scene(tmp_path)
+
+
+def test_a_file_that_breaks_later_stops_the_run_and_is_named(tmp_path):
+    rng = np.random.default_rng(4)
+    bands = rng.integers(1, 5000, (40, 40, 10)).astype(np.uint16)
+    write_s2_mosaic(
+        tmp_path / "scene", date(2021, 6, 1), bands, np.full((40, 40), CLEAR, np.uint8), compress="deflate"
+    )
+    path = tmp_path / "scene" / "data_raw" / "nir" / "2021-06-01_mosaic.tiff"
+    with rasterio.open(path) as file:
+        at = int(file.get_tag_item("BLOCK_OFFSET_0_0", "TIFF", bidx=1))
+    content = bytearray(path.read_bytes())
+    content[at : at + 50] = bytes(50)
+    path.write_bytes(content)
+    scene = open_scene(tmp_path / "scene")
+    assert not [line for line in scene.reader.warnings if "nir" in line]
+    with pytest.raises(InputError, match=r"^nir/2021-06-01_mosaic\.tiff can't be read.*move its product out"):
+        api.embed(scene, api.Model(FakeBackend(), threads=1), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+# Which grid, which year
+
+
+def test_like_gives_the_grid(tmp_path, mosaics, arrays):
+    like = write_raster(tmp_path / "like.tif", np.ones((5, 4), np.uint8), ORIGIN @ Affine.translation(3, 2))
+    scene = open_scene(mosaics, like=like)
+    assert (scene.grid.width, scene.grid.height) == (4, 5)
+    assert_same(scene.reader.read(Window(0, 0, 4, 5)), FakeReader(arrays).read(Window(3, 2, 4, 5)))
+    beside = write_raster(
+        tmp_path / "beside.tif", np.ones((5, 4), np.uint8), ORIGIN @ Affine.translation(50, 0)
+    )
+    with pytest.raises(InputError, match="touches the grid of --like"):
+        open_scene(mosaics, like=beside)
+    with pytest.raises(InputError, match="no such file"):
+        open_scene(mosaics, like=tmp_path / "nothing.tif")
+
+
+def test_a_scene_of_two_years_needs_a_choice_and_says_what_it_took(tmp_path):
+    scl = np.full((4, 4), CLEAR, np.uint8)
+    for n, day in enumerate(
+        [date(2020, 6, 1), date(2020, 12, 1), date(2021, 6, 1), date(2021, 7, 1), date(2021, 12, 1)]
+    ):
+        write_s2_mosaic(tmp_path / "scene", day, np.full((4, 4, 10), n + 1, np.uint16), scl)
+    scene = open_scene(tmp_path / "scene")
+    assert scene.reader.dates.s2 == (152, 182, 335)
+    assert scene.reader.warnings[0].startswith(
+        "observations reach from 2020-06-01 to 2021-12-01; 2021 is used"
+    )
+    assert len(open_scene(tmp_path / "scene", year=2020).reader.dates.s2) == 2
+    around = open_scene(tmp_path / "scene", start=date(2020, 12, 1), end=date(2021, 11, 30))
+    assert around.reader.period == (date(2020, 12, 1), date(2021, 7, 1))
+    found = around.reader.read(around.grid.window)
+    assert found.s2_doy.tolist() == [336, 152, 182]  # in time, over new year
+    assert found.s2[:, 0, 0, 0].tolist() == [2, 3, 4]
+    assert scene.reader.fingerprint() != around.reader.fingerprint()
+
+
+def test_d_pixel_tiles_take_no_options_of_products(tmp_path):
+    tile = write_tile(tmp_path / "tile", made_up_arrays())
+    for option in ({"year": 2024}, {"like": tile / "roi.tiff"}, {"s1_units": "db"}):
+        with pytest.raises(InputError, match=r"d-pixel tiles.*leave out --"):
+            open_scene(tile, **option)
+    assert open_scene(tile, layout="dpixel").reader.layout == "dpixel"
+    with pytest.raises(InputError, match="expected the layout of --layout mosaics"):
+        open_scene(tile, layout="mosaics")
+
+
+def test_a_product_in_another_crs_by_mistake_does_not_stretch_the_grid(tmp_path):
+    clear = np.ones((4, 6), bool)
+    products = [s2_product(tmp_path, name, 300, clear) for name in "AB"]
+    lost = s2_product(tmp_path, "C", 300, clear, transform=ORIGIN @ Affine.translation(30_000, 0))
+    scene = ProductScene(
+        "test", tmp_path, Found(s2=[*products, lost], problems=[Problem(tmp_path / "x", "is bad")])
+    )
+    assert (scene.grid.width, scene.grid.height) == (6, 4)
+    assert (
+        f"{tmp_path / 'C.tif'} is not used: C lies in EPSG:32631 beside the rest of the scene"
+        in scene.warnings
+    )
+    assert f"{tmp_path / 'x'} is not used: is bad" in scene.warnings
+
+
+def test_the_fingerprint_follows_the_content(tmp_path, mosaics, arrays):
+    first = open_scene(mosaics).reader.fingerprint()
+    copy = write_mosaics(tmp_path / "copy", arrays)
+    assert open_scene(copy).reader.fingerprint() == first
+    path = next(copy.glob("data_raw/red/*.tiff"))
+    with rasterio.open(path, "r+") as file:
+        file.write(file.read(1) + 1, 1)
+    assert open_scene(copy).reader.fingerprint() != first

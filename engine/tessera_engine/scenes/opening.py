@@ -119,7 +119,11 @@ def open_products(found: Found, like: Grid | None, s1_units: S1Units | None) -> 
     placed_s2, beside_s2 = _placed(s2, grid, elsewhere)
     placed_s1, beside_s1 = _placed(s1, grid, elsewhere)
     if like is None:
-        problems += _beside(beside_s2) + _beside(beside_s1)
+        problems += [_beside(product) for product in beside_s2]
+        # A year of radar may well reach over more than the optical scene: one line a place is enough
+        counts = Counter(product.geometry for product in beside_s1)
+        first = {product.geometry: product for product in reversed(beside_s1)}
+        problems += [_beside(product, counts[geometry] - 1) for geometry, product in first.items()]
     elif not placed_s2 and not placed_s1:
         raise InputError("none of the scene's products touches the grid of --like")
     return Opened(grid, placed_s2, placed_s1, problems)
@@ -169,7 +173,7 @@ def _open_s1(product: S1Product, s1_units: S1Units | None) -> OpenS1:
 def _open(asset: Asset, dtypes: Sequence[str]) -> Raster:
     raster = open_raster(asset)
     if raster.dtype not in dtypes:
-        raise Unreadable(f"{asset.file.name} has {raster.dtype} values, expected {' or '.join(dtypes)}")
+        raise Unreadable(f"{asset.label} has {raster.dtype} values, expected {' or '.join(dtypes)}")
     return raster
 
 
@@ -177,8 +181,8 @@ def _check_crs(rasters: Sequence[Raster]) -> None:
     for raster in rasters:
         if raster.geometry.crs != rasters[0].geometry.crs:
             raise Unreadable(
-                f"{raster.asset.file.name} is in {raster.geometry.crs}, expected {rasters[0].geometry.crs} "
-                f"as {rasters[0].asset.file.name}"
+                f"{raster.asset.label} is in {raster.geometry.crs}, expected {rasters[0].geometry.crs} "
+                f"as {rasters[0].asset.label}"
             )
 
 
@@ -204,15 +208,9 @@ def _placed(
     return on, beside
 
 
-def _beside(products: Sequence[_Opened]) -> list[Problem]:
-    """One problem a place: a year of radar may reach over more than the optical scene."""
-    counts = Counter(product.geometry for product in products)
-    first = {product.geometry: product.product for product in reversed(products)}
-    return [
-        Problem(
-            first[geometry].source,
-            f"{first[geometry].name} lies in {geometry.crs} beside the rest of the scene"
-            + (f", and {count - 1} more products at the same place" if count > 1 else ""),
-        )
-        for geometry, count in counts.items()
-    ]
+def _beside(opened: OpenS1 | OpenS2, others: int = 0) -> Problem:
+    return Problem(
+        opened.product.source,
+        f"{opened.product.name} lies in {opened.geometry.crs} beside the rest of the scene"
+        + (f", and {others} more products at the same place" if others else ""),
+    )

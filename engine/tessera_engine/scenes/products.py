@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Literal, NamedTuple
 
 Orbit = Literal["ascending", "descending"]
@@ -35,6 +35,12 @@ class Asset(NamedTuple):
     def path(self) -> str:
         """What GDAL opens."""
         return self.name or str(self.file)
+
+    @property
+    def label(self) -> str:
+        """The file within its product, for messages: the folder may be all that tells bands apart."""
+        path = PurePath(self.file if self.name.startswith(("NETCDF:", "ZARR:")) else self.path)
+        return f"{path.parent.name}/{path.name}"
 
     @property
     def driver(self) -> str:

@@ -76,13 +76,11 @@ def open_raster(asset: Asset) -> Raster:
     """
     with opened(asset) as dataset:
         if not 1 <= asset.band <= dataset.count:
-            raise Unreadable(f"{asset.file.name} has {dataset.count} bands, expected at least {asset.band}")
+            raise Unreadable(f"{asset.label} has {dataset.count} bands, expected at least {asset.band}")
         if dataset.crs is None:
-            raise Unreadable(f"{asset.file.name} has no CRS: it can't be placed on Earth")
+            raise Unreadable(f"{asset.label} has no CRS: it can't be placed on Earth")
         if dataset.transform.determinant == 0:
-            raise Unreadable(
-                f"{asset.file.name} has pixels without an extent: {tuple(dataset.transform)[:6]}"
-            )
+            raise Unreadable(f"{asset.label} has pixels without an extent: {tuple(dataset.transform)[:6]}")
         _check_blocks(asset, dataset)
         dtype, nodata = dataset.dtypes[asset.band - 1], dataset.nodatavals[asset.band - 1]
         return Raster(
@@ -109,8 +107,8 @@ def read_block(raster: Raster, block: Window) -> NDArray[Any]:
             values: NDArray[Any] = dataset.read(raster.asset.band, window=RasterioWindow(*block))
     except Unreadable as error:
         raise InputError(
-            f"{raster.asset.file.parent}: {error}; copy the file again, or move its product out of the scene "
-            "folder to embed without it"
+            f"{error}; copy {raster.asset.file} again, or move its product out of the scene folder to embed "
+            "without it"
         ) from None
     if raster.nodata is not None:
         missing = np.isnan(values) if np.isnan(raster.nodata) else values == raster.nodata
@@ -132,7 +130,7 @@ def opened(asset: Asset) -> Iterator[Any]:
         # rasterio says "see above" where GDAL has said more
         cause = error.__cause__ or error.__context__ or error
         reason = " ".join(str(cause).split())
-        raise Unreadable(f"{asset.file.name} can't be read as a raster ({reason})") from None
+        raise Unreadable(f"{asset.label} can't be read as a raster ({reason})") from None
 
 
 def _check_blocks(asset: Asset, dataset: Any) -> None:
@@ -149,7 +147,7 @@ def _check_blocks(asset: Asset, dataset: Any) -> None:
                 tag = f"BLOCK_{what}_{n % across}_{n // across}"
                 end += int(dataset.get_tag_item(tag, "TIFF", bidx=asset.band) or 0)  # None: a sparse file
             if end > size:
-                raise Unreadable(f"{asset.file.name} is cut short: {size:,} bytes, expected at least {end:,}")
+                raise Unreadable(f"{asset.label} is cut short: {size:,} bytes, expected at least {end:,}")
     elif dataset.driver == "JP2OpenJPEG":
         _check_boxes(asset, size)
 
@@ -167,10 +165,10 @@ def _check_boxes(asset: Asset, size: int) -> None:
             elif length == 0:  # to the end of the file, which the codestream marks
                 file.seek(-2, 2)
                 if head[4:8] == b"jp2c" and file.read(2) != b"\xff\xd9":
-                    raise Unreadable(f"{asset.file.name} is cut short: its picture has no end")
+                    raise Unreadable(f"{asset.label} is cut short: its picture has no end")
                 return
             if length < 8 or at + length > size:
                 raise Unreadable(
-                    f"{asset.file.name} is cut short: {size:,} bytes, expected at least {at + length:,}"
+                    f"{asset.label} is cut short: {size:,} bytes, expected at least {at + length:,}"
                 )
             at += length
