@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from affine import Affine
 from bad_products import sprinkle
 from cube_files import s1_variables, s2_variables, write_netcdf, write_zarr
 from fake_backend import FakeBackend
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from made_up import FakeReader, write_tile
+from made_up import ORIGIN, FakeReader, write_tile
 from product_files import (
     METADATA,
     at_20_m,
@@ -25,8 +26,10 @@ from product_files import (
     write_stac_s1,
     write_stac_s2,
 )
+from rasterio.warp import transform as project
 
 from tessera_engine import api, cli
+from tessera_engine.drift import measure
 from tessera_engine.scene import S2_BANDS, Observations, Window
 from tessera_engine.scenes import open_scene
 
@@ -143,6 +146,50 @@ def test_embeddings_are_those_of_the_d_pixel_form(tmp_path, layout):
     wanted = embedded(write_tile(tmp_path / "tile", arrays), tmp_path / "tile.out")
     for a, b in zip(embedded(tmp_path / "scene", tmp_path / "scene.out"), wanted, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def smooth_bands(x, y, doys):
+    """Digital numbers that vary over 400 m and the year, at any place: (T, H, W, 10) uint16."""
+    t, band = np.asarray(doys)[:, None, None, None] / 58, np.arange(10)
+    waves = np.sin(x[..., None] / 64 + band) * np.cos(y[..., None] / 64 - t) + np.sin(t + band)
+    return np.rint(1800 + 100 * band + 500 * waves).astype(np.uint16)
+
+
+def centres(transform, height, width):
+    return transform @ (np.arange(width) + 0.5, np.arange(height)[:, None] + 0.5)
+
+
+def test_two_tiles_of_two_zones_embed_like_one(tmp_path):
+    """The left part in zone 31, and a tile of zone 32 over all of it; where both are, the first name wins."""
+    arrays = product_arrays(48, 48, steps=8)
+    doys, everywhere = arrays["doys"], np.ones((8, 64, 64), np.uint8)
+    x, y = np.broadcast_arrays(*centres(ORIGIN, 48, 48))
+    arrays |= {"bands": smooth_bands(x, y, doys), "masks": everywhere[:, :48, :48]}
+    left = {"bands": arrays["bands"][:, :, :30], "masks": everywhere[:, :48, :30], "doys": doys}
+    write_safe(tmp_path / "scene", left, pixels="tif")
+    (east,), (north,) = project("EPSG:32631", "EPSG:32632", [500_240], [5_599_760])
+    beside = Affine(10, 0, round(east, -1) - 320, 0, -10, round(north, -1) + 320)
+    x, y = np.broadcast_arrays(*centres(beside, 64, 64))
+    in_31 = project("EPSG:32632", "EPSG:32631", x.ravel(), y.ravel())
+    bands = smooth_bands(*(np.reshape(each, x.shape) for each in in_31), doys)
+    other = {"bands": bands, "masks": everywhere, "doys": doys}
+    write_safe(tmp_path / "scene", other, pixels="tif", tile="T32ULB", transform=beside, crs="EPSG:32632")
+    write_items(tmp_path / "scene", write_stac_s1(tmp_path / "scene", arrays))
+    tile = write_tile(tmp_path / "tile", arrays)
+
+    scene = open_scene(tmp_path / "scene", like=tile / "roi.tiff")
+    found, wanted = scene.reader.read(scene.grid.window), FakeReader(arrays).read(scene.grid.window)
+    assert found.s2_valid.all()
+    np.testing.assert_array_equal(found.s2[:, :, :30], wanted.s2[:, :, :30])
+    assert (found.s2[:, :, 30:] != wanted.s2[:, :, 30:]).any()
+    model = api.load_model("demo", "fp32", "onnxruntime")
+    embeddings = []
+    for name, each in (("scene", scene), ("tile", tile)):
+        api.embed(each, model, tmp_path / f"{name}.out", format="npy")
+        embeddings.append(np.load(tmp_path / f"{name}.out" / f"{name}.npy").reshape(-1, 128))
+    drift = measure(*embeddings)
+    assert drift.centred_mean >= 0.9995
+    assert drift.centred_p1 >= 0.999
 
 
 @pytest.fixture(scope="module")
