@@ -31,6 +31,7 @@ class DPixelTile:
 
     layout = "dpixel"
     period = None
+    windows_held = 0
 
     def __init__(self, folder: Path) -> None:
         """Open the tile's headers and check that they fit together.

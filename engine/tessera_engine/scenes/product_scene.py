@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError
 from tessera_engine.scene import S1_BANDS, S2_BANDS, Dates, Grid, Observations, Window, missing_modalities
+from tessera_engine.scenes.blocks import BlockReader, squares
 from tessera_engine.scenes.opening import OpenS1, OpenS2, open_products
 from tessera_engine.scenes.period import Period, choose_period
 from tessera_engine.scenes.products import ORBITS, Found, Orbit, S1Units
@@ -35,6 +37,9 @@ class ProductScene:
     Products of one date are laid over each other in the order of their names: the first clear one wins a pixel
     (Sentinel-1: the first with a value).
     """
+
+    windows_held = 16
+    """A square number; with the windows that `memory` plans, as many pixels as a block of most files has."""
 
     def __init__(
         self,
@@ -65,6 +70,8 @@ class ProductScene:
         self._s1: dict[Orbit, list[OpenS1]] = {
             orbit: [each for each in s1 if each.product.orbit == orbit] for orbit in ORBITS
         }
+        # Blocks begin where a product's files do, so that theirs are cut by as few of ours as can be
+        self._blocks = BlockReader(self._read_all, self._products[0].place)
         self.warnings = tuple(
             ([] if chosen is None else [chosen])
             + missing_modalities(self.dates)
@@ -92,43 +99,38 @@ class ProductScene:
         return observations + points + READ_THREADS * (2 * len(S2_BANDS) + 8)
 
     def windows(self, region: Window, max_pixels: int) -> Iterator[Window]:
-        """Squares that lie on whole parts of the files' blocks, where any product is."""
-        side = 2 ** int(math.log2(max_pixels) / 2)
-        places = {each.place for each in self._products}
-        anchor = self._products[0].place
-        # Squares are counted from a product's corner, as its blocks are, and not from the region's
-        col, row = anchor.col % side - side, anchor.row % side - side
-        around = Window(col, row, self.grid.width - col, self.grid.height - row)
-        for square in around.blocks(side, side):
-            window = square.intersection(region)
-            if window is not None and any(window.intersection(place) is not None for place in places):
-                yield window
+        """Squares, where any product is; those of one block of `windows_held` windows follow each other."""
+        side = _side(max_pixels)
+        for block in self._blocks.plan(region, side * math.isqrt(self.windows_held)):
+            yield from self._covered(block, side)
 
     def read(self, window: Window) -> Observations:
-        """The observations of a window; dates that have no product there are left out.
+        """The observations of a window; dates that have no product near it are left out.
 
-        Bands of a Sentinel-2 product that isn't clear anywhere in the window aren't read: they stay 0.
+        Bands of a Sentinel-2 product that isn't clear anywhere near the window aren't read: they stay 0.
 
         Raises:
             InputError: a file is damaged, or has changed since the scene was opened.
         """
-        return self._read(window, every_band=False)
+        return self._blocks.read(window)
 
     def sample(self, region: Window, max_pixels: int) -> Observations:
         """A square in the middle of the region's part that has most products: apart, each pixel would cost a block."""
-        windows = list(self.windows(region, max_pixels))
+        windows = list(self._covered(region, _side(max_pixels)))
         if not windows:
             raise ValueError(f"no product has a pixel of {region}")
         middle = (region.col + region.width / 2, region.row + region.height / 2)
 
+        places = Counter(each.place for each in self._products)
+
         def rank(window: Window) -> tuple[int, int, float]:
-            products = sum(window.intersection(each.place) == window for each in self._s2)
+            products = sum(n for place, n in places.items() if window.intersection(place) == window)
             away = math.hypot(
                 window.col + window.width / 2 - middle[0], window.row + window.height / 2 - middle[1]
             )
             return -products, -window.pixels, away
 
-        return self._read(min(windows, key=rank), every_band=True)
+        return self._read_all(min(windows, key=rank), every_band=True)
 
     def fingerprint(self) -> str:
         """Sha256 over the grid, what the products are, and their files' names, sizes and a sample of their bytes."""
@@ -153,7 +155,14 @@ class ProductScene:
                     digest.update(file.read(_SAMPLE_BYTES))
         return digest.hexdigest()
 
-    def _read(self, window: Window, every_band: bool) -> Observations:
+    def _covered(self, region: Window, side: int) -> Iterator[Window]:
+        """Squares of a region where any product is."""
+        places = {each.place for each in self._products}
+        for square in squares(region, side, self._products[0].place):
+            if any(square.intersection(place) is not None for place in places):
+                yield square
+
+    def _read_all(self, window: Window, every_band: bool = False) -> Observations:
         here = [each for each in self._s2 if each.place.intersection(window) is not None]
         s2_dates = [list(group) for _, group in groupby(here, key=_date)]
         s2 = np.zeros((len(s2_dates), window.height, window.width, len(S2_BANDS)), np.uint16)
@@ -188,6 +197,11 @@ class ProductScene:
             s1_descending=s1["descending"],
             s1_descending_doy=s1_doys["descending"],
         )
+
+
+def _side(max_pixels: int) -> int:
+    """Of the largest square of a power of two, as the sides of files' blocks are."""
+    return int(2 ** int(math.log2(max_pixels) / 2))
 
 
 def _of_period(found: Found, asked: Period | None) -> tuple[Found, Period, str | None]:

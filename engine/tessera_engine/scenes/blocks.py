@@ -1,0 +1,66 @@
+"""Blocks of windows: read whole and kept, since files are stored in blocks too.
+
+A file's block has to be decoded whole for a few of its pixels; one of a JPEG 2000 product has 1024 x 1024. Read window
+by window, each would be decoded dozens of times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from tessera_engine.scene import Observations, Window
+
+
+def squares(region: Window, side: int, anchor: Window) -> Iterator[Window]:
+    """A region cut into squares, row by row: counted from the anchor's corner, and cut off at the region's edges."""
+    col, row = (region.col - anchor.col) % side, (region.row - anchor.row) % side
+    around = Window(region.col - col, region.row - row, region.width + col, region.height + row)
+    for square in around.blocks(side, side):
+        part = square.intersection(region)
+        assert part is not None
+        yield part
+
+
+class BlockReader:
+    """Reads a block for its first window, and gives the others from what it has kept."""
+
+    def __init__(self, read: Callable[[Window], Observations], anchor: Window) -> None:
+        """Read with `read`; blocks are counted from the anchor's corner."""
+        self._read, self._anchor = read, anchor
+        self._region, self._side = Window(0, 0, 0, 0), 1
+        self._kept: tuple[Window, Observations] | None = None
+
+    def plan(self, region: Window, side: int) -> Iterator[Window]:
+        """The blocks of a region, from now on read whole for any window in them."""
+        self._region, self._side, self._kept = region, side, None
+        return squares(region, side, self._anchor)
+
+    def read(self, window: Window) -> Observations:
+        """The observations of a window; without its block where that isn't planned."""
+        block = self._around(window)
+        if block is None:
+            return self._read(window)
+        if self._kept is None or self._kept[0] != block:
+            self._kept = None  # before the next one takes as much memory
+            self._kept = block, self._read(block)
+        return _part(self._kept[1], window.relative_to(block))
+
+    def _around(self, window: Window) -> Window | None:
+        """The planned block that has all of the window, or None."""
+        col, row = (window.col - self._anchor.col) % self._side, (window.row - self._anchor.row) % self._side
+        square = Window(window.col - col, window.row - row, self._side, self._side)
+        block = square.intersection(self._region)
+        return block if block is not None and block.intersection(window) == window else None
+
+
+def _part(observations: Observations, window: Window) -> Observations:
+    """A copy of some pixels: a view would keep the block alive beside the next one."""
+    rows, cols = slice(window.row, window.row + window.height), slice(window.col, window.col + window.width)
+    arrays = {
+        name: np.ascontiguousarray(getattr(observations, name)[:, rows, cols])
+        for name in ("s2", "s2_valid", "s1_ascending", "s1_descending")
+    }
+    return replace(observations, **arrays)
