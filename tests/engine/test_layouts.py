@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -32,6 +33,8 @@ from tessera_engine import api, cli
 from tessera_engine.drift import measure
 from tessera_engine.scene import S2_BANDS, Observations, Window
 from tessera_engine.scenes import open_scene
+from tessera_engine.scenes.finding import find_products
+from tessera_engine.scenes.listing import list_folder
 
 FLANDERS = Path(__file__).parents[3] / "shared" / "data" / "flanders-2018"
 
@@ -115,6 +118,36 @@ def test_20_m_bands_are_bilinear(tmp_path, layout):
     arrays, coarse = at_20_m(product_arrays())
     LAYOUTS[layout](tmp_path / "scene", arrays, coarse)
     assert_reads(tmp_path / "scene", arrays)
+
+
+@pytest.mark.parametrize(("name", "write"), [("c.nc", write_netcdf), ("c.zarr", write_zarr)])
+def test_a_cube_may_lie_with_south_up(tmp_path, name, write):
+    arrays = product_arrays()
+    variables = {band: (values[:, ::-1].copy(), {}) for band, (values, _) in s2_variables(arrays).items()}
+    write(tmp_path / name, variables, arrays["doys"], Affine(10, 0, ORIGIN.c, 0, 10, ORIGIN.f - 120))
+    scene, fake = open_scene(tmp_path), FakeReader(arrays)
+    assert scene.grid == fake.grid
+    found, wanted = scene.reader.read(scene.grid.window), fake.read(scene.grid.window)
+    np.testing.assert_array_equal(found.s2_valid, wanted.s2_valid)
+    np.testing.assert_array_equal(found.s2[found.s2_valid != 0], wanted.s2[wanted.s2_valid != 0])
+
+
+def test_a_product_with_a_stac_item_beside_it_counts_once(tmp_path):
+    arrays = product_arrays(steps=2)
+    for root in write_safe(tmp_path, arrays, pixels="tif", real=False):
+        images = {path.stem.split("_")[2]: path for path in root.rglob("*.tif")}
+        item = {
+            "type": "Feature",
+            "stac_version": "1.0.0",
+            "id": root.stem,
+            "properties": {"datetime": f"{root.name[11:15]}-{root.name[15:17]}-{root.name[17:19]}", "platform": "sentinel-2a"},
+            "assets": {band: {"href": path.relative_to(root).as_posix()} for band, path in images.items()},
+        }  # fmt: skip
+        (root / "item.json").write_text(json.dumps(item))
+    found = find_products(list_folder(tmp_path))[1]
+    assert len(found.s2) == 2
+    assert not found.problems
+    assert len(find_products(list_folder(tmp_path), "stac")[1].s2) == 2
 
 
 @pytest.fixture(scope="module")

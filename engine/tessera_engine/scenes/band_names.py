@@ -15,4 +15,4 @@ COMMON_NAMES = {
     "B12": "swir22",
     "SCL": "scl",
 }
-"""ESA's and Planetary Computer's name -> Earth Search's."""
+"""ESA's and Planetary Computer's name -> Earth Search's, which the original's downloader took for its folders."""

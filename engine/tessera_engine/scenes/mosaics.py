@@ -12,23 +12,13 @@ from datetime import date
 from pathlib import Path
 from typing import cast
 
+from tessera_engine.scenes.band_names import COMMON_NAMES
 from tessera_engine.scenes.products import Asset, Found, Listing, Orbit, Problem, S1Product, S2Product
 
 LAYOUT = "mosaics"
 
-BAND_FOLDERS = {
-    "red": "B04",
-    "blue": "B02",
-    "green": "B03",
-    "nir": "B08",
-    "nir08": "B8A",
-    "rededge1": "B05",
-    "rededge2": "B06",
-    "rededge3": "B07",
-    "swir16": "B11",
-    "swir22": "B12",
-}
-SCL_FOLDER = "scl"
+BAND_FOLDERS = {name: band for band, name in COMMON_NAMES.items() if band != "SCL"}
+SCL_FOLDER = COMMON_NAMES["SCL"]
 
 _S2_NAME = re.compile(r"(\d{4}-\d{2}-\d{2})_mosaic\.tiff?")
 _S1_NAME = re.compile(r"(\d{4}-\d{2}-\d{2})_(vv|vh)_(ascending|descending)\.tiff?")
