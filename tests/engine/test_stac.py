@@ -6,6 +6,8 @@ import json
 import re
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from mosaic_files import day_of
 from product_files import (
     METADATA,
@@ -55,6 +57,8 @@ OFFSET_RULES = [
     ("raw, before", OLD, {"earthsearch:boa_offset_applied": False, "s2:processing_baseline": "03.00"}, None, (0, True)),
     ("raster", OLD, {}, (0.0001, -0.1), (1000, True)),
     ("raster says none", NEW, {}, (0.0001, 0), (0, True)),
+    ("raster, but too early", OLD, {"s2:processing_baseline": "03.00"}, (0.0001, -0.1), (0, True)),
+    ("baseline removed", NEW, {"s2:processing_baseline": "05.09"}, (0.0001, 0), (0, True)),
     ("baseline", OLD, {"s2:processing_baseline": "05.00"}, None, (1000, True)),
     ("baseline before", OLD, {"s2:processing_baseline": "02.12"}, None, (0, True)),
     ("name", NEW, {"s2:product_uri": "S2A_MSIL2A_20230601T105031_N0509_R051_T31UES_20230601T140000.SAFE"}, None, (1000, True)),
@@ -103,6 +107,11 @@ def change(**properties):
     return lambda item: item["properties"].update(properties)
 
 
+def other_offset(item):
+    item["properties"]["s2:processing_baseline"] = "05.09"
+    item["assets"]["B02"]["raster:bands"] = [{"scale": 0.0001, "offset": -0.2}]
+
+
 ITEM_MISTAKES = {
     "http": (first_asset("https://localhost:1/B02.tif"), r"points to https://localhost:1/B02\.tif, which is not followed"),
     "s3": (first_asset("s3://bucket/B02.tif"), "which is not followed"),
@@ -122,7 +131,7 @@ ITEM_MISTAKES = {
     "level 1": (lambda item: item.update(assets={}), "expected those of Sentinel-2 Level-2A"),
     "date": (change(datetime="soon"), "has the datetime 'soon'"),
     "no date": (change(datetime=None), "has the datetime None"),
-    "offsets": (lambda item: item["assets"]["B02"].update({"raster:bands": [{"scale": 0.0001, "offset": -0.2}]}), r"offsets \[2000\]"),
+    "offsets": (other_offset, r"offsets \[2000\]"),
 }  # fmt: skip
 
 
@@ -237,3 +246,45 @@ def test_other_collections_do_not_say_their_units(tmp_path):
 
     found = spoiled_radar(tmp_path, as_indigo)
     assert sorted(str(product.units) for product in found.s1) == ["None"] + ["power"] * 5
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@pytest.fixture(scope="module")
+def with_rasters(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("items")
+    return folder, [write_stac_s2(folder, ARRAYS, kind="earthsearch")[0], write_stac_s1(folder, ARRAYS)[0]]
+
+
+def places(value, path=()):
+    """Where something stands in a JSON value."""
+    yield path
+    for key, inner in (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    ):
+        yield from places(inner, (*path, key))
+
+
+@given(st.data())
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_stands_in_an_item_it_is_used_named_or_left_alone(with_rasters, data):
+    folder, items = with_rasters
+    item = json.loads(json.dumps(data.draw(st.sampled_from(items))))
+    path = data.draw(st.sampled_from(list(places(item))))
+    value = data.draw(JSON)
+    if path:
+        inner = item
+        for key in path[:-1]:
+            inner = inner[key]
+        inner[path[-1]] = value
+    else:
+        item = value
+    (folder / "item.json").write_text(json.dumps(item))
+    found = find(folder)
+    assert len(found.s2) + len(found.s1) + len(found.problems) <= 1
+    assert not [problem for problem in found.problems if "\n" in problem.reason]

@@ -202,24 +202,24 @@ def _without_fraction(moment: str) -> str:
 def _offset(item: _Item, assets: list[Mapping[str, Any]], day: date) -> tuple[int, bool]:
     """What has to be subtracted, and whether metadata say so.
 
-    `boa_offset_applied` counts first: where it is true, the values have lost the offset, and `raster:bands` may
-    still speak of it.
+    `boa_offset_applied` counts first: where it is true, the values have lost the offset. Then the baseline, where
+    it is too old for an offset. `raster:bands` of Earth Search speak of one in both cases.
     """
     properties = item.properties
     applied = properties.get("earthsearch:boa_offset_applied", properties.get("sentinel:boa_offset_applied"))
     if applied is True:
         return 0, True
-    by_baseline = offset_by_baseline(_baseline(properties), day)
-    if applied is False and by_baseline[1]:
-        return by_baseline
-    offsets = {offset for asset in assets if (offset := _raster_offset(asset)) is not None}
+    offset, known = offset_by_baseline(_baseline(properties), day)
+    if known and (offset == 0 or applied is False):
+        return offset, True
+    offsets = {each for asset in assets if (each := _raster_offset(asset)) is not None}
     if offsets:
         if len(offsets) != 1 or not offsets <= {0, OFFSET}:
             raise Unusable(
                 f"has offsets {sorted(offsets)} in raster:bands, expected 0 or {OFFSET} for all bands"
             )
         return offsets.pop(), True
-    return by_baseline
+    return offset, known
 
 
 def _raster_offset(asset: Mapping[str, Any]) -> int | None:
