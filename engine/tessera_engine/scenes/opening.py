@@ -91,6 +91,7 @@ class Opened(NamedTuple):
 
 
 _UNPLACED = Window(0, 0, 0, 0)
+"""Of a product that is open already, while the grid is still made from all of them."""
 
 
 def open_products(found: Found, like: Grid | None, s1_units: S1Units | None) -> Opened:
