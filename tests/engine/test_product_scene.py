@@ -272,10 +272,10 @@ def broken(folder: Path, n: int) -> str:
         return "has no mosaic of red"
     if kind == 4:
         write_raster(red, np.ones((40, 40), np.float32))
-        return "has float32 values, expected uint16"
+        return "has float32 values, expected whole numbers"
     if kind == 5:
         write_raster(red, np.ones((40, 40), np.uint16), crs="EPSG:32733")
-        return "expected EPSG:327"
+        return f"red/{red.name} is in EPSG:32733, expected EPSG:32631 as the product's other files"
     if kind == 6:
         write_raster(red, np.ones((40, 40), np.uint16), crs=None)
         return "has no CRS"

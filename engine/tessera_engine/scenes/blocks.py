@@ -14,9 +14,9 @@ import numpy as np
 from tessera_engine.scene import Observations, Window
 
 
-def squares(region: Window, side: int, anchor: Window) -> Iterator[Window]:
-    """A region cut into squares, row by row: counted from the anchor's corner, and cut off at the region's edges."""
-    col, row = (region.col - anchor.col) % side, (region.row - anchor.row) % side
+def squares(region: Window, side: int, anchor: tuple[int, int]) -> Iterator[Window]:
+    """A region cut into squares, row by row: counted from the anchor (column, row), cut off at the region's edges."""
+    col, row = (region.col - anchor[0]) % side, (region.row - anchor[1]) % side
     around = Window(region.col - col, region.row - row, region.width + col, region.height + row)
     for square in around.blocks(side, side):
         part = square.intersection(region)
@@ -27,8 +27,8 @@ def squares(region: Window, side: int, anchor: Window) -> Iterator[Window]:
 class BlockReader:
     """Reads a block for its first window, and gives the others from what it has kept."""
 
-    def __init__(self, read: Callable[[Window], Observations], anchor: Window) -> None:
-        """Read with `read`; blocks are counted from the anchor's corner."""
+    def __init__(self, read: Callable[[Window], Observations], anchor: tuple[int, int]) -> None:
+        """Read with `read`; blocks are counted from the anchor (column, row)."""
         self._read, self._anchor = read, anchor
         self._region, self._side = Window(0, 0, 0, 0), 1
         self._kept: tuple[Window, Observations] | None = None
@@ -50,7 +50,7 @@ class BlockReader:
 
     def _around(self, window: Window) -> Window | None:
         """The planned block that has all of the window, or None."""
-        col, row = (window.col - self._anchor.col) % self._side, (window.row - self._anchor.row) % self._side
+        col, row = (window.col - self._anchor[0]) % self._side, (window.row - self._anchor[1]) % self._side
         square = Window(window.col - col, window.row - row, self._side, self._side)
         block = square.intersection(self._region)
         return block if block is not None and block.intersection(window) == window else None

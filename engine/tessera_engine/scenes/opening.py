@@ -23,8 +23,8 @@ from tessera_engine.scenes.target import place_on, target_of_products
 _THREADS = 4
 """Headers read at once: mostly waiting for the disk."""
 
-_WHOLE = ("uint16", "int16", "uint8", "int32", "uint32")
-_S1_DTYPES = {"code": ("int16", "uint16", "int32")}
+_WHOLE = {"uint8", "uint16", "int16", "uint32", "int32"}
+_FLOATING = {"float32", "float64"}
 
 _Product = TypeVar("_Product", S1Product, S2Product)
 _Opened = TypeVar("_Opened", "OpenS1", "OpenS2")
@@ -91,6 +91,7 @@ class Opened(NamedTuple):
 
 
 _UNPLACED = Window(0, 0, 0, 0)
+"""Of a product that is open already, while the grid is still made from all of them."""
 
 
 def open_products(found: Found, like: Grid | None, s1_units: S1Units | None) -> Opened:
@@ -150,7 +151,7 @@ def _open_all(
 
 def _open_s2(product: S2Product) -> OpenS2:
     bands = tuple(_open(product.bands[band], _WHOLE) for band in S2_BANDS)
-    mask = _open(product.mask, (*_WHOLE, "bool"))
+    mask = _open(product.mask, _WHOLE)
     _check_crs([*bands, mask])
     return OpenS2(product, bands, mask, _UNPLACED)
 
@@ -162,7 +163,7 @@ def _open_s1(product: S1Product, s1_units: S1Units | None) -> OpenS1:
             f"{product.source} doesn't say what its Sentinel-1 values are; say it with "
             "--s1-units power, amplitude, db or code"
         )
-    dtypes = _S1_DTYPES.get(units, ("float32", "float64"))
+    dtypes = _WHOLE if units == "code" else _FLOATING
     vv, vh = (None if asset is None else _open(asset, dtypes) for asset in (product.vv, product.vh))
     if vv is None and vh is None:
         raise Unreadable("has neither VV nor VH")
@@ -170,20 +171,22 @@ def _open_s1(product: S1Product, s1_units: S1Units | None) -> OpenS1:
     return OpenS1(product, (vv, vh), units, _UNPLACED)
 
 
-def _open(asset: Asset, dtypes: Sequence[str]) -> Raster:
+def _open(asset: Asset, dtypes: set[str]) -> Raster:
     raster = open_raster(asset)
     if raster.dtype not in dtypes:
-        raise Unreadable(f"{asset.label} has {raster.dtype} values, expected {' or '.join(dtypes)}")
+        expected = "whole numbers" if dtypes is _WHOLE else "floating point"
+        raise Unreadable(f"{asset.label} has {raster.dtype} values, expected {expected}")
     return raster
 
 
 def _check_crs(rasters: Sequence[Raster]) -> None:
-    for raster in rasters:
-        if raster.geometry.crs != rasters[0].geometry.crs:
-            raise Unreadable(
-                f"{raster.asset.label} is in {raster.geometry.crs}, expected {rasters[0].geometry.crs} "
-                f"as {rasters[0].asset.label}"
-            )
+    """One that lies elsewhere than most has been mixed up."""
+    (most, _), *others = Counter(raster.geometry.crs for raster in rasters).most_common()
+    if others:
+        odd = next(raster for raster in rasters if raster.geometry.crs != most)
+        raise Unreadable(
+            f"{odd.asset.label} is in {odd.geometry.crs}, expected {most} as the product's other files"
+        )
 
 
 def _finest(rasters: Sequence[Raster]) -> Geometry:

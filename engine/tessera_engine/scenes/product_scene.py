@@ -21,6 +21,7 @@ from tessera_engine.scenes.blocks import BlockReader, squares
 from tessera_engine.scenes.opening import OpenS1, OpenS2, open_products
 from tessera_engine.scenes.period import Period, choose_period
 from tessera_engine.scenes.products import ORBITS, Found, Orbit, S1Units
+from tessera_engine.scenes.target import shift_on
 from tessera_engine.scenes.warping import Points, read_bilinear, read_codes, read_nearest
 from tessera_kernels import sar, scl
 
@@ -71,7 +72,10 @@ class ProductScene:
             orbit: [each for each in s1 if each.product.orbit == orbit] for orbit in ORBITS
         }
         # Blocks begin where a product's files do, so that theirs are cut by as few of ours as can be
-        self._blocks = BlockReader(self._read_all, self._products[0].place)
+        first_product = self._products[0]
+        place = first_product.place
+        self._anchor = shift_on(self.grid, first_product.geometry) or (place.col, place.row)
+        self._blocks = BlockReader(self._read_all, self._anchor)
         self.warnings = tuple(
             ([] if chosen is None else [chosen])
             + missing_modalities(self.dates)
@@ -158,7 +162,7 @@ class ProductScene:
     def _covered(self, region: Window, side: int) -> Iterator[Window]:
         """Squares of a region where any product is."""
         places = {each.place for each in self._products}
-        for square in squares(region, side, self._products[0].place):
+        for square in squares(region, side, self._anchor):
             if any(square.intersection(place) is not None for place in places):
                 yield square
 

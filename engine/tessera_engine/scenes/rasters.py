@@ -129,7 +129,7 @@ def opened(asset: Asset) -> Iterator[Any]:
     except (RasterioError, CPLE_BaseError) as error:
         # rasterio says "see above" where GDAL has said more
         cause = error.__cause__ or error.__context__ or error
-        reason = " ".join(str(cause).split())
+        reason = " ".join(str(cause).replace(f"'{asset.path}' ", "").split())
         raise Unreadable(f"{asset.label} can't be read as a raster ({reason})") from None
 
 

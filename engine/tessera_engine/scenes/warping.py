@@ -69,8 +69,6 @@ def read_nearest(raster: Raster, points: Points) -> NDArray[Any] | None:
     if needed is None:
         return None
     values = read_block(raster, needed)
-    if values.dtype == np.bool_:
-        values = values.view(np.uint8)
     return resample.nearest(values, *points.coordinates(raster.geometry.crs), _to_pixel(raster, needed))
 
 
