@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import zipfile
 from datetime import datetime
 
 import numpy as np
@@ -181,3 +182,10 @@ def test_a_damaged_hyp3_zip_is_named(tmp_path):
     problem = only_problem(hyp3, tmp_path)
     assert problem.source == path
     assert "can't be read as a zip" in problem.reason
+
+
+def test_a_hyp3_zip_without_channels_is_named(tmp_path):
+    path = write_hyp3(tmp_path, ARRAYS, zipped=True)[0]
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("readme.txt", "x")
+    assert "has no file of a channel" in only_problem(hyp3, tmp_path).reason

@@ -8,6 +8,8 @@ import zipfile
 from datetime import date
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from mosaic_files import day_of
 from product_files import (
     METADATA,
@@ -137,6 +139,7 @@ BOMB = "<!DOCTYPE a [<!ENTITY x 'xxxxxxxxxx'><!ENTITY y '&x;&x;&x;&x;'>]><a>&y;<
 READS = "<!DOCTYPE a [<!ENTITY x SYSTEM 'file:///etc/passwd'>]><a><PRODUCT_URI>&x;</PRODUCT_URI></a>"
 REMOTE = "<!DOCTYPE a SYSTEM 'http://localhost:1/a.dtd'><a/>"
 METADATA_MISTAKES = {
+    "another encoding": ("<?xml version='1.0' encoding='rot13'?><a/>", r"MTD_MSIL2A\.xml is no well-formed XML"),
     "bomb": (BOMB, r"MTD_MSIL2A\.xml has a document type"),
     "external entity": (READS, r"MTD_MSIL2A\.xml has a document type"),
     "external type": (REMOTE, r"MTD_MSIL2A\.xml has a document type"),
@@ -234,3 +237,35 @@ def test_damaged_metadata_in_a_zip_are_named(tmp_path):
     path.write_bytes(content)
     assert len(find(tmp_path).s2) == 1
     assert "MTD_MSIL2A.xml can't be read" in reasons(tmp_path)[path.name]
+
+
+def test_several_bad_products_in_a_zip_are_named_in_one_line(tmp_path):
+    (path, _) = write_safe(tmp_path, ARRAYS, pixels="tif", zipped=True)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("A.SAFE/manifest.safe", "<a/>")
+        archive.writestr("B.SAFE/MTD_MSIL2A.xml", "")
+    found = find(tmp_path)
+    assert len(found.s2) == 2
+    assert reasons(tmp_path).keys() == {path.name}
+    assert len(found.problems) == 1
+    assert found.problems[0].reason.count("; ") >= 1
+
+
+@given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=8))
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_zip_with_any_bytes_changed_is_used_or_named_once(one_zip, changes):
+    path, content = one_zip
+    changed = bytearray(content)
+    for place, value in changes:  # half of them in the directory at its end
+        changed[-(place % 1500) if value % 2 else place % len(changed)] = value
+    path.write_bytes(changed)
+    found = find(path.parent)
+    assert len(found.problems) <= 1
+    assert found.s2 or found.problems
+
+
+@pytest.fixture(scope="module")
+def one_zip(tmp_path_factory):
+    arrays = {**ARRAYS, "doys": ARRAYS["doys"][:1]}
+    (path,) = write_safe(tmp_path_factory.mktemp("zip"), arrays, pixels="tif", zipped=True)
+    return path, path.read_bytes()

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from pathlib import Path
 
 from tessera_engine.scenes.channels import Channels, by_product, first, half_products, vv_vh
 from tessera_engine.scenes.doubles import drop_doubles
-from tessera_engine.scenes.members import in_zip, on_disk, zips
+from tessera_engine.scenes.members import Member, in_zip, on_disk, zips
 from tessera_engine.scenes.products import Asset, Found, Listing, Orbit, Problem, S1Product, S1Units, Unusable
 from tessera_engine.scenes.rasters import opened
 
@@ -42,7 +43,7 @@ def find(listing: Listing) -> Found:
     for path in zips(listing):
         if is_name(path.stem):
             try:
-                members += in_zip(path)
+                members += _channels_in(path)
             except Unusable as error:
                 found.problems.append(Problem(path, str(error)))
     for (_, name), channels in by_product(members, _FILE).items():
@@ -54,6 +55,14 @@ def find(listing: Listing) -> Found:
     found.problems += doubles
     found.warnings += _warnings(found.s1)
     return found
+
+
+def _channels_in(path: Path) -> list[Member]:
+    """The files of channels in a zip."""
+    members = [member for member in in_zip(path) if _FILE.fullmatch(member.path.name)]
+    if not members:
+        raise Unusable("has no file of a channel; fetch it again")
+    return members
 
 
 def _product(name: str, channels: Channels) -> S1Product:

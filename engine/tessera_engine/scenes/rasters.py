@@ -126,7 +126,12 @@ def opened(asset: Asset) -> Iterator[Any]:
     try:
         with rasterio.Env(**_OPTIONS), rasterio.open(asset.path, driver=asset.driver) as dataset:
             yield dataset
-    except (RasterioError, CPLE_BaseError) as error:
+    except (
+        RasterioError,
+        CPLE_BaseError,
+        UnicodeDecodeError,
+        IndexError,
+    ) as error:  # the last two: damaged tags
         # rasterio says "see above" where GDAL has said more
         cause = error.__cause__ or error.__context__ or error
         reason = " ".join(str(cause).replace(f"'{asset.path}' ", "").split())

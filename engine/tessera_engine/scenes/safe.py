@@ -70,11 +70,13 @@ def find(listing: Listing) -> Found:
         except Unusable as error:
             if not hyp3.is_name(path.stem):  # else it is that layout's to name
                 found.problems.append(Problem(path, str(error)))
+    reasons: dict[Path, list[str]] = defaultdict(list)
     for root, members in roots.items():
         try:
             found.s2 += _products(root, members)
         except Unusable as error:
-            found.problems.append(Problem(root.source, str(error)))
+            reasons[root.source].append(str(error))  # a zip may have several products
+    found.problems += [Problem(source, "; ".join(every)) for source, every in reasons.items()]
     found.s2, doubles = drop_doubles(found.s2, _acquisition)
     found.problems += doubles
     return found

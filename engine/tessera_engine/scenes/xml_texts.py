@@ -45,6 +45,6 @@ def texts(content: bytes, tags: Collection[str]) -> dict[str, list[str]]:
     parser.StartDoctypeDeclHandler = refuse
     try:
         parser.Parse(content, True)
-    except (expat.ExpatError, ValueError) as error:
+    except (expat.ExpatError, ValueError, LookupError) as error:
         raise Unusable(f"is no well-formed XML ({error})") from None
     return found
