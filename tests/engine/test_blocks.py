@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from made_up import FakeReader, made_up_arrays
 
 from tessera_engine.scene import Window
-from tessera_engine.scenes.blocks import BlockReader, squares
+from tessera_engine.scenes.blocks import BlockReader, cells
 
 HEIGHT, WIDTH = 21, 17
 ARRAYS = made_up_arrays(HEIGHT, WIDTH, steps=3)
@@ -21,13 +21,16 @@ regions = st.tuples(st.integers(0, WIDTH - 1), st.integers(0, HEIGHT - 1)).flatm
 anchors = st.tuples(st.integers(-30, 30), st.integers(-30, 30))
 
 
-@given(regions, st.integers(1, 9), anchors)
-def test_squares_cover_a_region_once_and_begin_at_the_anchor(region, side, anchor):
+sizes = st.tuples(st.integers(1, 9), st.integers(1, 9))
+
+
+@given(regions, sizes, anchors)
+def test_cells_cover_a_region_once_and_begin_at_the_anchor(region, size, anchor):
     seen = np.zeros((HEIGHT, WIDTH), int)
-    for square in squares(region, side, anchor):
-        seen[square.row : square.row + square.height, square.col : square.col + square.width] += 1
-        assert (square.col - anchor[0]) // side == (square.col + square.width - 1 - anchor[0]) // side
-        assert (square.row - anchor[1]) // side == (square.row + square.height - 1 - anchor[1]) // side
+    for cell in cells(region, size, anchor):
+        seen[cell.row : cell.row + cell.height, cell.col : cell.col + cell.width] += 1
+        assert (cell.col - anchor[0]) // size[0] == (cell.col + cell.width - 1 - anchor[0]) // size[0]
+        assert (cell.row - anchor[1]) // size[1] == (cell.row + cell.height - 1 - anchor[1]) // size[1]
     wanted = np.zeros((HEIGHT, WIDTH), int)
     wanted[region.row : region.row + region.height, region.col : region.col + region.width] = 1
     np.testing.assert_array_equal(seen, wanted)
@@ -38,13 +41,13 @@ def assert_same(found, wanted):
         np.testing.assert_array_equal(getattr(found, name), value, err_msg=name)
 
 
-@given(regions, st.integers(1, 4), st.integers(1, 3), anchors)
-def test_windows_of_a_block_are_parts_of_one_read(region, side, times, anchor):
+@given(regions, sizes, st.integers(1, 3), anchors)
+def test_windows_of_a_block_are_parts_of_one_read(region, size, times, anchor):
     source = FakeReader(ARRAYS)
     reader = BlockReader(source.read, anchor)
-    blocks = list(reader.plan(region, side * times))
+    blocks = list(reader.plan(region, (size[0] * times, size[1] * times)))
     for block in blocks:
-        for window in squares(block, side, anchor):
+        for window in cells(block, size, anchor):
             assert_same(reader.read(window), FakeReader(ARRAYS).read(window))
     assert source.windows_read == blocks
 
@@ -54,5 +57,5 @@ def test_any_other_window_is_read_as_it_is(planned, window):
     source = FakeReader(ARRAYS)
     reader = BlockReader(source.read, (0, 0))
     assert_same(reader.read(window), FakeReader(ARRAYS).read(window))
-    list(reader.plan(planned, 4))
+    list(reader.plan(planned, (4, 4)))
     assert_same(reader.read(window), FakeReader(ARRAYS).read(window))

@@ -13,13 +13,16 @@ import numpy as np
 
 from tessera_engine.scene import Observations, Window
 
+Size = tuple[int, int]
+"""Width and height."""
 
-def squares(region: Window, side: int, anchor: tuple[int, int]) -> Iterator[Window]:
-    """A region cut into squares, row by row: counted from the anchor (column, row), cut off at the region's edges."""
-    col, row = (region.col - anchor[0]) % side, (region.row - anchor[1]) % side
+
+def cells(region: Window, size: Size, anchor: tuple[int, int]) -> Iterator[Window]:
+    """A region cut into cells, row by row: counted from the anchor (column, row), cut off at the region's edges."""
+    col, row = (region.col - anchor[0]) % size[0], (region.row - anchor[1]) % size[1]
     around = Window(region.col - col, region.row - row, region.width + col, region.height + row)
-    for square in around.blocks(side, side):
-        part = square.intersection(region)
+    for cell in around.blocks(*size):
+        part = cell.intersection(region)
         assert part is not None
         yield part
 
@@ -30,13 +33,13 @@ class BlockReader:
     def __init__(self, read: Callable[[Window], Observations], anchor: tuple[int, int]) -> None:
         """Read with `read`; blocks are counted from the anchor (column, row)."""
         self._read, self._anchor = read, anchor
-        self._region, self._side = Window(0, 0, 0, 0), 1
+        self._region, self._size = Window(0, 0, 0, 0), (1, 1)
         self._kept: tuple[Window, Observations] | None = None
 
-    def plan(self, region: Window, side: int) -> Iterator[Window]:
+    def plan(self, region: Window, size: Size) -> Iterator[Window]:
         """The blocks of a region, from now on read whole for any window in them."""
-        self._region, self._side, self._kept = region, side, None
-        return squares(region, side, self._anchor)
+        self._region, self._size, self._kept = region, size, None
+        return cells(region, size, self._anchor)
 
     def read(self, window: Window) -> Observations:
         """The observations of a window; without its block where that isn't planned."""
@@ -50,9 +53,9 @@ class BlockReader:
 
     def _around(self, window: Window) -> Window | None:
         """The planned block that has all of the window, or None."""
-        col, row = (window.col - self._anchor[0]) % self._side, (window.row - self._anchor[1]) % self._side
-        square = Window(window.col - col, window.row - row, self._side, self._side)
-        block = square.intersection(self._region)
+        width, height = self._size
+        col, row = (window.col - self._anchor[0]) % width, (window.row - self._anchor[1]) % height
+        block = Window(window.col - col, window.row - row, width, height).intersection(self._region)
         return block if block is not None and block.intersection(window) == window else None
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError
 from tessera_engine.scene import S1_BANDS, S2_BANDS, Dates, Grid, Observations, Window, missing_modalities
-from tessera_engine.scenes.blocks import BlockReader, squares
+from tessera_engine.scenes.blocks import BlockReader, Size, cells
 from tessera_engine.scenes.opening import OpenS1, OpenS2, open_products
 from tessera_engine.scenes.period import Period, choose_period
 from tessera_engine.scenes.products import ORBITS, Found, Orbit, S1Units
@@ -103,10 +103,11 @@ class ProductScene:
         return observations + points + READ_THREADS * (2 * len(S2_BANDS) + 8)
 
     def windows(self, region: Window, max_pixels: int) -> Iterator[Window]:
-        """Squares, where any product is; those of one block of `windows_held` windows follow each other."""
-        side = _side(max_pixels)
-        for block in self._blocks.plan(region, side * math.isqrt(self.windows_held)):
-            yield from self._covered(block, side)
+        """Cells, where any product is; those of one block of `windows_held` windows follow each other."""
+        width, height = _size(max_pixels)
+        times = math.isqrt(self.windows_held)
+        for block in self._blocks.plan(region, (width * times, height * times)):
+            yield from self._covered(block, (width, height))
 
     def read(self, window: Window) -> Observations:
         """The observations of a window; dates that have no product near it are left out.
@@ -119,8 +120,8 @@ class ProductScene:
         return self._blocks.read(window)
 
     def sample(self, region: Window, max_pixels: int) -> Observations:
-        """A square in the middle of the region's part that has most products: apart, each pixel would cost a block."""
-        windows = list(self._covered(region, _side(max_pixels)))
+        """A cell in the middle of the region's part that has most products: apart, each pixel would cost a block."""
+        windows = list(self._covered(region, _size(max_pixels)))
         if not windows:
             raise ValueError(f"no product has a pixel of {region}")
         middle = (region.col + region.width / 2, region.row + region.height / 2)
@@ -159,12 +160,12 @@ class ProductScene:
                     digest.update(file.read(_SAMPLE_BYTES))
         return digest.hexdigest()
 
-    def _covered(self, region: Window, side: int) -> Iterator[Window]:
-        """Squares of a region where any product is."""
+    def _covered(self, region: Window, size: Size) -> Iterator[Window]:
+        """Cells of a region where any product is."""
         places = {each.place for each in self._products}
-        for square in squares(region, side, self._anchor):
-            if any(square.intersection(place) is not None for place in places):
-                yield square
+        for cell in cells(region, size, self._anchor):
+            if any(cell.intersection(place) is not None for place in places):
+                yield cell
 
     def _read_all(self, window: Window, every_band: bool = False) -> Observations:
         here = [each for each in self._s2 if each.place.intersection(window) is not None]
@@ -203,9 +204,10 @@ class ProductScene:
         )
 
 
-def _side(max_pixels: int) -> int:
-    """Of the largest square of a power of two, as the sides of files' blocks are."""
-    return int(2 ** int(math.log2(max_pixels) / 2))
+def _size(max_pixels: int) -> Size:
+    """Of a square, or two beside each other; a power of two, as the sides of files' blocks are."""
+    exponent = int(math.log2(max_pixels))
+    return 2 ** ((exponent + 1) // 2), 2 ** (exponent // 2)
 
 
 def _of_period(found: Found, asked: Period | None) -> tuple[Found, Period, str | None]:
