@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 from cube_files import s1_variables, s2_variables, write_netcdf, write_zarr
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from mosaic_files import day_of
 from product_files import COMMON_NAMES, product_arrays
 
@@ -176,25 +174,6 @@ def test_a_truncated_file_is_named_or_read(tmp_path):
     (tmp_path / "c.nc").write_bytes(content[:300])
     (problem,) = find(tmp_path).problems
     assert problem.source == tmp_path / "c.nc"
-
-
-@pytest.fixture(scope="module")
-def one_file(tmp_path_factory):
-    path = write_netcdf(tmp_path_factory.mktemp("cube") / "c.nc", s2_variables(ARRAYS), ARRAYS["doys"])
-    return path, path.read_bytes()
-
-
-@given(
-    st.lists(st.tuples(st.integers(0, 3000), st.sampled_from([0, 61, 128, 210, 255])), min_size=1, max_size=5)
-)
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_file_with_any_bytes_changed_is_used_or_named_once(one_file, changes):
-    path, content = one_file
-    changed = bytearray(content)
-    for place, value in changes:  # in its header
-        changed[place] = value
-    path.write_bytes(changed)
-    assert len(find(path.parent).problems) <= 1
 
 
 def test_zarr_of_version_3_is_named(tmp_path):

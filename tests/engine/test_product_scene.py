@@ -419,3 +419,11 @@ def test_the_fingerprint_follows_the_content(tmp_path, mosaics, arrays):
     with rasterio.open(path, "r+") as file:
         file.write(file.read(1) + 1, 1)
     assert open_scene(copy).reader.fingerprint() != first
+
+
+@pytest.mark.parametrize("east", [1e300, np.nan])
+def test_a_lone_product_that_lies_nowhere_is_named(tmp_path, east):
+    clear = np.ones((2, 2), bool)
+    product = s2_product(tmp_path, "A", 300, clear, transform=Affine(10, 0, east, 0, -10, 0))
+    with pytest.raises(InputError, match=r"none of the scene's products can be used: .*A\.tif"):
+        read_all(tmp_path, s2=[product])

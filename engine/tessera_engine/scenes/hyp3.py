@@ -8,6 +8,7 @@ the time of day: Sentinel-1 crosses the equator northwards at 18 h local solar t
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from datetime import datetime
 from pathlib import Path
 
@@ -46,11 +47,13 @@ def find(listing: Listing) -> Found:
                 members += _channels_in(path)
             except Unusable as error:
                 found.problems.append(Problem(path, str(error)))
+    reasons: dict[Path, list[str]] = defaultdict(list)
     for (_, name), channels in by_product(members, _FILE).items():
         try:
             found.s1.append(_product(name, channels))
         except Unusable as error:
-            found.problems.append(Problem(first(channels).source, str(error)))
+            reasons[first(channels).source].append(str(error))  # a zip may have several products
+    found.problems += [Problem(source, "; ".join(every)) for source, every in reasons.items()]
     found.s1, doubles = drop_doubles(found.s1, lambda product: ((product.name,), ""))
     found.problems += doubles
     found.warnings += _warnings(found.s1)

@@ -110,9 +110,7 @@ def open_products(found: Found, like: Grid | None, s1_units: S1Units | None) -> 
     s1 = _open_all(found.s1, lambda product: _open_s1(product, s1_units), problems)
     geometries = [opened.geometry for opened in s2] or [opened.geometry for opened in s1]
     if not geometries:
-        reasons = "; ".join(f"{problem.source}: {problem.reason}" for problem in problems[:3])
-        more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise InputError(f"none of the scene's products can be used: {reasons}{more}")
+        raise _none_usable(problems)
     elsewhere: frozenset[Geometry] = frozenset()
     grid = like
     if grid is None:
@@ -125,9 +123,17 @@ def open_products(found: Found, like: Grid | None, s1_units: S1Units | None) -> 
         counts = Counter(product.geometry for product in beside_s1)
         first = {product.geometry: product for product in reversed(beside_s1)}
         problems += [_beside(product, counts[geometry] - 1) for geometry, product in first.items()]
-    elif not placed_s2 and not placed_s1:
+    if not placed_s2 and not placed_s1:
+        if like is None:  # a lone product with coordinates that aren't on Earth
+            raise _none_usable(problems)
         raise InputError("none of the scene's products touches the grid of --like")
     return Opened(grid, placed_s2, placed_s1, problems)
+
+
+def _none_usable(problems: Sequence[Problem]) -> InputError:
+    reasons = "; ".join(f"{problem.source}: {problem.reason}" for problem in problems[:3])
+    more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
+    return InputError(f"none of the scene's products can be used: {reasons}{more}")
 
 
 def _open_all(

@@ -79,7 +79,7 @@ def open_raster(asset: Asset) -> Raster:
             raise Unreadable(f"{asset.label} has {dataset.count} bands, expected at least {asset.band}")
         if dataset.crs is None:
             raise Unreadable(f"{asset.label} has no CRS: it can't be placed on Earth")
-        if dataset.transform.determinant == 0:
+        if not np.isfinite(dataset.transform).all() or dataset.transform.determinant == 0:
             raise Unreadable(f"{asset.label} has pixels without an extent: {tuple(dataset.transform)[:6]}")
         _check_blocks(asset, dataset)
         dtype, nodata = dataset.dtypes[asset.band - 1], dataset.nodatavals[asset.band - 1]
