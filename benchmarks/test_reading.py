@@ -13,7 +13,8 @@ import pytest
 from cube_files import s1_variables, s2_variables, write_netcdf, write_zarr
 from made_up import write_tile
 from mosaic_files import write_mosaics
-from product_files import write_hyp3, write_items, write_opera, write_safe, write_stac_s1, write_stac_s2
+from product_files import write_hyp3, write_opera, write_safe
+from stac_files import write_items, write_stac_s1, write_stac_s2
 
 from tessera_engine.api import load_model
 from tessera_engine.memory import window_pixels

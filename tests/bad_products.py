@@ -14,16 +14,8 @@ from affine import Affine
 from cube_files import s2_variables, write_netcdf
 from made_up import ORIGIN
 from numpy.typing import NDArray
-from product_files import (  # fmt: skip
-    safe_metadata,
-    safe_name,
-    write_hyp3,
-    write_opera,
-    write_raster,
-    write_safe,
-    write_stac_s2,
-    zip_up,
-)
+from product_files import safe_metadata, safe_name, write_hyp3, write_opera, write_raster, write_safe, zip_up
+from stac_files import write_stac_s2
 
 VIRTUAL = '<VRTDataset rasterXSize="5" rasterYSize="5"><VRTRasterBand dataType="Byte" band="1"/></VRTDataset>'
 BOMB = "<!DOCTYPE a [<!ENTITY x 'xxxxxxxxxx'><!ENTITY y '&x;&x;&x;&x;'>]><a>&y;</a>"

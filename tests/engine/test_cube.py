@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from cube_files import s1_variables, s2_variables, write_netcdf, write_zarr
 from mosaic_files import day_of
-from product_files import COMMON_NAMES, product_arrays
+from product_files import product_arrays
 
 from tessera_engine.scenes import cube
+from tessera_engine.scenes.band_names import COMMON_NAMES
 from tessera_engine.scenes.listing import list_folder
 from tessera_engine.scenes.rasters import without_georeference_warnings
 

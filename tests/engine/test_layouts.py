@@ -21,13 +21,11 @@ from product_files import (
     bilinear_double,
     product_arrays,
     write_hyp3,
-    write_items,
     write_opera,
     write_safe,
-    write_stac_s1,
-    write_stac_s2,
 )
 from rasterio.warp import transform as project
+from stac_files import write_items, write_stac_s1, write_stac_s2
 
 from tessera_engine import api, cli
 from tessera_engine.drift import measure

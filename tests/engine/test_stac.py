@@ -9,14 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mosaic_files import day_of
-from product_files import (
-    METADATA,
-    YEAR,
-    product_arrays,
-    write_items,
-    write_stac_s1,
-    write_stac_s2,
-)
+from product_files import METADATA, YEAR, product_arrays
+from stac_files import write_items, write_stac_s1, write_stac_s2
 
 from tessera_engine.scenes import stac
 from tessera_engine.scenes.listing import list_folder
@@ -271,7 +265,7 @@ def places(value, path=()):
 
 
 @given(st.data())
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_stands_in_an_item_it_is_used_named_or_left_alone(with_rasters, data):
     folder, items = with_rasters
     item = json.loads(json.dumps(data.draw(st.sampled_from(items))))
