@@ -291,4 +291,5 @@ def _run_facts(scene: Scene, model: Model, dim: int, store: str, with_data: int)
         instruction_set=backend.computes_on,
         engine_version=__version__,
         pixels_with_data=with_data,
+        period=scene.reader.period,
     )

@@ -14,8 +14,12 @@ from tessera_engine.output import ITEM, is_output
 from tessera_engine.scene import Scene
 
 
-def describe(target: str) -> dict[str, Any]:
+def describe(target: str, **opening: Any) -> dict[str, Any]:
     """Describe whatever the user names: a scene folder, an output folder or a model.
+
+    Args:
+        target: a folder, a file or a model's name.
+        opening: how to open a scene, see `tessera_engine.scenes.open_scene`.
 
     Raises:
         InputError: none of these.
@@ -26,7 +30,7 @@ def describe(target: str) -> dict[str, Any]:
             return describe_output(path)
         from tessera_engine.scenes import open_scene
 
-        return describe_scene(open_scene(path))
+        return describe_scene(open_scene(path, **opening))
     if path.exists() and path.suffix != ".onnx":
         raise InputError(f"{path} is neither a scene folder, an output folder nor a model file (.onnx)")
     from tessera_engine.model_store import open_model
@@ -44,6 +48,7 @@ def describe_scene(scene: Scene) -> dict[str, Any]:
         "width": grid.width,
         "height": grid.height,
         "crs": grid.crs,
+        "period": [day.isoformat() for day in scene.reader.period] if scene.reader.period else None,
         "transform": list(grid.transform)[:6] if grid.crs else None,
         "s2_dates": len(dates.s2),
         "s1_ascending_dates": len(dates.s1_ascending),

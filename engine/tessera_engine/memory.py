@@ -59,9 +59,9 @@ def window_pixels(memory: int, reader: Reader, model: ModelFile) -> int:
         InputError: not even the smallest window fits.
     """
     facts = model.facts
-    # Two windows are in memory: one being computed, one being read. Tokens are float32 with day and
-    # multiplicity: at most twice the integers that they come from, plus eight bytes each.
-    observations = 2 * reader.bytes_per_pixel
+    # Two windows are in memory, one being computed and one being read, and those that the reader keeps. Tokens are
+    # float32 with day and multiplicity: at most twice the integers that they come from, plus eight bytes each.
+    observations = (2 + reader.windows_held) * reader.bytes_per_pixel
     tokens = 3 * reader.bytes_per_pixel
     embedding = facts.dims * (4 + 4 + 1)
     fixed = BASE_BYTES + 3 * model.path.stat().st_size + BATCH_BYTES * max(1, facts.ffn_dim // 384)

@@ -110,6 +110,19 @@ class Dates:
     s1_descending: tuple[int, ...]
 
 
+def missing_modalities(dates: Dates) -> list[str]:
+    """What a scene has nothing of, a line each."""
+    missing = [orbit for orbit in ("ascending", "descending") if not getattr(dates, f"s1_{orbit}")]
+    lines = []
+    if len(missing) == 2:
+        lines.append("no Sentinel-1 at all: embeddings rest on Sentinel-2 alone")
+    elif missing:
+        lines.append(f"no {missing[0]} Sentinel-1 orbit")
+    if not dates.s2:
+        lines.append("no Sentinel-2 at all: embeddings rest on Sentinel-1 alone")
+    return lines
+
+
 class Reader(Protocol):
     """One layout of a scene on disk."""
 
@@ -141,6 +154,11 @@ class Reader(Protocol):
     @property
     def bytes_per_pixel(self) -> int:
         """Bytes that one pixel's observations take once read; plans the size of windows."""
+        ...
+
+    @property
+    def windows_held(self) -> int:
+        """How many windows' observations the reader keeps, besides those that it has given; plans memory."""
         ...
 
     def windows(self, region: Window, max_pixels: int) -> Iterator[Window]:

@@ -6,6 +6,8 @@ import os
 import sys
 import traceback
 from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -31,6 +33,31 @@ app.add_typer(models, name="model")
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no notes.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads. Default: all.")]
+
+Layout = Annotated[
+    str | None, typer.Option(help="Read the scene as this layout only. Default: what is found in it.")
+]
+Year = Annotated[
+    int | None, typer.Option(help="Of products: this year only. Default: the one with most dates.")
+]
+From = Annotated[
+    datetime | None,
+    typer.Option(
+        "--from", formats=["%Y-%m-%d"], metavar="DATE", help="Of products: from this day on; with --to."
+    ),
+]
+To = Annotated[
+    datetime | None,
+    typer.Option("--to", formats=["%Y-%m-%d"], metavar="DATE", help="The last day, at most 12 months later."),
+]
+Like = Annotated[
+    Path | None,
+    typer.Option(help="Bring products to this raster's grid. Default: their own, 10 m.", metavar="FILE"),
+]
+S1Units = Annotated[
+    str | None,
+    typer.Option(help="What Sentinel-1 products hold, if not what they say: power, amplitude, db or code."),
+]
 
 
 def main() -> None:

@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tessera_engine.cli.app import Json, Quiet, Threads, app, interruptible
+from tessera_engine.cli.app import (
+    From,
+    Json,
+    Layout,
+    Like,
+    Quiet,
+    S1Units,
+    Threads,
+    To,
+    Year,
+    app,
+    interruptible,
+)
 from tessera_engine.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,7 +28,7 @@ if TYPE_CHECKING:
 
 @app.command()
 def embed(
-    scene: Annotated[str, typer.Argument(help="Scene folder: a d-pixel tile or a folder of them.")],
+    scene: Annotated[str, typer.Argument(help="Scene folder: products, a d-pixel tile or a folder of them.")],
     out: Annotated[
         Path | None,
         typer.Option("-o", "--out", help="Output folder. Default: SCENE's name + '.embeddings', here."),
@@ -49,6 +61,12 @@ def embed(
         tuple[float, float, float, float] | None,
         typer.Option(help="Only this part, in degrees.", metavar="W S E N"),
     ] = None,
+    layout: Layout = None,
+    year: Year = None,
+    start: From = None,
+    end: To = None,
+    like: Like = None,
+    s1_units: S1Units = None,
     memory: Annotated[
         str | None,
         typer.Option(help="Most memory to use, like 2GB. Default: half of what is free, at most 4GB."),
@@ -70,7 +88,15 @@ def embed(
     if int8 and precision not in (None, "int8"):
         raise InputError("--int8 and --precision fp32 contradict each other; use --precision and --store")
     wanted = "int8" if int8 else precision
-    opened = open_scene(scene)
+    opened = open_scene(
+        scene,
+        layout=layout,
+        year=year,
+        start=start and start.date(),
+        end=end and end.date(),
+        like=like,
+        s1_units=s1_units,
+    )
     _warn(opened, strict, quiet)
     loaded = api.load_model(model, wanted, backend, threads, lambda text: console.say(text, quiet))
     facts = loaded.facts

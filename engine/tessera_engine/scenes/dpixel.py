@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError
-from tessera_engine.scene import S1_BANDS, S2_BANDS, Dates, Grid, Observations, Window
+from tessera_engine.scene import S1_BANDS, S2_BANDS, Dates, Grid, Observations, Window, missing_modalities
 from tessera_engine.scenes.npy import NpyRaster, read_doys
 
 BANDS, MASKS, DOYS, ROI = "bands.npy", "masks.npy", "doys.npy", "roi.tiff"
@@ -31,6 +31,7 @@ class DPixelTile:
 
     layout = "dpixel"
     period = None
+    windows_held = 0
 
     def __init__(self, folder: Path) -> None:
         """Open the tile's headers and check that they fit together.
@@ -39,7 +40,6 @@ class DPixelTile:
             InputError: a file is missing, damaged, of a wrong dtype or shape, or disagrees with another.
         """
         self.folder = folder
-        warnings: list[str] = []
         self._bands = NpyRaster(folder / BANDS, ("uint16",), (len(S2_BANDS),))
         if not (folder / MASKS).exists():
             raise InputError(
@@ -59,13 +59,7 @@ class DPixelTile:
         self._orbits: dict[str, tuple[NpyRaster | None, NDArray[np.int32]]] = {}
         for orbit in ORBITS:
             self._orbits[orbit] = self._open_orbit(orbit, (height, width))
-        missing = [orbit for orbit in ORBITS if len(self._orbits[orbit][1]) == 0]
-        if len(missing) == len(ORBITS):
-            warnings.append("no Sentinel-1 at all: embeddings rest on Sentinel-2 alone")
-        elif missing:
-            warnings.append(f"no {missing[0]} Sentinel-1 orbit")
-        if steps == 0:
-            warnings.append("no Sentinel-2 at all: embeddings rest on Sentinel-1 alone")
+        warnings = missing_modalities(self.dates)
         self.grid = self._read_grid(width, height)
         if self.grid.crs is None:
             warnings.append(f"{ROI} is missing or has no CRS: outputs are not georeferenced")
