@@ -26,7 +26,7 @@ SAMPLE = 20_000
 STRETCH = (2, 98)
 """Percentiles of the sample that become black and full colour."""
 
-STRIP_VALUES = 4_000_000
+STRIP_VALUES = 1_000_000
 """Values of the embeddings that are in memory at a time."""
 
 PNG_END = b"IEND\xaeB`\x82"
