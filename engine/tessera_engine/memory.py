@@ -19,11 +19,11 @@ BATCH_BYTES = 60_000_000
 """Activations of the batch in flight, nano; wider models take more in proportion to their FFN."""
 
 OUTPUT_BYTES = 75_000_000
-"""GDAL's cache, tiles and the quicklook, after the windows are gone; measured 45 to 65 MB, whatever the scene's size."""
+"""GDAL's cache, tiles and the quicklook, after the windows are gone; measured 45 to 65 MB whatever the size."""
 
 MAX_WINDOW_PIXELS = 16_384
-"""Larger windows gain nothing, and an interruption loses a window. Wider models have smaller ones, in proportion to their
-FFN as far as `MIN_MAX_WINDOW_PIXELS`, since they take longer for them."""
+"""Larger windows gain nothing, and an interruption loses a window. Wider models, which take longer for a pixel, have
+smaller ones in proportion to their FFN, down to `MIN_MAX_WINDOW_PIXELS`."""
 
 MIN_MAX_WINDOW_PIXELS = 1024
 

@@ -159,4 +159,6 @@ def _write_png(path: Path, picture: NDArray[np.uint8]) -> None:
             raise OSError("it was cut short")
     except (CPLE_BaseError, RasterioError, OSError) as error:
         path.unlink(missing_ok=True)
-        raise TesseraError(f"can't write {path}: {error}; make room or choose another place") from None
+        raise TesseraError(
+            f"can't write {path}: {error}; make room and give the same command again"
+        ) from None

@@ -2,7 +2,8 @@
 
     python tests/soak/kill.py --kills 200 --size 384
 
-SIGKILL, SIGTERM and SIGINT in turns at random. A run is killed as often as it takes until it finishes; then every
+SIGKILL, SIGTERM and SIGINT at random; every fourth one while the process still loads or prepares, the others after it
+has begun to work. A run is killed as often as it takes until it finishes; then every
 file of its output has to be that of the uninterrupted run, byte for byte (but for the times in item.json), and
 nothing else may be left. Then the next run begins.
 """
@@ -26,8 +27,7 @@ ROOT = Path(__file__).parents[2]
 
 EXIT_CODES = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
 
-LISTENING_SECONDS = 1.5
-"""Before this the interpreter may still be loading, and a signal ends it as it ends any other."""
+LOADING_SECONDS = 3.0
 
 
 @dataclass
@@ -57,6 +57,19 @@ def start(folder: Path, out: str, *options: str) -> subprocess.Popen:
     )  # fmt: skip
 
 
+def holder(folder: Path) -> int:
+    """The process that has the output's lock, or had it last; 0 for none."""
+    try:
+        return int((folder / "out.partial" / "lock").read_text() or 0)
+    except FileNotFoundError:
+        return 0
+
+
+def wait_for_work(life: subprocess.Popen, folder: Path) -> None:
+    while holder(folder) != life.pid and life.poll() is None:
+        time.sleep(0.01)
+
+
 def contents(out: Path) -> dict[str, bytes]:
     """The files of an output; of item.json what doesn't tell the time."""
     files = {path.name: path.read_bytes() for path in out.iterdir()}
@@ -72,7 +85,7 @@ def soak(folder: Path, kills: int, longest: float, seed: int, *options: str) -> 
     Args:
         folder: holds the folder `scene`.
         kills: how many.
-        longest: seconds that a life lasts at most before it is killed.
+        longest: seconds of work that a life is given at most.
         seed: of the moments and signals.
         options: of embed.
     """
@@ -85,7 +98,14 @@ def soak(folder: Path, kills: int, longest: float, seed: int, *options: str) -> 
         life = start(folder, "out", *options)
         figures.begun += 1
         number = rng.choice(list(EXIT_CODES))
-        moment = rng.uniform(0.05, longest) if figures.kills.total() < kills else 600
+        if figures.kills.total() == kills:
+            moment = None
+        elif rng.random() < 0.25:
+            moment = rng.uniform(0, LOADING_SECONDS)
+        else:
+            wait_for_work(life, folder)
+            moment = rng.uniform(0, longest)
+        working = holder(folder) == life.pid
         try:
             life.wait(moment)
         except subprocess.TimeoutExpired:
@@ -95,7 +115,7 @@ def soak(folder: Path, kills: int, longest: float, seed: int, *options: str) -> 
             took = time.monotonic() - sent
             figures.kills[number.name] += 1
             figures.resumed += "going on with" in said
-            if moment > LISTENING_SECONDS and life.returncode != 0:  # 0: it had finished just then
+            if working and life.returncode != 0:  # 0: it had finished just then
                 assert life.returncode == EXIT_CODES[number], (number, life.returncode, said)
                 if number != signal.SIGKILL:
                     figures.slowest_stop = max(figures.slowest_stop, took)
@@ -126,7 +146,7 @@ def main() -> None:
     )
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--size", type=int, default=384, help="pixels of the scene's side")
-    parser.add_argument("--longest", type=float, default=20, help="seconds until a kill, at most")
+    parser.add_argument("--longest", type=float, default=5, help="seconds of work until a kill, at most")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("options", nargs="*", help="more options of embed, after --")
     arguments = parser.parse_args()

@@ -77,7 +77,9 @@ def _write_layer(layer: Layer, grid: Grid, tags: dict[str, str], path: Path) -> 
             _check_complete(path)
     except (CPLE_BaseError, RasterioError, OSError) as error:
         path.unlink(missing_ok=True)
-        raise TesseraError(f"can't write {path}: {error}; make room or choose another place") from None
+        raise TesseraError(
+            f"can't write {path}: {error}; make room and give the same command again"
+        ) from None
     finally:
         temporary.unlink(missing_ok=True)
 
