@@ -18,6 +18,7 @@ from tessera_engine.cli.app import (
     To,
     Year,
     app,
+    aside,
     interruptible,
 )
 from tessera_engine.errors import InputError
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 
 @app.command()
+@interruptible("give the same command again: it goes on with what is finished")
 def embed(
     scene: Annotated[str, typer.Argument(help="Scene folder: products, a d-pixel tile or a folder of them.")],
     out: Annotated[
@@ -73,6 +75,9 @@ def embed(
     ] = None,
     threads: Threads = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier output.")] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Begin anew where a run was interrupted.")
+    ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Make warnings about the scene errors.")] = False,
     quiet: Quiet = False,
     json: Json = False,
@@ -112,18 +117,23 @@ def embed(
         f"{loaded.backend.description}, {loaded.threads} threads",
         quiet,
     )
-    with interruptible(), console.progress_bar("embedding", quiet, "px") as progress:
-        done = api.embed(
-            opened,
-            loaded,
-            out,
-            window=region,
-            dim=dim,
-            store="int8" if int8 and store is None else store,
-            format=format,
-            memory=parse_size(memory) if memory else None,
-            overwrite=overwrite,
-            progress=progress,
+    limit = parse_size(memory) if memory else None
+    with console.progress_bar("embedding", quiet, "px") as progress:
+        done = aside(
+            lambda: api.embed(
+                opened,
+                loaded,
+                out,
+                window=region,
+                dim=dim,
+                store="int8" if int8 and store is None else store,
+                format=format,
+                memory=limit,
+                overwrite=overwrite,
+                restart=restart,
+                progress=progress,
+                announce=lambda text: console.say(text, quiet),
+            )
         )
     total = sum(done.seconds.values())
     if json:

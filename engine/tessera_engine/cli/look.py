@@ -73,6 +73,6 @@ def simulate(
     from tessera_engine import console
     from tessera_engine.simulate import simulate as make
 
-    with interruptible(), console.progress_bar("simulating", quiet, "dates") as progress:
+    with interruptible("nothing was written"), console.progress_bar("simulating", quiet, "dates") as progress:
         make(folder, size, seed, progress)
     print(folder)
