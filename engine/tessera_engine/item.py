@@ -12,7 +12,7 @@ from typing import Any
 from tessera_engine.errors import CheckFailed, InputError
 from tessera_engine.model_file import PRECISIONS
 from tessera_engine.output import ITEM
-from tessera_engine.provenance import QUANTIZATION
+from tessera_engine.provenance import QUANTIZATION, item_sha256
 
 MAX_BYTES = 16 << 20
 """An item has some ten kilobytes; one of a product with a thousand files has less than a megabyte."""
@@ -92,6 +92,10 @@ def read_item(folder: Path) -> Item:
         or not isinstance(item.get("id"), str)
     ):
         raise CheckFailed(f"{path} lacks id, properties or assets; embed again")
+    if properties.get("tessera:item_sha256") != item_sha256(item):
+        raise CheckFailed(
+            f"{path} is damaged: what it says has another sha256 than when it was written; embed again"
+        )
     _check_properties(properties, path)
     found = Item(item["id"], properties, {key: _asset(key, value, path) for key, value in assets.items()})
     hrefs = [asset.href for asset in found.assets.values()]

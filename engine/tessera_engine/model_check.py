@@ -9,6 +9,7 @@ allocated. What is not checked is that the graph computes the network that its w
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -106,6 +107,8 @@ def check_graph(model: Any, facts: ModelFacts, source: str) -> None:
         ("quantisation notes", graph.quantization_annotation),
     ):
         _expect(source, f"number of {what}", len(parts), 0)
+    if not all(isinstance(text, str) for text in _texts(graph)):
+        raise ModelError(f"{source} has names that aren't text; the file is damaged, get it again")
     _check_interface(graph, facts, source)
     _check_initializers(graph, facts, source)
     _check_nodes(graph, facts, source)
@@ -128,6 +131,18 @@ def interface(facts: ModelFacts) -> tuple[list[str], list[str]]:
             f"{branch}_multiplicity FLOAT ({tokens})",
         ]
     return inputs, [f"embedding FLOAT (pixels, {facts.dims})"]
+
+
+def _texts(graph: Any) -> Iterator[object]:
+    """Every name that is looked at: protobuf gives bytes where it isn't UTF-8."""
+    for tensor in graph.initializer:
+        yield tensor.name
+    for value in (*graph.input, *graph.output):
+        yield value.name
+        yield from (axis.dim_param for axis in value.type.tensor_type.shape.dim)
+    for node in graph.node:
+        yield from (node.op_type, node.domain, *node.input, *node.output)
+        yield from (attribute.name for attribute in node.attribute)
 
 
 def _check_interface(graph: Any, facts: ModelFacts, source: str) -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from tessera_engine.errors import CheckFailed
 from tessera_engine.item import Item, ItemAsset
+from tessera_engine.npy_header import bytes_of, read_npy_header
 from tessera_engine.output import ITEM
 from tessera_engine.provenance import file_sha256
 from tessera_engine.scene import Window
@@ -78,7 +78,7 @@ class Raster:
         pixel = self.dtype.itemsize * self.shape[2]
         block = np.empty((window.height, window.width, self.shape[2]), self.dtype)
         with self.path.open("rb") as file:
-            start = _npy_header(file)[2]
+            start = read_npy_header(file)[2]
             for i in range(window.height):
                 file.seek(start + ((window.row + i) * self.shape[1] + window.col) * pixel)
                 if file.readinto(block[i].data) != window.width * pixel:
@@ -87,10 +87,14 @@ class Raster:
 
     def _read_tiff(self, window: Window, bands: int) -> NDArray[Any]:
         import rasterio
+        from rasterio.errors import RasterioError
         from rasterio.windows import Window as RasterioWindow
 
-        with _quietly(), rasterio.open(self.path) as file:
-            values: NDArray[Any] = file.read(list(range(1, bands + 1)), window=RasterioWindow(*window))
+        try:
+            with _quietly(), rasterio.open(self.path, driver="GTiff") as file:
+                values: NDArray[Any] = file.read(list(range(1, bands + 1)), window=RasterioWindow(*window))
+        except RasterioError:
+            raise CheckFailed(f"{self.path} can't be read in {window}: it is damaged; embed again") from None
         return values
 
 
@@ -103,9 +107,11 @@ def open_raster(path: Path) -> Raster | None:
     if path.suffix == ".npy":
         try:
             with path.open("rb") as file:
-                shape, dtype, _ = _npy_header(file)
+                shape, dtype, start = read_npy_header(file)
         except ValueError as error:
-            raise CheckFailed(f"{path} is no .npy file: {error}") from None
+            raise CheckFailed(f"{path} is no .npy file that was written: {error}") from None
+        if path.stat().st_size != start + bytes_of(shape, dtype):
+            raise CheckFailed(f"{path} has {path.stat().st_size:,} bytes, its header promises another size")
         if len(shape) not in (2, 3):
             raise CheckFailed(f"{path} has shape {shape}, expected height, width and bands")
         height, width, bands = (*shape, 1)[:3]
@@ -139,17 +145,6 @@ def _quietly() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         yield
-
-
-def _npy_header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any], int]:
-    """Shape, dtype and where the data begin. Raises ValueError."""
-    version = npy_format.read_magic(file)
-    if version != (1, 0):
-        raise ValueError(f"version {version}, written is (1, 0)")
-    shape, fortran_order, dtype = npy_format.read_array_header_1_0(file)
-    if fortran_order or dtype.hasobject:
-        raise ValueError("Fortran order or objects, which are never written")
-    return shape, dtype, int(file.tell())
 
 
 def open_rasters(folder: Path, item: Item) -> dict[str, Raster]:

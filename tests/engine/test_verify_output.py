@@ -16,6 +16,7 @@ from tessera_engine import cli
 from tessera_engine.errors import CheckFailed, InputError
 from tessera_engine.item import read_item
 from tessera_engine.output import ITEM
+from tessera_engine.provenance import item_sha256
 
 KINDS = {
     "int8": ["--int8"],
@@ -75,6 +76,7 @@ def restate(folder, change=None):
         }
     if change:
         change(item)
+    item["properties"]["tessera:item_sha256"] = item_sha256(item)
     (folder / ITEM).write_text(json.dumps(item))
 
 
