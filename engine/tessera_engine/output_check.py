@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from tessera_engine.errors import CheckFailed
 from tessera_engine.item import Item, ItemAsset
+from tessera_engine.model_file import LARGEST
 from tessera_engine.npy_header import bytes_of, read_npy_header
 from tessera_engine.output import ITEM
 from tessera_engine.provenance import file_sha256
@@ -22,6 +23,9 @@ from tessera_engine.staging import CODE_NODATA
 
 ROWS = 256
 """Rows read at once: a tile of the GeoTIFFs."""
+
+CACHE_BYTES = 64_000_000
+"""GDAL's block cache; its own default is 5 % of the machine's memory."""
 
 NAMED = 5
 """Files that a message names, before it only counts them."""
@@ -128,6 +132,8 @@ def _open_tiff(path: Path) -> Raster:
     try:
         with _quietly(), rasterio.open(path, driver="GTiff") as file:
             shape = (file.height, file.width, file.count)
+            if file.count > LARGEST["dims"]:
+                raise CheckFailed(f"{path} has {file.count:,} bands, expected at most {LARGEST['dims']:,}")
             kinds = set(file.dtypes)
             if len(kinds) != 1:
                 raise CheckFailed(f"{path} has bands of different dtypes: {', '.join(sorted(kinds))}")
@@ -140,9 +146,10 @@ def _open_tiff(path: Path) -> Raster:
 def _quietly() -> Iterator[None]:
     import warnings
 
+    import rasterio
     from rasterio.errors import NotGeoreferencedWarning
 
-    with warnings.catch_warnings():
+    with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES), warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         yield
 

@@ -107,7 +107,7 @@ class DPixelTile:
             )
         if crs is None:
             return Grid(width, height)
-        if not 0 < abs(transform.determinant) < np.inf:
+        if not (np.isfinite(transform).all() and transform.determinant):
             raise InputError(
                 f"{path} places all pixels on one line or nowhere (transform {tuple(transform)[:6]}); copy it again"
             )
