@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from tessera_engine.durable import sync_file
 from tessera_engine.errors import TesseraError
+from tessera_engine.npy_header import read_npy_header
 from tessera_engine.scene import Grid, Window
 
 Block = dict[str, NDArray[Any]]
@@ -135,16 +136,15 @@ class RasterFile:
 
     def _data_start(self, file: BinaryIO) -> int:
         try:
-            npy.read_magic(file)
-            shape, fortran_order, dtype = npy.read_array_header_1_0(file)
+            shape, dtype, start = read_npy_header(file)
         except ValueError as error:
             raise TesseraError(f"the staged file {self.path} is damaged ({error}): run again") from None
-        if (shape, dtype) != (self.shape, self.dtype) or fortran_order:
+        if (shape, dtype) != (self.shape, self.dtype):
             raise TesseraError(
                 f"the staged file {self.path} has {dtype} {shape}, expected {self.dtype} {self.shape}: "
                 "another run wrote it; run again"
             )
-        return file.tell()
+        return start
 
 
 @dataclass(frozen=True)

@@ -18,15 +18,20 @@ import numpy as np
 from fuzz.mutations import mutate_bytes, mutate_json, mutate_onnx
 from made_up import made_up_arrays, write_tile
 
+from tessera_engine.console import plain
+from tessera_engine.errors import InputError
 from tessera_engine.info import describe
 from tessera_engine.item import read_item
+from tessera_engine.journal import Journal
 from tessera_engine.model_check import promised_initializers
 from tessera_engine.model_file import read_arrays, read_model_file
 from tessera_engine.output import ITEM, is_output
 from tessera_engine.output_check import open_raster
-from tessera_engine.scene import Window
-from tessera_engine.scenes import open_scene
+from tessera_engine.scene import S2_BANDS, Window
+from tessera_engine.scenes import open_scene, safe, stac
+from tessera_engine.scenes.listing import list_folder
 from tessera_engine.scenes.npy import NpyRaster, read_doys
+from tessera_engine.scenes.products import Found
 
 CORPUS = Path(__file__).parent / "corpus"
 
@@ -42,11 +47,13 @@ class Parser:
             AssertionError where it accepted what it shouldn't have.
         file_name: what the input is called.
         mutations: how to damage a valid input.
+        forgives_truncation: whether what was cut short is accepted, as what was there before.
     """
 
     parse: Callable[[Path], None]
     file_name: str
     mutations: tuple[Mutation, ...] = (mutate_bytes,)
+    forgives_truncation: bool = False
 
 
 def _npy(path: Path) -> None:
@@ -118,6 +125,53 @@ def _checkpoint(path: Path) -> None:
     assert all(bool(torch.isfinite(value).all()) for value in loaded.model.state_dict().values())
 
 
+def _safe(path: Path) -> None:
+    """Metadata of a Sentinel-2 product, whose images are there."""
+    root = path.parent / "S2A_MSIL2A_20220413T105031_N0400_R051_T31UES_20220413T140000.SAFE"
+    for band, size in safe._RESOLUTIONS.items():
+        image = root / "GRANULE" / "L2A_T31UES" / "IMG_DATA" / f"R{size}m" / f"T31UES_{band}_{size}m.jp2"
+        image.parent.mkdir(parents=True, exist_ok=True)
+        image.touch()
+    shutil.copy(path, root / "MTD_MSIL2A.xml")
+    _accepted(safe.find(list_folder(root.parent)))
+
+
+def _stac(path: Path) -> None:
+    """An item of Sentinel-2 or Sentinel-1, whose assets are there."""
+    scene = path.parent / "scene"
+    scene.mkdir(exist_ok=True)
+    for name in (*safe._RESOLUTIONS, "vv", "vh"):
+        (scene / f"{name}.tif").touch()
+    shutil.copy(path, scene / "item.json")
+    _accepted(stac.find(list_folder(scene)))
+
+
+def _accepted(found: Found) -> None:
+    """What holds of products that a layout found; a TesseraError where it found none."""
+    for problem in found.problems:
+        raise InputError(plain(f"{problem.source.name} {problem.reason}"))  # as a terminal is told of it
+    if not found.s2 and not found.s1:
+        raise InputError("no product of this layout")
+    for product in found.s2:
+        assert product.offset in (0, 1000)
+        assert set(product.bands) == set(S2_BANDS)
+    for s1 in found.s1:
+        assert s1.orbit in ("ascending", "descending")
+        assert s1.units in ("power", "amplitude", "db", "code", None)
+
+
+def _journal(path: Path) -> None:
+    """What it says after damage is part of what it said before."""
+    journal = Journal.open(path)
+    written = [Journal.open(CORPUS / "journal" / name.name) for name in (CORPUS / "journal").glob("valid-*")]
+    assert any(
+        journal.identity == each.identity
+        and journal.window_pixels == each.window_pixels
+        and journal.finished.items() <= each.finished.items()
+        for each in written
+    )
+
+
 PARSERS = {
     "npy": Parser(_npy, "bands.npy"),
     "doys": Parser(_doys, "doys.npy"),
@@ -127,8 +181,11 @@ PARSERS = {
     "model": Parser(_model, "model.onnx", (mutate_bytes, mutate_onnx, mutate_onnx)),
     "item": Parser(_item, ITEM, (mutate_bytes, mutate_json, mutate_json)),
     "checkpoint": Parser(_checkpoint, "student.pt"),
+    "safe": Parser(_safe, "metadata.xml"),
+    "stac": Parser(_stac, "metadata.json", (mutate_bytes, mutate_json, mutate_json)),
+    "journal": Parser(_journal, "journal", forgives_truncation=True),
 }
-"""By name. To come with what reads them: STAC items, SAFE metadata, the journal."""
+"""By name."""
 
 
 def valid_inputs(name: str) -> list[bytes]:

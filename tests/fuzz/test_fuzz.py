@@ -45,7 +45,7 @@ def test_random_bytes_are_never_accepted(name, tmp_path):
     run()
 
 
-@pytest.mark.parametrize("name", PARSERS)
+@pytest.mark.parametrize("name", [name for name, parser in PARSERS.items() if not parser.forgives_truncation])
 def test_every_truncation_is_refused(name, tmp_path):
     data = valid_inputs(name)[0]
     for length in {0, 1, 5, 60, 130, len(data) // 2, len(data) - 2, len(data) - 1}:

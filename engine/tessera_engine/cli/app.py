@@ -87,7 +87,9 @@ def main() -> None:
 def _give_up(message: str, exit_code: int) -> NoReturn:
     if os.environ.get(DEBUG_VARIABLE):
         traceback.print_exc()
-    print(f"error: {message}", file=sys.stderr)
+    from tessera_engine import console
+
+    console.say(f"error: {message}")
     sys.exit(exit_code)
 
 

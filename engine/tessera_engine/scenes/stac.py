@@ -231,7 +231,10 @@ def _raster_offset(asset: Mapping[str, Any]) -> int | None:
     )
     if not isinstance(offset, (int, float)) or not isinstance(scale, (int, float)) or scale == 0:
         return None
-    return round(-offset / scale)
+    try:
+        return round(-offset / scale)
+    except OverflowError:  # JSON's numbers have no end
+        return None
 
 
 def _baseline(properties: Mapping[str, Any]) -> str | None:
