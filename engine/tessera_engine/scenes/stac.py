@@ -233,7 +233,7 @@ def _raster_offset(asset: Mapping[str, Any]) -> int | None:
         return None
     try:
         return round(-offset / scale)
-    except OverflowError:  # JSON's numbers have no end
+    except (OverflowError, ValueError):  # Python takes infinity and NaN for JSON
         return None
 
 
