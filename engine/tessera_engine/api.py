@@ -16,6 +16,7 @@ from tessera_engine import pipeline
 from tessera_engine.backends import make_backend
 from tessera_engine.backends.base import Backend
 from tessera_engine.errors import InputError
+from tessera_engine.guard import Finding, examine, heed
 from tessera_engine.memory import default_memory, window_pixels
 from tessera_engine.model_file import ModelFacts
 from tessera_engine.model_store import DEFAULT_MODEL, open_model
@@ -197,12 +198,14 @@ class Embedded:
         pixels: pixels of the region that the scene covers.
         with_data: pixels that have an embedding.
         seconds: wall time of the stages, see `tessera_engine.pipeline.Statistics`.
+        findings: what was worth saying about the scene.
     """
 
     out: Path
     pixels: int
     with_data: int
     seconds: dict[str, float]
+    findings: tuple[Finding, ...]
 
 
 def embed(
@@ -216,7 +219,9 @@ def embed(
     format: str = "cog",
     memory: int | None = None,
     overwrite: bool = False,
+    strict: bool = False,
     progress: pipeline.Progress | None = None,
+    announce: Callable[[str], None] | None = None,
 ) -> Embedded:
     """Embed a scene into an output folder.
 
@@ -230,7 +235,9 @@ def embed(
         format: one of `tessera_engine.writers.FORMATS`.
         memory: bytes that the process may take; None: half of the free memory, at most 4 GB.
         overwrite: replace an earlier output.
+        strict: refuse a scene about which anything was found.
         progress: called with pixels done and in all, after each window.
+        announce: told what was found about the scene, a line each, before the run.
 
     Raises:
         InputError: something asked for can't be had; nothing has been written.
@@ -245,6 +252,8 @@ def embed(
             raise InputError(f"unknown {what} '{value}'; choose one of {', '.join(known)}")
     region = check_window(scene.grid, window) if window is not None else scene.grid.window
     max_pixels = window_pixels(memory or default_memory(), scene.reader, model.backend.model)
+    findings = tuple(examine(scene, model.facts, region))
+    heed(findings, strict, announce or (lambda line: None))
     target = Path(out) if out is not None else Path(f"{scene.name}.embeddings")
     numba.set_num_threads(model.threads)
     with output_folder(target, overwrite) as folder:
@@ -255,13 +264,15 @@ def embed(
         with statistics.stage("output"):
             quicklook = write_quicklook(staging, folder / "quicklook.png")
             assets = [*write(format, staging, folder, scene.name), quicklook]
-            facts = _run_facts(scene, model, dim, store, statistics.with_data)
+            facts = _run_facts(scene, model, dim, store, statistics.with_data, findings)
             write_item(folder / ITEM, staging.grid, assets, facts)
             shutil.rmtree(staged)
-    return Embedded(target, statistics.pixels, statistics.with_data, statistics.seconds)
+    return Embedded(target, statistics.pixels, statistics.with_data, statistics.seconds, findings)
 
 
-def _run_facts(scene: Scene, model: Model, dim: int, store: str, with_data: int) -> RunFacts:
+def _run_facts(
+    scene: Scene, model: Model, dim: int, store: str, with_data: int, findings: Sequence[Finding]
+) -> RunFacts:
     from tessera_engine import __version__
 
     facts, backend = model.facts, model.backend
@@ -270,7 +281,7 @@ def _run_facts(scene: Scene, model: Model, dim: int, store: str, with_data: int)
         scene_layout=scene.reader.layout,
         scene_fingerprint=scene.reader.fingerprint(),
         dates=scene.reader.dates,
-        warnings=scene.reader.warnings,
+        findings=findings,
         model_name=facts.name,
         model_sha256=backend.model.sha256,
         generation=facts.generation,

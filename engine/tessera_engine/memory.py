@@ -58,6 +58,25 @@ def window_pixels(memory: int, reader: Reader, model: ModelFile) -> int:
     Raises:
         InputError: not even the smallest window fits.
     """
+    fixed, per_pixel = _needs(reader, model)
+    pixels = (memory - fixed) // per_pixel
+    if pixels < MIN_WINDOW_PIXELS:
+        needed = fixed + MIN_WINDOW_PIXELS * per_pixel
+        raise InputError(
+            f"--memory {memory / 1e6:.0f}MB is too little for {model.label} on this scene: "
+            f"it needs at least {needed / 1e6:.0f}MB"
+        )
+    return min(pixels, MAX_WINDOW_PIXELS)
+
+
+def expected_memory(pixels: int, reader: Reader, model: ModelFile) -> int:
+    """Bytes that a run takes at its peak with windows of so many pixels."""
+    fixed, per_pixel = _needs(reader, model)
+    return fixed + pixels * per_pixel
+
+
+def _needs(reader: Reader, model: ModelFile) -> tuple[int, int]:
+    """Bytes of a run whatever its windows, and bytes for each pixel of a window."""
     facts = model.facts
     # Two windows are in memory: one being computed, one being read. Tokens are float32 with day and
     # multiplicity: at most twice the integers that they come from, plus eight bytes each.
@@ -65,11 +84,4 @@ def window_pixels(memory: int, reader: Reader, model: ModelFile) -> int:
     tokens = 3 * reader.bytes_per_pixel
     embedding = facts.dims * (4 + 4 + 1)
     fixed = BASE_BYTES + 3 * model.path.stat().st_size + BATCH_BYTES * max(1, facts.ffn_dim // 384)
-    pixels = (memory - fixed) // (observations + tokens + embedding)
-    if pixels < MIN_WINDOW_PIXELS:
-        needed = fixed + MIN_WINDOW_PIXELS * (observations + tokens + embedding)
-        raise InputError(
-            f"--memory {memory / 1e6:.0f}MB is too little for {model.label} on this scene: "
-            f"it needs at least {needed / 1e6:.0f}MB"
-        )
-    return min(pixels, MAX_WINDOW_PIXELS)
+    return fixed, observations + tokens + embedding

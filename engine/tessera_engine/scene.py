@@ -135,7 +135,7 @@ class Reader(Protocol):
 
     @property
     def warnings(self) -> Sequence[str]:
-        """What opening the scene found worth saying, a line each."""
+        """What opening the scene found worth saying, a line each; what it has no dates of is left to the guard."""
         ...
 
     @property
@@ -152,7 +152,11 @@ class Reader(Protocol):
         ...
 
     def sample(self, region: Window, max_pixels: int) -> Observations:
-        """At most `max_pixels` pixels spread over a region, cheaply read: a thinned grid, for a look at the data."""
+        """At most `max_pixels` pixels spread over a region, cheaply read: a thinned grid, for a look at the data.
+
+        Raises:
+            InputError: there is nothing in the region.
+        """
         ...
 
     def fingerprint(self) -> str:

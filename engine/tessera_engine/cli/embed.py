@@ -55,7 +55,9 @@ def embed(
     ] = None,
     threads: Threads = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier output.")] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Make warnings about the scene errors.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse a scene about which there is any warning.")
+    ] = False,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -71,7 +73,6 @@ def embed(
         raise InputError("--int8 and --precision fp32 contradict each other; use --precision and --store")
     wanted = "int8" if int8 else precision
     opened = open_scene(scene)
-    _warn(opened, strict, quiet)
     loaded = api.load_model(model, wanted, backend, threads, lambda text: console.say(text, quiet))
     facts = loaded.facts
     if facts.name == "demo":
@@ -97,7 +98,9 @@ def embed(
             format=format,
             memory=parse_size(memory) if memory else None,
             overwrite=overwrite,
+            strict=strict,
             progress=progress,
+            announce=lambda text: console.say(text, quiet),
         )
     total = sum(done.seconds.values())
     if json:
@@ -107,7 +110,7 @@ def embed(
                 "pixels": done.pixels,
                 "with_data": done.with_data,
                 "seconds": {stage: round(seconds, 3) for stage, seconds in done.seconds.items()},
-                "warnings": list(opened.reader.warnings),
+                "findings": [finding.to_dict() for finding in done.findings],
             }
         )
     else:
@@ -117,16 +120,6 @@ def embed(
         f"look at {done.out / 'quicklook.png'}",
         quiet,
     )
-
-
-def _warn(scene: Scene, strict: bool, quiet: bool) -> None:
-    from tessera_engine import console
-
-    warnings = scene.reader.warnings
-    if strict and warnings:
-        raise InputError(f"{scene.path}: {'; '.join(warnings)} (an error because of --strict)")
-    for warning in warnings:
-        console.say(f"warning: {warning}", quiet)
 
 
 def _region(scene: Scene, window: Any, bbox: Any) -> Window:

@@ -22,9 +22,14 @@ def info(
     from tessera_engine import console
     from tessera_engine.info import describe
 
-    described = describe(target)
+    described = describe(target, console.say)
     if json:
         console.print_json(described)
+        return
+    if described["kind"] == "scene":
+        from tessera_engine.scene_page import print_scene
+
+        print_scene(described)
         return
     console.print_table(list(described.items()))
 

@@ -59,13 +59,6 @@ class DPixelTile:
         self._orbits: dict[str, tuple[NpyRaster | None, NDArray[np.int32]]] = {}
         for orbit in ORBITS:
             self._orbits[orbit] = self._open_orbit(orbit, (height, width))
-        missing = [orbit for orbit in ORBITS if len(self._orbits[orbit][1]) == 0]
-        if len(missing) == len(ORBITS):
-            warnings.append("no Sentinel-1 at all: embeddings rest on Sentinel-2 alone")
-        elif missing:
-            warnings.append(f"no {missing[0]} Sentinel-1 orbit")
-        if steps == 0:
-            warnings.append("no Sentinel-2 at all: embeddings rest on Sentinel-1 alone")
         self.grid = self._read_grid(width, height)
         if self.grid.crs is None:
             warnings.append(f"{ROI} is missing or has no CRS: outputs are not georeferenced")
