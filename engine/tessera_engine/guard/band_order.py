@@ -95,7 +95,7 @@ def _looks_like_leaves(spectra: NDArray[np.float32]) -> NDArray[np.bool_]:
         & edge
         & (b["B02"] < 1.05 * b["B03"])
         & (b["B03"] < b["B05"])
-        & (b["B12"] < b["B11"])
+        & (b["B12"] < 0.75 * b["B11"])
         & (b["B11"] < 1.2 * b["B8A"])
         & (b["B07"] < 1.2 * b["B8A"])
     )
