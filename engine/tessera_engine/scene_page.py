@@ -57,7 +57,7 @@ def _rows(described: Mapping[str, Any]) -> dict[str, Any]:
             f"west {box[0]:.5f} south {box[1]:.5f} east {box[2]:.5f} north {box[3]:.5f}" if box else None
         ),
         "dates": dates.rstrip(","),
-        "plausible for the model": _plausible(described["plausible_share"]),
+        "in the model's range": _plausible(described["plausible_share"]),
     }
     if expected:
         rows["to embed it here"] = (
