@@ -17,6 +17,8 @@ def info(
 ) -> None:
     """Show what is in a scene, a model or an output.
 
+    Of a scene also what it shows through the year, what is odd about it, and what it takes to embed it here.
+
     Example: tessera-engine info scene_dir/
     """
     from tessera_engine import console
