@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 from conformance import ASCENDING, DESCENDING, MEAN_S2, STD_S2
 
 from tessera_engine.backends.base import Backend
+from tessera_engine.errors import MissingExtra
 from tessera_engine.model_file import ModelFacts, ModelFile
 from tessera_engine.scene import S1_BANDS, S2_BANDS
 
@@ -66,3 +68,13 @@ class FakeBackend(Backend):
                 parts += [weight @ modality.values[part], [weight @ np.cos(modality.doy[part] / 58)]]
             out[p] = np.concatenate(parts) @ self._directions
         return out
+
+
+def missing_backend():
+    """What loading a backend of an extra that isn't installed does."""
+    raise MissingExtra("openvino", "openvino", "--backend openvino")
+
+
+def killed_backend():
+    """What happens to a process that took all memory."""
+    os.kill(os.getpid(), 9)

@@ -66,12 +66,21 @@ def unsigned(x):
     return np.rint(x / scale) * scale
 
 
-def exp(x):
+def exp_nearest(x):
     """e**x by the kernels' own polynomial for 2**fraction: its 7e-5 decides to which side a weight is rounded."""
     y = x * np.log2(np.e)
     whole = np.rint(y)
     f = y - whole
     return (((0.05517162 * f + 0.24261112) * f + 0.69326099) * f + 0.99992807) * 2.0**whole
+
+
+def exp_floor(x):
+    """The same polynomial where the CPU splits numbers downwards: 2**fraction = sqrt(2) * 2**(fraction - 0.5)."""
+    y = x * np.log2(np.e)
+    whole = np.floor(y)
+    f = y - whole - 0.5
+    polynomial = ((0.05517162 * f + 0.24261112) * f + 0.69326099) * f + 0.99992807
+    return np.sqrt(2) * polynomial * 2.0**whole
 
 
 def layer_norm(x, weight=1.0, bias=0.0):
@@ -80,11 +89,11 @@ def layer_norm(x, weight=1.0, bias=0.0):
 
 
 class NaiveNetwork:
-    """One pixel at a time; int8 where the arrays are."""
+    """One pixel at a time; int8 where the arrays are. `exp`: of the softmax."""
 
-    def __init__(self, arrays, heads, layers):
+    def __init__(self, arrays, heads, layers, exp=np.exp):
         self.arrays, self.heads, self.layers = arrays, heads, layers
-        self.int8 = "fusion.0.weight.int8" in arrays
+        self.exp, self.int8 = exp, "fusion.0.weight.int8" in arrays
 
     def linear(self, name, x, quantise):
         if f"{name}.weight.int8" in self.arrays:
@@ -103,7 +112,7 @@ class NaiveNetwork:
             v_scale = np.maximum(np.abs(v).max(axis=-1), 1e-12) / 127
             v = signed(v)
         score = q @ k.transpose(0, 2, 1) / np.sqrt(q.shape[-1]) + log_multiplicity
-        weight = (exp if self.int8 else np.exp)(score - score.max(axis=-1, keepdims=True))
+        weight = self.exp(score - score.max(axis=-1, keepdims=True))
         total = weight.sum(axis=-1, keepdims=True)
         if self.int8:
             fold = 255 * v_scale / v_scale.max(axis=-1, keepdims=True)
@@ -130,7 +139,7 @@ class NaiveNetwork:
             x = x + self.linear(f"{layer}.down", hidden, unsigned)
             x = layer_norm(x, a[f"{layer}.norm2.weight"], a[f"{layer}.norm2.bias"])
         score = self.linear(f"{name}.pool", x, None)[:, 0] + log_multiplicity
-        weight = (exp if self.int8 else np.exp)(score - score.max())
+        weight = self.exp(score - score.max())
         return weight @ x / weight.sum()
 
     def run(self, s2, s1):

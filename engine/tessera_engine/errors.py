@@ -34,6 +34,11 @@ class MissingExtra(InputError):
             f"{purpose} needs the package '{package}', which is not installed: "
             f"pip install 'tessera-engine[{extra}]'"
         )
+        self._wanted = package, extra, purpose
+
+    def __reduce__(self) -> tuple[type[MissingExtra], tuple[str, str, str]]:
+        # It comes from other processes too; left alone, pickle would give the message as the package
+        return type(self), self._wanted
 
 
 class SceneWarning(UserWarning):

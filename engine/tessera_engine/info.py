@@ -18,12 +18,13 @@ from tessera_engine.provenance import bounding_box, footprint
 from tessera_engine.scene import Scene
 
 
-def describe(target: str, announce: Callable[[str], None] | None = None) -> dict[str, Any]:
+def describe(target: str, announce: Callable[[str], None] | None = None, **opening: Any) -> dict[str, Any]:
     """Describe whatever the user names: a scene folder, an output folder or a model.
 
     Args:
         target: a folder, a file or a model's name.
         announce: told when kernels have to be compiled first, to time them on a scene.
+        opening: how to open a scene, see `tessera_engine.scenes.open_scene`.
 
     Raises:
         InputError: none of these.
@@ -34,7 +35,7 @@ def describe(target: str, announce: Callable[[str], None] | None = None) -> dict
             return describe_output(path)
         from tessera_engine.scenes import open_scene
 
-        return describe_scene(open_scene(path), announce)
+        return describe_scene(open_scene(path, **opening), announce)
     if path.exists() and path.suffix != ".onnx":
         raise InputError(f"{path} is neither a scene folder, an output folder nor a model file (.onnx)")
     return describe_model(open_model(target))
@@ -58,6 +59,7 @@ def describe_scene(scene: Scene, announce: Callable[[str], None] | None = None) 
         "width": grid.width,
         "height": grid.height,
         "crs": grid.crs,
+        "period": [day.isoformat() for day in scene.reader.period] if scene.reader.period else None,
         "transform": list(grid.transform)[:6] if grid.crs else None,
         "footprint": bounding_box(outline) if outline else None,
         "s2_dates": len(dates.s2),

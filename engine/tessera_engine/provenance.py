@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, time, timezone
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,7 @@ class RunFacts:
         instruction_set: what of the CPU or GPU it used, in the backend's words.
         engine_version: of this package.
         pixels_with_data: pixels that have an embedding.
-        year: of the observations; None where the scene gives days of year only.
+        period: first and last day of the observations; None where the scene gives days of year only.
     """
 
     scene_name: str
@@ -108,7 +108,7 @@ class RunFacts:
     instruction_set: str
     engine_version: str
     pixels_with_data: int
-    year: int | None = None
+    period: tuple[date, date] | None = None
 
 
 def write_item(
@@ -223,8 +223,7 @@ def _counterclockwise(ring: Sequence[Sequence[float]]) -> list[list[float]]:
 
 
 def _times(facts: RunFacts, created: datetime) -> dict[str, Any]:
-    days = [*facts.dates.s2, *facts.dates.s1_ascending, *facts.dates.s1_descending]
-    if facts.year is None:
+    if facts.period is None:
         # STAC wants an interval. This one is true of every scene; that nothing narrower is known is said in words.
         start, end = FIRST_OBSERVATION, created
         when = (
@@ -232,10 +231,10 @@ def _times(facts: RunFacts, created: datetime) -> dict[str, Any]:
             "(when this was made) only bound the year of the observations."
         )
     else:
-        first_of_january = datetime(facts.year, 1, 1, tzinfo=timezone.utc)
-        start = first_of_january + timedelta(days=min(days, default=1) - 1)
-        end = first_of_january + timedelta(days=max(days, default=365)) - timedelta(seconds=1)
-        when = f"The observations are of {facts.year}."
+        first, last = facts.period
+        start = datetime.combine(first, time.min, timezone.utc)
+        end = datetime.combine(last, time(23, 59, 59), timezone.utc)
+        when = f"The observations are from {first} to {last}."
     return {
         "title": f"TESSERA embeddings of {facts.scene_name}",
         "description": (
@@ -249,8 +248,15 @@ def _times(facts: RunFacts, created: datetime) -> dict[str, Any]:
     }
 
 
-def _rfc3339(time: datetime) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
+def _year(facts: RunFacts) -> int | None:
+    """The calendar year that all observations are of, if it is one."""
+    if facts.period is None or facts.period[0].year != facts.period[1].year:
+        return None
+    return facts.period[0].year
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _projection(grid: Grid) -> dict[str, Any]:
@@ -287,7 +293,7 @@ def _facts(grid: Grid, facts: RunFacts) -> dict[str, Any]:
         "tessera:scene": facts.scene_name,
         "tessera:scene_layout": facts.scene_layout,
         "tessera:scene_fingerprint": facts.scene_fingerprint,
-        "tessera:year": facts.year,
+        "tessera:year": _year(facts),
         "tessera:s2_days_of_year": list(facts.dates.s2),
         "tessera:s1_ascending_days_of_year": list(facts.dates.s1_ascending),
         "tessera:s1_descending_days_of_year": list(facts.dates.s1_descending),

@@ -7,16 +7,26 @@ from pathlib import Path
 
 from tessera_engine.errors import InputError
 from tessera_engine.model_file import ModelFacts
+from tessera_engine.scene import Observations
 from tessera_engine.scenes import open_scene
 from tessera_engine.tokens import PackedTokens, pack
 
 
 def sample_tokens(scene: str | None, facts: ModelFacts, pixels: int) -> PackedTokens:
-    """Tokens of some rows from the middle of a scene.
+    """Tokens of the pixels that `sample_observations` gives.
+
+    Raises:
+        InputError: the scene can't be read, or has no observation there.
+    """
+    return pack(sample_observations(scene, facts, pixels), facts).tokens
+
+
+def sample_observations(scene: str | None, facts: ModelFacts, pixels: int) -> Observations:
+    """Some rows from the middle of a scene.
 
     Args:
         scene: its folder; None: a simulated one.
-        facts: the model's, for its statistics.
+        facts: the model's, to tell where there is anything to embed.
         pixels: about how many.
 
     Raises:
@@ -28,13 +38,13 @@ def sample_tokens(scene: str | None, facts: ModelFacts, pixels: int) -> PackedTo
         with tempfile.TemporaryDirectory() as folder:
             made = Path(folder) / "simulated"
             simulate(made, (64, max(2, pixels // 64)), seed=1)
-            return sample_tokens(str(made), facts, pixels)
+            return sample_observations(str(made), facts, pixels)
     opened = open_scene(scene)
     grid = opened.grid
     rows = min(grid.height, max(1, round(pixels / grid.width)))
     middle = grid.window._replace(row=(grid.height - rows) // 2, height=rows)
     for window in opened.reader.windows(middle, max(pixels, grid.width)):
-        tokens = pack(opened.reader.read(window), facts).tokens
-        if len(tokens) > 1:
-            return tokens
+        observations = opened.reader.read(window)
+        if len(pack(observations, facts).pixels) > 1:
+            return observations
     raise InputError(f"{scene} has no observations in its middle; give another scene")

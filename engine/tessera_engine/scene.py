@@ -143,6 +143,11 @@ class Reader(Protocol):
         """Bytes that one pixel's observations take once read; plans the size of windows."""
         ...
 
+    @property
+    def windows_held(self) -> int:
+        """How many windows' observations the reader keeps, besides those that it has given; plans memory."""
+        ...
+
     def windows(self, region: Window, max_pixels: int) -> Iterator[Window]:
         """Windows of at most `max_pixels` that cover all of `region` that has data, none twice."""
         ...

@@ -62,8 +62,11 @@ def open_reference(checkpoint: Path, model: ModelFile) -> TorchBackend:
     return TorchBackend(model, network, batch_pixels=32)
 
 
-def eager_baselines(model: ModelFile, threads: int) -> dict[str, Backend]:
-    """PyTorch eager with the weights of an fp32 model file, at the batch sizes that suit CPUs best."""
+EAGER_BATCHES = (32, 256)
+"""Pixels a batch: what suits CPUs best."""
+
+
+def eager_baseline(model: ModelFile, threads: int, batch_pixels: int) -> TorchBackend:
+    """PyTorch eager with the weights of an fp32 model file."""
     torch.set_num_threads(threads)
-    network = load_network(model.path)
-    return {f"torch eager, batch {size}": TorchBackend(model, network, size) for size in (32, 256)}
+    return TorchBackend(model, load_network(model.path), batch_pixels)

@@ -1,5 +1,7 @@
 """Numba kernels: arrays in, arrays out."""
 
 from tessera_kernels.cache import place_cache
+from tessera_kernels.cpu import tell_numba
 
 place_cache()  # before any kernel is decorated: that is when numba looks where it may write
+tell_numba()  # before any kernel is compiled

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from itertools import pairwise
 
 import pystac
@@ -132,7 +132,7 @@ def test_the_id_is_safe_in_a_path(tmp_path):
 
 def test_only_created_differs_between_two_runs(tmp_path):
     grid = Grid(50, 40, CRS, ORIGIN)
-    facts = replace(FACTS, year=2024)
+    facts = replace(FACTS, period=(date(2024, 1, 5), date(2024, 12, 26)))
     first = item_of(tmp_path, grid, facts=facts)
     later = item_of(tmp_path, grid, facts=facts, created=CREATED + timedelta(days=1))
     assert first["properties"].pop("created") == "2026-02-03T04:05:06Z"
@@ -148,12 +148,16 @@ def test_created_is_told_in_utc_and_is_now_by_default(tmp_path):
     assert before <= datetime.fromisoformat(now.replace("Z", "+00:00")) <= datetime.now(timezone.utc)
 
 
-def test_days_of_a_known_year_are_the_interval(tmp_path):
-    properties = item_of(tmp_path, Grid(5, 4), facts=replace(FACTS, year=2024))["properties"]
+def test_a_known_period_is_the_interval(tmp_path):
+    facts = replace(FACTS, period=(date(2024, 1, 5), date(2024, 12, 26)))
+    properties = item_of(tmp_path, Grid(5, 4), facts=facts)["properties"]
     assert properties["datetime"] is None
     assert properties["start_datetime"] == "2024-01-05T00:00:00Z"
-    assert properties["end_datetime"] == "2024-12-26T23:59:59Z"  # day 361 of a leap year
+    assert properties["end_datetime"] == "2024-12-26T23:59:59Z"
     assert properties["tessera:year"] == 2024
+    assert "from 2024-01-05 to 2024-12-26" in properties["description"]
+    facts = replace(FACTS, period=(date(2023, 12, 5), date(2024, 11, 26)))
+    assert item_of(tmp_path, Grid(5, 4), facts=facts)["properties"]["tessera:year"] is None
 
 
 def test_an_unknown_year_is_bounded_and_said_to_be_unknown(tmp_path):

@@ -31,6 +31,7 @@ class DPixelTile:
 
     layout = "dpixel"
     period = None
+    windows_held = 0
 
     def __init__(self, folder: Path) -> None:
         """Open the tile's headers and check that they fit together.
@@ -39,7 +40,6 @@ class DPixelTile:
             InputError: a file is missing, damaged, of a wrong dtype or shape, or disagrees with another.
         """
         self.folder = folder
-        warnings: list[str] = []
         self._bands = NpyRaster(folder / BANDS, ("uint16",), (len(S2_BANDS),))
         if not (folder / MASKS).exists():
             raise InputError(
@@ -60,9 +60,8 @@ class DPixelTile:
         for orbit in ORBITS:
             self._orbits[orbit] = self._open_orbit(orbit, (height, width))
         self.grid = self._read_grid(width, height)
-        if self.grid.crs is None:
-            warnings.append(f"{ROI} is missing or has no CRS: outputs are not georeferenced")
-        self.warnings = tuple(warnings)
+        located = self.grid.crs is not None
+        self.warnings = () if located else (f"{ROI} is missing or has no CRS: outputs are not georeferenced",)
 
     def _open_orbit(self, orbit: str, size: tuple[int, int]) -> tuple[NpyRaster | None, NDArray[np.int32]]:
         """An orbit's raster and days; (None, no days) where its files are absent."""

@@ -24,6 +24,7 @@ class TileFolder:
 
     layout = "tiles"
     period = None
+    windows_held = 0
 
     def __init__(self, folders: list[Path]) -> None:
         """Open the tiles and lay them on one grid.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numba import get_num_threads
+from numba import get_num_threads, njit
 from numpy.typing import NDArray
 
 from tessera_kernels.encoder.branch import run_branch
@@ -15,7 +15,7 @@ from tessera_kernels.encoder.layout import LOG2_E, SLACK_ROWS
 from tessera_kernels.encoder.pack import PackedBranch, aligned
 from tessera_kernels.encoder.plan import Arithmetic, make_plan
 
-CHUNK_TOKENS = 128
+CHUNK_TOKENS = 256
 """Tokens that a thread takes at once: enough rows for the tiles, few enough for the second-level cache."""
 
 BRANCHES = ("s2", "s1")
@@ -70,8 +70,8 @@ class Network:
         for i, (branch, (values, doy, multiplicity, offsets)) in enumerate(
             zip(self._branches, (s2, s1), strict=True)
         ):
-            chunks, most = _chunks(offsets)
-            max_rows = most + SLACK_ROWS
+            chunks = _chunks(offsets, CHUNK_TOKENS)
+            max_rows = int(np.diff(offsets[chunks]).max(initial=0)) + SLACK_ROWS
             scratch, each = branch.scratch(max_rows, int(np.diff(offsets).max(initial=1)))
             values = np.ascontiguousarray(values, np.float32)
             doy = np.ascontiguousarray(doy, np.int32)
@@ -79,7 +79,7 @@ class Network:
             run_branch(
                 self.plan, branch.sizes, branch.weights, scratch, self._scratch_for(each), each, max_rows,
                 values.ctypes.data, doy.ctypes.data, bias.ctypes.data, offsets, chunks,
-                pooled.ctypes.data + i * 4 * width, pooled.shape[1] * 4,
+                pooled.ctypes.data + i * 4 * width, pooled.shape[1] * 4, get_num_threads(), np.zeros(1, np.int64),
             )  # fmt: skip
         embedding = np.empty((pixels, self.dims), np.float32)
         each = self._fusion.scratch_bytes
@@ -90,12 +90,15 @@ class Network:
         return embedding
 
 
-def _chunks(offsets: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
-    """Consecutive pixels in chunks of at most `CHUNK_TOKENS` tokens, or of one pixel; and the largest's tokens."""
-    chunks = [0]
-    while chunks[-1] < len(offsets) - 1:
-        limit = offsets[chunks[-1]] + CHUNK_TOKENS
-        end = int(np.searchsorted(offsets, limit, side="right")) - 1
-        chunks.append(max(end, chunks[-1] + 1))
-    bounds = np.array(chunks, np.int64)
-    return bounds, int(np.diff(offsets[bounds]).max(initial=0))
+@njit(cache=True)
+def _chunks(offsets: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Consecutive pixels in chunks of at most `most` tokens, or of one pixel: chunk c begins with pixel chunks[c]."""
+    pixels = len(offsets) - 1
+    chunks = np.empty(pixels + 1, np.int64)
+    chunks[0] = 0
+    count = 0
+    for pixel in range(1, pixels + 1):
+        if pixel == pixels or offsets[pixel + 1] - offsets[chunks[count]] > most:
+            count += 1
+            chunks[count] = pixel
+    return chunks[: count + 1]

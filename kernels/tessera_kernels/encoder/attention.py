@@ -9,6 +9,8 @@ In integers, a value's scale is folded into its key's weight: weight = round(e *
 
 from __future__ import annotations
 
+import functools
+
 from llvmlite import ir
 
 from tessera_kernels.encoder.simd import F32, I32, I64, Emitter, Value, emitted
@@ -55,12 +57,10 @@ def interleave(e: Emitter, v: Value, row: Value, groups: Value, out: Value) -> N
     e.loop(groups, 1, [], body)
 
 
-@emitted("iiiiiiiiii")
+@emitted("iiiiiiii")
 def scores(
     e: Emitter,
     k: Value,
-    row: Value,
-    groups: Value,
     qt: Value,
     q_scales: Value,
     k_scales: Value,
@@ -73,8 +73,11 @@ def scores(
 
     Whole tiles are computed: rows past `keys` must be readable, and have a bias that is `LOWEST`.
     """
-    count, rows = e.plan.query_vectors, e.plan.key_rows
+    count = e.plan.query_vectors
     width = e.bytes * count
+    # A constant, so that a tile's rows need no register each for their addresses
+    row = I64(e.plan.head_width * e.a.value_bytes)
+    groups = I64(-(-e.plan.head_dim // e.a.group))
     offset = e.a.offset(signed=True)
     if e.a.is_float:
         start = [e.const(0.0)] * count
@@ -91,7 +94,7 @@ def scores(
             start = [e.b.mul(total, e.consti(-offset)) for total in e.loop(groups, 1, start, add)]
         scales = [e.load(q_scales, e.bytes * v) for v in range(count)]
 
-    def tile(i: Value, largest: list[Value]) -> list[Value]:
+    def tile(rows: int, i: Value, largest: list[Value]) -> list[Value]:
         sums = mac(e, rows, count, e.b.add(k, e.b.mul(i, row)), row, I64(4), qt, width, groups, start)
         largest = list(largest)
         for r in range(rows):
@@ -107,7 +110,11 @@ def scores(
                 largest[v] = e.max(x, largest[v])
         return largest
 
-    maxima = e.loop(keys, rows, [e.const(LOWEST)] * count, tile)
+    rows, tail = e.plan.key_rows, e.plan.tail_rows
+    whole = e.times(e.b.sdiv(keys, I64(rows)), rows)
+    maxima = [e.const(LOWEST)] * count
+    maxima = e.loop(whole, rows, maxima, functools.partial(tile, rows), start=I64(0))
+    maxima = e.loop(keys, tail, maxima, functools.partial(tile, tail), start=whole)
     for v, value in enumerate(maxima):
         e.store(value, largest_out, e.bytes * v)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tessera_kernels.encoder.attention import pool
 from tessera_kernels.encoder.layout import Scratch, Sizes, Weights
-from tessera_kernels.encoder.memory import fill, load_float, store_float
+from tessera_kernels.encoder.memory import fill, load_float, store_float, take_next
 from tessera_kernels.encoder.plan import Plan
 from tessera_kernels.encoder.stages import (
     add_product,
@@ -102,11 +102,20 @@ def run_branch(
     chunks: NDArray[np.int64],
     out: int,
     out_row: int,
+    threads: int,
+    taken: NDArray[np.int64],
 ) -> None:
-    """All pixels through the branch, chunk by chunk: chunk c has the pixels chunks[c]..chunks[c + 1] - 1."""
-    for c in prange(len(chunks) - 1):
+    """All pixels through the branch, chunk by chunk: chunk c has the pixels chunks[c]..chunks[c + 1] - 1.
+
+    Whichever thread is free takes the next chunk, so that none waits for one whose core has other work too. `taken`
+    (1,) counts them from 0.
+    """
+    for _ in prange(threads):
         base = scratch + get_thread_id() * scratch_bytes
-        _run_chunk(
-            plan, z, w, s, base, max_rows, tokens, doy, log2_multiplicity, offsets, chunks[c], chunks[c + 1],
-            out, out_row,
-        )  # fmt: skip
+        c = take_next(plan, taken.ctypes.data)
+        while c < len(chunks) - 1:
+            _run_chunk(
+                plan, z, w, s, base, max_rows, tokens, doy, log2_multiplicity, offsets, chunks[c],
+                chunks[c + 1], out, out_row,
+            )  # fmt: skip
+            c = take_next(plan, taken.ctypes.data)

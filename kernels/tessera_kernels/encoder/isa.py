@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from functools import cache
 
-import llvmlite.binding as llvm
-
+from tessera_kernels.cpu import cpu_features
 from tessera_kernels.encoder.plan import INT8
 
 _NEEDS = {
-    "avx512-vnni": ({"avx512vnni", "avx512f", "avx512bw", "avx512vl"},),
+    "avx512-vnni": ({"avx512vnni", "avx512f", "avx512bw", "avx512dq", "avx512vl"},),
     # Both spellings of the same instruction
     "avx-vnni": ({"avxvnni", "avx2", "fma"}, {"avx512vnni", "avx512vl", "avx2", "fma"}),
     "avx2": ({"avx2", "fma"},),
@@ -22,8 +21,5 @@ _NEEDS = {
 @cache
 def available() -> tuple[str, ...]:
     """Names from `plan.INT8` that run here, fastest first."""
-    try:
-        features = {name for name, has in llvm.get_host_cpu_features().items() if has}
-    except RuntimeError:  # LLVM can't tell on this system
-        features = set()
-    return tuple(name for name in INT8 if any(needed <= features for needed in _NEEDS[name]))
+    found = cpu_features()
+    return tuple(name for name in INT8 if any(needed <= found for needed in _NEEDS[name]))

@@ -13,7 +13,7 @@ BLOCK_ROWS = 48
 SLACK_ROWS = 32
 """Rows of scratch behind the last one: tiles and blocks of queries run past it."""
 
-KEY_ROWS_BEHIND = 16
+KEY_ROWS_BEHIND = 8
 """Rows behind the last key that a tile of scores may read: at most its height."""
 
 LOG2_E = np.float32(1.4426950408889634)

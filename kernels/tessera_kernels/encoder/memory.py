@@ -43,3 +43,9 @@ def fill(e: Emitter, target: Value, size: Value, value: Value) -> None:
         return []
 
     e.loop(size, e.bytes, [], body)
+
+
+@emitted("i", result="i")
+def take_next(e: Emitter, counter: Value) -> Value:
+    """The int64 at an address, which is raised by one for whoever asks next, whatever thread that is."""
+    return e.b.atomic_rmw("add", e.b.inttoptr(counter, I64.as_pointer()), I64(1), "monotonic")

@@ -29,6 +29,7 @@ class Arithmetic:
         dot: which instruction sums a group's products into a lane, or `plain`; see `Emitter.dot`.
         unsigned_first: whether the first factor's 8-bit values are unsigned (x86) or signed (Arm).
         has_fma: whether a fused multiply-add is one instruction.
+        has_scale: whether a fraction, and a multiplication by a power of two, are one instruction each (AVX-512).
     """
 
     lanes: int
@@ -37,6 +38,7 @@ class Arithmetic:
     dot: str
     unsigned_first: bool = False
     has_fma: bool = True
+    has_scale: bool = False
 
     @property
     def is_float(self) -> bool:
@@ -66,7 +68,7 @@ class Arithmetic:
 
 
 INT8 = {
-    "avx512-vnni": Arithmetic(16, 32, 4, "vpdpbusd.512", unsigned_first=True),
+    "avx512-vnni": Arithmetic(16, 32, 4, "vpdpbusd.512", unsigned_first=True, has_scale=True),
     "avx-vnni": Arithmetic(8, 16, 4, "vpdpbusd.256", unsigned_first=True),
     "avx2": Arithmetic(8, 16, 2, "pmaddwd"),
     "arm-dotprod": Arithmetic(4, 32, 4, "sdot"),
@@ -75,7 +77,7 @@ INT8 = {
 """By instruction set, fastest first. All give the same integers."""
 
 FLOAT32 = {
-    "avx512-vnni": Arithmetic(16, 32, 1, "fma"),
+    "avx512-vnni": Arithmetic(16, 32, 1, "fma", has_scale=True),
     "avx-vnni": Arithmetic(8, 16, 1, "fma"),
     "avx2": Arithmetic(8, 16, 1, "fma"),
     "arm-dotprod": Arithmetic(4, 32, 1, "fma"),
@@ -143,8 +145,17 @@ class Plan:
     @property
     def key_rows(self) -> int:
         """Keys of a tile of scores."""
-        rows = 16 if self.query_vectors == 1 else self.arithmetic.accumulators // self.query_vectors
-        return rows // self.arithmetic.group * self.arithmetic.group
+        return (
+            self.arithmetic.accumulators
+            // self.query_vectors
+            // self.arithmetic.group
+            * self.arithmetic.group
+        )
+
+    @property
+    def tail_rows(self) -> int:
+        """Keys of the tiles behind the last whole one: fewer, since what they have too many is computed in vain."""
+        return min(8, self.key_rows)
 
     @property
     def tile_rows(self) -> int:

@@ -5,6 +5,7 @@ A few rows at once: one row alone waits for each of its reductions.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 
 from llvmlite import ir
@@ -31,10 +32,17 @@ def _whole(e: Emitter, size: Value) -> Rows:
     return lambda carried, body: e.loop(size, e.bytes, carried, lambda i, now: body(i, None, now))
 
 
+def _head_mask(e: Emitter, vector: int) -> Mask:
+    """Which lanes of a head's register are the head's own."""
+    own = e.plan.head_dim - vector * e.lanes
+    if own >= e.lanes:
+        return None
+    return ir.Constant(ir.VectorType(ir.IntType(1), e.lanes), [lane < own for lane in range(e.lanes)])
+
+
 def _head(e: Emitter) -> Rows:
     """Rows of one head's channels, whose last register may have others behind them."""
-    full, rest = divmod(e.plan.head_dim, e.lanes)
-    mask = ir.Constant(ir.VectorType(ir.IntType(1), e.lanes), [lane < rest for lane in range(e.lanes)])
+    full = e.plan.head_dim // e.lanes
 
     def each(
         carried: Sequence[Value], body: Callable[[Value, Mask, list[Value]], Sequence[Value]]
@@ -42,7 +50,9 @@ def _head(e: Emitter) -> Rows:
         now = list(carried)
         if full:
             now = e.loop(I64(full * e.bytes), e.bytes, now, lambda i, inner: body(i, None, inner))
-        return list(body(I64(full * e.bytes), mask, now)) if rest else now
+        if full < e.plan.head_vectors:
+            now = list(body(I64(full * e.bytes), _head_mask(e, full), now))
+        return now
 
     return each
 
@@ -71,13 +81,7 @@ def _quantize(
 ) -> None:
     """Store rows as values, and their scales. `maxima`: a register a row, not yet folded."""
     count = e.plan.rows_together
-    levels = e.const(127.0 if signed else 255.0)
-    inverse: list[Value] = [levels] * count
-    if not e.a.is_float:
-        largest = e.max(e.fold_rows(maxima, e.max), e.const(TINY))
-        e.store_rows(e.b.fdiv(largest, levels), count, scales)
-        each = e.b.fdiv(levels, largest)
-        inverse = [e.row(each, row) for row in range(count)]
+    inverse = [e.const(1.0)] * count if e.a.is_float else _scale_rows(e, maxima, signed, scales)
 
     def body(i: Value, mask: Mask, _: list[Value]) -> list[Value]:
         # i counts bytes of float32; a stored value takes a group's share of that
@@ -88,6 +92,15 @@ def _quantize(
         return []
 
     rows([], body)
+
+
+def _scale_rows(e: Emitter, maxima: Sequence[Value], signed: bool, scales: Value) -> list[Value]:
+    """Store the rows' scales; gives what each row is to be multiplied with, in all lanes."""
+    levels = 127.0 if signed else 255.0
+    largest = e.max(e.fold_rows(maxima, e.max), e.const(TINY))
+    e.store_rows(e.b.fmul(largest, e.const(1 / levels)), len(maxima), scales)
+    inverse = e.b.fdiv(e.const(levels), largest)
+    return [e.row(inverse, row) for row in range(len(maxima))]
 
 
 def _maxima(e: Emitter, x: Value, ld: Value, rows: Rows) -> list[Value]:
@@ -119,20 +132,38 @@ def quantize_unsigned(
     _quantize(e, x, ld, _whole(e, size), largest, False, e.a.offset(signed=False), out, ldo, scales)
 
 
+def _quantize_head(
+    e: Emitter, x: Value, ld: Value, offset: int, out: Value, ldo: Value, scales: Value
+) -> None:
+    """Store rows of one head's channels as values, -127..127, zeros behind them, and their scales."""
+    count, vectors, rows = e.plan.rows_together, e.plan.head_vectors, _head(e)
+    if e.a.is_float or count * vectors > e.a.accumulators:
+        maxima = [] if e.a.is_float else _maxima(e, x, ld, rows)
+        _quantize(e, x, ld, rows, maxima, True, offset, out, ldo, scales)
+        return
+    # Few enough to be loaded once and stay in registers
+    kept: list[list[Value]] = [[] for _ in range(count)]
+    for v in range(vectors):
+        for row in range(count):
+            kept[row].append(_load(e, x, ld, row, I64(v * e.bytes), _head_mask(e, v)))
+    maxima = [functools.reduce(e.max, map(e.abs, row)) for row in kept]
+    inverse = _scale_rows(e, maxima, True, scales)
+    for row in range(count):
+        for v, y in enumerate(kept[row]):
+            at = e.at(out, e.times(ldo, row))
+            e.store_values(y, inverse[row], offset, at, v * e.lanes * e.a.value_bytes)
+
+
 @emitted("iiiii")
 def quantize_key(e: Emitter, x: Value, ld: Value, out: Value, ldo: Value, scales: Value) -> None:
     """Rows of one head's channels as the first factor of a product, -127..127; zeros behind them."""
-    rows = _head(e)
-    maxima = [] if e.a.is_float else _maxima(e, x, ld, rows)
-    _quantize(e, x, ld, rows, maxima, True, e.a.offset(signed=True), out, ldo, scales)
+    _quantize_head(e, x, ld, e.a.offset(signed=True), out, ldo, scales)
 
 
 @emitted("iiiii")
 def quantize_query(e: Emitter, x: Value, ld: Value, out: Value, ldo: Value, scales: Value) -> None:
     """Rows of one head's channels, queries or values, as the second factor of a product, -127..127."""
-    rows = _head(e)
-    maxima = [] if e.a.is_float else _maxima(e, x, ld, rows)
-    _quantize(e, x, ld, rows, maxima, True, 0, out, ldo, scales)
+    _quantize_head(e, x, ld, 0, out, ldo, scales)
 
 
 def _statistics(e: Emitter, x: Value, ld: Value, size: Value, width: Value) -> tuple[Value, Value]:

@@ -8,6 +8,7 @@ checks. Everything is loaded with the alignment of its elements, since numpy's b
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -28,8 +29,24 @@ MAGIC = 12582912.0
 EXP2_SHORT = (0.05517162, 0.24261112, 0.69326099, 0.99992807)
 EXP2_LONG = (1.535336e-4, 1.339887e-3, 9.618437e-3, 5.550332e-2, 2.402265e-1, 6.931472e-1, 1.0)
 
+ROUND_DOWN = 1
+"""Of `vreduceps`: x - floor(x), no fraction bits kept."""
+
+CURRENT_ROUNDING = 4
+
 Value = Any
 """An LLVM value; llvmlite has no types for mypy."""
+
+
+def _from_zero(coefficients: Sequence[float]) -> list[float]:
+    """A polynomial for 2**f on [-0.5, 0.5] as the one on [0, 1]: 2**f = sqrt(2) * 2**(f - 0.5)."""
+    moved = [0.0]
+    for coefficient in coefficients:
+        # moved * (f - 0.5) + coefficient
+        halved = [-0.5 * c for c in moved]
+        moved = [a + b for a, b in zip([*moved, 0.0], [0.0, *halved], strict=True)]
+        moved[-1] += coefficient
+    return [math.sqrt(2) * c for c in moved[1:]]
 
 
 class Emitter:
@@ -138,16 +155,32 @@ class Emitter:
         return acc
 
     def exp2(self, y: Value) -> Value:
-        """2**y for y <= 0; at least 2**-126."""
+        """2**y for y <= 0; at least 2**-126, or 0 below that."""
         coefficients = EXP2_LONG if self.a.is_float else EXP2_SHORT
+        if self.a.has_scale:
+            # y - floor(y), and x * 2**floor(y)
+            fraction = self._masked("reduce", y, I32(ROUND_DOWN))
+            return self._masked("scalef", self._polynomial(_from_zero(coefficients), fraction), y)
         y = self.max(y, self.const(-126.0))
         shifted = self.b.fadd(y, self.const(MAGIC))
         fraction = self.b.fsub(y, self.b.fsub(shifted, self.const(MAGIC)))
-        power = self.const(coefficients[0])
-        for coefficient in coefficients[1:]:
-            power = self.fma(power, fraction, self.const(coefficient))
         exponent = self.b.shl(self.b.bitcast(shifted, self.vi), self.consti(23))
-        return self.b.bitcast(self.b.add(self.b.bitcast(power, self.vi), exponent), self.vf)
+        power = self.b.bitcast(self._polynomial(coefficients, fraction), self.vi)
+        return self.b.bitcast(self.b.add(power, exponent), self.vf)
+
+    def _polynomial(self, coefficients: Sequence[float], x: Value) -> Value:
+        """Highest power first."""
+        result = self.const(coefficients[0])
+        for coefficient in coefficients[1:]:
+            result = self.fma(result, x, self.const(coefficient))
+        return result
+
+    def _masked(self, name: str, x: Value, operand: Value) -> Value:
+        """An AVX-512 instruction that LLVM knows in its masked form only, for all lanes."""
+        every = ir.Constant(ir.IntType(self.lanes), -1)
+        return self.call(
+            f"llvm.x86.avx512.mask.{name}.ps.512", self.vf, x, operand, x, every, I32(CURRENT_ROUNDING)
+        )
 
     # ---- across lanes
 
@@ -237,17 +270,21 @@ class Emitter:
         step: int | Value,
         carried: Sequence[Value],
         body: Callable[[Value, list[Value]], Sequence[Value]],
+        start: Value | None = None,
     ) -> list[Value]:
-        """For i in range(0, end, step): carried = body(i, carried), with end > 0.
+        """For i in range(start or 0, end, step): carried = body(i, carried). Without a start, end must be > 0.
 
         What is carried stays in registers.
         """
         b, entry = self.b, self.b.block
         head, done = b.append_basic_block("loop"), b.append_basic_block("done")
-        b.branch(head)
+        if start is None:
+            b.branch(head)
+        else:
+            b.cbranch(b.icmp_signed("<", start, end), head, done)
         b.position_at_end(head)
         i = b.phi(I64)
-        i.add_incoming(I64(0), entry)
+        i.add_incoming(I64(0) if start is None else start, entry)
         phis = [b.phi(value.type) for value in carried]
         for phi, value in zip(phis, carried, strict=True):
             phi.add_incoming(value, entry)
@@ -256,8 +293,15 @@ class Emitter:
         for phi, value in zip([i, *phis], [after, *new], strict=True):
             phi.add_incoming(value, b.block)
         b.cbranch(b.icmp_signed("<", after, end), head, done)
+        last = b.block
         b.position_at_end(done)
-        return new
+        if start is None:
+            return new
+        results = [b.phi(value.type) for value in carried]
+        for result, value, untouched in zip(results, new, carried, strict=True):
+            result.add_incoming(value, last)
+            result.add_incoming(untouched, entry)
+        return results
 
 
 def _alignment(kind: ir.Type) -> int:

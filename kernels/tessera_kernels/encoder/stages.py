@@ -179,7 +179,7 @@ def attend(plan: Plan, z: Sizes, s: Scratch, base: int, first: int, tokens: int,
                 base + s.queries,
             )  # fmt: skip
             scores(
-                plan, q + (z.heads + head) * head_rows, z.head_bytes, z.head_groups, base + s.queries,
+                plan, q + (z.heads + head) * head_rows, base + s.queries,
                 q_scales + 4 * (head * max_rows + query), q_scales + 4 * (z.heads + head) * max_rows,
                 base + s.bias, tokens, base + s.scores, base + s.factor,
             )  # fmt: skip
