@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -11,9 +10,10 @@ from typing import Any
 from tessera_engine.backends import choose
 from tessera_engine.calendar_strip import valid_shares
 from tessera_engine.errors import InputError
+from tessera_engine.item import read_item
 from tessera_engine.model_file import ModelFile
 from tessera_engine.model_store import DEFAULT_MODEL, open_model
-from tessera_engine.output import ITEM, is_output
+from tessera_engine.output import is_output
 from tessera_engine.provenance import bounding_box, footprint
 from tessera_engine.scene import Scene
 
@@ -88,11 +88,11 @@ def describe_model(model: ModelFile) -> dict[str, Any]:
 
 
 def describe_output(folder: Path) -> dict[str, Any]:
-    """Provenance and files of an output folder."""
-    item = json.loads((folder / ITEM).read_text(encoding="utf-8"))
+    """Provenance and files of an output folder, as its item says; `verify` checks them."""
+    item = read_item(folder)
     return {
         "kind": "output",
-        "name": item["id"],
-        **{key: value for key, value in item["properties"].items() if value is not None},
-        "files": {asset["href"]: asset.get("file:size") for asset in item["assets"].values()},
+        "name": item.id,
+        **{key: value for key, value in item.properties.items() if value is not None},
+        "files": {asset.href: asset.size for asset in item.assets.values()},
     }

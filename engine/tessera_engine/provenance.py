@@ -144,7 +144,18 @@ def write_item(
         "links": [],
         "assets": {asset.key: _asset(path.parent, asset) for asset in assets},
     }
+    item["properties"]["tessera:item_sha256"] = item_sha256(item)
     path.write_text(json.dumps(item, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def item_sha256(item: Mapping[str, Any]) -> str:
+    """Hex sha256 of what an item says: id, geometry, properties and assets, but for this sum itself.
+
+    Of the values, not of the text; and not of links and collection, which catalogues add.
+    """
+    said = {key: item.get(key) for key in ("id", "geometry", "bbox", "assets")}
+    said["properties"] = {k: v for k, v in item["properties"].items() if k != "tessera:item_sha256"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode("ascii")).hexdigest()
 
 
 def file_sha256(path: Path) -> str:

@@ -120,6 +120,7 @@ def test_the_facts_are_all_there(tmp_path):
                 "fix": "",
             }
         ],
+        "tessera:item_sha256": properties["tessera:item_sha256"],
     }
     assert "embedding = code * scale" in properties["tessera:quantization"]
     assert "code -128" in properties["tessera:nodata"]
@@ -137,6 +138,8 @@ def test_only_created_differs_between_two_runs(tmp_path):
     later = item_of(tmp_path, grid, facts=facts, created=CREATED + timedelta(days=1))
     assert first["properties"].pop("created") == "2026-02-03T04:05:06Z"
     assert later["properties"].pop("created") == "2026-02-04T04:05:06Z"
+    # `created` is one of the things that the item says
+    assert first["properties"].pop("tessera:item_sha256") != later["properties"].pop("tessera:item_sha256")
     assert first == later
 
 

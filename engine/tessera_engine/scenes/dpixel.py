@@ -87,8 +87,11 @@ class DPixelTile:
         try:
             with rasterio.open(path) as roi:
                 size, crs, transform = (roi.width, roi.height), roi.crs, roi.transform
+                # Of a file cut short, GDAL gives what it finds: perhaps no CRS, without a word
+                roi.read(1, window=((roi.height - 1, roi.height), (roi.width - 1, roi.width)))
         except RasterioError as error:
-            raise InputError(f"{path} can't be read as a raster: {error}") from None
+            reason = str(error).splitlines()[0]
+            raise InputError(f"{path} can't be read as a raster: {reason}; copy it again") from None
         if size != (width, height):
             raise InputError(
                 f"{path} is {size[1]} x {size[0]} pixels (height x width), expected {height} x {width} "
@@ -96,6 +99,10 @@ class DPixelTile:
             )
         if crs is None:
             return Grid(width, height)
+        if not (np.isfinite(transform).all() and transform.determinant):
+            raise InputError(
+                f"{path} places all pixels on one line or nowhere (transform {tuple(transform)[:6]}); copy it again"
+            )
         return Grid(width, height, crs.to_string(), transform)
 
     @property

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tessera_kernels.encoder.branch import run_branch
 from tessera_kernels.encoder.fusion import PackedFusion, run_fusion
 from tessera_kernels.encoder.layout import LOG2_E, SLACK_ROWS
-from tessera_kernels.encoder.pack import PackedBranch, aligned
+from tessera_kernels.encoder.pack import PackedBranch, aligned, up
 from tessera_kernels.encoder.plan import Arithmetic, make_plan
 
 CHUNK_TOKENS = 256
@@ -81,13 +81,14 @@ class Network:
                 values.ctypes.data, doy.ctypes.data, bias.ctypes.data, offsets, chunks,
                 pooled.ctypes.data + i * 4 * width, pooled.shape[1] * 4, get_num_threads(), np.zeros(1, np.int64),
             )  # fmt: skip
-        embedding = np.empty((pixels, self.dims), np.float32)
+        # Whole registers are written: a narrower row would spill into the next one, or out of the array
+        embedding = np.empty((pixels, up(self.dims, self.plan.arithmetic.lanes)), np.float32)
         each = self._fusion.scratch_bytes
         run_fusion(
             self.plan, self._fusion.sizes, self._fusion.weights, self._scratch_for(each), each,
             pooled.ctypes.data, pixels, embedding,
         )  # fmt: skip
-        return embedding
+        return np.ascontiguousarray(embedding[:, : self.dims])
 
 
 @njit(cache=True)

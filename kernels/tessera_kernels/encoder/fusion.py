@@ -79,7 +79,10 @@ def run_fusion(
     pixels: int,
     out: NDArray[np.float32],
 ) -> None:
-    """Embed `pixels` pooled rows into out (pixels, dims). Rows behind the last one must be readable."""
+    """Embed `pixels` pooled rows into out (pixels, dims and padding: whole registers are copied).
+
+    Rows behind the last pooled one must be readable.
+    """
     for block in prange((pixels + BLOCK_ROWS - 1) // BLOCK_ROWS):
         first = block * BLOCK_ROWS
         rows = min(BLOCK_ROWS, pixels - first)
@@ -118,6 +121,5 @@ def run_fusion(
                 plan, result + row * z.output_bytes, z.output_bytes, z.output_bytes, np.float32(z.dims)
             )
         for row in range(rows):
-            copy(
-                plan, result + row * z.output_bytes, out.ctypes.data + (first + row) * 4 * z.dims, 4 * z.dims
-            )
+            to = out.ctypes.data + (first + row) * 4 * out.shape[1]
+            copy(plan, result + row * z.output_bytes, to, 4 * out.shape[1])
