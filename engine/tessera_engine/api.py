@@ -15,6 +15,7 @@ from tessera_engine import pipeline
 from tessera_engine.backends import make_backend
 from tessera_engine.backends.base import Backend
 from tessera_engine.errors import InputError
+from tessera_engine.guard import Finding, examine, heed
 from tessera_engine.memory import default_memory, window_pixels
 from tessera_engine.model_file import ModelFacts
 from tessera_engine.model_store import DEFAULT_MODEL, open_model
@@ -203,12 +204,14 @@ class Embedded:
         pixels: pixels of the region that the scene covers.
         with_data: pixels that have an embedding.
         seconds: wall time of the stages, see `tessera_engine.pipeline.Statistics`.
+        findings: what was worth saying about the scene.
     """
 
     out: Path
     pixels: int
     with_data: int
     seconds: dict[str, float]
+    findings: tuple[Finding, ...]
 
 
 def embed(
@@ -223,6 +226,7 @@ def embed(
     memory: int | None = None,
     overwrite: bool = False,
     restart: bool = False,
+    strict: bool = False,
     progress: pipeline.Progress | None = None,
     announce: Tell | None = None,
 ) -> Embedded:
@@ -242,8 +246,10 @@ def embed(
         memory: bytes that the process may take; None: half of the free memory, at most 4 GB.
         overwrite: replace an earlier output.
         restart: begin anew where a run was interrupted.
+        strict: refuse a scene about which anything was found.
         progress: called with pixels done and in all, after each window.
-        announce: told, in a line each, of an interrupted run that is gone on with and of what is damaged in it.
+        announce: told, in a line each, of what was found about the scene, of an interrupted run that is gone on with
+            and of what is damaged in it.
 
     Raises:
         InputError: something asked for can't be had, or an interrupted run differs; nothing has been written.
@@ -258,8 +264,11 @@ def embed(
             raise InputError(f"unknown {what} '{value}'; choose one of {', '.join(known)}")
     region = check_window(scene.grid, window) if window is not None else scene.grid.window
     max_pixels = window_pixels(memory or default_memory(), scene.reader, model.backend.model)
+    announce = announce or (lambda line: None)
+    findings = tuple(examine(scene, model.facts, region))
+    heed(findings, strict, announce)
     target = Path(out) if out is not None else Path(f"{scene.name}.embeddings")
     numba.set_num_threads(model.threads)
-    plan = Plan(scene, model.backend, region, dim, store, format, max_pixels, target)
-    statistics = run(plan, overwrite, restart, progress, announce or (lambda line: None))
-    return Embedded(target, statistics.pixels, statistics.with_data, statistics.seconds)
+    plan = Plan(scene, model.backend, region, dim, store, format, max_pixels, target, findings)
+    statistics = run(plan, overwrite, restart, progress, announce)
+    return Embedded(target, statistics.pixels, statistics.with_data, statistics.seconds, findings)

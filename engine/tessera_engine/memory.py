@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 from tessera_engine.errors import InputError
 from tessera_engine.model_file import ModelFile
@@ -83,22 +84,48 @@ def window_pixels(memory: int, reader: Reader, model: ModelFile) -> int:
     Raises:
         InputError: not even the smallest window fits.
     """
-    facts = model.facts
+    needs, wider = _needs(reader, model), _wider(model)
+    pixels = int((memory - needs.fixed - needs.batch) // needs.per_pixel)
+    if pixels < MIN_WINDOW_PIXELS or memory < needs.fixed + OUTPUT_BYTES:
+        raise InputError(
+            f"--memory {memory / 1e6:.0f}MB is too little for {model.label} on this scene: "
+            f"it needs at least {math.ceil(needs.of(MIN_WINDOW_PIXELS) / 1e6):.0f}MB"
+        )
+    return min(pixels, max(MAX_WINDOW_PIXELS // wider, MIN_MAX_WINDOW_PIXELS))
+
+
+def expected_memory(pixels: int, reader: Reader, model: ModelFile) -> int:
+    """Bytes that a run takes at its peak with windows of so many pixels."""
+    return int(_needs(reader, model).of(pixels))
+
+
+class _Needs(NamedTuple):
+    """Bytes of a run: whatever its windows, for the batch in flight, and for each pixel of a window."""
+
+    fixed: int
+    batch: int
+    per_pixel: float
+
+    def of(self, pixels: int) -> float:
+        """At the peak, with windows of so many pixels; or while the output is made, if that takes more."""
+        return self.fixed + max(self.batch + pixels * self.per_pixel, OUTPUT_BYTES)
+
+
+def _needs(reader: Reader, model: ModelFile) -> _Needs:
     # Two windows are in memory, one being computed and one being read, and those that the reader keeps. Tokens are
     # float32 with day and multiplicity: at most twice the integers that they come from, plus eight bytes each, and
     # masks.
     observations = (2 + reader.windows_held) * reader.bytes_per_pixel
     tokens = 3.5 * reader.bytes_per_pixel
     # As the network gives them, with nodata between them, and two windows of them being written
-    embedding = 4 * facts.dims * 4
-    wider = max(1, facts.ffn_dim // 384)
-    fixed = BASE_BYTES + 3 * model.path.stat().st_size
-    pixels = int((memory - fixed - BATCH_BYTES * wider) // (observations + tokens + embedding))
-    if pixels < MIN_WINDOW_PIXELS or memory < fixed + OUTPUT_BYTES:
-        smallest = MIN_WINDOW_PIXELS * (observations + tokens + embedding)
-        needed = fixed + max(BATCH_BYTES * wider + smallest, OUTPUT_BYTES)
-        raise InputError(
-            f"--memory {memory / 1e6:.0f}MB is too little for {model.label} on this scene: "
-            f"it needs at least {math.ceil(needed / 1e6):.0f}MB"
-        )
-    return min(pixels, max(MAX_WINDOW_PIXELS // wider, MIN_MAX_WINDOW_PIXELS))
+    embedding = 4 * model.facts.dims * 4
+    return _Needs(
+        fixed=BASE_BYTES + 3 * model.path.stat().st_size,
+        batch=BATCH_BYTES * _wider(model),
+        per_pixel=observations + tokens + embedding,
+    )
+
+
+def _wider(model: ModelFile) -> int:
+    """How many times as wide as nano's the model's layers are."""
+    return max(1, model.facts.ffn_dim // 384)

@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from tessera_engine.guard.finding import Finding
 from tessera_engine.scene import Dates, Grid
 
 STAC_VERSION = "1.1.0"
@@ -76,7 +77,7 @@ class RunFacts:
         scene_layout: the layout that it was read as.
         scene_fingerprint: hex sha256 of its content.
         dates: days of year that the scene has, per modality and orbit.
-        warnings: what was worth saying about the scene, a line each.
+        findings: what was worth saying about the scene.
         model_name: `nano`, `demo`, ...
         model_sha256: hex sha256 of the model file.
         generation: `v2`.
@@ -95,7 +96,7 @@ class RunFacts:
     scene_layout: str
     scene_fingerprint: str
     dates: Dates
-    warnings: Sequence[str]
+    findings: Sequence[Finding]
     model_name: str
     model_sha256: str
     generation: str
@@ -309,7 +310,7 @@ def _facts(grid: Grid, facts: RunFacts) -> dict[str, Any]:
         "tessera:s1_descending_days_of_year": list(facts.dates.s1_descending),
         "tessera:pixels": grid.width * grid.height,
         "tessera:pixels_with_data": facts.pixels_with_data,
-        "tessera:warnings": list(facts.warnings),
+        "tessera:findings": [finding.to_dict() for finding in facts.findings],
     }
 
 

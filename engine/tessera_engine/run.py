@@ -10,6 +10,7 @@ from tessera_engine.backends.base import Backend
 from tessera_engine.disk import check_room, needed_bytes
 from tessera_engine.durable import FULL
 from tessera_engine.errors import TesseraError
+from tessera_engine.guard import Finding
 from tessera_engine.journal import Journal
 from tessera_engine.output import ITEM, PartialOutput
 from tessera_engine.provenance import RunFacts, write_item
@@ -33,6 +34,7 @@ class Plan:
         format: one of `tessera_engine.writers.FORMATS`.
         window_pixels: size of windows.
         out: where the output shall appear.
+        findings: what was worth saying about the scene.
     """
 
     scene: Scene
@@ -43,6 +45,7 @@ class Plan:
     format: str
     window_pixels: int
     out: Path
+    findings: tuple[Finding, ...]
 
     @property
     def grid(self) -> Grid:
@@ -153,7 +156,7 @@ def _run_facts(plan: Plan, fingerprint: str, with_data: int) -> RunFacts:
         scene_layout=scene.reader.layout,
         scene_fingerprint=fingerprint,
         dates=scene.reader.dates,
-        warnings=scene.reader.warnings,
+        findings=plan.findings,
         model_name=facts.name,
         model_sha256=backend.model.sha256,
         generation=facts.generation,

@@ -110,19 +110,6 @@ class Dates:
     s1_descending: tuple[int, ...]
 
 
-def missing_modalities(dates: Dates) -> list[str]:
-    """What a scene has nothing of, a line each."""
-    missing = [orbit for orbit in ("ascending", "descending") if not getattr(dates, f"s1_{orbit}")]
-    lines = []
-    if len(missing) == 2:
-        lines.append("no Sentinel-1 at all: embeddings rest on Sentinel-2 alone")
-    elif missing:
-        lines.append(f"no {missing[0]} Sentinel-1 orbit")
-    if not dates.s2:
-        lines.append("no Sentinel-2 at all: embeddings rest on Sentinel-1 alone")
-    return lines
-
-
 class Reader(Protocol):
     """One layout of a scene on disk."""
 
@@ -148,7 +135,7 @@ class Reader(Protocol):
 
     @property
     def warnings(self) -> Sequence[str]:
-        """What opening the scene found worth saying, a line each."""
+        """What opening the scene found worth saying, a line each; what it has no dates of is left to the guard."""
         ...
 
     @property
@@ -170,7 +157,11 @@ class Reader(Protocol):
         ...
 
     def sample(self, region: Window, max_pixels: int) -> Observations:
-        """At most `max_pixels` pixels spread over a region, cheaply read: a thinned grid, for a look at the data."""
+        """At most `max_pixels` pixels spread over a region, cheaply read: a thinned grid, for a look at the data.
+
+        Raises:
+            InputError: there is nothing in the region.
+        """
         ...
 
     def fingerprint(self) -> str:

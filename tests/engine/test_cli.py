@@ -16,6 +16,7 @@ from made_up import CRS, ORIGIN, made_up_arrays, write_tile
 
 from tessera_engine import cli
 from tessera_engine.cli.app import models
+from tessera_engine.simulate import simulate
 
 ROOT = Path(__file__).parents[2]
 
@@ -190,16 +191,33 @@ def test_what_the_system_refuses_is_one_line_too(run, scene, tmp_path, monkeypat
     assert [path.name for path in tmp_path.iterdir()] == ["scene"]
 
 
-def test_strict_makes_a_warning_an_error(run, tmp_path):
-    arrays = made_up_arrays()
-    del arrays["sar_descending"], arrays["sar_descending_doy"]
-    write_tile(tmp_path / "scene", arrays)
-    code, _, err = run("embed", "scene", "--strict")
-    assert code == 2
-    assert "no descending Sentinel-1 orbit" in err
-    code, _, err = run("embed", "scene")
+def test_what_is_found_is_told_and_kept_and_strict_refuses_it(run, tmp_path):
+    simulate(tmp_path / "scene", 16, 3)
+    (tmp_path / "scene" / "sar_descending.npy").unlink()
+    (tmp_path / "scene" / "sar_descending_doy.npy").unlink()
+    (tmp_path / "scene" / "roi.tiff").unlink()
+    code, out, err = run("embed", "scene", "--strict")
+    assert (code, out) == (2, "")
+    assert "no descending Sentinel-1 orbit [s1-orbit-missing, certain]" in err
+    assert "roi.tiff is missing" in err
+    assert len([line for line in err.splitlines() if line.startswith("error: ")]) == 1
+    assert not (tmp_path / "scene.embeddings").exists()
+    code, out, err = run("embed", "scene", "--json")
     assert code == 0
-    assert "warning: no descending Sentinel-1 orbit" in err
+    assert "warning: roi.tiff is missing" in err
+    assert "warning: no descending Sentinel-1 orbit [s1-orbit-missing, certain]" in err
+    told = json.loads(out)["findings"]
+    assert [finding["name"] for finding in told] == ["reader", "s1-orbit-missing"]
+    item = json.loads((tmp_path / "scene.embeddings" / "item.json").read_text())
+    assert item["properties"]["tessera:findings"] == told
+    assert run("embed", "scene", "--quiet", "--overwrite")[2] == ""
+
+
+def test_a_good_scene_passes_strict(run, tmp_path):
+    simulate(tmp_path / "scene", 16, 3)
+    code, _, err = run("embed", "scene", "--strict")
+    assert code == 0
+    assert "warning" not in err
 
 
 def test_info_tells_of_scenes_models_and_outputs(run, scene):

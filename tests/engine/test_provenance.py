@@ -15,6 +15,7 @@ from made_up import CRS, ORIGIN
 from pystac.validation.stac_validator import JsonSchemaSTACValidator
 from staged import landscape, stage
 
+from tessera_engine.guard import Finding
 from tessera_engine.output import is_output
 from tessera_engine.provenance import EXTENSIONS, Asset, RunFacts, footprint, write_item
 from tessera_engine.quicklook import write_quicklook
@@ -28,7 +29,7 @@ FACTS = RunFacts(
     scene_layout="d-pixel",
     scene_fingerprint="ab" * 32,
     dates=Dates((12, 30, 200), (5, 17), (9, 361)),
-    warnings=("2 of 30 dates have no clear pixel",),
+    findings=(Finding("reader", "certain", "2 of 30 dates have no clear pixel"),),
     model_name="nano",
     model_sha256="cd" * 32,
     generation="v2",
@@ -110,7 +111,15 @@ def test_the_facts_are_all_there(tmp_path):
         "tessera:s1_descending_days_of_year": [9, 361],
         "tessera:pixels": 2000,
         "tessera:pixels_with_data": 1234,
-        "tessera:warnings": ["2 of 30 dates have no clear pixel"],
+        "tessera:findings": [
+            {
+                "name": "reader",
+                "sure": "certain",
+                "found": "2 of 30 dates have no clear pixel",
+                "effect": "",
+                "fix": "",
+            }
+        ],
         "tessera:item_sha256": properties["tessera:item_sha256"],
     }
     assert "embedding = code * scale" in properties["tessera:quantization"]

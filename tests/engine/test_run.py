@@ -50,7 +50,7 @@ class Interrupting(Changing):
 def plan(out, reader=None, **changes):
     reader = reader or Changing(ARRAYS)
     scene = Scene("place", "place", reader)
-    whole = Plan(scene, FakeBackend(), reader.grid.window, 32, "int8", "npy", WINDOW_PIXELS, Path(out))
+    whole = Plan(scene, FakeBackend(), reader.grid.window, 32, "int8", "npy", WINDOW_PIXELS, Path(out), ())
     return replace(whole, **changes)
 
 

@@ -65,7 +65,7 @@ def test_orbits_may_be_missing_or_empty(tmp_path):
     arrays["sar_descending_doy"] = arrays["sar_descending_doy"][:0]
     del arrays["sar_ascending"], arrays["sar_ascending_doy"]
     scene = open_scene(write_tile(tmp_path / "tile", arrays))
-    assert scene.reader.warnings == ("no Sentinel-1 at all: embeddings rest on Sentinel-2 alone",)
+    assert scene.reader.dates.s1_ascending == scene.reader.dates.s1_descending == ()
     observations = scene.reader.read(scene.grid.window)
     assert observations.s1_ascending.shape == observations.s1_descending.shape == (0, 6, 5, 2)
 
@@ -196,6 +196,18 @@ def test_tiles_make_one_mosaic(tmp_path):
     hole[4:8, 3:6] = 0
     np.testing.assert_array_equal(seen, hole)
     assert list(scene.reader.windows(Window(3, 4, 2, 2), 100)) == []
+    with pytest.raises(InputError, match="no tile of the scene lies in the window"):
+        scene.reader.sample(Window(3, 4, 2, 2), 100)
+    assert scene.reader.warnings == ()
+
+
+def test_a_tile_that_lacks_what_others_have_is_named(tmp_path):
+    arrays = made_up_arrays()
+    write_tile(tmp_path / "a", arrays)
+    del arrays["sar_descending"], arrays["sar_descending_doy"]
+    write_tile(tmp_path / "b", arrays, ORIGIN @ Affine.translation(5, 0))
+    warnings = open_scene(tmp_path).reader.warnings
+    assert warnings == ("b: no descending Sentinel-1 orbit, which other tiles have",)
 
 
 @pytest.mark.parametrize(

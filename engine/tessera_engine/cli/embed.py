@@ -78,7 +78,9 @@ def embed(
     restart: Annotated[
         bool, typer.Option("--restart", help="Begin anew where a run was interrupted.")
     ] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Make warnings about the scene errors.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse a scene about which there is any warning.")
+    ] = False,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -102,7 +104,6 @@ def embed(
         like=like,
         s1_units=s1_units,
     )
-    _warn(opened, strict, quiet)
     loaded = api.load_model(model, wanted, backend, threads, lambda text: console.say(text, quiet))
     facts = loaded.facts
     if facts.name == "demo":
@@ -131,6 +132,7 @@ def embed(
                 memory=limit,
                 overwrite=overwrite,
                 restart=restart,
+                strict=strict,
                 progress=progress,
                 announce=lambda text: console.say(text, quiet),
             )
@@ -143,7 +145,7 @@ def embed(
                 "pixels": done.pixels,
                 "with_data": done.with_data,
                 "seconds": {stage: round(seconds, 3) for stage, seconds in done.seconds.items()},
-                "warnings": list(opened.reader.warnings),
+                "findings": [finding.to_dict() for finding in done.findings],
             }
         )
     else:
@@ -153,16 +155,6 @@ def embed(
         f"look at {done.out / 'quicklook.png'}",
         quiet,
     )
-
-
-def _warn(scene: Scene, strict: bool, quiet: bool) -> None:
-    from tessera_engine import console
-
-    warnings = scene.reader.warnings
-    if strict and warnings:
-        raise InputError(f"{scene.path}: {'; '.join(warnings)} (an error because of --strict)")
-    for warning in warnings:
-        console.say(f"warning: {warning}", quiet)
 
 
 def _region(scene: Scene, window: Any, bbox: Any) -> Window:

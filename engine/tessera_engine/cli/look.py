@@ -23,6 +23,8 @@ def info(
 ) -> None:
     """Show what is in a scene, a model or an output.
 
+    Of a scene also what it shows through the year, what is odd about it, and what it takes to embed it here.
+
     Example: tessera-engine info scene_dir/
     """
     from tessera_engine import console
@@ -30,6 +32,7 @@ def info(
 
     described = describe(
         target,
+        console.say,
         layout=layout,
         year=year,
         start=start and start.date(),
@@ -39,6 +42,11 @@ def info(
     )
     if json:
         console.print_json(described)
+        return
+    if described["kind"] == "scene":
+        from tessera_engine.scene_page import print_scene
+
+        print_scene(described)
         return
     console.print_table(list(described.items()))
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError
-from tessera_engine.scene import S1_BANDS, S2_BANDS, Dates, Grid, Observations, Window, missing_modalities
+from tessera_engine.scene import S1_BANDS, S2_BANDS, Dates, Grid, Observations, Window
 from tessera_engine.scenes.npy import NpyRaster, read_doys
 
 BANDS, MASKS, DOYS, ROI = "bands.npy", "masks.npy", "doys.npy", "roi.tiff"
@@ -59,11 +59,9 @@ class DPixelTile:
         self._orbits: dict[str, tuple[NpyRaster | None, NDArray[np.int32]]] = {}
         for orbit in ORBITS:
             self._orbits[orbit] = self._open_orbit(orbit, (height, width))
-        warnings = missing_modalities(self.dates)
         self.grid = self._read_grid(width, height)
-        if self.grid.crs is None:
-            warnings.append(f"{ROI} is missing or has no CRS: outputs are not georeferenced")
-        self.warnings = tuple(warnings)
+        located = self.grid.crs is not None
+        self.warnings = () if located else (f"{ROI} is missing or has no CRS: outputs are not georeferenced",)
 
     def _open_orbit(self, orbit: str, size: tuple[int, int]) -> tuple[NpyRaster | None, NDArray[np.int32]]:
         """An orbit's raster and days; (None, no days) where its files are absent."""

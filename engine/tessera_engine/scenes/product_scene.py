@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError
-from tessera_engine.scene import S1_BANDS, S2_BANDS, Dates, Grid, Observations, Window, missing_modalities
+from tessera_engine.scene import S1_BANDS, S2_BANDS, Dates, Grid, Observations, Window
 from tessera_engine.scenes.blocks import BlockReader, Size, cells
 from tessera_engine.scenes.opening import OpenS1, OpenS2, open_products
 from tessera_engine.scenes.period import Period, choose_period
@@ -78,7 +78,6 @@ class ProductScene:
         self._blocks = BlockReader(self._read_all, self._anchor)
         self.warnings = tuple(
             ([] if chosen is None else [chosen])
-            + missing_modalities(self.dates)
             + _guessed_offsets(self._s2)
             + found.warnings
             + [f"{problem.source} is not used: {problem.reason}" for problem in found.problems + problems]
@@ -123,7 +122,9 @@ class ProductScene:
         """A cell in the middle of the region's part that has most products: apart, each pixel would cost a block."""
         windows = list(self._covered(region, _size(max_pixels)))
         if not windows:
-            raise ValueError(f"no product has a pixel of {region}")
+            raise InputError(
+                f"no product of the scene lies in the window {tuple(region)} (col, row, width, height)"
+            )
         middle = (region.col + region.width / 2, region.row + region.height / 2)
 
         places = Counter(each.place for each in self._products)
