@@ -73,11 +73,13 @@ def test_a_member_of_a_zip_is_read_without_unpacking(path, tmp_path):
         open_raster(asset._replace(name=f"{asset.name}x"))
 
 
-def test_what_is_no_data_reads_as_0(tmp_path):
+def test_what_is_no_data_reads_as_0_or_as_nan_where_0_is_a_value(tmp_path):
     values = np.array([[1.0, np.nan], [-9999, 2]], np.float32)
-    for nodata, wanted in ((np.nan, [[1, 0], [-9999, 2]]), (-9999, [[1, np.nan], [0, 2]])):
+    for nodata, wanted in ((np.nan, [[1, np.nan], [-9999, 2]]), (-9999, [[1, np.nan], [np.nan, 2]])):
         raster = open_raster(Asset(write_raster(tmp_path / "a.tif", values, nodata=nodata)))
         np.testing.assert_array_equal(read_block(raster, Window(0, 0, 2, 2)), wanted)
+    raster = open_raster(Asset(write_raster(tmp_path / "b.tif", VALUES, nodata=int(VALUES[0, 0]))))
+    assert read_block(raster, Window(0, 0, 1, 1)) == 0
 
 
 @pytest.mark.parametrize(
