@@ -12,9 +12,9 @@ from tessera_engine.errors import InputError
 from tessera_engine.model_file import PRECISIONS, ModelFacts
 from tessera_engine.model_store import HOME_VARIABLE, file_name, packaged_folder, user_folder
 from tessera_engine.scene import S1_BANDS, S2_BANDS
+from tessera_engine.statistics import V2_STATISTICS
 from tessera_export import int8, onnx_graph
 from tessera_export.checkpoint import Checkpoint, load_checkpoint, replacing, size_name
-from tessera_export.reference import V2_STATISTICS
 from tessera_export.validate import Report, validate
 
 PUBLISHED = {
@@ -139,7 +139,6 @@ def _facts(
     config = checkpoint.config
     return ModelFacts(
         name=_checked_name(name or _default_name(checkpoint)),
-        generation="v2",
         size=size_name(config),
         precision=precision,
         latent_dim=config.latent_dim,
