@@ -73,6 +73,32 @@ def naive_distinct(values: Float, doy: NDArray[np.generic]) -> tuple[Float, Int,
     return values[positions], np.asarray(doy).astype(np.int32)[positions], multiplicity
 
 
+def naive_draw_v1_0(values: NDArray[np.generic], doy: NDArray[np.generic]) -> list[int]:
+    """Our seeded draw of v1.0 among a pixel's n >= 1 raw observations (n, bands): 40 positions, rising.
+
+    FNV-1a over day and bands of each seeds splitmix64. Fewer than 40 are drawn from with replacement, others by
+    selection sampling.
+    """
+    state, n, mask = 0xCBF29CE484222325, len(values), 2**64 - 1
+    for value, day in zip(values.tolist(), doy.tolist(), strict=True):
+        for number in (day, *value):
+            state = (state ^ (number & 0xFFFFFFFF)) * 0x100000001B3 & mask
+
+    def random(i: int) -> float:
+        z = (state + (i + 1) * 0x9E3779B97F4A7C15) & mask
+        z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 & mask
+        z = (z ^ z >> 27) * 0x94D049BB133111EB & mask
+        return ((z ^ z >> 31) >> 11) * 2.0**-53
+
+    if n < 40:
+        return sorted(int(random(i) * n) for i in range(40))
+    chosen: list[int] = []
+    for i in range(n):
+        if random(i) * (n - i) < 40 - len(chosen):
+            chosen.append(i)
+    return chosen
+
+
 def naive_tokens_s2(
     values: NDArray[np.uint16],
     valid: NDArray[np.generic],
