@@ -89,7 +89,7 @@ def run(
             with statistics.stage("network"):
                 embedding = backend.run(packed.tokens)
             with statistics.stage("quantise"):
-                block = _block(packed, embedding, window, staging)
+                block = _block(packed, embedding, window, staging, backend.model.facts.generation)
             with statistics.stage("write"):
                 if written is not None:
                     written.result()
@@ -105,7 +105,7 @@ def run(
 
 
 def _block(
-    packed: PackedPixels, embedding: NDArray[np.float32], window: Window, staging: Staging
+    packed: PackedPixels, embedding: NDArray[np.float32], window: Window, staging: Staging, generation: str
 ) -> dict[str, NDArray[Any]]:
     """One window's results as the staged arrays have them: (height, width, ...) each."""
     size = (window.height, window.width)
@@ -115,7 +115,7 @@ def _block(
     block: dict[str, NDArray[Any]] = {"observations": packed.counts.reshape(*size, 2)}
     if staging.scales is None:
         return block | {"embeddings": full.reshape(*size, staging.dim)}
-    codes, scales = quantize(full)
+    codes, scales = quantize(full, generation)
     return block | {"embeddings": codes.reshape(*size, staging.dim), "scales": scales.reshape(size)}
 
 
