@@ -23,7 +23,7 @@ INT8_THRESHOLD = Threshold(centred_mean=0.95)
 """Wide, to find broken quantisation: how far int8 drifts on real pixels, `tessera-engine verify` measures."""
 
 LONGEST_YEAR = 256
-"""Tokens of the largest bin of the v2 token rules."""
+"""Tokens of the largest bin of the token rules."""
 
 Inputs = dict[str, NDArray[Any]]
 
@@ -80,14 +80,20 @@ def validate(path: Path, model: Reference) -> Report:
 def promised_initializers(facts: ModelFacts) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Name -> dtype and shape of every weight that `tessera_engine.model_file` promises."""
     d = facts.d_model
-    matrices = {"fusion.0": (2 * d, 4 * d), "fusion.1": (4 * d, facts.dims)}
-    first_layers, vectors = {}, {"fusion.norm.weight": 4 * d, "fusion.norm.bias": 4 * d}
-    tables = {}
+    matrices = {"fusion.0": (2 * d, facts.dims)}
+    vectors: dict[str, int] = {}
+    if facts.generation != "v1.0":
+        matrices |= {"fusion.0": (2 * d, 4 * d), "fusion.1": (4 * d, facts.dims)}
+        vectors |= {"fusion.norm.weight": 4 * d, "fusion.norm.bias": 4 * d}
+    first_layers, tables = {}, {}
     for branch, bands in (("s2", facts.s2_bands), ("s1", facts.s1_bands)):
         first_layers[f"{branch}.embedding.0"] = (len(bands), d)
         first_layers[f"{branch}.pool"] = (d, 1)
         matrices[f"{branch}.embedding.1"] = (d, d)
         tables[f"{branch}.day_of_year"] = (DAYS, d)
+        if facts.generation != "v2":
+            matrices |= {f"{branch}.gru.input": (d, 3 * d), f"{branch}.gru.hidden": (d, 3 * d)}
+            vectors |= {f"{branch}.pool.norm.weight": d, f"{branch}.pool.norm.bias": d}
         for layer in (f"{branch}.layers.{index}" for index in range(facts.num_layers)):
             matrices[f"{layer}.qkv"] = (d, 3 * d)
             matrices[f"{layer}.out"] = (d, d)
@@ -105,7 +111,8 @@ def promised_initializers(facts: ModelFacts) -> dict[str, tuple[str, tuple[int, 
             promised[f"{name}.weight.scale"] = ("float32", shape[1:])
         else:
             promised[f"{name}.weight"] = ("float32", shape)
-        promised[f"{name}.bias"] = ("float32", shape[1:])
+        if not name.endswith(".gru.hidden"):  # the recurrence has one bias
+            promised[f"{name}.bias"] = ("float32", shape[1:])
     promised |= {name: ("float32", (length,)) for name, length in vectors.items()}
     promised |= {name: ("float32", shape) for name, shape in tables.items()}
     return promised
@@ -171,8 +178,9 @@ def _check_values(file: ModelFile, model: Reference) -> Drift:
         np.ones((2, 8), np.int64),
         np.full((2, 2), LONGEST_YEAR),
     ):
-        inputs = _made_up_tokens("s2", len(file.facts.s2_bands), s2_lengths, rng)
-        inputs |= _made_up_tokens("s1", len(file.facts.s1_bands), s1_lengths, rng)
+        repeats = 8 if file.facts.generation == "v2" else 1
+        inputs = _made_up_tokens("s2", len(file.facts.s2_bands), s2_lengths, repeats, rng)
+        inputs |= _made_up_tokens("s1", len(file.facts.s1_bands), s1_lengths, repeats, rng)
         (embeddings,) = session.run(None, inputs)
         (refilled,) = session.run(None, _with_other_filling(inputs))
         if not np.array_equal(embeddings, refilled):
@@ -192,13 +200,18 @@ def _check_values(file: ModelFile, model: Reference) -> Drift:
     return drift
 
 
-def _made_up_tokens(branch: str, bands: int, lengths: NDArray[np.int64], rng: np.random.Generator) -> Inputs:
-    """A rectangle of random tokens; the first pixel has only the token that stands for "no observation"."""
+def _made_up_tokens(
+    branch: str, bands: int, lengths: NDArray[np.int64], repeats: int, rng: np.random.Generator
+) -> Inputs:
+    """A rectangle of random tokens; the first pixel has only the token that stands for "no observation".
+
+    Each stands up to `repeats` times: once where the network sees the order of tokens.
+    """
     shape = (len(lengths), int(lengths.max()))
     filled = np.arange(shape[1]) < lengths[:, None]
     values = rng.standard_normal((*shape, bands), np.float32)
     doy = rng.integers(1, DAYS, shape, np.int32)
-    multiplicity = np.where(filled, rng.integers(1, 9, shape), 0).astype(np.float32)
+    multiplicity = np.where(filled, rng.integers(1, repeats + 1, shape), 0).astype(np.float32)
     values[~filled], doy[~filled] = 0, 0
     values[0], doy[0], multiplicity[0] = 0, 0, np.arange(shape[1]) == 0
     return {branch: values, f"{branch}_doy": doy, f"{branch}_multiplicity": multiplicity}
