@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tessera_engine.scene import Observations
 from tessera_kernels import observe
+from tessera_kernels.sequence import sequence_steps
 
 
 @dataclass(frozen=True)
@@ -138,16 +139,8 @@ def sequence(tokens: PackedTokens, generation: str) -> PackedTokens:
 
 
 def _repeated(tokens: Tokens, at_end: bool) -> Tokens:
-    times = tokens.multiplicity.astype(np.int64)
-    pixel = np.repeat(np.arange(len(tokens.lengths)), tokens.lengths)
-    source = np.repeat(np.arange(len(times)), times)
-    if at_end:
-        is_repeat = np.diff(source, prepend=-1) == 0
-        source = source[np.lexsort((is_repeat, pixel[source]))]
-    lengths = np.bincount(pixel, weights=times, minlength=len(tokens.lengths))
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    once = np.ones(len(source), np.float32)
-    return Tokens(tokens.values[source], tokens.doy[source], once, offsets)
+    steps, offsets = sequence_steps(tokens.multiplicity, tokens.offsets, at_end)
+    return Tokens(tokens.values[steps], tokens.doy[steps], np.ones(len(steps), np.float32), offsets)
 
 
 def _pixels_flat(values: NDArray[Any]) -> NDArray[Any]:
