@@ -55,7 +55,7 @@ def describe_scene(scene: Scene) -> dict[str, Any]:
 
 def describe_model(model: ModelFile) -> dict[str, Any]:
     """The facts of a model file, and what would run it here."""
-    backend, why = choose("auto", model.facts.generation)
+    backend, why = choose("auto")
     return {
         "kind": "model",
         "runs_on": f"{backend}: {why}",

@@ -10,7 +10,7 @@ from tessera_engine.api import embed, load_model
 from tessera_engine.errors import InputError
 from tessera_export.export import export_model
 
-BACKENDS = ("onnxruntime", "openvino")
+BACKENDS = ("fused", "onnxruntime", "openvino")
 
 
 @pytest.fixture(scope="module", params=conformance.V1_1_FLAVOURS)
@@ -55,7 +55,7 @@ def test_v1_0_embeds_the_same_whatever_windows_and_threads(tmp_path):
     export_model(conformance.checkpoint("v1_0_tiny"), file, "fp32")
     found = []
     for i, threads in enumerate((1, 2)):
-        model = load_model(str(file), backend="onnxruntime", threads=threads)
+        model = load_model(str(file), threads=threads)
         out = tmp_path / str(i)
         embed(conformance.FOLDER / "tiles" / "edge", model, out, format="npy", memory=(400 - 50 * i) * 10**6)
         found.append(np.load(out / "edge.npy"))

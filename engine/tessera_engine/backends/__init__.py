@@ -14,12 +14,11 @@ if TYPE_CHECKING:
 BACKENDS = ("auto", "fused", "onnxruntime", "openvino")
 
 
-def choose(backend: str, generation: str = "v2") -> tuple[str, str]:
+def choose(backend: str) -> tuple[str, str]:
     """Decide what runs a model on this machine.
 
     Args:
         backend: one of `BACKENDS`.
-        generation: of the model.
 
     Returns:
         The backend's name, and why, in words.
@@ -31,8 +30,6 @@ def choose(backend: str, generation: str = "v2") -> tuple[str, str]:
         raise InputError(f"unknown backend '{backend}'; choose one of {', '.join(BACKENDS)}")
     if backend != "auto":
         return backend, "asked for"
-    if generation != "v2":
-        return "onnxruntime", f"the fused kernels have no {generation} network"
     from tessera_engine.backends.fused import ISA_VARIABLE, choose_isa
 
     isa = choose_isa()
@@ -53,7 +50,7 @@ def make_backend(model: ModelFile, backend: str, threads: int) -> Backend:
         InputError: see `choose`, or the backend's package isn't installed.
         ModelError: the backend can't load the file.
     """
-    name, _ = choose(backend, model.facts.generation)
+    name, _ = choose(backend)
     if name == "fused":
         from tessera_engine.backends.fused import FusedBackend
 

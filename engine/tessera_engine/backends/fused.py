@@ -40,11 +40,6 @@ class FusedBackend(Backend):
 
     def __init__(self, model: ModelFile, threads: int) -> None:
         super().__init__(model)
-        if model.facts.generation != "v2":
-            raise InputError(
-                f"--backend fused can't run {model.label}: it has no {model.facts.generation} network; "
-                "use --backend onnxruntime"
-            )
         self._isa, self._threads = choose_isa(), threads
         facts = model.facts
         arithmetic = (INT8 if facts.precision == "int8" else FLOAT32)[self._isa]
