@@ -55,6 +55,7 @@ class FakeReader:
 
     layout = "fake"
     period = None
+    windows_held = 0
     warnings = ()
 
     def __init__(self, arrays: dict[str, NDArray]) -> None:

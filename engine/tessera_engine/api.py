@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,18 +15,17 @@ from tessera_engine import pipeline
 from tessera_engine.backends import make_backend
 from tessera_engine.backends.base import Backend
 from tessera_engine.errors import InputError
+from tessera_engine.guard import Finding, examine, heed
 from tessera_engine.memory import default_memory, window_pixels
 from tessera_engine.model_file import ModelFacts
 from tessera_engine.model_store import DEFAULT_MODEL, open_model
-from tessera_engine.output import ITEM, output_folder
-from tessera_engine.provenance import RunFacts, write_item
-from tessera_engine.quicklook import write_quicklook
 from tessera_engine.region import check_window
+from tessera_engine.resume import Tell
+from tessera_engine.run import Plan, run
 from tessera_engine.scene import S1_BANDS, Observations, Scene, Window
 from tessera_engine.scenes import open_scene
-from tessera_engine.staging import Staging
 from tessera_engine.tokens import pack
-from tessera_engine.writers import FORMATS, write
+from tessera_engine.writers import FORMATS
 from tessera_kernels.compilation import when_compiling
 from tessera_kernels.quantize import quantize
 
@@ -206,12 +204,14 @@ class Embedded:
         pixels: pixels of the region that the scene covers.
         with_data: pixels that have an embedding.
         seconds: wall time of the stages, see `tessera_engine.pipeline.Statistics`.
+        findings: what was worth saying about the scene.
     """
 
     out: Path
     pixels: int
     with_data: int
     seconds: dict[str, float]
+    findings: tuple[Finding, ...]
 
 
 def embed(
@@ -225,9 +225,15 @@ def embed(
     format: str = "cog",
     memory: int | None = None,
     overwrite: bool = False,
+    restart: bool = False,
+    strict: bool = False,
     progress: pipeline.Progress | None = None,
+    announce: Tell | None = None,
 ) -> Embedded:
-    """Embed a scene into an output folder.
+    """Embed a scene into an output folder, or go on with a run that was interrupted.
+
+    The work lies in `<out>.partial` until it is finished. Finished windows are on the disk there, so that the same
+    call goes on after any interruption.
 
     Args:
         scene: an open scene or its folder.
@@ -239,11 +245,15 @@ def embed(
         format: one of `tessera_engine.writers.FORMATS`.
         memory: bytes that the process may take; None: half of the free memory, at most 4 GB.
         overwrite: replace an earlier output.
+        restart: begin anew where a run was interrupted.
+        strict: refuse a scene about which anything was found.
         progress: called with pixels done and in all, after each window.
+        announce: told, in a line each, of what was found about the scene, of an interrupted run that is gone on with
+            and of what is damaged in it.
 
     Raises:
-        InputError: something asked for can't be had; nothing has been written.
-        TesseraError: the run failed; nothing is left behind.
+        InputError: something asked for can't be had, or an interrupted run differs; nothing has been written.
+        TesseraError: the run failed; what is finished is kept.
     """
     if not isinstance(scene, Scene):
         scene = open_scene(scene)
@@ -254,41 +264,11 @@ def embed(
             raise InputError(f"unknown {what} '{value}'; choose one of {', '.join(known)}")
     region = check_window(scene.grid, window) if window is not None else scene.grid.window
     max_pixels = window_pixels(memory or default_memory(), scene.reader, model.backend.model)
+    announce = announce or (lambda line: None)
+    findings = tuple(examine(scene, model.facts, region))
+    heed(findings, strict, announce)
     target = Path(out) if out is not None else Path(f"{scene.name}.embeddings")
     numba.set_num_threads(model.threads)
-    with output_folder(target, overwrite) as folder:
-        staged = folder / "staging"
-        staged.mkdir()
-        staging = Staging.create(staged, scene.grid.crop(region), dim, store)
-        statistics = pipeline.run(scene.reader, model.backend, staging, region, max_pixels, progress)
-        with statistics.stage("output"):
-            quicklook = write_quicklook(staging, folder / "quicklook.png")
-            assets = [*write(format, staging, folder, scene.name), quicklook]
-            facts = _run_facts(scene, model, dim, store, statistics.with_data)
-            write_item(folder / ITEM, staging.grid, assets, facts)
-            shutil.rmtree(staged)
-    return Embedded(target, statistics.pixels, statistics.with_data, statistics.seconds)
-
-
-def _run_facts(scene: Scene, model: Model, dim: int, store: str, with_data: int) -> RunFacts:
-    from tessera_engine import __version__
-
-    facts, backend = model.facts, model.backend
-    return RunFacts(
-        scene_name=scene.name,
-        scene_layout=scene.reader.layout,
-        scene_fingerprint=scene.reader.fingerprint(),
-        dates=scene.reader.dates,
-        warnings=scene.reader.warnings,
-        model_name=facts.name,
-        model_sha256=backend.model.sha256,
-        generation=facts.generation,
-        precision=facts.precision,
-        store=store,
-        dim=dim,
-        backend=backend.name,
-        backend_version=backend.version,
-        instruction_set=backend.computes_on,
-        engine_version=__version__,
-        pixels_with_data=with_data,
-    )
+    plan = Plan(scene, model.backend, region, dim, store, format, max_pixels, target, findings)
+    statistics = run(plan, overwrite, restart, progress, announce)
+    return Embedded(target, statistics.pixels, statistics.with_data, statistics.seconds, findings)

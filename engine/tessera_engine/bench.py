@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from tessera_engine.backends.base import Backend
 from tessera_engine.drift import Drift, measure
 from tessera_engine.errors import TesseraError
+from tessera_engine.journal import Journal
 from tessera_engine.pipeline import run
 from tessera_engine.scene import Observations
 from tessera_engine.scenes import open_scene
@@ -181,6 +182,7 @@ def stage_shares(scene: str | None, backend: Backend) -> dict[str, float]:
         reader = open_scene(scene or folder / "scene").reader
         store = "int8" if backend.model.facts.precision == "int8" else "float32"
         staging = Staging.create(folder, reader.grid, backend.model.facts.dims, store)
-        run(reader, backend, staging, reader.grid.window, STAGE_PIXELS)  # once to warm up
-        seconds = run(reader, backend, staging, reader.grid.window, STAGE_PIXELS).seconds
+        for turn in ("warm-up", "timed"):
+            journal = Journal(folder / turn, {}, STAGE_PIXELS)
+            seconds = run(reader, backend, staging, reader.grid.window, journal).seconds
     return {stage: each / sum(seconds.values()) for stage, each in seconds.items()}

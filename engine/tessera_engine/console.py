@@ -12,10 +12,15 @@ Progress = Callable[[int, int], None]
 """Called with what is done and what there is in all."""
 
 
+def plain(text: str) -> str:
+    """Text that names files or quotes their content, with control characters spelled out: they could do anything."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
 def say(message: str, quiet: bool = False) -> None:
     """One line to stderr."""
     if not quiet:
-        print(message, file=sys.stderr)
+        print(plain(message), file=sys.stderr)
 
 
 def print_json(values: Any) -> None:
@@ -49,9 +54,9 @@ def _readable(value: Any) -> str:
         return "\n".join(f"{key}: {_readable(each)}" for key, each in value.items())
     if isinstance(value, (list, tuple)):
         if value and all(isinstance(each, str) and " " in each for each in value):
-            return "\n".join(value)
+            return "\n".join(map(plain, value))
         return " ".join(_readable(each) for each in value) or "-"
-    return str(value)
+    return plain(str(value))
 
 
 @contextmanager

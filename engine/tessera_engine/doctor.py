@@ -23,7 +23,12 @@ PACKAGES = {
 }
 """Packages that a machine may lack -> the extra that brings them."""
 
-DRIVERS = {"GTiff": "GeoTIFF", "JP2OpenJPEG": "JPEG 2000 (Sentinel-2 SAFE)", "netCDF": "NetCDF cubes"}
+DRIVERS = {
+    "GTiff": "GeoTIFF",
+    "JP2OpenJPEG": "JPEG 2000 (Sentinel-2 SAFE)",
+    "netCDF": "NetCDF cubes",
+    "Zarr": "Zarr cubes",
+}
 """GDAL drivers -> what they read."""
 
 

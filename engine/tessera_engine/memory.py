@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 from tessera_engine.errors import InputError
 from tessera_engine.model_file import ModelFile
@@ -11,14 +13,20 @@ from tessera_engine.scene import Reader
 
 _UNITS = {"": 1, "B": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
-BASE_BYTES = 250_000_000
-"""Interpreter, compiled kernels and runtime, before any model or window."""
+BASE_BYTES = 220_000_000
+"""Interpreter, kernels, runtimes and GDAL, before any model or window; measured 195 to 215 MB on Linux."""
 
 BATCH_BYTES = 60_000_000
 """Activations of the batch in flight, nano; wider models take more in proportion to their FFN."""
 
+OUTPUT_BYTES = 75_000_000
+"""GDAL's cache, tiles and the quicklook, after the windows are gone; measured 45 to 65 MB whatever the size."""
+
 MAX_WINDOW_PIXELS = 16_384
-"""Larger windows gain nothing: a backend cuts them into batches anyway."""
+"""Larger windows gain nothing, and an interruption loses a window. Wider models, which take longer for a pixel, have
+smaller ones in proportion to their FFN, down to `MIN_MAX_WINDOW_PIXELS`."""
+
+MIN_MAX_WINDOW_PIXELS = 1024
 
 MIN_WINDOW_PIXELS = 64
 
@@ -39,12 +47,30 @@ def parse_size(text: str) -> int:
 
 def default_memory() -> int:
     """Half of the free memory, at most `DEFAULT_LIMIT`; that where the system doesn't say."""
+    free = [bytes_ for bytes_ in (_free_of_machine(), _free_of_group()) if bytes_ is not None]
+    return min([each // 2 for each in free] + [DEFAULT_LIMIT])
+
+
+def _free_of_machine() -> int | None:
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
-        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
     except (OSError, StopIteration):
-        return DEFAULT_LIMIT
-    return min(free // 2, DEFAULT_LIMIT)
+        return None
+
+
+def _free_of_group(groups: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """What a container or a batch system leaves; None where there is no limit."""
+    # Version 2 of control groups, then version 1
+    for limit, used in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        try:
+            return max(0, int((groups / limit).read_text()) - int((groups / used).read_text()))
+        except (OSError, ValueError):  # there is no such file, or it says "max"
+            continue
+    return None
 
 
 def window_pixels(memory: int, reader: Reader, model: ModelFile) -> int:
@@ -58,18 +84,48 @@ def window_pixels(memory: int, reader: Reader, model: ModelFile) -> int:
     Raises:
         InputError: not even the smallest window fits.
     """
-    facts = model.facts
-    # Two windows are in memory: one being computed, one being read. Tokens are float32 with day and
-    # multiplicity: at most twice the integers that they come from, plus eight bytes each.
-    observations = 2 * reader.bytes_per_pixel
-    tokens = 3 * reader.bytes_per_pixel
-    embedding = facts.dims * (4 + 4 + 1)
-    fixed = BASE_BYTES + 3 * model.path.stat().st_size + BATCH_BYTES * max(1, facts.ffn_dim // 384)
-    pixels = (memory - fixed) // (observations + tokens + embedding)
-    if pixels < MIN_WINDOW_PIXELS:
-        needed = fixed + MIN_WINDOW_PIXELS * (observations + tokens + embedding)
+    needs, wider = _needs(reader, model), _wider(model)
+    pixels = int((memory - needs.fixed - needs.batch) // needs.per_pixel)
+    if pixels < MIN_WINDOW_PIXELS or memory < needs.fixed + OUTPUT_BYTES:
         raise InputError(
             f"--memory {memory / 1e6:.0f}MB is too little for {model.label} on this scene: "
-            f"it needs at least {needed / 1e6:.0f}MB"
+            f"it needs at least {math.ceil(needs.of(MIN_WINDOW_PIXELS) / 1e6):.0f}MB"
         )
-    return min(pixels, MAX_WINDOW_PIXELS)
+    return min(pixels, max(MAX_WINDOW_PIXELS // wider, MIN_MAX_WINDOW_PIXELS))
+
+
+def expected_memory(pixels: int, reader: Reader, model: ModelFile) -> int:
+    """Bytes that a run takes at its peak with windows of so many pixels."""
+    return int(_needs(reader, model).of(pixels))
+
+
+class _Needs(NamedTuple):
+    """Bytes of a run: whatever its windows, for the batch in flight, and for each pixel of a window."""
+
+    fixed: int
+    batch: int
+    per_pixel: float
+
+    def of(self, pixels: int) -> float:
+        """At the peak, with windows of so many pixels; or while the output is made, if that takes more."""
+        return self.fixed + max(self.batch + pixels * self.per_pixel, OUTPUT_BYTES)
+
+
+def _needs(reader: Reader, model: ModelFile) -> _Needs:
+    # Two windows are in memory, one being computed and one being read, and those that the reader keeps. Tokens are
+    # float32 with day and multiplicity: at most twice the integers that they come from, plus eight bytes each, and
+    # masks.
+    observations = (2 + reader.windows_held) * reader.bytes_per_pixel
+    tokens = 3.5 * reader.bytes_per_pixel
+    # As the network gives them, with nodata between them, and two windows of them being written
+    embedding = 4 * model.facts.dims * 4
+    return _Needs(
+        fixed=BASE_BYTES + 3 * model.path.stat().st_size,
+        batch=BATCH_BYTES * _wider(model),
+        per_pixel=observations + tokens + embedding,
+    )
+
+
+def _wider(model: ModelFile) -> int:
+    """How many times as wide as nano's the model's layers are."""
+    return max(1, model.facts.ffn_dim // 384)

@@ -46,6 +46,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -54,7 +55,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from tessera_engine.errors import ModelError
-from tessera_kernels.rules import RULES
+from tessera_engine.model_check import DAYS as DAYS
+from tessera_engine.model_check import check_graph, initializer_values
+from tessera_engine.scene import S1_BANDS, S2_BANDS
+from tessera_engine.statistics import FLAVOURS
 
 FORMAT_VERSION = 1
 """Raised when a file written by a newer engine can't be read by an older one."""
@@ -64,11 +68,20 @@ KEY_FORMAT_VERSION = KEY_PREFIX + "format_version"
 
 INPUT_NAMES = ("s2", "s2_doy", "s2_multiplicity", "s1", "s1_doy", "s1_multiplicity")
 OUTPUT_NAME = "embedding"
-DAYS = 367
-"""Rows of the day-of-year table: 0 (no observation) and 1..366."""
+MAX_BYTES = 1 << 29
+"""Three times the largest student in float32; a larger file is something else, and is not read into memory."""
+
+LARGEST = {"latent_dim": 1024, "num_layers": 64, "num_heads": 64, "ffn_dim": 16384, "dims": 4096}
+"""Largest believable value of each size, in a model file and in a checkpoint."""
+
+LONGEST_TEXT = 4096
+"""Characters that a fact in words may have; the longest card so far has 700."""
 
 PRECISIONS = ("fp32", "int8")
-GENERATIONS = tuple(RULES)
+GENERATIONS = tuple(FLAVOURS)
+
+NAME = re.compile(r"\w[\w.-]{0,99}", re.ASCII)
+"""What a model's name is made of."""
 
 
 @dataclass(frozen=True)
@@ -134,46 +147,80 @@ class ModelFacts:
                 f"{source} is an ONNX file but not a tessera-engine model: metadata '{KEY_FORMAT_VERSION}' "
                 "is missing; make one with 'tessera-engine export' or 'tessera-engine model import'"
             )
+        values: dict[str, Any] = {}
         try:
             version = json.loads(metadata[KEY_FORMAT_VERSION])
             if version != FORMAT_VERSION:
                 raise ModelError(
-                    f"{source} has model format {version!r}, this engine reads format {FORMAT_VERSION}; "
+                    f"{source} has model format {str(version)[:40]!r}, this engine reads format {FORMAT_VERSION}; "
                     "export it again, or install the engine that wrote it"
                 )
-            values: dict[str, Any] = {}
             for field in fields(cls):
                 value = json.loads(metadata[KEY_PREFIX + field.name])
                 values[field.name] = tuple(value) if isinstance(value, list) else value
         except KeyError as error:
             raise ModelError(f"{source}: metadata {error} is missing; export the model again") from None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ModelError(f"{source}: metadata can't be read ({error}); export the model again") from None
+        unknown = [key for key in metadata if key not in {KEY_PREFIX + field.name for field in fields(cls)}]
+        if unknown:
+            raise ModelError(
+                f"{source}: metadata has the unknown {unknown[0][:80]!r}; export the model again"
+            )
         facts = cls(**values)
         facts.check(source)
         return facts
 
     def check(self, source: str) -> None:
         """Raise ModelError where the facts can't be true."""
-        wrong = {
-            "precision": self.precision not in PRECISIONS,
-            "generation": self.generation not in GENERATIONS,
-            "prefixes": not self.prefixes or self.prefixes[-1] != self.dims,
-            "s2_bands": len(self.s2_bands) != 10,
-            "s2_mean": len(self.s2_mean) != 10,
-            "s2_std": len(self.s2_std) != 10,
-            "s1_bands": len(self.s1_bands) != 2,
-            "num_heads": self.num_heads < 1 or self.d_model % self.num_heads != 0,
-        } | {
-            name: len(getattr(self, name)) != 2
-            for name in ("s1_ascending_mean", "s1_ascending_std", "s1_descending_mean", "s1_descending_std")
+        right = {
+            "precision": self.precision in PRECISIONS,
+            "generation": self.generation in GENERATIONS,
+            "qk_norm": type(self.qk_norm) is bool,
+            "s2_bands": self.s2_bands == S2_BANDS,
+            "s1_bands": self.s1_bands == S1_BANDS,
+            # It becomes part of file names, and of what is printed
+            "name": isinstance(self.name, str) and NAME.fullmatch(self.name) is not None,
         }
-        for name, is_wrong in wrong.items():
-            if is_wrong:
-                raise ModelError(
-                    f"{source}: metadata '{KEY_PREFIX}{name}' is {getattr(self, name)!r}, which this engine "
-                    "can't run; export the model again"
-                )
+        right |= {name: _is_size(getattr(self, name), largest) for name, largest in LARGEST.items()}
+        for name in ("size", "quantization", "checkpoint_name", "checkpoint_sha256", "licence", "card"):
+            right[name] = _is_text(getattr(self, name))
+        for modality, length in (("s2", 10), ("s1_ascending", 2), ("s1_descending", 2)):
+            mean, std = getattr(self, f"{modality}_mean"), getattr(self, f"{modality}_std")
+            right[f"{modality}_mean"] = _are_numbers(mean, length)
+            right[f"{modality}_std"] = _are_numbers(std, length) and min(std) > 0
+        for name, is_right in right.items():
+            if not is_right:
+                raise self._wrong(source, name)
+        if self.d_model % self.num_heads:
+            raise self._wrong(source, "num_heads")
+        prefixes = self.prefixes
+        rising = isinstance(prefixes, tuple) and all(_is_size(prefix, self.dims) for prefix in prefixes)
+        if not rising or sorted(set(prefixes)) != list(prefixes) or prefixes[-1:] != (self.dims,):
+            raise self._wrong(source, "prefixes")
+
+    def _wrong(self, source: str, name: str) -> ModelError:
+        return ModelError(
+            f"{source}: metadata '{KEY_PREFIX}{name}' is {repr(getattr(self, name))[:80]}, which this engine "
+            "can't run; export the model again"
+        )
+
+
+def _is_size(value: object, largest: int) -> bool:
+    return type(value) is int and 1 <= value <= largest
+
+
+def _is_text(value: object) -> bool:
+    """Words without control characters: they are shown in a terminal."""
+    return isinstance(value, str) and len(value) <= LONGEST_TEXT and value.replace("\n", "").isprintable()
+
+
+def _are_numbers(values: object, length: int) -> bool:
+    return (
+        isinstance(values, tuple)
+        and len(values) == length
+        and all(type(value) in (int, float) and abs(value) < 1e6 for value in values)
+    )
 
 
 @dataclass(frozen=True)
@@ -191,40 +238,62 @@ class ModelFile:
 
 
 def read_model_file(path: Path) -> ModelFile:
-    """Read a model file's facts, and hash it.
+    """Read a model file's facts, check all of its graph and weights, and hash it.
 
     Raises:
-        ModelError: no such file, not ONNX, not a model of this engine, or of another format version.
+        ModelError: no such file, not ONNX, not a model of this engine, of another format version, damaged, or with
+            anything in it that this engine doesn't write.
     """
+    content = _read(path)
+    proto = _parse(content, path)
+    metadata = {entry.key: entry.value for entry in proto.metadata_props}
+    facts = ModelFacts.from_metadata(metadata, str(path))
+    check_graph(proto, facts, str(path))
+    return ModelFile(path, facts, hashlib.sha256(content).hexdigest())
+
+
+def read_content(model: ModelFile) -> bytes:
+    """The bytes of a model file that was checked: what a backend gives to its runtime, never the path.
+
+    Raises:
+        ModelError: the file is not the one that was checked any more.
+    """
+    content = _read(model.path)
+    if hashlib.sha256(content).hexdigest() != model.sha256:
+        raise ModelError(f"{model.path} changed while it was being loaded; run again")
+    return content
+
+
+def read_arrays(model: ModelFile) -> dict[str, NDArray[Any]]:
+    """The initialisers of a checked model file, by the names that this module documents; read-only.
+
+    Raises:
+        ModelError: the file is not the one that was checked any more.
+    """
+    proto = _parse(read_content(model), model.path)
+    return {tensor.name: initializer_values(tensor) for tensor in proto.graph.initializer}
+
+
+def _read(path: Path) -> bytes:
+    if not path.is_file():
+        raise ModelError(f"no model file {path}")
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise ModelError(f"{path} has {size:,} bytes, a model file at most {MAX_BYTES:,}; not opened")
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"can't read the model file {path}: {error.strerror}") from None
+
+
+def _parse(content: bytes, path: Path) -> Any:
     import onnx
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-    if not path.is_file():
-        raise ModelError(f"no model file {path}")
-    content = path.read_bytes()
     try:
         proto = onnx.ModelProto.FromString(content)
     except DecodeError:
         proto = onnx.ModelProto()
     if not proto.graph.node:
         raise ModelError(f"{path} is not an ONNX file; give a model file made by 'tessera-engine export'")
-    metadata = {entry.key: entry.value for entry in proto.metadata_props}
-    facts = ModelFacts.from_metadata(metadata, str(path))
-    return ModelFile(path, facts, hashlib.sha256(content).hexdigest())
-
-
-def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """The initialisers of a model file, by the names that this module documents.
-
-    Raises:
-        ModelError: one holds values outside the file.
-    """
-    import onnx
-    from onnx import numpy_helper
-
-    arrays = {}
-    for tensor in onnx.load_model(path, load_external_data=False).graph.initializer:
-        if tensor.data_location == onnx.TensorProto.EXTERNAL:
-            raise ModelError(f"{path}: '{tensor.name}' lies in another file; export the model again")
-        arrays[tensor.name] = numpy_helper.to_array(tensor)
-    return arrays
+    return proto

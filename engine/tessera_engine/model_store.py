@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tessera_engine.errors import ModelError
 from tessera_engine.model_file import PRECISIONS, ModelFile, read_model_file
+from tessera_engine.provenance import file_sha256
 
 DEFAULT_MODEL = "demo"
 """The one model that every install has. Never replaced silently by one that happens to be installed too."""
@@ -104,6 +105,30 @@ def precisions(name: str) -> tuple[str, ...]:
     return tuple(precision for precision in PRECISIONS if precision in _by_name()[name])
 
 
+def checksum_file(model: Path) -> Path:
+    """Where a model file's sha256 is kept, as `sha256sum` writes it."""
+    return model.with_name(f"{model.name}.sha256")
+
+
+def record_checksum(model: Path) -> None:
+    """Write down a finished model file's sha256, by which `open_model` knows it again."""
+    checksum_file(model).write_text(f"{file_sha256(model)}  {model.name}\n", encoding="utf-8")
+
+
+def _check_recorded(model: ModelFile) -> None:
+    """A flipped bit in a weight is a model like any other: only its sha256 tells."""
+    recorded = checksum_file(model.path)
+    if not recorded.is_file():
+        return
+    with recorded.open(encoding="ascii", errors="replace") as file:
+        words = file.read(1000).split()
+    if not words or words[0] != model.sha256:
+        raise ModelError(
+            f"{model.path} is not the file that was stored: its sha256 is {model.sha256[:12]}..., {recorded.name} "
+            f"has {(words or ['nothing'])[0][:12]}...; import or fetch the model again with --overwrite"
+        )
+
+
 def open_model(name_or_path: str, precision: str | None = None) -> ModelFile:
     """Find a model file and read it.
 
@@ -112,9 +137,10 @@ def open_model(name_or_path: str, precision: str | None = None) -> ModelFile:
         precision: see `find_model`; a file of another precision is refused.
 
     Raises:
-        ModelError: not found, not a model file, or of another precision.
+        ModelError: not found, not a model file, of another precision, or not the one whose sha256 was recorded.
     """
     model = read_model_file(find_model(name_or_path, precision))
+    _check_recorded(model)
     if precision is not None and model.facts.precision != precision:
         raise ModelError(
             f"{model.path} is a {model.facts.precision} model, {precision} was asked for; "

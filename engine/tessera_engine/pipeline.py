@@ -1,4 +1,4 @@
-"""From windows of a scene to staged embeddings: read ahead, pack, run, quantise, stage."""
+"""From windows of a scene to staged embeddings: read ahead, pack, run, quantise, stage, record."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.backends.base import Backend
-from tessera_engine.errors import InputError
-from tessera_engine.scene import Reader, Window
-from tessera_engine.staging import Staging
+from tessera_engine.errors import InputError, TesseraError
+from tessera_engine.journal import Finished, Journal
+from tessera_engine.scene import Observations, Reader, Window
+from tessera_engine.staging import Block, Staging, checksum
 from tessera_engine.tokens import PackedPixels, pack
 from tessera_kernels.quantize import quantize
 
@@ -28,8 +28,8 @@ class Statistics:
     """What a run did and where its time went.
 
     Attributes:
-        pixels: pixels read.
-        with_data: pixels that have an embedding.
+        pixels: pixels that are finished, those of an interrupted run included.
+        with_data: of those, the ones that have an embedding.
         seconds: wall time of each stage as the main thread saw it: `read` is only the waiting for windows that
             weren't read ahead in time.
     """
@@ -53,37 +53,48 @@ def run(
     backend: Backend,
     staging: Staging,
     region: Window,
-    max_pixels: int,
+    journal: Journal,
     progress: Progress | None = None,
 ) -> Statistics:
-    """Embed a region of a scene, window by window, into the staged arrays.
+    """Embed a region of a scene, window by window, into the staged arrays; windows that are finished are left alone.
 
     Args:
         reader: the scene.
         backend: the loaded model.
         staging: arrays on the region's grid; its dimension is the prefix that is stored.
         region: which part of the scene.
-        max_pixels: size of windows.
+        journal: says what is finished, and is told of each window that is on the disk.
         progress: told after each window.
 
     Raises:
         InputError: the region has no data, or the scene changed while it was read.
+        TesseraError: the scene can't be read.
+        OSError: the staged arrays or the journal can't be written.
     """
     statistics = Statistics()
-    windows = list(reader.windows(region, max_pixels))
-    if not windows:
+    every = list(reader.windows(region, journal.window_pixels))
+    if not every:
         raise InputError(f"no tile of the scene lies in the window {tuple(region)} (col, row, width, height)")
-    total = sum(window.pixels for window in windows)
+    total = sum(window.pixels for window in every)
+    windows = [window for window in every if window not in journal.finished]
+    statistics.pixels = total - sum(window.pixels for window in windows)
+    statistics.with_data = sum(
+        journal.finished[window].with_data for window in every if window in journal.finished
+    )
+    if not windows:
+        return statistics
+    if progress is not None and statistics.pixels:
+        progress(statistics.pixels, total)
     # One thread reads the next window and one writes the last, while this one computes. The numba kernels are
     # called from here only: numba's portable threading layer takes no calls from two threads at once.
     with ThreadPoolExecutor(1, "tessera-read") as reading, ThreadPoolExecutor(1, "tessera-write") as writing:
         written: Future[None] | None = None
-        ahead = reading.submit(reader.read, windows[0])
+        ahead = reading.submit(_read, reader, windows[0])
         for i, window in enumerate(windows):
             with statistics.stage("read"):
                 observations = ahead.result()
             if i + 1 < len(windows):
-                ahead = reading.submit(reader.read, windows[i + 1])
+                ahead = reading.submit(_read, reader, windows[i + 1])
             with statistics.stage("pack"):
                 packed = pack(observations, backend.model.facts)
             with statistics.stage("network"):
@@ -93,7 +104,9 @@ def run(
             with statistics.stage("write"):
                 if written is not None:
                     written.result()
-                written = writing.submit(_write, staging, window.relative_to(region), block)
+                place = window.relative_to(region)
+                finished = Finished(len(packed.pixels), checksum(block))
+                written = writing.submit(_finish, staging, journal, window, place, block, finished)
             statistics.pixels += window.pixels
             statistics.with_data += len(packed.pixels)
             if progress is not None:
@@ -106,21 +119,31 @@ def run(
 
 def _block(
     packed: PackedPixels, embedding: NDArray[np.float32], window: Window, staging: Staging, generation: str
-) -> dict[str, NDArray[Any]]:
+) -> Block:
     """One window's results as the staged arrays have them: (height, width, ...) each."""
     size = (window.height, window.width)
     # The prefix is cut first and quantised then: that is the published order.
     full = np.full((window.pixels, staging.dim), np.nan, np.float32)
     full[packed.pixels] = embedding[:, : staging.dim]
-    block: dict[str, NDArray[Any]] = {"observations": packed.counts.reshape(*size, 2)}
+    block: Block = {"observations": packed.counts.reshape(*size, 2)}
     if staging.scales is None:
         return block | {"embeddings": full.reshape(*size, staging.dim)}
     codes, scales = quantize(full, generation)
     return block | {"embeddings": codes.reshape(*size, staging.dim), "scales": scales.reshape(size)}
 
 
-def _write(staging: Staging, place: Window, block: dict[str, NDArray[Any]]) -> None:
-    staging.observations.write(place, block["observations"])
-    staging.embeddings.write(place, block["embeddings"])
-    if staging.scales is not None:
-        staging.scales.write(place, block["scales"])
+def _read(reader: Reader, window: Window) -> Observations:
+    try:
+        return reader.read(window)
+    except OSError as error:
+        raise TesseraError(
+            f"the scene can't be read at {tuple(window)} (col, row, width, height): {error}; when it can, give the "
+            "same command again: what is finished is kept"
+        ) from None
+
+
+def _finish(
+    staging: Staging, journal: Journal, window: Window, place: Window, block: Block, finished: Finished
+) -> None:
+    staging.write_block(place, block)
+    journal.add(window, finished)

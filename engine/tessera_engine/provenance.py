@@ -8,11 +8,12 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, time, timezone
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from tessera_engine.guard.finding import Finding
 from tessera_engine.scene import Dates, Grid
 
 STAC_VERSION = "1.1.0"
@@ -76,7 +77,7 @@ class RunFacts:
         scene_layout: the layout that it was read as.
         scene_fingerprint: hex sha256 of its content.
         dates: days of year that the scene has, per modality and orbit.
-        warnings: what was worth saying about the scene, a line each.
+        findings: what was worth saying about the scene.
         model_name: `nano`, `demo`, ...
         model_sha256: hex sha256 of the model file.
         generation: `v2`.
@@ -88,14 +89,14 @@ class RunFacts:
         instruction_set: what of the CPU or GPU it used, in the backend's words.
         engine_version: of this package.
         pixels_with_data: pixels that have an embedding.
-        year: of the observations; None where the scene gives days of year only.
+        period: first and last day of the observations; None where the scene gives days of year only.
     """
 
     scene_name: str
     scene_layout: str
     scene_fingerprint: str
     dates: Dates
-    warnings: Sequence[str]
+    findings: Sequence[Finding]
     model_name: str
     model_sha256: str
     generation: str
@@ -107,7 +108,7 @@ class RunFacts:
     instruction_set: str
     engine_version: str
     pixels_with_data: int
-    year: int | None = None
+    period: tuple[date, date] | None = None
 
 
 def write_item(
@@ -143,7 +144,18 @@ def write_item(
         "links": [],
         "assets": {asset.key: _asset(path.parent, asset) for asset in assets},
     }
+    item["properties"]["tessera:item_sha256"] = item_sha256(item)
     path.write_text(json.dumps(item, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def item_sha256(item: Mapping[str, Any]) -> str:
+    """Hex sha256 of what an item says: id, geometry, properties and assets, but for this sum itself.
+
+    Of the values, not of the text; and not of links and collection, which catalogues add.
+    """
+    said = {key: item.get(key) for key in ("id", "geometry", "bbox", "assets")}
+    said["properties"] = {k: v for k, v in item["properties"].items() if k != "tessera:item_sha256"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode("ascii")).hexdigest()
 
 
 def file_sha256(path: Path) -> str:
@@ -222,8 +234,7 @@ def _counterclockwise(ring: Sequence[Sequence[float]]) -> list[list[float]]:
 
 
 def _times(facts: RunFacts, created: datetime) -> dict[str, Any]:
-    days = [*facts.dates.s2, *facts.dates.s1_ascending, *facts.dates.s1_descending]
-    if facts.year is None:
+    if facts.period is None:
         # STAC wants an interval. This one is true of every scene; that nothing narrower is known is said in words.
         start, end = FIRST_OBSERVATION, created
         when = (
@@ -231,10 +242,10 @@ def _times(facts: RunFacts, created: datetime) -> dict[str, Any]:
             "(when this was made) only bound the year of the observations."
         )
     else:
-        first_of_january = datetime(facts.year, 1, 1, tzinfo=timezone.utc)
-        start = first_of_january + timedelta(days=min(days, default=1) - 1)
-        end = first_of_january + timedelta(days=max(days, default=365)) - timedelta(seconds=1)
-        when = f"The observations are of {facts.year}."
+        first, last = facts.period
+        start = datetime.combine(first, time.min, timezone.utc)
+        end = datetime.combine(last, time(23, 59, 59), timezone.utc)
+        when = f"The observations are from {first} to {last}."
     return {
         "title": f"TESSERA embeddings of {facts.scene_name}",
         "description": (
@@ -248,8 +259,15 @@ def _times(facts: RunFacts, created: datetime) -> dict[str, Any]:
     }
 
 
-def _rfc3339(time: datetime) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
+def _year(facts: RunFacts) -> int | None:
+    """The calendar year that all observations are of, if it is one."""
+    if facts.period is None or facts.period[0].year != facts.period[1].year:
+        return None
+    return facts.period[0].year
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _projection(grid: Grid) -> dict[str, Any]:
@@ -286,13 +304,13 @@ def _facts(grid: Grid, facts: RunFacts) -> dict[str, Any]:
         "tessera:scene": facts.scene_name,
         "tessera:scene_layout": facts.scene_layout,
         "tessera:scene_fingerprint": facts.scene_fingerprint,
-        "tessera:year": facts.year,
+        "tessera:year": _year(facts),
         "tessera:s2_days_of_year": list(facts.dates.s2),
         "tessera:s1_ascending_days_of_year": list(facts.dates.s1_ascending),
         "tessera:s1_descending_days_of_year": list(facts.dates.s1_descending),
         "tessera:pixels": grid.width * grid.height,
         "tessera:pixels_with_data": facts.pixels_with_data,
-        "tessera:warnings": list(facts.warnings),
+        "tessera:findings": [finding.to_dict() for finding in facts.findings],
     }
 
 

@@ -26,7 +26,7 @@ SAMPLE = 20_000
 STRETCH = (2, 98)
 """Percentiles of the sample that become black and full colour."""
 
-STRIP_VALUES = 4_000_000
+STRIP_VALUES = 1_000_000
 """Values of the embeddings that are in memory at a time."""
 
 PNG_END = b"IEND\xaeB`\x82"
@@ -159,4 +159,6 @@ def _write_png(path: Path, picture: NDArray[np.uint8]) -> None:
             raise OSError("it was cut short")
     except (CPLE_BaseError, RasterioError, OSError) as error:
         path.unlink(missing_ok=True)
-        raise TesseraError(f"can't write {path}: {error}; make room or choose another place") from None
+        raise TesseraError(
+            f"can't write {path}: {error}; make room and give the same command again"
+        ) from None

@@ -135,12 +135,17 @@ class Reader(Protocol):
 
     @property
     def warnings(self) -> Sequence[str]:
-        """What opening the scene found worth saying, a line each."""
+        """What opening the scene found worth saying, a line each; what it has no dates of is left to the guard."""
         ...
 
     @property
     def bytes_per_pixel(self) -> int:
         """Bytes that one pixel's observations take once read; plans the size of windows."""
+        ...
+
+    @property
+    def windows_held(self) -> int:
+        """How many windows' observations the reader keeps, besides those that it has given; plans memory."""
         ...
 
     def windows(self, region: Window, max_pixels: int) -> Iterator[Window]:
@@ -152,7 +157,11 @@ class Reader(Protocol):
         ...
 
     def sample(self, region: Window, max_pixels: int) -> Observations:
-        """At most `max_pixels` pixels spread over a region, cheaply read: a thinned grid, for a look at the data."""
+        """At most `max_pixels` pixels spread over a region, cheaply read: a thinned grid, for a look at the data.
+
+        Raises:
+            InputError: there is nothing in the region.
+        """
         ...
 
     def fingerprint(self) -> str:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -10,8 +14,13 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from tessera_engine.durable import sync_file
 from tessera_engine.errors import TesseraError
+from tessera_engine.npy_header import read_npy_header
 from tessera_engine.scene import Grid, Window
+
+Block = dict[str, NDArray[Any]]
+"""A window of each staged array, by its name: (height, width, ...)."""
 
 CODE_NODATA = -128
 """int8 code of a pixel without any observation; codes of data are -127..127."""
@@ -34,16 +43,43 @@ class RasterFile:
         """Make the file, filled with `fill`."""
         raster = cls(path, shape, dtype)
         with path.open("wb") as file:
-            header = {
-                "descr": npy.dtype_to_descr(raster.dtype),
-                "fortran_order": False,
-                "shape": raster.shape,
-            }
-            npy.write_array_header_1_0(file, header)
-            row = np.full(raster.shape[1:], fill, raster.dtype).tobytes()
-            for _ in range(raster.shape[0]):
-                file.write(row)
+            raster._fill(file, 0, fill)
         return raster
+
+    @classmethod
+    def mend(cls, path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], fill: float) -> RasterFile:
+        """Take up a file that a run left: its header is written anew, and what is missing at its end filled."""
+        if not path.exists():
+            return cls.create(path, shape, dtype, fill)
+        raster = cls(path, shape, dtype)
+        with path.open("r+b") as file:
+            rows = (file.seek(0, os.SEEK_END) - raster._header_bytes) // (raster._pixel * raster.shape[1])
+            file.seek(0)
+            raster._fill(file, min(max(0, rows), raster.shape[0]), fill)
+            file.truncate()
+        return raster
+
+    @property
+    def _header_bytes(self) -> int:
+        header = io.BytesIO()
+        self._write_header(header)
+        return header.tell()
+
+    def _write_header(self, file: BinaryIO) -> None:
+        header = {"descr": npy.dtype_to_descr(self.dtype), "fortran_order": False, "shape": self.shape}
+        npy.write_array_header_1_0(file, header)
+
+    def _fill(self, file: BinaryIO, first: int, fill: float) -> None:
+        """Write the header, and `fill` into all rows from the `first` on."""
+        self._write_header(file)
+        row = np.full(self.shape[1:], fill, self.dtype).tobytes()
+        file.seek(first * len(row), os.SEEK_CUR)
+        for _ in range(first, self.shape[0]):
+            file.write(row)
+
+    def sync(self) -> None:
+        """Wait until all that was written is on the disk."""
+        sync_file(self.path)
 
     def write(self, window: Window, block: NDArray[Any]) -> None:
         """Put a (height, width, ...) block in its place.
@@ -100,16 +136,15 @@ class RasterFile:
 
     def _data_start(self, file: BinaryIO) -> int:
         try:
-            npy.read_magic(file)
-            shape, fortran_order, dtype = npy.read_array_header_1_0(file)
+            shape, dtype, start = read_npy_header(file)
         except ValueError as error:
             raise TesseraError(f"the staged file {self.path} is damaged ({error}): run again") from None
-        if (shape, dtype) != (self.shape, self.dtype) or fortran_order:
+        if (shape, dtype) != (self.shape, self.dtype):
             raise TesseraError(
                 f"the staged file {self.path} has {dtype} {shape}, expected {self.dtype} {self.shape}: "
                 "another run wrote it; run again"
             )
-        return file.tell()
+        return start
 
 
 @dataclass(frozen=True)
@@ -131,19 +166,42 @@ class Staging:
     @classmethod
     def create(cls, folder: Path, grid: Grid, dim: int, store: str) -> Staging:
         """Make the staged arrays in `folder`, all nodata. `store` is `int8` or `float32`."""
+        return cls._make(RasterFile.create, folder, grid, dim, store)
+
+    @classmethod
+    def mend(cls, folder: Path, grid: Grid, dim: int, store: str) -> Staging:
+        """Take up the staged arrays that a run left in `folder`; what is missing of them is nodata."""
+        return cls._make(RasterFile.mend, folder, grid, dim, store)
+
+    @classmethod
+    def _make(
+        cls, make: Callable[..., RasterFile], folder: Path, grid: Grid, dim: int, store: str
+    ) -> Staging:
+        folder.mkdir(exist_ok=True)
         size = (grid.height, grid.width)
         int8 = store == "int8"
+        fill = CODE_NODATA if int8 else np.nan
         return cls(
             grid,
-            RasterFile.create(
-                folder / "embeddings.npy",
-                (*size, dim),
-                np.dtype(store),
-                CODE_NODATA if int8 else np.nan,
-            ),
-            RasterFile.create(folder / "scales.npy", size, np.dtype(np.float32), np.nan) if int8 else None,
-            RasterFile.create(folder / "observations.npy", (*size, 2), np.dtype(np.uint16), 0),
+            make(folder / "embeddings.npy", (*size, dim), np.dtype(store), fill),
+            make(folder / "scales.npy", size, np.dtype(np.float32), np.nan) if int8 else None,
+            make(folder / "observations.npy", (*size, 2), np.dtype(np.uint16), 0),
         )
+
+    @property
+    def _rasters(self) -> dict[str, RasterFile]:
+        rasters = {"embeddings": self.embeddings, "scales": self.scales, "observations": self.observations}
+        return {key: raster for key, raster in rasters.items() if raster is not None}
+
+    def write_block(self, window: Window, block: Block) -> None:
+        """Put a block in its place; it is on the disk then."""
+        for key, raster in self._rasters.items():
+            raster.write(window, block[key])
+            raster.sync()
+
+    def read_block(self, window: Window) -> Block:
+        """The block of a window."""
+        return {key: raster.read(window) for key, raster in self._rasters.items()}
 
     @property
     def dim(self) -> int:
@@ -160,3 +218,12 @@ class Staging:
         if self.scales is not None:
             block *= self.scales.read(window, step)[..., None]
         return block
+
+
+def checksum(block: Block) -> str:
+    """Hex sha256 of a block."""
+    digest = hashlib.sha256()
+    for key in sorted(block):
+        digest.update(f"{key} {block[key].dtype.str} {block[key].shape}\n".encode())
+        digest.update(np.ascontiguousarray(block[key]))
+    return digest.hexdigest()

@@ -162,7 +162,7 @@ def _unpickle(data: bytes, path: Path) -> Any:
                 raise ModelError(
                     f"{path} is packed as no torch checkpoint is (compressed records); not opened"
                 )
-    except (zipfile.BadZipFile, ValueError):
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
         raise ModelError(
             f"{path} is not a torch checkpoint (a zip file), or it was cut short; get the file again"
         ) from None
@@ -176,7 +176,7 @@ def _unpickle(data: bytes, path: Path) -> Any:
                 "values; not opened, and don't open it with other tools either"
             ) from None
         first_line = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"{path} can't be read as a torch checkpoint: {first_line[:200]}") from None
+        raise ModelError(f"{path} can't be read as a torch checkpoint: {_short(first_line)}") from None
 
 
 def _config(args: Any, path: Path) -> ReferenceConfig:
@@ -270,4 +270,4 @@ def _kind(value: Any) -> str:
 
 def _short(value: Any) -> str:
     """A value from an untrusted file, fit for one line."""
-    return " ".join(repr(value).split())[:80]
+    return " ".join(repr(value).split())[:120]

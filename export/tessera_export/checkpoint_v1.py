@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from tessera_engine.errors import ModelError
+from tessera_engine.model_file import LARGEST
 from tessera_export.reference import ReferenceConfig
 
 STATE_KEYS = ("model_state", "model_state_dict")
@@ -29,9 +30,6 @@ SAVED_DIMS = 128
 
 HEADS = 4
 """Of both published v1 models; weights don't show it."""
-
-LARGEST = {"latent_dim": 1024, "num_layers": 64, "num_heads": 64, "ffn_dim": 16384, "dims": 4096}
-"""Largest believable value of each size."""
 
 BACKBONE = "s2_backbone"
 LAYER = f"{BACKBONE}.transformer_encoder.layers"

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import onnx
 
 from tessera_engine.errors import InputError
-from tessera_engine.model_file import PRECISIONS, ModelFacts
-from tessera_engine.model_store import HOME_VARIABLE, file_name, packaged_folder, user_folder
+from tessera_engine.model_file import NAME, PRECISIONS, ModelFacts
+from tessera_engine.model_store import (
+    HOME_VARIABLE,
+    checksum_file,
+    file_name,
+    packaged_folder,
+    record_checksum,
+    user_folder,
+)
+from tessera_engine.published import published_name
 from tessera_engine.scene import S1_BANDS, S2_BANDS
 from tessera_engine.statistics import FLAVOURS
 from tessera_export import int8, onnx_graph
 from tessera_export.checkpoint import Checkpoint, load_checkpoint, replacing, size_name
 from tessera_export.validate import Report, validate
-
-PUBLISHED = {
-    "bc9929e3643dfab2744c2ce14e7c14f698703a94e9562e4e0982f9d6540b0691": "nano",
-    "92619d4ffc2936895f145fdcf710140b58c23c860e02f01873828b10c6958d95": "small",
-    "3823be7db9d9cfc93f3c2a47c7699be82821ab4e1117d4d2befdb746941ee96e": "medium",
-    "b5f20239dbb1849c01a3e407b095aafe39b0bf764300206af78cb9b85f9ec1e1": "large",
-}
-"""sha256 -> size of the published v2 students (Hugging Face, geotessera/TESSERA-V-2.0-2B-{N,S,M,L})."""
 
 BUILD = {"fp32": onnx_graph.FLOAT32, "int8": int8.INT8}
 SOURCES = {"mpc": "Planetary Computer", "aws": "Earth Search and OPERA (AWS)"}
@@ -85,19 +84,37 @@ def import_checkpoint(
     """
     loaded = load_checkpoint(checkpoint)
     flavour = _flavour(loaded, statistics)
-    name = _checked_name(name or _default_name(loaded, flavour))
-    targets = {precision: user_folder() / file_name(name, precision) for precision in PRECISIONS}
-    for target in targets.values():
-        if (packaged_folder() / target.name).exists():
-            raise InputError(f"'{name}' is a model of the package itself; import it with another --name")
-        _check_target(target, overwrite)
+    name = name or _default_name(loaded, flavour)
+    targets = import_targets(name, overwrite)
     try:
         user_folder().mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
             f"can't make the folder {user_folder()}: {error.strerror}; set {HOME_VARIABLE} to another folder"
         ) from None
-    return [_export(loaded, target, precision, flavour, name) for precision, target in targets.items()]
+    reports = []
+    for precision, target in targets.items():
+        # Between the two, an old sum would make a good file look damaged
+        checksum_file(target).unlink(missing_ok=True)
+        reports.append(_export(loaded, target, precision, flavour, name))
+        record_checksum(target)
+    return reports
+
+
+def import_targets(name: str, overwrite: bool = False) -> dict[str, Path]:
+    """The files that importing a checkpoint by a name will make, by precision.
+
+    Raises:
+        InputError: unusable name, or one that is taken.
+    """
+    targets = {
+        precision: user_folder() / file_name(_checked_name(name), precision) for precision in PRECISIONS
+    }
+    for target in targets.values():
+        if (packaged_folder() / target.name).exists():
+            raise InputError(f"'{name}' is a model of the package itself; import it with another --name")
+        _check_target(target, overwrite)
+    return targets
 
 
 def _check_target(out: Path, overwrite: bool) -> None:
@@ -106,7 +123,7 @@ def _check_target(out: Path, overwrite: bool) -> None:
 
 
 def _checked_name(name: str) -> str:
-    if not re.fullmatch(r"\w[\w.-]*", name, re.ASCII):
+    if not NAME.fullmatch(name):
         raise InputError(f"'{name}' can't be a model's name; use letters, digits, '.', '_' and '-'")
     return name
 
@@ -165,7 +182,7 @@ def _facts(
     licence: str | None,
     card: str | None,
 ) -> ModelFacts:
-    published = PUBLISHED.get(checkpoint.sha256)
+    published = published_name(checkpoint.sha256)
     if published:
         known_card = f"Published TESSERA v2 student {published}, CC0."
     else:

@@ -21,13 +21,10 @@ from numpy.typing import ArrayLike, NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from tessera_engine.errors import ModelError
-from tessera_engine.model_file import OUTPUT_NAME, ModelFacts, read_model_file
+from tessera_engine.model_check import CONSTANT_PREFIX, IR_VERSION, OPSET
+from tessera_engine.model_file import OUTPUT_NAME, ModelFacts, read_arrays, read_model_file
 from tessera_export.onnx_gru import recurrence
 from tessera_export.reference import Reference, ReferenceConfig, day_of_year_table
-
-OPSET = 17
-IR_VERSION = 8
-"""What goes with opset 17; the onnx package's own default is too new for older runtimes."""
 
 LAYER_NORM_EPSILON = 1e-5
 RMS_NORM_EPSILON = np.finfo(np.float32).eps
@@ -36,9 +33,6 @@ FILLING_BIAS = -1e4
 """Stands for log(0): beside any real token, exp of it is exactly 0; and float16 can hold it."""
 
 PIXELS_AXIS = "pixels"
-
-CONSTANT_PREFIX = "constant."
-"""Names of initialisers that are no weights begin with this."""
 
 Weights = dict[str, NDArray[np.float32]]
 
@@ -238,9 +232,10 @@ def load_network(path: Path) -> Reference:
     """The network of an fp32 model file, in eval mode: `named_weights` the other way.
 
     Raises:
-        ModelError: no model file of this engine, not fp32, or its weights are not those of its facts.
+        ModelError: no model file of this engine, or not fp32.
     """
-    facts = read_model_file(path).facts
+    file = read_model_file(path)
+    facts = file.facts
     if facts.precision != "fp32":
         raise ModelError(f"{path} is {facts.precision}, a network can be had from an fp32 model file only")
     config = ReferenceConfig(
@@ -253,18 +248,13 @@ def load_network(path: Path) -> Reference:
         qk_norm=facts.qk_norm,
         generation=facts.generation,
     )
-    stored = {tensor.name: tensor for tensor in onnx.load(path).graph.initializer}
+    weights = read_arrays(file)
     state: dict[str, torch.Tensor] = {}
     for name, keys in weight_keys(config).items():
-        if name not in stored:
-            raise ModelError(f"{path} lacks the weight '{name}'; export the model again")
-        parts = np.split(numpy_helper.to_array(stored[name]), len(keys), axis=-1)
+        parts = np.split(weights[name], len(keys), axis=-1)
         state |= {key: torch.tensor(part.T) for key, part in zip(keys, parts, strict=True)}
     model = Reference(config)
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        raise ModelError(f"{path} has weights of another shape than its facts: {error}") from None
+    model.load_state_dict(state)
     return model.eval()
 
 

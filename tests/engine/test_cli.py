@@ -16,23 +16,9 @@ from made_up import CRS, ORIGIN, made_up_arrays, write_tile
 
 from tessera_engine import cli
 from tessera_engine.cli.app import models
+from tessera_engine.simulate import simulate
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def run(monkeypatch, capsys, tmp_path):
-    """Run the command line in this process, in a folder of its own."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["tessera-engine", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        out, err = capsys.readouterr()
-        return end.value.code or 0, out, err
-
-    return call
 
 
 @pytest.fixture
@@ -163,17 +149,22 @@ def test_overwrite_replaces_an_earlier_output(run, scene, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["scene", "scene.embeddings"]
 
 
-def test_a_failing_run_leaves_nothing_behind(run, scene, tmp_path, monkeypatch):
+def test_a_run_that_fails_at_the_end_keeps_what_is_finished(run, scene, tmp_path, monkeypatch):
     from tessera_engine.errors import TesseraError
 
     def fail(*arguments):
         raise TesseraError("the disk is on fire")
 
-    monkeypatch.setattr("tessera_engine.api.write_quicklook", fail)
-    code, out, err = run("embed", "scene", "-q")
+    with monkeypatch.context() as patch:
+        patch.setattr("tessera_engine.run.write_quicklook", fail)
+        code, out, err = run("embed", "scene", "-q")
     assert (code, out) == (1, "")
     assert err == "error: the disk is on fire\n"
-    assert [path.name for path in tmp_path.iterdir()] == ["scene"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["scene", "scene.embeddings.partial"]
+    code, _, err = run("embed", "scene")
+    assert code == 0
+    assert "going on with an interrupted run: 120 px are finished" in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["scene", "scene.embeddings"]
 
 
 @pytest.mark.parametrize(
@@ -181,8 +172,9 @@ def test_a_failing_run_leaves_nothing_behind(run, scene, tmp_path, monkeypatch):
     [
         (
             OSError(28, "No space left on device", "staging/embeddings.npy"),
-            "No space left on device (staging/embeddings.npy)",
+            "No space left on device (staging/embeddings.npy); make room and give the same command again",
         ),
+        (OSError(5, "Input/output error"), "Input/output error"),
         (MemoryError(), "out of memory; give a smaller --memory"),
     ],
 )
@@ -190,35 +182,42 @@ def test_what_the_system_refuses_is_one_line_too(run, scene, tmp_path, monkeypat
     def fail(*arguments):
         raise problem
 
-    monkeypatch.setattr("tessera_engine.api.pipeline.run", fail)
+    monkeypatch.setattr("tessera_engine.run.pipeline.run", fail)
     code, _, err = run("embed", "scene", "-q")
     assert code == 1
     assert err.startswith(f"error: {message}")
     assert len(err.splitlines()) == 1
+    # Nothing was finished, so there is nothing to keep
     assert [path.name for path in tmp_path.iterdir()] == ["scene"]
 
 
-def test_an_interrupt_exits_with_130_and_leaves_nothing(run, scene, tmp_path, monkeypatch):
-    def interrupt(*arguments):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("tessera_engine.api.pipeline.run", interrupt)
-    code, _, err = run("embed", "scene", "-q")
-    assert code == 130
-    assert "interrupted: nothing was written" in err
-    assert [path.name for path in tmp_path.iterdir()] == ["scene"]
-
-
-def test_strict_makes_a_warning_an_error(run, tmp_path):
-    arrays = made_up_arrays()
-    del arrays["sar_descending"], arrays["sar_descending_doy"]
-    write_tile(tmp_path / "scene", arrays)
-    code, _, err = run("embed", "scene", "--strict")
-    assert code == 2
-    assert "no descending Sentinel-1 orbit" in err
-    code, _, err = run("embed", "scene")
+def test_what_is_found_is_told_and_kept_and_strict_refuses_it(run, tmp_path):
+    simulate(tmp_path / "scene", 16, 3)
+    (tmp_path / "scene" / "sar_descending.npy").unlink()
+    (tmp_path / "scene" / "sar_descending_doy.npy").unlink()
+    (tmp_path / "scene" / "roi.tiff").unlink()
+    code, out, err = run("embed", "scene", "--strict")
+    assert (code, out) == (2, "")
+    assert "no descending Sentinel-1 orbit [s1-orbit-missing, certain]" in err
+    assert "roi.tiff is missing" in err
+    assert len([line for line in err.splitlines() if line.startswith("error: ")]) == 1
+    assert not (tmp_path / "scene.embeddings").exists()
+    code, out, err = run("embed", "scene", "--json")
     assert code == 0
-    assert "warning: no descending Sentinel-1 orbit" in err
+    assert "warning: roi.tiff is missing" in err
+    assert "warning: no descending Sentinel-1 orbit [s1-orbit-missing, certain]" in err
+    told = json.loads(out)["findings"]
+    assert [finding["name"] for finding in told] == ["reader", "s1-orbit-missing"]
+    item = json.loads((tmp_path / "scene.embeddings" / "item.json").read_text())
+    assert item["properties"]["tessera:findings"] == told
+    assert run("embed", "scene", "--quiet", "--overwrite")[2] == ""
+
+
+def test_a_good_scene_passes_strict(run, tmp_path):
+    simulate(tmp_path / "scene", 16, 3)
+    code, _, err = run("embed", "scene", "--strict")
+    assert code == 0
+    assert "warning" not in err
 
 
 def test_info_tells_of_scenes_models_and_outputs(run, scene):

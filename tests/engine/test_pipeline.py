@@ -10,6 +10,7 @@ from naive import naive_codes, naive_tokens_s1, naive_tokens_s2
 
 from tessera_engine import pipeline
 from tessera_engine.errors import InputError, TesseraError
+from tessera_engine.journal import Journal
 from tessera_engine.scene import Window
 from tessera_engine.staging import CODE_NODATA, Staging
 from tessera_engine.tokens import PackedTokens, Tokens
@@ -37,7 +38,8 @@ def run(tmp_path, reader, region, max_pixels, dim=32, store="float32", progress=
     tmp_path.mkdir(exist_ok=True)
     backend = FakeBackend()
     staging = Staging.create(tmp_path, reader.grid.crop(region), dim, store)
-    statistics = pipeline.run(reader, backend, staging, region, max_pixels, progress)
+    journal = Journal(tmp_path / "journal", {}, max_pixels)
+    statistics = pipeline.run(reader, backend, staging, region, journal, progress)
     return backend, staging, statistics
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from itertools import pairwise
 
 import pystac
@@ -15,6 +15,7 @@ from made_up import CRS, ORIGIN
 from pystac.validation.stac_validator import JsonSchemaSTACValidator
 from staged import landscape, stage
 
+from tessera_engine.guard import Finding
 from tessera_engine.output import is_output
 from tessera_engine.provenance import EXTENSIONS, Asset, RunFacts, footprint, write_item
 from tessera_engine.quicklook import write_quicklook
@@ -28,7 +29,7 @@ FACTS = RunFacts(
     scene_layout="d-pixel",
     scene_fingerprint="ab" * 32,
     dates=Dates((12, 30, 200), (5, 17), (9, 361)),
-    warnings=("2 of 30 dates have no clear pixel",),
+    findings=(Finding("reader", "certain", "2 of 30 dates have no clear pixel"),),
     model_name="nano",
     model_sha256="cd" * 32,
     generation="v2",
@@ -110,7 +111,16 @@ def test_the_facts_are_all_there(tmp_path):
         "tessera:s1_descending_days_of_year": [9, 361],
         "tessera:pixels": 2000,
         "tessera:pixels_with_data": 1234,
-        "tessera:warnings": ["2 of 30 dates have no clear pixel"],
+        "tessera:findings": [
+            {
+                "name": "reader",
+                "sure": "certain",
+                "found": "2 of 30 dates have no clear pixel",
+                "effect": "",
+                "fix": "",
+            }
+        ],
+        "tessera:item_sha256": properties["tessera:item_sha256"],
     }
     assert "embedding = code * scale" in properties["tessera:quantization"]
     assert "code -128" in properties["tessera:nodata"]
@@ -123,11 +133,13 @@ def test_the_id_is_safe_in_a_path(tmp_path):
 
 def test_only_created_differs_between_two_runs(tmp_path):
     grid = Grid(50, 40, CRS, ORIGIN)
-    facts = replace(FACTS, year=2024)
+    facts = replace(FACTS, period=(date(2024, 1, 5), date(2024, 12, 26)))
     first = item_of(tmp_path, grid, facts=facts)
     later = item_of(tmp_path, grid, facts=facts, created=CREATED + timedelta(days=1))
     assert first["properties"].pop("created") == "2026-02-03T04:05:06Z"
     assert later["properties"].pop("created") == "2026-02-04T04:05:06Z"
+    # `created` is one of the things that the item says
+    assert first["properties"].pop("tessera:item_sha256") != later["properties"].pop("tessera:item_sha256")
     assert first == later
 
 
@@ -139,12 +151,16 @@ def test_created_is_told_in_utc_and_is_now_by_default(tmp_path):
     assert before <= datetime.fromisoformat(now.replace("Z", "+00:00")) <= datetime.now(timezone.utc)
 
 
-def test_days_of_a_known_year_are_the_interval(tmp_path):
-    properties = item_of(tmp_path, Grid(5, 4), facts=replace(FACTS, year=2024))["properties"]
+def test_a_known_period_is_the_interval(tmp_path):
+    facts = replace(FACTS, period=(date(2024, 1, 5), date(2024, 12, 26)))
+    properties = item_of(tmp_path, Grid(5, 4), facts=facts)["properties"]
     assert properties["datetime"] is None
     assert properties["start_datetime"] == "2024-01-05T00:00:00Z"
-    assert properties["end_datetime"] == "2024-12-26T23:59:59Z"  # day 361 of a leap year
+    assert properties["end_datetime"] == "2024-12-26T23:59:59Z"
     assert properties["tessera:year"] == 2024
+    assert "from 2024-01-05 to 2024-12-26" in properties["description"]
+    facts = replace(FACTS, period=(date(2023, 12, 5), date(2024, 11, 26)))
+    assert item_of(tmp_path, Grid(5, 4), facts=facts)["properties"]["tessera:year"] is None
 
 
 def test_an_unknown_year_is_bounded_and_said_to_be_unknown(tmp_path):

@@ -65,7 +65,7 @@ def test_orbits_may_be_missing_or_empty(tmp_path):
     arrays["sar_descending_doy"] = arrays["sar_descending_doy"][:0]
     del arrays["sar_ascending"], arrays["sar_ascending_doy"]
     scene = open_scene(write_tile(tmp_path / "tile", arrays))
-    assert scene.reader.warnings == ("no Sentinel-1 at all: embeddings rest on Sentinel-2 alone",)
+    assert scene.reader.dates.s1_ascending == scene.reader.dates.s1_descending == ()
     observations = scene.reader.read(scene.grid.window)
     assert observations.s1_ascending.shape == observations.s1_descending.shape == (0, 6, 5, 2)
 
@@ -74,6 +74,12 @@ def test_a_tile_without_roi_is_read_with_a_warning(tmp_path):
     scene = open_scene(write_tile(tmp_path / "tile", made_up_arrays(), transform=None))
     assert scene.grid.crs is None
     assert "not georeferenced" in scene.reader.warnings[0]
+
+
+def npy_header(shape):
+    """A file of nothing but a header; its size in bytes, modulo 2^64, may be that of its data."""
+    text = repr({"descr": "<u2", "fortran_order": False, "shape": shape}).encode()
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
 
 
 def change(name, array):
@@ -110,12 +116,19 @@ MISTAKES = {
     "doys out of range": (change("doys.npy", np.r_[A["doys"][1:], np.uint16(400)]), r"day of year 400 at position 19"),
     "doys zero": (change("doys.npy", A["doys"] * 0), r"day of year 0 at position 0"),
     "doys NaN": (change("doys.npy", np.r_[A["doys"][1:], np.nan]), r"day of year nan at position 19"),
-    "doys text": (change("doys.npy", A["doys"].astype(str)), r"expected days of year as whole numbers"),
+    "doys text": (change("doys.npy", A["doys"].astype(str)), r"doys\.npy is not a NumPy \.npy file of plain numbers"),
     "truncated": (truncate("bands.npy"), r"truncated; copy it again"),
     "header cut off": (lambda f: (f / "bands.npy").write_bytes((f / "bands.npy").read_bytes()[:20]), r"not a NumPy \.npy file"),
     "empty file": (lambda f: (f / "masks.npy").write_bytes(b""), r"not a NumPy \.npy file"),
     "text": (text("bands.npy"), r"bands\.npy is not a NumPy \.npy file"),
     "pickled": (lambda f: np.save(f / "doys.npy", np.array([{}] * 20), allow_pickle=True), r"Python objects, which are never loaded"),
+    "a shape beyond 64 bits": (
+        lambda f: (f / "bands.npy").write_bytes(npy_header((1 << 31, 1 << 31, 8, 10))), r"its header promises",
+    ),
+    "a shape of words": (lambda f: (f / "bands.npy").write_bytes(npy_header(("a", 1, 8, 10))), r"shape that is none"),
+    "an unclosed header": (
+        lambda f: (f / "bands.npy").write_bytes(npy_header((1, 2, 3, 10)).replace(b")", b"(")), r"can't be read",
+    ),
     "Fortran order": (change("bands.npy", np.asfortranarray(A["bands"])), r"Fortran order"),
     "roi of another size": (lambda f: write_roi(f / "roi.tiff", 7, 6, ORIGIN), r"roi\.tiff is 6 x 7 pixels.*expected 6 x 5"),
     "roi no raster": (text("roi.tiff"), r"roi\.tiff can't be read as a raster"),
@@ -183,6 +196,18 @@ def test_tiles_make_one_mosaic(tmp_path):
     hole[4:8, 3:6] = 0
     np.testing.assert_array_equal(seen, hole)
     assert list(scene.reader.windows(Window(3, 4, 2, 2), 100)) == []
+    with pytest.raises(InputError, match="no tile of the scene lies in the window"):
+        scene.reader.sample(Window(3, 4, 2, 2), 100)
+    assert scene.reader.warnings == ()
+
+
+def test_a_tile_that_lacks_what_others_have_is_named(tmp_path):
+    arrays = made_up_arrays()
+    write_tile(tmp_path / "a", arrays)
+    del arrays["sar_descending"], arrays["sar_descending_doy"]
+    write_tile(tmp_path / "b", arrays, ORIGIN @ Affine.translation(5, 0))
+    warnings = open_scene(tmp_path).reader.warnings
+    assert warnings == ("b: no descending Sentinel-1 orbit, which other tiles have",)
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,14 @@ import hashlib
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import conformance
 import onnx
 import pytest
 
+from tessera_engine import published
 from tessera_engine.errors import CheckFailed, InputError, ModelError
 from tessera_engine.model_file import PRECISIONS, read_model_file
 from tessera_export import export as export_module
@@ -57,7 +59,8 @@ def test_name_licence_and_card_can_be_given(tmp_path):
 
 def test_published_checkpoint_is_recognised(tmp_path, monkeypatch):
     nano = conformance.checkpoint("nano")
-    monkeypatch.setitem(export_module.PUBLISHED, hashlib.sha256(nano.read_bytes()).hexdigest(), "nano")
+    sha256 = hashlib.sha256(nano.read_bytes()).hexdigest()
+    monkeypatch.setitem(published.PUBLISHED, "nano", replace(published.PUBLISHED["nano"], sha256=sha256))
     facts = export_model(nano, tmp_path / "nano.onnx", "fp32").facts
     assert (facts.name, facts.size, facts.licence) == ("nano", "nano", "CC0-1.0")
     assert facts.card == "Published TESSERA v2 student nano, CC0."
@@ -113,7 +116,12 @@ def test_wrong_commands_say_what_is_wrong(tmp_path, arguments, error, said):
 def test_import_makes_every_precision(home):
     reports = import_checkpoint(TINY, "mine")
     assert [report.path for report in reports] == [home / "mine.fp32.onnx", home / "mine.int8.onnx"]
-    assert sorted(home.iterdir()) == [home / "mine.fp32.onnx", home / "mine.int8.onnx"]
+    names = [
+        name
+        for precision in PRECISIONS
+        for name in (f"mine.{precision}.onnx", f"mine.{precision}.onnx.sha256")
+    ]
+    assert sorted(home.iterdir()) == [home / name for name in names]
     assert [read_model_file(report.path).facts.name for report in reports] == ["mine", "mine"]
 
 

@@ -6,6 +6,8 @@ import os
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from naive_network import NaiveNetwork, exp_floor, exp_nearest, random_arrays, random_tokens
 from numba import njit
 
@@ -35,6 +37,13 @@ S1_LENGTHS = [3, 1, 32, 8, 1, 256, 40, 9, 15, 6]
 
 def tokens():
     return random_tokens(S2_LENGTHS, 10, 1), random_tokens(S1_LENGTHS, 2, 2)
+
+
+def exp_of(arithmetic):
+    """The exponential that the kernels use: an approximation where 8-bit weights follow it."""
+    if arithmetic.is_float:
+        return np.exp
+    return exp_floor if arithmetic.has_scale else exp_nearest
 
 
 @njit
@@ -102,8 +111,7 @@ def test_int8_equals_the_naive_twin(isa, case):
     width, heads, layers, ffn, qk_norm = case
     arrays = random_arrays(width, heads, layers, ffn, qk_norm=qk_norm, int8=True)
     found = Network(arrays, heads, layers, INTEGER[isa]).run(*tokens())
-    exp = exp_floor if INTEGER[isa].has_scale else exp_nearest
-    wanted = NaiveNetwork(arrays, heads, layers, exp).run(*tokens())
+    wanted = NaiveNetwork(arrays, heads, layers, exp_of(INTEGER[isa])).run(*tokens())
     # A value that lies between two integers may fall to either side; nothing else may differ
     assert np.abs(found - wanted).max() < 0.1
     assert np.abs(found - wanted).mean() < 2e-3
@@ -173,6 +181,37 @@ def test_multiplicity_is_the_same_as_copies(networks):
     )
     float32, _ = networks
     np.testing.assert_allclose(float32.run(copies, s1), float32.run(s2, s1), atol=1e-5)
+
+
+@pytest.mark.parametrize("dims", [1, 5, 100])
+def test_an_embedding_need_not_fill_registers(networks, dims):
+    pixels = random_tokens([3] * 100, 10, 1), random_tokens([2] * 100, 2, 2)  # blocks of several threads
+    for network, int8 in zip(networks, (False, True), strict=True):
+        arrays = random_arrays(32, 4, 2, 48, dims=dims, int8=int8)
+        found = Network(arrays, 4, 2, network.plan.arithmetic).run(*pixels)
+        assert found.shape == (100, dims)
+        wanted = NaiveNetwork(arrays, 4, 2, exp_of(network.plan.arithmetic)).run(*pixels)
+        np.testing.assert_allclose(found, wanted, atol=0.15 if int8 else 3e-5)
+
+
+LENGTHS = st.integers(1, 8) | st.integers(1, 256)
+
+
+@given(st.lists(st.tuples(LENGTHS, LENGTHS), min_size=1, max_size=6), st.integers(0, 2**32 - 1))
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_lengths_and_multiplicities_equal_the_naive_twin(networks, lengths, seed):
+    rng = np.random.default_rng(seed)
+    both = []
+    for each, bands in zip(zip(*lengths, strict=True), (10, 2), strict=True):
+        values, doy, multiplicity, offsets = random_tokens(list(each), bands, seed)
+        multiplicity = rng.integers(1, 257, multiplicity.shape).astype(np.float32)
+        both.append((values, doy, multiplicity, offsets))
+    for network, int8 in zip(networks, (False, True), strict=True):
+        found = network.run(*both)
+        arrays, exp = random_arrays(32, 4, 2, 48, int8=int8), exp_of(network.plan.arithmetic)
+        wanted = NaiveNetwork(arrays, 4, 2, exp).run(*both)
+        # In int8, a value that lies between two integers may fall to either side
+        np.testing.assert_allclose(found, wanted, atol=0.15 if int8 else 3e-5)
 
 
 def test_no_pixels_are_no_embeddings(networks):

@@ -84,6 +84,31 @@ def test_two_series_equal_the_naive_twin(seed, steps):
     assert_pixels(out, twins)
 
 
+@st.composite
+def series_of_any_shape(draw, pixels):
+    """Values, a mask of any non-zero bytes, and days of year shared or a pixel's own."""
+    steps = draw(st.integers(0, 300) | st.integers(0, 12))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    dtype = draw(st.sampled_from([np.uint16, np.int16]))
+    values = rng.integers(np.iinfo(dtype).min, np.iinfo(dtype).max, (steps, pixels, 2), dtype, endpoint=True)
+    valid = (rng.random((steps, pixels)) < draw(st.floats(0, 1))) * rng.integers(1, 256, (steps, pixels))
+    doy = rng.integers(1, 367, (steps, pixels) if draw(st.booleans()) else (steps, 1))
+    return values, valid.astype(np.uint8), doy
+
+
+@given(st.data(), st.integers(0, 9))
+@settings(max_examples=60, deadline=None)
+def test_packing_equals_the_naive_twin_whatever_the_shapes(data, pixels):
+    values, valid, doy = data.draw(series_of_any_shape(pixels))
+    counts = observe.count_valid(valid)
+    chosen = np.array(data.draw(st.lists(st.integers(0, pixels - 1), max_size=9)) if pixels else [], np.int64)
+    out = observe.pack(
+        series(values, valid, doy), series(values[:0], valid[:0], doy[:0]), chosen, counts[chosen]
+    )
+    days = np.broadcast_to(doy, valid.shape)
+    assert_pixels(out, [naive_tokens_s2(values[:, p], valid[:, p], days[:, p], MEAN, STD) for p in chosen])
+
+
 def assert_pixels(out, twins):
     values, doy, multiplicity, offsets = out
     np.testing.assert_array_equal(np.diff(offsets), [len(twin[1]) for twin in twins])

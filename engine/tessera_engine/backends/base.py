@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.errors import TesseraError
-from tessera_engine.model_file import ModelFile
+from tessera_engine.model_file import DAYS, ModelFile
 from tessera_engine.tokens import PackedTokens, Tokens
 
 
@@ -86,6 +86,13 @@ def _check(tokens: Tokens, modality: str, bands: int) -> None:
         )
     if tokens.doy.shape != (total,) or tokens.multiplicity.shape != (total,):
         raise ValueError(f"{modality} has {total} tokens, but doy or multiplicity of another length")
+    if tokens.doy.dtype != np.int32 or tokens.multiplicity.dtype != np.float32:
+        raise ValueError(
+            f"{modality} has doy {tokens.doy.dtype} and multiplicity {tokens.multiplicity.dtype}"
+        )
+    # It is a row of a table that kernels read by address
+    if total and not 0 <= tokens.doy.min() <= tokens.doy.max() < DAYS:
+        raise ValueError(f"{modality} has days of year beyond 0..{DAYS - 1}")
     if tokens.offsets[0] != 0 or tokens.offsets[-1] != total or np.any(tokens.lengths < 1):
         raise ValueError(
             f"{modality} offsets must run from 0 to {total} and give every pixel a token at least"

@@ -43,7 +43,7 @@ class FusedBackend(Backend):
         self._isa, self._threads = choose_isa(), threads
         facts = model.facts
         arithmetic = (INT8 if facts.precision == "int8" else FLOAT32)[self._isa]
-        self._network = Network(read_arrays(model.path), facts.num_heads, facts.num_layers, arithmetic)
+        self._network = Network(read_arrays(model), facts.num_heads, facts.num_layers, arithmetic)
 
     @property
     def version(self) -> str:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tessera_engine.backends.base import Backend
 from tessera_engine.backends.rectangles import batches, rectangle
 from tessera_engine.errors import ModelError
-from tessera_engine.model_file import INPUT_NAMES, OUTPUT_NAME, ModelFile
+from tessera_engine.model_file import OUTPUT_NAME, ModelFile, read_content
 from tessera_engine.tokens import PackedTokens, sequence
 
 BATCH_TOKENS = 4096
@@ -32,18 +32,13 @@ class OnnxRuntimeBackend(Backend):
         options.log_severity_level = 3
         try:
             self._session = onnxruntime.InferenceSession(
-                str(model.path), options, providers=["CPUExecutionProvider"]
+                read_content(model), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # onnxruntime's exceptions have no common base but Exception
             reason = str(error).splitlines()[0]
             raise ModelError(
                 f"ONNX Runtime can't load {model.path}: {reason}; export the model again"
             ) from error
-        found = tuple(i.name for i in self._session.get_inputs())
-        if set(found) != set(INPUT_NAMES):
-            raise ModelError(
-                f"{model.path} has inputs {found}, expected {INPUT_NAMES}; export the model again"
-            )
 
     @property
     def version(self) -> str:
@@ -60,5 +55,11 @@ class OnnxRuntimeBackend(Backend):
         embedding = np.empty((len(tokens), self.model.facts.dims), np.float32)
         for pixels in batches(tokens, BATCH_TOKENS):
             inputs = rectangle(tokens.s2, pixels, "s2") | rectangle(tokens.s1, pixels, "s1")
-            (embedding[pixels],) = self._session.run([OUTPUT_NAME], inputs)
+            try:
+                (embedding[pixels],) = self._session.run([OUTPUT_NAME], inputs)
+            except Exception as error:  # a graph of allowed operators whose shapes don't fit together
+                reason = str(error).splitlines()[0]
+                raise ModelError(
+                    f"ONNX Runtime can't run {self.model.path}: {reason}; export the model again"
+                ) from error
         return embedding

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from tessera_engine.backends.base import Backend
 from tessera_engine.backends.rectangles import batches, rectangle
 from tessera_engine.errors import MissingExtra, ModelError
-from tessera_engine.model_file import OUTPUT_NAME, ModelFile
+from tessera_engine.model_file import OUTPUT_NAME, ModelFile, read_content
 from tessera_engine.tokens import PackedTokens, sequence
 
 try:
@@ -36,7 +36,7 @@ class OpenVinoBackend(Backend):
         }
         try:
             core = openvino.Core()
-            compiled = core.compile_model(core.read_model(str(model.path)), "CPU", settings)
+            compiled = core.compile_model(core.read_model(read_content(model)), "CPU", settings)
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
             raise ModelError(f"OpenVINO can't load {model.path}: {reason}; use another --backend") from error

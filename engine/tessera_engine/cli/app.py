@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 import traceback
+from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import typer
 
 from tessera_engine.errors import MissingExtra, TesseraError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+T = TypeVar("T")
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+_LISTEN_SECONDS = 0.2
+"""Windows tells a thread of Ctrl-C only when it wakes up."""
 
 DEBUG_VARIABLE = "TESSERA_ENGINE_DEBUG"
 
@@ -32,6 +44,31 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no notes.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads. Default: all.")]
 
+Layout = Annotated[
+    str | None, typer.Option(help="Read the scene as this layout only. Default: what is found in it.")
+]
+Year = Annotated[
+    int | None, typer.Option(help="Of products: this year only. Default: the one with most dates.")
+]
+From = Annotated[
+    datetime | None,
+    typer.Option(
+        "--from", formats=["%Y-%m-%d"], metavar="DATE", help="Of products: from this day on; with --to."
+    ),
+]
+To = Annotated[
+    datetime | None,
+    typer.Option("--to", formats=["%Y-%m-%d"], metavar="DATE", help="The last day, at most 12 months later."),
+]
+Like = Annotated[
+    Path | None,
+    typer.Option(help="Bring products to this raster's grid. Default: their own, 10 m.", metavar="FILE"),
+]
+S1Units = Annotated[
+    str | None,
+    typer.Option(help="What Sentinel-1 products hold, if not what they say: power, amplitude, db or code."),
+]
+
 
 def main() -> None:
     """Entry point: expected errors are one line on stderr and an exit code."""
@@ -42,7 +79,7 @@ def main() -> None:
     except OSError as error:
         # The disk is full, a drive is gone, a file may not be read: not ours to foresee one by one
         where = f" ({error.filename})" if error.filename else ""
-        _give_up(f"{error.strerror or error}{where}; nothing unfinished was kept", 1)
+        _give_up(f"{error.strerror or error}{where}", 1)
     except MemoryError:
         _give_up("out of memory; give a smaller --memory or --window", 1)
 
@@ -50,7 +87,9 @@ def main() -> None:
 def _give_up(message: str, exit_code: int) -> NoReturn:
     if os.environ.get(DEBUG_VARIABLE):
         traceback.print_exc()
-    print(f"error: {message}", file=sys.stderr)
+    from tessera_engine import console
+
+    console.say(f"error: {message}")
     sys.exit(exit_code)
 
 
@@ -71,14 +110,51 @@ def _root(
     pass
 
 
+class _Stop(BaseException):
+    """A signal that asks the process to end."""
+
+    def __init__(self, number: int) -> None:
+        self.exit_code = 128 + number
+
+
 @contextmanager
-def interruptible() -> Iterator[None]:
-    """Say what Ctrl-C has left: nothing."""
+def interruptible(how_to_go_on: str) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end the process at once, with a line that says how to go on and code 130 or 143."""
+
+    def stop(number: int, frame: object) -> NoReturn:
+        for each in _SIGNALS:
+            signal.signal(each, signal.SIG_IGN)  # a second one shall not disturb the first one's last line
+        raise _Stop(number)
+
+    before = {number: signal.signal(number, stop) for number in _SIGNALS}
     try:
         yield
-    except KeyboardInterrupt:
-        print("interrupted: nothing was written", file=sys.stderr)
-        raise typer.Exit(130) from None
+    except _Stop as stopped:
+        print(f"interrupted: {how_to_go_on}", file=sys.stderr)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # Not sys.exit: that waits for threads, which may be deep in a kernel. Whatever must last is on the disk.
+        os._exit(stopped.exit_code)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def aside(work: Callable[[], T]) -> T:
+    """Do something in another thread and wait for it, so that this thread hears signals whatever is computed."""
+    result: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            result.set_result(work())
+        except BaseException as error:
+            result.set_exception(error)
+
+    thread = threading.Thread(target=run, name="tessera-work", daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(_LISTEN_SECONDS)
+    return result.result()
 
 
 @contextmanager

@@ -7,7 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tessera_engine.cli.app import Json, Quiet, Threads, app, interruptible
+from tessera_engine.cli.app import (
+    From,
+    Json,
+    Layout,
+    Like,
+    Quiet,
+    S1Units,
+    Threads,
+    To,
+    Year,
+    app,
+    aside,
+    interruptible,
+)
 from tessera_engine.errors import InputError
 
 if TYPE_CHECKING:
@@ -15,8 +28,9 @@ if TYPE_CHECKING:
 
 
 @app.command()
+@interruptible("give the same command again: it goes on with what is finished")
 def embed(
-    scene: Annotated[str, typer.Argument(help="Scene folder: a d-pixel tile or a folder of them.")],
+    scene: Annotated[str, typer.Argument(help="Scene folder: products, a d-pixel tile or a folder of them.")],
     out: Annotated[
         Path | None,
         typer.Option("-o", "--out", help="Output folder. Default: SCENE's name + '.embeddings', here."),
@@ -49,13 +63,24 @@ def embed(
         tuple[float, float, float, float] | None,
         typer.Option(help="Only this part, in degrees.", metavar="W S E N"),
     ] = None,
+    layout: Layout = None,
+    year: Year = None,
+    start: From = None,
+    end: To = None,
+    like: Like = None,
+    s1_units: S1Units = None,
     memory: Annotated[
         str | None,
         typer.Option(help="Most memory to use, like 2GB. Default: half of what is free, at most 4GB."),
     ] = None,
     threads: Threads = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier output.")] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Make warnings about the scene errors.")] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Begin anew where a run was interrupted.")
+    ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse a scene about which there is any warning.")
+    ] = False,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -70,8 +95,15 @@ def embed(
     if int8 and precision not in (None, "int8"):
         raise InputError("--int8 and --precision fp32 contradict each other; use --precision and --store")
     wanted = "int8" if int8 else precision
-    opened = open_scene(scene)
-    _warn(opened, strict, quiet)
+    opened = open_scene(
+        scene,
+        layout=layout,
+        year=year,
+        start=start and start.date(),
+        end=end and end.date(),
+        like=like,
+        s1_units=s1_units,
+    )
     loaded = api.load_model(model, wanted, backend, threads, lambda text: console.say(text, quiet))
     facts = loaded.facts
     if facts.name == "demo":
@@ -86,18 +118,24 @@ def embed(
         f"{loaded.backend.description}, {loaded.threads} threads",
         quiet,
     )
-    with interruptible(), console.progress_bar("embedding", quiet, "px") as progress:
-        done = api.embed(
-            opened,
-            loaded,
-            out,
-            window=region,
-            dim=dim,
-            store="int8" if int8 and store is None else store,
-            format=format,
-            memory=parse_size(memory) if memory else None,
-            overwrite=overwrite,
-            progress=progress,
+    limit = parse_size(memory) if memory else None
+    with console.progress_bar("embedding", quiet, "px") as progress:
+        done = aside(
+            lambda: api.embed(
+                opened,
+                loaded,
+                out,
+                window=region,
+                dim=dim,
+                store="int8" if int8 and store is None else store,
+                format=format,
+                memory=limit,
+                overwrite=overwrite,
+                restart=restart,
+                strict=strict,
+                progress=progress,
+                announce=lambda text: console.say(text, quiet),
+            )
         )
     total = sum(done.seconds.values())
     if json:
@@ -107,7 +145,7 @@ def embed(
                 "pixels": done.pixels,
                 "with_data": done.with_data,
                 "seconds": {stage: round(seconds, 3) for stage, seconds in done.seconds.items()},
-                "warnings": list(opened.reader.warnings),
+                "findings": [finding.to_dict() for finding in done.findings],
             }
         )
     else:
@@ -117,16 +155,6 @@ def embed(
         f"look at {done.out / 'quicklook.png'}",
         quiet,
     )
-
-
-def _warn(scene: Scene, strict: bool, quiet: bool) -> None:
-    from tessera_engine import console
-
-    warnings = scene.reader.warnings
-    if strict and warnings:
-        raise InputError(f"{scene.path}: {'; '.join(warnings)} (an error because of --strict)")
-    for warning in warnings:
-        console.say(f"warning: {warning}", quiet)
 
 
 def _region(scene: Scene, window: Any, bbox: Any) -> Window:

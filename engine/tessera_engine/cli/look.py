@@ -7,24 +7,46 @@ from typing import Annotated
 
 import typer
 
-from tessera_engine.cli.app import Json, Quiet, app, interruptible
+from tessera_engine.cli.app import From, Json, Layout, Like, Quiet, S1Units, To, Year, app, interruptible
 
 
 @app.command()
 def info(
     target: Annotated[str, typer.Argument(help="Scene folder, output folder, model name or model file.")],
+    layout: Layout = None,
+    year: Year = None,
+    start: From = None,
+    end: To = None,
+    like: Like = None,
+    s1_units: S1Units = None,
     json: Json = False,
 ) -> None:
     """Show what is in a scene, a model or an output.
+
+    Of a scene also what it shows through the year, what is odd about it, and what it takes to embed it here.
 
     Example: tessera-engine info scene_dir/
     """
     from tessera_engine import console
     from tessera_engine.info import describe
 
-    described = describe(target)
+    described = describe(
+        target,
+        console.say,
+        layout=layout,
+        year=year,
+        start=start and start.date(),
+        end=end and end.date(),
+        like=like,
+        s1_units=s1_units,
+    )
     if json:
         console.print_json(described)
+        return
+    if described["kind"] == "scene":
+        from tessera_engine.scene_page import print_scene
+
+        print_scene(described)
         return
     console.print_table(list(described.items()))
 
@@ -59,6 +81,6 @@ def simulate(
     from tessera_engine import console
     from tessera_engine.simulate import simulate as make
 
-    with interruptible(), console.progress_bar("simulating", quiet, "dates") as progress:
+    with interruptible("nothing was written"), console.progress_bar("simulating", quiet, "dates") as progress:
         make(folder, size, seed, progress)
     print(folder)

@@ -1,4 +1,4 @@
-"""Commands about model files: `model list`, `model import`, `export`."""
+"""Commands about model files: `model list`, `model import`, `model fetch`, `export`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tessera_engine.cli.app import Json, app, export_extra, models
+from tessera_engine.cli.app import Json, Quiet, app, export_extra, models
 
 Statistics = Annotated[
     str | None,
@@ -74,6 +74,45 @@ def model_import(
 
     for report in import_checkpoint(checkpoint, name, overwrite, statistics):
         console.say(report.summary())
+        print(report.path)
+
+
+@models.command("fetch")
+def model_fetch(
+    name: Annotated[str, typer.Argument(help="A published model: nano, small, medium or large.")],
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            help="Instead of Hugging Face: the address of a mirror of it, or of the file; or the file or its folder, "
+            "on a USB stick for example.",
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model of that name.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Download a published TESSERA checkpoint, check its sha256, and import it.
+
+    The only command that uses the network. A stopped download goes on when the command is given again.
+
+    Example: tessera-engine model fetch nano
+    """
+    from tessera_engine import console
+    from tessera_engine.published import obtain, published
+
+    checkpoint = published(name)
+    # Said before a download, not after it
+    with export_extra("model fetch"):
+        from tessera_export.export import import_checkpoint, import_targets
+    import_targets(name, overwrite)
+    try:
+        with console.progress_bar(f"fetching {name}", quiet, "bytes") as progress:
+            file = obtain(checkpoint, source, progress)
+    except KeyboardInterrupt:
+        console.say("interrupted: what came is kept; give the same command again to go on")
+        raise typer.Exit(130) from None
+    for report in import_checkpoint(file, name, overwrite):
+        console.say(report.summary(), quiet)
         print(report.path)
 
 

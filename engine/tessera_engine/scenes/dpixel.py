@@ -31,6 +31,7 @@ class DPixelTile:
 
     layout = "dpixel"
     period = None
+    windows_held = 0
 
     def __init__(self, folder: Path) -> None:
         """Open the tile's headers and check that they fit together.
@@ -39,7 +40,6 @@ class DPixelTile:
             InputError: a file is missing, damaged, of a wrong dtype or shape, or disagrees with another.
         """
         self.folder = folder
-        warnings: list[str] = []
         self._bands = NpyRaster(folder / BANDS, ("uint16",), (len(S2_BANDS),))
         if not (folder / MASKS).exists():
             raise InputError(
@@ -59,17 +59,9 @@ class DPixelTile:
         self._orbits: dict[str, tuple[NpyRaster | None, NDArray[np.int32]]] = {}
         for orbit in ORBITS:
             self._orbits[orbit] = self._open_orbit(orbit, (height, width))
-        missing = [orbit for orbit in ORBITS if len(self._orbits[orbit][1]) == 0]
-        if len(missing) == len(ORBITS):
-            warnings.append("no Sentinel-1 at all: embeddings rest on Sentinel-2 alone")
-        elif missing:
-            warnings.append(f"no {missing[0]} Sentinel-1 orbit")
-        if steps == 0:
-            warnings.append("no Sentinel-2 at all: embeddings rest on Sentinel-1 alone")
         self.grid = self._read_grid(width, height)
-        if self.grid.crs is None:
-            warnings.append(f"{ROI} is missing or has no CRS: outputs are not georeferenced")
-        self.warnings = tuple(warnings)
+        located = self.grid.crs is not None
+        self.warnings = () if located else (f"{ROI} is missing or has no CRS: outputs are not georeferenced",)
 
     def _open_orbit(self, orbit: str, size: tuple[int, int]) -> tuple[NpyRaster | None, NDArray[np.int32]]:
         """An orbit's raster and days; (None, no days) where its files are absent."""
@@ -95,8 +87,11 @@ class DPixelTile:
         try:
             with rasterio.open(path) as roi:
                 size, crs, transform = (roi.width, roi.height), roi.crs, roi.transform
+                # Of a file cut short, GDAL gives what it finds: perhaps no CRS, without a word
+                roi.read(1, window=((roi.height - 1, roi.height), (roi.width - 1, roi.width)))
         except RasterioError as error:
-            raise InputError(f"{path} can't be read as a raster: {error}") from None
+            reason = str(error).splitlines()[0]
+            raise InputError(f"{path} can't be read as a raster: {reason}; copy it again") from None
         if size != (width, height):
             raise InputError(
                 f"{path} is {size[1]} x {size[0]} pixels (height x width), expected {height} x {width} "
@@ -104,6 +99,10 @@ class DPixelTile:
             )
         if crs is None:
             return Grid(width, height)
+        if not (np.isfinite(transform).all() and transform.determinant):
+            raise InputError(
+                f"{path} places all pixels on one line or nowhere (transform {tuple(transform)[:6]}); copy it again"
+            )
         return Grid(width, height, crs.to_string(), transform)
 
     @property

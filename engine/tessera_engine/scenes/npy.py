@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError
+from tessera_engine.npy_header import bytes_of, read_npy_header
 from tessera_engine.scene import Window
 
 
@@ -76,22 +76,12 @@ def _read_header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any], int]:
         raise InputError(f"{path} is missing")
     try:
         with path.open("rb") as file:
-            version = npy_format.read_magic(file)
-            read = {
-                (1, 0): npy_format.read_array_header_1_0,
-                (2, 0): npy_format.read_array_header_2_0,
-            }.get(version)
-            if read is None:
-                raise ValueError(f"version {version}")
-            shape, fortran_order, dtype = read(file)
-            start = file.tell()
-    except (ValueError, EOFError, SyntaxError, TypeError, KeyError):
-        raise InputError(f"{path} is not a NumPy .npy file; save it with numpy.save") from None
-    if dtype.hasobject:
-        raise InputError(f"{path} holds Python objects, which are never loaded; save it as plain numbers")
-    if fortran_order and len(shape) > 1:
-        raise InputError(f"{path} is in Fortran order; save it with numpy.ascontiguousarray first")
-    expected = start + dtype.itemsize * int(np.prod(shape, dtype=np.int64))
+            shape, dtype, start = read_npy_header(file)
+    except ValueError as error:
+        raise InputError(
+            f"{path} is not a NumPy .npy file of plain numbers: {error}; save it with numpy.save"
+        ) from None
+    expected = start + bytes_of(shape, dtype)
     size = path.stat().st_size
     if size != expected:
         raise InputError(
@@ -112,12 +102,12 @@ def read_doys(path: Path, steps: int, of: Path) -> NDArray[np.int32]:
     Raises:
         InputError: missing, not whole numbers, of another length, or out of range.
     """
-    shape, dtype, _ = _read_header(path)
+    shape, dtype, start = _read_header(path)
     if dtype.kind not in "iuf":
         raise InputError(f"{path} has dtype {dtype}, expected days of year as whole numbers")
     if shape != (steps,):
         raise InputError(f"{path} has shape {shape}, expected ({steps},) for the {steps} dates of {of.name}")
-    values: NDArray[Any] = np.load(path, allow_pickle=False)
+    values: NDArray[Any] = np.fromfile(path, dtype, steps, offset=start)
     bad = ~((values >= 1) & (values <= 366) & (values == np.floor(values)))  # NaN fails each comparison
     if bad.any():
         at = int(np.flatnonzero(bad)[0])

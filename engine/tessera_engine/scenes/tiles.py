@@ -24,6 +24,7 @@ class TileFolder:
 
     layout = "tiles"
     period = None
+    windows_held = 0
 
     def __init__(self, folders: list[Path]) -> None:
         """Open the tiles and lay them on one grid.
@@ -34,7 +35,7 @@ class TileFolder:
         tiles = [DPixelTile(folder) for folder in sorted(folders)]
         self.grid, places = _mosaic(tiles)
         self._tiles = list(zip(places, tiles, strict=True))
-        self.warnings = tuple(f"{tile.folder.name}: {warning}" for tile in tiles for warning in tile.warnings)
+        self.warnings = tuple(_lacking(tiles))
 
     @property
     def dates(self) -> Dates:
@@ -67,11 +68,17 @@ class TileFolder:
         raise ValueError(f"{window} doesn't lie in one tile")
 
     def sample(self, region: Window, max_pixels: int) -> Observations:
-        """A sample of the tile that has most of the region: tiles may have dates of their own."""
+        """A sample of the tile that has most of the region: tiles may have dates of their own.
+
+        Raises:
+            InputError: no tile lies in the region.
+        """
         parts = [(place.intersection(region), place, tile) for place, tile in self._tiles]
         part, place, tile = max(parts, key=lambda each: each[0].pixels if each[0] else 0)
         if part is None:
-            raise ValueError(f"no tile has a pixel of {region}")
+            raise InputError(
+                f"no tile of the scene lies in the window {tuple(region)} (col, row, width, height)"
+            )
         return tile.sample(part.relative_to(place), max_pixels)
 
     def fingerprint(self) -> str:
@@ -80,6 +87,18 @@ class TileFolder:
         for place, tile in self._tiles:
             digest.update(f"{tuple(place)} {tile.fingerprint()}\n".encode())
         return digest.hexdigest()
+
+
+def _lacking(tiles: list[DPixelTile]) -> Iterator[str]:
+    """A line for each tile that has nothing of what others have."""
+    for field, what in (
+        ("s2", "Sentinel-2"),
+        ("s1_ascending", "ascending Sentinel-1 orbit"),
+        ("s1_descending", "descending Sentinel-1 orbit"),
+    ):
+        without = [tile for tile in tiles if not getattr(tile.dates, field)]
+        if len(without) < len(tiles):
+            yield from (f"{tile.folder.name}: no {what}, which other tiles have" for tile in without)
 
 
 def _mosaic(tiles: list[DPixelTile]) -> tuple[Grid, list[Window]]:

@@ -28,8 +28,11 @@ MEDIA_TYPE = "image/tiff; application=geotiff; profile=cloud-optimized"
 BLOCK = 256
 """Pixels across a tile: a window of int8 codes and 128 dimensions is 8 MB, float32 33 MB."""
 
-CACHE_BYTES = 64_000_000
+CACHE_BYTES = 16_000_000
 """GDAL's block cache; its own default, 5 % of the machine's memory, is no business of a field laptop's."""
+
+BANDS_AT_ONCE = 16
+"""Bands of a tile that are put one behind the other at a time, which takes a copy."""
 
 # Bands lie one after the other (INTERLEAVE=BAND), not pixel by pixel: with 128 bands a viewer that shows three would
 # decode all of them. Measured at 1024 x 1024 x 128 int8 against pixel interleave: reading a band 7 ms instead of
@@ -74,7 +77,9 @@ def _write_layer(layer: Layer, grid: Grid, tags: dict[str, str], path: Path) -> 
             _check_complete(path)
     except (CPLE_BaseError, RasterioError, OSError) as error:
         path.unlink(missing_ok=True)
-        raise TesseraError(f"can't write {path}: {error}; make room or choose another place") from None
+        raise TesseraError(
+            f"can't write {path}: {error}; make room and give the same command again"
+        ) from None
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -107,7 +112,10 @@ def _write_plain(layer: Layer, grid: Grid, tags: dict[str, str], path: Path) -> 
         file.descriptions = layer.bands
         for window in grid.window.blocks(BLOCK, BLOCK):
             block = raster.read(window).reshape(window.height, window.width, len(layer.bands))
-            file.write(np.moveaxis(block, 2, 0), window=_rasterio_window(window))
+            for first in range(0, len(layer.bands), BANDS_AT_ONCE):
+                part = np.moveaxis(block[..., first : first + BANDS_AT_ONCE], 2, 0)
+                bands = range(first + 1, first + 1 + len(part))
+                file.write(part, list(bands), window=_rasterio_window(window))
     factors = _overview_factors(grid)
     if factors:
         # Nearest, never an average: each pixel's codes have a scale of their own, so codes of different pixels can't

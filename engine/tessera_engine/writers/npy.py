@@ -30,7 +30,7 @@ def write(staging: Staging, folder: Path, name: str) -> list[Asset]:
         except OSError as error:
             path.unlink(missing_ok=True)
             raise TesseraError(
-                f"can't write {path}: {error.strerror}; make room or choose another place"
+                f"can't write {path}: {error.strerror}; make room and give the same command again"
             ) from None
         assets.append(layer.asset(staging.grid, path.name, MEDIA_TYPE))
     return assets

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from tessera_engine.backends.rectangles import batches, rectangle
 from tessera_engine.errors import TesseraError
 from tessera_engine.model_file import INPUT_NAMES, PRECISIONS
-from tessera_engine.model_store import file_name
+from tessera_engine.model_store import file_name, record_checksum
 from tessera_engine.scenes import open_scene
 from tessera_engine.simulate import simulate
 from tessera_engine.statistics import V2_STATISTICS
@@ -139,6 +139,7 @@ def make_demo(out: Path, scenes: list[Path]) -> None:
         report = export_model(
             checkpoint, target, precision, name=NAME, licence=LICENCE, card=card, overwrite=True
         )
+        record_checksum(target)
         _say(report.summary())
 
 

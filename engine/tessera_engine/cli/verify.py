@@ -1,0 +1,171 @@
+"""The command `verify`, of models and of outputs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tessera_engine.cli.app import Json, Threads, app, export_extra
+from tessera_engine.errors import CheckFailed, InputError, ModelError
+
+if TYPE_CHECKING:
+    from tessera_engine.api import Model
+    from tessera_engine.backends.base import Backend
+    from tessera_engine.item import Item
+
+
+@app.command()
+def verify(
+    target: Annotated[str, typer.Argument(help="Model name or file, or an output folder.")],
+    precision: Annotated[
+        str | None,
+        typer.Option(help="Of a model: fp32 or int8, when a name is given."),
+    ] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(
+            help="Of a model: checkpoint (.pt) or fp32 model file. Default: the same model in fp32."
+        ),
+    ] = None,
+    scene: Annotated[
+        str | None,
+        typer.Option(
+            help="For a model: scene to take pixels from, by default a simulated one. For an output: the scene that "
+            "it was made from, to embed some places of it again."
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Of an output: the model that made it. Default: the one of that name."),
+    ] = None,
+    backend: Annotated[
+        str,
+        typer.Option(
+            help="What runs the model: auto, fused, onnxruntime or openvino. For an output, auto is what made it."
+        ),
+    ] = "auto",
+    pixels: Annotated[int, typer.Option(min=2, help="About how many pixels to compare.")] = 1024,
+    seed: Annotated[int, typer.Option(min=0, help="Of an output: which random places to embed again.")] = 0,
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    """Check an output's files, or measure a model's drift from the reference; exit 1 when something is wrong.
+
+    An output: every file's sha256, what the rasters say, and with --scene random places embedded again: bit for bit
+    where the same engine, backend and instruction set made it, else within the drift that a model may have.
+
+    Example: tessera-engine verify scene_dir.embeddings --scene scene_dir
+
+    Example: tessera-engine verify demo --precision int8
+    """
+    from tessera_engine import console
+
+    if Path(target).is_dir():
+        if precision is not None or reference is not None:
+            raise InputError(f"{target} is an output folder; --precision and --reference are for models")
+        result, failure = _verify_output(Path(target), scene, model, backend, pixels, seed, threads), None
+    else:
+        if model is not None:
+            raise InputError(f"{target} is no output folder; --model is for outputs")
+        result, failure = _verify_model(target, precision, reference, scene, backend, pixels, threads)
+    if json:
+        console.print_json(result)
+    else:
+        console.print_table(list(result.items()))
+    if failure:
+        raise CheckFailed(failure)
+
+
+def _verify_output(
+    folder: Path,
+    scene: str | None,
+    model: str | None,
+    backend: str,
+    pixels: int,
+    seed: int,
+    threads: int | None,
+) -> dict[str, Any]:
+    from tessera_engine import output_check
+    from tessera_engine.item import read_item
+
+    item = read_item(folder)
+    output_check.check_files(folder, item)
+    rasters = output_check.open_rasters(folder, item)
+    result: dict[str, Any] = {
+        "output": str(folder),
+        "files": f"{len(item.assets)}, each with the sha256 that was written",
+    }
+    skipped = [f"{asset.href}: only its sha256" for key, asset in item.assets.items() if key not in rasters]
+    if {"embeddings", "observations"} <= rasters.keys():
+        output_check.check_nodata(rasters, item)
+        result["rasters"] = f"{', '.join(rasters)}: grid, dtype and nodata as item.json says"
+        if scene is None:
+            skipped.append("the embeddings' values: give the scene with --scene to embed some places again")
+        else:
+            from tessera_engine.reembedding import reembed
+            from tessera_engine.scenes import open_scene
+
+            loaded = _load(model, item, backend, threads)
+            done = reembed(rasters, item, open_scene(scene), loaded, pixels, seed)
+            result["embedded again"] = f"{done.pixels} px at random places (seed {seed})"
+            result["compared"] = (
+                f"by drift ({', '.join(done.differs)})" if done.differs else "bit for bit, equal"
+            )
+            result |= done.drift.to_dict() if done.differs and done.drift else {}
+    return result | {"not checked": skipped, "passed": True}
+
+
+def _load(model: str | None, item: Item, backend: str, threads: int | None) -> Model:
+    from tessera_engine import api, console
+    from tessera_engine.backends import BACKENDS
+
+    made_by = item.fact("backend")
+    if backend == "auto" and made_by in BACKENDS:
+        backend = made_by
+    try:
+        return api.load_model(
+            model or item.fact("model"), item.fact("precision"), backend, threads, console.say
+        )
+    except ModelError as error:
+        if model is not None:
+            raise
+        raise ModelError(f"the output's model can't be had: {error}; or give its file with --model") from None
+
+
+def _verify_model(
+    model: str,
+    precision: str | None,
+    reference: Path | None,
+    scene: str | None,
+    backend: str,
+    pixels: int,
+    threads: int | None,
+) -> tuple[dict[str, Any], str | None]:
+    from tessera_engine import api, console
+    from tessera_engine.drift import THRESHOLDS, measure
+    from tessera_engine.sampling import sample_tokens
+
+    loaded = api.load_model(model, precision, backend, threads, console.say)
+    if reference is not None and reference.suffix != ".onnx":
+        with export_extra("verify --reference CHECKPOINT"):
+            from tessera_export.torch_backend import open_reference
+        truth: Backend = open_reference(reference, loaded.backend.model)
+    elif reference is not None or loaded.facts.precision != "fp32":
+        truth = api.load_model(str(reference or loaded.facts.name), "fp32", "onnxruntime", threads).backend
+    else:
+        raise InputError(f"{model} is fp32 itself; give --reference CHECKPOINT to compare it with")
+    tokens = sample_tokens(scene, loaded.facts, pixels)
+    drift = measure(truth.run(tokens), loaded.backend.run(tokens))
+    failures = THRESHOLDS[loaded.facts.precision].failures(drift)
+    result = {
+        "model": loaded.backend.model.label,
+        "backend": loaded.backend.description,
+        "reference": truth.description,
+        "scene": scene or "simulated",
+        **drift.to_dict(),
+        "passed": not failures,
+    }
+    failure = f"{loaded.backend.model.label} drifts beyond the threshold: {'; '.join(failures)}"
+    return result, failure if failures else None

@@ -1,0 +1,104 @@
+"""What outlives the power: files and names that are on the disk, and locks that don't outlive their process."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from pathlib import Path
+
+from tessera_engine.errors import InputError
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Errors of a disk, or of a user's share of it, that is full."""
+
+
+def sync_file(path: Path) -> None:
+    """Wait until a file's bytes are on the disk."""
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk; Windows writes them with the files."""
+    if sys.platform == "win32":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class Lock:
+    """A file that one process at a time can hold. The system lets go of it when the process ends, however it does."""
+
+    def __init__(self, path: Path) -> None:
+        """Take the lock.
+
+        Raises:
+            InputError: another process holds it.
+        """
+        self.path = path
+        while True:
+            path.parent.mkdir(exist_ok=True)
+            try:
+                self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            except FileNotFoundError:  # its holder finished just now, and removed the folder
+                continue
+            if not _lock(self._descriptor):
+                holder = _read(self._descriptor) or "unknown"
+                os.close(self._descriptor)
+                raise InputError(
+                    f"another run (process {holder}) is writing {path.parent}; wait for it, or choose another "
+                    "place with -o"
+                )
+            if _is_at(self._descriptor, path):
+                break
+            os.close(self._descriptor)
+        os.ftruncate(self._descriptor, 0)
+        os.write(self._descriptor, b"%d\n" % os.getpid())
+
+    def release(self, remove: bool) -> None:
+        """Let go of it; `remove` takes the file away, while nobody else can hold it."""
+        if remove and sys.platform != "win32":
+            self.path.unlink(missing_ok=True)
+        os.close(self._descriptor)
+        if remove and sys.platform == "win32":  # which removes no open file
+            self.path.unlink(missing_ok=True)
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Whether the open file is still the one of that name: its last holder may have removed it."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _read(descriptor: int) -> str:
+    try:
+        return os.read(descriptor, 20).decode("ascii", "replace").strip()
+    except OSError:  # Windows lets nobody else read it
+        return ""
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(descriptor: int) -> bool:
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+else:
+    import fcntl
+
+    def _lock(descriptor: int) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True

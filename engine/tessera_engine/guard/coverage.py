@@ -1,0 +1,149 @@
+"""The year: both orbits, enough clear dates, no gap of months."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tessera_engine.guard.finding import Finding
+from tessera_engine.guard.optical_sample import OpticalSample
+from tessera_engine.scene import Dates, Grid
+
+FEW_CLEAR = 10
+"""Clear dates of the median pixel; below this the season is guessed."""
+
+GAP_DAYS = {"Sentinel-2": 92, "ascending Sentinel-1": 60, "descending Sentinel-1": 60}
+"""Longest time without an observation that is no finding: clouds can hide a season, they don't stop a radar."""
+
+POLAR = 60.0
+"""Degrees of latitude beyond which the winter is dark, and a gap in it natural."""
+
+CLEAR_SHARE = 0.05
+"""Of the sampled pixels that must be clear before a date counts."""
+
+YEAR = 365
+
+
+def check_modalities(dates: Dates) -> list[Finding]:
+    """Tell what the scene has nothing of."""
+    orbits = {"ascending": dates.s1_ascending, "descending": dates.s1_descending}
+    missing = [orbit for orbit, days in orbits.items() if not days]
+    findings = []
+    if len(missing) == len(orbits):
+        findings.append(
+            Finding(
+                "s1-missing",
+                "certain",
+                "no Sentinel-1 at all",
+                "embeddings rest on Sentinel-2 alone",
+                "add Sentinel-1 RTC of the year",
+            )
+        )
+    elif missing:
+        findings.append(
+            Finding(
+                "s1-orbit-missing",
+                "certain",
+                f"no {missing[0]} Sentinel-1 orbit",
+                "embeddings rest on the other orbit; compare them only with those of places that have the same",
+                f"add the {missing[0]} orbit where the satellite flew it",
+            )
+        )
+    if not dates.s2:
+        findings.append(
+            Finding(
+                "s2-missing",
+                "certain",
+                "no Sentinel-2 at all",
+                "embeddings rest on Sentinel-1 alone",
+                "add Sentinel-2 L2A of the year",
+            )
+        )
+    return findings
+
+
+def check_clear_dates(sample: OpticalSample) -> list[Finding]:
+    """Find pixels with too few clear dates."""
+    if not sample.clear.any():
+        return []
+    median = float(np.median(sample.clear.sum(axis=0)))
+    if median >= FEW_CLEAR:
+        return []
+    return [
+        Finding(
+            "s2-few-clear",
+            "certain",
+            f"the median pixel has {median:.0f} clear Sentinel-2 dates of {len(sample.doy)}, expected {FEW_CLEAR} "
+            "at least",
+            "embeddings follow the few dates rather than the season",
+            "add dates; a cloud filter on whole products often drops clear parts",
+        )
+    ]
+
+
+def clear_days(sample: OpticalSample) -> list[int]:
+    """Days of year on which a part of the sample is clear."""
+    if not sample.clear.size:
+        return []
+    return [int(day) for day in sample.doy[sample.clear.mean(axis=1) >= CLEAR_SHARE]]
+
+
+def check_gaps(s2_clear: Sequence[int], dates: Dates, grid: Grid) -> list[Finding]:
+    """Find months without an observation.
+
+    Args:
+        s2_clear: see `clear_days`; empty: don't ask for Sentinel-2.
+        dates: of the whole scene, for Sentinel-1.
+        grid: for its latitude.
+    """
+    days = {
+        "Sentinel-2": s2_clear,
+        "ascending Sentinel-1": dates.s1_ascending,
+        "descending Sentinel-1": dates.s1_descending,
+    }
+    findings = []
+    for modality, each in days.items():
+        if not each:
+            continue
+        length, last, first = _longest_gap(each)
+        if length <= GAP_DAYS[modality]:
+            continue
+        if modality == "Sentinel-2" and _dark_season(last, length, grid):
+            continue
+        name = "s2-gap" if modality == "Sentinel-2" else f"s1-gap-{modality.split()[0]}"
+        clear = "clear " if modality == "Sentinel-2" else ""
+        findings.append(
+            Finding(
+                name,
+                "certain",
+                f"no {clear}{modality} observation for {length} days, between day of year {last} and {first}",
+                "embeddings don't know that part of the year",
+                "add dates of a whole year",
+            )
+        )
+    return findings
+
+
+def _longest_gap(each: Sequence[int]) -> tuple[int, int, int]:
+    """Days in the longest gap, and the days of year around it; the year is a circle."""
+    days = np.unique(np.array(each))
+    following = np.roll(days, -1)
+    gaps = (following - days) % YEAR
+    if len(days) == 1:
+        gaps[0] = YEAR
+    at = int(np.argmax(gaps))
+    return int(gaps[at]), int(days[at]), int(following[at])
+
+
+def _dark_season(last: int, length: int, grid: Grid) -> bool:
+    """Whether a gap lies around the winter solstice of a high latitude."""
+    from tessera_engine.provenance import bounding_box, footprint
+
+    outline = footprint(grid)
+    if outline is None:
+        return False
+    _, south, _, north = bounding_box(outline)
+    latitude = (south + north) / 2
+    solstice = 355 if latitude > 0 else 172
+    return abs(latitude) > POLAR and (solstice - last) % YEAR < length

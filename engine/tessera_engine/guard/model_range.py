@@ -1,0 +1,64 @@
+"""How much of a sample lies where the model was trained: within a few standard deviations of its statistics."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tessera_engine.guard.finding import Finding
+from tessera_engine.guard.optical_sample import OpticalSample
+from tessera_engine.scene import S1_BANDS, S2_BANDS, Observations
+from tessera_engine.tokens import Statistics
+
+DEVIATIONS = 4.0
+
+OFF = 0.5
+"""Share of a band within `DEVIATIONS`, below which the model has hardly seen such values."""
+
+
+def plausible_shares(observations: Observations, model: Statistics) -> dict[str, float]:
+    """Share of each band's valid values within `DEVIATIONS` of the model's mean, by modality and band.
+
+    Bands without a valid value are left out.
+    """
+    sample = OpticalSample.of(observations)
+    shares = _shares("S2", S2_BANDS, sample.values[sample.clear], model.s2_mean, model.s2_std)
+    for orbit, values, mean, std in (
+        ("ascending", observations.s1_ascending, model.s1_ascending_mean, model.s1_ascending_std),
+        ("descending", observations.s1_descending, model.s1_descending_mean, model.s1_descending_std),
+    ):
+        codes = values.reshape(-1, len(S1_BANDS))
+        shares |= _shares(f"S1 {orbit}", S1_BANDS, codes[codes.any(axis=1)], mean, std)
+    return shares
+
+
+def check_range(shares: dict[str, float]) -> list[Finding]:
+    """Find bands that are mostly out of the model's range."""
+    off = {band: share for band, share in shares.items() if share < OFF}
+    if not off:
+        return []
+    listed = ", ".join(f"{band} {share:.0%}" for band, share in off.items())
+    return [
+        Finding(
+            "model-range",
+            "likely",
+            f"most values lie beyond {DEVIATIONS:.0f} standard deviations of the model's statistics; "
+            f"within are {listed}",
+            "the model was hardly trained on such values",
+            "check the units of these bands",
+        )
+    ]
+
+
+def _shares(
+    modality: str,
+    bands: tuple[str, ...],
+    values: NDArray[np.uint16] | NDArray[np.int16],
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+) -> dict[str, float]:
+    if not len(values):
+        return {}
+    z = (values - np.array(mean, np.float32)) / np.array(std, np.float32)
+    within = (np.abs(z) <= DEVIATIONS).mean(axis=0)
+    return {f"{modality} {band}": float(share) for band, share in zip(bands, within, strict=True)}

@@ -1,0 +1,88 @@
+"""Which year of a scene's observations is embedded."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+from tessera_engine.errors import InputError
+
+Period = tuple[date, date]
+"""First and last day."""
+
+
+def asked_period(year: int | None, start: date | None, end: date | None) -> Period | None:
+    """The period that a user asks for by a year or by two days; None where by neither.
+
+    Raises:
+        InputError: both, one day without the other, the wrong way round, or more than twelve months.
+    """
+    if year is not None and (start is not None or end is not None):
+        raise InputError("--year and --from/--to can't both be given")
+    if year is not None:
+        if not date.min.year <= year <= date.max.year:
+            raise InputError(f"--year {year} is no year")
+        return date(year, 1, 1), date(year, 12, 31)
+    if start is None and end is None:
+        return None
+    if start is None or end is None:
+        raise InputError("--from and --to go together: give the first and the last day")
+    if end < start:
+        raise InputError(f"--from {start} lies after --to {end}")
+    if not within_a_year(start, end):
+        raise InputError(
+            f"--from {start} --to {end} is more than 12 months, and a TESSERA embedding is of one year; "
+            f"end on {_last_day(start)} at the latest"
+        )
+    return start, end
+
+
+def within_a_year(start: date, end: date) -> bool:
+    """Whether two days lie within twelve months."""
+    return end <= _last_day(start)
+
+
+def _last_day(start: date) -> date:
+    """The last of the twelve months that begin on a day."""
+    try:
+        return start.replace(year=start.year + 1) - timedelta(days=1)
+    except ValueError:  # 29 February
+        return date(start.year + 1, 2, 28)
+
+
+def choose_period(s2: Sequence[date], s1: Sequence[date], asked: Period | None) -> tuple[Period, str | None]:
+    """The first and last day of the observations that are used.
+
+    All of them, where they lie within twelve months; else those of the calendar year with most Sentinel-2 dates
+    (Sentinel-1, where there is no Sentinel-2), of the later one where two have as many.
+
+    Args:
+        s2: days with Sentinel-2, not empty unless `s1` isn't.
+        s1: days with Sentinel-1.
+        asked: the only days to use.
+
+    Returns:
+        the period, and a warning where it was chosen for the user.
+
+    Raises:
+        InputError: no observation in the period asked for.
+    """
+    first, last = min([*s2, *s1]), max([*s2, *s1])
+    warning = None
+    if asked is None and not within_a_year(first, last):
+        dates = Counter(day.year for day in {*(s2 or s1)})
+        year, most = max(dates.items(), key=lambda item: (item[1], item[0]))
+        asked = date(year, 1, 1), date(year, 12, 31)
+        warning = (
+            f"observations reach from {first} to {last}; {year} is used, the year with most dates ({most}): "
+            "--year, or --from and --to, choose another"
+        )
+    if asked is None:
+        return (first, last), None
+    used = [day for day in (*s2, *s1) if asked[0] <= day <= asked[1]]
+    if not used:
+        raise InputError(
+            f"no observation lies between {asked[0]} and {asked[1]}; the scene has {first} to {last}"
+        )
+    return (min(used), max(used)), warning

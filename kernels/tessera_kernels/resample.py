@@ -1,0 +1,103 @@
+"""Values of a raster at points that aren't its pixels' centres.
+
+Each point is computed by itself, so that the result doesn't depend on the block that it is read with. One thread
+each, see `tessera_kernels.scl`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+ToPixel = tuple[float, float, float, float, float, float]
+"""a, b, c, d, e, f: col = a * x + b * y + c, row = d * x + e * y + f, of a pixel's corner as whole numbers."""
+
+
+@njit(cache=True, nogil=True)
+def _nearest(
+    source: NDArray[Any],
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    to_pixel: ToPixel,
+    out: NDArray[Any],
+) -> None:
+    a, b, c, d, e, f = to_pixel
+    height, width = source.shape
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            col = np.floor(a * x[i, j] + b * y[i, j] + c)
+            row = np.floor(d * x[i, j] + e * y[i, j] + f)
+            out[i, j] = source[int(row), int(col)] if 0 <= col < width and 0 <= row < height else 0
+
+
+@njit(cache=True, nogil=True)
+def _bilinear(
+    source: NDArray[Any],
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    to_pixel: ToPixel,
+    out: NDArray[np.float32],
+) -> None:
+    a, b, c, d, e, f = to_pixel
+    height, width = source.shape
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            col = a * x[i, j] + b * y[i, j] + c
+            row = d * x[i, j] + e * y[i, j] + f
+            out[i, j] = 0.0
+            if not (0 <= col < width and 0 <= row < height) or source[int(row), int(col)] == 0:
+                continue
+            left, top = int(np.floor(col - 0.5)), int(np.floor(row - 0.5))
+            right, bottom = col - 0.5 - left, row - 0.5 - top
+            total = weights = 0.0
+            for r in range(max(top, 0), min(top + 2, height)):
+                for k in range(max(left, 0), min(left + 2, width)):
+                    value = source[r, k]
+                    if value != 0:
+                        weight = (right if k > left else 1.0 - right) * (bottom if r > top else 1.0 - bottom)
+                        total += weight * value
+                        weights += weight
+            out[i, j] = total / weights
+
+
+def nearest(
+    source: NDArray[Any], x: NDArray[np.float64], y: NDArray[np.float64], to_pixel: ToPixel
+) -> NDArray[Any]:
+    """The pixel that each point lies in.
+
+    Args:
+        source: (rows, cols) numbers.
+        x: (height, width) float64, the points' coordinates.
+        y: (height, width) float64.
+        to_pixel: from coordinates to the source's pixels.
+
+    Returns:
+        (height, width) as the source; 0 beside it.
+    """
+    out = np.empty(x.shape, source.dtype)
+    _nearest(source, x, y, to_pixel, out)
+    return out
+
+
+def bilinear(
+    source: NDArray[Any], x: NDArray[np.float64], y: NDArray[np.float64], to_pixel: ToPixel
+) -> NDArray[np.float32]:
+    """The mean of the four pixels around each point, weighted by nearness.
+
+    Zero is missing: it takes no part, and a point that lies in such a pixel is missing too.
+
+    Args:
+        source: (rows, cols) finite numbers, 0 = missing.
+        x: (height, width) float64, the points' coordinates.
+        y: (height, width) float64.
+        to_pixel: from coordinates to the source's pixels.
+
+    Returns:
+        (height, width) float32; 0 where missing and beside the source.
+    """
+    out = np.empty(x.shape, np.float32)
+    _bilinear(source, x, y, to_pixel, out)
+    return out

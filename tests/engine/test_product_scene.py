@@ -1,0 +1,429 @@
+"""Products as one scene: what was written is what is read, whatever grid, date or unit it came in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from fake_backend import FakeBackend
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from made_up import CRS, ORIGIN, FakeReader, made_up_arrays, write_tile
+from mosaic_files import CLEAR, CLOUD, day_of, write_mosaics, write_raster, write_s2_mosaic
+from naive_rasters import naive_bilinear, naive_code, naive_power
+from rasterio.warp import transform
+
+from tessera_engine import api
+from tessera_engine.errors import InputError
+from tessera_engine.scene import Observations, Window
+from tessera_engine.scenes import open_scene
+from tessera_engine.scenes.product_scene import ProductScene
+from tessera_engine.scenes.products import Asset, Found, Problem, S1Product, S2Product
+
+BANDS = 10
+
+
+@pytest.fixture(scope="module")
+def arrays():
+    found = made_up_arrays(11, 9, steps=6)
+    for orbit in ("ascending", "descending"):  # one product a day
+        days, first = np.unique(found[f"sar_{orbit}_doy"], return_index=True)
+        found[f"sar_{orbit}"], found[f"sar_{orbit}_doy"] = found[f"sar_{orbit}"][first], days
+    return found
+
+
+@pytest.fixture(scope="module")
+def reader(mosaics):
+    return open_scene(mosaics).reader
+
+
+@pytest.fixture(scope="module")
+def mosaics(tmp_path_factory, arrays):
+    return write_mosaics(tmp_path_factory.mktemp("mosaics") / "scene", arrays)
+
+
+def assert_same(found: Observations, wanted: Observations) -> None:
+    """Equal, but for what no embedding sees: bands where it isn't clear."""
+    np.testing.assert_array_equal(found.s2[found.s2_valid != 0], wanted.s2[wanted.s2_valid != 0])
+    for name, value in vars(wanted).items():
+        if name != "s2":
+            np.testing.assert_array_equal(getattr(found, name), value, err_msg=name)
+
+
+def test_mosaics_are_found(mosaics, arrays):
+    scene = open_scene(mosaics)
+    assert scene.reader.layout == "mosaics"
+    assert scene.grid == replace(FakeReader(arrays).grid)
+    assert scene.reader.dates == FakeReader(arrays).dates
+    assert scene.reader.warnings == ()
+    days = [day_of(doy) for name in arrays if name.endswith(("doy", "doys")) for doy in arrays[name]]
+    assert scene.reader.period == (min(days), max(days))
+
+
+@given(st.data())
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_window_reads_what_the_arrays_have(reader, arrays, data):
+    col, row = data.draw(st.integers(0, 8)), data.draw(st.integers(0, 10))
+    window = Window(col, row, data.draw(st.integers(1, 9 - col)), data.draw(st.integers(1, 11 - row)))
+    assert_same(reader.read(window), FakeReader(arrays).read(window))
+
+
+@given(st.integers(1, 200), st.integers(0, 8), st.integers(0, 10))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_windows_cover_the_region_once_within_the_limit(reader, max_pixels, col, row):
+    region = Window(col, row, 9 - col, 11 - row)
+    seen = np.zeros((11, 9), int)
+    for window in reader.windows(region, max_pixels):
+        assert window.pixels <= max_pixels
+        seen[window.row : window.row + window.height, window.col : window.col + window.width] += 1
+    wanted = np.zeros((11, 9), int)
+    wanted[row:, col:] = 1
+    np.testing.assert_array_equal(seen, wanted)
+
+
+def test_mosaics_embed_like_the_d_pixel_tile_bit_for_bit(tmp_path, mosaics, arrays):
+    model = api.Model(FakeBackend(), threads=1)
+    tile = write_tile(tmp_path / "tile", arrays)
+    for name, scene in (("tile", tile), ("mosaics", mosaics)):
+        api.embed(scene, model, tmp_path / f"{name}.out", store="int8")
+    for name in ("embeddings.tif", "scales.tif", "observations.tif"):
+        with (
+            rasterio.open(tmp_path / "tile.out" / name) as a,
+            rasterio.open(tmp_path / "mosaics.out" / name) as b,
+        ):
+            assert (a.crs, a.transform) == (b.crs, b.transform)
+            np.testing.assert_array_equal(a.read(), b.read())
+
+
+def test_a_sample_has_all_bands_also_where_it_is_cloudy(reader):
+    sample = reader.sample(Window(0, 0, 9, 11), 16)
+    assert sample.s2.shape[1:3] == (4, 4)
+    assert (sample.s2 != 0).all()
+
+
+# One date, several products
+
+
+def s2_product(folder: Path, name: str, value: int, clear: np.ndarray, offset: int = 0, **place) -> S2Product:
+    """A product with one value in all bands, and 20 m bands as files of 10 m."""
+    height, width = clear.shape
+    asset = Asset(write_raster(folder / f"{name}.tif", np.full((height, width), value, np.uint16), **place))
+    mask = write_raster(folder / f"{name}_scl.tif", np.where(clear, CLEAR, CLOUD).astype(np.uint8), **place)
+    bands = dict.fromkeys(("B04", "B02", "B03", "B08", "B8A", "B05", "B06", "B07", "B11", "B12"), asset)
+    return S2Product(name, asset.file, date(2021, 5, 1), bands, Asset(mask), offset)
+
+
+def read_all(folder: Path, **found) -> Observations:
+    scene = ProductScene("test", folder, Found(**found))
+    return scene.read(scene.grid.window)
+
+
+def test_the_first_clear_product_of_a_date_wins(tmp_path):
+    left, right = np.array([[1, 1, 0, 0]], bool), np.array([[0, 1, 1, 0]], bool)
+    first, second = s2_product(tmp_path, "A", 300, left), s2_product(tmp_path, "B", 400, right)
+    for products in ([first, second], [second, first]):
+        found = read_all(tmp_path, s2=sorted(products, key=lambda product: product.name))
+        np.testing.assert_array_equal(found.s2_valid[0], [[1, 1, 1, 0]])
+        np.testing.assert_array_equal(found.s2[0, 0, :3, 0], [300, 300, 400])
+
+
+def test_overlapping_products_of_a_date_make_one_grid(tmp_path):
+    clear = np.ones((4, 6), bool)
+    moved = ORIGIN @ Affine.translation(4, -2)
+    products = [s2_product(tmp_path, "A", 300, clear), s2_product(tmp_path, "B", 400, clear, transform=moved)]
+    scene = ProductScene("test", tmp_path, Found(s2=products))
+    assert (scene.grid.width, scene.grid.height) == (10, 6)
+    assert scene.grid.transform == ORIGIN @ Affine.translation(0, -2)
+    wanted = np.zeros((6, 10), int)
+    wanted[:4, 4:], wanted[2:, :6] = 400, 300
+    found = scene.read(scene.grid.window)
+    np.testing.assert_array_equal(found.s2[0, ..., 3], wanted)
+    np.testing.assert_array_equal(found.s2_valid[0], wanted != 0)
+
+
+@pytest.mark.parametrize(
+    ("value", "offset", "wanted"), [(1000, 1000, 0), (1001, 1000, 1), (999, 1000, 999), (2500, 0, 2500)]
+)
+def test_the_offset_is_subtracted_where_a_value_is_as_large(tmp_path, value, offset, wanted):
+    found = read_all(tmp_path, s2=[s2_product(tmp_path, "A", value, np.ones((1, 1), bool), offset)])
+    assert (found.s2[0, 0, 0] == wanted).all()
+    assert found.s2_valid.all()
+
+
+def test_no_data_is_never_clear(tmp_path):
+    assert not read_all(
+        tmp_path, s2=[s2_product(tmp_path, "A", 0, np.ones((1, 1), bool), 1000)]
+    ).s2_valid.any()
+    product = s2_product(tmp_path, "B", 7, np.ones((1, 1), bool), nodata=7)
+    assert not read_all(tmp_path, s2=[product]).s2_valid.any()
+
+
+# Resampling
+
+
+def test_20_m_bands_are_bilinear_and_classes_nearest(tmp_path):
+    rng = np.random.default_rng(1)
+    coarse = rng.integers(1, 5000, (3, 4)).astype(np.uint16)
+    coarse[0, 0] = 0
+    classes = rng.choice([CLEAR, CLOUD], (3, 4)).astype(np.uint8)
+    fine = s2_product(tmp_path, "A", 500, np.ones((6, 8), bool))
+    twenty = ORIGIN @ Affine.scale(2)
+    swir = Asset(write_raster(tmp_path / "swir.tif", coarse, twenty))
+    mask = Asset(write_raster(tmp_path / "classes.tif", classes, twenty))
+    found = read_all(tmp_path, s2=[replace(fine, bands={**fine.bands, "B12": swir}, mask=mask)])
+    clear = np.kron(classes == CLEAR, np.ones((2, 2), bool))
+    np.testing.assert_array_equal(found.s2_valid[0], clear)
+    wanted = [
+        [naive_bilinear(coarse, (col + 0.5) / 2, (row + 0.5) / 2) for col in range(8)] for row in range(6)
+    ]
+    np.testing.assert_array_equal(found.s2[0, ..., 9][clear], np.rint(wanted)[clear])
+    assert (found.s2[0, ..., 0][clear] == 500).all()
+
+
+@pytest.mark.parametrize("units", ["power", "amplitude", "db", "code"])
+def test_radar_units_become_codes(tmp_path, units):
+    rng = np.random.default_rng(2)
+    power = rng.uniform(0.01, 1, (4, 5))
+    values = {"power": power, "amplitude": np.sqrt(power), "db": 10 * np.log10(power)}.get(units)
+    values = rng.integers(1, 9000, (4, 5)).astype(np.int16) if values is None else values.astype(np.float32)
+    if units != "code":
+        values[0, 0] = np.nan
+    here, coarse = (
+        write_raster(tmp_path / f"{size}.tif", values, ORIGIN @ Affine.scale(size)) for size in (1, 3)
+    )
+    for path, size in ((here, 1), (coarse, 3)):
+        product = S1Product("A", path, date(2021, 1, 1), "descending", Asset(path), None, units)
+        found = read_all(tmp_path, s1=[product])
+        assert found.s1_ascending.shape == (0, 4 * size, 5 * size, 2)
+        assert not found.s1_descending[..., 1].any()
+        powers = np.vectorize(lambda value: np.float32(naive_power(float(value), units)))(values)
+        for row, col in np.ndindex(4 * size, 5 * size):
+            wanted = naive_code(float(values[row, col]), units) if size == 1 else None
+            if wanted is None:
+                wanted = naive_code(naive_bilinear(powers, (col + 0.5) / 3, (row + 0.5) / 3), "power")
+            assert abs(int(found.s1_descending[0, row, col, 0]) - wanted) <= (size > 1)
+
+
+def test_units_can_be_said_and_have_to_be_where_nothing_does(tmp_path):
+    path = write_raster(tmp_path / "a.tif", np.full((2, 2), 0.1, np.float32))
+    product = S1Product("A", path, date(2021, 1, 1), "ascending", Asset(path), None, None)
+    with pytest.raises(InputError, match="--s1-units power, amplitude, db or code"):
+        ProductScene("test", tmp_path, Found(s1=[product]))
+    scene = ProductScene("test", tmp_path, Found(s1=[product]), s1_units="amplitude")
+    assert scene.read(scene.grid.window).s1_ascending[0, 0, 0, 0] == naive_code(
+        float(np.float32(0.1)), "amplitude"
+    )
+
+
+@given(st.data())
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_windows_of_any_size_give_the_same_where_it_is_resampled(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("zones")
+    rng = np.random.default_rng(3)
+    x, y = transform(CRS, "EPSG:32632", [500_250], [5_599_800])
+    beside = Affine(10, 0, round(x[0]) - 1503, 0, -10, round(y[0]) + 1498)
+    values = rng.integers(1, 9000, (300, 300)).astype(np.uint16)
+    asset = Asset(write_raster(folder / "a.tif", values, beside, "EPSG:32632"))
+    mask = Asset(write_raster(folder / "m.tif", np.full((300, 300), CLEAR, np.uint8), beside, "EPSG:32632"))
+    like = write_raster(folder / "like.tif", np.ones((40, 50), np.uint8))
+    product = S2Product("A", asset.file, date(2021, 5, 1), dict.fromkeys(s2_names(), asset), mask, 0)
+    scene = ProductScene("test", folder, Found(s2=[product]), like=open_grid(like))
+    whole = scene.read(scene.grid.window)
+    assert whole.s2_valid.all()
+    col, row = data.draw(st.integers(0, 49)), data.draw(st.integers(0, 39))
+    window = Window(col, row, data.draw(st.integers(1, 50 - col)), data.draw(st.integers(1, 40 - row)))
+    part = (0, slice(row, row + window.height), slice(col, col + window.width))
+    np.testing.assert_array_equal(scene.read(window).s2[0], whole.s2[part])
+
+
+def s2_names():
+    return ("B04", "B02", "B03", "B08", "B8A", "B05", "B06", "B07", "B11", "B12")
+
+
+def open_grid(path):
+    from tessera_engine.scenes.target import target_of_file
+
+    return target_of_file(path)
+
+
+# What can't be used
+
+
+def broken(folder: Path, n: int) -> str:
+    """Spoil one file of a mosaic; gives what its reason has to say."""
+    red = next(folder.glob("data_raw/red/*.tiff"))
+    kind = n % 10
+    if kind == 0:
+        red.write_bytes(b"")
+        return "can't be read as a raster"
+    if kind == 1:
+        red.write_text("this is no raster")
+        return "can't be read as a raster"
+    if kind == 2:
+        red.write_bytes(red.read_bytes()[:-40])
+        return "is cut short"
+    if kind == 3:
+        red.unlink()
+        return "has no mosaic of red"
+    if kind == 4:
+        write_raster(red, np.ones((40, 40), np.float32))
+        return "has float32 values, expected whole numbers"
+    if kind == 5:
+        write_raster(red, np.ones((40, 40), np.uint16), crs="EPSG:32733")
+        return f"red/{red.name} is in EPSG:32733, expected EPSG:32631 as the product's other files"
+    if kind == 6:
+        write_raster(red, np.ones((40, 40), np.uint16), crs=None)
+        return "has no CRS"
+    if kind == 7:
+        for path in folder.glob("data_raw/*/*.tiff"):
+            write_raster(
+                path, np.ones((40, 40), np.uint8 if "scl" in str(path) else np.uint16), crs="EPSG:32733"
+            )
+        return "beside the rest of the scene"
+    if kind == 8:
+        for path in [*folder.glob("data_raw/*/*.tiff")]:
+            path.rename(path.with_name("2021-13-01_mosaic.tiff"))
+        return "2021-13-01 is no date"
+    red.unlink()
+    red.symlink_to("/etc/hostname")
+    return "leads out of the scene folder"
+
+
+def test_100_broken_products_are_named_once_and_the_good_ones_used(tmp_path):
+    rng = np.random.default_rng(4)
+    bands = rng.integers(1, 5000, (40, 40, 10)).astype(np.uint16)
+    scl = np.full((40, 40), CLEAR, np.uint8)
+    for n in range(12):
+        write_s2_mosaic(tmp_path / "scene" / "good", date(2021, 6, 1) + timedelta(days=n), bands, scl)
+    reasons = []
+    for n in range(100):
+        folder = tmp_path / "scene" / f"bad{n:03d}"
+        write_s2_mosaic(folder, date(2021, 1, 1) + timedelta(days=n), bands, scl)
+        reasons.append((f"bad{n:03d}", broken(folder, n)))
+    scene = open_scene(tmp_path / "scene")
+    assert scene.reader.dates.s2 == tuple(range(152, 164))
+    found = scene.reader.read(scene.grid.window)
+    assert (found.s2 == bands).all()
+    assert found.s2_valid.all()
+    for name, reason in reasons:
+        lines = [line for line in scene.reader.warnings if f"/{name}/" in line and reason in line]
+        assert lines, (name, reason, [line for line in scene.reader.warnings if name in line])
+    per_product = [sum(f"/{name}/" in line for line in scene.reader.warnings) for name, _ in reasons]
+    # A date that is none is said of each of its files; a link, and what its product lacks without it
+    assert all(count == {8: 11, 9: 2}.get(n % 10, 1) for n, count in enumerate(per_product))
+
+
+def test_a_scene_without_a_usable_product_says_why(tmp_path):
+    write_s2_mosaic(
+        tmp_path, date(2021, 6, 1), np.ones((40, 40, 10), np.uint16), np.full((40, 40), CLEAR, np.uint8)
+    )
+    reason = broken(tmp_path, 4)
+    with pytest.raises(InputError, match=f"none of the scene's products can be used: .*{reason}"):
+        open_scene(tmp_path)
+
+
+def test_a_file_that_breaks_later_stops_the_run_and_is_named(tmp_path):
+    rng = np.random.default_rng(4)
+    bands = rng.integers(1, 5000, (48, 48, 10)).astype(np.uint16)
+    blocks = {"compress": "deflate", "tiled": True, "blockxsize": 16, "blockysize": 16}
+    scl = np.full((48, 48), CLEAR, np.uint8)
+    write_s2_mosaic(tmp_path / "scene", date(2021, 6, 1), bands, scl, **blocks)
+    path = tmp_path / "scene" / "data_raw" / "nir" / "2021-06-01_mosaic.tiff"
+    with rasterio.open(path) as file:
+        at = int(file.get_tag_item("BLOCK_OFFSET_0_0", "TIFF", bidx=1))
+    content = bytearray(path.read_bytes())
+    content[at : at + 50] = bytes(50)
+    path.write_bytes(content)
+    scene = open_scene(tmp_path / "scene")
+    assert not [line for line in scene.reader.warnings if "nir" in line]
+    model = api.Model(FakeBackend(), threads=1)
+    with pytest.raises(InputError, match=r"^nir/2021-06-01_mosaic\.tiff can't be read.*move its product out"):
+        api.embed(scene, model, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    # Beside the damage it isn't even noticed: only a window's own part of the files is read
+    assert api.embed(scene, model, tmp_path / "out", window=Window(16, 16, 32, 32)).with_data == 32 * 32
+
+
+# Which grid, which year
+
+
+def test_like_gives_the_grid(tmp_path, mosaics, arrays):
+    like = write_raster(tmp_path / "like.tif", np.ones((5, 4), np.uint8), ORIGIN @ Affine.translation(3, 2))
+    scene = open_scene(mosaics, like=like)
+    assert (scene.grid.width, scene.grid.height) == (4, 5)
+    assert_same(scene.reader.read(Window(0, 0, 4, 5)), FakeReader(arrays).read(Window(3, 2, 4, 5)))
+    beside = write_raster(
+        tmp_path / "beside.tif", np.ones((5, 4), np.uint8), ORIGIN @ Affine.translation(50, 0)
+    )
+    with pytest.raises(InputError, match="touches the grid of --like"):
+        open_scene(mosaics, like=beside)
+    with pytest.raises(InputError, match="no such file"):
+        open_scene(mosaics, like=tmp_path / "nothing.tif")
+
+
+def test_a_scene_of_two_years_needs_a_choice_and_says_what_it_took(tmp_path):
+    scl = np.full((4, 4), CLEAR, np.uint8)
+    for n, day in enumerate(
+        [date(2020, 6, 1), date(2020, 12, 1), date(2021, 6, 1), date(2021, 7, 1), date(2021, 12, 1)]
+    ):
+        write_s2_mosaic(tmp_path / "scene", day, np.full((4, 4, 10), n + 1, np.uint16), scl)
+    scene = open_scene(tmp_path / "scene")
+    assert scene.reader.dates.s2 == (152, 182, 335)
+    assert scene.reader.warnings[0].startswith(
+        "observations reach from 2020-06-01 to 2021-12-01; 2021 is used"
+    )
+    assert len(open_scene(tmp_path / "scene", year=2020).reader.dates.s2) == 2
+    around = open_scene(tmp_path / "scene", start=date(2020, 12, 1), end=date(2021, 11, 30))
+    assert around.reader.period == (date(2020, 12, 1), date(2021, 7, 1))
+    found = around.reader.read(around.grid.window)
+    assert found.s2_doy.tolist() == [336, 152, 182]  # in time, over new year
+    assert found.s2[:, 0, 0, 0].tolist() == [2, 3, 4]
+    assert scene.reader.fingerprint() != around.reader.fingerprint()
+
+
+def test_d_pixel_tiles_take_no_options_of_products(tmp_path):
+    tile = write_tile(tmp_path / "tile", made_up_arrays())
+    for option in ({"year": 2024}, {"like": tile / "roi.tiff"}, {"s1_units": "db"}):
+        with pytest.raises(InputError, match=r"d-pixel tiles.*leave out --"):
+            open_scene(tile, **option)
+    assert open_scene(tile, layout="dpixel").reader.layout == "dpixel"
+    with pytest.raises(InputError, match="expected the layout of --layout mosaics"):
+        open_scene(tile, layout="mosaics")
+
+
+def test_a_product_in_another_crs_by_mistake_does_not_stretch_the_grid(tmp_path):
+    clear = np.ones((4, 6), bool)
+    products = [s2_product(tmp_path, name, 300, clear) for name in "AB"]
+    lost = s2_product(tmp_path, "C", 300, clear, transform=ORIGIN @ Affine.translation(30_000, 0))
+    scene = ProductScene(
+        "test", tmp_path, Found(s2=[*products, lost], problems=[Problem(tmp_path / "x", "is bad")])
+    )
+    assert (scene.grid.width, scene.grid.height) == (6, 4)
+    assert (
+        f"{tmp_path / 'C.tif'} is not used: C lies in EPSG:32631 beside the rest of the scene"
+        in scene.warnings
+    )
+    assert f"{tmp_path / 'x'} is not used: is bad" in scene.warnings
+
+
+def test_the_fingerprint_follows_the_content(tmp_path, mosaics, arrays):
+    first = open_scene(mosaics).reader.fingerprint()
+    copy = write_mosaics(tmp_path / "copy", arrays)
+    assert open_scene(copy).reader.fingerprint() == first
+    path = next(copy.glob("data_raw/red/*.tiff"))
+    with rasterio.open(path, "r+") as file:
+        file.write(file.read(1) + 1, 1)
+    assert open_scene(copy).reader.fingerprint() != first
+
+
+@pytest.mark.parametrize("east", [1e300, np.nan])
+def test_a_lone_product_that_lies_nowhere_is_named(tmp_path, east):
+    clear = np.ones((2, 2), bool)
+    product = s2_product(tmp_path, "A", 300, clear, transform=Affine(10, 0, east, 0, -10, 0))
+    with pytest.raises(InputError, match=r"none of the scene's products can be used: .*A\.tif"):
+        read_all(tmp_path, s2=[product])
