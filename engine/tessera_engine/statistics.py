@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tessera_engine.model_file import ModelFacts
+    from tessera_engine import tokens
 
 
 @dataclass(frozen=True)
@@ -88,9 +88,9 @@ FLAVOURS = {
 `aws` on Earth Search's and OPERA's. The others have one, with a flavour of no name."""
 
 
-def flavour_of(facts: ModelFacts) -> str | None:
+def flavour_of(model: tokens.Statistics) -> str | None:
     """The flavour whose statistics a model has, '' where its generation has only one; None: none of them."""
-    for name, statistics in FLAVOURS[facts.generation].items():
-        if all(getattr(facts, key) == value for key, value in asdict(statistics).items()):
+    for name, statistics in FLAVOURS[model.generation].items():
+        if all(getattr(model, key) == value for key, value in asdict(statistics).items()):
             return name
     return None
