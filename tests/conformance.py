@@ -7,12 +7,25 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from naive import Float, Int, naive_codes, naive_tokens_s1, naive_tokens_s2
+from naive import (
+    Choose,
+    Float,
+    Int,
+    naive_codes,
+    naive_distinct,
+    naive_sequence_tokens,
+    naive_tokens_s1,
+    naive_tokens_s2,
+)
 from numpy.typing import NDArray
+
+from tessera_engine.statistics import FLAVOURS
 
 FOLDER = Path(__file__).parent / "data" / "conformance"
 MODELS = ("tiny", "tiny_qknorm", "nano")
 TILES = ("edge", "long", "no_sar")
+V1_1_TILES = ("edge", "long")
+V1_1_FLAVOURS = ("mpc", "aws")
 
 MEAN_S2 = (1633.0042, 1341.1090, 1539.5536, 3054.8269, 3117.4658, 2004.1648, 2694.7275, 2945.1504, 2266.6079, 1657.3094)  # fmt: skip
 STD_S2 = (1999.4603, 2014.7549, 1929.2201, 1754.2493, 1649.9807, 1936.8988, 1748.6041, 1708.6991, 1207.5250, 1108.6046)  # fmt: skip
@@ -66,8 +79,19 @@ def rectangle(pixels: list[PixelTokens]) -> tuple[Float, Int, Float]:
     return values, days, multiplicities
 
 
+class Rules(NamedTuple):
+    """How observations become tokens."""
+
+    s2: tuple[tuple[float, ...], ...] = (MEAN_S2, STD_S2)
+    s1: tuple[tuple[float, ...], ...] = (*ASCENDING, *DESCENDING)
+    choose: Choose = naive_distinct
+
+
+V2 = Rules()
+
+
 @cache
-def read_tile(folder: Path, limit: int | None = None) -> Tile:
+def read_tile(folder: Path, limit: int | None = None, rules: Rules = V2) -> Tile:
     """A d-pixel tile's tokens; with `limit` of its first pixels only (row-major)."""
     names = ("bands", "masks", "doys")
     bands, masks, doys = (np.load(folder / f"{name}.npy") for name in names)
@@ -82,13 +106,22 @@ def read_tile(folder: Path, limit: int | None = None) -> Tile:
         pixel = (slice(None), row, col)
         valid[row, col] = bool(masks[pixel].any() or asc[pixel].any() or desc[pixel].any())
         if valid[row, col]:
-            s2.append(naive_tokens_s2(bands[pixel], masks[pixel], doys, MEAN_S2, STD_S2))
-            s1.append(naive_tokens_s1(asc[pixel], asc_doy, desc[pixel], desc_doy, *ASCENDING, *DESCENDING))
+            s2.append(naive_tokens_s2(bands[pixel], masks[pixel], doys, *rules.s2, rules.choose))
+            s1.append(naive_tokens_s1(asc[pixel], asc_doy, desc[pixel], desc_doy, *rules.s1, rules.choose))
     return Tile(Rectangles(*rectangle(s2), *rectangle(s1)), valid)
 
 
 def conformance_tile(name: str) -> Tile:
     return read_tile(FOLDER / "tiles" / name)
+
+
+def v1_1_tile(name: str, flavour: str) -> Tile:
+    """A tile as v1.1's sequences."""
+    s = FLAVOURS["v1.1"][flavour]
+    orbits = (s.s1_ascending_mean, s.s1_ascending_std, s.s1_descending_mean, s.s1_descending_std)
+    return read_tile(
+        FOLDER / "tiles" / name, None, Rules((s.s2_mean, s.s2_std), orbits, naive_sequence_tokens)
+    )
 
 
 def cosine(a: Float, b: Float) -> Float:
@@ -97,17 +130,34 @@ def cosine(a: Float, b: Float) -> Float:
 
 
 def check_conformance(model: str, tile: str, embeddings: Float) -> None:
-    """Hold embeddings (of the tile's valid pixels, row-major) to the published code's outputs."""
-    valid = conformance_tile(tile).valid
+    """Hold embeddings (of the tile's valid pixels, row-major) to the published code's outputs.
+
+    Args:
+        model: folder of the expected outputs.
+        tile: their name there; the tile's own, and the flavour behind it for v1.1.
+        embeddings: (N, 128) float32.
+    """
+    valid = conformance_tile(tile.split("_")[0] if model == "v1_1_tiny" else tile).valid
     wanted = expected(model, tile)
-    np.testing.assert_array_equal(np.isfinite(wanted).all(axis=2), valid)
-    np.testing.assert_array_equal(np.isnan(wanted).all(axis=2), ~valid)
+    given = np.isfinite(wanted).all(axis=2)
+    # v1.1 embeds a pixel without any observation, which is nodata here
+    np.testing.assert_array_equal(given, np.ones_like(valid) if model == "v1_1_tiny" else valid)
+    np.testing.assert_array_equal(np.isnan(wanted).all(axis=2), ~given)
     wanted = wanted[valid]
     assert embeddings.dtype == np.float32
     assert np.abs(embeddings - wanted).max() <= 2e-4
     assert cosine(embeddings, wanted).min() >= 0.999999
 
-    codes, scales = map(np.stack, zip(*map(naive_codes, embeddings), strict=True))
+    smallest_scale = 1e-8 if model == "v1_1_tiny" else 1e-12
+    codes, scales = map(np.stack, zip(*(naive_codes(e, smallest_scale) for e in embeddings), strict=True))
+    check_codes(model, tile, codes, scales, valid)
+
+
+def check_codes(
+    model: str, tile: str, codes: NDArray[np.int8], scales: Float, valid: NDArray[np.bool_]
+) -> None:
+    """Hold int8 codes (N, 128) and scales (N,) to the published ones: equal but for rounding ties."""
+    wanted = expected(model, tile)[valid]
     wanted_codes, wanted_scales = (array[valid] for array in expected_codes(model, tile))
     np.testing.assert_allclose(scales, wanted_scales, rtol=1e-4)
     difference = np.abs(codes.astype(int) - wanted_codes)

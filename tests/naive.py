@@ -6,11 +6,14 @@ the package.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 Float = NDArray[np.float32]
 Int = NDArray[np.int32]
+Choose = Callable[[Float, NDArray[np.generic]], tuple[Float, Int, Float]]
 
 
 def naive_repeated_positions(n: int) -> list[int]:
@@ -26,6 +29,15 @@ def naive_repeated_positions(n: int) -> list[int]:
     return positions + [i % n for i in range(repeats)]
 
 
+def naive_sequence_v1_1(n: int) -> list[int]:
+    """The published v1.1 code's sequence of `n` >= 1 valid observations: all, thinned or with repeats at the end."""
+    bin_size = next(size for size in range(8, 257, 8) if size >= n or size == 256)
+    if n > bin_size:
+        return [int(group[len(group) // 2]) for group in np.array_split(np.arange(n), bin_size)]
+    repeats = np.rint(np.linspace(0, n - 1, bin_size - n + 2)[1:-1])
+    return [*range(n), *map(int, repeats)]
+
+
 def naive_multiplicity(n: int) -> tuple[Int, Float]:
     """Distinct positions (m,) among `n` >= 1 valid observations, rising, and how often each stands (m,)."""
     positions = naive_repeated_positions(n)
@@ -39,6 +51,17 @@ def naive_zscore(values: NDArray[np.generic], mean: tuple[float, ...], std: tupl
     return (x - np.asarray(mean, np.float32)) / (np.asarray(std, np.float32) + np.float32(1e-9))
 
 
+def naive_sequence_tokens(values: Float, doy: NDArray[np.generic]) -> tuple[Float, Int, Float]:
+    """Valid observations (n, bands) and their days (n,) as v1.1's sequence, each token with multiplicity 1.
+
+    Without any there are EIGHT tokens, all zero, on day 0.
+    """
+    if len(values) == 0:
+        return np.zeros((8, values.shape[1]), np.float32), np.zeros(8, np.int32), np.ones(8, np.float32)
+    positions = naive_sequence_v1_1(len(values))
+    return values[positions], np.asarray(doy).astype(np.int32)[positions], np.ones(len(positions), np.float32)
+
+
 def naive_distinct(values: Float, doy: NDArray[np.generic]) -> tuple[Float, Int, Float]:
     """Valid observations (n, bands) and their days (n,) as distinct tokens: values, days, multiplicities.
 
@@ -50,12 +73,39 @@ def naive_distinct(values: Float, doy: NDArray[np.generic]) -> tuple[Float, Int,
     return values[positions], np.asarray(doy).astype(np.int32)[positions], multiplicity
 
 
+def naive_draw_v1_0(values: NDArray[np.generic], doy: NDArray[np.generic]) -> list[int]:
+    """Our seeded draw of v1.0 among a pixel's n >= 1 raw observations (n, bands): 40 positions, rising.
+
+    FNV-1a over day and bands of each seeds splitmix64. Fewer than 40 are drawn from with replacement, others by
+    selection sampling.
+    """
+    state, n, mask = 0xCBF29CE484222325, len(values), 2**64 - 1
+    for value, day in zip(values.tolist(), doy.tolist(), strict=True):
+        for number in (day, *value):
+            state = (state ^ (number & 0xFFFFFFFF)) * 0x100000001B3 & mask
+
+    def random(i: int) -> float:
+        z = (state + (i + 1) * 0x9E3779B97F4A7C15) & mask
+        z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 & mask
+        z = (z ^ z >> 27) * 0x94D049BB133111EB & mask
+        return ((z ^ z >> 31) >> 11) * 2.0**-53
+
+    if n < 40:
+        return sorted(int(random(i) * n) for i in range(40))
+    chosen: list[int] = []
+    for i in range(n):
+        if random(i) * (n - i) < 40 - len(chosen):
+            chosen.append(i)
+    return chosen
+
+
 def naive_tokens_s2(
     values: NDArray[np.uint16],
     valid: NDArray[np.generic],
     doy: NDArray[np.generic],
     mean: tuple[float, ...],
     std: tuple[float, ...],
+    choose: Choose = naive_distinct,
 ) -> tuple[Float, Int, Float]:
     """One pixel's Sentinel-2 tokens.
 
@@ -65,12 +115,13 @@ def naive_tokens_s2(
         doy: (T,) day of year.
         mean: of the 10 bands.
         std: of the 10 bands.
+        choose: makes tokens of the valid observations, by the rules of a generation.
 
     Returns:
         values (m, 10) float32, z-scored; day of year (m,) int32; multiplicity (m,) float32.
     """
     clear = np.asarray(valid) != 0
-    return naive_distinct(naive_zscore(values, mean, std)[clear], np.asarray(doy)[clear])
+    return choose(naive_zscore(values, mean, std)[clear], np.asarray(doy)[clear])
 
 
 def naive_tokens_s1(
@@ -82,6 +133,7 @@ def naive_tokens_s1(
     asc_std: tuple[float, ...],
     desc_mean: tuple[float, ...],
     desc_std: tuple[float, ...],
+    choose: Choose = naive_distinct,
 ) -> tuple[Float, Int, Float]:
     """One pixel's Sentinel-1 tokens: ascending in time order, then descending in time order.
 
@@ -94,6 +146,7 @@ def naive_tokens_s1(
         asc_std: of VV and VH, ascending.
         desc_mean: of VV and VH, descending.
         desc_std: of VV and VH, descending.
+        choose: makes tokens of the valid observations, by the rules of a generation.
 
     Returns:
         values (m, 2) float32, z-scored; day of year (m,) int32; multiplicity (m,) float32.
@@ -105,10 +158,10 @@ def naive_tokens_s1(
             naive_zscore(desc[desc_valid], desc_mean, desc_std),
         )
     )
-    return naive_distinct(values, np.concatenate((asc_doy[asc_valid], desc_doy[desc_valid])))
+    return choose(values, np.concatenate((asc_doy[asc_valid], desc_doy[desc_valid])))
 
 
-def naive_codes(embedding: Float) -> tuple[NDArray[np.int8], np.float32]:
-    """The published v2 int8 form of one pixel's embedding (K,): codes (K,) and their scale."""
-    scale = np.float32(max(np.float32(np.abs(embedding).max()) / np.float32(127), np.float32(1e-12)))
+def naive_codes(embedding: Float, smallest_scale: float = 1e-12) -> tuple[NDArray[np.int8], np.float32]:
+    """The published int8 form of one pixel's embedding (K,): codes (K,) and their scale; v1.1 has another smallest."""
+    scale = np.float32(max(np.float32(np.abs(embedding).max()) / np.float32(127), np.float32(smallest_scale)))
     return np.clip(np.rint(embedding / scale), -127, 127).astype(np.int8), scale

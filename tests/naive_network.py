@@ -10,8 +10,8 @@ import numpy as np
 LN_EPS, RMS_EPS = 1e-5, np.finfo(np.float32).eps
 
 
-def random_arrays(width, heads, layers, ffn, dims=128, qk_norm=False, int8=False, seed=0):
-    """Random weights of a small student, named as in a model file."""
+def random_arrays(width, heads, layers, ffn, dims=128, qk_norm=False, int8=False, seed=0, generation="v2"):
+    """Random weights of a small network, named as in a model file."""
     rng = np.random.default_rng(seed)
     arrays = {}
 
@@ -48,6 +48,14 @@ def random_arrays(width, heads, layers, ffn, dims=128, qk_norm=False, int8=False
                 for part in ("q_norm", "k_norm"):
                     arrays[f"{name}.{part}.weight"] = (1 + rng.random(width // heads)).astype(np.float32)
         linear(f"{branch}.pool", width, 1, False)
+        if generation != "v2":
+            linear(f"{branch}.gru.input", width, 3 * width, True)
+            linear(f"{branch}.gru.hidden", width, 3 * width, True)
+            del arrays[f"{branch}.gru.hidden.bias"]
+            norm(f"{branch}.pool.norm", width)
+    if generation == "v1.0":
+        linear("fusion.0", 2 * width, dims, True)
+        return arrays
     linear("fusion.0", 2 * width, 4 * width, True)
     norm("fusion.norm", 4 * width)
     linear("fusion.1", 4 * width, dims, True)
@@ -88,6 +96,14 @@ def layer_norm(x, weight=1.0, bias=0.0):
     return centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + LN_EPS) * weight + bias
 
 
+def sequence(multiplicity, at_end):
+    """Positions of tokens as v1's networks see them: repeats at the end, or beside each other."""
+    positions = range(len(multiplicity))
+    if at_end:
+        return [*positions, *(i for i in positions for _ in range(int(multiplicity[i]) - 1))]
+    return [i for i in positions for _ in range(int(multiplicity[i]))]
+
+
 class NaiveNetwork:
     """One pixel at a time; int8 where the arrays are. `exp`: of the softmax."""
 
@@ -103,7 +119,24 @@ class NaiveNetwork:
             x = quantise(x)
         else:
             weight = self.arrays[f"{name}.weight"]
-        return x @ weight + self.arrays[f"{name}.bias"]
+        return x @ weight + self.arrays.get(f"{name}.bias", 0)
+
+    def sigmoid(self, x):
+        power = self.exp(-np.abs(x))
+        return np.where(x > 0, 1, power) / (1 + power)
+
+    def states(self, name, x):
+        """The recurrence over x (T, width): the reset gate before its product, z for the new state."""
+        h, states = np.zeros(x.shape[1]), []
+        from_x = np.split(self.linear(f"{name}.gru.input", x, signed), 3, axis=1)
+        for t in range(len(x)):
+            from_h = np.split(self.linear(f"{name}.gru.hidden", h[None], signed)[0], 3)
+            r, z = (self.sigmoid(from_x[i][t] + from_h[i]) for i in range(2))
+            reset = np.split(self.linear(f"{name}.gru.hidden", (r * h)[None], signed)[0], 3)[2]
+            n = 2 * self.sigmoid(2 * (from_x[2][t] + reset)) - 1  # tanh
+            h = (1 - z) * h + z * n
+            states.append(h)
+        return np.array(states)
 
     def attention(self, q, k, v, log_multiplicity):
         """(heads, T, head_dim) each -> (T, width)."""
@@ -138,7 +171,15 @@ class NaiveNetwork:
             hidden = np.maximum(self.linear(f"{layer}.up", x, signed), 0)
             x = x + self.linear(f"{layer}.down", hidden, unsigned)
             x = layer_norm(x, a[f"{layer}.norm2.weight"], a[f"{layer}.norm2.bias"])
-        score = self.linear(f"{name}.pool", x, None)[:, 0] + log_multiplicity
+        if f"{name}.gru.input.bias" in a:
+            order = sequence(multiplicity, "fusion.1.bias" in a)
+            x = x[order]
+            context = layer_norm(
+                self.states(name, x), a[f"{name}.pool.norm.weight"], a[f"{name}.pool.norm.bias"]
+            )
+            score = self.linear(f"{name}.pool", context, None)[:, 0]
+        else:
+            score = self.linear(f"{name}.pool", x, None)[:, 0] + log_multiplicity
         weight = self.exp(score - score.max())
         return weight @ x / weight.sum()
 
@@ -151,9 +192,13 @@ class NaiveNetwork:
                 part = slice(offsets[p], offsets[p + 1])
                 pooled.append(self.branch(name, values[part], doy[part], multiplicity[part]))
             x = self.linear("fusion.0", np.concatenate(pooled)[None], signed)
+            if "fusion.1.bias" not in self.arrays:
+                rows.append(x[0])
+                continue
             norm = (self.arrays["fusion.norm.weight"], self.arrays["fusion.norm.bias"])
             hidden = np.maximum(layer_norm(x, *norm), 0)
-            rows.append(layer_norm(self.linear("fusion.1", hidden, unsigned))[0])
+            x = self.linear("fusion.1", hidden, unsigned)[0]
+            rows.append(x if "s2.gru.input.bias" in self.arrays else layer_norm(x))
         return np.array(rows)
 
 

@@ -37,11 +37,12 @@ OPERATORS = {
     **dict.fromkeys(("ReduceMax", "ReduceMean"), ("axes", "keepdims")),
     "Cast": ("to",),
     "Gemm": (),
+    "GRU": ("hidden_size", "linear_before_reset"),
     "LayerNormalization": ("epsilon",),
     "Transpose": ("perm",),
 }
-"""Operators that may occur, with the attributes that each may have. None holds a graph, a function or a loop, and
-none makes a tensor whose size is a value in the file."""
+"""Operators that may occur, with the attributes that each may have. None holds a graph or a function, and none makes a
+tensor whose size is a value in the file; but for GRU, whose size is checked."""
 
 NODES_PER_LAYER = 256
 """An int8 layer of both branches has about 180; a graph of a million nodes keeps a runtime busy for minutes."""
@@ -53,14 +54,20 @@ Promise = tuple[str, tuple[int, ...]]
 def promised_initializers(facts: ModelFacts) -> dict[str, Promise]:
     """Name -> dtype and shape of every weight that `tessera_engine.model_file` promises for these facts."""
     d = facts.d_model
-    matrices = {"fusion.0": (2 * d, 4 * d), "fusion.1": (4 * d, facts.dims)}
-    first_layers, vectors = {}, {"fusion.norm.weight": 4 * d, "fusion.norm.bias": 4 * d}
-    tables = {}
+    matrices = {"fusion.0": (2 * d, facts.dims)}
+    vectors: dict[str, int] = {}
+    if facts.generation != "v1.0":
+        matrices |= {"fusion.0": (2 * d, 4 * d), "fusion.1": (4 * d, facts.dims)}
+        vectors |= {"fusion.norm.weight": 4 * d, "fusion.norm.bias": 4 * d}
+    first_layers, tables = {}, {}
     for branch, bands in (("s2", facts.s2_bands), ("s1", facts.s1_bands)):
         first_layers[f"{branch}.embedding.0"] = (len(bands), d)
         first_layers[f"{branch}.pool"] = (d, 1)
         matrices[f"{branch}.embedding.1"] = (d, d)
         tables[f"{branch}.day_of_year"] = (DAYS, d)
+        if facts.generation != "v2":
+            matrices |= {f"{branch}.gru.input": (d, 3 * d), f"{branch}.gru.hidden": (d, 3 * d)}
+            vectors |= {f"{branch}.pool.norm.weight": d, f"{branch}.pool.norm.bias": d}
         for layer in (f"{branch}.layers.{index}" for index in range(facts.num_layers)):
             matrices[f"{layer}.qkv"] = (d, 3 * d)
             matrices[f"{layer}.out"] = (d, d)
@@ -78,7 +85,8 @@ def promised_initializers(facts: ModelFacts) -> dict[str, Promise]:
             promised[f"{name}.weight.scale"] = ("float32", shape[1:])
         else:
             promised[f"{name}.weight"] = ("float32", shape)
-        promised[f"{name}.bias"] = ("float32", shape[1:])
+        if not name.endswith(".gru.hidden"):  # the recurrence has one bias
+            promised[f"{name}.bias"] = ("float32", shape[1:])
     promised |= {name: ("float32", (length,)) for name, length in vectors.items()}
     promised |= {name: ("float32", shape) for name, shape in tables.items()}
     return promised
@@ -225,6 +233,8 @@ def _check_nodes(graph: Any, facts: ModelFacts, source: str) -> None:
                 f"{source} uses the operator {_short(operator)}, which no model of this engine has; not loaded"
             )
         _check_attributes(node, source)
+        if operator == "GRU":
+            _check_recurrence(node, facts, source)
         missing = [name for name in node.input if name not in known]
         if missing:
             raise ModelError(
@@ -235,6 +245,12 @@ def _check_nodes(graph: Any, facts: ModelFacts, source: str) -> None:
                 raise ModelError(f"{source}: {operator} gives {_short(name)}, which is there already")
             known.add(name)
     _expect(source, "the output's presence", all(value.name in known for value in graph.output), True)
+
+
+def _check_recurrence(node: Any, facts: ModelFacts, source: str) -> None:
+    """The one form that v1's recurrence has: others, torch's among them, give similar embeddings that are wrong."""
+    found = {attribute.name: attribute.i for attribute in node.attribute}
+    _expect(source, "form of GRU", found, {"hidden_size": facts.d_model, "linear_before_reset": 0})
 
 
 def _check_attributes(node: Any, source: str) -> None:

@@ -10,6 +10,9 @@ Graph inputs (B pixels, T tokens, rectangles filled up with multiplicity 0):
     s2_multiplicity  (B, T2)     float32   0 for filling, else how often the token stands
     s1, s1_doy, s1_multiplicity            the same with T1 tokens of 2 bands
 
+v1 models see the order of tokens: they take the whole sequence, see `tokens.sequence`, each token with multiplicity
+1, and filling behind it.
+
 Graph output: embedding (B, dims) float32.
 
 Initialisers, for branch b in s2, s1 and layer l (matrices are (in, out), so x @ W + bias; d = d_model):
@@ -25,9 +28,15 @@ Initialisers, for branch b in s2, s1 and layer l (matrices are (in, out), so x @
     b.layers.l.down.weight (ffn, d)   b.layers.l.down.bias (d)
     b.layers.l.norm2.weight (d)       b.layers.l.norm2.bias (d)
     b.pool.weight (d, 1)              b.pool.bias (1)
-    fusion.0.weight (2d, 4d)          fusion.0.bias (4d)
+    fusion.0.weight (2d, 4d)          fusion.0.bias (4d)          v1.0: (2d, dims), and no more behind it
     fusion.norm.weight (4d)           fusion.norm.bias (4d)
     fusion.1.weight (4d, dims)        fusion.1.bias (dims)
+
+v1 models have besides, with gates r, z, n side by side (see `tessera_export.reference.GruCell`):
+
+    b.gru.input.weight (d, 3d)        b.gru.input.bias (3d)
+    b.gru.hidden.weight (d, 3d)
+    b.pool.norm.weight (d)            b.pool.norm.bias (d)
 
 In an int8 file a quantised `X.weight` is stored as `X.weight.int8` (in, out) int8, symmetric per output
 channel in -127..127, and `X.weight.scale` (out,) float32: weight = int8 * scale.
@@ -49,6 +58,7 @@ from tessera_engine.errors import ModelError
 from tessera_engine.model_check import DAYS as DAYS
 from tessera_engine.model_check import check_graph, initializer_values
 from tessera_engine.scene import S1_BANDS, S2_BANDS
+from tessera_engine.statistics import FLAVOURS
 
 FORMAT_VERSION = 1
 """Raised when a file written by a newer engine can't be read by an older one."""
@@ -68,6 +78,7 @@ LONGEST_TEXT = 4096
 """Characters that a fact in words may have; the longest card so far has 700."""
 
 PRECISIONS = ("fp32", "int8")
+GENERATIONS = tuple(FLAVOURS)
 
 NAME = re.compile(r"\w[\w.-]{0,99}", re.ASCII)
 """What a model's name is made of."""
@@ -80,9 +91,9 @@ class ModelFacts:
     name: str
     """What the user types: `nano`, `demo`, ..."""
     generation: str
-    """`v2`: decides token rules and code formula."""
+    """v2, v1.1 or v1.0: decides the network's pooling and fusion, token rules and code formula."""
     size: str
-    """nano, small, medium, large or custom."""
+    """nano, small, medium, large, v1.1, v1.0 or custom."""
     precision: str
     """fp32 or int8."""
     latent_dim: int
@@ -164,7 +175,7 @@ class ModelFacts:
         """Raise ModelError where the facts can't be true."""
         right = {
             "precision": self.precision in PRECISIONS,
-            "generation": self.generation == "v2",
+            "generation": self.generation in GENERATIONS,
             "qk_norm": type(self.qk_norm) is bool,
             "s2_bands": self.s2_bands == S2_BANDS,
             "s1_bands": self.s1_bands == S1_BANDS,

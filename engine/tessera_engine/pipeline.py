@@ -100,7 +100,7 @@ def run(
             with statistics.stage("network"):
                 embedding = backend.run(packed.tokens)
             with statistics.stage("quantise"):
-                block = _block(packed, embedding, window, staging)
+                block = _block(packed, embedding, window, staging, backend.model.facts.generation)
             with statistics.stage("write"):
                 if written is not None:
                     written.result()
@@ -117,7 +117,9 @@ def run(
     return statistics
 
 
-def _block(packed: PackedPixels, embedding: NDArray[np.float32], window: Window, staging: Staging) -> Block:
+def _block(
+    packed: PackedPixels, embedding: NDArray[np.float32], window: Window, staging: Staging, generation: str
+) -> Block:
     """One window's results as the staged arrays have them: (height, width, ...) each."""
     size = (window.height, window.width)
     # The prefix is cut first and quantised then: that is the published order.
@@ -126,7 +128,7 @@ def _block(packed: PackedPixels, embedding: NDArray[np.float32], window: Window,
     block: Block = {"observations": packed.counts.reshape(*size, 2)}
     if staging.scales is None:
         return block | {"embeddings": full.reshape(*size, staging.dim)}
-    codes, scales = quantize(full)
+    codes, scales = quantize(full, generation)
     return block | {"embeddings": codes.reshape(*size, staging.dim), "scales": scales.reshape(size)}
 
 

@@ -1,4 +1,9 @@
-"""Packed tokens: what a backend takes. Pixels lie one after the other, none padded for another's sake."""
+"""Packed tokens: what a backend takes. Pixels lie one after the other, none padded for another's sake.
+
+v2 networks don't see the order of tokens, so a multiplicity says all about repeats. v1's pooling does see it. Their
+published sequences follow from distinct tokens in order and their multiplicities all the same, see `sequence`: no
+other index is kept.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +15,7 @@ from numpy.typing import NDArray
 
 from tessera_engine.scene import Observations
 from tessera_kernels import observe
+from tessera_kernels.sequence import sequence_steps
 
 
 @dataclass(frozen=True)
@@ -17,7 +23,8 @@ class Tokens:
     """The distinct tokens of one modality.
 
     Attributes:
-        values: (M, bands) float32, z-scored; all zero for the token that stands for "no observation".
+        values: (M, bands) float32, z-scored; all zero for the token that stands for "no observation". A pixel's
+            tokens are in the order of the published code's sequence.
         doy: (M,) int32, day of year 1..366, 0 for that token.
         multiplicity: (M,) float32, how often the published code would repeat the token; at least 1.
         offsets: (N + 1,) int64, pixel p has the tokens offsets[p]:offsets[p + 1], at least one.
@@ -46,8 +53,10 @@ class PackedTokens:
 
 
 class Statistics(Protocol):
-    """Means and standard deviations that a model z-scores with, a value a band."""
+    """Means and standard deviations that a model z-scores with, a value a band, and whose token rules it has."""
 
+    @property
+    def generation(self) -> str: ...  # noqa: D102
     @property
     def s2_mean(self) -> tuple[float, ...]: ...  # noqa: D102
     @property
@@ -109,11 +118,29 @@ def pack(observations: Observations, statistics: Statistics) -> PackedPixels:
     s2_counts = observe.count_valid(s2.valid)
     s1_counts = observe.count_valid(s1[0].valid) + observe.count_valid(s1[1].valid)
     pixels = np.flatnonzero((s2_counts > 0) | (s1_counts > 0))
+    generation = statistics.generation
     tokens = PackedTokens(
-        Tokens(*observe.pack(s2, nothing, pixels, s2_counts[pixels])),
-        Tokens(*observe.pack(s1[0], s1[1], pixels, s1_counts[pixels])),
+        Tokens(*observe.pack(s2, nothing, pixels, s2_counts[pixels], generation)),
+        Tokens(*observe.pack(s1[0], s1[1], pixels, s1_counts[pixels], generation)),
     )
     return PackedPixels(tokens, pixels, np.stack([s2_counts, s1_counts], axis=1).astype(np.uint16))
+
+
+def sequence(tokens: PackedTokens, generation: str) -> PackedTokens:
+    """The tokens as the published v1 code lays them out: each repeat a token of its own, multiplicities all 1.
+
+    v1.1 appends repeats behind a pixel's last token, in the order of the tokens; v1.0's stand beside each other. A v2
+    network doesn't tell repeats from multiplicities: its tokens come back as they are.
+    """
+    if generation == "v2":
+        return tokens
+    at_end = generation == "v1.1"
+    return PackedTokens(_repeated(tokens.s2, at_end), _repeated(tokens.s1, at_end))
+
+
+def _repeated(tokens: Tokens, at_end: bool) -> Tokens:
+    steps, offsets = sequence_steps(tokens.multiplicity, tokens.offsets, at_end)
+    return Tokens(tokens.values[steps], tokens.doy[steps], np.ones(len(steps), np.float32), offsets)
 
 
 def _pixels_flat(values: NDArray[Any]) -> NDArray[Any]:

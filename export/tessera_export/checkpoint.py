@@ -1,7 +1,8 @@
-"""Checkpoints in the published v2 format, read without trusting them and written whole or not at all.
+"""Checkpoints in the published formats, read without trusting them and written whole or not at all.
 
-A checkpoint is a torch file `{"args": {...}, "model": state_dict}`. Torch files are pickles, and a pickle can
-run code: only `weights_only=True` is used, so that a hostile file is refused before anything in it runs.
+A v2 checkpoint is a torch file `{"args": {...}, "model": state_dict}`; v1's are in `checkpoint_v1`. Torch files are
+pickles, and a pickle can run code: only `weights_only=True` is used, so that a hostile file is refused before
+anything in it runs.
 """
 
 from __future__ import annotations
@@ -22,19 +23,17 @@ import torch
 from torch import Tensor
 
 from tessera_engine.errors import InputError, ModelError
+from tessera_export.checkpoint_v1 import is_v1, read_v1
 from tessera_export.reference import SIZES, Reference, ReferenceConfig
 
-MAX_BYTES = 1 << 30
-"""Six times the largest student; a larger file is something else, and is not read into memory."""
+MAX_BYTES = 1 << 32
+"""A v1 checkpoint may hold its projectors and its optimizer too; a larger file is not read into memory."""
 
 MAX_TOKENS = 256
 """`max_seq_len` of every v2 student: the largest bin of the token rules."""
 
 LARGEST = {"latent_dim": 1024, "num_layers": 64, "nhead": 64, "dim_feedforward": 16384, "repr_dim": 4096}
 """Largest believable value of each integer in `args`."""
-
-V1_KEYS = ("model_state", "model_state_dict")
-"""A v1 checkpoint keeps its weights under one of these."""
 
 
 @dataclass(frozen=True)
@@ -55,33 +54,36 @@ class Checkpoint:
 
 
 def size_name(config: ReferenceConfig) -> str:
-    """nano, small, medium or large where the shape is a published one, else custom."""
+    """nano, small, medium, large, v1.1 or v1.0 where the shape is a published one, else custom."""
     return next((name for name, size in SIZES.items() if size == config), "custom")
 
 
 def load_checkpoint(path: Path | str) -> Checkpoint:
-    """Read a v2 student's checkpoint.
+    """Read the checkpoint of a v2 student or a v1 model.
 
     Nothing in the file is run, and no memory beyond the file's own size is taken for weights.
 
     Raises:
-        ModelError: there is no such file, it is no v2 student's checkpoint, its `args` can't be true, or its
-            weights don't fit them.
+        ModelError: there is no such file, it is no such checkpoint, its `args` can't be true, or its weights
+            don't fit them.
     """
     path = Path(path)
     data = _read(path)
     content = _unpickle(data, path)
-    if not isinstance(content, dict) or not {"args", "model"} <= content.keys():
+    if isinstance(content, dict) and is_v1(content):
+        config, weights = read_v1(content, path)
+        described_by = "the other weights"
+    elif isinstance(content, dict) and {"args", "model"} <= content.keys():
+        config, weights = _config(content["args"], path), content["model"]
+        described_by = "'args'"
+    else:
         found = _short(list(content)) if isinstance(content, dict) else f"a {type(content).__name__}"
-        if isinstance(content, dict) and any(key in content for key in V1_KEYS):
-            raise ModelError(
-                f"{path} is a checkpoint of a TESSERA v1 model, which is not supported yet; use a v2 student"
-            )
-        raise ModelError(f"{path} holds {found}, expected a v2 checkpoint with 'args' and 'model'")
-    config = _config(content["args"], path)
+        raise ModelError(
+            f"{path} holds {found}, expected a v2 checkpoint with 'args' and 'model', or a v1 checkpoint"
+        )
     with torch.device("meta"):  # shapes without memory; the weights are the file's own
         model = Reference(config)
-    weights = _checked_weights(content["model"], model.state_dict(), path)
+    weights = _checked_weights(weights, model.state_dict(), described_by, path)
     model.load_state_dict(weights, assign=True)
     return Checkpoint(model.eval(), config, path.name, hashlib.sha256(data).hexdigest())
 
@@ -142,7 +144,7 @@ def _read(path: Path) -> bytes:
         size = path.stat().st_size
         if size > MAX_BYTES:
             raise ModelError(
-                f"{path} has {size:,} bytes, more than a v2 student has ({MAX_BYTES:,}); use a student"
+                f"{path} has {size:,} bytes, more than a checkpoint may have ({MAX_BYTES:,}); use a student"
             )
         return path.read_bytes()
     except OSError as error:
@@ -225,7 +227,9 @@ def _prefixes(text: Any) -> tuple[int, ...]:
     return prefixes if rising else ()
 
 
-def _checked_weights(weights: Any, expected: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+def _checked_weights(
+    weights: Any, expected: Mapping[str, Tensor], described_by: str, path: Path
+) -> dict[str, Tensor]:
     """The weights, if they are exactly those that the shape asks for."""
     if not isinstance(weights, Mapping):
         raise ModelError(f"{path}: 'model' is a {type(weights).__name__}, expected a dict of tensors")
@@ -236,7 +240,7 @@ def _checked_weights(weights: Any, expected: Mapping[str, Tensor], path: Path) -
         if keys:
             more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
             raise ModelError(
-                f"{path} {what} weight {_short(keys[0])}{more}: its 'args' describe another network"
+                f"{path} {what} weight {_short(keys[0])}{more}: {described_by} describe another network"
             )
     for key, meta in expected.items():
         value = weights[key]
@@ -245,7 +249,7 @@ def _checked_weights(weights: Any, expected: Mapping[str, Tensor], path: Path) -
             raise ModelError(f"{path}: weight '{key}' is {kind}, expected dense torch.float32")
         if value.shape != meta.shape:
             raise ModelError(
-                f"{path}: weight '{key}' has shape {tuple(value.shape)}, 'args' ask for {tuple(meta.shape)}"
+                f"{path}: weight '{key}' has shape {tuple(value.shape)}, {described_by} ask for {tuple(meta.shape)}"
             )
         # a view that repeats its numbers could be far larger than the file
         if not value.is_contiguous():

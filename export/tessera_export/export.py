@@ -19,12 +19,13 @@ from tessera_engine.model_store import (
 )
 from tessera_engine.published import published_name
 from tessera_engine.scene import S1_BANDS, S2_BANDS
+from tessera_engine.statistics import FLAVOURS
 from tessera_export import int8, onnx_graph
 from tessera_export.checkpoint import Checkpoint, load_checkpoint, replacing, size_name
-from tessera_export.reference import V2_STATISTICS
 from tessera_export.validate import Report, validate
 
-LINEAR = {"fp32": onnx_graph.linear, "int8": int8.linear}
+BUILD = {"fp32": onnx_graph.FLOAT32, "int8": int8.INT8}
+SOURCES = {"mpc": "Planetary Computer", "aws": "Earth Search and OPERA (AWS)"}
 QUANTIZATION = {"fp32": "none", "int8": int8.DESCRIPTION}
 
 
@@ -33,6 +34,7 @@ def export_model(
     out: Path | str,
     precision: str,
     *,
+    statistics: str | None = None,
     name: str | None = None,
     licence: str | None = None,
     card: str | None = None,
@@ -41,41 +43,48 @@ def export_model(
     """Turn a checkpoint into one model file, which appears under its name only after it was validated.
 
     Args:
-        checkpoint: a v2 student's checkpoint.
+        checkpoint: of a v2 student or a v1 model.
         out: the model file to write.
         precision: fp32 or int8.
+        statistics: the flavour of a v1.1 checkpoint, `mpc` or `aws`: what it was trained on. None for all others.
         name: the model's name in the file; default: its size, or the checkpoint's name for a size of its own.
         licence: of the weights; default: what is known about a published checkpoint, else `unknown`.
         card: what it is, what it was trained on, what it is not; default: whether it is a published checkpoint.
         overwrite: replace the file if it is there.
 
     Raises:
-        InputError: unknown precision, unusable name, `out` is there already or can't be written.
+        InputError: unknown precision or statistics, unusable name, `out` is there already or can't be written.
         ModelError: the checkpoint can't be used.
         CheckFailed: the file made is not as promised; nothing is left of it.
     """
     out = Path(out)
     _check_target(out, overwrite)
-    return _export(load_checkpoint(checkpoint), out, precision, name, licence, card)
+    loaded = load_checkpoint(checkpoint)
+    return _export(loaded, out, precision, _flavour(loaded, statistics), name, licence, card)
 
 
 def import_checkpoint(
-    checkpoint: Path | str, name: str | None = None, overwrite: bool = False
+    checkpoint: Path | str,
+    name: str | None = None,
+    overwrite: bool = False,
+    statistics: str | None = None,
 ) -> list[Report]:
     """Make a checkpoint's model files, one a precision, where the engine finds them by name.
 
     Args:
-        checkpoint: a v2 student's checkpoint.
+        checkpoint: of a v2 student or a v1 model.
         name: name to use it by; default as in `export_model`.
         overwrite: replace an imported model of that name.
+        statistics: as in `export_model`.
 
     Raises:
-        InputError: unusable name, or one that is taken.
+        InputError: unknown statistics, unusable name, or one that is taken.
         ModelError: the checkpoint can't be used.
         CheckFailed: a file made is not as promised; nothing is left of it.
     """
     loaded = load_checkpoint(checkpoint)
-    name = name or _default_name(loaded)
+    flavour = _flavour(loaded, statistics)
+    name = name or _default_name(loaded, flavour)
     targets = import_targets(name, overwrite)
     try:
         user_folder().mkdir(parents=True, exist_ok=True)
@@ -87,7 +96,7 @@ def import_checkpoint(
     for precision, target in targets.items():
         # Between the two, an old sum would make a good file look damaged
         checksum_file(target).unlink(missing_ok=True)
-        reports.append(_export(loaded, target, precision, name))
+        reports.append(_export(loaded, target, precision, flavour, name))
         record_checksum(target)
     return reports
 
@@ -119,23 +128,46 @@ def _checked_name(name: str) -> str:
     return name
 
 
-def _default_name(checkpoint: Checkpoint) -> str:
+def _default_name(checkpoint: Checkpoint, flavour: str) -> str:
     size = size_name(checkpoint.config)
-    return Path(checkpoint.name).stem if size == "custom" else size
+    if size == "custom":
+        return Path(checkpoint.name).stem
+    return f"{size}-{flavour}" if flavour else size
+
+
+def _flavour(checkpoint: Checkpoint, asked: str | None) -> str:
+    """Whose statistics the checkpoint is bound to. The file doesn't say, so where there is a choice the user has to."""
+    generation = checkpoint.config.generation
+    known = FLAVOURS[generation]
+    if asked is None and len(known) == 1:
+        return next(iter(known))
+    if asked is not None and asked in known and asked:
+        return asked
+    if len(known) == 1:
+        raise InputError(
+            f"--statistics {asked} can't be had: {checkpoint.name} is a {generation} model, which has only one; "
+            "leave --statistics out"
+        )
+    raise InputError(
+        f"{checkpoint.name} is a {generation} model, of which there are two, each bound to what it was trained on: "
+        f"add --statistics {' or '.join(f'{flavour} ({SOURCES[flavour]})' for flavour in known)}"
+        + (f", not '{asked}'" if asked is not None else "")
+    )
 
 
 def _export(
     checkpoint: Checkpoint,
     out: Path,
     precision: str,
+    flavour: str,
     name: str | None = None,
     licence: str | None = None,
     card: str | None = None,
 ) -> Report:
     if precision not in PRECISIONS:
         raise InputError(f"unknown precision '{precision}'; choose one of {', '.join(PRECISIONS)}")
-    facts = _facts(checkpoint, precision, name, licence, card)
-    proto = onnx_graph.build_onnx(checkpoint.model, facts, LINEAR[precision])
+    facts = _facts(checkpoint, precision, flavour, name, licence, card)
+    proto = onnx_graph.build_onnx(checkpoint.model, facts, BUILD[precision])
     with replacing(out) as temporary:
         onnx.save(proto, temporary)
         report = validate(temporary, checkpoint.model)
@@ -143,7 +175,12 @@ def _export(
 
 
 def _facts(
-    checkpoint: Checkpoint, precision: str, name: str | None, licence: str | None, card: str | None
+    checkpoint: Checkpoint,
+    precision: str,
+    flavour: str,
+    name: str | None,
+    licence: str | None,
+    card: str | None,
 ) -> ModelFacts:
     published = published_name(checkpoint.sha256)
     if published:
@@ -154,9 +191,13 @@ def _facts(
             "checkpoint: what it was trained on is not known."
         )
     config = checkpoint.config
+    quantization = QUANTIZATION[precision]
+    if precision == "int8" and config.generation != "v2":
+        quantization += int8.RECURRENCE
+    if flavour:
+        known_card += f" Its statistics are those of {SOURCES[flavour]}: scenes have to come from there."
     return ModelFacts(
-        name=_checked_name(name or _default_name(checkpoint)),
-        generation="v2",
+        name=_checked_name(name or _default_name(checkpoint, flavour)),
         size=size_name(config),
         precision=precision,
         latent_dim=config.latent_dim,
@@ -168,8 +209,8 @@ def _facts(
         prefixes=config.prefixes,
         s2_bands=S2_BANDS,
         s1_bands=S1_BANDS,
-        **asdict(V2_STATISTICS),
-        quantization=QUANTIZATION[precision],
+        **asdict(FLAVOURS[config.generation][flavour]),
+        quantization=quantization,
         checkpoint_name=checkpoint.name,
         checkpoint_sha256=checkpoint.sha256,
         licence=licence or ("CC0-1.0" if published else "unknown"),

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from tessera_export.onnx_graph import Graph
+from tessera_export.onnx_graph import Graph, Precision
 
 LEVELS = 127
 """Codes are -127..127, symmetric around 0."""
@@ -23,6 +23,9 @@ DESCRIPTION = (
     "weights int8, symmetric per output channel; activations int8, symmetric per token, at run time; "
     "each branch's first layer, attention, norms and pooling float32"
 )
+
+RECURRENCE = "; weights of the recurrence likewise, its activations as the backend has them"
+"""Of v1 models: ONNX's operator has no integer form."""
 
 
 def quantize_weight(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
@@ -65,3 +68,13 @@ def linear(graph: Graph, x: str, name: str) -> str:
     product = graph.node("Mul", sums, graph.initializer(f"{name}.weight.scale", scale))
     product = graph.node("Mul", product, token_scale)
     return graph.node("Add", product, graph.weight(f"{name}.bias"))
+
+
+def matrix(graph: Graph, name: str) -> str:
+    """`name.weight` from int8, as float32: for ONNX's GRU, which knows nothing else."""
+    codes, scale = quantize_weight(graph.weights[f"{name}.weight"])
+    weight = graph.node("Cast", graph.initializer(f"{name}.weight.int8", codes), to=TensorProto.FLOAT)
+    return graph.node("Mul", weight, graph.initializer(f"{name}.weight.scale", scale))
+
+
+INT8 = Precision(linear, matrix)

@@ -1,4 +1,4 @@
-"""The student as an ONNX graph, built operator by operator from the reference's weights.
+"""The network as an ONNX graph, built operator by operator from the reference's weights.
 
 Built by hand and not by torch's tracer because the graph is a contract: backends with kernels of their own read
 the weights by name (see `tessera_engine.model_file`), only plain operators of opset 17 occur (what ONNX Runtime
@@ -10,6 +10,7 @@ Shapes: B pixels, T tokens, N = B * T, C bands, d = 4 * latent_dim, H heads of h
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tessera_engine.errors import ModelError
 from tessera_engine.model_check import CONSTANT_PREFIX, IR_VERSION, OPSET
 from tessera_engine.model_file import OUTPUT_NAME, ModelFacts, read_arrays, read_model_file
+from tessera_export.onnx_gru import recurrence
 from tessera_export.reference import Reference, ReferenceConfig, day_of_year_table
 
 LAYER_NORM_EPSILON = 1e-5
@@ -95,35 +97,59 @@ Linear = Callable[[Graph, str, str], str]
 """(graph, x, name) -> x @ `name.weight` + `name.bias` for x (N, in); how, is a matter of precision."""
 
 
+Matrix = Callable[[Graph, str], str]
+"""(graph, name) -> the float32 matrix `name.weight`, for an operator that has no integer form."""
+
+
+@dataclass(frozen=True)
+class Precision:
+    """How weights are stored, and computed with."""
+
+    linear: Linear
+    matrix: Matrix
+
+
 def linear(graph: Graph, x: str, name: str) -> str:
     """In float32. Gemm and not MatMul: runtimes add its bias, and a ReLU behind it, without another pass."""
     return graph.node("Gemm", x, graph.weight(f"{name}.weight"), graph.weight(f"{name}.bias"))
 
 
-def build_onnx(model: Reference, facts: ModelFacts, quantizable: Linear) -> onnx.ModelProto:
+def matrix(graph: Graph, name: str) -> str:
+    """In float32."""
+    return graph.weight(f"{name}.weight")
+
+
+FLOAT32 = Precision(linear, matrix)
+
+
+def build_onnx(model: Reference, facts: ModelFacts, precision: Precision) -> onnx.ModelProto:
     """The ONNX model of a network, with its facts as metadata.
 
     Args:
         model: the network.
         facts: what the file says about itself.
-        quantizable: how the linear layers are computed that an int8 model quantises: all but each branch's
-            first (10 or 2 inputs) and the pooling's (1 output), which cost next to nothing.
+        precision: of the linear layers that an int8 model quantises: all but each branch's first (10 or 2 inputs)
+            and the pooling's (1 output), which cost next to nothing.
     """
     config = model.config
     graph = Graph(named_weights(model))
-    pooled = [_branch(graph, branch, config, quantizable) for branch in ("s2", "s1")]
+    pooled = [_branch(graph, branch, config, precision) for branch in ("s2", "s1")]
     x = graph.node("Concat", *pooled, axis=1)  # (B, 2d)
-    x = quantizable(graph, x, "fusion.0")  # (B, 4d)
-    x = graph.node("Relu", _layer_norm(graph, x, "fusion.norm"))
-    x = quantizable(graph, x, "fusion.1")  # (B, dims)
-    graph.node(
-        "LayerNormalization",
-        x,
-        graph.constant(np.ones(config.dims), np.float32),
-        graph.constant(np.zeros(config.dims), np.float32),
-        output=OUTPUT_NAME,
-        epsilon=LAYER_NORM_EPSILON,
-    )
+    x = precision.linear(graph, x, "fusion.0")  # (B, 4d), or (B, dims) in v1.0
+    if config.generation != "v1.0":
+        x = graph.node("Relu", _layer_norm(graph, x, "fusion.norm"))
+        x = precision.linear(graph, x, "fusion.1")  # (B, dims)
+    if config.generation == "v2":
+        graph.node(
+            "LayerNormalization",
+            x,
+            graph.constant(np.ones(config.dims), np.float32),
+            graph.constant(np.zeros(config.dims), np.float32),
+            output=OUTPUT_NAME,
+            epsilon=LAYER_NORM_EPSILON,
+        )
+    else:  # only gives it its name
+        graph.node("Reshape", x, graph.constant([-1, config.dims], np.int64), output=OUTPUT_NAME)
     onnx_model = graph.model(graph_inputs(facts), graph_output(facts))
     helper.set_model_props(onnx_model, facts.to_metadata())
     return onnx_model
@@ -176,10 +202,18 @@ def weight_keys(config: ReferenceConfig) -> dict[str, tuple[str, ...]]:
             add(f"{name}.up", f"{layer}.linear1")
             add(f"{name}.down", f"{layer}.linear2")
             add(f"{name}.norm2", f"{layer}.norm2")
-        add(f"{branch}.pool", f"{backbone}.attn_pool.query")
+        pool = f"{backbone}.attn_pool"
+        add(f"{branch}.pool", f"{pool}.query")
+        if config.generation != "v2":
+            cell = f"{pool}.temporal_context.gru_cell"
+            for part, gates in (("input", ("W_ir", "W_iz", "W_ih")), ("hidden", ("W_hr", "W_hz", "W_hh"))):
+                keys[f"{branch}.gru.{part}.weight"] = tuple(f"{cell}.{gate}.weight" for gate in gates)
+            keys[f"{branch}.gru.input.bias"] = tuple(f"{cell}.b_{gate}" for gate in "rzh")
+            add(f"{branch}.pool.norm", f"{pool}.layer_norm")
     add("fusion.0", "dim_reducer.0")
-    add("fusion.norm", "dim_reducer.1")
-    add("fusion.1", "dim_reducer.4")
+    if config.generation != "v1.0":
+        add("fusion.norm", "dim_reducer.1")
+        add("fusion.1", "dim_reducer.4")
     return keys
 
 
@@ -212,6 +246,7 @@ def load_network(path: Path) -> Reference:
         dims=facts.dims,
         prefixes=facts.prefixes,
         qk_norm=facts.qk_norm,
+        generation=facts.generation,
     )
     weights = read_arrays(file)
     state: dict[str, torch.Tensor] = {}
@@ -223,7 +258,7 @@ def load_network(path: Path) -> Reference:
     return model.eval()
 
 
-def _branch(graph: Graph, branch: str, config: ReferenceConfig, quantizable: Linear) -> str:
+def _branch(graph: Graph, branch: str, config: ReferenceConfig, precision: Precision) -> str:
     """One modality's pooled vector (B, d).
 
     Tokens lie in one matrix (N, d) outside the attention: runtimes are faster on it than on (B, T, d).
@@ -242,7 +277,7 @@ def _branch(graph: Graph, branch: str, config: ReferenceConfig, quantizable: Lin
         graph.constant([-1, graph.weights[f"{branch}.embedding.0.weight"].shape[0]], np.int64),
     )
     x = graph.node("Relu", linear(graph, x, f"{branch}.embedding.0"))
-    x = quantizable(graph, x, f"{branch}.embedding.1")  # (N, d)
+    x = precision.linear(graph, x, f"{branch}.embedding.1")  # (N, d)
     days = graph.node("Reshape", f"{branch}_doy", graph.constant([-1], np.int64))
     x = graph.node("Add", x, graph.node("Gather", graph.weight(f"{branch}.day_of_year"), days, axis=0))
 
@@ -251,12 +286,20 @@ def _branch(graph: Graph, branch: str, config: ReferenceConfig, quantizable: Lin
     )  # (B, T, H, h)
     key_bias = graph.node("Unsqueeze", bias, graph.constant([1, 2], np.int64))  # (B, 1, 1, T)
     for index in range(config.num_layers):
-        x = _layer(graph, x, f"{branch}.layers.{index}", config, heads, key_bias, quantizable)
+        x = _layer(graph, x, f"{branch}.layers.{index}", config, heads, key_bias, precision.linear)
 
-    logits = graph.node("Reshape", linear(graph, x, f"{branch}.pool"), tokens)  # (B, T)
+    in_place = graph.node("Concat", tokens, graph.constant([d], np.int64), axis=0)  # (B, T, d)
+    if config.generation == "v2":
+        logits = graph.node("Reshape", linear(graph, x, f"{branch}.pool"), tokens)  # (B, T)
+        x = graph.node("Reshape", x, in_place)
+    else:
+        x = graph.node("Reshape", x, in_place)
+        context = recurrence(graph, x, f"{branch}.gru", precision.matrix)  # (B, T, d)
+        context = _layer_norm(graph, context, f"{branch}.pool.norm")
+        context = graph.node("Reshape", context, graph.constant([-1, d], np.int64))
+        logits = graph.node("Reshape", linear(graph, context, f"{branch}.pool"), tokens)
     weights = graph.node("Softmax", graph.node("Add", logits, bias), axis=1)
     weights = graph.node("Unsqueeze", weights, graph.constant([1], np.int64))  # (B, 1, T)
-    x = graph.node("Reshape", x, graph.node("Concat", tokens, graph.constant([d], np.int64), axis=0))
     return graph.node("Squeeze", graph.node("MatMul", weights, x), graph.constant([1], np.int64))
 
 

@@ -1,12 +1,15 @@
-"""The TESSERA v2 student in PyTorch: the network that every other form of it is held to.
+"""TESSERA's networks in PyTorch, v2 students and v1: what every other form of them is held to.
 
 One pixel's year of Sentinel-2 and Sentinel-1 becomes one vector. Two transformer encoders read one token a
 distinct valid observation, pool over time, and an MLP fuses the two (arXiv 2607.03949). Module names give
-`state_dict()` the keys of the published checkpoints, for both attention variants.
+`state_dict()` the keys of the published checkpoints, for all variants.
 
 The published code repeats observations to fill a rectangle and has no mask. A token that stands m times has
 the same value in every layer, and exp(a + log m) = m exp(a): so each distinct token is computed once, with
 log(m) added to its attention logit as a key and to its pooling logit. m = 0 (filling) gives -inf: no weight.
+
+v1 pools with a recurrence over the tokens in their order (arXiv 2506.20380), which sees each repeat anew. A v1
+network therefore takes the whole sequence, repeats included, with multiplicity 1; filling comes last, with 0.
 
 Shapes: B pixels, T tokens, C bands, d = 4 * latent_dim, H heads of h = d / H channels.
 """
@@ -26,7 +29,7 @@ from tessera_engine.scene import S1_BANDS, S2_BANDS
 
 @dataclass(frozen=True)
 class ReferenceConfig:
-    """The shape of a student.
+    """The shape of a network.
 
     Attributes:
         latent_dim: a quarter of the encoders' width d.
@@ -36,6 +39,7 @@ class ReferenceConfig:
         dims: length of the embedding.
         prefixes: lengths at which the embedding may be cut (Matryoshka), ascending, the last is `dims`.
         qk_norm: RMSNorm on each head's queries and keys; none of the published students has it.
+        generation: v2, v1.1 or v1.0; decides how tokens are pooled and branches fused.
     """
 
     latent_dim: int
@@ -45,6 +49,7 @@ class ReferenceConfig:
     dims: int = 128
     prefixes: tuple[int, ...] = (16, 32, 64, 128)
     qk_norm: bool = False
+    generation: str = "v2"
 
     @property
     def d_model(self) -> int:
@@ -62,39 +67,10 @@ SIZES = {
     "small": ReferenceConfig(latent_dim=64, num_layers=4, num_heads=4, ffn_dim=1024),
     "medium": ReferenceConfig(latent_dim=110, num_layers=4, num_heads=4, ffn_dim=1792),
     "large": ReferenceConfig(latent_dim=160, num_layers=4, num_heads=4, ffn_dim=2560),
+    "v1.1": ReferenceConfig(192, 4, 4, 2048, prefixes=(128,), generation="v1.1"),
+    "v1.0": ReferenceConfig(128, 4, 4, 4096, prefixes=(128,), generation="v1.0"),
 }
-"""The published students."""
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """Mean and standard deviation of each band; z = (x - mean) / (std + 1e-9).
-
-    Sentinel-2 in digital numbers (reflectance * 10000), Sentinel-1 in TESSERA's int16 code; band order as
-    `S2_BANDS` and `S1_BANDS`.
-    """
-
-    s2_mean: tuple[float, ...]
-    s2_std: tuple[float, ...]
-    s1_ascending_mean: tuple[float, ...]
-    s1_ascending_std: tuple[float, ...]
-    s1_descending_mean: tuple[float, ...]
-    s1_descending_std: tuple[float, ...]
-
-
-# fmt: off
-V2_STATISTICS = Statistics(
-    s2_mean=(1633.0042, 1341.1090, 1539.5536, 3054.8269, 3117.4658,
-             2004.1648, 2694.7275, 2945.1504, 2266.6079, 1657.3094),
-    s2_std=(1999.4603, 2014.7549, 1929.2201, 1754.2493, 1649.9807,
-            1936.8988, 1748.6041, 1708.6991, 1207.5250, 1108.6046),
-    s1_ascending_mean=(5909.3921, 3405.0322),
-    s1_ascending_std=(1507.1750, 1531.2615),
-    s1_descending_mean=(5816.1382, 3277.7576),
-    s1_descending_std=(1554.6475, 1546.4733),
-)
-"""What the published v2 students were trained with; a student is bound to its statistics."""
-# fmt: on
+"""The published v2 students and v1 models. v1.1 computes 192 dimensions, of which only the first 128 are published."""
 
 
 def day_of_year_table(d_model: int) -> Tensor:
@@ -226,6 +202,64 @@ class AttentionPool(nn.Module):
         return (weights[:, None, :] @ x).squeeze(1)
 
 
+class GruCell(nn.Module):
+    """The published recurrence, which is not `torch.nn.GRU`.
+
+    The reset gate multiplies h BEFORE W_hh, and z weighs the NEW state. torch.nn.GRU does both the other way
+    round; with it embeddings come out similar, at a cosine of 0.997, and wrong.
+    """
+
+    def __init__(self, d_model: int) -> None:
+        super().__init__()
+        self.b_r, self.b_z, self.b_h = (nn.Parameter(torch.zeros(d_model)) for _ in range(3))
+        self.W_ir, self.W_iz, self.W_ih = (nn.Linear(d_model, d_model, bias=False) for _ in range(3))
+        self.W_hr, self.W_hz, self.W_hh = (nn.Linear(d_model, d_model, bias=False) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """All states h, from tokens x (B, T, d) to (B, T, d)."""
+        from_r = self.W_ir(x) + self.b_r  # (B, T, d)
+        from_z = self.W_iz(x) + self.b_z
+        from_n = self.W_ih(x) + self.b_h
+        h = torch.zeros_like(x[:, 0])  # (B, d)
+        states = []
+        for t in range(x.shape[1]):
+            r = torch.sigmoid(from_r[:, t] + self.W_hr(h))
+            z = torch.sigmoid(from_z[:, t] + self.W_hz(h))
+            n = torch.tanh(from_n[:, t] + self.W_hh(r * h))
+            h = (1 - z) * h + z * n
+            states.append(h)
+        return torch.stack(states, dim=1)
+
+
+class TemporalContext(nn.Module):
+    """Holds the recurrence under its published name."""
+
+    def __init__(self, d_model: int) -> None:
+        super().__init__()
+        self.gru_cell = GruCell(d_model)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """From x (B, T, d) to (B, T, d)."""
+        states: Tensor = self.gru_cell(x)
+        return states
+
+
+class RecurrentPool(nn.Module):
+    """A weighted mean over time, whose logits come from a recurrence over the tokens; of v1."""
+
+    def __init__(self, d_model: int) -> None:
+        super().__init__()
+        self.temporal_context = TemporalContext(d_model)
+        self.layer_norm = nn.LayerNorm(d_model)
+        self.query = nn.Linear(d_model, 1)
+
+    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
+        """From x (B, T, d), bias (B, T) to (B, d); filling only behind a pixel's last token."""
+        context = self.layer_norm(self.temporal_context(x))
+        weights = torch.softmax(self.query(context).squeeze(2) + bias, dim=1)  # (B, T)
+        return (weights[:, None, :] @ x).squeeze(1)
+
+
 class Backbone(nn.Module):
     """One modality's branch: embed each token, encode, pool over time."""
 
@@ -236,7 +270,7 @@ class Backbone(nn.Module):
         d = config.d_model
         self.embedding = nn.Sequential(nn.Linear(bands, d), nn.ReLU(), nn.Linear(d, d))
         self.transformer_encoder = QKNormEncoder(config) if config.qk_norm else Encoder(config)
-        self.attn_pool = AttentionPool(d)
+        self.attn_pool = AttentionPool(d) if config.generation == "v2" else RecurrentPool(d)
         self.register_buffer("day_of_year", day_of_year_table(d), persistent=False)
 
     def forward(self, values: Tensor, doy: Tensor, multiplicity: Tensor) -> Tensor:
@@ -248,22 +282,29 @@ class Backbone(nn.Module):
         return pooled
 
 
+def dim_reducer(config: ReferenceConfig) -> nn.Sequential:
+    """What fuses the pooled branches (B, 2d) into (B, dims)."""
+    d = config.d_model
+    if config.generation == "v1.0":
+        return nn.Sequential(nn.Linear(2 * d, config.dims))
+    return nn.Sequential(
+        nn.Linear(2 * d, 4 * d),
+        nn.LayerNorm(4 * d),
+        nn.ReLU(),
+        nn.Dropout(0.1),
+        nn.Linear(4 * d, config.dims),
+    )
+
+
 class Reference(nn.Module):
-    """The v2 student."""
+    """A v2 student or a v1 model."""
 
     def __init__(self, config: ReferenceConfig) -> None:
         super().__init__()
-        d = config.d_model
         self.config = config
         self.s2_backbone = Backbone(config, len(S2_BANDS))
         self.s1_backbone = Backbone(config, len(S1_BANDS))
-        self.dim_reducer = nn.Sequential(
-            nn.Linear(2 * d, 4 * d),
-            nn.LayerNorm(4 * d),
-            nn.ReLU(),
-            nn.Dropout(0.1),
-            nn.Linear(4 * d, config.dims),
-        )
+        self.dim_reducer = dim_reducer(config)
 
     def forward(
         self,
@@ -279,7 +320,8 @@ class Reference(nn.Module):
         Args:
             s2: (B, T2, 10) float32, z-scored; all zero for the token that stands for "no observation".
             s2_doy: (B, T2) int32 or int64, day of year 1..366, 0 for that token and for filling.
-            s2_multiplicity: (B, T2) float32, how often the token stands, 0 for filling; not all 0 in a row.
+            s2_multiplicity: (B, T2) float32, how often the token stands, 0 for filling; not all 0 in a row. Of a
+                v1 model 1, and 0 for the filling behind.
             s1: (B, T1, 2) float32.
             s1_doy: (B, T1) int32 or int64.
             s1_multiplicity: (B, T1) float32.
@@ -294,5 +336,7 @@ class Reference(nn.Module):
             ),
             dim=1,
         )  # (B, 2d)
-        embedding = self.dim_reducer(pooled)
+        embedding: Tensor = self.dim_reducer(pooled)
+        if self.config.generation != "v2":
+            return embedding
         return F.layer_norm(embedding, embedding.shape[1:])

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tessera_engine.backends.base import Backend
 from tessera_engine.backends.rectangles import rectangle
 from tessera_engine.model_file import INPUT_NAMES, ModelFile
-from tessera_engine.tokens import PackedTokens
+from tessera_engine.tokens import PackedTokens, sequence
 from tessera_export.checkpoint import load_checkpoint
 from tessera_export.onnx_graph import load_network
 from tessera_export.reference import Reference
@@ -37,6 +37,7 @@ class TorchBackend(Backend):
         return f"eager, float32, CPU, batches of {self._batch}"
 
     def _run(self, tokens: PackedTokens) -> NDArray[np.float32]:
+        tokens = sequence(tokens, self.model.facts.generation)
         embedding = np.empty((len(tokens), self.model.facts.dims), np.float32)
         order = np.lexsort((tokens.s1.lengths, tokens.s2.lengths))
         with torch.inference_mode():

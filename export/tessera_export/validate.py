@@ -21,7 +21,7 @@ INT8_THRESHOLD = Threshold(centred_mean=0.95)
 """Wide, to find broken quantisation: how far int8 drifts on real pixels, `tessera-engine verify` measures."""
 
 LONGEST_YEAR = 256
-"""Tokens of the largest bin of the v2 token rules."""
+"""Tokens of the largest bin of the token rules."""
 
 Inputs = dict[str, NDArray[Any]]
 
@@ -100,8 +100,9 @@ def _check_values(file: ModelFile, model: Reference) -> Drift:
         np.ones((2, 8), np.int64),
         np.full((2, 2), LONGEST_YEAR),
     ):
-        inputs = _made_up_tokens("s2", len(file.facts.s2_bands), s2_lengths, rng)
-        inputs |= _made_up_tokens("s1", len(file.facts.s1_bands), s1_lengths, rng)
+        repeats = 8 if file.facts.generation == "v2" else 1
+        inputs = _made_up_tokens("s2", len(file.facts.s2_bands), s2_lengths, repeats, rng)
+        inputs |= _made_up_tokens("s1", len(file.facts.s1_bands), s1_lengths, repeats, rng)
         (embeddings,) = session.run(None, inputs)
         (refilled,) = session.run(None, _with_other_filling(inputs))
         if not np.array_equal(embeddings, refilled):
@@ -121,13 +122,18 @@ def _check_values(file: ModelFile, model: Reference) -> Drift:
     return drift
 
 
-def _made_up_tokens(branch: str, bands: int, lengths: NDArray[np.int64], rng: np.random.Generator) -> Inputs:
-    """A rectangle of random tokens; the first pixel has only the token that stands for "no observation"."""
+def _made_up_tokens(
+    branch: str, bands: int, lengths: NDArray[np.int64], repeats: int, rng: np.random.Generator
+) -> Inputs:
+    """A rectangle of random tokens; the first pixel has only the token that stands for "no observation".
+
+    Each stands up to `repeats` times: once where the network sees the order of tokens.
+    """
     shape = (len(lengths), int(lengths.max()))
     filled = np.arange(shape[1]) < lengths[:, None]
     values = rng.standard_normal((*shape, bands), np.float32)
     doy = rng.integers(1, DAYS, shape, np.int32)
-    multiplicity = np.where(filled, rng.integers(1, 9, shape), 0).astype(np.float32)
+    multiplicity = np.where(filled, rng.integers(1, repeats + 1, shape), 0).astype(np.float32)
     values[~filled], doy[~filled] = 0, 0
     values[0], doy[0], multiplicity[0] = 0, 0, np.arange(shape[1]) == 0
     return {branch: values, f"{branch}_doy": doy, f"{branch}_multiplicity": multiplicity}

@@ -4,9 +4,8 @@ Arrays are dates first, (T, N, bands), as scenes lie on disk. A modality is two 
 their own (Sentinel-1's orbits; Sentinel-2's second series is empty). A pixel is one thread's work from first
 to last date, so the result doesn't depend on the number of threads.
 
-The rules are those of the published TESSERA v2 code: n valid observations are filled up to the next multiple
-of 8 (at most 256) with repeats. Here each distinct observation is stored once, with its multiplicity. More
-than 256 are thinned to floor(linspace(0, n - 1, 256)). None at all is one token of zeros with day of year 0.
+How often each observation stands in the published code's sequence is `rules`'s matter. Here each that stands at all is
+stored once, with its multiplicity. None at all is one token of zeros with day of year 0.
 """
 
 from __future__ import annotations
@@ -17,11 +16,7 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-BIN = 8
-"""Sequence lengths of the published code are multiples of this."""
-
-MAX_TOKENS = 256
-"""More valid observations than this are thinned."""
+from tessera_kernels.rules import FNV_BASIS, MAX_TOKENS, RULES, V1_0, ZERO_TOKENS, digest, weigh
 
 STD_EPSILON = np.float32(1e-9)
 """Added to the standard deviation by the published code."""
@@ -62,57 +57,63 @@ class Series(NamedTuple):
 
 
 @njit(cache=True)
-def _fill_multiplicity(n: int, out: NDArray[np.float32]) -> None:
-    """Write how often each of n <= MAX_TOKENS tokens stands in a sequence filled up to its bin."""
-    repeats = -n % BIN
-    out[:n] = 1.0
-    if repeats > n:
-        for i in range(repeats):
-            out[i % n] += 1.0
-        return
-    # The middle element of each of numpy.array_split(range(n), repeats), whose first n % repeats groups have
-    # one element more than the others.
-    start = 0
-    for group in range(repeats):
-        length = n // repeats + (1 if group < n % repeats else 0)
-        out[start + length // 2] += 1.0
-        start += length
+def _digest_series(series: Series, pixel: int, state: np.uint64) -> np.uint64:
+    """The pixel's valid observations of one series into a digest."""
+    own_dates = series.doy.shape[1] > 1
+    for t in range(series.values.shape[0]):
+        if series.valid[t, pixel] != 0:
+            state = digest(state, series.doy[t, pixel if own_dates else 0])
+            for b in range(series.values.shape[2]):
+                state = digest(state, series.values[t, pixel, b])
+    return state
 
 
 @njit(cache=True)
-def _thinned(i: int, n: int) -> int:
-    """Element i of floor(linspace(0, n - 1, MAX_TOKENS)), in numpy's own arithmetic."""
-    if i == MAX_TOKENS - 1:
-        return n - 1
-    return int(np.floor(i * ((n - 1) / (MAX_TOKENS - 1))))
+def _weigh_pixel(rule: int, first: Series, second: Series, pixel: int, n: int, out: NDArray[np.int32]) -> int:
+    """How often each of the pixel's n valid observations stands; gives how many stand."""
+    seed = FNV_BASIS
+    if rule == V1_0:
+        seed = _digest_series(second, pixel, _digest_series(first, pixel, seed))
+    return weigh(rule, n, seed, out)
 
 
 @njit(cache=True)
 def _gather(
     series: Series,
     pixel: int,
-    n: int,
+    standing: NDArray[np.int32],
     rank: int,
     at: int,
     out: NDArray[np.float32],
     out_doy: NDArray[np.int32],
+    out_multiplicity: NDArray[np.float32],
 ) -> tuple[int, int]:
-    """Write the pixel's valid observations of one series from out[at]; gives the next rank and the next `at`.
+    """Write the observations of one series that stand from out[at]; gives the next rank and the next `at`.
 
-    `rank` counts the pixel's valid observations over both series; n is how many there are in all.
+    `rank` counts the pixel's valid observations over both series.
     """
     values, doy, mean, std = series.values, series.doy, series.mean, series.std
     own_dates = doy.shape[1] > 1
     for t in range(values.shape[0]):
         if series.valid[t, pixel] == 0:
             continue
-        if n <= MAX_TOKENS or rank == _thinned(at, n):
+        if standing[rank] > 0:
             for b in range(values.shape[2]):
                 out[at, b] = (np.float32(values[t, pixel, b]) - mean[b]) / (std[b] + STD_EPSILON)
             out_doy[at] = doy[t, pixel if own_dates else 0]
+            out_multiplicity[at] = standing[rank]
             at += 1
         rank += 1
     return rank, at
+
+
+@njit(cache=True)
+def _sort_by_day(
+    values: NDArray[np.float32], doy: NDArray[np.int32], multiplicity: NDArray[np.float32]
+) -> None:
+    """Put a pixel's tokens in the order of their days; those of one day stay as they are."""
+    order = np.argsort(doy, kind="mergesort")
+    values[:], doy[:], multiplicity[:] = values[order], doy[order], multiplicity[order]
 
 
 @njit(cache=True, parallel=True)
@@ -137,7 +138,25 @@ def _any_channel(values: NDArray[Any], valid: NDArray[np.uint8]) -> None:
 
 
 @njit(cache=True, parallel=True)
+def _count_standing(
+    rule: int,
+    first: Series,
+    second: Series,
+    pixels: NDArray[np.int64],
+    counts: NDArray[np.int32],
+    out: NDArray[np.int64],
+) -> None:
+    for i in prange(len(pixels)):
+        out[i] = 1
+        if counts[i] > 0:
+            standing = np.empty(counts[i], np.int32)
+            out[i] = _weigh_pixel(rule, first, second, pixels[i], counts[i], standing)
+
+
+@njit(cache=True, parallel=True)
 def _pack(
+    rule: int,
+    zero_tokens: int,
     first: Series,
     second: Series,
     pixels: NDArray[np.int64],
@@ -153,15 +172,15 @@ def _pack(
         if n == 0:
             out[tokens] = 0.0
             out_doy[tokens] = 0
-            out_multiplicity[tokens] = 1.0
+            out_multiplicity[tokens] = zero_tokens
             continue
-        values, doy = out[tokens], out_doy[tokens]
-        rank, at = _gather(first, pixel, n, 0, 0, values, doy)
-        _gather(second, pixel, n, rank, at, values, doy)
-        if n <= MAX_TOKENS:
-            _fill_multiplicity(n, out_multiplicity[tokens])
-        else:
-            out_multiplicity[tokens] = 1.0
+        values, doy, multiplicity = out[tokens], out_doy[tokens], out_multiplicity[tokens]
+        standing = np.empty(n, np.int32)
+        _weigh_pixel(rule, first, second, pixel, n, standing)
+        rank, at = _gather(first, pixel, standing, 0, 0, values, doy, multiplicity)
+        _gather(second, pixel, standing, rank, at, values, doy, multiplicity)
+        if rule == V1_0:
+            _sort_by_day(values, doy, multiplicity)
 
 
 def count_valid(valid: NDArray[np.uint8]) -> NDArray[np.int32]:
@@ -192,13 +211,12 @@ def any_channel(values: NDArray[Any]) -> NDArray[np.uint8]:
     return valid
 
 
-def token_counts(counts: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Tokens that pixels with `counts` valid observations have: at least 1, at most `MAX_TOKENS`."""
-    return np.clip(counts, 1, MAX_TOKENS).astype(np.int64)
-
-
 def pack(
-    first: Series, second: Series, pixels: NDArray[np.int64], counts: NDArray[np.int32]
+    first: Series,
+    second: Series,
+    pixels: NDArray[np.int64],
+    counts: NDArray[np.int32],
+    generation: str = "v2",
 ) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.float32], NDArray[np.int64]]:
     """Pack the distinct tokens of some pixels of one modality.
 
@@ -207,6 +225,7 @@ def pack(
         second: its second series, with the same N and bands (may have T = 0).
         pixels: (M,) int64, which of the N pixels, in the order wanted.
         counts: (M,) int32, the valid observations of those pixels over both series.
+        generation: of the model; decides which observations stand, and how often.
 
     Returns:
         values (tokens, bands) float32, z-scored; doy (tokens,) int32; multiplicity (tokens,) float32;
@@ -223,9 +242,16 @@ def pack(
         )
     if pixels.shape != counts.shape:
         raise ValueError(f"pixels and counts need one length: {pixels.shape} and {counts.shape}")
-    offsets = np.concatenate([[0], np.cumsum(token_counts(counts))]).astype(np.int64)
+    rule = RULES[generation]
+    if rule == V1_0:  # how many different ones a draw gives shows only when it is made
+        standing = np.empty(len(pixels), np.int64)
+        _count_standing(rule, first, second, pixels, counts, standing)
+    else:
+        standing = np.clip(counts, 1, MAX_TOKENS).astype(np.int64)
+    offsets = np.concatenate([[0], np.cumsum(standing)]).astype(np.int64)
     values = np.empty((offsets[-1], first.values.shape[2]), np.float32)
     doy = np.empty(offsets[-1], np.int32)
     multiplicity = np.empty(offsets[-1], np.float32)
-    _pack(first, second, pixels, counts, offsets, values, doy, multiplicity)
+    zero_tokens = ZERO_TOKENS[generation]
+    _pack(rule, zero_tokens, first, second, pixels, counts, offsets, values, doy, multiplicity)
     return values, doy, multiplicity, offsets

@@ -1,6 +1,9 @@
-"""Per-pixel int8 codes of embeddings, by the published TESSERA v2 rule.
+"""Per-pixel int8 codes of embeddings, by the published TESSERA rules.
 
-scale = max(max|e| / 127, 1e-12) over the pixel's vector; code = clip(round_half_even(e / scale), -127, 127).
+scale = max(max|e| / 127, smallest) over the pixel's vector; code = clip(round_half_even(e / scale), -127, 127).
+
+v1.1 clips at -128, where v2 clips at -127. That is the same: no value is larger than 127 scales, so -128 never comes
+out and can stand for nodata in both. The smallest scale is the one difference.
 """
 
 from __future__ import annotations
@@ -12,34 +15,40 @@ from numpy.typing import NDArray
 NODATA_CODE = -128
 """Code of a pixel without an embedding; its scale is NaN."""
 
-MIN_SCALE = np.float32(1e-12)
+MIN_SCALES = {"v2": np.float32(1e-12), "v1.1": np.float32(1e-8), "v1.0": np.float32(1e-8)}
+"""Smallest scale by generation; v1.0's rule is not published, v1.1's is taken."""
 
 
 @njit(cache=True)
-def _quantize_row(row: NDArray[np.float32], codes: NDArray[np.int8]) -> np.float32:
+def _quantize_row(row: NDArray[np.float32], codes: NDArray[np.int8], smallest: np.float32) -> np.float32:
     largest = np.float32(0.0)
     for value in row:
         if not np.isfinite(value):
             codes[:] = NODATA_CODE
             return np.float32(np.nan)
         largest = max(largest, abs(value))
-    scale = max(largest / np.float32(127.0), MIN_SCALE)
+    scale = max(largest / np.float32(127.0), smallest)
     for k in range(len(row)):
         codes[k] = np.int8(min(max(np.rint(row[k] / scale), -127.0), 127.0))
     return scale
 
 
 @njit(cache=True, parallel=True)
-def _quantize(embedding: NDArray[np.float32], codes: NDArray[np.int8], scales: NDArray[np.float32]) -> None:
+def _quantize(
+    embedding: NDArray[np.float32], codes: NDArray[np.int8], scales: NDArray[np.float32], smallest: np.float32
+) -> None:
     for pixel in prange(embedding.shape[0]):
-        scales[pixel] = _quantize_row(embedding[pixel], codes[pixel])
+        scales[pixel] = _quantize_row(embedding[pixel], codes[pixel], smallest)
 
 
-def quantize(embedding: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+def quantize(
+    embedding: NDArray[np.float32], generation: str = "v2"
+) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """Turn embeddings into codes and scales: embedding = code * scale.
 
     Args:
         embedding: (N, K) float32; a row with a value that isn't finite is nodata.
+        generation: of the model.
 
     Returns:
         codes (N, K) int8 in -127..127, `NODATA_CODE` for nodata; scales (N,) float32, NaN for nodata.
@@ -47,5 +56,5 @@ def quantize(embedding: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[
     embedding = np.ascontiguousarray(embedding, np.float32)
     codes = np.empty(embedding.shape, np.int8)
     scales = np.empty(len(embedding), np.float32)
-    _quantize(embedding, codes, scales)
+    _quantize(embedding, codes, scales, MIN_SCALES[generation])
     return codes, scales

@@ -11,16 +11,17 @@ from extremes import PLACES, observe
 from fake_backend import made_up_facts
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_up import made_up_arrays, write_tile
+from made_up import FakeReader, made_up_arrays, write_tile
 from mistakes import MISTAKES
 
 from tessera_engine.errors import InputError
 from tessera_engine.guard import SAMPLE_PIXELS, Finding, examine, heed, plausible_shares
 from tessera_engine.guard.checks import check_all
 from tessera_engine.guard.coverage import check_gaps, check_modalities
-from tessera_engine.scene import Dates, Grid, Observations
+from tessera_engine.scene import Dates, Grid, Observations, Scene
 from tessera_engine.scenes import open_scene
 from tessera_engine.simulate import simulate
+from tessera_engine.statistics import FLAVOURS
 
 FLANDERS = Path(__file__).parents[2].parent / "shared" / "data" / "flanders-2018"
 FACTS = made_up_facts()
@@ -218,3 +219,19 @@ def test_any_values_can_be_looked_at(s2, valid, s1, s2_dates, s1_dates):
         for finding in check_all(observations, dates, GRID, FACTS):
             assert finding.line
             assert "nan" not in finding.line
+
+
+@pytest.mark.parametrize(
+    ("layout", "generation", "flavour", "told"),
+    [
+        ("safe+opera", "v1.1", "mpc", ["model-source"]),
+        ("safe+opera", "v1.1", "aws", []),
+        ("safe+stac", "v1.1", "mpc", []),
+        ("opera", "v2", "", []),
+    ],
+)
+def test_a_v1_1_model_of_the_other_source_is_told(layout, generation, flavour, told):
+    reader = FakeReader(made_up_arrays())
+    reader.layout = layout
+    found = examine(Scene("x", "x", reader), FLAVOURS[generation][flavour])
+    assert [finding.name for finding in found if finding.name == "model-source"] == told

@@ -15,8 +15,6 @@ from tessera_export import checkpoint as checkpoint_module
 from tessera_export.checkpoint import load_checkpoint, replacing, save_checkpoint, size_name
 from tessera_export.reference import SIZES, Reference, ReferenceConfig
 
-SHARED = Path(__file__).parents[2].parent / "shared" / "conformance" / "checkpoints"
-
 
 class Bomb:
     """Touches a file when it is unpickled."""
@@ -186,14 +184,6 @@ def test_huge_file_is_refused_unread(tmp_path, monkeypatch):
     path = tmp_path / "teacher.pt"
     path.write_bytes(b"x" * 1001)
     assert "1,001 bytes" in refused_file(path)
-
-
-@pytest.mark.parametrize("name", ["v1_0_tiny", "v1_1_tiny"])
-def test_v1_checkpoint_is_named_as_such(name):
-    path = SHARED / f"{name}.pt"
-    if not path.exists():
-        pytest.skip(f"needs {path}")
-    assert "v1 model, which is not supported yet" in refused_file(path)
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive import naive_multiplicity, naive_repeated_positions
 
+from tessera_engine.statistics import V2_STATISTICS
 from tessera_export.checkpoint import load_checkpoint
-from tessera_export.reference import SIZES, V2_STATISTICS, Reference, ReferenceConfig, day_of_year_table
+from tessera_export.reference import SIZES, Reference, ReferenceConfig, day_of_year_table
 
 PARAMETERS = {"nano": 1_066_402, "small": 7_112_322, "medium": 21_031_506, "large": 43_831_170}
 
@@ -46,7 +47,7 @@ def test_statistics_are_those_of_the_conformance_tokens():
     assert (V2_STATISTICS.s1_descending_mean, V2_STATISTICS.s1_descending_std) == conformance.DESCENDING
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", PARAMETERS)
 def test_published_sizes_have_the_published_number_of_parameters(size):
     with torch.device("meta"):
         model = Reference(SIZES[size])

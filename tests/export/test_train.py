@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from tessera_engine.errors import InputError
 from tessera_engine.simulate import simulate
+from tessera_engine.statistics import V2_STATISTICS
 from tessera_engine.tokens import PackedTokens, Tokens
-from tessera_export.reference import V2_STATISTICS, Reference, ReferenceConfig
+from tessera_export.reference import Reference, ReferenceConfig
 from tessera_export.train.pixels import concatenate, sample_scene, select_pixels
 from tessera_export.train.probe import effective_rank, linear_probe, mean_spectrum, spatial_folds
 from tessera_export.train.ssl import (

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from naive import naive_multiplicity, naive_tokens_s1, naive_tokens_s2
+from naive import (
+    naive_draw_v1_0,
+    naive_multiplicity,
+    naive_sequence_v1_1,
+    naive_tokens_s1,
+    naive_tokens_s2,
+    naive_zscore,
+)
 
 from tessera_kernels import observe
 
@@ -127,6 +134,80 @@ def test_every_count_has_the_naive_multiplicities(n):
     np.testing.assert_array_equal(got[:, 0], positions + 1)
     np.testing.assert_array_equal(multiplicity, repeats)
     assert multiplicity.sum() == min(256, -(-n // 8) * 8)
+
+
+@pytest.mark.parametrize("n", [*range(1, 34), *range(250, 300), 511, 512, 1000])
+def test_every_count_has_v1_1s_sequence(n):
+    """The tokens in order, and then each as often again as it stands more than once: that is the whole sequence."""
+    values = np.arange(n, dtype=np.uint16)[:, None, None].repeat(2, axis=2)
+    got, _, multiplicity, _ = observe.pack(
+        series(values, np.ones((n, 1), np.uint8), np.ones(n), (0.0, 0.0), (1.0, 1.0)),
+        series(values[:0], np.ones((0, 1), np.uint8), np.ones(0)),
+        np.zeros(1, np.int64),
+        np.array([n], np.int32),
+        "v1.1",
+    )
+    positions = got[:, 0].astype(int)
+    found = [*positions, *np.repeat(positions, multiplicity.astype(int) - 1)]
+    assert found == naive_sequence_v1_1(n)
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([(0, 0), (0, 9), (30, 0), (20, 21), (45, 50), (180, 170)]))
+@settings(max_examples=30, deadline=None)
+def test_v1_0_draws_forty_of_a_pixels_own(seed, steps):
+    rng = np.random.default_rng(seed)
+    pixels, values, masks, doys = 5, [], [], []
+    for n in steps:
+        value, mask, doy = made_up(rng, n, pixels, 0.7, np.int16)
+        values.append(value)
+        masks.append(mask)
+        doys.append(np.sort(doy).astype(np.int32))
+    counts = observe.count_valid(masks[0]) + observe.count_valid(masks[1])
+    statistics = ((MEAN, STD), (MEAN_B, STD_B))
+    parts = [series(v, m, d, *s) for v, m, d, s in zip(values, masks, doys, statistics, strict=True)]
+    order = rng.permutation(pixels)
+    got, days, multiplicity, offsets = observe.pack(*parts, order, counts[order], "v1.0")
+    for i, p in enumerate(order):
+        tokens = slice(offsets[i], offsets[i + 1])
+        if counts[p] == 0:
+            assert (got[tokens] == 0).all()
+            assert (days[tokens].tolist(), multiplicity[tokens].tolist()) == ([0], [40])
+            continue
+        valid = [m[:, p] != 0 for m in masks]
+        raw = np.concatenate([v[ok, p] for v, ok in zip(values, valid, strict=True)])
+        day = np.concatenate([d[ok] for d, ok in zip(doys, valid, strict=True)])
+        scaled = np.concatenate(
+            [naive_zscore(v[ok, p], *s) for v, ok, s in zip(values, valid, statistics, strict=True)]
+        )
+        chosen = np.array(naive_draw_v1_0(raw, day))
+        chosen = chosen[np.argsort(day[chosen], kind="stable")]
+        np.testing.assert_array_equal(np.repeat(days[tokens], multiplicity[tokens].astype(int)), day[chosen])
+        np.testing.assert_array_equal(
+            np.repeat(got[tokens], multiplicity[tokens].astype(int), 0), scaled[chosen]
+        )
+
+
+def test_v1_0_draws_each_observation_as_often_as_another():
+    rng = np.random.default_rng(0)
+    pixels, steps = 4000, 60
+    values = rng.integers(0, 12_000, (steps, pixels, 2)).astype(np.uint16)
+    everything = np.ones((steps, pixels), np.uint8)
+    doy = np.arange(1, steps + 1)
+    packed = {
+        n: observe.pack(
+            series(values[:n], everything[:n], doy[:n]),
+            series(values[:0], everything[:0], doy[:0]),
+            np.arange(pixels),
+            np.full(pixels, n, np.int32),
+            "v1.0",
+        )
+        for n in (steps, 12)
+    }
+    for n, (_, days, multiplicity, _) in packed.items():
+        drawn = np.bincount(days, weights=multiplicity, minlength=n + 1)[1:]
+        expected = 40 * pixels / n
+        assert drawn.sum() == 40 * pixels
+        assert np.abs(drawn / expected - 1).max() < 5 / np.sqrt(expected)
 
 
 def test_pixels_with_dates_of_their_own_get_them():

@@ -14,16 +14,25 @@ from tessera_kernels.quantize import NODATA_CODE, quantize
 finite = st.floats(-(2.0**100), 2.0**100, width=32)
 
 
-@given(hnp.arrays(np.float32, st.tuples(st.integers(0, 5), st.integers(1, 130)), elements=finite))
+embeddings = hnp.arrays(np.float32, st.tuples(st.integers(0, 5), st.integers(1, 130)), elements=finite)
+tiny = hnp.arrays(np.float32, (3, 16), elements=st.floats(-(2.0**-20), 2.0**-20, width=32))
+
+
+@given(embeddings | tiny, st.sampled_from([("v2", 1e-12), ("v1.1", 1e-8), ("v1.0", 1e-8)]))
 @settings(max_examples=100, deadline=None)
-def test_codes_equal_the_naive_twin(embedding):
-    codes, scales = quantize(embedding)
+def test_codes_equal_the_naive_twin(embedding, rule):
+    generation, smallest = rule
+    codes, scales = quantize(embedding, generation)
     assert codes.dtype == np.int8
     assert scales.dtype == np.float32
     for row, code, scale in zip(embedding, codes, scales, strict=True):
-        twin_code, twin_scale = naive_codes(row)
+        twin_code, twin_scale = naive_codes(row, smallest)
         np.testing.assert_array_equal(code, twin_code)
         assert scale == twin_scale
+        # v1.1's rule clips at -128; the code that stands for nodata never comes out
+        wide = np.clip(np.rint(row / scale), -128, 127)
+        np.testing.assert_array_equal(code, wide)
+        assert code.min() > NODATA_CODE
 
 
 @given(hnp.arrays(np.float32, (3, 16), elements=st.floats(-100, 100, width=32)))

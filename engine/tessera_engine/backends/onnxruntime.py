@@ -10,7 +10,7 @@ from tessera_engine.backends.base import Backend
 from tessera_engine.backends.rectangles import batches, rectangle
 from tessera_engine.errors import ModelError
 from tessera_engine.model_file import OUTPUT_NAME, ModelFile, read_content
-from tessera_engine.tokens import PackedTokens
+from tessera_engine.tokens import PackedTokens, sequence
 
 BATCH_TOKENS = 4096
 """Tokens of one batch, padding included: enough to keep the cores busy, small enough for the cache and for
@@ -51,6 +51,7 @@ class OnnxRuntimeBackend(Backend):
         return str(self._session.get_providers()[0])
 
     def _run(self, tokens: PackedTokens) -> NDArray[np.float32]:
+        tokens = sequence(tokens, self.model.facts.generation)
         embedding = np.empty((len(tokens), self.model.facts.dims), np.float32)
         for pixels in batches(tokens, BATCH_TOKENS):
             inputs = rectangle(tokens.s2, pixels, "s2") | rectangle(tokens.s1, pixels, "s1")

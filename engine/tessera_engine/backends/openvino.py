@@ -9,7 +9,7 @@ from tessera_engine.backends.base import Backend
 from tessera_engine.backends.rectangles import batches, rectangle
 from tessera_engine.errors import MissingExtra, ModelError
 from tessera_engine.model_file import OUTPUT_NAME, ModelFile, read_content
-from tessera_engine.tokens import PackedTokens
+from tessera_engine.tokens import PackedTokens, sequence
 
 try:
     import openvino
@@ -53,6 +53,7 @@ class OpenVinoBackend(Backend):
         return "CPU"
 
     def _run(self, tokens: PackedTokens) -> NDArray[np.float32]:
+        tokens = sequence(tokens, self.model.facts.generation)
         embedding = np.empty((len(tokens), self.model.facts.dims), np.float32)
         for pixels in batches(tokens, BATCH_TOKENS):
             inputs = rectangle(tokens.s2, pixels, "s2") | rectangle(tokens.s1, pixels, "s1")

@@ -9,6 +9,11 @@ import typer
 
 from tessera_engine.cli.app import Json, Quiet, app, export_extra, models
 
+Statistics = Annotated[
+    str | None,
+    typer.Option(help="Of a v1.1 checkpoint: mpc (Planetary Computer) or aws (Earth Search and OPERA)."),
+]
+
 
 @models.command("list")
 def model_list(json: Json = False) -> None:
@@ -55,6 +60,7 @@ def model_import(
         str | None,
         typer.Option(help="Name to use it by. Default: its size."),
     ] = None,
+    statistics: Statistics = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model of that name.")] = False,
 ) -> None:
     """Turn a TESSERA checkpoint into model files (fp32 and int8) that embed finds by name.
@@ -66,7 +72,7 @@ def model_import(
     with export_extra("model import"):
         from tessera_export.export import import_checkpoint
 
-    for report in import_checkpoint(checkpoint, name, overwrite):
+    for report in import_checkpoint(checkpoint, name, overwrite, statistics):
         console.say(report.summary())
         print(report.path)
 
@@ -119,6 +125,7 @@ def export(
         str | None,
         typer.Option(help="Name in the file. Default: its size."),
     ] = None,
+    statistics: Statistics = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
 ) -> None:
     """Export a checkpoint to one model file, and validate it against the reference.
@@ -130,6 +137,6 @@ def export(
     with export_extra("export"):
         from tessera_export.export import export_model
 
-    report = export_model(checkpoint, out, precision, name=name, overwrite=overwrite)
+    report = export_model(checkpoint, out, precision, statistics=statistics, name=name, overwrite=overwrite)
     console.say(report.summary())
     print(report.path)

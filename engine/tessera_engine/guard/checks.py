@@ -18,6 +18,7 @@ from tessera_engine.guard.model_range import check_range, plausible_shares
 from tessera_engine.guard.optical_sample import OpticalSample
 from tessera_engine.guard.radar import check_radar
 from tessera_engine.guard.reflectance import check_offset, check_scale, check_wrapped
+from tessera_engine.guard.source import check_source
 from tessera_engine.scene import Dates, Grid, Observations, Scene, Window
 from tessera_engine.tokens import Statistics
 
@@ -43,6 +44,7 @@ def examine(scene: Scene, model: Statistics, region: Window | None = None) -> li
 def examine_sample(scene: Scene, observations: Observations, model: Statistics) -> list[Finding]:
     """The same with a sample that was taken before."""
     told = [Finding(READER, "certain", warning) for warning in scene.reader.warnings]
+    told += check_source(scene.reader.layout, model)
     return told + check_all(observations, scene.reader.dates, scene.grid, model)
 
 

@@ -24,10 +24,11 @@ from tessera_engine.model_file import INPUT_NAMES, PRECISIONS
 from tessera_engine.model_store import file_name, record_checksum
 from tessera_engine.scenes import open_scene
 from tessera_engine.simulate import simulate
+from tessera_engine.statistics import V2_STATISTICS
 from tessera_engine.tokens import PackedTokens, pack
 from tessera_export.checkpoint import save_checkpoint
 from tessera_export.export import export_model
-from tessera_export.reference import SIZES, V2_STATISTICS, Reference
+from tessera_export.reference import SIZES, Reference
 from tessera_export.train.pixels import concatenate, sample_scene, select_pixels
 from tessera_export.train.probe import Score, effective_rank, linear_probe, mean_spectrum
 from tessera_export.train.ssl import TrainConfig, train

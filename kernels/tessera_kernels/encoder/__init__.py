@@ -14,9 +14,12 @@ from tessera_kernels.encoder.fusion import PackedFusion, run_fusion
 from tessera_kernels.encoder.layout import LOG2_E, SLACK_ROWS
 from tessera_kernels.encoder.pack import PackedBranch, aligned, up
 from tessera_kernels.encoder.plan import Arithmetic, make_plan
+from tessera_kernels.encoder.recurrent import CHUNK_PIXELS
+from tessera_kernels.sequence import sequence_steps
 
-CHUNK_TOKENS = 256
-"""Tokens that a thread takes at once: enough rows for the tiles, few enough for the second-level cache."""
+CHUNK_TOKENS = {False: 256, True: 1024}
+"""Tokens that a thread takes at once, without a recurrence and with one: enough rows for the tiles, few enough for the
+second-level cache; a recurrence has to have many pixels, since each step reads all of its weights."""
 
 BRANCHES = ("s2", "s1")
 
@@ -40,7 +43,10 @@ class Network:
         """
         width = arrays["s2.embedding.0.bias"].shape[0]
         qk_norm = "s2.layers.0.q_norm.weight" in arrays
-        self.plan = make_plan(arithmetic, width, arrays["s2.layers.0.up.bias"].shape[0], heads, qk_norm)
+        recurrent = "s2.gru.input.bias" in arrays
+        ffn = arrays["s2.layers.0.up.bias"].shape[0]
+        self.plan = make_plan(arithmetic, width, ffn, heads, qk_norm, recurrent)
+        self._repeats_at_end = "fusion.1.bias" in arrays  # v1.1, and not v1.0
         self._branches = [PackedBranch(self.plan, arrays, name, heads, layers) for name in BRANCHES]
         self._fusion = PackedFusion(self.plan, arrays, self._branches[0].padded)
         self.dims = self._fusion.sizes.dims
@@ -57,7 +63,7 @@ class Network:
         """Embed packed pixels.
 
         Args:
-            s2: Sentinel-2 tokens; every pixel has at least one.
+            s2: Sentinel-2 tokens; every pixel has at least one. Distinct ones with their multiplicities, for v1 too.
             s1: Sentinel-1 tokens of the same pixels.
 
         Returns:
@@ -70,15 +76,20 @@ class Network:
         for i, (branch, (values, doy, multiplicity, offsets)) in enumerate(
             zip(self._branches, (s2, s1), strict=True)
         ):
-            chunks = _chunks(offsets, CHUNK_TOKENS)
+            steps, step_offsets = np.empty(0, np.int64), np.zeros(1, np.int64)
+            recurrent = self.plan.recurrent
+            if recurrent:
+                steps, step_offsets = sequence_steps(multiplicity, offsets, self._repeats_at_end)
+            chunks = _chunks(offsets, CHUNK_TOKENS[recurrent], CHUNK_PIXELS if recurrent else max(1, pixels))
+            max_steps = int(np.diff(step_offsets[chunks]).max(initial=0)) if recurrent else 0
             max_rows = int(np.diff(offsets[chunks]).max(initial=0)) + SLACK_ROWS
-            scratch, each = branch.scratch(max_rows, int(np.diff(offsets).max(initial=1)))
+            scratch, each = branch.scratch(max_rows, int(np.diff(offsets).max(initial=1)), max_steps)
             values = np.ascontiguousarray(values, np.float32)
             doy = np.ascontiguousarray(doy, np.int32)
             bias = np.log(multiplicity) * LOG2_E
             run_branch(
                 self.plan, branch.sizes, branch.weights, scratch, self._scratch_for(each), each, max_rows,
-                values.ctypes.data, doy.ctypes.data, bias.ctypes.data, offsets, chunks,
+                values.ctypes.data, doy.ctypes.data, bias.ctypes.data, offsets, steps, step_offsets, chunks,
                 pooled.ctypes.data + i * 4 * width, pooled.shape[1] * 4, get_num_threads(), np.zeros(1, np.int64),
             )  # fmt: skip
         # Whole registers are written: a narrower row would spill into the next one, or out of the array
@@ -92,14 +103,15 @@ class Network:
 
 
 @njit(cache=True)
-def _chunks(offsets: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+def _chunks(offsets: NDArray[np.int64], most: int, most_pixels: int) -> NDArray[np.int64]:
     """Consecutive pixels in chunks of at most `most` tokens, or of one pixel: chunk c begins with pixel chunks[c]."""
     pixels = len(offsets) - 1
     chunks = np.empty(pixels + 1, np.int64)
     chunks[0] = 0
     count = 0
     for pixel in range(1, pixels + 1):
-        if pixel == pixels or offsets[pixel + 1] - offsets[chunks[count]] > most:
+        first = chunks[count]
+        if pixel == pixels or offsets[pixel + 1] - offsets[first] > most or pixel - first == most_pixels:
             count += 1
             chunks[count] = pixel
     return chunks[: count + 1]

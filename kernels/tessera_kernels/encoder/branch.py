@@ -11,10 +11,10 @@ from numba import njit, prange
 from numba.np.ufunc.parallel import get_thread_id
 from numpy.typing import NDArray
 
-from tessera_kernels.encoder.attention import pool
 from tessera_kernels.encoder.layout import Scratch, Sizes, Weights
 from tessera_kernels.encoder.memory import fill, load_float, store_float, take_next
 from tessera_kernels.encoder.plan import Plan
+from tessera_kernels.encoder.recurrent import pool_chunk
 from tessera_kernels.encoder.stages import (
     add_product,
     attend,
@@ -39,6 +39,8 @@ def _run_chunk(
     doy: int,
     log2_multiplicity: int,
     offsets: NDArray[np.int64],
+    steps: NDArray[np.int64],
+    step_offsets: NDArray[np.int64],
     first: int,
     last: int,
     out: int,
@@ -67,14 +69,10 @@ def _run_chunk(
         norm(plan, z, layer[4], layer[5], s, base, rows)
         feed_forward(plan, z, layer, s, base, rows)
         norm(plan, z, layer[6], layer[7], s, base, rows)
-    for pixel in range(first, last):
-        count = offsets[pixel + 1] - offsets[pixel]
-        lanes = z.vector_bytes // 4
-        pool(
-            plan, base + s.x + (offsets[pixel] - start) * z.row_bytes, z.row_bytes, count, w.pool,
-            log2_multiplicity + 4 * offsets[pixel], z.row_bytes, base + s.scores, out + pixel * out_row,
-            (count + lanes - 1) // lanes * lanes,
-        )  # fmt: skip
+    pool_chunk(
+        plan, z, w, s, base, max_rows, log2_multiplicity, offsets, steps, step_offsets, first, last, out,
+        out_row,
+    )  # fmt: skip
 
 
 @jit
@@ -99,6 +97,8 @@ def run_branch(
     doy: int,
     log2_multiplicity: int,
     offsets: NDArray[np.int64],
+    steps: NDArray[np.int64],
+    step_offsets: NDArray[np.int64],
     chunks: NDArray[np.int64],
     out: int,
     out_row: int,
@@ -106,6 +106,8 @@ def run_branch(
     taken: NDArray[np.int64],
 ) -> None:
     """All pixels through the branch, chunk by chunk: chunk c has the pixels chunks[c]..chunks[c + 1] - 1.
+
+    `steps` and `step_offsets` are `sequence_steps`'s, empty without a recurrence.
 
     Whichever thread is free takes the next chunk, so that none waits for one whose core has other work too. `taken`
     (1,) counts them from 0.
@@ -115,7 +117,7 @@ def run_branch(
         c = take_next(plan, taken.ctypes.data)
         while c < len(chunks) - 1:
             _run_chunk(
-                plan, z, w, s, base, max_rows, tokens, doy, log2_multiplicity, offsets, chunks[c],
-                chunks[c + 1], out, out_row,
+                plan, z, w, s, base, max_rows, tokens, doy, log2_multiplicity, offsets, steps,
+                step_offsets, chunks[c], chunks[c + 1], out, out_row,
             )  # fmt: skip
             c = take_next(plan, taken.ctypes.data)

@@ -33,16 +33,20 @@ class PackedFusion:
         a = plan.arithmetic
         tile = plan.gemm_vectors * a.lanes
         first = Linear.of(arrays, "fusion.0").spread_rows(2, branch_width)
-        second = Linear.of(arrays, "fusion.1")
-        hidden, dims = second.weight.shape
-        padded = up(hidden, tile)
         put = self.arena.put
-        places = [
-            put(pack_tiles(plan, first, plan.gemm_vectors, True)),
-            put(pad(arrays["fusion.norm.weight"].astype(np.float32), padded)),
-            put(pad(arrays["fusion.norm.bias"].astype(np.float32), padded)),
-            put(pack_tiles(plan, second, plan.gemm_vectors, False)),
-        ]
+        places = [put(pack_tiles(plan, first, plan.gemm_vectors, True))]
+        if "fusion.1.bias" in arrays:
+            second = Linear.of(arrays, "fusion.1")
+            hidden, dims = second.weight.shape
+            padded = up(hidden, tile)
+            places += [
+                put(pad(arrays["fusion.norm.weight"].astype(np.float32), padded)),
+                put(pad(arrays["fusion.norm.bias"].astype(np.float32), padded)),
+                put(pack_tiles(plan, second, plan.gemm_vectors, False)),
+            ]
+        else:
+            hidden, padded, dims = 0, 0, len(first.bias)
+            places += [0, 0, 0]
         address = self.arena.close()
         self.weights = FusionWeights(*(address + place for place in places))
         inputs = 2 * branch_width
@@ -53,6 +57,7 @@ class PackedFusion:
             hidden_bytes=4 * padded,
             hidden_groups=up(hidden, a.group) // a.group,
             dims=dims,
+            normalized=not plan.recurrent,
             output_bytes=4 * up(dims, tile),
             value_row_bytes=max(inputs, padded) * a.value_bytes + ALIGNMENT,
             tile_bytes=4 * tile,
@@ -96,30 +101,28 @@ def run_fusion(
                 plan, x, z.input_bytes, z.input_bytes, values + row * z.value_row_bytes,
                 z.value_row_bytes, scales + 4 * row,
             )  # fmt: skip
-        store_product(
-            plan, z, values, z.value_row_bytes, z.input_groups, w.first, scales, rows, hidden, z.hidden_bytes
-        )
-        for row in range(0, rows, z.rows_together):
-            layer_norm_relu(
-                plan, hidden + row * z.hidden_bytes, z.hidden_bytes, z.hidden_bytes, np.float32(z.hidden),
-                w.norm_weight, w.norm_bias, values + row * z.value_row_bytes, z.value_row_bytes, scales + 4 * row,
+        if z.hidden == 0:
+            store_product(
+                plan, z, values, z.value_row_bytes, z.input_groups, w.first, scales, rows, result, z.output_bytes
             )  # fmt: skip
-        store_product(
-            plan,
-            z,
-            values,
-            z.value_row_bytes,
-            z.hidden_groups,
-            w.second,
-            scales,
-            rows,
-            result,
-            z.output_bytes,
-        )
-        for row in range(0, rows, z.rows_together):
-            plain_norm(
-                plan, result + row * z.output_bytes, z.output_bytes, z.output_bytes, np.float32(z.dims)
-            )
+        else:
+            store_product(
+                plan, z, values, z.value_row_bytes, z.input_groups, w.first, scales, rows, hidden, z.hidden_bytes
+            )  # fmt: skip
+            for row in range(0, rows, z.rows_together):
+                layer_norm_relu(
+                    plan, hidden + row * z.hidden_bytes, z.hidden_bytes, z.hidden_bytes, np.float32(z.hidden),
+                    w.norm_weight, w.norm_bias, values + row * z.value_row_bytes, z.value_row_bytes,
+                    scales + 4 * row,
+                )  # fmt: skip
+            store_product(
+                plan, z, values, z.value_row_bytes, z.hidden_groups, w.second, scales, rows, result, z.output_bytes
+            )  # fmt: skip
+        if z.normalized:
+            for row in range(0, rows, z.rows_together):
+                plain_norm(
+                    plan, result + row * z.output_bytes, z.output_bytes, z.output_bytes, np.float32(z.dims)
+                )
         for row in range(rows):
             to = out.ctypes.data + (first + row) * 4 * out.shape[1]
             copy(plan, result + row * z.output_bytes, to, 4 * out.shape[1])

@@ -60,6 +60,9 @@ class Weights(NamedTuple):
     day_of_year: int
     embedding: int
     pool: int
+    """of a token's logit; for a recurrent pooling of a state's, see `recurrent.score_weights`"""
+    recurrent: NDArray[np.int64]
+    """(6,): what the gates r, z, n take from x, and from h; (0,) without a recurrence"""
     layers: NDArray[np.int64]
     """(layers, 10): qkv, out, up, down, norm1 weight, norm1 bias, norm2 weight, norm2 bias, q_norm, k_norm"""
 
@@ -85,10 +88,18 @@ class Scratch(NamedTuple):
     query_maxima: int
     factor: int
     bands: int
+    gates: int
+    """three times a row a token: what the recurrence's gates take from it"""
+    states: int
+    """h, r, z and n of the pixels that step together"""
+    state_values: int
+    state_scales: int
+    logits: int
+    """a float a step"""
 
 
 class FusionSizes(NamedTuple):
-    """Sizes of the fusion; `_bytes` are of a row."""
+    """Sizes of the fusion; `_bytes` are of a row. No hidden layer: v1.0's single product."""
 
     input_bytes: int
     input_groups: int
@@ -96,6 +107,8 @@ class FusionSizes(NamedTuple):
     hidden_bytes: int
     hidden_groups: int
     dims: int
+    normalized: bool
+    """whether the embedding is"""
     output_bytes: int
     value_row_bytes: int
     tile_bytes: int

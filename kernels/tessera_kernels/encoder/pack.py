@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tessera_kernels.encoder.layout import BLOCK_ROWS, LOG2_E, SLACK_ROWS, Scratch, Sizes, Weights
 from tessera_kernels.encoder.plan import Plan
+from tessera_kernels.encoder.recurrent import CHUNK_PIXELS, score_weights
 
 ALIGNMENT = 64
 """Bytes of a cache line, and of the widest register."""
@@ -80,6 +81,12 @@ class Linear:
         if self.scale is None:
             return Linear(self.weight * factor, None, self.bias * factor)
         return Linear(self.weight, self.scale * factor, self.bias * factor)
+
+    def split(self, parts: int) -> list[Linear]:
+        """Layers that give an equal part of the outputs each."""
+        scales = [None] * parts if self.scale is None else np.split(self.scale, parts)
+        weights, biases = np.split(self.weight, parts, axis=1), np.split(self.bias, parts)
+        return [Linear(*layer) for layer in zip(weights, scales, biases, strict=True)]
 
     def spread_rows(self, parts: int, width: int) -> Linear:
         """The inputs in `parts` equal parts, each padded with zeros to `width`."""
@@ -173,13 +180,32 @@ class PackedBranch:
             put(pad(arrays[f"{prefix}.day_of_year"].astype(np.float32), 367, padded)),
             put(pack_tiles(plan, Linear.of(arrays, f"{prefix}.embedding.1"), plan.gemm_vectors, False)),
             # The pooling's bias is the same for all tokens, so softmax doesn't see it
-            put(pad(arrays[f"{prefix}.pool.weight"][:, 0] * LOG2_E, padded).astype(np.float32)),
+            put(
+                pad(
+                    score_weights(arrays, prefix)
+                    if plan.recurrent
+                    else arrays[f"{prefix}.pool.weight"][:, 0] * LOG2_E,
+                    padded,
+                ).astype(np.float32)
+            ),
+        ]
+        gates = [
+            put(pack_tiles(plan, gate, plan.gemm_vectors, True))
+            for part in (("input", "hidden") if plan.recurrent else ())
+            for gate in self._gates(arrays, f"{prefix}.gru.{part}", width)
         ]
         table = [self._put_layer(arrays, f"{prefix}.layers.{n}", heads, head_dim) for n in range(layers)]
         address = self.arena.close()
         bands_at, day_of_year, embedding, pool = (address + place for place in places)
         table_at = np.array(table, np.int64).reshape(layers, 10) + address
-        self.weights = Weights(bands_at, day_of_year, embedding, pool, table_at)
+        gates_at = np.array(gates, np.int64) + address
+        self.weights = Weights(bands_at, day_of_year, embedding, pool, gates_at, table_at)
+
+    @staticmethod
+    def _gates(arrays: Mapping[str, NDArray[Any]], name: str, width: int) -> list[Linear]:
+        """The gates r, z, n that a model file has side by side; those of the state have no bias."""
+        none = {f"{name}.bias": np.zeros(3 * width, np.float32)}
+        return Linear.of(none | dict(arrays), name).split(3)
 
     def _put_layer(
         self, arrays: Mapping[str, NDArray[Any]], name: str, heads: int, head_dim: int
@@ -207,16 +233,18 @@ class PackedBranch:
             *(put(pad(weight.astype(np.float32), plan.head_width)) for weight in norms),
         ]
 
-    def scratch(self, max_rows: int, longest: int) -> tuple[Scratch, int]:
+    def scratch(self, max_rows: int, longest: int, max_steps: int) -> tuple[Scratch, int]:
         """Where one thread's buffers lie, and how many bytes they take.
 
         Args:
             max_rows: tokens of the largest chunk, `SLACK_ROWS` included.
             longest: tokens of the longest pixel.
+            max_steps: steps of the recurrence over the largest chunk; 0 without one.
         """
         z, plan = self.sizes, self.plan
         parts = 3 * z.heads
         tokens = up(longest, 32) + SLACK_ROWS
+        together = CHUNK_PIXELS + SLACK_ROWS if plan.recurrent else 0
         query_bytes = z.query_vectors * z.vector_bytes
         lanes = plan.arithmetic.lanes
         sizes = Scratch(
@@ -238,6 +266,11 @@ class PackedBranch:
             query_maxima=query_bytes,
             factor=query_bytes,
             bands=max_rows * z.bands * 4,
+            gates=3 * max_rows * z.row_bytes if plan.recurrent else 0,
+            states=4 * together * z.row_bytes,
+            state_values=together * z.value_row_bytes,
+            state_scales=together * 4,
+            logits=max_steps * 4,
         )
         # A cache line between buffers, and threads not at the same offset of a page
         rounded = [up(size, ALIGNMENT) + ALIGNMENT for size in sizes]

@@ -107,6 +107,7 @@ class Plan:
         head_dim: channels of an attention head.
         context_rows: channels of a tile of the attention's result.
         qk_norm: whether queries and keys pass an RMS norm.
+        recurrent: whether tokens are pooled by a recurrence.
         sources: which code it is compiled from.
     """
 
@@ -115,6 +116,7 @@ class Plan:
     head_dim: int
     context_rows: int
     qk_norm: bool
+    recurrent: bool = False
     sources: str = SOURCES
 
     @property
@@ -163,7 +165,9 @@ class Plan:
         return self.arithmetic.accumulators // self.gemm_vectors
 
 
-def make_plan(arithmetic: Arithmetic, width: int, hidden: int, heads: int, qk_norm: bool) -> Plan:
+def make_plan(
+    arithmetic: Arithmetic, width: int, hidden: int, heads: int, qk_norm: bool, recurrent: bool = False
+) -> Plan:
     """Choose tile sizes.
 
     Args:
@@ -172,6 +176,7 @@ def make_plan(arithmetic: Arithmetic, width: int, hidden: int, heads: int, qk_no
         hidden: of the feed-forward layer.
         heads: attention heads.
         qk_norm: whether queries and keys pass an RMS norm.
+        recurrent: whether tokens are pooled by a recurrence.
     """
     head_dim = width // heads
     queries = Plan(arithmetic, 1, 1, 1, qk_norm).query_vectors
@@ -200,6 +205,7 @@ def make_plan(arithmetic: Arithmetic, width: int, hidden: int, heads: int, qk_no
         head_dim=head_dim,
         context_rows=min(heights, key=lambda height: -(-head_dim // height) * (height + queries)),
         qk_norm=qk_norm,
+        recurrent=recurrent,
     )
 
 

@@ -1,0 +1,42 @@
+"""v1's recurrence as ONNX's operator GRU, which computes it exactly if it is told so.
+
+TESSERA: h' = (1 - z) * h + z * n, n = tanh(W_ih x + W_hh (r * h) + b_h). ONNX with linear_before_reset=0 has the same
+n, but h' = (1 - z) * n + z * h: its z is one minus ours. Since 1 - sigmoid(a) = sigmoid(-a), z's weights and bias are
+negated. (torch.nn.GRU is neither: exporting one gives linear_before_reset=1.)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from tessera_export.onnx_graph import Graph, Matrix
+
+
+def recurrence(graph: Graph, x: str, name: str, matrix: Matrix) -> str:
+    """All states of the recurrence `name` over tokens x (B, T, d), from zero: (B, T, d).
+
+    Filling behind a pixel's tokens has states too; they don't reach back.
+    """
+    d = len(graph.weights[f"{name}.hidden.weight"])
+    weight, recurrent = (
+        graph.node("Transpose", _onnx_gates(graph, matrix(graph, f"{name}.{part}"), d, axis=1), perm=[1, 0])
+        for part in ("input", "hidden")
+    )  # (3d, d)
+    bias = _onnx_gates(graph, graph.weight(f"{name}.input.bias"), d, axis=0)  # (3d,)
+    none = graph.node("Mul", bias, graph.constant(0, np.float32))
+    bias = graph.node("Concat", bias, none, axis=0)
+    direction = graph.constant([0], np.int64)  # one of them
+    weight, recurrent, bias = (graph.node("Unsqueeze", part, direction) for part in (weight, recurrent, bias))
+    x = graph.node("Transpose", x, perm=[1, 0, 2])  # (T, B, d)
+    states = graph.node("GRU", x, weight, recurrent, bias, hidden_size=d, linear_before_reset=0)
+    states = graph.node("Squeeze", states, graph.constant([1], np.int64))  # (T, B, d)
+    return graph.node("Transpose", states, perm=[1, 0, 2])
+
+
+def _onnx_gates(graph: Graph, side_by_side: str, d: int, axis: int) -> str:
+    """Gates r, z, n in ONNX's order: 1 - z, r, n."""
+    r, z, n = graph.split(side_by_side, [d, d, d], axis)
+    return graph.node("Concat", graph.node("Mul", z, graph.constant(-1, np.float32)), r, n, axis=axis)
