@@ -104,7 +104,11 @@ def test_names_that_are_not_ascii_and_a_home_that_is_read_only(scene, tmp_path):
 
 def test_too_little_address_space_is_one_line(scene, tmp_path):
     done = embed(
-        scene, "-o", tmp_path / "out", before=["sh", "-c", 'ulimit -v 700000; exec "$@"', "sh"], NUMBA_NUM_THREADS="1"
+        scene,
+        "-o",
+        tmp_path / "out",
+        before=["sh", "-c", 'ulimit -v 700000; exec "$@"', "sh"],
+        NUMBA_NUM_THREADS="1",
     )
     if done.returncode != 0:
         assert done.returncode == 1

@@ -1,6 +1,6 @@
 """Peak memory of embed under --memory, for a narrow and a wide scene: it has to stay below, whatever the scene's size.
 
-    python tests/soak/memory.py --memory 300MB
+python tests/soak/memory.py --memory 300MB
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ def peak_bytes(folder: Path, *options: str) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--memory", default="300MB")
     parser.add_argument("options", nargs="*", default=["--int8"], help="more options of embed, after --")
     arguments = parser.parse_args()
@@ -44,7 +46,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as temporary:
             simulate(Path(temporary) / "scene", (width, height), seed=1)
             peak = peak_bytes(Path(temporary), "--memory", arguments.memory, *arguments.options)
-            print(f"{width} x {height} {' '.join(arguments.options)}: {peak / 1e6:.0f} MB of {limit / 1e6:.0f} MB")
+            print(
+                f"{width} x {height} {' '.join(arguments.options)}: {peak / 1e6:.0f} MB of {limit / 1e6:.0f} MB"
+            )
             above |= peak > limit
     sys.exit(above)
 
