@@ -1,4 +1,4 @@
-"""Commands on finished embeddings: `convert`."""
+"""Commands on finished embeddings: `convert` and `similar`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from tessera_engine.cli.app import Quiet, app
+from tessera_engine.cli.app import Json, Quiet, app
 
 Embeddings = Annotated[Path, typer.Argument(help="Output folder of embed or convert.")]
 Out = Annotated[Path | None, typer.Option("-o", "--out", help="Folder for the results. Default: beside you.")]
@@ -59,3 +59,46 @@ def convert(
     with _nothing_left(), console.progress_bar("converting", quiet, "px") as progress:
         write(opened, target, format, year, overwrite, progress)
     print(target)
+
+
+@app.command()
+def similar(
+    embeddings: Embeddings,
+    at: Annotated[
+        list[tuple[float, float]],
+        typer.Option(help="What to look for, in degrees; may be given again.", metavar="LON LAT"),
+    ],
+    out: Out = None,
+    top: Annotated[float, typer.Option(help="Share of the pixels that are the top regions.")] = 0.01,
+    dim: Annotated[int | None, typer.Option(help="Compare the first 16, 32, 64 or 128 dimensions.")] = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Find where it is like at given points: a map of the cosine similarity, and the top regions as GeoJSON.
+
+    With several points, a pixel counts as similar as it is to the most similar one.
+
+    Example: tessera-engine similar scene_dir.embeddings --at 4.021 50.804
+    """
+    from tessera_engine import console
+    from tessera_engine.embeddings import open_embeddings
+    from tessera_engine.similar import find_similar
+
+    with _nothing_left():
+        opened = open_embeddings(embeddings, dim)
+        found = find_similar(opened, at, out or _default_out(embeddings, "similar"), top, overwrite)
+    if json:
+        console.print_json({"out": str(found.out), "threshold": found.threshold, "regions": found.regions})
+        return
+    print(found.out)
+    for region in found.regions[:5]:
+        console.say(
+            f"{region['hectares']:8.2f} ha around {region['lon']:.5f} {region['lat']:.5f}, "
+            f"similarity {region['mean_similarity']:.3f}",
+            quiet,
+        )
+    console.say(
+        f"{len(found.regions)} regions from {found.threshold:.3f} on; look at {found.out / 'similarity.tif'}",
+        quiet,
+    )
