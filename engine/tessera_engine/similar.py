@@ -22,6 +22,9 @@ from tessera_kernels.similar import most_similar
 TOP_SHARE = 0.01
 """Share of the pixels that are the top regions."""
 
+STRIP_VALUES = 64_000_000
+"""Values that are compared at a time: 64 MB of codes. Each strip costs milliseconds to start, so they are few."""
+
 MOST_REGIONS = 100
 """Regions that are listed, the largest ones."""
 
@@ -62,7 +65,7 @@ def similarity(embeddings: Embeddings, points: Sequence[tuple[float, float]]) ->
     """
     queries = _queries(embeddings, points)
     found = np.empty((embeddings.grid.height, embeddings.grid.width), np.float32)
-    for window in embeddings.windows():
+    for window in embeddings.windows(STRIP_VALUES):
         stored = embeddings.read_stored(window)
         strip = found[window.row : window.row + window.height]
         values = stored.values.reshape(-1, embeddings.dim)

@@ -117,9 +117,9 @@ class Embeddings:
             if key.startswith("tessera:")
         }
 
-    def windows(self) -> Iterator[Window]:
-        """Full-width strips that cover the grid from top to bottom, of about `BLOCK_VALUES` values."""
-        rows = max(1, BLOCK_VALUES // (self.grid.width * self.dim))
+    def windows(self, values: int = BLOCK_VALUES) -> Iterator[Window]:
+        """Full-width strips that cover the grid from top to bottom, of about so many values."""
+        rows = max(1, values // (self.grid.width * self.dim))
         if rows > self.source.block:
             # No tile is decoded twice
             rows -= rows % self.source.block
