@@ -38,27 +38,35 @@ class Blocks:
     metres: float
 
 
-def make_model(method: str, regression: bool, labels: int, threads: int) -> Any:
+def need_learning() -> None:
+    """Make sure that what learns is installed.
+
+    Raises:
+        MissingExtra: scikit-learn isn't.
+    """
+    try:
+        import sklearn  # noqa: F401
+    except ModuleNotFoundError:
+        raise MissingExtra("scikit-learn", "maps", "map") from None
+
+
+def make_model(method: str, regression: bool, fewest: int, threads: int) -> Any:
     """A scikit-learn estimator of (N, K) embeddings.
 
     Args:
         method: one of `METHODS`; `linear` is logistic regression, and ridge regression for numbers.
         regression: the values are numbers.
-        labels: how many there will be at least.
+        fewest: labels that it will learn from at least.
         threads: CPU threads.
 
     Raises:
         InputError: unknown method.
-        MissingExtra: scikit-learn isn't installed.
     """
-    try:
-        from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
-        from sklearn.linear_model import LogisticRegression, RidgeCV
-        from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import Normalizer, StandardScaler
-    except ModuleNotFoundError:
-        raise MissingExtra("scikit-learn", "maps", "map") from None
+    from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+    from sklearn.linear_model import LogisticRegression, RidgeCV
+    from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import Normalizer, StandardScaler
 
     if method not in METHODS:
         raise InputError(f"unknown method '{method}'; choose one of {', '.join(METHODS)}")
@@ -68,7 +76,7 @@ def make_model(method: str, regression: bool, labels: int, threads: int) -> Any:
     if method == "knn":
         kind = KNeighborsRegressor if regression else KNeighborsClassifier
         # Unit vectors: the nearest is the one of the largest cosine
-        return make_pipeline(Normalizer(), kind(min(NEIGHBOURS, labels), weights="distance", n_jobs=threads))
+        return make_pipeline(Normalizer(), kind(min(NEIGHBOURS, fewest), weights="distance", n_jobs=threads))
     forest = RandomForestRegressor if regression else RandomForestClassifier
     return forest(TREES, random_state=SEED, n_jobs=threads)
 
@@ -99,16 +107,45 @@ def make_blocks(labels: Labels, grid: Grid, metres: float | None) -> Blocks:
     return Blocks(groups.astype(np.int64), side * pixel)
 
 
+def split(
+    y: NDArray[Any], blocks: Blocks, regression: bool
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Folds of spatial cross-validation, at most `FOLDS`: indices of the labels to learn from and to validate on.
+
+    A block lies in one fold; classes are spread over the folds as evenly as blocks allow.
+    """
+    import warnings
+
+    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
+
+    folds = min(FOLDS, len(np.unique(blocks.groups)))
+    if regression:
+        splitter = GroupKFold(folds)
+    else:
+        most = np.unique(y.astype(str), return_counts=True)[1].max()
+        splitter = StratifiedGroupKFold(max(2, min(folds, most)), shuffle=True, random_state=SEED)
+    with warnings.catch_warnings():
+        # Of classes with fewer labels than folds: the report shows how many labels each has
+        warnings.simplefilter("ignore", UserWarning)
+        return [
+            (train, test) for train, test in splitter.split(y, y, blocks.groups) if len(train) and len(test)
+        ]
+
+
 def validate(
-    model: Any, x: NDArray[np.float32], y: NDArray[Any], blocks: Blocks, regression: bool
+    model: Any,
+    x: NDArray[np.float32],
+    y: NDArray[Any],
+    folds: list[tuple[NDArray[np.int64], NDArray[np.int64]]],
+    regression: bool,
 ) -> dict[str, Any]:
-    """Spatial cross-validation: each block is predicted by a model that has seen nothing of it.
+    """Cross-validation: each fold is predicted by a model that has seen nothing of it.
 
     Args:
         model: an estimator; it is copied for each fold.
         x: (N, K) embeddings.
         y: (N,) class names or numbers.
-        blocks: the labels' blocks.
+        folds: see `split`.
         regression: the values are numbers.
 
     Returns:
@@ -116,30 +153,14 @@ def validate(
         precision, recall, F1 and labels of each class; for numbers R2, RMSE and MAE.
     """
     from sklearn.base import clone
-    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
-    folds = min(FOLDS, len(np.unique(blocks.groups)))
-    splitter = (
-        GroupKFold(folds) if regression else StratifiedGroupKFold(folds, shuffle=True, random_state=SEED)
-    )
     predicted = np.empty_like(y)
-    done = np.zeros(len(y), bool)
-    for train, test in splitter.split(x, y, blocks.groups):
-        if not len(test):
-            continue
+    for train, test in folds:
         if not regression and len(set(y[train])) < 2:
             predicted[test] = y[train][0]  # nothing to tell apart
         else:
             predicted[test] = clone(model).fit(x[train], y[train]).predict(x[test])
-        done[test] = True
-    assert done.all()
-    about = {
-        "folds": folds,
-        "blocks": len(np.unique(blocks.groups)),
-        "block_metres": blocks.metres,
-        "labelled_pixels": len(y),
-    }
-    return about | (_numbers(y, predicted) if regression else _classes(y, predicted))
+    return _numbers(y, predicted) if regression else _classes(y, predicted)
 
 
 def _numbers(y: NDArray[Any], predicted: NDArray[Any]) -> dict[str, Any]:

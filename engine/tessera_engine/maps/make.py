@@ -17,7 +17,7 @@ from tessera_engine.embeddings.same_model import check_same_model
 from tessera_engine.errors import InputError
 from tessera_engine.map_files import write_map, write_result_item
 from tessera_engine.maps.labels import Labels, read_labels
-from tessera_engine.maps.learn import SEED, make_blocks, make_model, validate
+from tessera_engine.maps.learn import SEED, make_blocks, make_model, need_learning, split, validate
 from tessera_engine.maps.picture import class_colour, ramp, write_picture
 from tessera_engine.pipeline import Progress
 from tessera_engine.provenance import Asset, file_sha256
@@ -83,6 +83,7 @@ def make_map(
         InputError: the labels can't be used, the embeddings are of different models, or something stands at `out`.
         TesseraError: a file couldn't be read or written; nothing is left behind.
     """
+    need_learning()
     source = embeddings if train is None else train
     if train is not None:
         check_same_model(embeddings, train)
@@ -94,9 +95,16 @@ def make_map(
             f"{labels} has {len(classes)} class(es) on the embeddings; expected 2 to {MOST_CLASSES}"
         )
     blocks = make_blocks(read, source.grid, block_metres)
-    fewest = max(1, len(read) // 2)
-    model = make_model(method, regression, fewest, threads)
-    report = {"method": method, **validate(model, x, read.values, blocks, regression)}
+    folds = split(read.values, blocks, regression)
+    model = make_model(method, regression, min(len(learned) for learned, _ in folds), threads)
+    report = {
+        "method": method,
+        "folds": len(folds),
+        "blocks": len(np.unique(blocks.groups)),
+        "block_metres": blocks.metres,
+        "labelled_pixels": len(read),
+        **validate(model, x, read.values, folds, regression),
+    }
     with result_folder(Path(out), overwrite) as folder:
         model.fit(x, read.values)
         tell = progress or (lambda done, total: None)
