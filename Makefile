@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
-.PHONY: help demo test lint unit bench wheel model clean
+.PHONY: help demo test lint unit peers bench wheel model clean
 
 help:
 	@echo "make demo    simulate a scene, embed it in int8, say where to look"
 	@echo "make test    lint, types and all tests"
+	@echo "make peers   let geotessera's own clients read our output (installs them first)"
 	@echo "make bench   measure speed and drift beside PyTorch and other runtimes"
 	@echo "make wheel   build the wheel and try it in a clean environment"
 	@echo "make model   train the demo model again (about ten minutes)"
@@ -45,6 +46,19 @@ lint: $(VENV)/dev
 unit: $(VENV)/dev
 	NUMBA_DISABLE_JIT=1 $(BIN)/pytest -q tests/kernels
 	$(BIN)/pytest -q
+
+# Other projects' clients read what we write, each from an environment of its own outside of the checkout. geotessera
+# 0.11 asks for Python 3.12 and newer libraries than older Pythons get; what reads our files works with these.
+PEERS ?= $(HOME)/.cache/tessera-engine-peers
+
+peers: $(VENV)/dev
+	test -d $(PEERS)/geotessera-0.7.5 || ($(PYTHON) -m venv $(PEERS)/geotessera-0.7.5 && \
+	  $(PEERS)/geotessera-0.7.5/bin/pip install --quiet geotessera==0.7.5)
+	test -d $(PEERS)/geotessera-0.11.0 || ($(PYTHON) -m venv $(PEERS)/geotessera-0.11.0 && \
+	  $(PEERS)/geotessera-0.11.0/bin/pip install --quiet --no-deps --ignore-requires-python geotessera==0.11.0 && \
+	  $(PEERS)/geotessera-0.11.0/bin/pip install --quiet aiohttp dask fsspec geodatasets geopandas icechunk matplotlib \
+	  numcodecs obstore pooch pyarrow rasterio rich rioxarray scikit-image scikit-learn typer xarray zarr zarr-cm)
+	TESSERA_PEERS=$(PEERS) $(BIN)/pytest -q -m peers tests/engine/test_clients.py
 
 # Beside PyTorch, ONNX Runtime and OpenVINO; leaves docs/benchmarks.json, .md and .png
 bench: $(VENV)/dev

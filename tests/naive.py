@@ -165,3 +165,18 @@ def naive_codes(embedding: Float, smallest_scale: float = 1e-12) -> tuple[NDArra
     """The published int8 form of one pixel's embedding (K,): codes (K,) and their scale; v1.1 has another smallest."""
     scale = np.float32(max(np.float32(np.abs(embedding).max()) / np.float32(127), np.float32(smallest_scale)))
     return np.clip(np.rint(embedding / scale), -127, 127).astype(np.int8), scale
+
+
+def naive_most_similar(
+    codes: NDArray[np.int8], scales: NDArray[np.float32], queries: NDArray[np.int8]
+) -> NDArray[np.float32]:
+    """Each pixel's largest cosine to a query, (N,); NaN where the scale isn't finite, 0 for a pixel of zeros."""
+    found = np.full(len(codes), np.nan, np.float32)
+    for i, (code, scale) in enumerate(zip(codes.astype(int), scales, strict=True)):
+        if np.isfinite(scale):
+            cosines = [
+                sum(code * query) / np.sqrt(float(sum(code**2) * sum(query**2))) if code.any() else 0.0
+                for query in queries.astype(int)
+            ]
+            found[i] = max(cosines)
+    return found

@@ -12,9 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tessera_engine.api import Embedded, Model, embed, load_model
+    from tessera_engine.embeddings import Embeddings, open_embeddings
+    from tessera_engine.scene import Window
     from tessera_engine.scenes import open_scene
 
-__all__ = ["Embedded", "Model", "embed", "load_model", "open_scene"]
+__all__ = [
+    "Embedded",
+    "Embeddings",
+    "Model",
+    "Window",
+    "embed",
+    "load_model",
+    "open_embeddings",
+    "open_scene",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -27,6 +38,14 @@ def __getattr__(name: str) -> Any:
         from tessera_engine.scenes import open_scene
 
         return open_scene
+    if name == "Window":
+        from tessera_engine.scene import Window
+
+        return Window
+    if name in ("Embeddings", "open_embeddings"):
+        from tessera_engine import embeddings
+
+        return getattr(embeddings, name)
     if name in __all__:
         from tessera_engine import api
 

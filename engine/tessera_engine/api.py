@@ -25,7 +25,8 @@ from tessera_engine.run import Plan, run
 from tessera_engine.scene import S1_BANDS, Observations, Scene, Window
 from tessera_engine.scenes import open_scene
 from tessera_engine.tokens import pack
-from tessera_engine.writers import FORMATS
+from tessera_engine.writers import check_format
+from tessera_engine.writers.origin import Origin
 from tessera_kernels.compilation import when_compiling
 from tessera_kernels.quantize import quantize
 
@@ -259,16 +260,26 @@ def embed(
         scene = open_scene(scene)
     dim = model.check_dim(dim)
     store = store or ("int8" if model.facts.precision == "int8" else "float32")
-    for what, value, known in (("store", store, STORES), ("format", format, FORMATS)):
-        if value not in known:
-            raise InputError(f"unknown {what} '{value}'; choose one of {', '.join(known)}")
+    if store not in STORES:
+        raise InputError(f"unknown store '{store}'; choose one of {', '.join(STORES)}")
     region = check_window(scene.grid, window) if window is not None else scene.grid.window
+    origin = _origin(scene, model)
+    check_format(format, store, scene.grid.crop(region), dim, origin)
     max_pixels = window_pixels(memory or default_memory(), scene.reader, model.backend.model)
     announce = announce or (lambda line: None)
     findings = tuple(examine(scene, model.facts, region))
     heed(findings, strict, announce)
     target = Path(out) if out is not None else Path(f"{scene.name}.embeddings")
     numba.set_num_threads(model.threads)
-    plan = Plan(scene, model.backend, region, dim, store, format, max_pixels, target, findings)
+    plan = Plan(scene, model.backend, region, dim, store, format, max_pixels, target, findings, origin)
     statistics = run(plan, overwrite, restart, progress, announce)
     return Embedded(target, statistics.pixels, statistics.with_data, statistics.seconds, findings)
+
+
+def _origin(scene: Scene, model: Model) -> Origin:
+    from tessera_engine import __version__
+
+    facts, period = model.facts, scene.reader.period
+    # The calendar year that all observations are of, if it is one
+    year = period[0].year if period is not None and period[0].year == period[1].year else None
+    return Origin(year, facts.name, model.backend.model.sha256, facts.generation, __version__)

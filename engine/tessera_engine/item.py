@@ -29,13 +29,13 @@ class ItemAsset:
 
     Attributes:
         href: its path within the output folder, with `/`.
-        size: bytes.
+        size: bytes; None for a folder of files.
         sha256: hex.
         fields: all STAC fields.
     """
 
     href: str
-    size: int
+    size: int | None
     sha256: str
     fields: Mapping[str, Any]
 
@@ -138,6 +138,8 @@ def _asset(key: str, fields: Any, path: Path) -> ItemAsset:
         whole = _is_inside(href) and _is_count(size, 0) and _is_sha256(sha256)
         if whole and fields.get("file:checksum") == f"1220{sha256}":
             return ItemAsset(str(PurePosixPath(str(href))), int(str(size)), str(sha256), fields)
+        if _is_inside(href) and _is_sha256(sha256) and not {"file:size", "file:checksum"} & fields.keys():
+            return ItemAsset(str(PurePosixPath(str(href))), None, str(sha256), fields)
     raise CheckFailed(
         f"{path} is damaged: asset {key[:80]!r} lacks a file in the folder, its size or its checksums; embed again"
     )

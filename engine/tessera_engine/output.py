@@ -104,8 +104,8 @@ class PartialOutput:
 
     def sync_output(self) -> None:
         """Wait until what was made is on the disk."""
-        for path in self.made.iterdir():
-            sync_file(path)
+        for path in self.made.rglob("*"):
+            (sync_folder if path.is_dir() else sync_file)(path)
         sync_folder(self.made)
         sync_folder(self.folder)
 

@@ -17,7 +17,7 @@ from tessera_engine.item import Item, ItemAsset
 from tessera_engine.model_file import LARGEST
 from tessera_engine.npy_header import bytes_of, read_npy_header
 from tessera_engine.output import ITEM
-from tessera_engine.provenance import file_sha256
+from tessera_engine.provenance import file_sha256, folder_sha256
 from tessera_engine.scene import Window
 from tessera_engine.staging import CODE_NODATA
 
@@ -39,7 +39,14 @@ def check_files(folder: Path, item: Item) -> None:
     """
     listed = {asset.href: asset for asset in item.assets.values()}
     found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if not path.is_dir()}
-    wrong = [f"{name} is missing" for name in listed if name not in found]
+    wrong = []
+    for name in [name for name, asset in listed.items() if asset.size is None]:
+        sha256 = listed.pop(name).sha256
+        # A folder's sum covers the names of its files, so a missing or extra one shows too
+        if folder_sha256(folder / name) != sha256:
+            wrong.append(f"{name}/ is changed")
+        found = {path: file for path, file in found.items() if not path.startswith(f"{name}/")}
+    wrong += [f"{name} is missing" for name in listed if name not in found]
     wrong += [f"{name} is extra" for name in sorted(found.keys() - listed.keys() - {ITEM})]
     for name, asset in listed.items():
         if name not in found:
@@ -47,7 +54,7 @@ def check_files(folder: Path, item: Item) -> None:
         path = found[name]
         if path.is_symlink() or not path.is_file():
             wrong.append(f"{name} is no plain file")
-        elif path.stat().st_size != asset.size:
+        elif asset.size is not None and path.stat().st_size != asset.size:
             wrong.append(f"{name} is changed ({path.stat().st_size:,} bytes, written were {asset.size:,})")
         elif (sha256 := file_sha256(path)) != asset.sha256:
             wrong.append(f"{name} is changed (sha256 {sha256[:12]}..., written was {asset.sha256[:12]}...)")

@@ -158,6 +158,37 @@ def item_sha256(item: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode("ascii")).hexdigest()
 
 
+def write_converted_item(
+    path: Path, item: Mapping[str, Any], assets: Sequence[Asset], changes: Mapping[str, Any]
+) -> None:
+    """Write the item of an output that was made from another output: its facts, with other files.
+
+    Args:
+        path: where; the assets' files lie beside it.
+        item: the other output's item.
+        assets: the output's files; each is read once for its checksum.
+        changes: properties that are other than the item's.
+    """
+    properties = item["properties"] | changes
+    converted = {
+        **item,
+        "properties": properties,
+        "assets": {asset.key: _asset(path.parent, asset) for asset in assets},
+    }
+    converted["properties"]["tessera:item_sha256"] = item_sha256(converted)
+    path.write_text(
+        json.dumps(converted, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+    )
+
+
+def folder_sha256(path: Path) -> str:
+    """Hex sha256 over a folder: of the lines "<sha256>  <path in it>" of its files, by path."""
+    digest = hashlib.sha256()
+    for file in sorted(file for file in path.rglob("*") if file.is_file()):
+        digest.update(f"{file_sha256(file)}  {file.relative_to(path).as_posix()}\n".encode())
+    return digest.hexdigest()
+
+
 def file_sha256(path: Path) -> str:
     """Hex sha256 of a file, read a megabyte at a time."""
     digest = hashlib.sha256()
@@ -316,13 +347,17 @@ def _facts(grid: Grid, facts: RunFacts) -> dict[str, Any]:
 
 def _asset(folder: Path, asset: Asset) -> dict[str, Any]:
     file = folder / asset.file_name
-    sha256 = file_sha256(file)
-    return {
+    described = {
         "href": f"./{asset.file_name}",
         "type": asset.media_type,
         "title": asset.title,
         "roles": list(asset.roles),
         **asset.fields,
+    }
+    if file.is_dir():
+        return described | {"tessera:sha256": folder_sha256(file)}
+    sha256 = file_sha256(file)
+    return described | {
         "file:size": file.stat().st_size,
         # A multihash: 0x12 is sha2-256, 0x20 its length in bytes.
         "file:checksum": f"1220{sha256}",

@@ -19,6 +19,7 @@ from tessera_engine.resume import Tell, begin, check_staged
 from tessera_engine.scene import Grid, Scene, Window
 from tessera_engine.staging import Staging
 from tessera_engine.writers import write
+from tessera_engine.writers.origin import Origin
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Plan:
         window_pixels: size of windows.
         out: where the output shall appear.
         findings: what was worth saying about the scene.
+        origin: what the format wants to say of where the embeddings are from.
     """
 
     scene: Scene
@@ -46,6 +48,7 @@ class Plan:
     window_pixels: int
     out: Path
     findings: tuple[Finding, ...]
+    origin: Origin
 
     @property
     def grid(self) -> Grid:
@@ -106,7 +109,7 @@ def _work(
     with statistics.stage("output"):
         folder = place.make_output()
         quicklook = write_quicklook(staging, folder / "quicklook.png")
-        assets = [*write(plan.format, staging, folder, plan.scene.name), quicklook]
+        assets = [*write(plan.format, staging, folder, plan.scene.name, plan.origin), quicklook]
         write_item(folder / ITEM, plan.grid, assets, _run_facts(plan, fingerprint, statistics.with_data))
         place.sync_output()
     journal.add_complete()

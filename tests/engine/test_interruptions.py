@@ -31,7 +31,7 @@ def embed(folder, *options, before=(), **environment):
 
 def test_killed_at_random_it_gives_the_same_bytes_in_the_end(tmp_path):
     simulate(tmp_path / "scene", 40, seed=1)
-    figures = soak(tmp_path, 6, 0.6, 3, "--memory", "295MB")
+    figures = soak(tmp_path, 6, 0.6, 3, "--memory", "320MB")
     assert figures.kills.total() == 6
     assert figures.slowest_stop < 2
 

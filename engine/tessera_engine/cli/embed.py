@@ -54,7 +54,9 @@ def embed(
     backend: Annotated[
         str, typer.Option(help="What runs the model: auto, fused, onnxruntime or openvino.")
     ] = "auto",
-    format: Annotated[str, typer.Option(help="cog (GeoTIFFs) or npy (the published layout).")] = "cog",
+    format: Annotated[
+        str, typer.Option(help="cog (GeoTIFFs), npy (the published layout), zarr or geotessera.")
+    ] = "cog",
     window: Annotated[
         tuple[int, int, int, int] | None,
         typer.Option(help="Only this part, in pixels.", metavar="COL ROW WIDTH HEIGHT"),

@@ -1,4 +1,4 @@
-"""Output formats: one module a format, each `write(staging, folder, name) -> list[Asset]`."""
+"""Output formats: one module a format, each `write(staging, folder, name[, origin]) -> list[Asset]`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tessera_engine.errors import InputError
 from tessera_engine.provenance import Asset, grid_fields
 from tessera_engine.scene import Grid
 from tessera_engine.staging import CODE_NODATA, RasterFile, Staging
+from tessera_engine.writers.origin import Origin
 
 
 @dataclass(frozen=True)
@@ -78,23 +79,84 @@ def layers(staging: Staging) -> list[Layer]:
 # The modules are imported when used: rasterio costs 0.3 s, and `--help` needs only the names.
 
 
-def _cog(staging: Staging, folder: Path, name: str) -> list[Asset]:
+def _cog(staging: Staging, folder: Path, name: str, origin: Origin | None) -> list[Asset]:
     from tessera_engine.writers import cog
 
     return cog.write(staging, folder, name)
 
 
-def _npy(staging: Staging, folder: Path, name: str) -> list[Asset]:
+def _npy(staging: Staging, folder: Path, name: str, origin: Origin | None) -> list[Asset]:
     from tessera_engine.writers import npy
 
     return npy.write(staging, folder, name)
 
 
-FORMATS: Mapping[str, Callable[[Staging, Path, str], list[Asset]]] = {"cog": _cog, "npy": _npy}
+def _zarr(staging: Staging, folder: Path, name: str, origin: Origin | None) -> list[Asset]:
+    from tessera_engine.writers import zarr
+
+    return zarr.write(staging, folder, name, _known("zarr", origin))
+
+
+def _geotessera(staging: Staging, folder: Path, name: str, origin: Origin | None) -> list[Asset]:
+    from tessera_engine.writers import geotessera
+
+    return geotessera.write(staging, folder, name, _known("geotessera", origin))
+
+
+def _known(format: str, origin: Origin | None) -> Origin:
+    if origin is None or origin.year is None:
+        raise InputError(
+            f"--format {format} files embeddings under their year, which this scene doesn't say: "
+            f"write cog and then 'tessera-engine convert OUT --format {format} --year YEAR'"
+        )
+    return origin
+
+
+FORMATS: Mapping[str, Callable[[Staging, Path, str, Origin | None], list[Asset]]] = {
+    "cog": _cog,
+    "npy": _npy,
+    "zarr": _zarr,
+    "geotessera": _geotessera,
+}
 """Name of a format -> its writer."""
 
+INT8_FORMATS = ("zarr", "geotessera")
+"""Formats that hold int8 codes with scales and nothing else."""
 
-def write(format: str, staging: Staging, folder: Path, name: str) -> list[Asset]:
+
+def check_format(format: str, store: str, grid: Grid, dim: int, origin: Origin | None) -> None:
+    """Make sure, before anything is computed, that a format can hold what is to be written.
+
+    Args:
+        format: one of `FORMATS`.
+        store: `int8` or `float32`.
+        grid: the output's.
+        dim: length of the embedding.
+        origin: see `write`.
+
+    Raises:
+        InputError: unknown format, or one that can't hold this.
+    """
+    if format not in FORMATS:
+        raise InputError(f"unknown format '{format}'; choose one of {', '.join(FORMATS)}")
+    if format not in INT8_FORMATS:
+        return
+    _known(format, origin)
+    if store != "int8":
+        raise InputError(f"--format {format} holds int8 codes only; give --int8 or --store int8, or use cog")
+    if format == "zarr":
+        from tessera_engine.writers.zarr import northern_grid
+
+        northern_grid(grid)
+    else:
+        from tessera_engine.writers.geotessera import check
+
+        check(grid, dim)
+
+
+def write(
+    format: str, staging: Staging, folder: Path, name: str, origin: Origin | None = None
+) -> list[Asset]:
     """Write the staged arrays into a folder.
 
     Args:
@@ -102,14 +164,14 @@ def write(format: str, staging: Staging, folder: Path, name: str) -> list[Asset]
         staging: the finished arrays; they stay as they are.
         folder: where the files go; it exists.
         name: the scene's name.
+        origin: where the embeddings are from; zarr and geotessera need it.
 
     Returns:
-        What was written, a file each.
+        What was written, a file or folder each.
 
     Raises:
-        InputError: unknown format.
+        InputError: unknown format, or one that can't hold this.
         TesseraError: a file couldn't be written; nothing of it is left.
     """
-    if format not in FORMATS:
-        raise InputError(f"unknown format '{format}'; choose one of {', '.join(FORMATS)}")
-    return FORMATS[format](staging, folder, name)
+    check_format(format, staging.embeddings.dtype.name, staging.grid, staging.dim, origin)
+    return FORMATS[format](staging, folder, name, origin)

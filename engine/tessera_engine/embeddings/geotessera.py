@@ -1,0 +1,191 @@
+"""Reading geotessera's tree of 0.1 degree cells, ours or a downloaded one."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tessera_engine.embeddings.base import StoredBlock
+from tessera_engine.embeddings.npy import mapped
+from tessera_engine.embeddings.sentinels import from_sentinels
+from tessera_engine.errors import InputError, TesseraError
+from tessera_engine.scene import Grid, Window
+from tessera_engine.staging import CODE_NODATA
+
+MEDIA_TYPE = "application/vnd.tessera.geotessera"
+"""Of the folder; nothing is registered for it."""
+
+EMBEDDINGS_FOLDER = "global_0.1_degree_representation"
+LANDMASK_FOLDER = "global_0.1_degree_tiff_all"
+OBSERVATIONS_FOLDER = "observations"
+
+_NAME = re.compile(r"grid_-?\d+\.\d\d_-?\d+\.\d\d")
+
+OFF_GRID = 0.01
+"""How far, in pixels, a cell's corner may lie beside the first cell's grid: rounding, not resampling."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: its pixels on the tree's grid, and its files."""
+
+    window: Window
+    codes: Path
+    scales: Path
+    observations: Path
+
+
+@dataclass(frozen=True)
+class GeotesseraSource:
+    """The cells of one year as one grid. Where cells overlap, the southernmost, then westernmost with data wins."""
+
+    grid: Grid
+    dim: int
+    cells: tuple[Cell, ...]
+    store: str = "int8"
+    block: int = 1
+
+    def read(self, window: Window, dim: int) -> StoredBlock:
+        """See `tessera_engine.embeddings.base.Source`."""
+        codes = np.full((window.height, window.width, dim), CODE_NODATA, np.int8)
+        scales = np.full((window.height, window.width), np.nan, np.float32)
+        for cell, part, there, here in self._parts(window):
+            size = (cell.window.height, cell.window.width)
+            found = from_sentinels(
+                mapped(cell.codes, (*size, self.dim), "int8")[there][..., :dim],
+                mapped(cell.scales, size, "float32")[there],
+            )
+            assert found.scales is not None
+            new = found.valid & ~np.isfinite(scales[here])
+            codes[here][new], scales[here][new] = found.values[new], found.scales[new]
+            assert new.shape == (part.height, part.width)
+        return StoredBlock(codes, scales)
+
+    def read_observations(self, window: Window) -> NDArray[np.uint16]:
+        """See `tessera_engine.embeddings.base.Source`."""
+        counts = np.zeros((window.height, window.width, 2), np.uint16)
+        for cell, _, there, here in self._parts(window):
+            if cell.observations.exists():
+                shape = (cell.window.height, cell.window.width, 2)
+                counts[here] = np.maximum(counts[here], mapped(cell.observations, shape, "uint16")[there])
+        return counts
+
+    def _parts(self, window: Window) -> list[tuple[Cell, Window, tuple[slice, slice], tuple[slice, slice]]]:
+        """Each cell that a window touches: what they share, as slices of the cell and of the window."""
+        parts = []
+        for cell in self.cells:
+            shared = cell.window.intersection(window)
+            if shared is not None:
+                parts.append(
+                    (
+                        cell,
+                        shared,
+                        _slices(shared.relative_to(cell.window)),
+                        _slices(shared.relative_to(window)),
+                    )
+                )
+        return parts
+
+
+def is_tree(path: Path) -> bool:
+    """Whether a folder holds geotessera's tree."""
+    return (path / EMBEDDINGS_FOLDER).is_dir()
+
+
+def open_source(path: Path, item: Mapping[str, Any]) -> GeotesseraSource:
+    """Open a tree that holds one year in one CRS.
+
+    Raises:
+        InputError: it holds several years, CRSs or grids, or none.
+        TesseraError: a cell's files can't be read.
+    """
+    years = sorted(folder for folder in (path / EMBEDDINGS_FOLDER).iterdir() if folder.is_dir())
+    if len(years) != 1:
+        found = ", ".join(year.name for year in years) or "none"
+        raise InputError(
+            f"{path} holds the years {found}; expected one: move the others to a folder of their own"
+        )
+    folders = sorted(
+        (folder for folder in years[0].iterdir() if _NAME.fullmatch(folder.name)), key=_south_then_west
+    )
+    if not folders:
+        raise InputError(f"{years[0]} holds no cell (a folder like grid_4.75_51.05)")
+    grids = [_landmask_grid(path / LANDMASK_FOLDER / f"{folder.name}.tiff") for folder in folders]
+    union, windows = _union(path, grids)
+    cells, dim = [], 0
+    for folder, window in zip(folders, windows, strict=True):
+        codes = folder / f"{folder.name}.npy"
+        scales = folder / f"{folder.name}_scales.npy"
+        counts = path / OBSERVATIONS_FOLDER / years[0].name / codes.name
+        cells.append(Cell(window, codes, scales, counts))
+        dim = _dim(codes)
+    return GeotesseraSource(union, dim, tuple(cells))
+
+
+def _south_then_west(folder: Path) -> tuple[float, float]:
+    _, lon, lat = folder.name.split("_")
+    return float(lat), float(lon)
+
+
+def _dim(codes: Path) -> int:
+    try:
+        return int(np.load(codes, mmap_mode="r").shape[2])
+    except (OSError, ValueError, IndexError) as error:
+        raise TesseraError(f"can't read {codes}: {error}; get this cell again") from None
+
+
+def _landmask_grid(path: Path) -> Grid:
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with rasterio.open(path) as file:
+                return Grid(
+                    file.width, file.height, file.crs.to_string() if file.crs else None, file.transform
+                )
+    except RasterioError as error:
+        raise TesseraError(f"can't read {path}, which places a cell: {error}; get this cell again") from None
+
+
+def _union(path: Path, grids: list[Grid]) -> tuple[Grid, list[Window]]:
+    """The grid that covers all cells, and each cell's window of it."""
+    first = grids[0]
+    corners = []
+    for grid in grids:
+        if grid.crs != first.crs or not np.allclose(
+            [grid.transform.a, grid.transform.b, grid.transform.d, grid.transform.e],
+            [first.transform.a, first.transform.b, first.transform.d, first.transform.e],
+        ):
+            raise InputError(
+                f"{path} holds cells in {first.crs} and in {grid.crs} or of different pixels; "
+                "expected one grid: move the cells of each to a folder of their own"
+            )
+        col, row = ~first.transform @ (grid.transform.c, grid.transform.f)
+        if max(abs(col - round(col)), abs(row - round(row))) > OFF_GRID:
+            raise InputError(f"{path} holds cells whose pixels don't lie on one grid; open them one by one")
+        corners.append((round(col), round(row)))
+    left, top = min(col for col, _ in corners), min(row for _, row in corners)
+    windows = [
+        Window(col - left, row - top, grid.width, grid.height)
+        for (col, row), grid in zip(corners, grids, strict=True)
+    ]
+    whole = Window(
+        left,
+        top,
+        max(window.col + window.width for window in windows),
+        max(window.row + window.height for window in windows),
+    )
+    return first.crop(whole), windows
+
+
+def _slices(window: Window) -> tuple[slice, slice]:
+    return slice(window.row, window.row + window.height), slice(window.col, window.col + window.width)

@@ -1,0 +1,1 @@
+"""Maps from embeddings and a few labels: read labels, learn, validate, predict, draw."""

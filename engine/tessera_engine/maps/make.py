@@ -1,0 +1,222 @@
+"""From embeddings and labels to a map: learn, validate, predict strip by strip, write."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tessera_engine.embeddings import Embeddings
+from tessera_engine.embeddings.same_model import check_same_model
+from tessera_engine.errors import InputError
+from tessera_engine.map_files import write_map, write_result_item
+from tessera_engine.maps.labels import Labels, read_labels
+from tessera_engine.maps.learn import SEED, make_blocks, make_model, need_learning, split, validate
+from tessera_engine.maps.picture import class_colour, ramp, write_picture
+from tessera_engine.pipeline import Progress
+from tessera_engine.provenance import Asset, file_sha256
+from tessera_engine.result import result_folder
+from tessera_engine.scene import Grid
+
+MOST_LABELS = 20_000
+"""Labelled pixels that are learned from; more gain little, and kNN and forests become slow."""
+
+MOST_CLASSES = 254
+NO_CLASS, NO_CONFIDENCE = 0, 255
+
+WHITE = (255, 255, 255)
+
+
+@dataclass(frozen=True)
+class Made:
+    """A finished map.
+
+    Attributes:
+        out: the folder.
+        report: what `tessera_engine.maps.learn.validate` found.
+        notes: what was worth saying about the labels, a line each.
+    """
+
+    out: Path
+    report: dict[str, Any]
+    notes: tuple[str, ...]
+
+
+def make_map(
+    embeddings: Embeddings,
+    labels: str | Path,
+    out: str | Path,
+    *,
+    field: str | None = None,
+    train: Embeddings | None = None,
+    method: str = "linear",
+    regression: bool = False,
+    block_metres: float | None = None,
+    threads: int = 1,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Made:
+    """Map a whole scene from a few labels.
+
+    Takes 2 bytes (classes) or 4 bytes (numbers) a pixel of memory, besides a strip of the embeddings and the labels.
+
+    Args:
+        embeddings: what is mapped.
+        labels: file with points, polygons or a raster, see `tessera_engine.maps.labels.read_labels`.
+        out: the folder to make.
+        field: of points or polygons.
+        train: the embeddings in which the labels lie; None: those that are mapped.
+        method: see `tessera_engine.maps.learn.METHODS`.
+        regression: the labels are numbers, not classes.
+        block_metres: side of the blocks of the spatial cross-validation; None: a fifth of the labelled part.
+        threads: CPU threads.
+        overwrite: replace an earlier map.
+        progress: called with pixels done and in all.
+
+    Raises:
+        InputError: the labels can't be used, the embeddings are of different models, or something stands at `out`.
+        TesseraError: a file couldn't be read or written; nothing is left behind.
+    """
+    need_learning()
+    source = embeddings if train is None else train
+    if train is not None:
+        check_same_model(embeddings, train)
+    labels = Path(labels)
+    read, x = _with_embeddings(read_labels(labels, field, source.grid, regression), source)
+    classes = [] if regression else sorted(set(read.values))
+    if not regression and not 2 <= len(classes) <= MOST_CLASSES:
+        raise InputError(
+            f"{labels} has {len(classes)} class(es) on the embeddings; expected 2 to {MOST_CLASSES}"
+        )
+    blocks = make_blocks(read, source.grid, block_metres)
+    folds = split(read.values, blocks, regression)
+    model = make_model(method, regression, min(len(learned) for learned, _ in folds), threads)
+    report = {
+        "method": method,
+        "folds": len(folds),
+        "blocks": len(np.unique(blocks.groups)),
+        "block_metres": blocks.metres,
+        "labelled_pixels": len(read),
+        **validate(model, x, read.values, folds, regression),
+    }
+    with result_folder(Path(out), overwrite) as folder:
+        model.fit(x, read.values)
+        tell = progress or (lambda done, total: None)
+        draw = _draw_numbers if regression else _draw_classes
+        assets = draw(folder, embeddings, model, classes, field or labels.stem, tell)
+        (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        assets.append(
+            Asset("report", "report.json", "application/json", "Spatial cross-validation", ("metadata",))
+        )
+        facts = {
+            "method": method,
+            "field": field,
+            "labels": labels.name,
+            "labels_sha256": file_sha256(labels),
+            "trained_on": str(source.item.get("id", source.path.name)),
+        }
+        title = f"Map of {field or labels.stem} from {len(read)} labelled pixels"
+        write_result_item(folder, embeddings, "map", title, assets, facts)
+    return Made(Path(out), report, read.notes)
+
+
+def _with_embeddings(labels: Labels, source: Embeddings) -> tuple[Labels, NDArray[np.float32]]:
+    """Labels of pixels that have an embedding, at most `MOST_LABELS`, and their embeddings (N, K)."""
+    if len(labels) > MOST_LABELS:
+        chosen = np.random.default_rng(SEED).choice(len(labels), MOST_LABELS, replace=False)
+        labels = labels.take(np.sort(chosen), f"{MOST_LABELS:,} of {len(labels):,} labelled pixels are used")
+    x = source.pixels(labels.cols, labels.rows)
+    valid = np.isfinite(x[:, 0])
+    if not valid.any():
+        raise InputError(f"none of the {len(labels)} labelled pixels has an embedding in {source.path}")
+    if not valid.all():
+        labels = labels.take(valid, f"{(~valid).sum()} labelled pixels have no embedding and are left out")
+    return labels, x[valid]
+
+
+def _predict(
+    embeddings: Embeddings,
+    tell: Progress,
+    put: Callable[[slice, NDArray[np.bool_], NDArray[np.float32]], None],
+) -> None:
+    """Give `put` each strip's rows, where it has data (height, width), and those pixels' embeddings (N, K)."""
+    for window in embeddings.windows():
+        strip = embeddings.read(window)
+        valid = np.isfinite(strip[..., 0])
+        if valid.any():
+            put(slice(window.row, window.row + window.height), valid, strip[valid])
+        tell((window.row + window.height) * window.width, embeddings.grid.window.pixels)
+
+
+def _draw_classes(
+    folder: Path, embeddings: Embeddings, model: Any, classes: list[str], title: str, tell: Progress
+) -> list[Asset]:
+    grid = embeddings.grid
+    codes = np.full((grid.height, grid.width), NO_CLASS, np.uint8)
+    confidence = np.full((grid.height, grid.width), NO_CONFIDENCE, np.uint8)
+
+    def put(rows: slice, valid: NDArray[np.bool_], pixels: NDArray[np.float32]) -> None:
+        probability = model.predict_proba(pixels)
+        # The model's classes are sorted names, as ours are
+        codes[rows][valid] = probability.argmax(axis=1) + 1
+        confidence[rows][valid] = np.rint(probability.max(axis=1) * 100)
+
+    _predict(embeddings, tell, put)
+    colours = {i + 1: class_colour(i) for i in range(len(classes))}
+    tags = {f"CLASS_{i + 1}": name for i, name in enumerate(classes)}
+    assets = [
+        write_map(
+            folder / "map.tif", codes, grid, f"Class ({title}), see legend.csv", NO_CLASS, colours, tags
+        ),
+        write_map(
+            folder / "confidence.tif", confidence, grid, "Probability of the class, in percent", NO_CONFIDENCE
+        ),
+    ]
+    with (folder / "legend.csv").open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["value", "class", "colour", "pixels"])
+        for i, name in enumerate(classes):
+            hexadecimal = "#{:02x}{:02x}{:02x}".format(*colours[i + 1])
+            rows.writerow([i + 1, name, hexadecimal, int((codes == i + 1).sum())])
+    assets.append(Asset("legend", "legend.csv", "text/csv", "Value, class, colour, pixels", ("metadata",)))
+    table = np.array([WHITE, *colours.values()], np.uint8)
+    legend = {name: colours[i + 1] for i, name in enumerate(classes)}
+    return [*assets, _write_png(folder, table[codes], legend, title, grid)]
+
+
+def _draw_numbers(
+    folder: Path, embeddings: Embeddings, model: Any, classes: list[str], title: str, tell: Progress
+) -> list[Asset]:
+    grid = embeddings.grid
+    values = np.full((grid.height, grid.width), np.nan, np.float32)
+
+    def put(rows: slice, valid: NDArray[np.bool_], pixels: NDArray[np.float32]) -> None:
+        values[rows][valid] = model.predict(pixels)
+
+    _predict(embeddings, tell, put)
+    valid = np.isfinite(values)
+    low, high = np.percentile(values[valid], (2, 98))
+    picture = np.where(valid[..., None], ramp(np.nan_to_num(values), low, high), np.uint8(255))
+    legend = {
+        f"{number:.3g}": tuple(int(band) for band in ramp(np.array(number), low, high))
+        for number in np.linspace(high, low, 5)
+    }
+    asset = write_map(folder / "map.tif", values, grid, f"Estimate ({title})", np.nan)
+    return [asset, _write_png(folder, picture, legend, title, grid)]
+
+
+def _write_png(
+    folder: Path, picture: NDArray[np.uint8], legend: dict[str, Any], title: str, grid: Grid
+) -> Asset:
+    from rasterio.crs import CRS
+
+    # Degrees are no metres
+    metric = CRS.from_user_input(grid.crs).is_projected
+    write_picture(folder / "map.png", picture, legend, title, abs(grid.transform.a) if metric else None)
+    return Asset("picture", "map.png", "image/png", f"Map of {title}, with legend", ("overview",))

@@ -1,0 +1,143 @@
+"""geotessera's tree: a scene cut into cells of 0.1 degrees, each with its own place on Earth.
+
+A cell is the smallest block of the scene's own pixels that holds all of its 0.1 degrees, so nothing is resampled and
+neighbours share the pixels at their edge. Pixels without data have the scale +inf. geotessera's NaN means water, which
+nobody here knows, so the landmasks say land everywhere.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from rasterio.transform import array_bounds
+from rasterio.warp import transform_bounds
+
+from tessera_engine.embeddings.base import StoredBlock
+from tessera_engine.embeddings.geotessera import (
+    EMBEDDINGS_FOLDER,
+    LANDMASK_FOLDER,
+    MEDIA_TYPE,
+    OBSERVATIONS_FOLDER,
+)
+from tessera_engine.embeddings.sentinels import to_sentinels
+from tessera_engine.errors import InputError, TesseraError
+from tessera_engine.provenance import Asset, grid_fields
+from tessera_engine.region import window_of_bbox
+from tessera_engine.scene import Grid, Window
+from tessera_engine.staging import Staging
+from tessera_engine.writers.origin import Origin
+
+MANIFEST = "tessera_metadata.json"
+
+DIMENSIONS = 128
+"""What geotessera's client takes."""
+
+
+def write(staging: Staging, folder: Path, name: str, origin: Origin) -> list[Asset]:
+    """Write the tree: see `tessera_engine.writers.write`."""
+    year = str(origin.year)
+    written = []
+    try:
+        for made in (EMBEDDINGS_FOLDER, OBSERVATIONS_FOLDER):
+            (folder / made / year).mkdir(parents=True)
+        (folder / LANDMASK_FOLDER).mkdir()
+        for cell, window in cells(staging.grid):
+            if _write_cell(staging, folder, year, cell, window):
+                written.append(cell)
+        _write_manifest(folder / MANIFEST, name, origin, written)
+    except OSError as error:
+        raise TesseraError(
+            f"can't write {folder / EMBEDDINGS_FOLDER}: {error.strerror or error}; make room and try again"
+        ) from None
+    fields = {"data_type": "int8"} | grid_fields(staging.grid)
+    title = f"Embeddings in {len(written)} cells of 0.1 degrees, int8 codes with scales (+inf = no data)"
+    return [
+        Asset("embeddings", EMBEDDINGS_FOLDER, MEDIA_TYPE, title, ("data",), fields),
+        Asset("landmasks", LANDMASK_FOLDER, MEDIA_TYPE, "Each cell's place; land everywhere", ("metadata",)),
+        Asset("observations", OBSERVATIONS_FOLDER, MEDIA_TYPE, "Observations of each pixel", ("metadata",)),
+        Asset("manifest", MANIFEST, "application/json", "What the cells are and from where", ("metadata",)),
+    ]
+
+
+def check(grid: Grid, dim: int) -> None:
+    """Make sure that the tree can hold a scene.
+
+    Raises:
+        InputError: other dimensions than the client takes, not on Earth, or across the antimeridian.
+    """
+    if dim != DIMENSIONS:
+        raise InputError(f"--format geotessera takes {DIMENSIONS} dimensions, these are {dim}; use cog")
+    _bounds(grid)
+
+
+def cells(grid: Grid) -> Iterator[tuple[str, Window]]:
+    """Name and window of each cell that a grid touches, from south to north, then west to east."""
+    west, south, east, north = _bounds(grid)
+    # In tenths of a degree, where cells are whole numbers
+    for y in range(math.floor(south * 10), math.ceil(north * 10)):
+        for x in range(math.floor(west * 10), math.ceil(east * 10)):
+            try:
+                window = window_of_bbox(grid, (x / 10, y / 10, (x + 1) / 10, (y + 1) / 10))
+            except InputError:
+                continue  # in the scene's bounding box in degrees, but beside the scene
+            yield f"grid_{(x + 0.5) / 10:.2f}_{(y + 0.5) / 10:.2f}", window
+
+
+def _bounds(grid: Grid) -> tuple[float, float, float, float]:
+    """West, south, east, north in degrees."""
+    if grid.crs is None:
+        raise InputError("--format geotessera needs a CRS, and the scene has none; use cog or npy")
+    bounds = array_bounds(grid.height, grid.width, grid.transform)
+    west, south, east, north = transform_bounds(grid.crs, "EPSG:4326", *bounds, densify_pts=21)
+    if west > east:
+        raise InputError("--format geotessera can't cut a scene that crosses the antimeridian; use cog")
+    return west, south, east, north
+
+
+def _write_cell(staging: Staging, folder: Path, year: str, cell: str, window: Window) -> bool:
+    """Whether the cell has data; one without isn't written."""
+    assert staging.scales is not None
+    scales = staging.scales.read(window)
+    if not np.isfinite(scales).any():
+        return False
+    codes, scales = to_sentinels(StoredBlock(staging.embeddings.read(window), scales))
+    place = folder / EMBEDDINGS_FOLDER / year / cell
+    place.mkdir()
+    np.save(place / f"{cell}.npy", codes)
+    np.save(place / f"{cell}_scales.npy", scales)
+    # Not beside the codes: the client takes every other .npy there for a cell
+    np.save(folder / OBSERVATIONS_FOLDER / year / f"{cell}.npy", staging.observations.read(window))
+    _write_landmask(folder / LANDMASK_FOLDER / f"{cell}.tiff", staging.grid.crop(window))
+    return True
+
+
+def _write_landmask(path: Path, grid: Grid) -> None:
+    import rasterio
+
+    profile = {"driver": "GTiff", "width": grid.width, "height": grid.height, "count": 1, "dtype": "uint8"}
+    with rasterio.open(
+        path, "w", **profile, crs=grid.crs, transform=grid.transform, compress="DEFLATE"
+    ) as file:
+        file.write(np.ones((1, grid.height, grid.width), np.uint8))
+
+
+def _write_manifest(path: Path, name: str, origin: Origin, written: list[str]) -> None:
+    # The client reads `dataset_version` and `dataset_variant`, and refuses to mix the folder with another data set's
+    # cells. The variant names the model file, because that is what makes embeddings comparable.
+    manifest = {
+        "dataset_version": origin.generation.removeprefix("v") + ".0",
+        "dataset_variant": f"tessera-engine-{origin.model}-{origin.model_sha256[:12]}",
+        "embeddings_subdir": EMBEDDINGS_FOLDER,
+        "generator": f"tessera-engine {origin.engine_version}",
+        "model": origin.model,
+        "model_sha256": origin.model_sha256,
+        "scene": name,
+        "year": origin.year,
+        "cells": written,
+        "scales": "+inf = no data; NaN (water) never occurs, the landmasks say land everywhere",
+    }
+    path.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,24 @@
+"""What formats that speak for themselves want to know, besides the arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where embeddings are from.
+
+    Attributes:
+        year: of the observations; None where it isn't known.
+        model: its name.
+        model_sha256: hex sha256 of the model file.
+        generation: `v2`.
+        engine_version: of this package.
+    """
+
+    year: int | None
+    model: str
+    model_sha256: str
+    generation: str
+    engine_version: str
