@@ -79,7 +79,7 @@ def similarity(embeddings: Embeddings, points: Sequence[tuple[float, float]]) ->
 def _queries(embeddings: Embeddings, points: Sequence[tuple[float, float]]) -> NDArray[Any]:
     """(Q, K) stored vectors of the points' pixels."""
     if not points:
-        raise InputError("no point given; give --at LON LAT")
+        raise InputError("no point given; give --at LON,LAT")
     cols, rows = embeddings.pixels_at([lon for lon, _ in points], [lat for _, lat in points])
     queries = []
     for (lon, lat), col, row in zip(points, cols, rows, strict=True):

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import rasterio
 from made_up import CRS, ORIGIN, made_up_arrays, write_tile
+from rasterio import warp
 
 from tessera_engine import cli
 from tessera_engine.cli.app import models
@@ -115,6 +116,9 @@ def test_a_bbox_is_the_pixels_that_it_touches(run, scene):
         (["embed", "scene", "--int8", "--precision", "fp32"], "contradict each other"),
         (["embed", "scene", "--threads", "9999"], "--threads 9999 can't be had"),
         (["embed", "scene", "--window", "1"], "--window"),
+        (["convert", "empty", "--format", "zarr"], "empty holds no embeddings"),
+        (["similar", "empty", "--at", "4"], "holds no embeddings"),
+        (["map", "empty", "--labels", "text.txt"], "holds no embeddings"),
         (["info", "nowhere"], "unknown model 'nowhere'"),
         (["info", "text.txt"], "neither a scene folder"),
         (["simulate", "scene"], "it is there already"),
@@ -236,6 +240,28 @@ def test_info_tells_of_scenes_models_and_outputs(run, scene):
         assert "kind" in out
 
 
+def test_embeddings_become_maps_and_other_formats(run, scene, tmp_path):
+    assert run("embed", "scene", "-q", "--int8")[0] == 0
+    code, out, err = run("convert", "scene.embeddings", "--format", "zarr", "--year", 2018)
+    assert (code, out.strip()) == (0, "scene.zarr")
+    code, _, err = run("convert", "scene.embeddings", "--format", "geotessera")
+    assert (code, "--year YEAR" in err) == (2, True)
+    lon, lat = warp.transform(CRS, "EPSG:4326", *zip(ORIGIN @ (5.5, 6.5), ORIGIN @ (2.5, 9.5), strict=True))
+    code, out, err = run("similar", "scene.zarr", "--at", f"{lon[0]},{lat[0]}", "--at", f"{lon[1]},{lat[1]}")
+    assert (code, out.strip()) == (0, "scene.zarr.similar")
+    assert "look at scene.zarr.similar" in err
+    code, _, err = run("similar", "scene.zarr", "--at", "3", "-o", "x")
+    assert (code, "write it like --at 4.021,50.804" in err) == (2, True)
+    labels = np.tile(np.repeat([1, 2], 5), (12, 1)).astype(np.uint8)
+    profile = {"driver": "GTiff", "dtype": "uint8", "count": 1, "width": 10, "height": 12}
+    with rasterio.open("labels.tif", "w", **profile, crs=CRS, transform=ORIGIN) as file:
+        file.write(labels, 1)
+    code, out, _ = run("map", "scene.embeddings", "--labels", "labels.tif", "--method", "knn", "--json", "-q")
+    told = json.loads(out)
+    assert (code, told["out"], told["labelled_pixels"]) == (0, "scene.map", 119)
+    assert (tmp_path / "scene.map" / "map.png").exists()
+
+
 def test_model_list_shows_the_demo(run):
     listed = json.loads(run("model", "list", "--json")[1])
     assert {("demo", "fp32"), ("demo", "int8")} <= {(m["name"], m["precision"]) for m in listed}
@@ -250,7 +276,7 @@ def test_json_result_can_be_read_by_programs(run, scene):
 
 def commands():
     for command in cli.app.registered_commands:
-        yield (command.callback.__name__,)
+        yield (command.name or command.callback.__name__,)
     for command in models.registered_commands:
         yield ("model", command.name)
 

@@ -6,12 +6,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperCommand
 
 from tessera_engine.cli.app import Json, Quiet, Threads, app
+from tessera_engine.errors import InputError
 
 Embeddings = Annotated[Path, typer.Argument(help="Output folder of embed or convert.")]
 Out = Annotated[Path | None, typer.Option("-o", "--out", help="Folder for the results. Default: beside you.")]
@@ -62,20 +62,23 @@ def convert(
     print(target)
 
 
-class _AtTakesTwo(TyperCommand):
-    """`--at LON LAT`, again and again: typer knows options that repeat and options that are pairs, not both."""
+def _point(text: str) -> tuple[float, float]:
+    """Longitude and latitude from `LON,LAT`: typer knows options that repeat and options that are pairs, not both."""
+    try:
+        lon, lat = map(float, text.split(","))
+    except ValueError:
+        raise InputError(
+            f"--at '{text}' is not LON,LAT in degrees; write it like --at 4.021,50.804"
+        ) from None
+    return lon, lat
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        next(parameter for parameter in self.params if parameter.name == "at").nargs = 2
 
-
-@app.command(cls=_AtTakesTwo)
+@app.command()
 def similar(
     embeddings: Embeddings,
     at: Annotated[
-        list[float],
-        typer.Option(help="What to look for, in degrees; may be given again.", metavar="LON LAT"),
+        list[str],
+        typer.Option(help="What to look for, in degrees; may be given again.", metavar="LON,LAT"),
     ],
     out: Out = None,
     top: Annotated[float, typer.Option(help="Share of the pixels that are the top regions.")] = 0.01,
@@ -88,7 +91,7 @@ def similar(
 
     With several points, a pixel counts as similar as it is to the most similar one.
 
-    Example: tessera-engine similar scene_dir.embeddings --at 4.021 50.804
+    Example: tessera-engine similar scene_dir.embeddings --at 4.021,50.804
     """
     from tessera_engine import console
     from tessera_engine.embeddings import open_embeddings
@@ -96,7 +99,7 @@ def similar(
 
     with _nothing_left():
         opened = open_embeddings(embeddings, dim)
-        points: Any = at  # pairs, see _AtTakesTwo
+        points = [_point(text) for text in at]
         found = find_similar(opened, points, out or _default_out(embeddings, "similar"), top, overwrite)
     if json:
         console.print_json({"out": str(found.out), "threshold": found.threshold, "regions": found.regions})
