@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ FACTS = {
     "scene_layout": "fake",
     "scene_fingerprint": "0" * 64,
     "dates": Dates((10, 200), (11,), ()),
-    "warnings": (),
+    "findings": (),
     "model_name": "nano",
     "model_sha256": "a" * 64,
     "generation": "v2",
@@ -37,6 +38,7 @@ def made_up_output(
     format: str = "cog",
     store: str = "int8",
     grid: Grid | None = None,
+    year: int | None = None,
     **facts,
 ) -> Path:
     """An output folder as `embed` would leave it."""
@@ -44,6 +46,8 @@ def made_up_output(
     assets = write(format, staging, folder, "field")
     pixels = int(np.isfinite(embedding[..., 0]).sum())
     about = FACTS | {"store": store, "dim": embedding.shape[2], "pixels_with_data": pixels} | facts
+    if year is not None:
+        about["period"] = (date(year, 2, 1), date(year, 11, 30))
     write_item(folder / ITEM, staging.grid, assets, RunFacts(**about))
     shutil.rmtree(folder / "staging")
     return folder

@@ -18,6 +18,7 @@ from tessera_engine.durable import Lock
 from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.run import Plan, run
 from tessera_engine.scene import Scene, Window
+from tessera_engine.writers.origin import Origin
 
 ARRAYS = made_up_arrays(11, 9)
 WINDOW_PIXELS = 20  # two rows of nine: six windows
@@ -50,7 +51,10 @@ class Interrupting(Changing):
 def plan(out, reader=None, **changes):
     reader = reader or Changing(ARRAYS)
     scene = Scene("place", "place", reader)
-    whole = Plan(scene, FakeBackend(), reader.grid.window, 32, "int8", "npy", WINDOW_PIXELS, Path(out), ())
+    origin = Origin(None, "fake", "0" * 64, "v2", "0.1.0")
+    whole = Plan(
+        scene, FakeBackend(), reader.grid.window, 32, "int8", "npy", WINDOW_PIXELS, Path(out), (), origin
+    )
     return replace(whole, **changes)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -72,6 +73,10 @@ S1Units = Annotated[
 
 def main() -> None:
     """Entry point: expected errors are one line on stderr and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that can't show a folder's name shall show what it can
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app(prog_name="tessera-engine")
     except TesseraError as error:

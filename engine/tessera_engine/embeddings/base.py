@@ -115,6 +115,7 @@ class Embeddings:
             key.removeprefix("tessera:"): value
             for key, value in self.item["properties"].items()
             if key.startswith("tessera:")
+            and key != "tessera:item_sha256"  # that is of the item, not of the run
         }
 
     def windows(self, values: int = BLOCK_VALUES) -> Iterator[Window]:
