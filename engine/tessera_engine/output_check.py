@@ -174,6 +174,8 @@ def open_rasters(folder: Path, item: Item) -> dict[str, Raster]:
             if raster is not None:
                 _check_raster(raster, key, asset, item)
                 rasters[key] = raster
+    if "embeddings" in item.assets and item.assets["embeddings"].size is None:
+        return rasters  # a store or a tree, of which only the sum of its files is known
     needed = ["embeddings", "observations", *(["scales"] if item.fact("store") == "int8" else [])]
     missing = [key for key in needed if key not in item.assets]
     if missing:

@@ -13,7 +13,9 @@ from staged import landscape
 
 from tessera_engine import open_embeddings
 from tessera_engine.convert import convert
-from tessera_engine.errors import InputError, TesseraError
+from tessera_engine.errors import CheckFailed, InputError, TesseraError
+from tessera_engine.item import read_item
+from tessera_engine.output_check import check_files, open_rasters
 from tessera_engine.writers import FORMATS
 
 EMBEDDING = landscape(40, 30, 128)
@@ -84,3 +86,17 @@ def test_a_failing_conversion_leaves_nothing(tmp_path, monkeypatch):
         convert(cog, tmp_path / "b", "npy")
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
     assert json.loads((tmp_path / "a" / "item.json").read_text())
+
+
+@pytest.mark.parametrize("format", ["zarr", "geotessera"])
+def test_what_is_a_folder_is_verified_by_its_files(tmp_path, format):
+    out = convert(
+        open_embeddings(made_up_output(tmp_path / "a", EMBEDDING, year=2018)), tmp_path / "b", format
+    )
+    item = read_item(out)
+    check_files(out, item)
+    assert open_rasters(out, item).keys() == set()
+    file = next(path for path in (out / item.assets["embeddings"].href).rglob("*") if path.is_file())
+    file.write_bytes(file.read_bytes() + b"x")
+    with pytest.raises(CheckFailed, match="is changed"):
+        check_files(out, item)

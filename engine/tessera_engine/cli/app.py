@@ -87,6 +87,13 @@ def main() -> None:
         _give_up(f"{error.strerror or error}{where}", 1)
     except MemoryError:
         _give_up("out of memory; give a smaller --memory or --window", 1)
+    except RuntimeError as error:
+        if "start new thread" not in str(error):
+            raise
+        _give_up(
+            "the system gives no memory for another thread; allow more (ulimit -v), or give fewer --threads",
+            1,
+        )
 
 
 def _give_up(message: str, exit_code: int) -> NoReturn:

@@ -114,6 +114,10 @@ def _verify_output(
                 f"by drift ({', '.join(done.differs)})" if done.differs else "bit for bit, equal"
             )
             result |= done.drift.to_dict() if done.differs and done.drift else {}
+    elif scene is not None:
+        raise InputError(
+            f"--scene compares GeoTIFF and npy outputs only; 'tessera-engine convert {folder} --format cog' makes one"
+        )
     return result | {"not checked": skipped, "passed": True}
 
 
