@@ -26,6 +26,9 @@ SAMPLE = 20_000
 STRETCH = (2, 98)
 """Percentiles of the sample that become black and full colour."""
 
+BLOCK_ROWS = 1024
+"""Rows of the sample that are in float64 at once."""
+
 STRIP_VALUES = 1_000_000
 """Values of the embeddings that are in memory at a time."""
 
@@ -70,8 +73,7 @@ def write_quicklook(staging: Staging, path: Path) -> Asset:
         TesseraError: the picture couldn't be written; nothing of it is left.
     """
     step = -(-max(staging.grid.width, staging.grid.height) // LARGEST_SIDE)
-    sample = _sample(staging, step)
-    picture = _paint(staging, step, _colours(sample) if len(sample) else None)
+    picture = _paint(staging, step, _colours(_sample(staging, step)))
     factor = -(-SMALLEST_SIDE // max(picture.shape[:2]))
     picture = picture.repeat(factor, axis=0).repeat(factor, axis=1)
     _write_png(path, picture)
@@ -94,7 +96,7 @@ def _strips(staging: Staging, step: int) -> Iterator[tuple[int, NDArray[np.float
         yield window.row // step, staging.read_embeddings(window, step)
 
 
-def _sample(staging: Staging, step: int) -> NDArray[np.float64]:
+def _sample(staging: Staging, step: int) -> NDArray[np.float32]:
     """(N, K) every n-th pixel that has data, row by row; n is a power of three that leaves at most `SAMPLE`."""
     sample, every, seen = np.empty((0, staging.dim), np.float32), 1, 0
     for _, strip in _strips(staging, step):
@@ -104,18 +106,29 @@ def _sample(staging: Staging, step: int) -> NDArray[np.float64]:
         while len(sample) > SAMPLE:
             # Not by two: scenes are often a power of two wide, and the sample would stand in a few columns.
             sample, every = sample[::3], every * 3
-    return sample.astype(np.float64)
+    return sample
 
 
-def _colours(sample: NDArray[np.float64]) -> _Colours:
-    centred = sample - sample.mean(axis=0)
-    _, vectors = np.linalg.eigh(centred.T @ centred)
+def _blocks(sample: NDArray[np.float32]) -> Iterator[NDArray[np.float64]]:
+    """The sample in float64, some rows at a time: a copy of all of it would be the largest array of the run."""
+    for start in range(0, len(sample), BLOCK_ROWS):
+        yield sample[start : start + BLOCK_ROWS].astype(np.float64)
+
+
+def _colours(sample: NDArray[np.float32]) -> _Colours | None:
+    """None for a sample of nothing."""
+    if not len(sample):
+        return None
+    mean = sample.mean(axis=0, dtype=np.float64)
+    centred = (block - mean for block in _blocks(sample))
+    _, vectors = np.linalg.eigh(sum(block.T @ block for block in centred))
     components = vectors[:, :-4:-1]
     # An eigenvector may point either way; let its largest element be positive, so that colours don't depend on the
     # linear algebra library.
     largest = np.abs(components).argmax(axis=0)
     components = components * np.sign(components[largest, range(components.shape[1])])
-    low, high = np.percentile(sample @ components, STRETCH, axis=0)
+    projected = np.concatenate([block @ components for block in _blocks(sample)])
+    low, high = np.percentile(projected, STRETCH, axis=0)
     # What differs between embeddings that are all alike is rounding, which shall not be stretched to full colour.
     rounding = 1e-5 * np.abs(sample).max()
     span = np.where(high - low > rounding, high - low, 0.0)

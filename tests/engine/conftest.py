@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import pytest
 
 from tessera_engine import cli
+
+
+@pytest.fixture(autouse=True)
+def signals():
+    """Give signals back: a command leaves them ignored, for the end of what is its process elsewhere."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -29,7 +29,6 @@ def embed(folder, *options, before=(), **environment):
     )  # fmt: skip
 
 
-@pytest.mark.slow
 def test_killed_at_random_it_gives_the_same_bytes_in_the_end(tmp_path):
     simulate(tmp_path / "scene", 40, seed=1)
     figures = soak(tmp_path, 6, 0.6, 3, "--memory", "320MB")

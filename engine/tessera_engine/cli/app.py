@@ -138,7 +138,8 @@ def interruptible(how_to_go_on: str) -> Iterator[None]:
             signal.signal(each, signal.SIG_IGN)  # a second one shall not disturb the first one's last line
         raise _Stop(number)
 
-    before = {number: signal.signal(number, stop) for number in _SIGNALS}
+    for number in _SIGNALS:
+        signal.signal(number, stop)
     try:
         yield
     except _Stop as stopped:
@@ -148,8 +149,9 @@ def interruptible(how_to_go_on: str) -> Iterator[None]:
         # Not sys.exit: that waits for threads, which may be deep in a kernel. Whatever must last is on the disk.
         os._exit(stopped.exit_code)
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        # Only the end of the process is left: a signal now must not make what is finished look interrupted
+        for each in _SIGNALS:
+            signal.signal(each, signal.SIG_IGN)
 
 
 def aside(work: Callable[[], T]) -> T:
