@@ -1,7 +1,8 @@
 """A made-up scene: a year of Sentinel-2 and Sentinel-1 over a landscape that never was, with the truth beside it.
 
-For trying the engine out, for tests and for training where no data are at hand. It looks like farmland, in the west of
-Europe unless another climate is asked for, and behaves like it in the ways that matter to a pixel's time series; it is no substitute for data.
+For trying the engine out, for tests and for training where no data are at hand. It looks like farmland, in the west
+of Europe unless another climate is asked for, and behaves like it in the ways that matter to a pixel's time series; it
+is no substitute for data.
 """
 
 from __future__ import annotations
@@ -81,7 +82,9 @@ def simulate(
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
-            _write(temporary, (height, width), seed, CLIMATES[climate], progress or (lambda done, total: None))
+            _write(
+                temporary, (height, width), seed, CLIMATES[climate], progress or (lambda done, total: None)
+            )
             temporary.chmod(0o755)
             temporary.rename(folder)
         except BaseException:
@@ -121,9 +124,7 @@ def _write(folder: Path, shape: tuple[int, int], seed: int, climate: Climate, pr
                 progress(done, total)
     place = {"crs": climate.crs, "transform": _place(seed, climate)}
     _write_raster(folder / "roi.tiff", np.ones((height, width), np.uint8), place)
-    _write_raster(
-        folder / "cover.tif", ground.landscape.cover[ground.landscape.parcel], place, describe=True
-    )
+    _write_raster(folder / "cover.tif", ground.landscape.cover[ground.landscape.parcel], place, describe=True)
 
 
 def _header(file: BinaryIO, dtype: type[np.generic], shape: tuple[int, ...]) -> None:

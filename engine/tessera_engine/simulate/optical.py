@@ -37,9 +37,7 @@ class Sky:
     clear: NDArray[np.uint8]
 
 
-def draw_sky(
-    rng: np.random.Generator, height: int, width: int, day: int, climate: Climate = ATLANTIC
-) -> Sky:
+def draw_sky(rng: np.random.Generator, height: int, width: int, day: int, climate: Climate = ATLANTIC) -> Sky:
     """Make up the clouds of one date: overcast, clear or patches."""
     luck = rng.random()
     overcast = climate.through_the_year(climate.overcast, day)
