@@ -321,7 +321,7 @@ def test_climates_lie_where_they_say_and_share_a_landscape(climates):
         scene = open_scene(climates / name)
         assert scene.grid.crs == climate.crs
         with rasterio.open(climates / name / "roi.tiff") as file:
-            west, south, east, north = rasterio.warp.transform_bounds(file.crs, "EPSG:4326", *file.bounds)
+            _, south, _, north = rasterio.warp.transform_bounds(file.crs, "EPSG:4326", *file.bounds)
         assert south - 0.5 < climate.latitude < north + 0.5, name
         assert not scene.reader.warnings
 

@@ -176,9 +176,9 @@ def _card(pixels: int, real_scenes: int, minutes: float, evaluations: list[Evalu
         f"A demonstration, not a published TESSERA model: a network of the nano student's shape, trained from "
         f"nothing without labels on {pixels} pixels of {source}, in {minutes:.0f} minutes on {THREADS} threads."
         f"{credit} A teacher of width {teacher.model.d_model} and {teacher.model.dims} dimensions was trained first "
-        f"(Barlow Twins, {teacher.steps} steps of {teacher.batch} pixels, seed {teacher.seed}); this network was distilled "
-        f"from it ({student.steps} steps of {student.batch} pixels, seed {student.seed}). Land covers of simulated "
-        f"scenes that it was not trained on, spatial blocks, {'. '.join(map(str, evaluations))}. Its limits: it has "
+        f"(Barlow Twins, {teacher.steps} steps of {teacher.batch} pixels, seed {teacher.seed}); this network was "
+        f"distilled from it ({student.steps} steps of {student.batch} pixels, seed {student.seed}). Land covers of "
+        f"simulated scenes that it was not trained on, spatial blocks, {'. '.join(map(str, evaluations))}. Its limits: it has "
         "seen hardly any real ground. Use a published model for maps."
     )
 

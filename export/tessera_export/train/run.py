@@ -109,6 +109,22 @@ class Trained:
         }
 
 
+def choose_device(asked: str) -> str:
+    """`cpu` or `cuda`; `auto` is a GPU where PyTorch finds one.
+
+    Raises:
+        InputError: there is no such device.
+    """
+    if asked not in ("auto", "cpu", "cuda"):
+        raise InputError(f"there is no device '{asked}'; choose auto, cpu or cuda")
+    found = "cuda" if torch.cuda.is_available() else "cpu"
+    if asked == "cuda" and found != "cuda":
+        raise InputError(
+            "--device cuda: PyTorch finds no GPU here; install its CUDA build, or use --device cpu"
+        )
+    return found if asked == "auto" else asked
+
+
 def train(config: ssl.TrainConfig, order: Order, tell: Tell) -> Trained:
     """Train a network on scenes without labels.
 
