@@ -173,13 +173,13 @@ def _card(pixels: int, real_scenes: int, minutes: float, evaluations: list[Evalu
     credit = " Contains modified Copernicus Sentinel data 2017-2018." if real_scenes else ""
     teacher, student = TEACHER, STUDENT
     return (
-        f"A demonstration, not a published TESSERA model: a network of the nano student's shape, trained from "
-        f"nothing without labels on {pixels} pixels of {source}, in {minutes:.0f} minutes on {THREADS} threads."
-        f"{credit} A teacher of width {teacher.model.d_model} and {teacher.model.dims} dimensions was trained first "
-        f"(Barlow Twins, {teacher.steps} steps of {teacher.batch} pixels, seed {teacher.seed}); this network was "
-        f"distilled from it ({student.steps} steps of {student.batch} pixels, seed {student.seed}). Land covers of "
-        f"simulated scenes that it was not trained on, spatial blocks, {'. '.join(map(str, evaluations))}. Its limits: it has "
-        "seen hardly any real ground. Use a published model for maps."
+        "A demonstration, not a published TESSERA model: a network of the nano student's shape, trained from nothing "
+        f"without labels on {pixels} pixels of {source}, in {minutes:.0f} minutes on {THREADS} threads.{credit} "
+        f"A teacher of width {teacher.model.d_model} and {teacher.model.dims} dimensions was trained first (Barlow "
+        f"Twins, {teacher.steps} steps of {teacher.batch} pixels, seed {teacher.seed}). This network was distilled "
+        f"from it ({student.steps} steps of {student.batch} pixels, seed {student.seed}). Tested on land covers of "
+        f"simulated scenes that neither was trained on, spatial blocks: {'. '.join(map(str, evaluations))}. Its "
+        "limits: it has seen hardly any real ground. Use a published model for maps."
     )
 
 
