@@ -13,7 +13,7 @@ help:
 	@echo "make peers   let geotessera's own clients read our output (installs them first)"
 	@echo "make bench   measure speed and drift beside PyTorch and other runtimes"
 	@echo "make wheel   build the wheel and try it in a clean environment"
-	@echo "make model   train the demo model again (about ten minutes)"
+	@echo "make model   train the demo model again (three quarters of an hour on two cores)"
 
 $(VENV)/base: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
