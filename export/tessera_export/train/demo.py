@@ -245,8 +245,8 @@ def _card(pixels: int, real_scenes: int, minutes: float, made: Made) -> str:
         "A demonstration, not a published TESSERA model: a network of the nano student's shape, trained from nothing "
         f"without labels on {pixels} pixels of {source}, {distilled if made.how == 'distilled' else alone}; all in "
         f"{minutes:.0f} minutes on {THREADS} threads.{credit} Tested on land covers of simulated scenes that it was "
-        f"not trained on, spatial blocks: {'. '.join(map(str, made.evaluations))}. Its limits: it has seen hardly any real "
-        "ground. Use a published model for maps."
+        f"not trained on, spatial blocks: {'. '.join(map(str, made.evaluations))}. Its limits: it has seen hardly any "
+        "real ground. Use a published model for maps."
     )
 
 
