@@ -81,7 +81,7 @@ class Trained:
         steps: taken, over all runs.
         first_loss, last_loss: means over the first and the last steps.
         progress: the last one.
-        findings: what was found about the scenes, by their names.
+        findings: what was found about the scenes, by their folders.
     """
 
     out: Path
@@ -104,7 +104,7 @@ class Trained:
             "off_diagonal": self.progress.health.off_diagonal,
             "seconds": round(self.progress.seconds, 3),
             "findings": {
-                name: [finding.to_dict() for finding in found] for name, found in self.findings.items()
+                path: [finding.to_dict() for finding in found] for path, found in self.findings.items()
             },
         }
 
@@ -163,9 +163,9 @@ def _run(
     teacher: FrozenTeacher | None,
 ) -> Trained:
     statistics = teacher.statistics if teacher else V2_STATISTICS
-    findings = {scene.name: examine(scene, statistics) for scene in order.scenes}
-    for name, found in findings.items():
-        heed(found, order.strict, lambda line, name=name: tell(f"{name}: {line}"))  # type: ignore[misc]
+    findings = {scene.path: examine(scene, statistics) for scene in order.scenes}
+    for path, found in findings.items():
+        heed(found, order.strict, lambda line, path=path: tell(f"{path}: {line}"))  # type: ignore[misc]
     place = _Place(order.out)
     try:
         torch.set_num_threads(order.threads)
