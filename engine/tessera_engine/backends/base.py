@@ -17,9 +17,11 @@ class Backend(ABC):
 
     Class attributes:
         name: what `--backend` takes.
+        warms_up: whether the first pixels take long, whatever they are, so that made-up ones will do.
     """
 
     name: str
+    warms_up = True
 
     def __init__(self, model: ModelFile) -> None:
         self.model = model
@@ -38,6 +40,16 @@ class Backend(ABC):
     def description(self) -> str:
         """In one line, for messages."""
         return f"{self.name} {self.version} ({self.computes_on})"
+
+    def prepare(self, tokens: PackedTokens) -> None:  # noqa: B027
+        """Get ready for a scene, before its first window; nothing to do for most.
+
+        Args:
+            tokens: of a sample of its pixels, at least one.
+
+        Raises:
+            TesseraError: it can't be run here.
+        """
 
     @abstractmethod
     def _run(self, tokens: PackedTokens) -> NDArray[np.float32]:
