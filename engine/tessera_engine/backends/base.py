@@ -17,11 +17,12 @@ class Backend(ABC):
 
     Class attributes:
         name: what `--backend` takes.
-        warms_up: whether the first pixels take long, whatever they are, so that made-up ones will do.
+        follows_lengths: whether what it makes first depends on how many tokens pixels have. Then it isn't warmed up
+            with a made-up pixel, but prepared with a sample of a scene.
     """
 
     name: str
-    warms_up = True
+    follows_lengths = False
 
     def __init__(self, model: ModelFile) -> None:
         self.model = model

@@ -38,7 +38,7 @@ class TensorRtBackend(Backend):
     """Batches of pixels of like lengths, two at a time: one is copied while the other is computed."""
 
     name = "tensorrt"
-    warms_up = False
+    follows_lengths = True
 
     def __init__(self, model: ModelFile, device: Device, tell: Tell, folder: Path | None = None) -> None:
         """Take a device; plans are built when the first pixels are there.
@@ -163,7 +163,7 @@ class TensorRtBackend(Backend):
 
 
 def most_tokens(memory: int, facts: ModelFacts) -> int:
-    """Tokens of a batch that so many bytes should hold, a power of two; to start with, since devices tell in the end."""
+    """Tokens of a batch that so many bytes should hold, a power of two: to begin with, the device has the last word."""
     # Activations that live at once, as float32, and the attention's scores where they aren't fused away
     each = 4 * (8 * facts.d_model + facts.ffn_dim) + 4 * facts.num_heads * 256
     fitting = int(SHARE * memory / SLOTS / each)

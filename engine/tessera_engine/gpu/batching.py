@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 BATCH_COST = 2048
-"""Tokens that might as well be filled up as another batch begun: some fifty kernel launches. By reckoning from
-published speeds it is 1,000 to 2,000 tokens on most pairs of GPU and model, and more for a small model on a large GPU."""
+"""Tokens that might as well be filled up as another batch begun, which is some fifty kernel launches. Not measured: for
+most pairs of GPU and model 1,000 to 2,000 by published peak speeds, more for a small model on a large GPU."""
 
 STEP = 32
 """Profiles end at multiples of this, so that the plans of one scene serve the next."""
