@@ -13,6 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tessera_engine.scene import S1_BANDS, S2_BANDS
+
 BATCH_COST = 2048
 """Tokens that might as well be filled up as another batch begun, which is some fifty kernel launches. Not measured: for
 most pairs of GPU and model 1,000 to 2,000 by published peak speeds, more for a small model on a large GPU."""
@@ -63,6 +65,19 @@ class Batch(NamedTuple):
     def shape(self) -> Shape:
         """Of its rectangles."""
         return Shape(len(self.pixels), self.s2, self.s1)
+
+
+def input_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
+    """The shapes of the model's inputs for a batch."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for modality, tokens, bands in (("s2", shape.s2, S2_BANDS), ("s1", shape.s1, S1_BANDS)):
+        each = (shape.pixels, tokens)
+        shapes |= {
+            modality: (*each, len(bands)),
+            f"{modality}_doy": each,
+            f"{modality}_multiplicity": each,
+        }
+    return shapes
 
 
 def plan_batches(s2: Lengths, s1: Lengths, most_pixels: Callable[[int, int], int]) -> list[Batch]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tessera_engine.errors import InputError, MissingExtra
-from tessera_engine.gpu.batching import Shape
+from tessera_engine.gpu.batching import Shape, input_shapes
 from tessera_engine.gpu.cuda import Cuda
 from tessera_engine.gpu.device import (
     Built,
@@ -20,7 +20,6 @@ from tessera_engine.gpu.device import (
     PlanRefused,
     Tensors,
 )
-from tessera_engine.scene import S1_BANDS, S2_BANDS
 
 try:
     import tensorrt as trt
@@ -30,6 +29,8 @@ except (ImportError, OSError) as error:
     raise InputError(
         f"TensorRT is installed, but its libraries can't be loaded: {error}; see 'tessera-engine doctor'"
     ) from error
+
+VERSION = str(trt.__version__)
 
 OLDEST = (10, 3)
 
@@ -55,7 +56,7 @@ class _Log(trt.ILogger):  # type: ignore[misc]
         text = " ".join(errors).lower().replace(" ", "")
         if "outofmemory" in text or "cudaerrormemoryallocation" in text:
             kind = OutOfDeviceMemory
-        return kind(f"TensorRT {trt.__version__} {what}: {errors[0] if errors else 'it says no reason'}")
+        return kind(f"TensorRT {VERSION} {what}: {errors[0] if errors else 'it says no reason'}")
 
 
 class TensorRtDevice(Cuda):
@@ -69,12 +70,12 @@ class TensorRtDevice(Cuda):
             InputError: TensorRT is too old.
         """
         super().__init__()
-        if tuple(int(part) for part in trt.__version__.split(".")[:2]) < OLDEST:
+        if tuple(int(part) for part in VERSION.split(".")[:2]) < OLDEST:
             raise InputError(
-                f"TensorRT {trt.__version__} is too old, {'.'.join(map(str, OLDEST))} or later is wanted; on a Jetson "
+                f"TensorRT {VERSION} is too old, {'.'.join(map(str, OLDEST))} or later is wanted; on a Jetson "
                 "that is JetPack 6.1 or later"
             )
-        self.facts = DeviceFacts(self.name, self.capability, self.driver, f"TensorRT {trt.__version__}")
+        self.facts = DeviceFacts(self.name, self.capability, self.driver, f"TensorRT {VERSION}")
         self._log = _Log()
         self._runtime: Any = None
 
@@ -93,7 +94,7 @@ class TensorRtDevice(Cuda):
         if not parser.parse(model):
             reasons = [parser.get_error(i).desc() for i in range(parser.num_errors)]
             raise DeviceError(
-                f"TensorRT {trt.__version__} can't read the model: {' '.join((reasons or ['no reason'])[0].split())}; "
+                f"TensorRT {VERSION} can't read the model: {' '.join((reasons or ['no reason'])[0].split())}; "
                 "export it again, or give --backend onnxruntime"
             )
         config = builder.create_builder_config()
@@ -154,16 +155,3 @@ class _Runner:
                 raise self._log.error(f"doesn't take an address for {name}")
         if not self._context.execute_async_v3(stream):
             raise self._log.error("can't run the plan")
-
-
-def input_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
-    """The shapes of the model's inputs for a batch."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    for modality, tokens, bands in (("s2", shape.s2, S2_BANDS), ("s1", shape.s1, S1_BANDS)):
-        each = (shape.pixels, tokens)
-        shapes |= {
-            modality: (*each, len(bands)),
-            f"{modality}_doy": each,
-            f"{modality}_multiplicity": each,
-        }
-    return shapes

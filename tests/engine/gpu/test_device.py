@@ -179,6 +179,6 @@ def test_a_batch_beyond_the_profile_is_an_error(tensorrt):
 
 
 def test_an_old_tensorrt_is_refused(tensorrt, monkeypatch):
-    monkeypatch.setattr(standin_tensorrt, "__version__", "8.6.2")
+    monkeypatch.setattr(tensorrt, "VERSION", "8.6.2")
     with pytest.raises(InputError, match=r"TensorRT 8.6.2 is too old, 10.3 or later"):
         tensorrt.TensorRtDevice()
