@@ -24,6 +24,7 @@ from tessera_engine.simulate.ground import draw_ground
 from tessera_engine.simulate.noise import Stream, generator
 from tessera_engine.simulate.optical import s2_date
 from tessera_engine.simulate.radar import s1_date
+from tessera_engine.simulate.years import in_year, seed_of_year
 
 MAX_SIZE = 10980
 """Pixels along one side of a Sentinel-2 tile."""
@@ -36,7 +37,11 @@ Progress = Callable[[int, int], None]
 
 
 def simulate(
-    folder: Path, size: int | tuple[int, int], seed: int = 0, progress: Progress | None = None
+    folder: Path,
+    size: int | tuple[int, int],
+    seed: int = 0,
+    progress: Progress | None = None,
+    year: int = 0,
 ) -> None:
     """Write a made-up scene as a d-pixel tile.
 
@@ -45,17 +50,18 @@ def simulate(
     cover.tif, the land cover that the scene was made from (uint8 codes, names in the band's tags and colours in its
     colour table). About 2 kB a pixel on disk. Every band is made at 10 m.
 
-    The same seed and size give the same bytes. The folder appears complete or not at all. A date is in memory at a
-    time: memory follows the map, some 120 bytes a pixel.
+    The same seed, size and year give the same bytes. The folder appears complete or not at all. A date is in memory at
+    a time: memory follows the map, some 120 bytes a pixel.
 
     Args:
         folder: to make; it must not be there yet.
         size: pixels of 10 m along both sides, or (width, height).
         seed: of everything random, 0 or more.
         progress: told after each date.
+        year: 0 is the first; another one has the same land with other weather, and another crop on some fields.
 
     Raises:
-        InputError: the folder is there already or can't be written, or size or seed can't be used.
+        InputError: the folder is there already or can't be written, or size, seed or year can't be used.
     """
     width, height = (size, size) if isinstance(size, int) else size
     if not (1 <= width <= MAX_SIZE and 1 <= height <= MAX_SIZE):
@@ -65,6 +71,8 @@ def simulate(
         )
     if seed < 0:
         raise InputError(f"can't simulate with seed {seed}: it must be 0 or more; give another seed")
+    if year < 0:
+        raise InputError(f"can't simulate year {year}: it must be 0 or more; give another year")
     if folder.exists():
         raise InputError(
             f"can't simulate into {folder}: it is there already and a new folder was expected; "
@@ -74,7 +82,7 @@ def simulate(
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
-            _write(temporary, height, width, seed, progress or (lambda done, total: None))
+            _write(temporary, height, width, seed, year, progress or (lambda done, total: None))
             temporary.chmod(0o755)
             temporary.rename(folder)
         except BaseException:
@@ -84,8 +92,11 @@ def simulate(
         raise InputError(f"can't write {folder}: {error.strerror}; choose another place") from None
 
 
-def _write(folder: Path, height: int, width: int, seed: int, progress: Progress) -> None:
+def _write(folder: Path, height: int, width: int, seed: int, year: int, progress: Progress) -> None:
     ground = draw_ground(seed, height, width)
+    if year:
+        ground = in_year(ground, seed, year)
+    place, seed = _place(seed), seed_of_year(seed, year)
     moisture = weather.soil_moisture(seed)
     s2_days = weather.s2_days(seed)
     orbits = {name: weather.s1_days(seed, i) for i, name in enumerate(("ascending", "descending"))}
@@ -111,11 +122,8 @@ def _write(folder: Path, height: int, width: int, seed: int, progress: Progress)
                     codes.write(strip.tobytes())
                 done += 1
                 progress(done, total)
-    transform = _place(seed)
-    _write_raster(folder / "roi.tiff", np.ones((height, width), np.uint8), transform)
-    _write_raster(
-        folder / "cover.tif", ground.landscape.cover[ground.landscape.parcel], transform, describe=True
-    )
+    _write_raster(folder / "roi.tiff", np.ones((height, width), np.uint8), place)
+    _write_raster(folder / "cover.tif", ground.landscape.cover[ground.landscape.parcel], place, describe=True)
 
 
 def _header(file: BinaryIO, dtype: type[np.generic], shape: tuple[int, ...]) -> None:
