@@ -19,7 +19,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace earlier re
 
 
 @contextmanager
-def _nothing_left() -> Iterator[None]:
+def nothing_left() -> Iterator[None]:
     """Say what Ctrl-C has left, after the unfinished folder has vanished."""
     try:
         yield
@@ -57,7 +57,7 @@ def convert(
     target = out or _default_out(embeddings, format)
     if format in INT8_FORMATS and opened.store != "int8":
         console.say(f"note: {format} holds int8 codes only, so the float32 embeddings are quantised", quiet)
-    with _nothing_left(), console.progress_bar("converting", quiet, "px") as progress:
+    with nothing_left(), console.progress_bar("converting", quiet, "px") as progress:
         write(opened, target, format, year, overwrite, progress)
     print(target)
 
@@ -97,7 +97,7 @@ def similar(
     from tessera_engine.embeddings import open_embeddings
     from tessera_engine.similar import find_similar
 
-    with _nothing_left():
+    with nothing_left():
         opened = open_embeddings(embeddings, dim)
         points = [_point(text) for text in at]
         found = find_similar(opened, points, out or _default_out(embeddings, "similar"), top, overwrite)
@@ -157,7 +157,7 @@ def make_map(
     from tessera_engine.embeddings import open_embeddings
     from tessera_engine.maps import make
 
-    with _nothing_left(), console.progress_bar("mapping", quiet, "px") as progress:
+    with nothing_left(), console.progress_bar("mapping", quiet, "px") as progress:
         made = make.make_map(
             open_embeddings(embeddings, dim),
             labels,
