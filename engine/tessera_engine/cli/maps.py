@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from tessera_engine.cli.app import Json, Quiet, Threads, app
+from tessera_engine.cli.app import Json, Quiet, Threads, app, interruptible
 from tessera_engine.errors import InputError
 
 Embeddings = Annotated[Path, typer.Argument(help="Output folder of embed or convert.")]
 Out = Annotated[Path | None, typer.Option("-o", "--out", help="Folder for the results. Default: beside you.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace earlier results.")]
 
-
-@contextmanager
-def _nothing_left() -> Iterator[None]:
-    """Say what Ctrl-C has left, after the unfinished folder has vanished."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        print("interrupted: nothing was written", file=sys.stderr)
-        raise typer.Exit(130) from None
+NOTHING_LEFT = "nothing was written"
 
 
 def _default_out(embeddings: Path, ending: str) -> Path:
@@ -58,7 +47,7 @@ def convert(
     target = out or _default_out(embeddings, format)
     if format in INT8_FORMATS and opened.store != "int8":
         console.say(f"note: {format} holds int8 codes only, so the float32 embeddings are quantised", quiet)
-    with _nothing_left(), console.progress_bar("converting", quiet, "px") as progress:
+    with interruptible(NOTHING_LEFT), console.progress_bar("converting", quiet, "px") as progress:
         write(opened, target, format, year, overwrite, progress)
     print(target)
 
@@ -98,7 +87,7 @@ def similar(
     from tessera_engine.embeddings import open_embeddings
     from tessera_engine.similar import find_similar
 
-    with _nothing_left():
+    with interruptible(NOTHING_LEFT):
         opened = open_embeddings(embeddings, dim)
         points = [_point(text) for text in at]
         found = find_similar(opened, points, out or _default_out(embeddings, "similar"), top, overwrite)
@@ -148,7 +137,7 @@ def change(
     from tessera_engine.embeddings import open_embeddings
 
     target = out or _default_out(before, _default_out(after, "change").name)
-    with _nothing_left(), console.progress_bar("comparing", quiet, "px") as progress:
+    with interruptible(NOTHING_LEFT), console.progress_bar("comparing", quiet, "px") as progress:
         found = find_change(
             open_embeddings(before, dim), open_embeddings(after, dim), target, top, overwrite, progress
         )
@@ -204,7 +193,7 @@ def make_map(
     from tessera_engine.embeddings import open_embeddings
     from tessera_engine.maps import make
 
-    with _nothing_left(), console.progress_bar("mapping", quiet, "px") as progress:
+    with interruptible(NOTHING_LEFT), console.progress_bar("mapping", quiet, "px") as progress:
         made = make.make_map(
             open_embeddings(embeddings, dim),
             labels,

@@ -52,8 +52,8 @@ def simulate(
     cover.tif, the land cover that the scene was made from (uint8 codes, names in the band's tags and colours in its
     colour table). About 2 kB a pixel on disk. Every band is made at 10 m.
 
-    The same seed, size, climate and year give the same bytes. The folder appears complete or not at all. A date is in memory at
-    a time: memory follows the map, some 120 bytes a pixel.
+    The same seed, size, climate and year give the same bytes. The folder appears complete or not at all. A date is in
+    memory at a time: memory follows the map, some 120 bytes a pixel.
 
     Args:
         folder: to make; it must not be there yet.
