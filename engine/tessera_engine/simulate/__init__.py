@@ -26,6 +26,7 @@ from tessera_engine.simulate.ground import draw_ground
 from tessera_engine.simulate.noise import Stream, generator
 from tessera_engine.simulate.optical import s2_date
 from tessera_engine.simulate.radar import s1_date
+from tessera_engine.simulate.years import in_year, seed_of_year
 
 MAX_SIZE = 10980
 """Pixels along one side of a Sentinel-2 tile."""
@@ -42,6 +43,7 @@ def simulate(
     seed: int = 0,
     progress: Progress | None = None,
     climate: str = "atlantic",
+    year: int = 0,
 ) -> None:
     """Write a made-up scene as a d-pixel tile.
 
@@ -50,8 +52,8 @@ def simulate(
     cover.tif, the land cover that the scene was made from (uint8 codes, names in the band's tags and colours in its
     colour table). About 2 kB a pixel on disk. Every band is made at 10 m.
 
-    The same seed and size give the same bytes. The folder appears complete or not at all. A date is in memory at a
-    time: memory follows the map, some 120 bytes a pixel.
+    The same seed, size, climate and year give the same bytes. The folder appears complete or not at all. A date is in
+    memory at a time: memory follows the map, some 120 bytes a pixel.
 
     Args:
         folder: to make; it must not be there yet.
@@ -59,9 +61,10 @@ def simulate(
         seed: of everything random, 0 or more.
         progress: told after each date.
         climate: one of `CLIMATES`: where the scene lies, what is sown there, when it grows and how the sky is.
+        year: 0 is the first; another one has the same land with other weather, and another crop on some fields.
 
     Raises:
-        InputError: the folder is there already or can't be written, or size, seed or climate can't be used.
+        InputError: the folder is there already or can't be written, or size, seed, climate or year can't be used.
     """
     width, height = (size, size) if isinstance(size, int) else size
     if not (1 <= width <= MAX_SIZE and 1 <= height <= MAX_SIZE):
@@ -71,6 +74,8 @@ def simulate(
         )
     if seed < 0:
         raise InputError(f"can't simulate with seed {seed}: it must be 0 or more; give another seed")
+    if year < 0:
+        raise InputError(f"can't simulate year {year}: it must be 0 or more; give another year")
     if climate not in CLIMATES:
         raise InputError(f"there is no climate '{climate}'; choose from {', '.join(CLIMATES)}")
     if folder.exists():
@@ -83,7 +88,12 @@ def simulate(
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
             _write(
-                temporary, (height, width), seed, CLIMATES[climate], progress or (lambda done, total: None)
+                temporary,
+                (height, width),
+                seed,
+                CLIMATES[climate],
+                year,
+                progress or (lambda done, total: None),
             )
             temporary.chmod(0o755)
             temporary.rename(folder)
@@ -94,9 +104,15 @@ def simulate(
         raise InputError(f"can't write {folder}: {error.strerror}; choose another place") from None
 
 
-def _write(folder: Path, shape: tuple[int, int], seed: int, climate: Climate, progress: Progress) -> None:
+def _write(
+    folder: Path, shape: tuple[int, int], seed: int, climate: Climate, year: int, progress: Progress
+) -> None:
     height, width = shape
     ground = draw_ground(seed, height, width, climate)
+    if year:
+        ground = in_year(ground, seed, year)
+    place = {"crs": climate.crs, "transform": _place(seed, climate)}
+    seed = seed_of_year(seed, year)
     moisture = weather.soil_moisture(seed, climate)
     s2_days = weather.s2_days(seed, climate)
     orbits = {name: weather.s1_days(seed, i) for i, name in enumerate(("ascending", "descending"))}
@@ -122,7 +138,6 @@ def _write(folder: Path, shape: tuple[int, int], seed: int, climate: Climate, pr
                     codes.write(strip.tobytes())
                 done += 1
                 progress(done, total)
-    place = {"crs": climate.crs, "transform": _place(seed, climate)}
     _write_raster(folder / "roi.tiff", np.ones((height, width), np.uint8), place)
     _write_raster(folder / "cover.tif", ground.landscape.cover[ground.landscape.parcel], place, describe=True)
 

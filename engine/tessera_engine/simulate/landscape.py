@@ -95,7 +95,9 @@ def _voronoi(
     return _Voronoi(nearest, second, (second_d - nearest_d) / (2 * apart), sites)
 
 
-def _draw(rng: np.random.Generator, shares: Mapping[covers.Cover, float], size: int) -> NDArray[np.uint8]:
+def draw_covers(
+    rng: np.random.Generator, shares: Mapping[covers.Cover, float], size: int
+) -> NDArray[np.uint8]:
     """Random cover codes in the given shares."""
     codes = np.array([cover.code for cover in shares], np.uint8)
     weights = np.array(list(shares.values()))
@@ -242,8 +244,8 @@ def _covers(
     kind, number = keys >> 56, keys >> 32 & 0xFFFFFF
     size = len(keys)
     meadow = rng.random(size) < 0.7 * by_river
-    field = np.where(meadow, covers.GRASS.code, _draw(rng, climate.fields, size))
-    lot = _draw(rng, LOT_SHARES, size)
+    field = np.where(meadow, covers.GRASS.code, draw_covers(rng, climate.fields, size))
+    lot = draw_covers(rng, LOT_SHARES, size)
     # only a wood's number is sure to be a block's
     is_conifer = conifer[np.where(kind == _WOOD, number, 0)]
     wood = np.where(is_conifer, covers.CONIFER.code, covers.DECIDUOUS.code)
