@@ -30,6 +30,7 @@ from tessera_export.train.pixels import (
     open_pixels,
     window_pixels,
 )
+from tessera_export.train.place import Place
 from tessera_export.train.run import Order, distil_from, train
 from tessera_export.train.ssl import TrainConfig
 
@@ -71,14 +72,14 @@ def killed_after(monkeypatch):
 
     def die_after(steps):
         monkeypatch.setattr(run_module, "SAVE_SECONDS", 0.0)
-        save = run_module._Place.save
+        save = Place.save
 
         def save_and_die(self, state):
             save(self, state)
             if state["step"] == steps:
                 raise Killed
 
-        monkeypatch.setattr(run_module._Place, "save", save_and_die)
+        monkeypatch.setattr(Place, "save", save_and_die)
 
     return die_after
 

@@ -63,11 +63,11 @@ THREADS = 2
 # mixed samples would cost a third of the steps, and in so short a run nothing overfits
 TEACHER = TrainConfig(
     ReferenceConfig(latent_dim=48, num_layers=2, num_heads=4, ffn_dim=512, dims=256, prefixes=(256,)),
-    steps=1500,
+    steps=1400,
     mixup=0.0,
 )
 DISTILLED = DistilConfig(SIZES["nano"], steps=2000)
-ALONE = TrainConfig(SIZES["nano"], steps=2000, mixup=0.0)
+ALONE = TrainConfig(SIZES["nano"], steps=1600, mixup=0.0)
 
 
 @dataclass(frozen=True)
