@@ -83,7 +83,8 @@ class Place:
     def save(self, state: dict[str, Any]) -> None:
         """Put a state in the place of the one before."""
         with replacing(self.state) as temporary:
-            torch.save(state, temporary)
+            with temporary.open("wb") as file:  # whose errors, of a full disk, are those of the system
+                torch.save(state, file)
             sync_file(temporary)
 
     def _clear(self) -> None:
