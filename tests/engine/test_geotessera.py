@@ -70,8 +70,9 @@ def test_cells_are_the_clients_files(cog, tree):
         with np.errstate(invalid="ignore"):
             np.testing.assert_array_equal(codes[2, 3] * scales[2, 3], cog.points(lon, lat)[0])
     manifest = json.loads((tree / "tessera_metadata.json").read_text())
-    assert set(manifest["cells"]) == names
-    assert (manifest["model_sha256"], manifest["year"]) == ("a" * 64, 2018)
+    assert manifest["cells"].keys() == {"2018"}
+    assert set(manifest["cells"]["2018"]) == names
+    assert manifest["model_sha256"] == "a" * 64
 
 
 @given(
@@ -106,8 +107,11 @@ def test_a_downloaded_tree_is_read_but_of_unknown_origin(cog, tree, tmp_path):
     with pytest.raises(InputError, match="doesn't say which model"):
         convert(found, tmp_path / "x", "cog")
     (tmp_path / "global_0.1_degree_representation" / "2019").mkdir()
-    with pytest.raises(InputError, match="holds the years 2018, 2019; expected one"):
+    with pytest.raises(InputError, match="holds the years 2018, 2019; say which one"):
         open_embeddings(tmp_path)
+    np.testing.assert_array_equal(open_embeddings(tmp_path, year=2018).read(), cog.read())
+    with pytest.raises(InputError, match="holds no cell"):
+        open_embeddings(tmp_path, year=2019)
 
 
 def test_what_it_cannot_hold_is_refused(tmp_path):

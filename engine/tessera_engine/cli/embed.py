@@ -77,6 +77,9 @@ def embed(
     ] = None,
     threads: Threads = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier output.")] = False,
+    append: Annotated[
+        bool, typer.Option("--append", help="Add to the zarr or geotessera output that stands at --out.")
+    ] = False,
     restart: Annotated[
         bool, typer.Option("--restart", help="Begin anew where a run was interrupted.")
     ] = False,
@@ -133,6 +136,7 @@ def embed(
                 format=format,
                 memory=limit,
                 overwrite=overwrite,
+                append=append,
                 restart=restart,
                 strict=strict,
                 progress=progress,

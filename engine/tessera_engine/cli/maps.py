@@ -16,6 +16,7 @@ from tessera_engine.errors import InputError
 
 Embeddings = Annotated[Path, typer.Argument(help="Output folder of embed or convert.")]
 Out = Annotated[Path | None, typer.Option("-o", "--out", help="Folder for the results. Default: beside you.")]
+OfYear = Annotated[int | None, typer.Option("--year", help="Which year, of an output that has several.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace earlier results.")]
 
 
@@ -40,9 +41,15 @@ def convert(
     out: Out = None,
     dim: Annotated[int | None, typer.Option(help="Keep the first 16, 32, 64 or 128 dimensions.")] = None,
     year: Annotated[
-        int | None, typer.Option(min=2015, help="Of the observations, if the output doesn't say.")
+        int | None,
+        typer.Option(
+            min=2015, help="Of the observations, if the output doesn't say; or which, if it has several."
+        ),
     ] = None,
     overwrite: Overwrite = False,
+    append: Annotated[
+        bool, typer.Option("--append", help="Add to the zarr or geotessera output that stands at --out.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Write finished embeddings in another format, without computing them again.
@@ -51,15 +58,15 @@ def convert(
     """
     from tessera_engine import console
     from tessera_engine.convert import convert as write
-    from tessera_engine.embeddings import open_embeddings
+    from tessera_engine.embeddings import open_embeddings, stored_years
     from tessera_engine.writers import INT8_FORMATS
 
-    opened = open_embeddings(embeddings, dim)
+    opened = open_embeddings(embeddings, dim, year if year in stored_years(embeddings) else None)
     target = out or _default_out(embeddings, format)
     if format in INT8_FORMATS and opened.store != "int8":
         console.say(f"note: {format} holds int8 codes only, so the float32 embeddings are quantised", quiet)
     with _nothing_left(), console.progress_bar("converting", quiet, "px") as progress:
-        write(opened, target, format, year, overwrite, progress)
+        write(opened, target, format, year, overwrite, progress, append)
     print(target)
 
 
@@ -83,6 +90,7 @@ def similar(
     ],
     out: Out = None,
     top: Annotated[float, typer.Option(help="Share of the pixels that are the top regions.")] = 0.01,
+    year: OfYear = None,
     dim: Annotated[int | None, typer.Option(help="Compare the first 16, 32, 64 or 128 dimensions.")] = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -99,7 +107,7 @@ def similar(
     from tessera_engine.similar import find_similar
 
     with _nothing_left():
-        opened = open_embeddings(embeddings, dim)
+        opened = open_embeddings(embeddings, dim, year)
         points = [_point(text) for text in at]
         found = find_similar(opened, points, out or _default_out(embeddings, "similar"), top, overwrite)
     if json:
@@ -131,6 +139,10 @@ def change(
     after: Annotated[Path, typer.Argument(help="The same place in another year, by the same model.")],
     out: Out = None,
     top: Annotated[float, typer.Option(help="Share of the pixels that are the top regions.")] = 0.01,
+    years: Annotated[
+        tuple[int, int] | None,
+        typer.Option(help="Which year of each, where they have several.", metavar="YEAR YEAR"),
+    ] = None,
     dim: Annotated[int | None, typer.Option(help="Compare the first 16, 32, 64 or 128 dimensions.")] = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -149,9 +161,11 @@ def change(
 
     target = out or _default_out(before, _default_out(after, "change").name)
     with _nothing_left(), console.progress_bar("comparing", quiet, "px") as progress:
-        found = find_change(
-            open_embeddings(before, dim), open_embeddings(after, dim), target, top, overwrite, progress
-        )
+        opened = [
+            open_embeddings(path, dim, year)
+            for path, year in zip((before, after), years or (None, None), strict=True)
+        ]
+        found = find_change(opened[0], opened[1], target, top, overwrite, progress)
     if json:
         console.print_json(asdict(found) | {"out": str(found.out)})
         return
@@ -190,6 +204,8 @@ def make_map(
             help="Side of the blocks for validation, in metres. Default: a fifth of the labelled part."
         ),
     ] = None,
+    year: OfYear = None,
+    train_year: Annotated[int | None, typer.Option(help="The same for --train.")] = None,
     dim: Annotated[int | None, typer.Option(help="Use the first 16, 32, 64 or 128 dimensions.")] = None,
     threads: Threads = None,
     overwrite: Overwrite = False,
@@ -206,11 +222,11 @@ def make_map(
 
     with _nothing_left(), console.progress_bar("mapping", quiet, "px") as progress:
         made = make.make_map(
-            open_embeddings(embeddings, dim),
+            open_embeddings(embeddings, dim, year),
             labels,
             out or _default_out(embeddings, "map"),
             field=field,
-            train=open_embeddings(train, dim) if train else None,
+            train=open_embeddings(train, dim, train_year) if train else None,
             method=method,
             regression=regression,
             block_metres=block,
