@@ -118,7 +118,14 @@ def test_scenes_are_put_together_and_what_is_there_stays(tmp_path, format):
     assert item.properties["start_datetime"].startswith("2018")
     assert item.properties["end_datetime"].startswith("2019")
     assert open_embeddings(store, year=2019).provenance["scene"] == "scene4"
-    assert describe_output(store)["tessera:years"] == counts
+    described = describe_output(store)
+    assert described["tessera:years"] == counts
+    assert [line.split(",")[0] for line in described["scenes"]] == [
+        "scene1 of 2018",
+        "scene2 of 2018",
+        "scene3 of 2018",
+        "scene4 of 2019",
+    ]
 
 
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -261,6 +261,20 @@ def test_embeddings_become_maps_and_other_formats(run, scene, tmp_path):
     assert "the median pixel has 0.000" in err
     code, out, _ = run("change", "scene.embeddings", "scene.zarr", "-o", "c", "--json", "-q")
     assert json.loads(out)["out"] == "c"
+    code, _, err = run(
+        "convert", "scene.embeddings", "--format", "zarr", "--year", 2019, "-o", "scene.zarr", "--append"
+    )
+    assert code == 0, err
+    code, out, err = run("change", "scene.zarr", "scene.zarr", "--years", 2018, 2019, "-o", "both")
+    assert (code, out.strip()) == (0, "both"), err
+    code, _, err = run("similar", "scene.zarr", "--at", f"{lon[0]},{lat[0]}", "-o", "y")
+    assert (code, "holds the years 2018, 2019; say which one (--year" in err) == (2, True)
+    code, _, err = run("similar", "scene.zarr", "--at", f"{lon[0]},{lat[0]}", "-o", "y", "--year", 2019)
+    assert code == 0, err
+    code, out, _ = run("info", "scene.zarr")
+    assert "2 scenes of 2018, 2019" in out
+    code, out, _ = run("verify", "scene.zarr")
+    assert code == 0, out
     code, out, _ = run("map", "scene.embeddings", "--labels", "labels.tif", "--method", "knn", "--json", "-q")
     told = json.loads(out)
     assert (code, told["out"], told["labelled_pixels"]) == (0, "scene.map", 119)

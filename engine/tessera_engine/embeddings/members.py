@@ -104,7 +104,8 @@ def _joined(all_members: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             found[key] = ", ".join(map(str, distinct))
         elif all(isinstance(value, list) for value in distinct):
             together = [each for value in distinct if value for each in value]
-            found[key] = [each for i, each in enumerate(together) if each not in together[:i]]
+            unique = [each for i, each in enumerate(together) if each not in together[:i]]
+            found[key] = sorted(unique) if all(isinstance(each, int) for each in unique) else unique
         else:
             found[key] = None
     return found
