@@ -127,9 +127,14 @@ def open_source(path: Path, item: Mapping[str, Any], year: int | None) -> Geotes
     return GeotesseraSource(union, dim, tuple(cells))
 
 
+def cell_centre(name: str) -> tuple[float, float]:
+    """Longitude and latitude in the middle of a cell, from its name."""
+    _, lon, lat = name.split("_")
+    return float(lon), float(lat)
+
+
 def _south_then_west(folder: Path) -> tuple[float, float]:
-    _, lon, lat = folder.name.split("_")
-    return float(lat), float(lon)
+    return cell_centre(folder.name)[::-1]
 
 
 def _dim(codes: Path) -> int:

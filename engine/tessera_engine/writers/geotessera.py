@@ -31,6 +31,7 @@ from tessera_engine.scene import Grid, Window
 from tessera_engine.staging import Staging
 from tessera_engine.writers.joined import Joined
 from tessera_engine.writers.origin import Origin
+from tessera_engine.writers.registry import need_parquet, write_registry
 from tessera_engine.writers.store import Store
 
 MANIFEST = "tessera_metadata.json"
@@ -73,6 +74,7 @@ def _write(
                 ):
                     written[year].append(cell)
         _write_manifest(folder / MANIFEST, name, origin, written)
+        registry = write_registry(folder, written)
     except OSError as error:
         raise TesseraError(
             f"can't write {folder / EMBEDDINGS_FOLDER}: {error.strerror or error}; make room and try again"
@@ -85,6 +87,7 @@ def _write(
         Asset("landmasks", LANDMASK_FOLDER, MEDIA_TYPE, "Each cell's place; land everywhere", ("metadata",)),
         Asset("observations", OBSERVATIONS_FOLDER, MEDIA_TYPE, "Observations of each pixel", ("metadata",)),
         Asset("manifest", MANIFEST, "application/json", "What the cells are and from where", ("metadata",)),
+        *registry,
     ]
 
 
@@ -92,8 +95,10 @@ def check(grid: Grid, dim: int) -> None:
     """Make sure that the tree can hold a scene.
 
     Raises:
-        InputError: other dimensions than the client takes, not on Earth, or across the antimeridian.
+        InputError: other dimensions than the client takes, not on Earth, or across the antimeridian; or what writes its
+            registry isn't installed.
     """
+    need_parquet()
     if dim != DIMENSIONS:
         raise InputError(f"--format geotessera takes {DIMENSIONS} dimensions, these are {dim}; use cog")
     _bounds(grid)
