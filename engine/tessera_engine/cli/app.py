@@ -45,6 +45,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no notes.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads. Default: all.")]
 
+Memory = Annotated[
+    str | None, typer.Option(help="Most memory to use, like 2GB. Default: half of what is free, at most 4GB.")
+]
+
 Layout = Annotated[
     str | None, typer.Option(help="Read the scene as this layout only. Default: what is found in it.")
 ]

@@ -12,6 +12,7 @@ from tessera_engine.cli.app import (
     Json,
     Layout,
     Like,
+    Memory,
     Quiet,
     S1Units,
     Threads,
@@ -71,10 +72,7 @@ def embed(
     end: To = None,
     like: Like = None,
     s1_units: S1Units = None,
-    memory: Annotated[
-        str | None,
-        typer.Option(help="Most memory to use, like 2GB. Default: half of what is free, at most 4GB."),
-    ] = None,
+    memory: Memory = None,
     threads: Threads = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier output.")] = False,
     append: Annotated[

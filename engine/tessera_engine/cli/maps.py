@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,8 +11,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
-from tessera_engine.cli.app import Json, Quiet, Threads, app
+from tessera_engine.cli.app import Json, Memory, Quiet, Threads, app
 from tessera_engine.errors import InputError
 
 Embeddings = Annotated[Path, typer.Argument(help="Output folder of embed or convert.")]
@@ -70,28 +72,41 @@ def convert(
     print(target)
 
 
+class _Points(TyperCommand):
+    """A command with `--at LON LAT`: typer knows options that repeat and options that are pairs, not both."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Make one word of the two that follow each `--at`."""
+        words = list(args)
+        for place in [i for i, word in enumerate(words[:-2]) if word == "--at"][::-1]:
+            # An option may follow where the latitude was forgotten
+            if re.match(r"[-+]?[.\d]", words[place + 2]):
+                words[place + 1 : place + 3] = [" ".join(words[place + 1 : place + 3])]
+        return super().parse_args(ctx, words)
+
+
 def _point(text: str) -> tuple[float, float]:
-    """Longitude and latitude from `LON,LAT`: typer knows options that repeat and options that are pairs, not both."""
     try:
-        lon, lat = map(float, text.split(","))
+        lon, lat = map(float, text.split())
     except ValueError:
         raise InputError(
-            f"--at '{text}' is not LON,LAT in degrees; write it like --at 4.021,50.804"
+            f"--at '{text}' is not a longitude and a latitude; write it like --at 4.021 50.804"
         ) from None
     return lon, lat
 
 
-@app.command()
+@app.command(cls=_Points)
 def similar(
     embeddings: Embeddings,
     at: Annotated[
         list[str],
-        typer.Option(help="What to look for, in degrees; may be given again.", metavar="LON,LAT"),
+        typer.Option(help="What to look for, in degrees; may be given again.", metavar="LON LAT"),
     ],
     out: Out = None,
     top: Annotated[float, typer.Option(help="Share of the pixels that are the top regions.")] = 0.01,
     year: OfYear = None,
     dim: Annotated[int | None, typer.Option(help="Compare the first 16, 32, 64 or 128 dimensions.")] = None,
+    memory: Memory = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     json: Json = False,
@@ -100,16 +115,18 @@ def similar(
 
     With several points, a pixel counts as similar as it is to the most similar one.
 
-    Example: tessera-engine similar scene_dir.embeddings --at 4.021,50.804
+    Example: tessera-engine similar scene_dir.embeddings --at 4.021 50.804
     """
     from tessera_engine import console
     from tessera_engine.embeddings import open_embeddings
+    from tessera_engine.memory import parse_size
     from tessera_engine.similar import find_similar
 
     with _nothing_left():
         opened = open_embeddings(embeddings, dim, year)
         points = [_point(text) for text in at]
-        found = find_similar(opened, points, out or _default_out(embeddings, "similar"), top, overwrite)
+        target = out or _default_out(embeddings, "similar")
+        found = find_similar(opened, points, target, top, overwrite, parse_size(memory) if memory else None)
     if json:
         console.print_json({"out": str(found.out), "threshold": found.threshold, "regions": found.regions})
         return
@@ -144,6 +161,7 @@ def change(
         typer.Option(help="Which year of each, where they have several.", metavar="YEAR YEAR"),
     ] = None,
     dim: Annotated[int | None, typer.Option(help="Compare the first 16, 32, 64 or 128 dimensions.")] = None,
+    memory: Memory = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     json: Json = False,
@@ -158,6 +176,7 @@ def change(
     from tessera_engine import console
     from tessera_engine.change import find_change
     from tessera_engine.embeddings import open_embeddings
+    from tessera_engine.memory import parse_size
 
     target = out or _default_out(before, _default_out(after, "change").name)
     with _nothing_left(), console.progress_bar("comparing", quiet, "px") as progress:
@@ -165,7 +184,8 @@ def change(
             open_embeddings(path, dim, year)
             for path, year in zip((before, after), years or (None, None), strict=True)
         ]
-        found = find_change(opened[0], opened[1], target, top, overwrite, progress)
+        limit = parse_size(memory) if memory else None
+        found = find_change(opened[0], opened[1], target, top, overwrite, progress, limit)
     if json:
         console.print_json(asdict(found) | {"out": str(found.out)})
         return
@@ -207,6 +227,7 @@ def make_map(
     year: OfYear = None,
     train_year: Annotated[int | None, typer.Option(help="The same for --train.")] = None,
     dim: Annotated[int | None, typer.Option(help="Use the first 16, 32, 64 or 128 dimensions.")] = None,
+    memory: Memory = None,
     threads: Threads = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -219,6 +240,7 @@ def make_map(
     from tessera_engine import api, console
     from tessera_engine.embeddings import open_embeddings
     from tessera_engine.maps import make
+    from tessera_engine.memory import parse_size
 
     with _nothing_left(), console.progress_bar("mapping", quiet, "px") as progress:
         made = make.make_map(
@@ -233,6 +255,7 @@ def make_map(
             threads=api.check_threads(threads),
             overwrite=overwrite,
             progress=progress,
+            memory=parse_size(memory) if memory else None,
         )
     for note in made.notes:
         console.say(f"note: {note}", quiet)
