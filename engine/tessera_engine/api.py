@@ -238,6 +238,7 @@ def embed(
     format: str = "cog",
     memory: int | None = None,
     overwrite: bool = False,
+    append: bool = False,
     restart: bool = False,
     strict: bool = False,
     progress: pipeline.Progress | None = None,
@@ -258,6 +259,7 @@ def embed(
         format: one of `tessera_engine.writers.FORMATS`.
         memory: bytes that the process may take; None: half of the free memory, at most 4 GB.
         overwrite: replace an earlier output.
+        append: add to a store of that format which stands at `out`, see `tessera_engine.writers.store`.
         restart: begin anew where a run was interrupted.
         strict: refuse a scene about which anything was found.
         progress: called with pixels done and in all, after each window.
@@ -275,6 +277,8 @@ def embed(
     if store not in STORES:
         raise InputError(f"unknown store '{store}'; choose one of {', '.join(STORES)}")
     region = check_window(scene.grid, window) if window is not None else scene.grid.window
+    if append and overwrite:
+        raise InputError("--append adds to what --overwrite would replace; give one of them")
     origin = _origin(scene, model)
     check_format(format, store, scene.grid.crop(region), dim, origin)
     max_pixels = window_pixels(memory or default_memory(), scene.reader, model.backend.model)
@@ -287,7 +291,9 @@ def embed(
             model.backend.prepare(tokens)
     target = Path(out) if out is not None else Path(f"{scene.name}.embeddings")
     numba.set_num_threads(model.threads)
-    plan = Plan(scene, model.backend, region, dim, store, format, max_pixels, target, findings, origin)
+    plan = Plan(
+        scene, model.backend, region, dim, store, format, max_pixels, target, findings, origin, append
+    )
     statistics = run(plan, overwrite, restart, progress, announce)
     return Embedded(target, statistics.pixels, statistics.with_data, statistics.seconds, findings)
 

@@ -20,6 +20,7 @@ from tessera_engine.scene import Grid, Scene, Window
 from tessera_engine.staging import Staging
 from tessera_engine.writers import write
 from tessera_engine.writers.origin import Origin
+from tessera_engine.writers.store import open_store
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Plan:
         out: where the output shall appear.
         findings: what was worth saying about the scene.
         origin: what the format wants to say of where the embeddings are from.
+        append: add to the store that stands at `out`.
     """
 
     scene: Scene
@@ -49,6 +51,7 @@ class Plan:
     out: Path
     findings: tuple[Finding, ...]
     origin: Origin
+    append: bool = False
 
     @property
     def grid(self) -> Grid:
@@ -69,7 +72,9 @@ def run(
     keep = place.begun
     try:
         fingerprint = plan.scene.reader.fingerprint()
-        journal = begin(place, _identity(plan, fingerprint), plan.window_pixels, overwrite, restart, tell)
+        journal = begin(
+            place, _identity(plan, fingerprint), plan.window_pixels, overwrite or plan.append, restart, tell
+        )
         try:
             if journal.complete:
                 statistics = _statistics(journal)
@@ -97,6 +102,12 @@ def _work(
     tell: Tell,
 ) -> pipeline.Statistics:
     """All that is left to do until the output is complete in its folder."""
+    store = None
+    if plan.append:
+        facts = plan.backend.model.facts
+        store = open_store(
+            plan.out, plan.format, plan.grid, plan.dim, facts.precision, fingerprint, plan.origin
+        )
     place.remove_made()
     check_room(place.folder, needed_bytes(plan.grid, plan.dim, plan.store, plan.format))
     staging = Staging.mend(place.staging, plan.grid, plan.dim, plan.store)
@@ -109,8 +120,10 @@ def _work(
     with statistics.stage("output"):
         folder = place.make_output()
         quicklook = write_quicklook(staging, folder / "quicklook.png")
-        assets = [*write(plan.format, staging, folder, plan.scene.name, plan.origin), quicklook]
+        assets = [*write(plan.format, staging, folder, plan.scene.name, plan.origin, store), quicklook]
         write_item(folder / ITEM, plan.grid, assets, _run_facts(plan, fingerprint, statistics.with_data))
+        if store is not None and plan.origin.year is not None:
+            store.write_item(folder / ITEM, plan.origin.year, staging)
         place.sync_output()
     journal.add_complete()
     return statistics
@@ -146,6 +159,7 @@ def _identity(plan: Plan, fingerprint: str) -> dict[str, str]:
         "dim": str(plan.dim),
         "store": plan.store,
         "format": plan.format,
+        **({"append": "yes"} if plan.append else {}),
     }
 
 

@@ -247,11 +247,18 @@ def test_embeddings_become_maps_and_other_formats(run, scene, tmp_path):
     code, _, err = run("convert", "scene.embeddings", "--format", "geotessera")
     assert (code, "--year YEAR" in err) == (2, True)
     lon, lat = warp.transform(CRS, "EPSG:4326", *zip(ORIGIN @ (5.5, 6.5), ORIGIN @ (2.5, 9.5), strict=True))
-    code, out, err = run("similar", "scene.zarr", "--at", f"{lon[0]},{lat[0]}", "--at", f"{lon[1]},{lat[1]}")
+    code, out, err = run("similar", "scene.zarr", "--at", lon[0], lat[0], "--at", lon[1], lat[1])
     assert (code, out.strip()) == (0, "scene.zarr.similar")
     assert "look at scene.zarr.similar" in err
-    code, _, err = run("similar", "scene.zarr", "--at", "3", "-o", "x")
-    assert (code, "write it like --at 4.021,50.804" in err) == (2, True)
+    code, _, err = run("similar", "scene.zarr", "-o", "x", "--at", "-3.5,50")
+    assert (code, "--at '-3.5,50' is not a longitude and a latitude" in err) == (2, True)
+    code, _, err = run("similar", "scene.zarr", "--at", "-3.5", "50", "-o", "x", "--memory", "4GB")
+    assert (code, "-3.5 50.0 (longitude, latitude) lies outside" in err) == (2, True)
+    code, _, err = run("similar", "scene.zarr", "--at", lon[0], lat[0], "-o", "x", "--memory", "100MB")
+    assert (code, "--memory 100MB is too little for a map of this size" in err) == (2, True)
+    for words in (["--at", "3", "-o", "x"], ["-o", "x", "--at", "3"], ["--at", "3", "--at", "4", "50"]):
+        code, _, err = run("similar", "scene.zarr", *words)
+        assert (code, "write it like --at 4.021 50.804" in err) == (2, True), err
     labels = np.tile(np.repeat([1, 2], 5), (12, 1)).astype(np.uint8)
     profile = {"driver": "GTiff", "dtype": "uint8", "count": 1, "width": 10, "height": 12}
     with rasterio.open("labels.tif", "w", **profile, crs=CRS, transform=ORIGIN) as file:
@@ -261,6 +268,20 @@ def test_embeddings_become_maps_and_other_formats(run, scene, tmp_path):
     assert "the median pixel has 0.000" in err
     code, out, _ = run("change", "scene.embeddings", "scene.zarr", "-o", "c", "--json", "-q")
     assert json.loads(out)["out"] == "c"
+    code, _, err = run(
+        "convert", "scene.embeddings", "--format", "zarr", "--year", 2019, "-o", "scene.zarr", "--append"
+    )
+    assert code == 0, err
+    code, out, err = run("change", "scene.zarr", "scene.zarr", "--years", 2018, 2019, "-o", "both")
+    assert (code, out.strip()) == (0, "both"), err
+    code, _, err = run("similar", "scene.zarr", "--at", lon[0], lat[0], "-o", "y")
+    assert (code, "holds the years 2018, 2019; say which one (--year" in err) == (2, True)
+    code, _, err = run("similar", "scene.zarr", "--at", lon[0], lat[0], "-o", "y", "--year", 2019)
+    assert code == 0, err
+    code, out, _ = run("info", "scene.zarr")
+    assert "2 scenes of 2018, 2019" in out
+    code, out, _ = run("verify", "scene.zarr")
+    assert code == 0, out
     code, out, _ = run("map", "scene.embeddings", "--labels", "labels.tif", "--method", "knn", "--json", "-q")
     told = json.loads(out)
     assert (code, told["out"], told["labelled_pixels"]) == (0, "scene.map", 119)

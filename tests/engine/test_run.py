@@ -8,14 +8,19 @@ import shutil
 import subprocess
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fake_backend import FakeBackend
 from made_up import FakeReader, made_up_arrays
 
 from tessera_engine.durable import Lock
+from tessera_engine.embeddings import open_embeddings, stored_years
 from tessera_engine.errors import InputError, TesseraError
+from tessera_engine.item import read_item
+from tessera_engine.output_check import check_files
 from tessera_engine.run import Plan, run
 from tessera_engine.scene import Scene, Window
 from tessera_engine.writers.origin import Origin
@@ -175,6 +180,43 @@ def test_steps_of_a_replacement_keep_the_old_output_until_the_new_one_is_there(
     embed(plan(out), overwrite=True)
     assert contents(out) == expected
     assert_only(tmp_path, "out")
+
+
+def test_after_every_step_a_year_is_added_by_the_same_command(tmp_path, monkeypatch):
+    """A kill after any rename of an appending run leaves the store as it was, or a run that the command finishes."""
+    work = tmp_path / "work"
+    sha256 = FakeBackend().model.sha256
+
+    def year(out, number, append):
+        reader = Changing(ARRAYS)
+        reader.content, reader.period = f"{number:064d}", (date(number, 1, 5), date(number, 12, 20))
+        origin = Origin(number, "fake", sha256, "v2", "0.1.0")
+        return plan(out, reader, format="zarr", origin=origin, append=append)
+
+    embed(year(work / "out", 2018, append=False))
+    states, rename = [], Path.rename
+
+    def after(self, target):
+        result = rename(self, target)
+        if "embeddings.zarr" not in str(target):
+            states.append(shutil.copytree(work, tmp_path / f"state{len(states)}"))
+        return result
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", after)
+        embed(year(work / "out", 2019, append=True))
+    assert len(states) == 2
+    assert not (states[0] / "out").exists()
+    for state in states:
+        embed(year(state / "out", 2019, append=True))
+        assert_only(state, "out")
+        assert stored_years(state / "out") == [2018, 2019]
+        check_files(state / "out", read_item(state / "out"))
+        one, other = (open_embeddings(state / "out", year=each).read() for each in (2018, 2019))
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(InputError, match="holds this scene of 2019 already"):
+        embed(year(work / "out", 2019, append=True))
+    assert_only(work, "out")
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from tessera_engine.cli.app import (
     Json,
     Layout,
     Like,
+    Memory,
     Quiet,
     S1Units,
     Threads,
@@ -74,12 +75,12 @@ def embed(
     end: To = None,
     like: Like = None,
     s1_units: S1Units = None,
-    memory: Annotated[
-        str | None,
-        typer.Option(help="Most memory to use, like 2GB. Default: half of what is free, at most 4GB."),
-    ] = None,
+    memory: Memory = None,
     threads: Threads = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier output.")] = False,
+    append: Annotated[
+        bool, typer.Option("--append", help="Add to the zarr or geotessera output that stands at --out.")
+    ] = False,
     restart: Annotated[
         bool, typer.Option("--restart", help="Begin anew where a run was interrupted.")
     ] = False,
@@ -136,6 +137,7 @@ def embed(
                 format=format,
                 memory=limit,
                 overwrite=overwrite,
+                append=append,
                 restart=restart,
                 strict=strict,
                 progress=progress,

@@ -53,6 +53,11 @@ def ramp(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
     return colours
 
 
+def thinning(shape: tuple[int, ...]) -> slice:
+    """Which rows and which columns of a map its picture shows: no more need be coloured."""
+    return slice(None, None, -(-max(shape[:2]) // LONGEST_SIDE))
+
+
 def write_picture(
     path: Path,
     picture: NDArray[np.uint8],
@@ -64,7 +69,7 @@ def write_picture(
 
     Args:
         path: of the PNG.
-        picture: (height, width, 3), any size; it is thinned or enlarged by whole pixels.
+        picture: (height, width, 3), thinned by `thinning`; a small one is enlarged by whole pixels.
         legend: a colour each line.
         title: of the legend.
         pixel_metres: side of a pixel; None: no scale bar.
@@ -77,8 +82,6 @@ def write_picture(
     except ModuleNotFoundError:
         raise MissingExtra("pillow", "maps", "map") from None
 
-    step = -(-max(picture.shape[:2]) // LONGEST_SIDE)
-    picture = picture[::step, ::step]
     factor = max(1, -(-SHORTEST_SIDE // max(picture.shape[:2])))
     picture = picture.repeat(factor, axis=0).repeat(factor, axis=1)
     height, width = picture.shape[:2]
@@ -103,7 +106,7 @@ def write_picture(
     if len(legend) > len(lines):
         draw.text((x, y + LINE), f"and {len(legend) - len(lines)} more", "black", font)
     if pixel_metres is not None:
-        _scale_bar(draw, font, (x, size[1] - MARGIN), factor / step / pixel_metres, min(beside, width))
+        _scale_bar(draw, font, (x, size[1] - MARGIN), factor / pixel_metres, min(beside, width))
     image.save(path)
 
 
