@@ -19,6 +19,7 @@ from tessera_engine.guard import Finding, examine, heed
 from tessera_engine.memory import default_memory, window_pixels
 from tessera_engine.model_file import ModelFacts
 from tessera_engine.model_store import DEFAULT_MODEL, open_model
+from tessera_engine.quicklook import check_quicklook
 from tessera_engine.region import check_window
 from tessera_engine.resume import Tell
 from tessera_engine.run import Plan, run
@@ -224,6 +225,7 @@ def embed(
     dim: int | None = None,
     store: str | None = None,
     format: str = "cog",
+    quicklook: str = "pca",
     memory: int | None = None,
     overwrite: bool = False,
     restart: bool = False,
@@ -244,6 +246,7 @@ def embed(
         dim: length of the embedding, one of the model's prefixes; None: all of it.
         store: `int8` or `float32`; None: int8 for an int8 model, else float32.
         format: one of `tessera_engine.writers.FORMATS`.
+        quicklook: one of `tessera_engine.quicklook.QUICKLOOKS`.
         memory: bytes that the process may take; None: half of the free memory, at most 4 GB.
         overwrite: replace an earlier output.
         restart: begin anew where a run was interrupted.
@@ -265,13 +268,16 @@ def embed(
     region = check_window(scene.grid, window) if window is not None else scene.grid.window
     origin = _origin(scene, model)
     check_format(format, store, scene.grid.crop(region), dim, origin)
+    check_quicklook(quicklook)
     max_pixels = window_pixels(memory or default_memory(), scene.reader, model.backend.model)
     announce = announce or (lambda line: None)
     findings = tuple(examine(scene, model.facts, region))
     heed(findings, strict, announce)
     target = Path(out) if out is not None else Path(f"{scene.name}.embeddings")
     numba.set_num_threads(model.threads)
-    plan = Plan(scene, model.backend, region, dim, store, format, max_pixels, target, findings, origin)
+    plan = Plan(
+        scene, model.backend, region, dim, store, format, max_pixels, target, findings, origin, quicklook
+    )
     statistics = run(plan, overwrite, restart, progress, announce)
     return Embedded(target, statistics.pixels, statistics.with_data, statistics.seconds, findings)
 

@@ -13,6 +13,7 @@ from tessera_engine.errors import TesseraError
 from tessera_engine.guard import Finding
 from tessera_engine.journal import Journal
 from tessera_engine.output import ITEM, PartialOutput
+from tessera_engine.pictures.caption import caption_of_run
 from tessera_engine.provenance import RunFacts, write_item
 from tessera_engine.quicklook import write_quicklook
 from tessera_engine.resume import Tell, begin, check_staged
@@ -37,6 +38,7 @@ class Plan:
         out: where the output shall appear.
         findings: what was worth saying about the scene.
         origin: what the format wants to say of where the embeddings are from.
+        quicklook: one of `tessera_engine.quicklook.QUICKLOOKS`.
     """
 
     scene: Scene
@@ -49,6 +51,7 @@ class Plan:
     out: Path
     findings: tuple[Finding, ...]
     origin: Origin
+    quicklook: str
 
     @property
     def grid(self) -> Grid:
@@ -98,8 +101,9 @@ def _work(
 ) -> pipeline.Statistics:
     """All that is left to do until the output is complete in its folder."""
     place.remove_made()
-    check_room(place.folder, needed_bytes(plan.grid, plan.dim, plan.store, plan.format))
-    staging = Staging.mend(place.staging, plan.grid, plan.dim, plan.store)
+    colours = plan.quicklook == "rgb"
+    check_room(place.folder, needed_bytes(plan.grid, plan.dim, plan.store, plan.format, colours))
+    staging = Staging.mend(place.staging, plan.grid, plan.dim, plan.store, colours)
     check_staged(journal, staging, plan.region, tell)
     statistics = pipeline.run(plan.scene.reader, plan.backend, staging, plan.region, journal, progress)
     if plan.scene.reader.fingerprint() != fingerprint:
@@ -108,9 +112,10 @@ def _work(
         )
     with statistics.stage("output"):
         folder = place.make_output()
-        quicklook = write_quicklook(staging, folder / "quicklook.png")
+        facts = _run_facts(plan, fingerprint, statistics.with_data)
+        quicklook = write_quicklook(staging, folder / "quicklook.png", caption_of_run(facts), plan.quicklook)
         assets = [*write(plan.format, staging, folder, plan.scene.name, plan.origin), quicklook]
-        write_item(folder / ITEM, plan.grid, assets, _run_facts(plan, fingerprint, statistics.with_data))
+        write_item(folder / ITEM, plan.grid, assets, facts)
         place.sync_output()
     journal.add_complete()
     return statistics
@@ -146,6 +151,7 @@ def _identity(plan: Plan, fingerprint: str) -> dict[str, str]:
         "dim": str(plan.dim),
         "store": plan.store,
         "format": plan.format,
+        "quicklook": plan.quicklook,
     }
 
 

@@ -18,11 +18,12 @@ from tessera_engine.errors import InputError
 from tessera_engine.map_files import write_map, write_result_item
 from tessera_engine.maps.labels import Labels, read_labels
 from tessera_engine.maps.learn import SEED, make_blocks, make_model, need_learning, split, validate
-from tessera_engine.maps.picture import class_colour, ramp, write_picture
+from tessera_engine.pictures.caption import caption_of_item
+from tessera_engine.pictures.colours import class_colour, ramp
+from tessera_engine.pictures.frame import thinned, write_framed
 from tessera_engine.pipeline import Progress
-from tessera_engine.provenance import Asset, file_sha256
+from tessera_engine.provenance import Asset, file_sha256, grid_fields
 from tessera_engine.result import result_folder
-from tessera_engine.scene import Grid
 
 MOST_LABELS = 20_000
 """Labelled pixels that are learned from; more gain little, and kNN and forests become slow."""
@@ -187,7 +188,7 @@ def _draw_classes(
     assets.append(Asset("legend", "legend.csv", "text/csv", "Value, class, colour, pixels", ("metadata",)))
     table = np.array([WHITE, *colours.values()], np.uint8)
     legend = {name: colours[i + 1] for i, name in enumerate(classes)}
-    return [*assets, _write_png(folder, table[codes], legend, title, grid)]
+    return [*assets, _write_png(folder, table[codes], legend, title, embeddings)]
 
 
 def _draw_numbers(
@@ -208,15 +209,15 @@ def _draw_numbers(
         for number in np.linspace(high, low, 5)
     }
     asset = write_map(folder / "map.tif", values, grid, f"Estimate ({title})", np.nan)
-    return [asset, _write_png(folder, picture, legend, title, grid)]
+    return [asset, _write_png(folder, picture, legend, title, embeddings)]
 
 
 def _write_png(
-    folder: Path, picture: NDArray[np.uint8], legend: dict[str, Any], title: str, grid: Grid
+    folder: Path, picture: NDArray[np.uint8], legend: dict[str, Any], title: str, embeddings: Embeddings
 ) -> Asset:
-    from rasterio.crs import CRS
-
-    # Degrees are no metres
-    metric = CRS.from_user_input(grid.crs).is_projected
-    write_picture(folder / "map.png", picture, legend, title, abs(grid.transform.a) if metric else None)
-    return Asset("picture", "map.png", "image/png", f"Map of {title}, with legend", ("overview",))
+    step, grid = thinned(embeddings.grid)
+    about = caption_of_item(embeddings.item, embeddings.path.name, embeddings.dim)
+    caption = (f"Map of {title}", about.scene, about.period, about.model)
+    framed = write_framed(folder / "map.png", picture[::step, ::step], grid, caption, legend)
+    description = f"Map of {title}, with legend"
+    return Asset("picture", "map.png", "image/png", description, ("overview",), grid_fields(framed))
