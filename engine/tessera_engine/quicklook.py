@@ -121,16 +121,26 @@ def _paint(staging: Staging, grid: Grid, step: int, palette: Palette | None) -> 
 
 def _paint_true_colours(staging: Staging, grid: Grid, step: int) -> NDArray[np.uint8]:
     """(height, width, 4) RGBA of the thinned scene, as the eye would see it."""
-    assert staging.colours is not None
     picture = np.zeros((grid.height, grid.width, 4), np.uint8)
-    colours = staging.colours.read(staging.grid.window, step)
-    valid = colours.any(axis=2)
-    if not valid.any():
+    counts = np.zeros(1 << 16, np.int64)
+    for _, colours in _colour_strips(staging, step):
+        counts += np.bincount(colours[colours.any(axis=2)].ravel(), minlength=len(counts))
+    if not counts.any():
         return picture
     # One stretch for all bands, or the colours wouldn't be true
-    low, high = np.percentile(colours[valid], (DARKEST, BRIGHTEST))
-    values = np.arange(int(colours.max()) + 1, dtype=np.float64)
-    light = ((values - low) / max(high - low, LEAST_CONTRAST)).clip(0, 1) ** GAMMA
-    picture[..., :3] = np.rint(light * 255).astype(np.uint8)[colours]
-    picture[..., 3] = np.where(valid, 255, 0)
+    low, high = np.searchsorted(counts.cumsum(), np.array([DARKEST, BRIGHTEST]) / 100 * counts.sum())
+    light = ((np.arange(len(counts)) - low) / max(high - low, LEAST_CONTRAST)).clip(0, 1) ** GAMMA
+    shown = np.rint(light * 255).astype(np.uint8)
+    for row, colours in _colour_strips(staging, step):
+        part = picture[row : row + len(colours)]
+        part[..., :3] = shown[colours]
+        part[..., 3] = np.where(colours.any(axis=2), 255, 0)
     return picture
+
+
+def _colour_strips(staging: Staging, step: int) -> Iterator[tuple[int, NDArray[np.uint16]]]:
+    """The thinned true colours from top to bottom: first thinned row, (rows, columns, 3)."""
+    assert staging.colours is not None
+    rows = max(1, STRIP_VALUES // (3 * staging.grid.width))
+    for window in staging.grid.window.blocks(staging.grid.width, rows * step):
+        yield window.row // step, staging.colours.read(window, step)

@@ -234,6 +234,7 @@ def test_a_palette_of_something_else_is_refused(output, tmp_path):
         with pytest.raises(InputError, match=message):
             make_picture(embeddings, tmp_path / "b.png", kind, palette)
     make_picture(open_embeddings(longer.path, 16), tmp_path / "b.png", palette=palette)
+    make_picture(downloaded, tmp_path / "b.png", overwrite=True)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png", "b.png", "d", "farm.json", "l", "o"]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -71,7 +70,8 @@ def write_framed(
     from PIL import Image, ImageDraw
 
     factor = max(1, -(-SMALLEST_SIDE // max(picture.shape[:2])))
-    shown = Image.fromarray(picture.repeat(factor, axis=0).repeat(factor, axis=1)).convert("RGBA")
+    size = (picture.shape[1] * factor, picture.shape[0] * factor)
+    shown = Image.fromarray(np.ascontiguousarray(picture)).resize(size, Image.Resampling.NEAREST)
     letter = max(SMALLEST_LETTER, max(shown.size) // LETTERS_PER_SIDE)
     texts = [text for text in caption if text]
     ink = _Ink([*texts, *(legend or {})], letter)
@@ -211,10 +211,8 @@ def _draw_north(canvas: Image, ink: _Ink, corner: tuple[int, int], here: Compass
 
 
 def _save(path: Path, canvas: Image) -> None:
-    encoded = io.BytesIO()
-    canvas.save(encoded, "PNG")
     try:
-        path.write_bytes(encoded.getbuffer())
+        canvas.save(path, "PNG")
     except OSError as error:
         path.unlink(missing_ok=True)
         raise TesseraError(
