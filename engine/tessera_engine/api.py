@@ -19,6 +19,7 @@ from tessera_engine.guard import Finding, examine, heed
 from tessera_engine.memory import default_memory, window_pixels
 from tessera_engine.model_file import ModelFacts
 from tessera_engine.model_store import DEFAULT_MODEL, open_model
+from tessera_engine.quicklook import check_quicklook
 from tessera_engine.region import check_window
 from tessera_engine.resume import Tell
 from tessera_engine.run import Plan, run
@@ -236,6 +237,7 @@ def embed(
     dim: int | None = None,
     store: str | None = None,
     format: str = "cog",
+    quicklook: str = "pca",
     memory: int | None = None,
     overwrite: bool = False,
     append: bool = False,
@@ -257,6 +259,7 @@ def embed(
         dim: length of the embedding, one of the model's prefixes; None: all of it.
         store: `int8` or `float32`; None: int8 for an int8 model, else float32.
         format: one of `tessera_engine.writers.FORMATS`.
+        quicklook: one of `tessera_engine.quicklook.QUICKLOOKS`.
         memory: bytes that the process may take; None: half of the free memory, at most 4 GB.
         overwrite: replace an earlier output.
         append: add to a store of that format which stands at `out`, see `tessera_engine.writers.store`.
@@ -281,6 +284,7 @@ def embed(
         raise InputError("--append adds to what --overwrite would replace; give one of them")
     origin = _origin(scene, model)
     check_format(format, store, scene.grid.crop(region), dim, origin)
+    check_quicklook(quicklook)
     max_pixels = window_pixels(memory or default_memory(), scene.reader, model.backend.model)
     announce = announce or (lambda line: None)
     findings = tuple(examine(scene, model.facts, region))
@@ -292,7 +296,18 @@ def embed(
     target = Path(out) if out is not None else Path(f"{scene.name}.embeddings")
     numba.set_num_threads(model.threads)
     plan = Plan(
-        scene, model.backend, region, dim, store, format, max_pixels, target, findings, origin, append
+        scene,
+        model.backend,
+        region,
+        dim,
+        store,
+        format,
+        max_pixels,
+        target,
+        findings,
+        origin,
+        quicklook,
+        append,
     )
     statistics = run(plan, overwrite, restart, progress, announce)
     return Embedded(target, statistics.pixels, statistics.with_data, statistics.seconds, findings)

@@ -11,6 +11,7 @@ import numpy as np
 from tessera_engine.embeddings import Embeddings
 from tessera_engine.errors import InputError
 from tessera_engine.output import ITEM, alone
+from tessera_engine.pictures.caption import caption_of_item
 from tessera_engine.pipeline import Progress
 from tessera_engine.provenance import NODATA_RULE, QUANTIZATION, write_converted_item
 from tessera_engine.quicklook import write_quicklook
@@ -85,7 +86,8 @@ def convert(
             _stage(embeddings, staging, window, about["generation"])
             if progress is not None:
                 progress((window.row + window.height) * window.width, embeddings.grid.window.pixels)
-        quicklook = write_quicklook(staging, folder / "quicklook.png")
+        caption = caption_of_item(embeddings.item, embeddings.path.name, embeddings.dim)
+        quicklook = write_quicklook(staging, folder / "quicklook.png", caption)
         assets = [*write(format, staging, folder, about["scene"], origin, there), quicklook]
         changes = {
             "tessera:store": store,

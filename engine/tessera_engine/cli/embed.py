@@ -61,6 +61,10 @@ def embed(
     format: Annotated[
         str, typer.Option(help="cog (GeoTIFFs), npy (the published layout), zarr or geotessera.")
     ] = "cog",
+    quicklook: Annotated[
+        str,
+        typer.Option(help="What the picture shows: pca, clusters, or rgb: the scene itself, in true colour."),
+    ] = "pca",
     window: Annotated[
         tuple[int, int, int, int] | None,
         typer.Option(help="Only this part, in pixels.", metavar="COL ROW WIDTH HEIGHT"),
@@ -135,6 +139,7 @@ def embed(
                 dim=dim,
                 store="int8" if int8 and store is None else store,
                 format=format,
+                quicklook=quicklook,
                 memory=limit,
                 overwrite=overwrite,
                 append=append,

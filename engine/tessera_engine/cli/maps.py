@@ -1,4 +1,4 @@
-"""Commands on finished embeddings: `convert`, `similar`, `change` and `map`."""
+"""Commands on finished embeddings: `convert`, `picture`, `similar`, `change` and `map`."""
 
 from __future__ import annotations
 
@@ -58,6 +58,42 @@ def convert(
         console.say(f"note: {format} holds int8 codes only, so the float32 embeddings are quantised", quiet)
     with interruptible(NOTHING_LEFT), console.progress_bar("converting", quiet, "px") as progress:
         write(opened, target, format, year, overwrite, progress, append)
+    print(target)
+
+
+@app.command()
+def picture(
+    embeddings: Embeddings,
+    quicklook: Annotated[
+        str, typer.Option(help="What it shows: pca (principal components) or clusters.")
+    ] = "pca",
+    palette: Annotated[
+        Path | None,
+        typer.Option(
+            help="Colours for the pictures of several scenes: read if it is there, else written.",
+            metavar="FILE",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", help="The PNG. Default: named after the embeddings, beside you."),
+    ] = None,
+    dim: Annotated[int | None, typer.Option(help="Show the first 16, 32, 64 or 128 dimensions.")] = None,
+    year: OfYear = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Draw finished embeddings anew: as principal components or clusters, in the colours of other pictures.
+
+    Example: tessera-engine picture scene_dir.embeddings --quicklook clusters --palette farm.json
+    """
+    from tessera_engine import console
+    from tessera_engine.embeddings import open_embeddings
+    from tessera_engine.pictures.make import make_picture
+
+    target = out or _default_out(embeddings, f"{quicklook}.png")
+    with interruptible(NOTHING_LEFT), console.progress_bar("drawing", quiet, "px") as progress:
+        make_picture(open_embeddings(embeddings, dim, year), target, quicklook, palette, overwrite, progress)
     print(target)
 
 

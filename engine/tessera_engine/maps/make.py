@@ -19,10 +19,12 @@ from tessera_engine.errors import InputError
 from tessera_engine.map_files import write_map, write_result_item
 from tessera_engine.maps.labels import read_labels, with_embeddings
 from tessera_engine.maps.learn import assess, make_blocks, make_model, need_learning, predict_held_out, split
-from tessera_engine.maps.picture import class_colour, ramp, thinning, write_picture
 from tessera_engine.memory import strip_values
+from tessera_engine.pictures.caption import caption_of_item
+from tessera_engine.pictures.colours import class_colour, ramp
+from tessera_engine.pictures.frame import thinned, write_framed
 from tessera_engine.pipeline import Progress
-from tessera_engine.provenance import Asset, file_sha256
+from tessera_engine.provenance import Asset, file_sha256, grid_fields
 from tessera_engine.result import result_folder
 from tessera_engine.scene import Grid, Window
 
@@ -195,10 +197,10 @@ def _draw_classes(
             hexadecimal = "#{:02x}{:02x}{:02x}".format(*colours[i + 1])
             rows.writerow([i + 1, name, hexadecimal, int((codes == i + 1).sum())])
     assets.append(Asset("legend", "legend.csv", "text/csv", "Value, class, colour, pixels", ("metadata",)))
-    thin = thinning(codes.shape)
+    step, shown = thinned(grid)
     table = np.array([WHITE, *colours.values()], np.uint8)
     legend = {name: colours[i + 1] for i, name in enumerate(classes)}
-    return [*assets, _write_png(folder, table[codes[thin, thin]], thin.step, legend, title, grid)]
+    return [*assets, _write_png(folder, table[codes[::step, ::step]], shown, legend, title, embeddings)]
 
 
 def _draw_numbers(
@@ -217,8 +219,8 @@ def _draw_numbers(
         values[rows][valid] = model.predict(pixels)
 
     _predict(strips, embeddings, tell, put)
-    thin = thinning(values.shape)
-    shown = values[thin, thin]
+    step, small = thinned(grid)
+    shown = values[::step, ::step]
     valid = np.isfinite(shown)
     low, high = np.percentile(shown[valid], (2, 98)) if valid.any() else (0, 1)
     picture = np.where(valid[..., None], ramp(np.nan_to_num(shown), low, high), np.uint8(255))
@@ -227,16 +229,19 @@ def _draw_numbers(
         for number in np.linspace(high, low, 5)
     }
     asset = write_map(folder / "map.tif", values, grid, f"Estimate ({title})", np.nan)
-    return [asset, _write_png(folder, picture, thin.step, legend, title, grid)]
+    return [asset, _write_png(folder, picture, small, legend, title, embeddings)]
 
 
 def _write_png(
-    folder: Path, picture: NDArray[np.uint8], step: int, legend: dict[str, Any], title: str, grid: Grid
+    folder: Path,
+    picture: NDArray[np.uint8],
+    grid: Grid,
+    legend: dict[str, Any],
+    title: str,
+    embeddings: Embeddings,
 ) -> Asset:
-    from rasterio.crs import CRS
-
-    # Degrees are no metres
-    metric = CRS.from_user_input(grid.crs).is_projected
-    pixel = step * abs(grid.transform.a) if metric else None
-    write_picture(folder / "map.png", picture, legend, title, pixel)
-    return Asset("picture", "map.png", "image/png", f"Map of {title}, with legend", ("overview",))
+    about = caption_of_item(embeddings.item, embeddings.path.name, embeddings.dim)
+    caption = (f"Map of {title}", about.scene, about.period, about.model)
+    framed = write_framed(folder / "map.png", picture, grid, caption, legend)
+    description = f"Map of {title}, with legend"
+    return Asset("picture", "map.png", "image/png", description, ("overview",), grid_fields(framed))

@@ -7,7 +7,7 @@ from pathlib import Path
 from tessera_engine.errors import MissingExtra
 from tessera_engine.maps.evaluate import Evaluation
 from tessera_engine.maps.intervals import Interval
-from tessera_engine.maps.picture import PALETTE
+from tessera_engine.pictures.colours import PALETTE
 
 TITLES = {
     "accuracy": "accuracy",
