@@ -34,6 +34,9 @@ _numba_config: Any = numba.config
 
 STORES = ("int8", "float32")
 
+SAMPLE_PIXELS = 4096
+"""Of a scene, to see how many tokens its pixels have."""
+
 COMPILING = "compiling kernels for this CPU: once, for about half a minute ..."
 
 
@@ -154,21 +157,30 @@ def load_model(
     backend: str = "auto",
     threads: int | None = None,
     announce: Callable[[str], None] | None = None,
+    device: str = "auto",
 ) -> Model:
     """Load a model into a backend, and run it once so that all kernels are compiled.
+
+    Where what is made first depends on a scene, as TensorRT's plans do, that waits until `embed` has one.
 
     Args:
         name_or_path: a model of this machine, or a model file.
         precision: `fp32` or `int8`; None: a file's own, fp32 for a name.
         backend: see `tessera_engine.backends.BACKENDS`.
         threads: CPU threads; None: all that this process may use.
-        announce: told when kernels have to be compiled first, which takes a while once.
+        announce: told when kernels have to be compiled or plans built first, which takes a while once, and when
+            a GPU runs out of memory.
+        device: one of `tessera_engine.backends.DEVICES`.
 
     Raises:
-        InputError: no such model or backend, or the file can't be used.
+        InputError: no such model, backend or device, or the file can't be used.
+        DeviceError: the GPU can't be used.
     """
     threads = check_threads(threads)
-    model = Model(make_backend(open_model(name_or_path, precision), backend, threads), threads)
+    loaded = make_backend(open_model(name_or_path, precision), backend, threads, device, announce)
+    model = Model(loaded, threads)
+    if loaded.follows_lengths:
+        return model
     with when_compiling(lambda: announce(COMPILING) if announce else None):
         _warm_up(model)
     return model
@@ -269,6 +281,10 @@ def embed(
     announce = announce or (lambda line: None)
     findings = tuple(examine(scene, model.facts, region))
     heed(findings, strict, announce)
+    if model.backend.follows_lengths:
+        tokens = pack(scene.reader.sample(region, SAMPLE_PIXELS), model.facts).tokens
+        if len(tokens):
+            model.backend.prepare(tokens)
     target = Path(out) if out is not None else Path(f"{scene.name}.embeddings")
     numba.set_num_threads(model.threads)
     plan = Plan(scene, model.backend, region, dim, store, format, max_pixels, target, findings, origin)

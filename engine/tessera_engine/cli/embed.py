@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tessera_engine.cli.app import (
+    Device,
     From,
     Json,
     Layout,
@@ -52,8 +53,10 @@ def embed(
         typer.Option(help="Keep the first 16, 32, 64 or 128 dimensions. Default: all."),
     ] = None,
     backend: Annotated[
-        str, typer.Option(help="What runs the model: auto, fused, onnxruntime or openvino.")
+        str,
+        typer.Option(help="What runs the model: auto, fused, onnxruntime, openvino, tensorrt or torch."),
     ] = "auto",
+    device: Device = "auto",
     format: Annotated[
         str, typer.Option(help="cog (GeoTIFFs), npy (the published layout), zarr or geotessera.")
     ] = "cog",
@@ -106,7 +109,7 @@ def embed(
         like=like,
         s1_units=s1_units,
     )
-    loaded = api.load_model(model, wanted, backend, threads, lambda text: console.say(text, quiet))
+    loaded = api.load_model(model, wanted, backend, threads, lambda text: console.say(text, quiet), device)
     facts = loaded.facts
     if facts.name == "demo":
         console.say(

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from tessera_engine.cli.app import Json, Quiet, Threads, app
-from tessera_engine.cli.maps import Embeddings, Overwrite, nothing_left
+from tessera_engine.cli.app import Json, Quiet, Threads, app, interruptible
+from tessera_engine.cli.maps import NOTHING_LEFT, Embeddings, Overwrite
 
 
 @app.command()
@@ -52,7 +52,7 @@ def evaluate(
     from tessera_engine.maps.report import markdown
 
     opened = open_embeddings(embeddings)
-    with nothing_left(), console.progress_bar("evaluating", quiet, "scores") as progress:
+    with interruptible(NOTHING_LEFT), console.progress_bar("evaluating", quiet, "scores") as progress:
         found = measure(
             opened,
             labels,

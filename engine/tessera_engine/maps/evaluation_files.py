@@ -38,4 +38,4 @@ def write_evaluation(evaluation: Evaluation, embeddings: Embeddings, out: Path, 
             Asset("numbers", "report.json", "application/json", f"{title}, as numbers", ("metadata",)),
         ]
         asked = {key: evaluation.facts[key] for key in ("labels", "labels_sha256", "field")}
-        write_result_item(folder, embeddings, "evaluation", title, assets, asked)
+        write_result_item(folder, embeddings.grid, (embeddings,), "evaluation", title, assets, asked)

@@ -122,7 +122,7 @@ def make_map(
             "trained_on": str(source.item.get("id", source.path.name)),
         }
         title = f"Map of {field or labels.stem} from {len(read)} labelled pixels"
-        write_result_item(folder, embeddings, "map", title, assets, facts)
+        write_result_item(folder, embeddings.grid, (embeddings,), "map", title, assets, facts)
     return Made(Path(out), report, read.notes)
 
 

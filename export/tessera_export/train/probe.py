@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from tessera_engine.maps.compare import Comparison
 from tessera_engine.maps.learn import block_groups
 from tessera_engine.scene import Observations
+from tessera_export.train.monitor import effective_rank as effective_rank
 
 BLOCK = 32
 """Pixels across a spatial block: wider than most fields, so that few fields are on both sides of a split."""
@@ -66,10 +67,3 @@ def _mean(values: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.float32]
     total = (values * valid[..., None]).sum(axis=0, dtype=np.float64)
     mean: NDArray[np.float64] = total / np.maximum(valid.sum(axis=0), 1)[..., None]
     return mean.reshape(-1, values.shape[-1]).astype(np.float32)
-
-
-def effective_rank(embedding: NDArray[np.float32]) -> float:
-    """How many dimensions are in use: exp of the entropy of the covariance's spectrum (Roy and Vetterli, 2007)."""
-    share = np.linalg.eigvalsh(np.cov(embedding.T)).clip(min=1e-12)
-    share = share / share.sum()
-    return float(np.exp(-(share * np.log(share)).sum()))
