@@ -66,7 +66,7 @@ bench: $(VENV)/dev
 	$(BIN)/pytest -q benchmarks --benchmark-json docs/benchmarks.json
 	$(BIN)/python benchmarks/report.py docs/benchmarks.json docs
 
-wheel: $(VENV)/dev
+wheel: $(VENV)/base
 	rm -rf dist
 	$(PIP) wheel --quiet --no-deps --wheel-dir dist .
 	rm -rf dist/clean && $(PYTHON) -m venv dist/clean
