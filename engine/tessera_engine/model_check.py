@@ -40,7 +40,8 @@ OPERATORS = {
 tensor whose size is a value in the file; but for GRU, whose size is checked."""
 
 NODES_PER_LAYER = 256
-"""An int8 layer of both branches has about 180 (Q/DQ: 70); a graph of a million nodes keeps a runtime busy for minutes."""
+"""An int8 layer of both branches has about 180; a graph of a million nodes keeps a runtime busy for minutes."""
+
 
 def check_graph(model: Any, facts: ModelFacts, source: str) -> None:
     """Hold a parsed model file against what this engine writes.

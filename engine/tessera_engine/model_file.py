@@ -133,6 +133,11 @@ class ModelFacts:
         """Width of the encoder layers."""
         return 4 * self.latent_dim
 
+    @property
+    def is_int8(self) -> bool:
+        """Whether its matrices are multiplied in int8: then codes are stored too, unless asked otherwise."""
+        return self.precision in ("int8", "qdq")
+
     def to_metadata(self) -> dict[str, str]:
         """The facts as ONNX metadata_props: key -> JSON."""
         return {KEY_PREFIX + key: json.dumps(value) for key, value in asdict(self).items()}

@@ -15,22 +15,18 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from tessera_engine.backends.rectangles import batches, rectangle
 from tessera_engine.model_file import ModelFacts
 from tessera_engine.tokens import PackedTokens
 from tessera_export.gpu.graph import GpuPrecision, build_gpu_graph, linear
+from tessera_export.gpu.running import onnx_session, rectangles
 from tessera_export.int8 import LEVELS
 from tessera_export.onnx_graph import Graph, Weights
 
 BINS = 2048
 PERCENTILE = 99.99
-BATCH_TOKENS = 4096
-"""As in the backends: enough for the cores, small in memory."""
 
 Inputs = dict[str, NDArray[np.float32]]
 """Layer -> its inputs, (tokens, in)."""
@@ -56,7 +52,8 @@ class Histogram:
     @property
     def centres(self) -> NDArray[np.float64]:
         """(BINS,) magnitudes in the middle of the bins."""
-        return (np.arange(len(self.counts)) + 0.5) * self.width
+        centres: NDArray[np.float64] = (np.arange(len(self.counts), dtype=np.float64) + 0.5) * self.width
+        return centres
 
 
 class Observer:
@@ -76,15 +73,14 @@ class Observer:
         for name in dict.fromkeys(self._outputs):
             if name not in known:
                 model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
-        self._session = _session(model)
+        self._session = onnx_session(model.SerializeToString())
 
     def inputs(self, tokens: PackedTokens) -> Iterator[Inputs]:
         """Each layer's inputs, batch by batch, without those of filling."""
-        for pixels in batches(tokens, BATCH_TOKENS):
-            rectangles = rectangle(tokens.s2, pixels, "s2") | rectangle(tokens.s1, pixels, "s1")
-            found = self._session.run(self._outputs, rectangles)
+        for _, rectangle in rectangles(tokens):
+            found = self._session.run(self._outputs, rectangle)
             yield {
-                layer: values[rectangles[f"{layer.split('.')[0]}_multiplicity"] > 0]
+                layer: values[rectangle[f"{layer.split('.')[0]}_multiplicity"] > 0]
                 for layer, values in zip(self.layers, found, strict=True)
             }
 
@@ -172,12 +168,3 @@ METHODS: dict[str, Callable[[Histogram], float]] = {
     "mse": by_mse,
     "entropy": by_entropy,
 }
-
-
-def _session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.enable_cpu_mem_arena = False  # lengths vary: arenas would keep memory for each
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )

@@ -121,9 +121,7 @@ def _branch(graph: Graph, branch: str, facts: ModelFacts, precision: GpuPrecisio
     return graph.node("Squeeze", graph.node("MatMul", shares, x), graph.constant([1], np.int64))
 
 
-def _layer(
-    graph: Graph, x: str, name: str, facts: ModelFacts, key_bias: str, precision: GpuPrecision
-) -> str:
+def _layer(graph: Graph, x: str, name: str, facts: ModelFacts, key_bias: str, precision: GpuPrecision) -> str:
     """One encoder layer: x (B, T, d) -> (B, T, d)."""
     width = graph.weights[f"{name}.qkv.weight"].shape[1] // 3  # all heads, as they are filled up
     heads = graph.constant([0, 0, facts.num_heads, width // facts.num_heads], np.int64)
@@ -154,7 +152,9 @@ def _layer_norm(graph: Graph, x: str, name: str, dtype: Float) -> str:
 def _rms_norm(graph: Graph, x: str, name: str, dtype: Float) -> str:
     """X / sqrt(mean(x^2) + eps) * weight over the last axis, in float32: squares overflow float16 from 256 on."""
     x = _cast(graph, x, np.float32)
-    mean_square = graph.node("ReduceMean", graph.node("Mul", x, x), graph.constant([-1], np.int64), keepdims=1)
+    mean_square = graph.node(
+        "ReduceMean", graph.node("Mul", x, x), graph.constant([-1], np.int64), keepdims=1
+    )
     mean_square = graph.node("Add", mean_square, graph.constant(RMS_NORM_EPSILON, np.float32))
     x = graph.node("Div", x, graph.node("Sqrt", mean_square))
     return _cast(graph, graph.node("Mul", x, graph.weight(f"{name}.weight")), dtype)

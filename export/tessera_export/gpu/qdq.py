@@ -16,6 +16,11 @@ from tessera_export.gpu.graph import GpuPrecision
 from tessera_export.int8 import LEVELS
 from tessera_export.onnx_graph import Graph
 
+DESCRIPTION = (
+    "explicit Q/DQ: weights int8, symmetric per output channel; activations int8, symmetric, one scale a layer; each "
+    "branch's first layer, attention and norms float16; pooling, recurrence and fusion float32; calibrated"
+)
+
 SMALLEST_SCALE = 2.0**-20
 """Below it float16 has too few bits left for a scale."""
 

@@ -88,7 +88,7 @@ def _gru(
     states = []
     for step in from_x:
         gates = torch.sigmoid(step[:, : 2 * hidden_size] + state @ hidden_zr)
-        z, r = gates.split(hidden_size, dim=1)
+        z, r = gates[:, :hidden_size], gates[:, hidden_size:]
         new = torch.tanh(step[:, 2 * hidden_size :] + (r * state) @ hidden_h)
         state = (1 - z) * new + z * state
         states.append(state)

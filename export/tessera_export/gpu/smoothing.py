@@ -46,9 +46,14 @@ def _move(weights: Weights, before: str, after: str, maxima: Mapping[str, NDArra
 
 
 def _factors(inputs: NDArray[np.float32], rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """S = sqrt(largest input / largest weight) of each channel, 1 for a channel that is never used; around 1."""
+    """S = sqrt(largest input / largest weight) of each channel by their median, at least 1.
+
+    Below 1 a channel that is quiet in these scenes would be made louder, and be clipped where it speaks in others:
+    measured, that costs on other scenes what it gains on these.
+    """
     used = (inputs > 0) & (rows > 0)
     factors = np.ones(len(inputs), np.float32)
-    factors[used] = np.sqrt(inputs[used] / rows[used])
-    factors[used] /= np.exp(np.log(factors[used]).mean()) if used.any() else 1
+    if used.any():
+        spread = np.sqrt(inputs[used] / rows[used])
+        factors[used] = np.maximum(spread / np.median(spread), 1)
     return factors

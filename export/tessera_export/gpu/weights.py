@@ -21,7 +21,9 @@ def gpu_weights(model: Reference) -> Weights:
     heads, head_dim = config.num_heads, config.head_dim
     added = gpu_head_dim(head_dim, config.qk_norm) - head_dim
     scale = np.float32(head_dim**-0.5)
-    for layer in (f"{branch}.layers.{index}" for branch in ("s2", "s1") for index in range(config.num_layers)):
+    for layer in (
+        f"{branch}.layers.{index}" for branch in ("s2", "s1") for index in range(config.num_layers)
+    ):
         for name in (f"{layer}.qkv.weight", f"{layer}.qkv.bias"):
             parts = weights[name].reshape(-1, 3, heads, head_dim).copy()
             if not config.qk_norm:

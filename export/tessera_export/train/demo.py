@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 
 from tessera_engine.backends.rectangles import batches, rectangle
 from tessera_engine.errors import TesseraError
-from tessera_engine.model_file import INPUT_NAMES, PRECISIONS
+from tessera_engine.model_file import INPUT_NAMES
 from tessera_engine.model_store import file_name, record_checksum
 from tessera_engine.scenes import open_scene
 from tessera_engine.simulate import simulate
 from tessera_engine.statistics import V2_STATISTICS
 from tessera_engine.tokens import PackedTokens, pack
 from tessera_export.checkpoint import save_checkpoint
-from tessera_export.export import export_model
+from tessera_export.export import CPU_PRECISIONS, export_model
 from tessera_export.reference import SIZES, Reference
 from tessera_export.train.pixels import concatenate, sample_scene, select_pixels
 from tessera_export.train.probe import Score, effective_rank, linear_probe, mean_spectrum
@@ -134,7 +134,7 @@ def make_demo(out: Path, scenes: list[Path]) -> None:
     checkpoint = out / f"{NAME}.pt"
     save_checkpoint(network, checkpoint)
     card = _card(len(source), len(scenes), minutes, evaluations)
-    for precision in PRECISIONS:
+    for precision in CPU_PRECISIONS:
         target = out / file_name(NAME, precision)
         report = export_model(
             checkpoint, target, precision, name=NAME, licence=LICENCE, card=card, overwrite=True
