@@ -31,6 +31,9 @@ that a file was calibrated on are unlike made-up ones."""
 LONGEST_YEAR = 256
 """Tokens of the largest bin of the token rules."""
 
+LARGEST_VALUE = np.float32(60)
+"""Beyond what z-scoring makes of the largest uint16 in any band, 58.1: even that must not overflow float16."""
+
 Inputs = dict[str, NDArray[Any]]
 
 
@@ -169,6 +172,6 @@ def _with_other_filling(inputs: Inputs) -> Inputs:
     other = dict(inputs)
     for branch in ("s2", "s1"):
         filling = inputs[f"{branch}_multiplicity"] == 0
-        other[branch] = np.where(filling[..., None], np.float32(10), inputs[branch])
+        other[branch] = np.where(filling[..., None], LARGEST_VALUE, inputs[branch])
         other[f"{branch}_doy"] = np.where(filling, np.int32(DAYS - 1), inputs[f"{branch}_doy"])
     return other

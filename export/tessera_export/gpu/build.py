@@ -63,15 +63,12 @@ def build_calibrated(network: Reference, facts: ModelFacts, scenes: Sequence[Pat
         )
         for seed, pixels in enumerate((CALIBRATION_PIXELS, TEST_PIXELS))
     )
-    unscaled = gpu_weights(network)
-    weights = smooth(unscaled, facts, calibration.channel_maxima(unscaled, facts, calibrate))
-    largest = {
-        layer: float(channels.max())
-        for layer, channels in calibration.channel_maxima(weights, facts, calibrate).items()
-    }
+    exact = gpu_weights(network)
+    weights, maxima = smooth(exact, facts, calibration.channel_maxima(exact, facts, calibrate))
+    largest = {layer: float(channels.max()) for layer, channels in maxima.items()}
     found = calibration.histograms(weights, facts, calibrate, largest)
     truth = embed(
-        onnx_run(build_gpu_graph(unscaled, facts, plain(np.float32)).SerializeToString()), test, facts.dims
+        onnx_run(build_gpu_graph(exact, facts, plain(np.float32)).SerializeToString()), test, facts.dims
     )
     models, drifts = {}, {}
     for method, threshold in calibration.METHODS.items():

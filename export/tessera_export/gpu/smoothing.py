@@ -8,36 +8,37 @@ behind the attention, whose output is linear in the values. A norm's output is t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.model_file import ModelFacts
 from tessera_export.onnx_graph import Weights
 
+Maxima = dict[str, NDArray[np.float32]]
 
-def smooth(weights: Weights, facts: ModelFacts, maxima: Mapping[str, NDArray[np.float32]]) -> Weights:
-    """The weights of the same network with evened-out inputs.
+
+def smooth(weights: Weights, facts: ModelFacts, maxima: Maxima) -> tuple[Weights, Maxima]:
+    """The weights of the same network with evened-out inputs, and the maxima of those.
 
     Args:
         weights: as `gpu_weights` lays them out.
         facts: the model's.
         maxima: layer -> largest magnitude of each channel of its input (in,), on scenes.
     """
-    smoothed = dict(weights)
+    weights, maxima = dict(weights), dict(maxima)
     for branch in ("s2", "s1"):
-        _move(smoothed, f"{branch}.embedding.0", f"{branch}.embedding.1", maxima)
+        _move(weights, maxima, f"{branch}.embedding.0", f"{branch}.embedding.1")
         for layer in (f"{branch}.layers.{index}" for index in range(facts.num_layers)):
-            _move(smoothed, f"{layer}.qkv", f"{layer}.out", maxima)
-            _move(smoothed, f"{layer}.up", f"{layer}.down", maxima)
-    return smoothed
+            _move(weights, maxima, f"{layer}.qkv", f"{layer}.out")
+            _move(weights, maxima, f"{layer}.up", f"{layer}.down")
+    return weights, maxima
 
 
-def _move(weights: Weights, before: str, after: str, maxima: Mapping[str, NDArray[np.float32]]) -> None:
+def _move(weights: Weights, maxima: Maxima, before: str, after: str) -> None:
     """Divide the last outputs of `before`, as many as `after` has inputs, and multiply the rows of `after`."""
     rows = weights[f"{after}.weight"]
     factors = _factors(maxima[after], np.abs(rows).max(axis=1))
+    maxima[after] = maxima[after] / factors
     weights[f"{after}.weight"] = rows * factors[:, None]
     for part in ("weight", "bias"):
         divided = weights[f"{before}.{part}"].copy()
