@@ -166,7 +166,7 @@ def load_model(
 
     Args:
         name_or_path: a model of this machine, or a model file.
-        precision: `fp32` or `int8`; None: a file's own, fp32 for a name.
+        precision: `fp32` or `int8`, of a file for GPUs `fp16` or `qdq`; None: a file's own, fp32 for a name.
         backend: see `tessera_engine.backends.BACKENDS`.
         threads: CPU threads; None: all that this process may use.
         announce: told when kernels have to be compiled or plans built first, which takes a while once, and when
@@ -276,7 +276,7 @@ def embed(
     if not isinstance(scene, Scene):
         scene = open_scene(scene)
     dim = model.check_dim(dim)
-    store = store or ("int8" if model.facts.precision == "int8" else "float32")
+    store = store or ("int8" if model.facts.is_int8 else "float32")
     if store not in STORES:
         raise InputError(f"unknown store '{store}'; choose one of {', '.join(STORES)}")
     region = check_window(scene.grid, window) if window is not None else scene.grid.window

@@ -33,11 +33,16 @@ def bench(
     from tessera_engine import api, console
     from tessera_engine.backends import BACKENDS, make_backend
     from tessera_engine.bench import MakeBackend, Runner, compare, stage_shares
+    from tessera_engine.model_layout import GPU_PRECISIONS
     from tessera_engine.model_store import open_model, precisions
     from tessera_engine.sampling import sample_observations
 
     threads = api.check_threads(threads)
-    files = {precision: open_model(model, precision) for precision in precisions(model)}
+    files = {
+        precision: open_model(model, precision)
+        for precision in precisions(model)
+        if precision not in GPU_PRECISIONS
+    }
     contenders: dict[str, MakeBackend] = {}
     try:
         from tessera_export.torch_backend import EAGER_BATCHES, eager_baseline

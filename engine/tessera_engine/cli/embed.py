@@ -43,7 +43,7 @@ def embed(
     ] = False,
     precision: Annotated[
         str | None,
-        typer.Option(help="Of the network alone: fp32 or int8."),
+        typer.Option(help="Of the network alone: fp32 or int8; fp16 or qdq of a file for GPUs."),
     ] = None,
     store: Annotated[
         str | None,
@@ -103,7 +103,9 @@ def embed(
     from tessera_engine.scenes import open_scene
 
     if int8 and precision not in (None, "int8"):
-        raise InputError("--int8 and --precision fp32 contradict each other; use --precision and --store")
+        raise InputError(
+            f"--int8 and --precision {precision} contradict each other; use --precision and --store"
+        )
     wanted = "int8" if int8 else precision
     opened = open_scene(
         scene,
