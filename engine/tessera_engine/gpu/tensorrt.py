@@ -20,10 +20,13 @@ from tessera_engine.gpu.device import (
     PlanRefused,
     Tensors,
 )
+from tessera_engine.gpu.install import how_to_install, machine
 
 try:
     import tensorrt as trt
 except ModuleNotFoundError as error:
+    if machine():
+        raise InputError(f"TensorRT's Python package is missing: {how_to_install('tensorrt')}") from error
     raise MissingExtra("tensorrt", "tensorrt", "--backend tensorrt") from error
 except (ImportError, OSError) as error:
     raise InputError(
