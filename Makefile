@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
-.PHONY: help demo test lint unit peers bench wheel model clean
+.PHONY: help demo test lint unit peers bench bench-gpu wheel model clean
 
 help:
 	@echo "make demo    simulate a scene, embed it in int8, say where to look"
 	@echo "make test    lint, types and all tests"
 	@echo "make peers   let geotessera's own clients read our output (installs them first)"
 	@echo "make bench   measure speed and drift beside PyTorch and other runtimes"
+	@echo "make bench-gpu   on a machine with a GPU: all that needs one, into docs/gpu.json"
 	@echo "make wheel   build the wheel and try it in a clean environment"
 	@echo "make model   train the demo model again (about ten minutes)"
 
@@ -65,6 +66,13 @@ bench: $(VENV)/dev
 	$(INSTALL) --editable '.[openvino]'
 	$(BIN)/pytest -q benchmarks --benchmark-json docs/benchmarks.json
 	$(BIN)/python benchmarks/report.py docs/benchmarks.json docs
+
+# Conformance, drift, determinism, memory, speed and energy on the GPU; skipped, saying why, where there is none.
+# PYTHON_GPU is a Python that has what docs/gpu.md names for this machine, the extra dev and PyTorch with CUDA.
+PYTHON_GPU ?= $(BIN)/python
+
+bench-gpu: $(VENV)/dev
+	$(PYTHON_GPU) -m pytest -rs -m gpu benchmarks/test_gpu.py
 
 wheel: $(VENV)/dev
 	rm -rf dist
