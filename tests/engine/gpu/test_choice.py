@@ -154,7 +154,11 @@ def test_onnx_runtime_on_a_gpu_fills_up_little_and_gives_the_same(monkeypatch):
 
 def test_what_is_found_here_is_told_with_the_line_that_brings_it(monkeypatch):
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CPU])
+    assert "has no GPU provider: pip uninstall" in found._onnxruntime().missing
     assert "pip install 'onnxruntime-gpu" in found._onnxruntime().missing
+    with monkeypatch.context() as both:
+        both.setattr(found.metadata, "version", lambda name: "1.31.1")
+        assert "lies over onnxruntime-gpu" in found._onnxruntime().missing
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [TENSORRT, CUDA, CPU])
     assert found._onnxruntime().version.endswith(f"with {TENSORRT}, {CUDA}")
     monkeypatch.setattr(found.metadata, "version", lambda name: "2.13.0+cpu")
