@@ -67,14 +67,14 @@ bench: $(VENV)/dev
 	$(BIN)/pytest -q benchmarks --benchmark-json docs/benchmarks.json
 	$(BIN)/python benchmarks/report.py docs/benchmarks.json docs
 
-# Conformance, drift, determinism, memory, speed and energy on the GPU; skipped, saying why, where there is none.
-# PYTHON_GPU is a Python that has what docs/gpu.md names for this machine, the extra dev and PyTorch with CUDA.
-PYTHON_GPU ?= $(BIN)/python
+# Conformance, drift, determinism, memory, speed and energy on the GPU; skipped, saying why, where there is none. On a
+# machine that has what docs/gpu.md names in an environment of its own: make bench-gpu PYTHON_GPU=path/to/python
+PYTHON_GPU ?=
 
-bench-gpu: $(VENV)/dev
-	$(PYTHON_GPU) -m pytest -rs -m gpu benchmarks/test_gpu.py
+bench-gpu: $(if $(PYTHON_GPU),,$(VENV)/dev)
+	$(or $(PYTHON_GPU),$(BIN)/python) -m pytest -rs -m gpu benchmarks/test_gpu.py
 
-wheel: $(VENV)/dev
+wheel: $(VENV)/base
 	rm -rf dist
 	$(PIP) wheel --quiet --no-deps --wheel-dir dist .
 	rm -rf dist/clean && $(PYTHON) -m venv dist/clean

@@ -180,3 +180,26 @@ def naive_most_similar(
             ]
             found[i] = max(cosines)
     return found
+
+
+def naive_moments(before, before_scales, after, after_scales):
+    """Pixels with data in both, the sums of both vectors (K,), and the sum of all their squared lengths."""
+    pixels, squares = 0, 0.0
+    sums = np.zeros((2, before.shape[1]))
+    for a, a_scale, b, b_scale in zip(before, before_scales, after, after_scales, strict=True):
+        if np.isfinite(a_scale) and np.isfinite(b_scale):
+            pixels += 1
+            for which, vector in enumerate((a * np.float64(a_scale), b * np.float64(b_scale))):
+                sums[which] += vector
+                squares += float(vector @ vector)
+    return pixels, sums[0], sums[1], squares
+
+
+def naive_distances(before, before_scales, after, after_scales, shift):
+    """(N,) squared length of each `after - before - shift`; NaN where either scale isn't finite."""
+    with np.errstate(invalid="ignore"):
+        a, b = before * np.float64(before_scales)[:, None], after * np.float64(after_scales)[:, None]
+    found = np.full(len(a), np.nan)
+    valid = np.isfinite(before_scales) & np.isfinite(after_scales)
+    found[valid] = ((b[valid] - a[valid] - shift.astype(np.float64)) ** 2).sum(axis=1)
+    return found

@@ -71,7 +71,7 @@ def convert(
         staged.mkdir()
         staging = Staging.create(staged, embeddings.grid, embeddings.dim, store)
         for window in embeddings.windows():
-            _stage(embeddings, staging, window)
+            _stage(embeddings, staging, window, about["generation"])
             if progress is not None:
                 progress((window.row + window.height) * window.width, embeddings.grid.window.pixels)
         quicklook = write_quicklook(staging, folder / "quicklook.png")
@@ -88,7 +88,7 @@ def convert(
     return Path(out)
 
 
-def _stage(embeddings: Embeddings, staging: Staging, window: Window) -> None:
+def _stage(embeddings: Embeddings, staging: Staging, window: Window, generation: str) -> None:
     stored = embeddings.read_stored(window)
     staging.observations.write(window, embeddings.source.read_observations(window))
     if staging.scales is None or stored.scales is not None:
@@ -97,6 +97,6 @@ def _stage(embeddings: Embeddings, staging: Staging, window: Window) -> None:
             staging.scales.write(window, stored.scales)
         return
     size = (window.height, window.width)
-    codes, scales = quantize(np.ascontiguousarray(stored.values.reshape(-1, embeddings.dim)))
+    codes, scales = quantize(np.ascontiguousarray(stored.values.reshape(-1, embeddings.dim)), generation)
     staging.embeddings.write(window, codes.reshape(*size, embeddings.dim))
     staging.scales.write(window, scales.reshape(size))

@@ -108,7 +108,8 @@ def write_map(
 
 def write_result_item(
     folder: Path,
-    embeddings: Embeddings,
+    grid: Grid,
+    sources: Sequence[Embeddings],
     name: str,
     title: str,
     assets: Sequence[Asset],
@@ -118,22 +119,21 @@ def write_result_item(
 
     Args:
         folder: where the assets lie.
-        embeddings: what the results were made from.
+        grid: of the results.
+        sources: the embeddings that the results were made from, by one model; the first is where it is from.
         name: `similar`, `map`, ...
         title: what the results are, for people.
         assets: the files.
         facts: what was asked for, by name.
     """
     now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    source, geometry = embeddings.item["properties"], footprint(embeddings.grid)
-    times = {key: source.get(key) for key in ("datetime", "start_datetime", "end_datetime")}
-    if times["start_datetime"] is None:
-        times = {"datetime": now}
+    first, geometry = sources[0], footprint(grid)
+    ids = [str(each.item.get("id", each.path.name)) for each in sources]
     item: dict[str, Any] = {
         "type": "Feature",
         "stac_version": STAC_VERSION,
         "stac_extensions": list(EXTENSIONS),
-        "id": f"{embeddings.item.get('id', embeddings.path.name)}_{name}",
+        "id": f"{ids[0]}_{name}",
         "geometry": geometry,
         "links": [],
     }
@@ -141,18 +141,36 @@ def write_result_item(
         item["bbox"] = bounding_box(geometry)
     item["properties"] = {
         "title": title,
-        **times,
+        **_times(sources, now),
         "created": now,
-        "proj:code": source.get("proj:code", embeddings.grid.crs),
-        **grid_fields(embeddings.grid),
+        "proj:code": first.item["properties"].get("proj:code", grid.crs),
+        **grid_fields(grid),
         "tessera:result": name,
-        "tessera:embeddings": str(embeddings.item.get("id", embeddings.path.name)),
+        "tessera:embeddings": ids if len(ids) > 1 else ids[0],
+        "tessera:year": [each.provenance.get("year") for each in sources]
+        if len(ids) > 1
+        else first.provenance.get("year"),
         **{
-            key: source[key]
-            for key in ("tessera:model", "tessera:model_sha256", "tessera:generation", "tessera:year")
-            if key in source
+            f"tessera:{key}": first.provenance[key]
+            for key in ("model", "model_sha256", "generation")
+            if key in first.provenance
         },
-        "tessera:dim": embeddings.dim,
+        "tessera:dim": first.dim,
         **{f"tessera:{key}": value for key, value in facts.items()},
     }
     write_converted_item(folder / ITEM, item, assets, {})
+
+
+def _times(sources: Sequence[Embeddings], now: str) -> dict[str, Any]:
+    """From when to when the observations are, in STAC's words; now where that isn't known of all."""
+    spans = [
+        [each.item["properties"].get(key) for key in ("start_datetime", "end_datetime")] for each in sources
+    ]
+    if not all(all(span) for span in spans):
+        return {"datetime": now}
+    # RFC 3339 in UTC sorts as text
+    return {
+        "datetime": None,
+        "start_datetime": min(start for start, _ in spans),
+        "end_datetime": max(end for _, end in spans),
+    }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,23 +13,12 @@ from numpy.typing import NDArray
 from tessera_engine.embeddings import Embeddings, StoredBlock
 from tessera_engine.errors import InputError
 from tessera_engine.map_files import write_map, write_result_item
-from tessera_engine.provenance import Asset
+from tessera_engine.regions import TOP_SHARE, check_top, find_regions, top_threshold, write_regions
 from tessera_engine.result import result_folder
-from tessera_engine.scene import Grid
 from tessera_kernels.similar import most_similar
-
-TOP_SHARE = 0.01
-"""Share of the pixels that are the top regions."""
 
 STRIP_VALUES = 64_000_000
 """Values that are compared at a time: 64 MB of codes. Each strip costs milliseconds to start, so they are few."""
-
-MOST_REGIONS = 100
-"""Regions that are listed, the largest ones."""
-
-
-Polygon = list[list[tuple[float, float]]]
-"""Rings as GeoJSON has them: the outline, then holes; columns and rows here."""
 
 
 @dataclass(frozen=True)
@@ -122,77 +110,16 @@ def find_similar(
         InputError: a point lies outside or without data, or something stands at `out`.
         TesseraError: a file couldn't be read or written; nothing is left behind.
     """
-    if not 0 < top < 1:
-        raise InputError(f"--top {top} is not a share of the pixels; expected more than 0 and less than 1")
+    check_top(top)
     with result_folder(Path(out), overwrite) as folder:
         values = similarity(embeddings, points)
-        valid = values[np.isfinite(values)]
-        rank = len(valid) - max(1, int(top * len(valid)))
-        threshold = float(np.partition(valid, rank)[rank])
-        features = _regions(values, threshold, embeddings.grid)
+        threshold = top_threshold(values, top)
+        features = find_regions(values, threshold, embeddings.grid, "similarity")
         title = "Cosine similarity to the given points"
-        regions = folder / "regions.geojson"
-        collection = {"type": "FeatureCollection", "features": features}
-        regions.write_text(json.dumps(collection, allow_nan=False) + "\n", encoding="utf-8")
         assets = [
             write_map(folder / "similarity.tif", values, embeddings.grid, title, np.nan),
-            Asset("regions", regions.name, "application/geo+json", "The most similar regions", ("data",)),
+            write_regions(folder, features, "The most similar regions"),
         ]
         facts = {"points": [list(point) for point in points], "top": top, "threshold": threshold}
-        write_result_item(folder, embeddings, "similar", title, assets, facts)
+        write_result_item(folder, embeddings.grid, (embeddings,), "similar", title, assets, facts)
     return Similar(Path(out), threshold, [feature["properties"] for feature in features])
-
-
-def _regions(values: NDArray[np.float32], threshold: float, grid: Grid) -> list[dict[str, Any]]:
-    """The connected regions (over edges and corners) of pixels above the threshold, as GeoJSON features in WGS 84."""
-    from rasterio.features import shapes
-    from rasterio.warp import transform_geom
-
-    above = (values >= threshold).astype(np.uint8)  # NaN isn't
-    # In pixels: a shape's area is its number of pixels, and its bounds are a window
-    rings = [shape["coordinates"] for shape, _ in shapes(above, mask=above.view(np.bool_), connectivity=8)]
-    rings.sort(key=lambda polygon: -_pixels(polygon))
-    hectares = abs(grid.transform.determinant) / 10_000
-    features = []
-    for polygon in rings[:MOST_REGIONS]:
-        members, best = _members(values, polygon)
-        outline = [[grid.transform @ corner for corner in ring] for ring in polygon]
-        geometry = {"type": "Polygon", "coordinates": outline}
-        centre = {"type": "Point", "coordinates": grid.transform @ best}
-        lon, lat = transform_geom(grid.crs, "EPSG:4326", centre)["coordinates"][:2]
-        properties = {
-            "lon": round(lon, 6),
-            "lat": round(lat, 6),
-            "pixels": len(members),
-            "hectares": round(len(members) * hectares, 4),
-            "mean_similarity": round(float(members.mean()), 6),
-            "max_similarity": round(float(members.max()), 6),
-        }
-        outline = transform_geom(grid.crs, "EPSG:4326", geometry, precision=7)
-        features.append({"type": "Feature", "properties": properties, "geometry": outline})
-    return features
-
-
-def _pixels(polygon: Polygon) -> float:
-    """Area of a polygon with holes, by the shoelace formula."""
-    areas = []
-    for ring in polygon:
-        x, y = np.asarray(ring, float).T
-        areas.append(abs(np.dot(x[:-1], y[1:]) - np.dot(x[1:], y[:-1])) / 2)
-    return float(areas[0] - sum(areas[1:]))
-
-
-def _members(
-    values: NDArray[np.float32], polygon: Polygon
-) -> tuple[NDArray[np.float32], tuple[float, float]]:
-    """A region's similarities, and the centre (column, row) of its most similar pixel."""
-    from affine import Affine
-    from rasterio.features import rasterize
-
-    corners = np.asarray(polygon[0]).astype(int)
-    (left, top), (right, bottom) = corners.min(axis=0), corners.max(axis=0)
-    part = values[top:bottom, left:right]
-    geometry = {"type": "Polygon", "coordinates": polygon}
-    inside = rasterize([geometry], part.shape, transform=Affine.translation(left, top)) > 0
-    row, col = np.unravel_index(np.where(inside, part, -np.inf).argmax(), part.shape)
-    return part[inside], (float(left + col + 0.5), float(top + row + 0.5))

@@ -60,7 +60,7 @@ def export_model(
     out = Path(out)
     _check_target(out, overwrite)
     loaded = load_checkpoint(checkpoint)
-    return _export(loaded, out, precision, _flavour(loaded, statistics), name, licence, card)
+    return _export(loaded, out, precision, flavour_for(loaded, statistics), name, licence, card)
 
 
 def import_checkpoint(
@@ -83,7 +83,7 @@ def import_checkpoint(
         CheckFailed: a file made is not as promised; nothing is left of it.
     """
     loaded = load_checkpoint(checkpoint)
-    flavour = _flavour(loaded, statistics)
+    flavour = flavour_for(loaded, statistics)
     name = name or _default_name(loaded, flavour)
     targets = import_targets(name, overwrite)
     try:
@@ -135,8 +135,12 @@ def _default_name(checkpoint: Checkpoint, flavour: str) -> str:
     return f"{size}-{flavour}" if flavour else size
 
 
-def _flavour(checkpoint: Checkpoint, asked: str | None) -> str:
-    """Whose statistics the checkpoint is bound to. The file doesn't say, so where there is a choice the user has to."""
+def flavour_for(checkpoint: Checkpoint, asked: str | None) -> str:
+    """Whose statistics the checkpoint is bound to. The file doesn't say, so where there is a choice the user has to.
+
+    Raises:
+        InputError: there is no such choice, or none was made.
+    """
     generation = checkpoint.config.generation
     known = FLAVOURS[generation]
     if asked is None and len(known) == 1:

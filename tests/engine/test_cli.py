@@ -256,6 +256,11 @@ def test_embeddings_become_maps_and_other_formats(run, scene, tmp_path):
     profile = {"driver": "GTiff", "dtype": "uint8", "count": 1, "width": 10, "height": 12}
     with rasterio.open("labels.tif", "w", **profile, crs=CRS, transform=ORIGIN) as file:
         file.write(labels, 1)
+    code, out, err = run("change", "scene.embeddings", "scene.zarr", "--top", 0.1)
+    assert (code, out.strip()) == (0, "scene.scene.zarr.change")
+    assert "the median pixel has 0.000" in err
+    code, out, _ = run("change", "scene.embeddings", "scene.zarr", "-o", "c", "--json", "-q")
+    assert json.loads(out)["out"] == "c"
     code, out, _ = run("map", "scene.embeddings", "--labels", "labels.tif", "--method", "knn", "--json", "-q")
     told = json.loads(out)
     assert (code, told["out"], told["labelled_pixels"]) == (0, "scene.map", 119)

@@ -142,7 +142,7 @@ def test_a_block_is_never_in_two_folds():
     assert blocks.metres == 120
     together = (cols - cols.min()) // 12 * 1000 + (rows - rows.min()) // 12
     assert len(np.unique(np.stack([together, blocks.groups]), axis=1).T) == len(np.unique(together))
-    folds = split(labels.values, blocks, regression=False)
+    folds = split(labels.values, blocks.groups, regression=False)
     assert sorted(np.concatenate([test for _, test in folds])) == list(range(200))
     for train, test in folds:
         assert not set(blocks.groups[train]) & set(blocks.groups[test])

@@ -103,6 +103,27 @@ def test_another_seed_is_another_scene(tmp_path):
     assert not np.array_equal(a["doys"], b["doys"])
 
 
+def test_another_year_is_the_same_land(tmp_path):
+    covers = []
+    for year in (0, 1, 2):
+        simulate(tmp_path / str(year), 64, seed=5, year=year)
+        with rasterio.open(tmp_path / str(year) / "cover.tif") as file:
+            covers.append(file.read(1))
+            assert file.transform == rasterio.open(tmp_path / "0" / "roi.tiff").transform
+    simulate(tmp_path / "again", 64, seed=5)
+    assert (tmp_path / "again" / "bands.npy").read_bytes() == (tmp_path / "0" / "bands.npy").read_bytes()
+    first, second = read(tmp_path / "0"), read(tmp_path / "1")
+    assert not np.array_equal(first["doys"], second["doys"])
+    assert (first["bands"] != second["bands"]).mean() > 0.99
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        changed = covers[one] != covers[other]
+        assert 0 < changed.mean() < 0.35
+    crops = {WHEAT.code, RAPESEED.code, BARE.code, GRASS.code, 3, 4, 5}
+    assert set(np.unique(covers[0][covers[0] != covers[1]])) <= crops
+    with pytest.raises(InputError, match="year -1"):
+        simulate(tmp_path / "x", 8, year=-1)
+
+
 @pytest.mark.parametrize("size", [1, 2, 16, (1, 40), (70, 3)])
 def test_small_sizes(tmp_path, size):
     simulate(tmp_path / "s", size)

@@ -12,7 +12,7 @@ from tessera_engine.statistics import V2_STATISTICS
 from tessera_engine.tokens import PackedTokens, Tokens
 from tessera_export.reference import Reference, ReferenceConfig
 from tessera_export.train.pixels import concatenate, sample_scene, select_pixels
-from tessera_export.train.probe import effective_rank, linear_probe, mean_spectrum, spatial_folds
+from tessera_export.train.probe import effective_rank, linear_probe, mean_spectrum
 from tessera_export.train.ssl import (
     TrainConfig,
     Trainer,
@@ -346,16 +346,6 @@ def test_concatenated_pixels_keep_their_tokens():
 # probe
 
 
-def test_a_block_is_in_one_fold_and_every_fold_has_blocks():
-    rows, cols = np.indices((130, 100)).reshape(2, -1)
-    fold = spatial_folds(rows, cols, 4)
-    assert np.unique(fold).tolist() == [0, 1, 2, 3]
-    for row in range(0, 130, 32):
-        for col in range(0, 100, 32):
-            inside = (rows // 32 == row // 32) & (cols // 32 == col // 32)
-            assert len(np.unique(fold[inside])) == 1
-
-
 def blobs(rng, separation, pixels=900, classes=4, dims=6):
     labels = rng.integers(0, classes, pixels) * 3 + 1
     centres = separation * rng.standard_normal((13, dims))
@@ -366,16 +356,18 @@ def blobs(rng, separation, pixels=900, classes=4, dims=6):
 def test_the_probe_is_sklearns_logistic_regression():
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import accuracy_score, f1_score
+    from sklearn.model_selection import StratifiedGroupKFold
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     features, labels, rows, cols = blobs(np.random.default_rng(0), separation=0.7)
-    fold = spatial_folds(rows, cols, 4)
+    blocks = rows // 32 * 4 + cols // 32
     predicted = np.empty_like(labels)
-    for number in range(4):
-        probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000))
-        probe.fit(features[fold != number], labels[fold != number])
-        predicted[fold == number] = probe.predict(features[fold == number])
+    folds = StratifiedGroupKFold(5, shuffle=True, random_state=0)
+    for seen, unseen in folds.split(labels, labels.astype(str), blocks):
+        assert not set(blocks[seen]) & set(blocks[unseen])
+        probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+        predicted[unseen] = probe.fit(features[seen], labels[seen]).predict(features[unseen])
     score = linear_probe(features, labels, rows, cols)
     assert 0.4 < score.accuracy < 0.9
     assert score.accuracy == pytest.approx(accuracy_score(labels, predicted), abs=0.01)

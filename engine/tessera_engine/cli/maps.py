@@ -1,31 +1,21 @@
-"""Commands on finished embeddings: `convert`, `similar` and `map`."""
+"""Commands on finished embeddings: `convert`, `similar`, `change` and `map`."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from tessera_engine.cli.app import Json, Quiet, Threads, app
+from tessera_engine.cli.app import Json, Quiet, Threads, app, interruptible
 from tessera_engine.errors import InputError
 
 Embeddings = Annotated[Path, typer.Argument(help="Output folder of embed or convert.")]
 Out = Annotated[Path | None, typer.Option("-o", "--out", help="Folder for the results. Default: beside you.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace earlier results.")]
 
-
-@contextmanager
-def _nothing_left() -> Iterator[None]:
-    """Say what Ctrl-C has left, after the unfinished folder has vanished."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        print("interrupted: nothing was written", file=sys.stderr)
-        raise typer.Exit(130) from None
+NOTHING_LEFT = "nothing was written"
 
 
 def _default_out(embeddings: Path, ending: str) -> Path:
@@ -57,7 +47,7 @@ def convert(
     target = out or _default_out(embeddings, format)
     if format in INT8_FORMATS and opened.store != "int8":
         console.say(f"note: {format} holds int8 codes only, so the float32 embeddings are quantised", quiet)
-    with _nothing_left(), console.progress_bar("converting", quiet, "px") as progress:
+    with interruptible(NOTHING_LEFT), console.progress_bar("converting", quiet, "px") as progress:
         write(opened, target, format, year, overwrite, progress)
     print(target)
 
@@ -97,7 +87,7 @@ def similar(
     from tessera_engine.embeddings import open_embeddings
     from tessera_engine.similar import find_similar
 
-    with _nothing_left():
+    with interruptible(NOTHING_LEFT):
         opened = open_embeddings(embeddings, dim)
         points = [_point(text) for text in at]
         found = find_similar(opened, points, out or _default_out(embeddings, "similar"), top, overwrite)
@@ -105,14 +95,60 @@ def similar(
         console.print_json({"out": str(found.out), "threshold": found.threshold, "regions": found.regions})
         return
     print(found.out)
-    for region in found.regions[:5]:
-        console.say(
-            f"{region['hectares']:8.2f} ha around {region['lon']:.5f} {region['lat']:.5f}, "
-            f"similarity {region['mean_similarity']:.3f}",
-            quiet,
-        )
+    _say_regions(found.regions, "similarity", quiet)
     console.say(
         f"{len(found.regions)} regions from {found.threshold:.3f} on; look at {found.out / 'similarity.tif'}",
+        quiet,
+    )
+
+
+def _say_regions(regions: list[dict[str, Any]], quantity: str, quiet: bool) -> None:
+    """The largest ones."""
+    from tessera_engine import console
+
+    for region in regions[:5]:
+        console.say(
+            f"{region['hectares']:8.2f} ha around {region['lon']:.5f} {region['lat']:.5f}, "
+            f"{quantity} {region[f'mean_{quantity}']:.3f}",
+            quiet,
+        )
+
+
+@app.command()
+def change(
+    before: Annotated[Path, typer.Argument(help="Output folder of embed or convert, of one year.")],
+    after: Annotated[Path, typer.Argument(help="The same place in another year, by the same model.")],
+    out: Out = None,
+    top: Annotated[float, typer.Option(help="Share of the pixels that are the top regions.")] = 0.01,
+    dim: Annotated[int | None, typer.Option(help="Compare the first 16, 32, 64 or 128 dimensions.")] = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Find what has changed between two years: a map of the change, and the top regions as GeoJSON.
+
+    What all pixels have in common (weather, dates) is taken away. 0 is no other change, 1 is as different as two random
+    pixels of the scene.
+
+    Example: tessera-engine change 2023.embeddings 2024.embeddings
+    """
+    from tessera_engine import console
+    from tessera_engine.change import find_change
+    from tessera_engine.embeddings import open_embeddings
+
+    target = out or _default_out(before, _default_out(after, "change").name)
+    with interruptible(NOTHING_LEFT), console.progress_bar("comparing", quiet, "px") as progress:
+        found = find_change(
+            open_embeddings(before, dim), open_embeddings(after, dim), target, top, overwrite, progress
+        )
+    if json:
+        console.print_json(asdict(found) | {"out": str(found.out)})
+        return
+    print(found.out)
+    _say_regions(found.regions, "change", quiet)
+    console.say(
+        f"{len(found.regions)} regions from {found.threshold:.3f} on; the median pixel has {found.typical:.3f}, and "
+        f"{found.common:.3f} that all have in common was taken away; look at {found.out / 'change.tif'}",
         quiet,
     )
 
@@ -157,7 +193,7 @@ def make_map(
     from tessera_engine.embeddings import open_embeddings
     from tessera_engine.maps import make
 
-    with _nothing_left(), console.progress_bar("mapping", quiet, "px") as progress:
+    with interruptible(NOTHING_LEFT), console.progress_bar("mapping", quiet, "px") as progress:
         made = make.make_map(
             open_embeddings(embeddings, dim),
             labels,

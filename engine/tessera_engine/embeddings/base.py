@@ -118,13 +118,14 @@ class Embeddings:
             and key != "tessera:item_sha256"  # that is of the item, not of the run
         }
 
-    def windows(self, values: int = BLOCK_VALUES) -> Iterator[Window]:
-        """Full-width strips that cover the grid from top to bottom, of about so many values."""
-        rows = max(1, values // (self.grid.width * self.dim))
+    def windows(self, values: int = BLOCK_VALUES, part: Window | None = None) -> Iterator[Window]:
+        """Full-width strips that cover the grid, or a part of it, from top to bottom, of about so many values."""
+        part = part or self.grid.window
+        rows = max(1, values // (part.width * self.dim))
         if rows > self.source.block:
             # No tile is decoded twice
             rows -= rows % self.source.block
-        return self.grid.window.blocks(self.grid.width, rows)
+        return part.blocks(part.width, rows)
 
     def read_stored(self, window: Window | None = None) -> StoredBlock:
         """A window as it is stored; None: all.

@@ -26,7 +26,7 @@ LINES = {
         "JetPack": "pip uninstall -y onnxruntime, then onnxruntime-gpu from NVIDIA's Jetson index, not from PyPI",
     },
     "torch": {
-        "": "pip install torch, without constraints.txt, which keeps to builds without CUDA",
+        "": "pip uninstall -y torch && pip install torch (builds for Linux have CUDA, but for those called +cpu)",
         "JetPack": "torch from NVIDIA's Jetson index, not from PyPI",
     },
 }

@@ -16,8 +16,8 @@ from tessera_engine.embeddings import Embeddings
 from tessera_engine.embeddings.same_model import check_same_model
 from tessera_engine.errors import InputError
 from tessera_engine.map_files import write_map, write_result_item
-from tessera_engine.maps.labels import Labels, read_labels
-from tessera_engine.maps.learn import SEED, make_blocks, make_model, need_learning, split, validate
+from tessera_engine.maps.labels import read_labels, with_embeddings
+from tessera_engine.maps.learn import assess, make_blocks, make_model, need_learning, predict_held_out, split
 from tessera_engine.maps.picture import class_colour, ramp, write_picture
 from tessera_engine.pipeline import Progress
 from tessera_engine.provenance import Asset, file_sha256
@@ -39,7 +39,7 @@ class Made:
 
     Attributes:
         out: the folder.
-        report: what `tessera_engine.maps.learn.validate` found.
+        report: what `tessera_engine.maps.learn.assess` found.
         notes: what was worth saying about the labels, a line each.
     """
 
@@ -83,19 +83,19 @@ def make_map(
         InputError: the labels can't be used, the embeddings are of different models, or something stands at `out`.
         TesseraError: a file couldn't be read or written; nothing is left behind.
     """
-    need_learning()
+    need_learning("map")
     source = embeddings if train is None else train
     if train is not None:
         check_same_model(embeddings, train)
     labels = Path(labels)
-    read, x = _with_embeddings(read_labels(labels, field, source.grid, regression), source)
+    read, x = with_embeddings(read_labels(labels, field, source.grid, regression), source, MOST_LABELS)
     classes = [] if regression else sorted(set(read.values))
     if not regression and not 2 <= len(classes) <= MOST_CLASSES:
         raise InputError(
             f"{labels} has {len(classes)} class(es) on the embeddings; expected 2 to {MOST_CLASSES}"
         )
     blocks = make_blocks(read, source.grid, block_metres)
-    folds = split(read.values, blocks, regression)
+    folds = split(read.values, blocks.groups, regression)
     model = make_model(method, regression, min(len(learned) for learned, _ in folds), threads)
     report = {
         "method": method,
@@ -103,7 +103,7 @@ def make_map(
         "blocks": len(np.unique(blocks.groups)),
         "block_metres": blocks.metres,
         "labelled_pixels": len(read),
-        **validate(model, x, read.values, folds, regression),
+        **assess(read.values, predict_held_out(model, x, read.values, folds), regression),
     }
     with result_folder(Path(out), overwrite) as folder:
         model.fit(x, read.values)
@@ -122,22 +122,8 @@ def make_map(
             "trained_on": str(source.item.get("id", source.path.name)),
         }
         title = f"Map of {field or labels.stem} from {len(read)} labelled pixels"
-        write_result_item(folder, embeddings, "map", title, assets, facts)
+        write_result_item(folder, embeddings.grid, (embeddings,), "map", title, assets, facts)
     return Made(Path(out), report, read.notes)
-
-
-def _with_embeddings(labels: Labels, source: Embeddings) -> tuple[Labels, NDArray[np.float32]]:
-    """Labels of pixels that have an embedding, at most `MOST_LABELS`, and their embeddings (N, K)."""
-    if len(labels) > MOST_LABELS:
-        chosen = np.random.default_rng(SEED).choice(len(labels), MOST_LABELS, replace=False)
-        labels = labels.take(np.sort(chosen), f"{MOST_LABELS:,} of {len(labels):,} labelled pixels are used")
-    x = source.pixels(labels.cols, labels.rows)
-    valid = np.isfinite(x[:, 0])
-    if not valid.any():
-        raise InputError(f"none of the {len(labels)} labelled pixels has an embedding in {source.path}")
-    if not valid.all():
-        labels = labels.take(valid, f"{(~valid).sum()} labelled pixels have no embedding and are left out")
-    return labels, x[valid]
 
 
 def _predict(
