@@ -84,7 +84,7 @@ def _best(device: str, precision: str) -> Choice:
             return _on_cpu(precision)
         raise InputError(
             "int8 files have a form for CPUs, with a scale a token, which GPU runtimes can't run; give another "
-            "--precision, or leave out --device cuda"
+            "--precision (see 'model list'), or leave out --device cuda"
         )
     from tessera_engine.gpu.found import look
 
