@@ -30,7 +30,8 @@ DTYPES = {"s2_doy": np.int32, "s1_doy": np.int32}
 
 
 class StandInDevice:
-    def __init__(self, total=1 << 40, facts=FACTS, build_bytes_a_token=0):
+    def __init__(self, total=1 << 40, facts=FACTS, build_bytes_a_token=0, resizes=True):
+        self.resizes = resizes  # or takes as much memory for any batch as for the plan's largest
         self.facts, self.total, self.used = facts, total, 0
         self.build_bytes_a_token = build_bytes_a_token
         self.peak = 0
@@ -136,7 +137,7 @@ class StandInRunner:
         shape, largest = self._shape(), self.plan.largest
         if any(mine > most for mine, most in zip(shape, largest, strict=True)):
             raise DeviceError(f"{shape} is beyond the profile {largest}")
-        return shape.tokens * WORK_BYTES_A_TOKEN
+        return (shape if self.device.resizes else largest).tokens * WORK_BYTES_A_TOKEN
 
     def enqueue(self, addresses, work, work_bytes, stream):
         device, inputs = self.device, self.inputs

@@ -36,6 +36,10 @@ class MemoryPoolType(enum.IntEnum):
     WORKSPACE = 0
 
 
+class PreviewFeature(enum.IntEnum):
+    RUNTIME_ACTIVATION_RESIZE_10_10 = 0
+
+
 class ITimingCache:
     def __init__(self, content):
         self.content = content
@@ -82,6 +86,9 @@ class IBuilderConfig:
 
     def set_memory_pool_limit(self, pool, pool_size):
         self.pools[pool] = pool_size
+
+    def set_preview_feature(self, feature, enable):
+        assert enable
 
     def create_timing_cache(self, serialized_timing_cache):
         return ITimingCache(serialized_timing_cache)

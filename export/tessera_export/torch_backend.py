@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -133,13 +135,23 @@ def eager_baseline(model: ModelFile, threads: int, batch_pixels: int) -> TorchBa
     return TorchBackend(model, load_network(model.path), batch_pixels)
 
 
-def gpu_baseline(model: ModelFile, batch_pixels: int, half: bool, compiled: bool) -> TorchBackend:
+def gpu_baseline(model: ModelFile, half: bool, compiled: bool) -> TorchBackend:
     """PyTorch on this machine's CUDA GPU with the weights of an fp32 model file.
 
     Args:
         model: the file.
-        batch_pixels: pixels a batch.
         half: in float16, by autocast.
         compiled: by `torch.compile`.
     """
-    return TorchBackend(model, load_network(model.path), batch_pixels, "cuda", half, compiled)
+    return TorchBackend(model, load_network(model.path), GPU_BATCH, "cuda", half, compiled)
+
+
+def gpu_baselines(model: ModelFile) -> dict[str, Callable[[], TorchBackend]]:
+    """Ways to run it in PyTorch on the GPU, by name; the first is the reference: eager, in float32."""
+    return {
+        f"torch {'compiled' if compiled else 'eager'} {'fp16' if half else 'fp32'}": partial(
+            gpu_baseline, model, half, compiled
+        )
+        for compiled in (False, True)
+        for half in (False, True)
+    }

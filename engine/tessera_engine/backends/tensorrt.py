@@ -30,6 +30,10 @@ SHARE = 0.5
 MOST_TOKENS = 1 << 17
 """Of a batch. Where a GPU is busy with one, more gain nothing. Not measured: reckoned from published speeds."""
 
+PATIENCE = 4
+"""How many times smaller than its plan's largest a batch may get. Some versions of TensorRT take as much memory for any
+batch as for the largest, and then only a smaller plan helps."""
+
 LEAST_TOKENS = 512
 """One pixel of the longest kind. Where not even it fits, there is nothing to be halved."""
 
@@ -55,8 +59,8 @@ class TensorRtBackend(Backend):
         super().__init__(model)
         if model.facts.precision == "int8":
             raise InputError(
-                f"model {model.label} has the int8 form for CPUs, which TensorRT can't run; give --precision fp32, or "
-                "a file that was exported for GPUs"
+                f"model {model.label} has the int8 form for CPUs, which TensorRT can't run; give another --precision "
+                "(see 'model list'), or a file that was exported for GPUs"
             )
         self._device, self._tell = device, tell
         self._plans = Plans(device, model, tell, folder)
@@ -110,6 +114,10 @@ class TensorRtBackend(Backend):
                 for slot in self._slots:
                     slot.drop()
                 self._halve(error)
+                if self._limit * PATIENCE <= self._largest:
+                    self._largest = self._limit
+                    self._loaded.clear()
+                    self.prepare(tokens)
         return embedding
 
     def _compute(

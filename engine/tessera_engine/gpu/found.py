@@ -70,8 +70,20 @@ def _onnxruntime() -> Part:
 
     providers = [name for name in onnxruntime.get_available_providers() if name in (CUDA, TENSORRT)]
     if not providers:
-        return Part(None, f"{onnxruntime.__version__} has no GPU provider: {how_to_install('onnxruntime')}")
+        # Both are the same module: whichever came last has overwritten the other's files
+        both = "lies over onnxruntime-gpu and " if _is_installed("onnxruntime-gpu") else ""
+        return Part(
+            None, f"{onnxruntime.__version__} {both}has no GPU provider: {how_to_install('onnxruntime')}"
+        )
     return Part(f"{onnxruntime.__version__} with {', '.join(providers)}")
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def _torch() -> Part:

@@ -21,11 +21,12 @@ LINES = {
         "JetPack": "sudo apt install python3-libnvinfer, in a virtual environment with --system-site-packages",
     },
     "onnxruntime": {
-        "": "pip uninstall -y onnxruntime && pip install 'onnxruntime-gpu[cuda,cudnn]'",
+        "": "pip uninstall -y onnxruntime onnxruntime-gpu && pip install 'onnxruntime-gpu[cuda,cudnn]==1.31.1' "
+        "(drivers of CUDA 13; of CUDA 12: ==1.26.0)",
         "JetPack": "pip uninstall -y onnxruntime, then onnxruntime-gpu from NVIDIA's Jetson index, not from PyPI",
     },
     "torch": {
-        "": "pip install torch, without constraints.txt, which keeps to builds without CUDA",
+        "": "pip uninstall -y torch && pip install torch (builds for Linux have CUDA, but for those called +cpu)",
         "JetPack": "torch from NVIDIA's Jetson index, not from PyPI",
     },
 }

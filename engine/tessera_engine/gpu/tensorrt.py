@@ -20,10 +20,13 @@ from tessera_engine.gpu.device import (
     PlanRefused,
     Tensors,
 )
+from tessera_engine.gpu.install import how_to_install, machine
 
 try:
     import tensorrt as trt
 except ModuleNotFoundError as error:
+    if machine():
+        raise InputError(f"TensorRT's Python package is missing: {how_to_install('tensorrt')}") from error
     raise MissingExtra("tensorrt", "tensorrt", "--backend tensorrt") from error
 except (ImportError, OSError) as error:
     raise InputError(
@@ -33,6 +36,9 @@ except (ImportError, OSError) as error:
 VERSION = str(trt.__version__)
 
 OLDEST = (10, 3)
+
+RESIZE = "RUNTIME_ACTIVATION_RESIZE_10_10"
+"""A feature of 10.10 and later: a batch takes the memory that it wants, and not what the plan's largest would."""
 
 WORKSPACE_SHARE = 0.5
 """Of the free memory, for tactics that want some while they are tried."""
@@ -100,6 +106,8 @@ class TensorRtDevice(Cuda):
         config = builder.create_builder_config()
         free = self.memory().free
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, int(WORKSPACE_SHARE * free))
+        if hasattr(trt.PreviewFeature, RESIZE):
+            config.set_preview_feature(getattr(trt.PreviewFeature, RESIZE), True)
         cache = config.create_timing_cache(timings)
         if not config.set_timing_cache(cache, False):
             config.set_timing_cache(config.create_timing_cache(b""), False)

@@ -22,7 +22,6 @@ import torch
 from numpy.typing import NDArray
 
 from tessera_engine.errors import TesseraError
-from tessera_engine.model_file import PRECISIONS
 from tessera_engine.model_store import file_name, record_checksum
 from tessera_engine.scenes import open_scene
 from tessera_engine.simulate import simulate
@@ -30,7 +29,7 @@ from tessera_engine.simulate.climate import CLIMATES
 from tessera_engine.statistics import V2_STATISTICS
 from tessera_engine.tokens import PackedTokens, pack
 from tessera_export.checkpoint import save_checkpoint
-from tessera_export.export import export_model
+from tessera_export.export import CPU_PRECISIONS, export_model
 from tessera_export.reference import SIZES, Reference, ReferenceConfig
 from tessera_export.train.distil import DistilConfig, distil, explained_variance
 from tessera_export.train.embedding import embed
@@ -222,7 +221,7 @@ def make_demo(out: Path, scenes: list[Path]) -> None:
     checkpoint = out / f"{NAME}.pt"
     save_checkpoint(made.network, checkpoint)
     card = _card(len(source), len(scenes), minutes, made)
-    for precision in PRECISIONS:
+    for precision in CPU_PRECISIONS:
         target = out / file_name(NAME, precision)
         report = export_model(
             checkpoint, target, precision, name=NAME, licence=LICENCE, card=card, overwrite=True

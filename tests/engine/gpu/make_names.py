@@ -40,6 +40,7 @@ CLASSES = (
     "NetworkDefinitionCreationFlag",
     "OnnxParser",
     "ParserError",
+    "PreviewFeature",
     "Runtime",
 )
 

@@ -139,8 +139,8 @@ def test_embeddings_through_all_of_it(tensorrt, driver, tmp_path):
     told.clear()
     driver.standin_set_total(driver.standin_used() + 400_000)
     np.testing.assert_allclose(again.run(tokens), expected, atol=2e-5)
-    assert told
-    assert all("out of memory" in line for line in told)
+    assert "out of memory" in told[0]
+    assert all("out of memory" in line or line.startswith("building") for line in told)
 
 
 def test_what_tensorrt_only_logs_becomes_the_error(tensorrt, monkeypatch):

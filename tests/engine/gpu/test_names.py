@@ -118,11 +118,17 @@ def test_the_oldest_and_the_newest_are_in_the_table():
     assert "10.3.0" in VERSIONS
 
 
+def test_the_feature_that_only_some_have_is_asked_for_by_its_name():
+    (name,) = re.findall(r'^RESIZE = "(\w+)"', SOURCE.read_text(), re.MULTILINE)
+    have = {version: name in NAMES["tensorrt"][version]["classes"]["PreviewFeature"] for version in VERSIONS}
+    assert have == {"10.3.0": False, "10.13.3.9": True, "11.4.0.106": True}
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_stand_in_has_no_names_of_its_own(version):
     for owner, names in NAMES["tensorrt"][version]["classes"].items():
         stand_in = getattr(standin_tensorrt, owner, None)
-        if stand_in is None or owner == "NetworkDefinitionCreationFlag":
+        if stand_in is None or owner in ("NetworkDefinitionCreationFlag", "PreviewFeature"):
             continue
         own = {name for name in vars(stand_in) if name[0] != "_"} - {"fails_with", "model"}
         assert own <= set(names), owner

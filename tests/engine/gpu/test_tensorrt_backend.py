@@ -193,6 +193,18 @@ def test_out_of_memory_halves_the_batch_and_goes_on(make, tokens, expected):
     assert len(device.builds) == builds
 
 
+def test_where_smaller_batches_take_as_much_memory_the_plan_gets_smaller(make, tokens, expected):
+    device = StandInDevice(resizes=False)
+    backend, told = make(device)
+    backend.prepare(tokens)
+    assert all(shape.tokens > 10_000 for shape in device.builds)
+    device.total = 8 * MB
+    is_close(backend.run(tokens), expected)
+    assert device.peak <= 8 * MB
+    assert device.builds[-1].tokens <= 4000
+    assert all("is out of memory" in line or line.startswith("building") for line in told)
+
+
 def test_out_of_memory_while_building_makes_a_smaller_plan(make, tokens, expected):
     device = StandInDevice(total=1000 * MB, build_bytes_a_token=100_000)
     backend, told = make(device)
