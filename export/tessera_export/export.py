@@ -25,6 +25,7 @@ from tessera_engine.scene import S1_BANDS, S2_BANDS
 from tessera_engine.statistics import FLAVOURS
 from tessera_export import int8, onnx_graph
 from tessera_export.checkpoint import Checkpoint, load_checkpoint, replacing, size_name
+from tessera_export.flavour import SOURCES, flavour_for
 from tessera_export.gpu import qdq
 from tessera_export.gpu.build import build_calibrated, build_half
 from tessera_export.reference import Reference
@@ -38,7 +39,6 @@ ASKED = ("fp32", "fp16", "int8")
 TARGETS = ("onnx", "tensorrt")
 """What int8 is for; the other precisions are the same for both."""
 
-SOURCES = {"mpc": "Planetary Computer", "aws": "Earth Search and OPERA (AWS)"}
 QUANTIZATION = {
     "fp32": "none",
     "int8": int8.DESCRIPTION,
@@ -169,30 +169,6 @@ def _default_name(checkpoint: Checkpoint, flavour: str) -> str:
     if size == "custom":
         return Path(checkpoint.name).stem
     return f"{size}-{flavour}" if flavour else size
-
-
-def flavour_for(checkpoint: Checkpoint, asked: str | None) -> str:
-    """Whose statistics the checkpoint is bound to. The file doesn't say, so where there is a choice the user has to.
-
-    Raises:
-        InputError: there is no such choice, or none was made.
-    """
-    generation = checkpoint.config.generation
-    known = FLAVOURS[generation]
-    if asked is None and len(known) == 1:
-        return next(iter(known))
-    if asked is not None and asked in known and asked:
-        return asked
-    if len(known) == 1:
-        raise InputError(
-            f"--statistics {asked} can't be had: {checkpoint.name} is a {generation} model, which has only one; "
-            "leave --statistics out"
-        )
-    raise InputError(
-        f"{checkpoint.name} is a {generation} model, of which there are two, each bound to what it was trained on: "
-        f"add --statistics {' or '.join(f'{flavour} ({SOURCES[flavour]})' for flavour in known)}"
-        + (f", not '{asked}'" if asked is not None else "")
-    )
 
 
 def _written_precision(precision: str, target: str, calibrate: Sequence[Path]) -> str:
