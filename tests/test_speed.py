@@ -38,12 +38,16 @@ def rows():
         return {row.name: row for row in compare(runners, [*makers][: len(EAGER_BATCHES)], rounds=5)}
 
 
-@pytest.mark.skipif(choose("auto")[0] != "fused", reason="no fast instruction set on this CPU")
+@pytest.mark.skipif(
+    choose("auto", precision="int8")[0] != "fused", reason="no fast instruction set on this CPU"
+)
 def test_the_default_beats_pytorch(rows):
     assert rows["auto"].ratio > AT_LEAST[choose_isa()]
     assert rows["auto"].drift.centred_mean > 0.999
 
 
-@pytest.mark.skipif(choose("auto")[0] != "fused", reason="no fast instruction set on this CPU")
+@pytest.mark.skipif(
+    choose("auto", precision="int8")[0] != "fused", reason="no fast instruction set on this CPU"
+)
 def test_the_bar_would_notice_if_the_fused_path_were_off(rows):
     assert rows["onnxruntime"].ratio < AT_LEAST[choose_isa()]

@@ -11,6 +11,7 @@ import numpy as np
 from tessera_engine.embeddings import Embeddings
 from tessera_engine.errors import InputError
 from tessera_engine.output import ITEM, alone
+from tessera_engine.pictures.caption import caption_of_item
 from tessera_engine.pipeline import Progress
 from tessera_engine.provenance import NODATA_RULE, QUANTIZATION, write_converted_item
 from tessera_engine.quicklook import write_quicklook
@@ -82,10 +83,11 @@ def convert(
         staged.mkdir()
         staging = Staging.create(staged, embeddings.grid, embeddings.dim, store)
         for window in embeddings.windows():
-            _stage(embeddings, staging, window)
+            _stage(embeddings, staging, window, about["generation"])
             if progress is not None:
                 progress((window.row + window.height) * window.width, embeddings.grid.window.pixels)
-        quicklook = write_quicklook(staging, folder / "quicklook.png")
+        caption = caption_of_item(embeddings.item, embeddings.path.name, embeddings.dim)
+        quicklook = write_quicklook(staging, folder / "quicklook.png", caption)
         assets = [*write(format, staging, folder, about["scene"], origin, there), quicklook]
         changes = {
             "tessera:store": store,
@@ -101,7 +103,7 @@ def convert(
     return out
 
 
-def _stage(embeddings: Embeddings, staging: Staging, window: Window) -> None:
+def _stage(embeddings: Embeddings, staging: Staging, window: Window, generation: str) -> None:
     stored = embeddings.read_stored(window)
     staging.observations.write(window, embeddings.source.read_observations(window))
     if staging.scales is None or stored.scales is not None:
@@ -110,6 +112,6 @@ def _stage(embeddings: Embeddings, staging: Staging, window: Window) -> None:
             staging.scales.write(window, stored.scales)
         return
     size = (window.height, window.width)
-    codes, scales = quantize(np.ascontiguousarray(stored.values.reshape(-1, embeddings.dim)))
+    codes, scales = quantize(np.ascontiguousarray(stored.values.reshape(-1, embeddings.dim)), generation)
     staging.embeddings.write(window, codes.reshape(*size, embeddings.dim))
     staging.scales.write(window, scales.reshape(size))

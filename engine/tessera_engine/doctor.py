@@ -11,6 +11,9 @@ from typing import Any
 
 from tessera_engine.backends import choose
 from tessera_engine.backends.fused import ISA_VARIABLE
+from tessera_engine.gpu.found import look
+from tessera_engine.gpu.install import machine
+from tessera_engine.gpu.plans import plans_folder
 from tessera_engine.memory import default_memory
 from tessera_engine.model_store import list_models, user_folder
 from tessera_kernels.cache import cache_folder
@@ -34,7 +37,7 @@ DRIVERS = {
 
 def examine() -> dict[str, Any]:
     """Look at CPU, memory, backends, GDAL and models."""
-    backend, why = choose("auto")
+    backend, _, why = choose("auto")
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
@@ -45,6 +48,7 @@ def examine() -> dict[str, Any]:
         "memory_by_default": f"{default_memory() / 1e9:.1f} GB",
         "backend": f"{backend}: {why}",
         "packages": {package: _package(package, extra) for package, extra in PACKAGES.items()},
+        "gpu": _gpu(),
         "gdal": _gdal(),
         "compiled_kernels": cache_folder(),
         "models": [path.name for path in list_models()],
@@ -64,6 +68,18 @@ def _package(package: str, extra: str) -> str:
     if importlib.util.find_spec(package) is None:
         return f"missing: pip install 'tessera-engine[{extra}]'"
     return metadata.version(package)
+
+
+def _gpu() -> dict[str, str]:
+    """What is there, or the line that brings it."""
+    found = look()
+    parts = {"driver": found.gpu} | {
+        name: getattr(found, name) for name in ("tensorrt", "onnxruntime", "torch") if found.gpu.version
+    }
+    return {name: part.version or part.missing for name, part in parts.items()} | {
+        "machine": machine() or "no Jetson",
+        "plans": str(plans_folder()),
+    }
 
 
 def _gdal() -> dict[str, str]:

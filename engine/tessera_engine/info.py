@@ -77,7 +77,7 @@ def describe_scene(scene: Scene, announce: Callable[[str], None] | None = None) 
 
 def describe_model(model: ModelFile) -> dict[str, Any]:
     """The facts of a model file, and what would run it here."""
-    backend, why = choose("auto")
+    backend, _, why = choose("auto", precision=model.facts.precision)
     return {
         "kind": "model",
         "runs_on": f"{backend}: {why}",

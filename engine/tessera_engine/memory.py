@@ -51,11 +51,12 @@ def parse_size(text: str) -> int:
 
 def default_memory() -> int:
     """Half of the free memory, at most `DEFAULT_LIMIT`; that where the system doesn't say."""
-    free = [bytes_ for bytes_ in (_free_of_machine(), _free_of_group()) if bytes_ is not None]
+    free = [bytes_ for bytes_ in (free_of_machine(), _free_of_group()) if bytes_ is not None]
     return min([each // 2 for each in free] + [DEFAULT_LIMIT])
 
 
-def _free_of_machine() -> int | None:
+def free_of_machine() -> int | None:
+    """Bytes that the system could give to programs; None where it does not say."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))

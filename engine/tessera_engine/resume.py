@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.journal import Journal
@@ -53,19 +54,28 @@ def begin(
     return journal
 
 
-def _check_same(
-    journal: Journal, identity: Mapping[str, str], window_pixels: int, place: PartialOutput
-) -> None:
+def check_identity(folder: Path, was: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Make sure that an unfinished run is the one that is asked for.
+
+    Raises:
+        InputError: it isn't; says in what they differ.
+    """
     differences = [
-        f"{word} (was {journal.identity.get(word, 'none')}, now {identity.get(word, 'none')})"
-        for word in dict.fromkeys([*identity, *journal.identity])
-        if journal.identity.get(word) != identity.get(word)
+        f"{word} (was {was.get(word, 'none')}, now {now.get(word, 'none')})"
+        for word in dict.fromkeys([*now, *was])
+        if was.get(word) != now.get(word)
     ]
     if differences:
         raise InputError(
-            f"{place.folder} is of an unfinished run that differs in {', '.join(differences)}; give its command to go "
+            f"{folder} is of an unfinished run that differs in {', '.join(differences)}; give its command to go "
             "on with it, --restart to begin anew, or another place with -o"
         )
+
+
+def _check_same(
+    journal: Journal, identity: Mapping[str, str], window_pixels: int, place: PartialOutput
+) -> None:
+    check_identity(place.folder, journal.identity, identity)
     if window_pixels < journal.window_pixels:
         raise InputError(
             f"{place.folder} was begun with windows of {journal.window_pixels} pixels, of which --memory now allows "

@@ -42,6 +42,17 @@ V2_STATISTICS = Statistics(
     s1_descending_std=(1554.6475, 1546.4733),
 )
 
+V2_TEACHER_STATISTICS = Statistics(
+    generation="v2",
+    s2_mean=V2_STATISTICS.s2_mean,
+    s2_std=V2_STATISTICS.s2_std,
+    s1_ascending_mean=(5862.7652, 3341.3949),
+    s1_ascending_std=(1531.8051, 1540.2014),
+    s1_descending_mean=(5862.7652, 3341.3949),
+    s1_descending_std=(1531.8051, 1540.2014),
+)
+"""Of the 2B teacher, which has one set for both orbits. No model file has them: the teacher isn't exported."""
+
 V1_1_MPC_STATISTICS = Statistics(
     generation="v1.1",
     s2_mean=(2683.4553, 2223.3630, 2432.0950, 3633.1970, 3602.1755,

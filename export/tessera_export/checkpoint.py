@@ -69,13 +69,18 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
     """
     path = Path(path)
     data = _read(path)
-    content = _unpickle(data, path)
+    content = unpickle(io.BytesIO(data), path)
     if isinstance(content, dict) and is_v1(content):
         config, weights = read_v1(content, path)
         described_by = "the other weights"
     elif isinstance(content, dict) and {"args", "model"} <= content.keys():
         config, weights = _config(content["args"], path), content["model"]
         described_by = "'args'"
+    elif isinstance(content, dict) and "encoder_state_dict" in content:
+        raise ModelError(
+            f"{path} is a TESSERA teacher: it is there to be distilled from (tessera-engine distil --teacher) and "
+            "isn't run or exported; use a student"
+        )
     else:
         found = _short(list(content)) if isinstance(content, dict) else f"a {type(content).__name__}"
         raise ModelError(
@@ -83,7 +88,7 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
         )
     with torch.device("meta"):  # shapes without memory; the weights are the file's own
         model = Reference(config)
-    weights = _checked_weights(weights, model.state_dict(), described_by, path)
+    weights = checked_weights(weights, model.state_dict(), described_by, path)
     model.load_state_dict(weights, assign=True)
     return Checkpoint(model.eval(), config, path.name, hashlib.sha256(data).hexdigest())
 
@@ -106,8 +111,9 @@ def save_checkpoint(model: Reference, path: Path | str) -> None:
         "enable_qk_norm": config.qk_norm,
     }
     weights = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    with replacing(Path(path)) as temporary:
-        torch.save({"args": args, "model": weights}, temporary)
+    with replacing(Path(path)) as temporary, temporary.open("wb") as file:
+        # given a path, torch would write its name into the file: the same weights would not give the same bytes
+        torch.save({"args": args, "model": weights}, file)
 
 
 @contextmanager
@@ -151,14 +157,24 @@ def _read(path: Path) -> bytes:
         raise ModelError(f"can't read the checkpoint {path}: {error.strerror}") from None
 
 
-def _unpickle(data: bytes, path: Path) -> Any:
-    """What the torch file holds, if it holds tensors and plain values only."""
+def unpickle(source: io.BytesIO | Path, path: Path) -> Any:
+    """What a torch file holds, if it holds tensors and plain values only.
+
+    Args:
+        source: the file's bytes, or the file itself, whose tensors then stay on the disk until they are used.
+        path: the file, for messages.
+
+    Raises:
+        ModelError: it holds anything else, or can't be read.
+    """
+    on_disk = isinstance(source, Path)
+    size = source.stat().st_size if isinstance(source, Path) else len(source.getbuffer())
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        with zipfile.ZipFile(source) as archive:
             # torch stores its records plain, one after the other; others could be made to fill the memory
             records = archive.infolist()
             compressed = any(record.compress_type != zipfile.ZIP_STORED for record in records)
-            if compressed or sum(record.file_size for record in records) > len(data):
+            if compressed or sum(record.file_size for record in records) > size:
                 raise ModelError(
                     f"{path} is packed as no torch checkpoint is (compressed records); not opened"
                 )
@@ -167,7 +183,9 @@ def _unpickle(data: bytes, path: Path) -> Any:
             f"{path} is not a torch checkpoint (a zip file), or it was cut short; get the file again"
         ) from None
     try:
-        return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        if not isinstance(source, Path):
+            source.seek(0)
+        return torch.load(source, map_location="cpu", weights_only=True, mmap=on_disk)
     except Exception as error:  # torch raises nearly anything on a broken file
         refused = re.search(r"GLOBAL ([\w.]+)", str(error))
         if refused:
@@ -227,10 +245,14 @@ def _prefixes(text: Any) -> tuple[int, ...]:
     return prefixes if rising else ()
 
 
-def _checked_weights(
+def checked_weights(
     weights: Any, expected: Mapping[str, Tensor], described_by: str, path: Path
 ) -> dict[str, Tensor]:
-    """The weights, if they are exactly those that the shape asks for."""
+    """The weights, if they are exactly those that the shape asks for.
+
+    Raises:
+        ModelError: they aren't.
+    """
     if not isinstance(weights, Mapping):
         raise ModelError(f"{path}: 'model' is a {type(weights).__name__}, expected a dict of tensors")
     for what, keys in (

@@ -88,9 +88,13 @@ def day_of_year_table(d_model: int) -> Tensor:
 
 def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
     """Scaled dot-product attention over time: q, k, v (B, T, H, h), bias (B, T) of the keys -> (B, T, d)."""
-    out = F.scaled_dot_product_attention(
-        q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), attn_mask=bias[:, None, None, :]
-    )  # (B, H, T, h)
+    if q.dtype == torch.bfloat16 and q.device.type == "cpu":
+        # of no use but to training: on CPUs, bfloat16 attention takes several times as long backwards
+        q, k, v = q.float(), k.float(), v.float()
+    with torch.autocast("cpu", enabled=False):
+        out = F.scaled_dot_product_attention(
+            q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), attn_mask=bias[:, None, None, :]
+        )  # (B, H, T, h)
     return out.transpose(1, 2).flatten(2)
 
 
@@ -166,12 +170,17 @@ class QKNormEncoderLayer(nn.Module):
         self.norm1 = nn.LayerNorm(d)
         self.norm2 = nn.LayerNorm(d)
 
-    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
+    def attention(self, x: Tensor, bias: Tensor) -> Tensor:
         """From x (B, T, d), bias (B, T) to (B, T, d)."""
         q = self.q_norm(self.q_proj(x).view(*x.shape[:2], *self.heads))  # (B, T, H, h)
         k = self.k_norm(self.k_proj(x).view(*x.shape[:2], *self.heads))
         v = self.v_proj(x).view(*x.shape[:2], *self.heads)
-        x = self.norm1(x + self.out_proj(attend(q, k, v, bias)))
+        out: Tensor = self.out_proj(attend(q, k, v, bias))
+        return out
+
+    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
+        """From x (B, T, d), bias (B, T) to (B, T, d)."""
+        x = self.norm1(x + self.attention(x, bias))
         out: Tensor = self.norm2(x + self.linear2(self.linear1(x).relu()))
         return out
 
@@ -269,9 +278,14 @@ class Backbone(nn.Module):
         super().__init__()
         d = config.d_model
         self.embedding = nn.Sequential(nn.Linear(bands, d), nn.ReLU(), nn.Linear(d, d))
-        self.transformer_encoder = QKNormEncoder(config) if config.qk_norm else Encoder(config)
+        self.transformer_encoder = self.encoder(config)
         self.attn_pool = AttentionPool(d) if config.generation == "v2" else RecurrentPool(d)
         self.register_buffer("day_of_year", day_of_year_table(d), persistent=False)
+
+    @staticmethod
+    def encoder(config: ReferenceConfig) -> nn.Module:
+        """The layers, of the kind that the network has."""
+        return QKNormEncoder(config) if config.qk_norm else Encoder(config)
 
     def forward(self, values: Tensor, doy: Tensor, multiplicity: Tensor) -> Tensor:
         """From values (B, T, C), doy (B, T), multiplicity (B, T) to (B, d)."""

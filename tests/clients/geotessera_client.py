@@ -29,13 +29,28 @@ found = {"version": np.array(__version__)}
 
 tiles = discover_tiles(Path(tree))
 found["tiles"] = np.array([(tile.lon, tile.lat, tile.year) for tile in tiles])
+old = __version__.startswith("0.7")
+if not old:
+    from geotessera.registry import recorded_dataset
 with tempfile.TemporaryDirectory() as folder:
-    old = __version__.startswith("0.7")
     which = {}
     if not old:
         # The manifest says whose cells these are, and the client takes no others
         manifest = json.loads((Path(tree) / "tessera_metadata.json").read_text())
         which = {key: manifest[key] for key in ("dataset_version", "dataset_variant")}
+        found["dataset"] = np.array(recorded_dataset(tree))
+        # Of the same version, but what the client would download
+        other = GeoTessera(
+            embeddings_dir=tree,
+            registry_dir=tree,
+            cache_dir=folder,
+            dataset_version=manifest["dataset_version_path"],
+        )
+        try:
+            other.sample_embeddings_at_points([(lon[0], lat[0])], year=points["year"], auto_download=False)
+            found["mixed"] = np.array("")
+        except ValueError as error:
+            found["mixed"] = np.array(str(error))
     client = GeoTessera(embeddings_dir=tree, registry_dir=tree, cache_dir=folder, **which)
     found["points"] = client.sample_embeddings_at_points(
         list(zip(lon, lat, strict=True)), year=points["year"], auto_download=False

@@ -15,8 +15,6 @@ import rasterio
 from made_up import CRS, ORIGIN, made_up_arrays, write_tile
 from rasterio import warp
 
-from tessera_engine import cli
-from tessera_engine.cli.app import models
 from tessera_engine.simulate import simulate
 
 ROOT = Path(__file__).parents[2]
@@ -298,22 +296,6 @@ def test_json_result_can_be_read_by_programs(run, scene):
     told = json.loads(out)
     assert (code, told["out"], told["pixels"], told["with_data"]) == (0, "scene.embeddings", 120, 119)
     assert {"read", "pack", "network", "quantise", "write", "output"} <= set(told["seconds"])
-
-
-def commands():
-    for command in cli.app.registered_commands:
-        yield (command.name or command.callback.__name__,)
-    for command in models.registered_commands:
-        yield ("model", command.name)
-
-
-@pytest.mark.parametrize("command", list(commands()), ids=" ".join)
-def test_every_command_has_help_with_an_example_and_a_place_in_the_readme(run, command):
-    code, out, _ = run(*command, "--help")
-    assert code == 0
-    assert f"tessera-engine {' '.join(command)}" in out.replace("\n", " ")
-    assert "Example:" in out
-    assert f"tessera-engine {' '.join(command)}" in (ROOT / "README.md").read_text()
 
 
 NO_TORCH = """

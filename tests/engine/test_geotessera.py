@@ -106,6 +106,30 @@ def test_without_what_writes_the_registry_it_is_refused(cog, tmp_path, monkeypat
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.parametrize(
+    ("generation", "version", "path"), [("v2", "2.0", "v2"), ("v1.1", "1.1", "v1.1"), ("v1.0", "1.0", "v1")]
+)
+def test_the_manifest_says_the_models_generation_in_the_clients_words(tmp_path, generation, version, path):
+    small = made_up_output(tmp_path / "a", EMBEDDING[40:60, 40:60], year=2018, generation=generation)
+    tree = convert(open_embeddings(small), tmp_path / "tree", "geotessera")
+    manifest = json.loads((tree / "tessera_metadata.json").read_text())
+    assert (manifest["dataset_version"], manifest["dataset_version_path"]) == (version, path)
+    assert manifest["dataset_variant"] == f"tessera-engine-nano-{'a' * 12}"
+
+
+def test_a_v1_1_model_embeds_into_the_tree(v1_1_outputs):
+    cog, tree = map(open_embeddings, v1_1_outputs)
+    assert tree.provenance["generation"] == "v1.1"
+    assert tree.grid == cog.grid
+    for found, wanted in zip(tree.read_stored(), cog.read_stored(), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    manifest = json.loads((tree.path / "tessera_metadata.json").read_text())
+    sha256 = tree.provenance["model_sha256"]
+    assert (manifest["dataset_version"], manifest["dataset_version_path"]) == ("1.1", "v1.1")
+    assert manifest["dataset_variant"].endswith(sha256[:12])
+    assert (manifest["model_sha256"], manifest["year"]) == (sha256, 2021)
+
+
 @given(
     st.floats(-179, 178.5), st.floats(-79, 83), st.integers(20, 400), st.integers(20, 400), st.floats(20, 90)
 )

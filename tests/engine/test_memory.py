@@ -33,7 +33,7 @@ from tessera_engine.simulate import simulate
     ],
 )
 def test_half_of_what_is_free_is_taken_and_4_gb_at_most(monkeypatch, machine, group, taken):
-    monkeypatch.setattr(memory, "_free_of_machine", lambda: machine)
+    monkeypatch.setattr(memory, "free_of_machine", lambda: machine)
     monkeypatch.setattr(memory, "_free_of_group", lambda: group)
     assert default_memory() == taken
 

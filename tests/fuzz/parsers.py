@@ -23,8 +23,8 @@ from tessera_engine.errors import InputError
 from tessera_engine.info import describe
 from tessera_engine.item import read_item
 from tessera_engine.journal import Journal
-from tessera_engine.model_check import promised_initializers
 from tessera_engine.model_file import read_arrays, read_model_file
+from tessera_engine.model_layout import promised_initializers
 from tessera_engine.output import ITEM, is_output
 from tessera_engine.output_check import open_raster
 from tessera_engine.scene import S2_BANDS, Window

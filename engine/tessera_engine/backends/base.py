@@ -17,9 +17,12 @@ class Backend(ABC):
 
     Class attributes:
         name: what `--backend` takes.
+        follows_lengths: whether what it makes first depends on how many tokens pixels have. Then it isn't warmed up
+            with a made-up pixel, but prepared with a sample of a scene.
     """
 
     name: str
+    follows_lengths = False
 
     def __init__(self, model: ModelFile) -> None:
         self.model = model
@@ -38,6 +41,16 @@ class Backend(ABC):
     def description(self) -> str:
         """In one line, for messages."""
         return f"{self.name} {self.version} ({self.computes_on})"
+
+    def prepare(self, tokens: PackedTokens) -> None:  # noqa: B027
+        """Get ready for a scene, before its first window; nothing to do for most.
+
+        Args:
+            tokens: of a sample of its pixels, at least one.
+
+        Raises:
+            TesseraError: it can't be run here.
+        """
 
     @abstractmethod
     def _run(self, tokens: PackedTokens) -> NDArray[np.float32]:

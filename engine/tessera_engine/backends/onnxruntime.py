@@ -1,6 +1,9 @@
-"""ONNX Runtime on the CPU: runs every model file on every machine."""
+"""ONNX Runtime: on the CPU every model file on every machine; on a GPU with one of its providers for that."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
 
 import numpy as np
 import onnxruntime
@@ -8,7 +11,9 @@ from numpy.typing import NDArray
 
 from tessera_engine.backends.base import Backend
 from tessera_engine.backends.rectangles import batches, rectangle
-from tessera_engine.errors import ModelError
+from tessera_engine.errors import InputError, ModelError
+from tessera_engine.gpu.batching import plan_batches
+from tessera_engine.gpu.providers import CPU, Provider, choose_provider, most_pixels, open_session
 from tessera_engine.model_file import OUTPUT_NAME, ModelFile, read_content
 from tessera_engine.tokens import PackedTokens, sequence
 
@@ -18,22 +23,45 @@ the attention's (heads, T, T) cells per pixel."""
 
 
 class OnnxRuntimeBackend(Backend):
-    """Rectangular batches of pixels of one length, filled up with multiplicity 0."""
+    """Rectangular batches, filled up with multiplicity 0: of pixels of one length, on a GPU of like lengths."""
 
     name = "onnxruntime"
 
-    def __init__(self, model: ModelFile, threads: int) -> None:
+    def __init__(self, model: ModelFile, threads: int, device: str = "cpu") -> None:
+        """Load a model file.
+
+        Args:
+            model: the file; for a GPU none with int8 in its form for CPUs.
+            threads: CPU threads.
+            device: `cpu` or `cuda`.
+
+        Raises:
+            InputError: no GPU provider is installed, or it can't be loaded.
+            ModelError: ONNX Runtime can't load the file.
+        """
         super().__init__(model)
+        if device == "cuda" and model.facts.precision == "int8":
+            raise InputError(
+                f"model {model.label} has the int8 form for CPUs, which no GPU provider runs as a whole; give another "
+                "--precision, or leave out --device cuda"
+            )
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         # Arenas keep the largest batch's memory for each shape met; lengths vary, so memory would grow.
         options.enable_cpu_mem_arena = False
+        # Q/DQ as they stand: fused into integer kernels they saturate on CPUs without VNNI
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
         options.log_severity_level = 3
+        available = onnxruntime.get_available_providers()
+        provider = (
+            choose_provider(model.facts.precision, available) if device == "cuda" else Provider(CPU, {})
+        )
+        self._device = device
         try:
-            self._session = onnxruntime.InferenceSession(
-                read_content(model), options, providers=["CPUExecutionProvider"]
-            )
+            self._session = open_session(read_content(model), options, provider)
+        except InputError:
+            raise
         except Exception as error:  # onnxruntime's exceptions have no common base but Exception
             reason = str(error).splitlines()[0]
             raise ModelError(
@@ -50,10 +78,16 @@ class OnnxRuntimeBackend(Backend):
         """The execution provider."""
         return str(self._session.get_providers()[0])
 
+    def _batches(self, tokens: PackedTokens) -> Iterable[NDArray[np.int64]]:
+        if self._device == "cpu":
+            return batches(tokens, BATCH_TOKENS)
+        most = partial(most_pixels, self.computes_on)
+        return [batch.pixels for batch in plan_batches(tokens.s2.lengths, tokens.s1.lengths, most)]
+
     def _run(self, tokens: PackedTokens) -> NDArray[np.float32]:
         tokens = sequence(tokens, self.model.facts.generation)
         embedding = np.empty((len(tokens), self.model.facts.dims), np.float32)
-        for pixels in batches(tokens, BATCH_TOKENS):
+        for pixels in self._batches(tokens):
             inputs = rectangle(tokens.s2, pixels, "s2") | rectangle(tokens.s1, pixels, "s1")
             try:
                 (embedding[pixels],) = self._session.run([OUTPUT_NAME], inputs)

@@ -14,8 +14,8 @@ PAD_TO = 8
 whichever pixels are its neighbours in the batch."""
 
 
-def _rounded(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    return -(-lengths // PAD_TO) * PAD_TO
+def _rounded(lengths: NDArray[np.int64], to: int = PAD_TO) -> NDArray[np.int64]:
+    return -(-lengths // to) * to
 
 
 def batches(tokens: PackedTokens, max_tokens: int) -> Iterator[NDArray[np.int64]]:
@@ -33,14 +33,22 @@ def batches(tokens: PackedTokens, max_tokens: int) -> Iterator[NDArray[np.int64]
             yield group[start : start + size]
 
 
-def rectangle(tokens: Tokens, pixels: NDArray[np.int64], modality: str) -> dict[str, NDArray[np.generic]]:
+def rectangle(
+    tokens: Tokens, pixels: NDArray[np.int64], modality: str, round_to: int = PAD_TO
+) -> dict[str, NDArray[np.generic]]:
     """The graph's three inputs of one modality.
+
+    Args:
+        tokens: of the modality.
+        pixels: (B,) which pixels.
+        modality: `s2` or `s1`.
+        round_to: T is the longest pixel's tokens, rounded up to a multiple of it.
 
     Returns:
         `<modality>` (B, T, bands) float32, `<modality>_doy` (B, T) int32, `<modality>_multiplicity` (B, T) float32.
     """
     lengths = tokens.lengths[pixels]
-    steps = np.arange(_rounded(lengths.max(keepdims=True))[0])
+    steps = np.arange(_rounded(lengths.max(keepdims=True), round_to)[0])
     filled = steps < lengths[:, None]
     # A filling token repeats the pixel's first one: finite values, and no day of year out of range.
     source = tokens.offsets[pixels][:, None] + np.where(filled, steps, 0)

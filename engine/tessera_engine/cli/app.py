@@ -43,6 +43,10 @@ app.add_typer(models, name="model")
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no notes.")]
+Device = Annotated[
+    str,
+    typer.Option(help="auto, cpu or cuda. auto: a GPU where TensorRT or ONNX Runtime for one is installed."),
+]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads. Default: all.")]
 
 Memory = Annotated[

@@ -5,12 +5,16 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tessera_engine.cli.app import Json, Quiet, Threads, app
-from tessera_engine.errors import MissingExtra
+from tessera_engine.cli.app import Device, Json, Quiet, Threads, app
+from tessera_engine.errors import InputError, MissingExtra
+
+if TYPE_CHECKING:
+    from tessera_engine.bench import MakeBackend
+    from tessera_engine.model_file import ModelFile
 
 
 @app.command()
@@ -22,6 +26,7 @@ def bench(
     ] = None,
     pixels: Annotated[int, typer.Option(min=16, help="About how many pixels a run has.")] = 512,
     rounds: Annotated[int, typer.Option(min=1, help="Alternating rounds.")] = 7,
+    device: Device = "auto",
     threads: Threads = None,
     quiet: Quiet = False,
     json: Json = False,
@@ -29,28 +34,22 @@ def bench(
     """Measure speed and drift of each way to run a model, beside PyTorch where it is installed.
 
     Example: tessera-engine bench demo
+
+    Example: tessera-engine bench demo --device cuda --pixels 16384
     """
     from tessera_engine import api, console
-    from tessera_engine.backends import BACKENDS, make_backend
-    from tessera_engine.bench import MakeBackend, Runner, compare, stage_shares
+    from tessera_engine.backends import choose, make_backend
+    from tessera_engine.bench import Runner, compare, stage_shares
     from tessera_engine.model_store import open_model, precisions
     from tessera_engine.sampling import sample_observations
 
     threads = api.check_threads(threads)
+    device = choose("auto", device).device
     files = {precision: open_model(model, precision) for precision in precisions(model)}
-    contenders: dict[str, MakeBackend] = {}
-    try:
-        from tessera_export.torch_backend import EAGER_BATCHES, eager_baseline
-    except ModuleNotFoundError:
-        console.say("note: PyTorch is not installed, so the baseline is ONNX Runtime in fp32", quiet)
+    contenders, baselines = (_on_gpu if device == "cuda" else _on_cpu)(files, threads)
+    if not baselines:
         baselines = ["onnxruntime fp32"]
-    else:
-        for size in EAGER_BATCHES:
-            contenders[f"torch eager, batch {size}"] = partial(eager_baseline, files["fp32"], threads, size)
-        baselines = list(contenders)
-    for backend in BACKENDS[1:]:
-        for precision, file in files.items():
-            contenders[f"{backend} {precision}"] = partial(make_backend, file, backend, threads)
+        console.say("note: PyTorch is not installed, so the baseline is ONNX Runtime in fp32", quiet)
     observations = sample_observations(scene, files["fp32"].facts, pixels)
     with ExitStack() as stack:
         runners = {}
@@ -58,13 +57,16 @@ def bench(
             for i, (name, make) in enumerate(contenders.items()):
                 try:
                     runners[name] = stack.enter_context(Runner(make, observations, threads))
-                except MissingExtra as missing:
+                except InputError as missing:
+                    # On a GPU every runtime may be the one that isn't there
+                    if device != "cuda" and not isinstance(missing, MissingExtra):
+                        raise
                     console.say(f"note: {missing}", quiet)
                 progress(i + 1, len(contenders))
         with console.progress_bar("measuring", quiet, "runs") as progress:
             rows = compare(runners, baselines, rounds, progress)
-    precision, file = list(files.items())[-1]
-    shares = stage_shares(scene, make_backend(file, "auto", threads))
+    precision = "fp32" if device == "cuda" or "int8" not in files else "int8"
+    shares = stage_shares(scene, make_backend(files[precision], "auto", threads, device))
     if json:
         console.print_json({"rows": [asdict(row) for row in rows], "stages": shares})
         return
@@ -87,3 +89,43 @@ def bench(
     )
     listed = ", ".join(f"{stage} {share:.1%}" for stage, share in shares.items())
     console.say(f"wall time of embed in {precision}: {listed}", quiet)
+
+
+def _on_cpu(files: dict[str, ModelFile], threads: int) -> tuple[dict[str, MakeBackend], list[str]]:
+    """Ways to run a model on the CPU, PyTorch's first, and the names of those."""
+    from tessera_engine.backends import make_backend
+    from tessera_engine.model_layout import GPU_PRECISIONS
+
+    contenders: dict[str, MakeBackend] = {}
+    try:
+        from tessera_export.torch_backend import EAGER_BATCHES, eager_baseline
+    except ModuleNotFoundError:
+        pass
+    else:
+        for size in EAGER_BATCHES:
+            contenders[f"torch eager, batch {size}"] = partial(eager_baseline, files["fp32"], threads, size)
+    baselines = list(contenders)
+    for backend in ("fused", "onnxruntime", "openvino"):
+        for precision, file in files.items():
+            if precision not in GPU_PRECISIONS:
+                contenders[f"{backend} {precision}"] = partial(make_backend, file, backend, threads, "cpu")
+    return contenders, baselines
+
+
+def _on_gpu(files: dict[str, ModelFile], threads: int) -> tuple[dict[str, MakeBackend], list[str]]:
+    """The same on the GPU."""
+    from tessera_engine.backends import make_backend
+
+    contenders: dict[str, MakeBackend] = {}
+    try:
+        from tessera_export.torch_backend import gpu_baselines
+    except ModuleNotFoundError:
+        pass
+    else:
+        contenders |= gpu_baselines(files["fp32"])
+    baselines = list(contenders)
+    for backend in ("onnxruntime", "tensorrt"):
+        for precision, file in files.items():
+            if precision != "int8":
+                contenders[f"{backend} {precision}"] = partial(make_backend, file, backend, threads, "cuda")
+    return contenders, baselines

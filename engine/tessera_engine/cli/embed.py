@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tessera_engine.cli.app import (
+    Device,
     From,
     Json,
     Layout,
@@ -42,7 +43,7 @@ def embed(
     ] = False,
     precision: Annotated[
         str | None,
-        typer.Option(help="Of the network alone: fp32 or int8."),
+        typer.Option(help="Of the network alone: fp32 or int8; fp16 or qdq of a file for GPUs."),
     ] = None,
     store: Annotated[
         str | None,
@@ -53,11 +54,17 @@ def embed(
         typer.Option(help="Keep the first 16, 32, 64 or 128 dimensions. Default: all."),
     ] = None,
     backend: Annotated[
-        str, typer.Option(help="What runs the model: auto, fused, onnxruntime or openvino.")
+        str,
+        typer.Option(help="What runs the model: auto, fused, onnxruntime, openvino, tensorrt or torch."),
     ] = "auto",
+    device: Device = "auto",
     format: Annotated[
         str, typer.Option(help="cog (GeoTIFFs), npy (the published layout), zarr or geotessera.")
     ] = "cog",
+    quicklook: Annotated[
+        str,
+        typer.Option(help="What the picture shows: pca, clusters, or rgb: the scene itself, in true colour."),
+    ] = "pca",
     window: Annotated[
         tuple[int, int, int, int] | None,
         typer.Option(help="Only this part, in pixels.", metavar="COL ROW WIDTH HEIGHT"),
@@ -96,7 +103,9 @@ def embed(
     from tessera_engine.scenes import open_scene
 
     if int8 and precision not in (None, "int8"):
-        raise InputError("--int8 and --precision fp32 contradict each other; use --precision and --store")
+        raise InputError(
+            f"--int8 and --precision {precision} contradict each other; use --precision and --store"
+        )
     wanted = "int8" if int8 else precision
     opened = open_scene(
         scene,
@@ -107,7 +116,7 @@ def embed(
         like=like,
         s1_units=s1_units,
     )
-    loaded = api.load_model(model, wanted, backend, threads, lambda text: console.say(text, quiet))
+    loaded = api.load_model(model, wanted, backend, threads, lambda text: console.say(text, quiet), device)
     facts = loaded.facts
     if facts.name == "demo":
         console.say(
@@ -132,6 +141,7 @@ def embed(
                 dim=dim,
                 store="int8" if int8 and store is None else store,
                 format=format,
+                quicklook=quicklook,
                 memory=limit,
                 overwrite=overwrite,
                 append=append,

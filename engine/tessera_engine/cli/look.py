@@ -78,6 +78,9 @@ def simulate(
             min=0, help="Another year of the same land: other weather, on some fields another crop."
         ),
     ] = 0,
+    climate: Annotated[
+        str, typer.Option(help="atlantic, mediterranean, continental, boreal, monsoon or pampas.")
+    ] = "atlantic",
     quiet: Quiet = False,
 ) -> None:
     """Make up a scene, as a d-pixel tile: fields, forest, water, clouds, both orbits, and the true cover.
@@ -88,5 +91,5 @@ def simulate(
     from tessera_engine.simulate import simulate as make
 
     with interruptible("nothing was written"), console.progress_bar("simulating", quiet, "dates") as progress:
-        make(folder, size, seed, progress, year)
+        make(folder, size, seed, progress, climate, year)
     print(folder)

@@ -1,11 +1,8 @@
-"""Commands on finished embeddings: `convert`, `similar`, `change` and `map`."""
+"""Commands on finished embeddings: `convert`, `picture`, `similar`, `change` and `map`."""
 
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from tessera_engine.cli.app import Json, Memory, Quiet, Threads, app
+from tessera_engine.cli.app import Json, Memory, Quiet, Threads, app, interruptible
 from tessera_engine.errors import InputError
 
 Embeddings = Annotated[Path, typer.Argument(help="Output folder of embed or convert.")]
@@ -21,15 +18,7 @@ Out = Annotated[Path | None, typer.Option("-o", "--out", help="Folder for the re
 OfYear = Annotated[int | None, typer.Option("--year", help="Which year, of an output that has several.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace earlier results.")]
 
-
-@contextmanager
-def _nothing_left() -> Iterator[None]:
-    """Say what Ctrl-C has left, after the unfinished folder has vanished."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        print("interrupted: nothing was written", file=sys.stderr)
-        raise typer.Exit(130) from None
+NOTHING_LEFT = "nothing was written"
 
 
 def _default_out(embeddings: Path, ending: str) -> Path:
@@ -67,8 +56,44 @@ def convert(
     target = out or _default_out(embeddings, format)
     if format in INT8_FORMATS and opened.store != "int8":
         console.say(f"note: {format} holds int8 codes only, so the float32 embeddings are quantised", quiet)
-    with _nothing_left(), console.progress_bar("converting", quiet, "px") as progress:
+    with interruptible(NOTHING_LEFT), console.progress_bar("converting", quiet, "px") as progress:
         write(opened, target, format, year, overwrite, progress, append)
+    print(target)
+
+
+@app.command()
+def picture(
+    embeddings: Embeddings,
+    quicklook: Annotated[
+        str, typer.Option(help="What it shows: pca (principal components) or clusters.")
+    ] = "pca",
+    palette: Annotated[
+        Path | None,
+        typer.Option(
+            help="Colours for the pictures of several scenes: read if it is there, else written.",
+            metavar="FILE",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", help="The PNG. Default: named after the embeddings, beside you."),
+    ] = None,
+    dim: Annotated[int | None, typer.Option(help="Show the first 16, 32, 64 or 128 dimensions.")] = None,
+    year: OfYear = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Draw finished embeddings anew: as principal components or clusters, in the colours of other pictures.
+
+    Example: tessera-engine picture scene_dir.embeddings --quicklook clusters --palette farm.json
+    """
+    from tessera_engine import console
+    from tessera_engine.embeddings import open_embeddings
+    from tessera_engine.pictures.make import make_picture
+
+    target = out or _default_out(embeddings, f"{quicklook}.png")
+    with interruptible(NOTHING_LEFT), console.progress_bar("drawing", quiet, "px") as progress:
+        make_picture(open_embeddings(embeddings, dim, year), target, quicklook, palette, overwrite, progress)
     print(target)
 
 
@@ -122,7 +147,7 @@ def similar(
     from tessera_engine.memory import parse_size
     from tessera_engine.similar import find_similar
 
-    with _nothing_left():
+    with interruptible(NOTHING_LEFT):
         opened = open_embeddings(embeddings, dim, year)
         points = [_point(text) for text in at]
         target = out or _default_out(embeddings, "similar")
@@ -179,7 +204,7 @@ def change(
     from tessera_engine.memory import parse_size
 
     target = out or _default_out(before, _default_out(after, "change").name)
-    with _nothing_left(), console.progress_bar("comparing", quiet, "px") as progress:
+    with interruptible(NOTHING_LEFT), console.progress_bar("comparing", quiet, "px") as progress:
         opened = [
             open_embeddings(path, dim, year)
             for path, year in zip((before, after), years or (None, None), strict=True)
@@ -242,7 +267,7 @@ def make_map(
     from tessera_engine.maps import make
     from tessera_engine.memory import parse_size
 
-    with _nothing_left(), console.progress_bar("mapping", quiet, "px") as progress:
+    with interruptible(NOTHING_LEFT), console.progress_bar("mapping", quiet, "px") as progress:
         made = make.make_map(
             open_embeddings(embeddings, dim, year),
             labels,

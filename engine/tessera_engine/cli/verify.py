@@ -43,7 +43,8 @@ def verify(
     backend: Annotated[
         str,
         typer.Option(
-            help="What runs the model: auto, fused, onnxruntime or openvino. For an output, auto is what made it."
+            help="What runs the model: auto, fused, onnxruntime, openvino, tensorrt or torch. For an output, auto is "
+            "what made it."
         ),
     ] = "auto",
     pixels: Annotated[int, typer.Option(min=2, help="About how many pixels to compare.")] = 1024,

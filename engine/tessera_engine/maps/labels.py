@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tessera_engine.embeddings import Embeddings
 from tessera_engine.errors import InputError, MissingExtra
 from tessera_engine.scene import Grid
 
@@ -69,6 +70,24 @@ def read_labels(path: Path, field: str | None, grid: Grid, regression: bool) -> 
     except ValueError:
         raise InputError(f"{path} has labels that are no numbers; leave out --regression") from None
     return Labels(labels.cols, labels.rows, values, labels.notes)
+
+
+def with_embeddings(labels: Labels, source: Embeddings, most: int) -> tuple[Labels, NDArray[np.float32]]:
+    """Labels of pixels that have an embedding, at most so many, drawn at random; and their embeddings (N, K).
+
+    Raises:
+        InputError: none of them has one.
+    """
+    if len(labels) > most:
+        chosen = np.random.default_rng(0).choice(len(labels), most, replace=False)
+        labels = labels.take(np.sort(chosen), f"{most:,} of {len(labels):,} labelled pixels are used")
+    x = source.pixels(labels.cols, labels.rows)
+    valid = np.isfinite(x[:, 0])
+    if not valid.any():
+        raise InputError(f"none of the {len(labels)} labelled pixels has an embedding in {source.path}")
+    if not valid.all():
+        labels = labels.take(valid, f"{(~valid).sum()} labelled pixels have no embedding and are left out")
+    return labels, x[valid]
 
 
 def _from_raster(path: Path, grid: Grid) -> Labels:

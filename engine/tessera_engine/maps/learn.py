@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError, MissingExtra
 from tessera_engine.maps.labels import Labels
+from tessera_engine.maps.scores import class_scores, confusions, moments, number_scores
 from tessera_engine.scene import Grid
 
 METHODS = ("linear", "knn", "forest")
@@ -38,8 +39,8 @@ class Blocks:
     metres: float
 
 
-def need_learning() -> None:
-    """Make sure that what learns is installed.
+def need_learning(purpose: str) -> None:
+    """Make sure that what learns is installed; `purpose` is the command that needs it.
 
     Raises:
         MissingExtra: scikit-learn isn't.
@@ -47,7 +48,7 @@ def need_learning() -> None:
     try:
         import sklearn  # noqa: F401
     except ModuleNotFoundError:
-        raise MissingExtra("scikit-learn", "maps", "map") from None
+        raise MissingExtra("scikit-learn", "maps", purpose) from None
 
 
 def make_model(method: str, regression: bool, fewest: int, threads: int) -> Any:
@@ -81,6 +82,13 @@ def make_model(method: str, regression: bool, fewest: int, threads: int) -> Any:
     return forest(TREES, random_state=SEED, n_jobs=threads)
 
 
+def block_groups(cols: NDArray[np.int64], rows: NDArray[np.int64], side: int) -> NDArray[np.int64]:
+    """(N,) which square block of `side` pixels each pixel lies in; blocks start at the smallest column and row."""
+    cols, rows = cols - cols.min(), rows - rows.min()
+    groups: NDArray[np.int64] = rows // side * (cols.max() // side + 1) + cols // side
+    return groups
+
+
 def make_blocks(labels: Labels, grid: Grid, metres: float | None) -> Blocks:
     """Cut the labelled part of the grid into spatial blocks.
 
@@ -97,28 +105,32 @@ def make_blocks(labels: Labels, grid: Grid, metres: float | None) -> Blocks:
         longest = max(np.ptp(labels.cols), np.ptp(labels.rows)) + 1
         metres = max(1, int(np.ceil(longest / BLOCKS_ACROSS))) * pixel
     side = max(1, round(metres / pixel))
-    cols, rows = labels.cols - labels.cols.min(), labels.rows - labels.rows.min()
-    groups = rows // side * (cols.max() // side + 1) + cols // side
+    groups = block_groups(labels.cols, labels.rows, side)
     if len(np.unique(groups)) < 2:
         raise InputError(
             f"all labels lie within one block of {metres:g} m, so nothing is left to validate on; "
             "give a smaller --block, or labels that lie further apart"
         )
-    return Blocks(groups.astype(np.int64), side * pixel)
+    return Blocks(groups, side * pixel)
 
 
 def split(
-    y: NDArray[Any], blocks: Blocks, regression: bool
+    y: NDArray[Any], groups: NDArray[np.int64], regression: bool
 ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Folds of spatial cross-validation, at most `FOLDS`: indices of the labels to learn from and to validate on.
 
-    A block lies in one fold; classes are spread over the folds as evenly as blocks allow.
+    A group (a block, a parcel) lies in one fold; classes are spread over the folds as evenly as groups allow.
+
+    Args:
+        y: (N,) class names or numbers.
+        groups: (N,) the group of each label.
+        regression: the values are numbers.
     """
     import warnings
 
     from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
-    folds = min(FOLDS, len(np.unique(blocks.groups)))
+    folds = min(FOLDS, len(np.unique(groups)))
     if regression:
         splitter = GroupKFold(folds)
     else:
@@ -127,18 +139,15 @@ def split(
     with warnings.catch_warnings():
         # Of classes with fewer labels than folds: the report shows how many labels each has
         warnings.simplefilter("ignore", UserWarning)
-        return [
-            (train, test) for train, test in splitter.split(y, y, blocks.groups) if len(train) and len(test)
-        ]
+        return [(train, test) for train, test in splitter.split(y, y, groups) if len(train) and len(test)]
 
 
-def validate(
+def predict_held_out(
     model: Any,
     x: NDArray[np.float32],
     y: NDArray[Any],
     folds: list[tuple[NDArray[np.int64], NDArray[np.int64]]],
-    regression: bool,
-) -> dict[str, Any]:
+) -> NDArray[Any]:
     """Cross-validation: each fold is predicted by a model that has seen nothing of it.
 
     Args:
@@ -146,38 +155,49 @@ def validate(
         x: (N, K) embeddings.
         y: (N,) class names or numbers.
         folds: see `split`.
+
+    Returns:
+        (N,) as y.
+    """
+    from sklearn.base import clone
+    from threadpoolctl import threadpool_limits
+
+    predicted = np.empty_like(y)
+    # The matrices are so small that threads would mostly wait for each other: on a busy machine a hundred times as long
+    with threadpool_limits(1, "blas"):
+        for train, test in folds:
+            if (y[train] == y[train][0]).all():
+                predicted[test] = y[train][0]  # nothing to tell apart
+            else:
+                predicted[test] = clone(model).fit(x[train], y[train]).predict(x[test])
+    return predicted
+
+
+def assess(y: NDArray[Any], predicted: NDArray[Any], regression: bool) -> dict[str, Any]:
+    """What a report says about predictions, as plain values.
+
+    Args:
+        y: (N,) class names or numbers.
+        predicted: (N,).
         regression: the values are numbers.
 
     Returns:
-        Plain values: for classes accuracy, balanced accuracy, macro F1, a confusion matrix (rows: true) and
-        precision, recall, F1 and labels of each class; for numbers R2, RMSE and MAE.
+        For classes accuracy, balanced accuracy, macro F1, a confusion matrix (rows: true) and precision, recall, F1
+        and labels of each class; for numbers R2, RMSE and MAE.
     """
-    from sklearn.base import clone
-
-    predicted = np.empty_like(y)
-    for train, test in folds:
-        if not regression and len(set(y[train])) < 2:
-            predicted[test] = y[train][0]  # nothing to tell apart
-        else:
-            predicted[test] = clone(model).fit(x[train], y[train]).predict(x[test])
     return _numbers(y, predicted) if regression else _classes(y, predicted)
 
 
 def _numbers(y: NDArray[Any], predicted: NDArray[Any]) -> dict[str, Any]:
-    error = predicted - y
-    spread = ((y - y.mean()) ** 2).sum()
-    return {
-        "r2": float(1 - (error**2).sum() / spread) if spread else 0.0,
-        "rmse": float(np.sqrt((error**2).mean())),
-        "mae": float(np.abs(error).mean()),
-    }
+    (sums,) = moments(y, predicted, np.zeros(len(y), np.int64))
+    scores = {name: float(score) for name, score in number_scores(sums).items()}
+    return scores | {"mae": float(np.abs(predicted - y).mean())}
 
 
 def _classes(y: NDArray[Any], predicted: NDArray[Any]) -> dict[str, Any]:
     names = sorted(set(y))
-    confusion = [[int(((y == true) & (predicted == told)).sum()) for told in names] for true in names]
-    matrix = np.array(confusion)
-    right, true, told = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)
+    (confusion,) = confusions(y, predicted, np.zeros(len(y), np.int64), names)
+    right, true, told = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
     recall = right / true
     precision = np.divide(right, told, out=np.zeros(len(names)), where=told > 0)
     f1 = 2 * right / (true + told)
@@ -191,9 +211,7 @@ def _classes(y: NDArray[Any], predicted: NDArray[Any]) -> dict[str, Any]:
         for i, name in enumerate(names)
     }
     return {
-        "accuracy": float(right.sum() / true.sum()),
-        "balanced_accuracy": float(recall.mean()),
-        "macro_f1": float(f1.mean()),
+        **{name: float(score) for name, score in class_scores(confusion).items()},
         "classes": per_class,
-        "confusion": confusion,
+        "confusion": confusion.tolist(),
     }

@@ -17,12 +17,14 @@ from tessera_engine.embeddings.base import BLOCK_VALUES
 from tessera_engine.embeddings.same_model import check_same_model
 from tessera_engine.errors import InputError
 from tessera_engine.map_files import write_map, write_result_item
-from tessera_engine.maps.labels import Labels, read_labels
-from tessera_engine.maps.learn import SEED, make_blocks, make_model, need_learning, split, validate
-from tessera_engine.maps.picture import class_colour, ramp, thinning, write_picture
+from tessera_engine.maps.labels import read_labels, with_embeddings
+from tessera_engine.maps.learn import assess, make_blocks, make_model, need_learning, predict_held_out, split
 from tessera_engine.memory import strip_values
+from tessera_engine.pictures.caption import caption_of_item
+from tessera_engine.pictures.colours import class_colour, ramp
+from tessera_engine.pictures.frame import thinned, write_framed
 from tessera_engine.pipeline import Progress
-from tessera_engine.provenance import Asset, file_sha256
+from tessera_engine.provenance import Asset, file_sha256, grid_fields
 from tessera_engine.result import result_folder
 from tessera_engine.scene import Grid, Window
 
@@ -50,7 +52,7 @@ class Made:
 
     Attributes:
         out: the folder.
-        report: what `tessera_engine.maps.learn.validate` found.
+        report: what `tessera_engine.maps.learn.assess` found.
         notes: what was worth saying about the labels, a line each.
     """
 
@@ -95,7 +97,7 @@ def make_map(
             something stands at `out`.
         TesseraError: a file couldn't be read or written; nothing is left behind.
     """
-    need_learning()
+    need_learning("map")
     row = embeddings.grid.width * embeddings.dim
     fixed = LEARNING_BYTES + embeddings.grid.window.pixels * PIXEL_BYTES
     strip_size = strip_values(memory, fixed, embeddings.bytes_per_value + VALUE_BYTES, row, BLOCK_VALUES)
@@ -103,14 +105,14 @@ def make_map(
     if train is not None:
         check_same_model(embeddings, train)
     labels = Path(labels)
-    read, x = _with_embeddings(read_labels(labels, field, source.grid, regression), source)
+    read, x = with_embeddings(read_labels(labels, field, source.grid, regression), source, MOST_LABELS)
     classes = [] if regression else sorted(set(read.values))
     if not regression and not 2 <= len(classes) <= MOST_CLASSES:
         raise InputError(
             f"{labels} has {len(classes)} class(es) on the embeddings; expected 2 to {MOST_CLASSES}"
         )
     blocks = make_blocks(read, source.grid, block_metres)
-    folds = split(read.values, blocks, regression)
+    folds = split(read.values, blocks.groups, regression)
     model = make_model(method, regression, min(len(learned) for learned, _ in folds), threads)
     report = {
         "method": method,
@@ -118,7 +120,7 @@ def make_map(
         "blocks": len(np.unique(blocks.groups)),
         "block_metres": blocks.metres,
         "labelled_pixels": len(read),
-        **validate(model, x, read.values, folds, regression),
+        **assess(read.values, predict_held_out(model, x, read.values, folds), regression),
     }
     with result_folder(Path(out), overwrite) as folder:
         model.fit(x, read.values)
@@ -141,20 +143,6 @@ def make_map(
         title = f"Map of {field or labels.stem} from {len(read)} labelled pixels"
         write_result_item(folder, embeddings.grid, (embeddings,), "map", title, assets, facts)
     return Made(Path(out), report, read.notes)
-
-
-def _with_embeddings(labels: Labels, source: Embeddings) -> tuple[Labels, NDArray[np.float32]]:
-    """Labels of pixels that have an embedding, at most `MOST_LABELS`, and their embeddings (N, K)."""
-    if len(labels) > MOST_LABELS:
-        chosen = np.random.default_rng(SEED).choice(len(labels), MOST_LABELS, replace=False)
-        labels = labels.take(np.sort(chosen), f"{MOST_LABELS:,} of {len(labels):,} labelled pixels are used")
-    x = source.pixels(labels.cols, labels.rows)
-    valid = np.isfinite(x[:, 0])
-    if not valid.any():
-        raise InputError(f"none of the {len(labels)} labelled pixels has an embedding in {source.path}")
-    if not valid.all():
-        labels = labels.take(valid, f"{(~valid).sum()} labelled pixels have no embedding and are left out")
-    return labels, x[valid]
 
 
 def _predict(
@@ -209,10 +197,10 @@ def _draw_classes(
             hexadecimal = "#{:02x}{:02x}{:02x}".format(*colours[i + 1])
             rows.writerow([i + 1, name, hexadecimal, int((codes == i + 1).sum())])
     assets.append(Asset("legend", "legend.csv", "text/csv", "Value, class, colour, pixels", ("metadata",)))
-    thin = thinning(codes.shape)
+    step, shown = thinned(grid)
     table = np.array([WHITE, *colours.values()], np.uint8)
     legend = {name: colours[i + 1] for i, name in enumerate(classes)}
-    return [*assets, _write_png(folder, table[codes[thin, thin]], thin.step, legend, title, grid)]
+    return [*assets, _write_png(folder, table[codes[::step, ::step]], shown, legend, title, embeddings)]
 
 
 def _draw_numbers(
@@ -231,8 +219,8 @@ def _draw_numbers(
         values[rows][valid] = model.predict(pixels)
 
     _predict(strips, embeddings, tell, put)
-    thin = thinning(values.shape)
-    shown = values[thin, thin]
+    step, small = thinned(grid)
+    shown = values[::step, ::step]
     valid = np.isfinite(shown)
     low, high = np.percentile(shown[valid], (2, 98)) if valid.any() else (0, 1)
     picture = np.where(valid[..., None], ramp(np.nan_to_num(shown), low, high), np.uint8(255))
@@ -241,16 +229,19 @@ def _draw_numbers(
         for number in np.linspace(high, low, 5)
     }
     asset = write_map(folder / "map.tif", values, grid, f"Estimate ({title})", np.nan)
-    return [asset, _write_png(folder, picture, thin.step, legend, title, grid)]
+    return [asset, _write_png(folder, picture, small, legend, title, embeddings)]
 
 
 def _write_png(
-    folder: Path, picture: NDArray[np.uint8], step: int, legend: dict[str, Any], title: str, grid: Grid
+    folder: Path,
+    picture: NDArray[np.uint8],
+    grid: Grid,
+    legend: dict[str, Any],
+    title: str,
+    embeddings: Embeddings,
 ) -> Asset:
-    from rasterio.crs import CRS
-
-    # Degrees are no metres
-    metric = CRS.from_user_input(grid.crs).is_projected
-    pixel = step * abs(grid.transform.a) if metric else None
-    write_picture(folder / "map.png", picture, legend, title, pixel)
-    return Asset("picture", "map.png", "image/png", f"Map of {title}, with legend", ("overview",))
+    about = caption_of_item(embeddings.item, embeddings.path.name, embeddings.dim)
+    caption = (f"Map of {title}", about.scene, about.period, about.model)
+    framed = write_framed(folder / "map.png", picture, grid, caption, legend)
+    description = f"Map of {title}, with legend"
+    return Asset("picture", "map.png", "image/png", description, ("overview",), grid_fields(framed))

@@ -1,7 +1,8 @@
 """A made-up scene: a year of Sentinel-2 and Sentinel-1 over a landscape that never was, with the truth beside it.
 
-For trying the engine out, for tests and for training where no data are at hand. It looks like farmland in the west of
-Europe and behaves like it in the ways that matter to a pixel's time series; it is no substitute for data.
+For trying the engine out, for tests and for training where no data are at hand. It looks like farmland, in the west
+of Europe unless another climate is asked for, and behaves like it in the ways that matter to a pixel's time series; it
+is no substitute for data.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError
 from tessera_engine.simulate import weather
+from tessera_engine.simulate.climate import CLIMATES, Climate
 from tessera_engine.simulate.covers import COVERS
 from tessera_engine.simulate.ground import draw_ground
 from tessera_engine.simulate.noise import Stream, generator
@@ -28,7 +30,6 @@ from tessera_engine.simulate.years import in_year, seed_of_year
 
 MAX_SIZE = 10980
 """Pixels along one side of a Sentinel-2 tile."""
-CRS = "EPSG:32631"
 PIXEL = 10.0
 """Metres."""
 
@@ -41,6 +42,7 @@ def simulate(
     size: int | tuple[int, int],
     seed: int = 0,
     progress: Progress | None = None,
+    climate: str = "atlantic",
     year: int = 0,
 ) -> None:
     """Write a made-up scene as a d-pixel tile.
@@ -50,18 +52,19 @@ def simulate(
     cover.tif, the land cover that the scene was made from (uint8 codes, names in the band's tags and colours in its
     colour table). About 2 kB a pixel on disk. Every band is made at 10 m.
 
-    The same seed, size and year give the same bytes. The folder appears complete or not at all. A date is in memory at
-    a time: memory follows the map, some 120 bytes a pixel.
+    The same seed, size, climate and year give the same bytes. The folder appears complete or not at all. A date is in
+    memory at a time: memory follows the map, some 120 bytes a pixel.
 
     Args:
         folder: to make; it must not be there yet.
         size: pixels of 10 m along both sides, or (width, height).
         seed: of everything random, 0 or more.
         progress: told after each date.
+        climate: one of `CLIMATES`: where the scene lies, what is sown there, when it grows and how the sky is.
         year: 0 is the first; another one has the same land with other weather, and another crop on some fields.
 
     Raises:
-        InputError: the folder is there already or can't be written, or size, seed or year can't be used.
+        InputError: the folder is there already or can't be written, or size, seed, climate or year can't be used.
     """
     width, height = (size, size) if isinstance(size, int) else size
     if not (1 <= width <= MAX_SIZE and 1 <= height <= MAX_SIZE):
@@ -73,6 +76,8 @@ def simulate(
         raise InputError(f"can't simulate with seed {seed}: it must be 0 or more; give another seed")
     if year < 0:
         raise InputError(f"can't simulate year {year}: it must be 0 or more; give another year")
+    if climate not in CLIMATES:
+        raise InputError(f"there is no climate '{climate}'; choose from {', '.join(CLIMATES)}")
     if folder.exists():
         raise InputError(
             f"can't simulate into {folder}: it is there already and a new folder was expected; "
@@ -82,7 +87,14 @@ def simulate(
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
-            _write(temporary, height, width, seed, year, progress or (lambda done, total: None))
+            _write(
+                temporary,
+                (height, width),
+                seed,
+                CLIMATES[climate],
+                year,
+                progress or (lambda done, total: None),
+            )
             temporary.chmod(0o755)
             temporary.rename(folder)
         except BaseException:
@@ -92,13 +104,17 @@ def simulate(
         raise InputError(f"can't write {folder}: {error.strerror}; choose another place") from None
 
 
-def _write(folder: Path, height: int, width: int, seed: int, year: int, progress: Progress) -> None:
-    ground = draw_ground(seed, height, width)
+def _write(
+    folder: Path, shape: tuple[int, int], seed: int, climate: Climate, year: int, progress: Progress
+) -> None:
+    height, width = shape
+    ground = draw_ground(seed, height, width, climate)
     if year:
         ground = in_year(ground, seed, year)
-    place, seed = _place(seed), seed_of_year(seed, year)
-    moisture = weather.soil_moisture(seed)
-    s2_days = weather.s2_days(seed)
+    place = {"crs": climate.crs, "transform": _place(seed, climate)}
+    seed = seed_of_year(seed, year)
+    moisture = weather.soil_moisture(seed, climate)
+    s2_days = weather.s2_days(seed, climate)
     orbits = {name: weather.s1_days(seed, i) for i, name in enumerate(("ascending", "descending"))}
     total = len(s2_days) + sum(map(len, orbits.values()))
     done = 0
@@ -132,20 +148,20 @@ def _header(file: BinaryIO, dtype: type[np.generic], shape: tuple[int, ...]) -> 
     npy.write_array_header_1_0(file, header)
 
 
-def _place(seed: int) -> Affine:
-    """Somewhere within 20 km of a place in Brabant, on the 10 m grid."""
+def _place(seed: int, climate: Climate) -> Affine:
+    """Somewhere within 20 km of the climate's place, on the 10 m grid."""
     east, north = generator(seed, Stream.LAYOUT, 1).integers(-2000, 2001, 2) * PIXEL
-    return Affine(PIXEL, 0, 620000 + east, 0, -PIXEL, 5632000 + north)
+    return Affine(PIXEL, 0, climate.place[0] + east, 0, -PIXEL, climate.place[1] + north)
 
 
-def _write_raster(path: Path, values: NDArray[np.uint8], transform: Affine, describe: bool = False) -> None:
+def _write_raster(
+    path: Path, values: NDArray[np.uint8], place: dict[str, Any], describe: bool = False
+) -> None:
     import rasterio
 
     height, width = values.shape
     profile: dict[str, Any] = {"driver": "GTiff", "dtype": "uint8", "count": 1, "compress": "deflate"}
-    with rasterio.open(
-        path, "w", **profile, width=width, height=height, crs=CRS, transform=transform
-    ) as file:
+    with rasterio.open(path, "w", **profile, width=width, height=height, **place) as file:
         file.write(values, 1)
         if describe:
             file.set_band_description(1, "land cover")

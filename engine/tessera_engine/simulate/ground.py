@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tessera_engine.simulate.climate import Climate
 from tessera_engine.simulate.covers import COVERS
 from tessera_engine.simulate.landscape import Landscape, draw_landscape
 from tessera_engine.simulate.noise import NoiseLoop, Stream, fractal_noise, generator
@@ -60,9 +61,9 @@ class Ground:
         return pixels
 
 
-def draw_ground(seed: int, height: int, width: int) -> Ground:
+def draw_ground(seed: int, height: int, width: int, climate: Climate) -> Ground:
     """Make up the ground of a scene."""
-    landscape = draw_landscape(seed, height, width)
+    landscape = draw_landscape(seed, height, width, climate)
     rng = generator(seed, Stream.TEXTURE)
     vigour = np.float32(0.16) * fractal_noise(rng, height, width, (18, 6, 2.5), persistence=0.7)
     amount = np.array([cover.texture for cover in COVERS], np.float32)[landscape.cover - 1]
@@ -70,4 +71,5 @@ def draw_ground(seed: int, height: int, width: int) -> Ground:
     brightness += np.float32(0.8) * rng.standard_normal((height, width), np.float32)
     brightness *= amount[landscape.parcel]
     longest = 10 * max(STRIP_PIXELS, width)
-    return Ground(landscape, draw_parcels(seed, landscape.cover), vigour, brightness, NoiseLoop(rng, longest))
+    parcels = draw_parcels(seed, landscape.cover, climate)
+    return Ground(landscape, parcels, vigour, brightness, NoiseLoop(rng, longest))

@@ -7,12 +7,14 @@ hedges lie on top.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.simulate import covers
+from tessera_engine.simulate.climate import Climate
 from tessera_engine.simulate.noise import Stream, fractal_noise, generator, smooth_noise
 
 BLOCK = 34.0
@@ -24,15 +26,6 @@ WOODLAND = 0.17
 MEADOWS = 14
 """Pixels from the middle of the river within which most fields are grass."""
 
-FIELD_SHARES = {
-    covers.WHEAT: 0.23,
-    covers.RAPESEED: 0.09,
-    covers.MAIZE: 0.2,
-    covers.BEET: 0.12,
-    covers.POTATO: 0.12,
-    covers.GRASS: 0.2,
-    covers.BARE: 0.04,
-}
 LOT_SHARES = {covers.BUILT_UP: 0.62, covers.GRASS: 0.24, covers.DECIDUOUS: 0.14}
 
 # kinds of parcel, and with them the leading part of its key
@@ -102,7 +95,9 @@ def _voronoi(
     return _Voronoi(nearest, second, (second_d - nearest_d) / (2 * apart), sites)
 
 
-def _draw(rng: np.random.Generator, shares: dict[covers.Cover, float], size: int) -> NDArray[np.uint8]:
+def draw_covers(
+    rng: np.random.Generator, shares: Mapping[covers.Cover, float], size: int
+) -> NDArray[np.uint8]:
     """Random cover codes in the given shares."""
     codes = np.array([cover.code for cover in shares], np.uint8)
     weights = np.array(list(shares.values()))
@@ -209,7 +204,7 @@ def _lakes(
     return key
 
 
-def draw_landscape(seed: int, height: int, width: int) -> Landscape:
+def draw_landscape(seed: int, height: int, width: int, climate: Climate) -> Landscape:
     """Make up a landscape of `height` x `width` pixels of 10 m."""
     rng = generator(seed, Stream.LAYOUT)
     row, col = np.mgrid[0:height, 0:width].astype(np.float32)
@@ -232,7 +227,7 @@ def draw_landscape(seed: int, height: int, width: int) -> Landscape:
     keys, inverse = np.unique(key, return_inverse=True)
     parcel: NDArray[np.int32] = inverse.reshape(height, width).astype(np.int32)
     by_river = np.bincount(parcel.ravel(), river.ravel() < MEADOWS) / np.bincount(parcel.ravel())
-    cover = _covers(rng, keys, by_river, conifer)
+    cover = _covers(rng, keys, by_river, conifer, climate)
     neighbour = _neighbour(parcel)
     share = np.where(neighbour == parcel, 0, rng.uniform(0, 0.45, parcel.shape)).astype(np.float32)
     return Landscape(parcel, neighbour, share, cover)
@@ -243,12 +238,14 @@ def _covers(
     keys: NDArray[np.int64],
     by_river: NDArray[np.float64],
     conifer: NDArray[np.bool_],
+    climate: Climate,
 ) -> NDArray[np.uint8]:
     """What grows on each parcel (parcels,); there is more grass by the river."""
     kind, number = keys >> 56, keys >> 32 & 0xFFFFFF
     size = len(keys)
-    field = np.where(rng.random(size) < 0.7 * by_river, covers.GRASS.code, _draw(rng, FIELD_SHARES, size))
-    lot = _draw(rng, LOT_SHARES, size)
+    meadow = rng.random(size) < 0.7 * by_river
+    field = np.where(meadow, covers.GRASS.code, draw_covers(rng, climate.fields, size))
+    lot = draw_covers(rng, LOT_SHARES, size)
     # only a wood's number is sure to be a block's
     is_conifer = conifer[np.where(kind == _WOOD, number, 0)]
     wood = np.where(is_conifer, covers.CONIFER.code, covers.DECIDUOUS.code)

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.simulate import covers
+from tessera_engine.simulate.climate import ATLANTIC, Climate
 from tessera_engine.simulate.covers import COVERS, EXTINCTION
 from tessera_engine.simulate.ground import Ground
 from tessera_engine.simulate.noise import NoiseLoop, Stream, fractal_noise, generator, smooth_noise
 from tessera_engine.simulate.parcels import Parcels
-from tessera_engine.simulate.weather import summer, sun_height
 
 SHADOW_ROWS, SHADOW_COLS = 14, 6
 """How far south and east of its shadow a cloud is, in pixels: the sun is in the south-east at the overpass."""
@@ -37,11 +37,11 @@ class Sky:
     clear: NDArray[np.uint8]
 
 
-def draw_sky(rng: np.random.Generator, height: int, width: int, day: int) -> Sky:
-    """Make up the clouds of one date: overcast, clear or patches, fewer in summer."""
-    season = summer(day)
+def draw_sky(rng: np.random.Generator, height: int, width: int, day: int, climate: Climate = ATLANTIC) -> Sky:
+    """Make up the clouds of one date: overcast, clear or patches."""
     luck = rng.random()
-    overcast, cloudless = 0.27 - 0.12 * season, 0.22 + 0.16 * season
+    overcast = climate.through_the_year(climate.overcast, day)
+    cloudless = climate.through_the_year(climate.cloudless, day)
     cover = 1.0 if luck < overcast else 0.0 if luck < overcast + cloudless else rng.beta(0.8, 0.9)
     # a layer whose thickness varies; where it is thinner than `gap` the sky is blue
     tall, wide = height + SHADOW_ROWS, width + SHADOW_COLS
@@ -97,7 +97,8 @@ def draw_surface(rng: np.random.Generator, parcels: Parcels, day: int, moisture:
     )
     depth = EXTINCTION * state.leaf_area[:, None]
     seen_ground = np.exp(-depth)
-    low_sun = 1 - sun_height(day) / sun_height(172)
+    climate = parcels.climate
+    low_sun = 1 - climate.sun_height(day) / climate.sun_height(climate.solstice())
     light = 1 - parcels.of_cover([cover.roughness for cover in COVERS])[:, None] * low_sun
     # the two relative orbits look from east and west; canopies shine differently
     view = 1 + np.float32(0.035 * rng.choice([-1, 1])) * (1 - seen_ground)
@@ -127,11 +128,11 @@ def s2_date(seed: int, date: int, day: int, moisture: float, ground: Ground) -> 
         moisture: of the soil, 0..1.
         ground: what the scene is made of.
     """
-    rng = generator(seed, Stream.OPTICAL, date)
+    rng, climate = generator(seed, Stream.OPTICAL, date), ground.parcels.climate
     surface = draw_surface(rng, ground.parcels, day, moisture)
     noise_at = int(rng.integers(NoiseLoop.LENGTH))
-    sky = draw_sky(generator(seed, Stream.CLOUDS, date), *ground.shape, day)
-    cloud_light = np.array(covers.CLOUD, np.float32) * np.float32(0.6 + 0.6 * sun_height(day))
+    sky = draw_sky(generator(seed, Stream.CLOUDS, date), *ground.shape, day, climate)
+    cloud_light = np.array(covers.CLOUD, np.float32) * np.float32(0.6 + 0.6 * climate.sun_height(day))
     for rows in ground.strips():
         values = ground.spread(surface.reflectance, rows)
         change = np.take(surface.vigour, ground.landscape.parcel[rows].ravel(), axis=0)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.simulate import covers
+from tessera_engine.simulate.climate import Climate
 from tessera_engine.simulate.covers import COVERS
 from tessera_engine.simulate.noise import Stream, generator
 
@@ -37,6 +38,7 @@ class Parcels:
     """The parcels of a scene: arrays of one row a parcel.
 
     Attributes:
+        climate: that they lie in.
         cover: (P,) uint8 code.
         ground, canopy: (P, 10) float32 spectra, reflectance * 10000.
         late: (P,) days later than the cover's calendar.
@@ -50,6 +52,7 @@ class Parcels:
         orbit: (P, 2) dB that the parcel's aspect adds in ascending and descending orbits.
     """
 
+    climate: Climate
     cover: NDArray[np.uint8]
     ground: NDArray[np.float32]
     canopy: NDArray[np.float32]
@@ -70,11 +73,12 @@ class Parcels:
 
     def on(self, day: int) -> State:
         """The parcels' state on a day of year."""
+        like = self.climate.calendar(day)
         leaf_area = np.zeros(len(self.cover), np.float32)
         dry, bloom = np.zeros_like(leaf_area), np.zeros_like(leaf_area)
         for cover in COVERS:
             mine = np.flatnonzero(self.cover == cover.code)
-            when = day - self.late[mine]
+            when = like - self.late[mine]
             leaf = covers.at(cover.leaf_area, when) * self.vigour[mine]
             withered = covers.at(cover.dry, when)
             if cover.season is not None:
@@ -90,11 +94,11 @@ class Parcels:
                 withered = np.where(catch > leaf, 0, withered)
                 leaf = np.maximum(leaf, catch)
             leaf_area[mine], dry[mine], bloom[mine] = leaf, withered, covers.at(cover.bloom, when)
-        self._mow(day, leaf_area, dry)
+        self._mow(like, leaf_area, dry)
         return State(leaf_area, dry, bloom)
 
-    def _mow(self, day: int, leaf_area: NDArray[np.float32], dry: NDArray[np.float32]) -> None:
-        """Cut grass short where it was mown; it closes again within weeks. In place."""
+    def _mow(self, day: float, leaf_area: NDArray[np.float32], dry: NDArray[np.float32]) -> None:
+        """Cut grass short where it was mown, by a day of the calendar; it closes again within weeks. In place."""
         grass = np.flatnonzero(self.cover == covers.GRASS.code)
         days = day - self.mowing[grass]
         cut = np.where(days >= 0, 0.8 * np.exp(-np.maximum(days, 0) / 16), 0).max(axis=1)
@@ -103,12 +107,13 @@ class Parcels:
         dry[grass] = np.clip(dry[grass] + 0.35 * cut + self.drought[grass] * summer, 0, 1)
 
 
-def draw_parcels(seed: int, cover: NDArray[np.uint8]) -> Parcels:
+def draw_parcels(seed: int, cover: NDArray[np.uint8], climate: Climate) -> Parcels:
     """Make up what sets the parcels apart.
 
     Args:
         seed: of the scene.
         cover: (P,) code of each parcel.
+        climate: that they lie in.
     """
     rng = generator(seed, Stream.PARCELS)
     n = len(cover)
@@ -120,7 +125,7 @@ def draw_parcels(seed: int, cover: NDArray[np.uint8]) -> Parcels:
     ground = np.array([c.ground for c in COVERS], np.float32)[index]
     hue = rng.random((n, 1), np.float32) * 0.5
     is_soil = np.array([c.ground in (covers.LOAM, covers.SAND) for c in COVERS])[index, None]
-    ground = np.where(is_soil, ground * (1 - hue) + np.array(covers.SAND, np.float32) * hue, ground)
+    ground = np.where(is_soil, ground * (1 - hue) + np.array(climate.soil, np.float32) * hue, ground)
     paved = rng.random((n, 1), np.float32) * (cover == covers.BUILT_UP.code)[:, None]
     ground = ground * (1 - paved) + np.array(covers.ASPHALT, np.float32) * paved
     spread = np.where(
@@ -140,6 +145,7 @@ def draw_parcels(seed: int, cover: NDArray[np.uint8]) -> Parcels:
         return (rng.uniform(0.8, 2.6, n) * (rng.random(n) < share)).astype(np.float32)
 
     return Parcels(
+        climate=climate,
         cover=cover,
         ground=ground.astype(np.float32),
         canopy=canopy,
@@ -148,7 +154,7 @@ def draw_parcels(seed: int, cover: NDArray[np.uint8]) -> Parcels:
         catch_before=catch_crop(0.55),
         catch_after=catch_crop(0.6),
         mowing=mowing.astype(np.float32),
-        drought=(rng.uniform(0, 0.6) * rng.random(n)).astype(np.float32),
+        drought=(climate.drought + rng.uniform(0, 0.6) * rng.random(n)).clip(max=1).astype(np.float32),
         wet=normal(scale=0.09),
         rough=normal(scale=1.2),
         backscatter=np.array([c.backscatter for c in COVERS], np.float32)[index] + normal(1, scale=0.7),

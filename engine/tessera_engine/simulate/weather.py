@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from tessera_engine.simulate.climate import ATLANTIC, Climate
 from tessera_engine.simulate.noise import Stream, generator
 
 DAYS = 365
@@ -13,40 +14,27 @@ S1_REPEAT = 6
 """Days between two passes of one Sentinel-1 orbit."""
 
 
-def sun_height(day: int) -> float:
-    """Sine of the sun's elevation at the Sentinel-2 overpass, 51 degrees north."""
-    declination = np.radians(-23.44 * np.cos(2 * np.pi * (day + 10) / 365))
-    latitude, hour_angle = np.radians(51.0), np.radians(-20.0)
-    return float(
-        np.sin(latitude) * np.sin(declination) + np.cos(latitude) * np.cos(declination) * np.cos(hour_angle)
-    )
-
-
-def summer(day: int) -> float:
-    """0 in mid-winter, 1 in mid-summer."""
-    return 0.5 - 0.5 * float(np.cos(2 * np.pi * (day - 20) / 365))
-
-
-def soil_moisture(seed: int) -> NDArray[np.float32]:
+def soil_moisture(seed: int, climate: Climate = ATLANTIC) -> NDArray[np.float32]:
     """(366,) moisture of the top soil by day of year, 0 dry .. 1 wet; entry 0 is unused."""
     rng = generator(seed, Stream.WEATHER)
-    rain = rng.exponential(1.0, DAYS + 61) * (rng.random(DAYS + 61) < 0.42)
+    wet = [climate.through_the_year(climate.wet_days, i - 60) for i in range(DAYS + 61)]
+    rain = rng.exponential(1.0, DAYS + 61) * (rng.random(DAYS + 61) < wet)
     moisture = np.zeros(DAYS + 61)
     for i in range(1, DAYS + 61):
         # two months to forget the start; soil dries out faster in summer
-        drying = 0.93 - 0.13 * summer(i - 60)
+        drying = 0.93 - 0.13 * climate.summer(i - 60)
         moisture[i] = moisture[i - 1] * drying + (1 - moisture[i - 1]) * min(0.17 * rain[i], 0.9)
     return moisture[60:].astype(np.float32)
 
 
-def s2_days(seed: int) -> NDArray[np.uint16]:
+def s2_days(seed: int, climate: Climate = ATLANTIC) -> NDArray[np.uint16]:
     """(70,) days with a Sentinel-2 product: two orbits each come every five days, and many dates are not kept."""
     rng = generator(seed, Stream.WEATHER, 1)
     start = rng.integers(1, 6)
     days = np.sort(np.concatenate([np.arange(start, DAYS + 1, 5), np.arange(start % 5 + 2, DAYS + 1, 5)]))
     days = np.unique(days)
     # products that are all cloud are often left out, more of them in winter
-    weight = np.array([0.7 + 0.6 * summer(int(day)) for day in days])
+    weight = np.array([0.7 + 0.6 * climate.summer(int(day)) for day in days])
     kept = rng.choice(days, S2_DATES, replace=False, p=weight / weight.sum())
     return np.sort(kept).astype(np.uint16)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from tessera_engine.simulate.ground import Ground
-from tessera_engine.simulate.landscape import FIELD_SHARES
+from tessera_engine.simulate.landscape import draw_covers
 from tessera_engine.simulate.noise import Stream, generator
 from tessera_engine.simulate.parcels import draw_parcels
 
@@ -35,11 +35,13 @@ def in_year(ground: Ground, seed: int, year: int) -> Ground:
     """
     rng = generator(seed_of_year(seed, year), Stream.LAYOUT)
     before = ground.landscape.cover
-    crops = np.array([crop.code for crop in FIELD_SHARES], np.uint8)
-    weights = np.array(list(FIELD_SHARES.values()))
-    other = rng.choice(crops, len(before), p=weights / weights.sum())
+    climate = ground.parcels.climate
+    crops = [crop.code for crop in climate.fields]
+    other = draw_covers(rng, climate.fields, len(before))
     changes = np.isin(before, crops) & (rng.random(len(before)) < CHANGED)
     cover = np.where(changes, other, before)
-    farming = draw_parcels(seed_of_year(seed, year), cover)
-    parcels = replace(draw_parcels(seed, cover), **{name: getattr(farming, name) for name in FARMING})
+    farming = draw_parcels(seed_of_year(seed, year), cover, climate)
+    parcels = replace(
+        draw_parcels(seed, cover, climate), **{name: getattr(farming, name) for name in FARMING}
+    )
     return replace(ground, landscape=replace(ground.landscape, cover=cover), parcels=parcels)

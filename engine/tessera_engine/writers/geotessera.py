@@ -171,10 +171,13 @@ def _write_landmask(path: Path, grid: Grid) -> None:
 
 
 def _write_manifest(path: Path, name: str, origin: Origin, written: Mapping[int, list[str]]) -> None:
-    # The client reads `dataset_version` and `dataset_variant`, and refuses to mix the folder with another data set's
-    # cells. The variant names the model file, because that is what makes embeddings comparable.
+    # What the client's own sidecar says of a download, in its words: version 1.0, 1.1 or 2.0, and path v1, v1.1 or v2.
+    # It goes by these and by the variant, and refuses to mix the folder with another data set's cells. The variant
+    # names the model file, because that is what makes embeddings comparable.
+    major, minor = [*origin.generation.removeprefix("v").split("."), "0"][:2]
     manifest = {
-        "dataset_version": origin.generation.removeprefix("v") + ".0",
+        "dataset_version": f"{major}.{minor}",
+        "dataset_version_path": f"v{major}" if minor == "0" else f"v{major}.{minor}",
         "dataset_variant": f"tessera-engine-{origin.model}-{origin.model_sha256[:12]}",
         "embeddings_subdir": EMBEDDINGS_FOLDER,
         "generator": f"tessera-engine {origin.engine_version}",

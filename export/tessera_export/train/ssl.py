@@ -8,8 +8,6 @@ loss of its own, so that every prefix is an embedding.
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -20,42 +18,29 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tessera_engine.tokens import PackedTokens
-from tessera_export.reference import Reference, ReferenceConfig
-from tessera_export.train.views import View, draw_view, mix
+from tessera_export.reference import Reference
+from tessera_export.train.loop import Loop, Objective, Outputs, Pace
+from tessera_export.train.views import View, draw_length, draw_view, mix
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(Pace):
     """How to train.
 
     Attributes:
-        model: the network's shape.
-        steps: optimiser steps.
-        batch: pixels a step, drawn over all scenes.
         s2_lengths, s1_lengths: shortest and longest draw of observations; anew for each view, short ones more often.
-        learning_rate: its peak.
-        warmup: steps until the peak; then it falls to 0 along a cosine.
-        weight_decay: of AdamW, on matrices only.
         redundancy: weight of the off-diagonal of the cross-correlation (Barlow Twins' lambda).
         mixup: weight of the loss of mixed samples; 0 leaves them out.
         projector: width of the projection.
         prefix_weight: weight of each prefix's loss; the whole embedding's is 1.
-        seed: of weights, dropout and draws.
     """
 
-    model: ReferenceConfig
-    steps: int
-    batch: int = 256
     s2_lengths: tuple[int, int] = (5, 64)
     s1_lengths: tuple[int, int] = (6, 120)
-    learning_rate: float = 2e-3
-    warmup: int = 40
-    weight_decay: float = 0.01
     redundancy: float = 0.05
     mixup: float = 1.0
     projector: int = 512
     prefix_weight: float = 0.3
-    seed: int = 0
 
 
 class Projector(nn.Sequential):
@@ -123,40 +108,40 @@ class Batch(NamedTuple):
     mixture: Mixture | None
 
 
-class Trainer:
-    """A network, its projections and its optimiser."""
+class BarlowTwins(Objective):
+    """The network and its projections, one a prefix, on some pixels."""
 
-    def __init__(self, config: TrainConfig) -> None:
-        self.config = config
+    def __init__(self, config: TrainConfig, source: PackedTokens) -> None:
+        super().__init__()
+        self.config, self.source = config, source
         self.network = Reference(config.model)
         self.projectors = nn.ModuleList(
             Projector(length, config.projector) for length in config.model.prefixes
         )
-        parameters = [*self.network.parameters(), *self.projectors.parameters()]
-        decayed = [p for p in parameters if p.ndim > 1]
-        kept = [p for p in parameters if p.ndim <= 1]
-        self.optimizer = torch.optim.AdamW(
-            [{"params": decayed, "weight_decay": config.weight_decay}, {"params": kept, "weight_decay": 0.0}],
-            lr=config.learning_rate,
-        )
-        self.scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate)
 
-    def _rate(self, step: int) -> float:
-        """Linear warm-up, then a cosine to 0, as a part of the peak."""
-        if step < self.config.warmup:
-            return (step + 1) / self.config.warmup
-        done = (step - self.config.warmup) / max(1, self.config.steps - self.config.warmup)
-        return 0.5 + 0.5 * math.cos(math.pi * min(done, 1.0))
+    def draw(self, rng: np.random.Generator, pixels: NDArray[np.int64]) -> Batch:
+        """Two views of each pixel."""
+        return draw_batch(rng, self.config, self.source, pixels)
 
-    def loss(self, batch: Batch) -> Tensor:
-        """The loss of one batch."""
+    def forward(self, batch: Batch) -> Outputs:
+        """Embeddings of the first view; projections of all views, prefix by prefix."""
         views = [batch.a, batch.b]
         if batch.mixture is not None:
             views.append(batch.mixture.view)
         embeddings = [self.network(*view) for view in views]
-        total = torch.zeros(())
-        for length, projector in zip(self.config.model.prefixes, self.projectors, strict=True):
-            z = [projector(embedding[:, :length]) for embedding in embeddings]
+        projections = [
+            projector(embedding[:, :length])
+            for length, projector in zip(self.config.model.prefixes, self.projectors, strict=True)
+            for embedding in embeddings
+        ]
+        return Outputs(embeddings[0], projections)
+
+    def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
+        """The whole embedding's loss, and each prefix's."""
+        total = outputs.embedding.new_zeros(())
+        views = 2 if batch.mixture is None else 3
+        for i, length in enumerate(self.config.model.prefixes):
+            z = outputs.others[i * views : (i + 1) * views]
             loss = barlow_twins(cross_correlation(z[0], z[1]), self.config.redundancy)
             if batch.mixture is not None:
                 weight = self.config.mixup * self.config.redundancy
@@ -165,26 +150,6 @@ class Trainer:
                 )
             total = total + loss * (1 if length == self.config.model.dims else self.config.prefix_weight)
         return total
-
-    def step(self, batch: Batch) -> float:
-        """One optimiser step; gives the loss before it."""
-        self.network.train()
-        loss = self.loss(batch)
-        self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        self.scheduler.step()
-        return loss.item()
-
-
-def draw_length(rng: np.random.Generator, bounds: tuple[int, int]) -> int:
-    """How many observations to draw: the exponent between the bounds is the square of a uniform number.
-
-    Short draws are cheap and hard to match, so they teach most; all of a year has to be met now and then.
-    """
-    low, high = bounds
-    length: float = low * (high / low) ** (rng.random() ** 2)
-    return round(length)
 
 
 def draw_batch(
@@ -201,8 +166,10 @@ def draw_batch(
     return Batch(a, b, Mixture(mixed, torch.from_numpy(partner), share))
 
 
-def train(config: TrainConfig, source: PackedTokens, report: Callable[[str], None]) -> Reference:
-    """Train a network from nothing.
+def train(
+    config: TrainConfig, source: PackedTokens, report: Callable[[str], None], bfloat16: bool = False
+) -> Reference:
+    """Train a network from nothing, on the CPU.
 
     The same configuration, pixels and number of torch threads give the same network.
 
@@ -210,22 +177,15 @@ def train(config: TrainConfig, source: PackedTokens, report: Callable[[str], Non
         config: how.
         source: the pixels.
         report: told a line of progress now and then.
+        bfloat16: multiply in bfloat16.
     """
+    objective = begin(config, source)
+    Loop(objective, len(source), config, bfloat16=bfloat16).run(lambda progress: report(str(progress)))
+    return objective.network.eval()
+
+
+def begin(config: TrainConfig, source: PackedTokens) -> BarlowTwins:
+    """An untrained network with its projections; the weights hang on the seed only."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        trainer = Trainer(config)
-        rng = np.random.default_rng(config.seed)
-        queue = np.empty(0, np.int64)
-        losses: list[float] = []
-        start = time.monotonic()
-        for step in range(1, config.steps + 1):
-            # every pixel of every scene once before any twice
-            while len(queue) < config.batch:
-                queue = np.concatenate([queue, rng.permutation(len(source))])
-            pixels, queue = queue[: config.batch], queue[config.batch :]
-            losses.append(trainer.step(draw_batch(rng, config, source, pixels)))
-            if step % 20 == 0 or step == config.steps:
-                seconds = time.monotonic() - start
-                report(f"step {step}/{config.steps}: loss {np.mean(losses):.4f}, {seconds:.0f} s")
-                losses.clear()
-    return trainer.network.eval()
+        return BarlowTwins(config, source)

@@ -27,6 +27,16 @@ class View(NamedTuple):
     s1_multiplicity: Tensor
 
 
+def draw_length(rng: np.random.Generator, bounds: tuple[int, int]) -> int:
+    """How many observations to draw: the exponent between the bounds is the square of a uniform number.
+
+    Short draws are cheap and hard to match, so they teach most; all of a year has to be met now and then.
+    """
+    low, high = bounds
+    length: float = low * (high / low) ** (rng.random() ** 2)
+    return round(length)
+
+
 def draw_view(
     rng: np.random.Generator, tokens: PackedTokens, pixels: NDArray[np.int64], s2_length: int, s1_length: int
 ) -> View:

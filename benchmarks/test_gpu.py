@@ -1,0 +1,141 @@
+"""Everything that needs a GPU, in one command: `make bench-gpu` leaves docs/gpu.json.
+
+Conformance with the published code, drift, determinism, memory, and speed and energy beside PyTorch on the same GPU.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from conformance import FOLDER, MODELS, TILES, check_conformance, checkpoint
+from gpu_measures import determinism, drift, memory_ceiling, speeds
+from power import find_tool
+
+from tessera_engine.api import check_threads, load_model
+from tessera_engine.backends import make_backend
+from tessera_engine.doctor import examine
+from tessera_engine.drift import THRESHOLDS
+from tessera_engine.gpu.cuda import Cuda
+from tessera_engine.gpu.found import look
+from tessera_engine.model_file import PRECISIONS, read_model_file
+from tessera_engine.model_store import open_model, precisions
+from tessera_engine.sampling import sample_observations, sample_tokens
+from tessera_engine.scenes import open_scene
+from tessera_engine.tokens import pack
+from tessera_export.checkpoint import save_checkpoint
+from tessera_export.export import export_model
+from tessera_export.reference import SIZES, Reference
+from tessera_export.torch_backend import gpu_baselines
+
+FOUND = look()
+
+OUT = Path(os.environ.get("TESSERA_GPU_JSON", Path(__file__).parents[1] / "docs" / "gpu.json"))
+
+BACKENDS = [name for name in ("tensorrt", "onnxruntime", "torch") if getattr(FOUND, name).version]
+DEMO = [precision for precision in precisions("demo") if precision != "int8"]
+"""Precisions of the demo model that GPUs run."""
+
+PIXELS = {"nano": 16_384, "medium": 4096}
+ROUNDS = 7
+
+LEAK = 32_000_000
+"""Bytes that later runs may take: what runtimes keep for themselves, but nothing that grows with runs."""
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(FOUND.gpu.version is None, reason=f"no GPU: {FOUND.gpu.missing}"),
+    pytest.mark.skipif(not BACKENDS, reason=f"nothing that runs models on the GPU: {FOUND.missing}"),
+]
+
+
+@pytest.fixture(scope="module")
+def report():
+    """What was measured, by test; written when all are done."""
+    found = {
+        "machine": examine(),
+        "conformance": {},
+        "drift": {},
+        "determinism": {},
+        "memory": {},
+        "speed": {},
+    }
+    yield found
+    OUT.parent.mkdir(exist_ok=True)
+    OUT.write_text(json.dumps(found, indent=1) + "\n")
+    print(f"\n{OUT}")
+
+
+@pytest.fixture(scope="module")
+def tokens():
+    """Of a ragged simulated scene: as many as a window has."""
+    return sample_tokens(None, open_model("demo", "fp32").facts, 16_384)
+
+
+def demo(backend, precision):
+    if backend == "torch" and precision != "fp32":
+        pytest.skip("PyTorch runs fp32 files only")
+    return make_backend(open_model("demo", precision), backend, check_threads(None), "cuda")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("model", MODELS)
+def test_conformance(report, backend, model, tmp_path):
+    """The published code's own outputs, for pixels as nasty as they come."""
+    export_model(checkpoint(model), tmp_path / "model.onnx", "fp32")
+    loaded = load_model(str(tmp_path / "model.onnx"), backend=backend, device="cuda")
+    for tile in TILES:
+        reader = open_scene(FOLDER / "tiles" / tile).reader
+        packed = pack(reader.read(reader.grid.window), loaded.facts)
+        check_conformance(model, tile, loaded.backend.run(packed.tokens))
+    report["conformance"][f"{backend} {model}"] = f"within the bar on {', '.join(TILES)}"
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("precision", DEMO)
+def test_drift(report, backend, precision, tokens):
+    reference = make_backend(open_model("demo", "fp32"), "onnxruntime", check_threads(None), "cpu")
+    found = drift(reference, demo(backend, precision), tokens)
+    report["drift"][f"{backend} {precision}"] = found.to_dict()
+    assert THRESHOLDS[precision].failures(found) == []
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("precision", DEMO)
+def test_determinism(report, backend, precision, tokens):
+    found = determinism(demo(backend, precision), tokens)
+    report["determinism"][f"{backend} {precision}"] = found
+    assert found["same_bits_again"]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("precision", DEMO)
+def test_memory(report, backend, precision, tokens):
+    found = memory_ceiling(Cuda().memory, demo(backend, precision), tokens)
+    report["memory"][f"{backend} {precision}"] = found
+    assert found["later_runs"] <= LEAK
+    assert found["first_run"] <= found["total"] * 0.8
+
+
+@pytest.mark.parametrize("size", PIXELS)
+def test_speed(report, size, tmp_path):
+    """The published shapes with random weights, beside PyTorch eager and compiled in float32 and float16."""
+    torch.manual_seed(0)
+    save_checkpoint(Reference(SIZES[size]).eval(), tmp_path / "checkpoint.pt")
+    files = {}
+    for precision in ("fp32", "fp16"):
+        if precision in PRECISIONS:
+            export_model(tmp_path / "checkpoint.pt", tmp_path / f"{precision}.onnx", precision)
+            files[precision] = read_model_file(tmp_path / f"{precision}.onnx")
+    threads = check_threads(None)
+    makers = gpu_baselines(files["fp32"])
+    baselines = list(makers)
+    for backend in ("tensorrt", "onnxruntime"):
+        for precision, file in files.items():
+            makers[f"{backend} {precision}"] = partial(make_backend, file, backend, threads, "cuda")
+    observations = sample_observations(None, files["fp32"].facts, PIXELS[size])
+    report["speed"][size] = speeds(makers, baselines, observations, threads, ROUNDS, find_tool())
