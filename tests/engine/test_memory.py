@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 
 import numpy as np
@@ -11,7 +13,6 @@ from fake_backend import FakeBackend
 from hypothesis import given
 from hypothesis import strategies as st
 from made_up import CRS, ORIGIN, FakeReader, made_up_arrays
-from outputs import made_up_output
 from rasterio.warp import transform
 from soak.memory import peak_bytes
 
@@ -86,13 +87,27 @@ def test_strips_are_as_large_as_the_memory_allows():
         memory.strip_values(base + 999, 400, 3, least=200, most=10**9)
 
 
+MAKE = """
+import sys
+from pathlib import Path
+import numpy as np
+from outputs import made_up_output
+for name in "ab":
+    embedding = np.random.default_rng(ord(name)).standard_normal((700, 1100, 128), np.float32)
+    made_up_output(Path(name), embedding, store=sys.argv[1])
+"""
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs wait4")
 @pytest.mark.parametrize("store", ["int8", "float32"])
 def test_maps_keep_within_memory(tmp_path, store):
+    # Elsewhere, because what is started from a process counts its memory as its own
+    path = os.pathsep.join(sys.path)
+    subprocess.run(
+        [sys.executable, "-c", MAKE, store], cwd=tmp_path, env=os.environ | {"PYTHONPATH": path}, check=True
+    )
     rng = np.random.default_rng(0)
-    for name in "ab":
-        made_up_output(tmp_path / name, rng.normal(size=(700, 1100, 128)).astype(np.float32), store=store)
     labels = np.zeros((700, 1100), np.uint8)
     labels[::50, ::50] = rng.integers(1, 9, labels[::50, ::50].shape)
     profile = {"driver": "GTiff", "dtype": "uint8", "count": 1, "width": 1100, "height": 700}
@@ -100,8 +115,9 @@ def test_maps_keep_within_memory(tmp_path, store):
         file.write(labels, 1)
     (lon,), (lat,) = transform(CRS, "EPSG:4326", *([value] for value in ORIGIN @ (600.5, 400.5)))
     for limit, words in (
-        (320, ["similar", "a", "--at", str(lon), str(lat)]),
-        (320, ["change", "a", "b"]),
-        (520, ["map", "a", "--labels", "labels.tif"]),
+        (330, ["similar", "a", "--at", str(lon), str(lat)]),
+        (330, ["change", "a", "b"]),
+        (530, ["map", "a", "--labels", "labels.tif"]),
     ):
-        assert peak_bytes(tmp_path, *words, "--memory", f"{limit}MB") < limit * 10**6, words
+        peak = peak_bytes(tmp_path, *words, "--memory", f"{limit}MB")
+        assert peak < limit * 10**6, (words[0], peak)
