@@ -192,7 +192,7 @@ def _source(
     checkpoint: Path | str, statistics: str | None, name: str | None, licence: str | None, card: str | None
 ) -> Source:
     path = Path(checkpoint)
-    if path.suffix != ".onnx" and (path.suffix or path.exists()):
+    if path.suffix != ".onnx" and (path.suffix == ".pt" or path.is_file()):
         loaded = load_checkpoint(path)
         return Source(loaded.model, _facts(loaded, flavour_for(loaded, statistics), name, licence, card))
     if statistics is not None:

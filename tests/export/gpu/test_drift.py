@@ -11,6 +11,7 @@ from tessera_engine.drift import measure
 from tessera_engine.model_store import open_model
 from tessera_engine.simulate import simulate
 from tessera_export.export import Source
+from tessera_export.gpu import build
 from tessera_export.gpu.build import build_calibrated, build_half
 from tessera_export.gpu.graph import build_gpu_graph, plain
 from tessera_export.gpu.rounded import RoundedNetwork
@@ -20,13 +21,16 @@ from tessera_export.onnx_graph import load_network
 from tessera_export.reference import SIZES, Reference
 from tessera_export.train.pixels import sample_scene
 
+PIXELS = {"demo": (256, 256), "nano": (64, 64), "small": (32, 24), "medium": (16, 12)}
+"""Of each scene: to calibrate on, and to measure on. The larger networks take minutes as it is."""
+
 FLANDERS = Path(__file__).parents[3].parent / "shared" / "data" / "flanders-2018"
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not FLANDERS.is_dir(), reason=f"needs {FLANDERS}")
-@pytest.mark.parametrize("size", ["demo", "nano", "small", "medium"])
-def test_drift_on_real_and_simulated_scenes(size, tmp_path):
+@pytest.mark.parametrize("size", PIXELS)
+def test_drift_on_real_and_simulated_scenes(size, tmp_path, monkeypatch):
     """The demo model, and the published shapes with random weights; the third scene isn't calibrated on."""
     scenes = [FLANDERS, tmp_path / "simulated"]
     simulate(scenes[1], (48, 32), seed=1)
@@ -40,7 +44,9 @@ def test_drift_on_real_and_simulated_scenes(size, tmp_path):
         shape = {"latent_dim", "num_layers", "num_heads", "ffn_dim"}
         changes = {name: getattr(config, name) for name in shape}
         source = Source(Reference(config).eval(), replace(facts, size=size, **changes))
-    pixels = 256 if size in ("demo", "nano") else 48
+    calibration, pixels = PIXELS[size]
+    monkeypatch.setattr(build, "CALIBRATION_PIXELS", calibration)
+    monkeypatch.setattr(build, "TEST_PIXELS", calibration // 2)
     calibrated = build_calibrated(source.network, replace(source.facts, precision="qdq"), scenes)
     models = {
         "fp16": build_half(source.network, replace(source.facts, precision="fp16")),

@@ -4,8 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import conformance
+import numpy as np
 import onnx
 import pytest
+from onnx import numpy_helper
 
 from tessera_engine import api
 from tessera_engine.backends import make_backend
@@ -28,8 +30,8 @@ TINY = conformance.checkpoint("tiny")
 def few_pixels():
     """Enough for what these tests look at; test_drift.py calibrates as users do."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build, "CALIBRATION_PIXELS", 40)
-        patch.setattr(build, "TEST_PIXELS", 20)
+        patch.setattr(build, "CALIBRATION_PIXELS", 16)
+        patch.setattr(build, "TEST_PIXELS", 8)
         yield
 
 
@@ -78,7 +80,7 @@ def test_a_calibrated_file_says_on_what(codes):
     facts = read_model_file(path).facts
     assert (facts.precision, facts.is_int8) == ("qdq", True)
     best = next(iter(report.calibration))
-    assert facts.quantization.endswith(f"calibrated by {best} on 40 pixels of simulated"), facts.quantization
+    assert facts.quantization.endswith(f"calibrated by {best} on 16 pixels of simulated"), facts.quantization
     assert set(report.calibration) == {"max", "percentile", "mse", "entropy"}
     means = [drift.centred_mean for drift in report.calibration.values()]
     assert means == sorted(means, reverse=True)
@@ -103,7 +105,7 @@ def test_drift_on_a_scene(name, request, tiny, scene):
     path = request.getfixturevalue(name)
     model = read_model_file(path if name == "half" else path[0])
     exact = open_model("demo", "fp32") if name == "half" else read_model_file(tiny)
-    tokens = sample_tokens(str(scene), model.facts, 24)
+    tokens = sample_tokens(str(scene), model.facts, 16)
     truth = make_backend(exact, "onnxruntime", 1).run(tokens)
     found = make_backend(model, "onnxruntime", 1).run(tokens)
     assert THRESHOLDS[model.facts.precision].failures(measure(truth, found)) == []
@@ -161,3 +163,42 @@ def test_v1_keeps_its_sequence_when_calibrated(tmp_path, scene):
     )
     assert report.facts.generation == "v1.1"
     assert next(iter(report.calibration.values())).centred_mean >= 0.995
+
+
+def zero_scale(tensor):
+    tensor.CopyFrom(numpy_helper.from_array(np.float16(0) * numpy_helper.to_array(tensor), tensor.name))
+
+
+def other_dtype(tensor):
+    tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float32), tensor.name))
+
+
+def lowest_code(tensor):
+    tensor.raw_data = b"\x80" + tensor.raw_data[1:]
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("s2.layers.0.up.input.scale", zero_scale, "scales that aren't above 0"),
+        ("s1.layers.1.down.weight.scale", zero_scale, "scales that aren't above 0"),
+        ("s2.layers.0.up.input.scale", other_dtype, "expected ('float16', ())"),
+        ("s1.layers.0.norm1.weight", other_dtype, "expected ('float16', (32,))"),
+        ("s2.layers.1.qkv.weight.int8", lowest_code, "has the code -128"),
+    ],
+)
+def test_a_changed_file_is_refused(codes, tmp_path, name, change, said):
+    proto = onnx.load(codes[0])
+    change(next(tensor for tensor in proto.graph.initializer if tensor.name == name))
+    onnx.save(proto, tmp_path / "changed.onnx")
+    with pytest.raises(ModelError) as raised:
+        read_model_file(tmp_path / "changed.onnx")
+    assert said in str(raised.value)
+
+
+def test_the_opset_belongs_to_the_precision(codes, tmp_path):
+    proto = onnx.load(codes[0])
+    proto.opset_import[0].version = 17
+    onnx.save(proto, tmp_path / "changed.onnx")
+    with pytest.raises(ModelError, match=r"opset is \[\('', 17\)\], expected \[\('', 19\)\]"):
+        read_model_file(tmp_path / "changed.onnx")
