@@ -40,7 +40,8 @@ BACKENDS = [name for name in ("tensorrt", "onnxruntime", "torch") if getattr(FOU
 DEMO = [precision for precision in precisions("demo") if precision != "int8"]
 """Precisions of the demo model that GPUs run."""
 
-PIXELS = {"nano": 16_384, "medium": 4096}
+WINDOW_PIXELS = 16_384
+PIXELS = {"nano": WINDOW_PIXELS, "medium": 4096}
 ROUNDS = 7
 
 LEAK = 32_000_000
@@ -73,7 +74,7 @@ def report():
 @pytest.fixture(scope="module")
 def tokens():
     """Of a ragged simulated scene: as many as a window has."""
-    return sample_tokens(None, open_model("demo", "fp32").facts, 16_384)
+    return sample_tokens(None, open_model("demo", "fp32").facts, WINDOW_PIXELS)
 
 
 def demo(backend, precision):
