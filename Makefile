@@ -5,16 +5,17 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
-.PHONY: help demo test lint unit peers bench bench-gpu wheel model clean
+.PHONY: help demo test lint unit peers bench bench-gpu compression wheel model clean
 
 help:
 	@echo "make demo    simulate a scene, embed it in int8, say where to look"
 	@echo "make test    lint, types and all tests"
 	@echo "make peers   let geotessera's own clients read our output (installs them first)"
 	@echo "make bench   measure speed and drift beside PyTorch and other runtimes"
+	@echo "make compression   measure what int8, prefixes and less cost downstream (half an hour)"
 	@echo "make bench-gpu   on a machine with a GPU: all that needs one, into docs/gpu.json"
 	@echo "make wheel   build the wheel and try it in a clean environment"
-	@echo "make model   train the demo model again (about ten minutes)"
+	@echo "make model   train the demo model again (three quarters of an hour on two cores)"
 
 $(VENV)/base: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -66,6 +67,18 @@ bench: $(VENV)/dev
 	$(INSTALL) --editable '.[openvino]'
 	$(BIN)/pytest -q benchmarks --benchmark-json docs/benchmarks.json
 	$(BIN)/python benchmarks/report.py docs/benchmarks.json docs
+
+# What stored forms cost downstream, beside other features; leaves docs/compression.md and .png. The peer Presto runs as
+# its authors' code does, from a clone outside of the checkout. Without a network, or the Flanders scene, they are left out.
+FLANDERS ?= ../shared/data/flanders-2018
+PRESTO := $(PEERS)/presto
+
+compression: $(VENV)/dev
+	-test -d $(PRESTO) || (git clone --quiet https://github.com/nasaharvest/presto $(PRESTO) && \
+	  git -C $(PRESTO) checkout --quiet 13173d028f035abcbcc3b13829314323a5c15d02 && \
+	  $(PIP) install --quiet --no-deps --target $(PRESTO)/needs einops==0.8.1)
+	PYTHONPATH=$(PRESTO)/needs $(BIN)/python benchmarks/compression.py docs \
+	  $$(test -d $(PRESTO)/needs && echo --presto $(PRESTO)) $$(test -d $(FLANDERS) && echo --flanders $(FLANDERS))
 
 # Conformance, drift, determinism, memory, speed and energy on the GPU; skipped, saying why, where there is none. On a
 # machine that has what docs/gpu.md names in an environment of its own: make bench-gpu PYTHON_GPU=path/to/python

@@ -203,3 +203,16 @@ def naive_distances(before, before_scales, after, after_scales, shift):
     valid = np.isfinite(before_scales) & np.isfinite(after_scales)
     found[valid] = ((b[valid] - a[valid] - shift.astype(np.float64)) ** 2).sum(axis=1)
     return found
+
+
+def naive_clear_median(
+    s2: NDArray[np.uint16], valid: NDArray[np.uint8], bands: tuple[int, ...]
+) -> NDArray[np.uint16]:
+    """What each pixel of (T, N, bands) looked like: the lower median of its clear dates, 0 without any."""
+    found = np.zeros((s2.shape[1], len(bands)), np.uint16)
+    for pixel in range(s2.shape[1]):
+        for b, band in enumerate(bands):
+            clear = sorted(int(value) for value in s2[valid[:, pixel] != 0, pixel, band])
+            if clear:
+                found[pixel, b] = clear[(len(clear) - 1) // 2]
+    return found

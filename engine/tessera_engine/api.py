@@ -19,6 +19,7 @@ from tessera_engine.guard import Finding, examine, heed
 from tessera_engine.memory import default_memory, window_pixels
 from tessera_engine.model_file import ModelFacts
 from tessera_engine.model_store import DEFAULT_MODEL, open_model
+from tessera_engine.quicklook import check_quicklook
 from tessera_engine.region import check_window
 from tessera_engine.resume import Tell
 from tessera_engine.run import Plan, run
@@ -165,7 +166,7 @@ def load_model(
 
     Args:
         name_or_path: a model of this machine, or a model file.
-        precision: `fp32` or `int8`; None: a file's own, fp32 for a name.
+        precision: `fp32` or `int8`, of a file for GPUs `fp16` or `qdq`; None: a file's own, fp32 for a name.
         backend: see `tessera_engine.backends.BACKENDS`.
         threads: CPU threads; None: all that this process may use.
         announce: told when kernels have to be compiled or plans built first, which takes a while once, and when
@@ -236,8 +237,10 @@ def embed(
     dim: int | None = None,
     store: str | None = None,
     format: str = "cog",
+    quicklook: str = "pca",
     memory: int | None = None,
     overwrite: bool = False,
+    append: bool = False,
     restart: bool = False,
     strict: bool = False,
     progress: pipeline.Progress | None = None,
@@ -256,8 +259,10 @@ def embed(
         dim: length of the embedding, one of the model's prefixes; None: all of it.
         store: `int8` or `float32`; None: int8 for an int8 model, else float32.
         format: one of `tessera_engine.writers.FORMATS`.
+        quicklook: one of `tessera_engine.quicklook.QUICKLOOKS`.
         memory: bytes that the process may take; None: half of the free memory, at most 4 GB.
         overwrite: replace an earlier output.
+        append: add to a store of that format which stands at `out`, see `tessera_engine.writers.store`.
         restart: begin anew where a run was interrupted.
         strict: refuse a scene about which anything was found.
         progress: called with pixels done and in all, after each window.
@@ -271,12 +276,15 @@ def embed(
     if not isinstance(scene, Scene):
         scene = open_scene(scene)
     dim = model.check_dim(dim)
-    store = store or ("int8" if model.facts.precision == "int8" else "float32")
+    store = store or ("int8" if model.facts.is_int8 else "float32")
     if store not in STORES:
         raise InputError(f"unknown store '{store}'; choose one of {', '.join(STORES)}")
     region = check_window(scene.grid, window) if window is not None else scene.grid.window
+    if append and overwrite:
+        raise InputError("--append adds to what --overwrite would replace; give one of them")
     origin = _origin(scene, model)
     check_format(format, store, scene.grid.crop(region), dim, origin)
+    check_quicklook(quicklook)
     max_pixels = window_pixels(memory or default_memory(), scene.reader, model.backend.model)
     announce = announce or (lambda line: None)
     findings = tuple(examine(scene, model.facts, region))
@@ -287,7 +295,20 @@ def embed(
             model.backend.prepare(tokens)
     target = Path(out) if out is not None else Path(f"{scene.name}.embeddings")
     numba.set_num_threads(model.threads)
-    plan = Plan(scene, model.backend, region, dim, store, format, max_pixels, target, findings, origin)
+    plan = Plan(
+        scene,
+        model.backend,
+        region,
+        dim,
+        store,
+        format,
+        max_pixels,
+        target,
+        findings,
+        origin,
+        quicklook,
+        append,
+    )
     statistics = run(plan, overwrite, restart, progress, announce)
     return Embedded(target, statistics.pixels, statistics.with_data, statistics.seconds, findings)
 

@@ -180,7 +180,7 @@ def stage_shares(scene: str | None, backend: Backend) -> dict[str, float]:
 
             simulate(folder / "scene", 96, seed=1)
         reader = open_scene(scene or folder / "scene").reader
-        store = "int8" if backend.model.facts.precision == "int8" else "float32"
+        store = "int8" if backend.model.facts.is_int8 else "float32"
         staging = Staging.create(folder, reader.grid, backend.model.facts.dims, store)
         for turn in ("warm-up", "timed"):
             journal = Journal(folder / turn, {}, STAGE_PIXELS)

@@ -22,14 +22,22 @@ from tessera_engine.embeddings.same_grid import shared_windows
 from tessera_engine.embeddings.same_model import check_same_model
 from tessera_engine.errors import InputError
 from tessera_engine.map_files import write_map, write_result_item
+from tessera_engine.memory import strip_values
 from tessera_engine.pipeline import Progress
-from tessera_engine.regions import TOP_SHARE, check_top, find_regions, top_threshold, write_regions
+from tessera_engine.regions import (
+    PIXEL_BYTES,
+    TOP_SHARE,
+    check_top,
+    find_regions,
+    top_threshold,
+    write_regions,
+)
 from tessera_engine.result import result_folder
 from tessera_engine.scene import Grid
 from tessera_kernels.change import distances, moments
 
 STRIP_VALUES = 16_000_000
-"""Values of each of the two that are compared at a time."""
+"""Most values of each of the two that are compared at a time."""
 
 
 @dataclass(frozen=True)
@@ -67,26 +75,32 @@ class Changed:
     regions: list[dict[str, Any]]
 
 
-def draw_change(before: Embeddings, after: Embeddings, progress: Progress | None = None) -> Drawn:
+def draw_change(
+    before: Embeddings, after: Embeddings, progress: Progress | None = None, memory: int | None = None
+) -> Drawn:
     """How far each pixel that both have has moved.
 
-    Takes 4 bytes a pixel of memory, besides a strip of both. Codes aren't dequantised, and compare with floats too.
+    Codes aren't dequantised, and compare with floats too.
 
     Args:
         before: embeddings of one year.
         after: of another year, by the same model, on the same pixels; their extents may differ.
         progress: called with pixels done and in all.
+        memory: bytes that the process may take; None: half of the free memory, at most 4 GB.
 
     Raises:
-        InputError: another model, other dimensions, other pixels, or no pixel has data in both.
+        InputError: another model, other dimensions, other pixels, no pixel has data in both, or too little memory.
     """
     check_same_model(before, after)
     window, _ = shared_windows(before, after)
+    per_value = before.bytes_per_value + after.bytes_per_value
+    row = window.width * before.dim
+    size = strip_values(memory, window.pixels * PIXEL_BYTES, per_value, row, STRIP_VALUES)
     grid, total = before.grid.crop(window), 2 * window.pixels
     tell = progress or (lambda done, total: None)
     pixels, squares = 0, 0.0
     sums = np.zeros((2, before.dim))
-    for rows, first, second in _strips(before, after):
+    for rows, first, second in _strips(before, after, size):
         part = moments(*first, *second)
         pixels += part.pixels
         squares += part.squares
@@ -100,7 +114,7 @@ def draw_change(before: Embeddings, after: Embeddings, progress: Progress | None
     spread = squares / pixels - float((means**2).sum())
     unit = 1 / spread if spread > 0 else 0.0
     values = np.empty((window.height, window.width), np.float32)
-    for rows, first, second in _strips(before, after):
+    for rows, first, second in _strips(before, after, size):
         strip = values[rows].reshape(-1)
         np.multiply(distances(*first, *second, shift.astype(np.float32)), np.float32(unit), out=strip)
         tell(window.pixels + rows.stop * window.width, total)
@@ -110,10 +124,10 @@ def draw_change(before: Embeddings, after: Embeddings, progress: Progress | None
 _Pixels = tuple[NDArray[Any], NDArray[np.float32]]
 
 
-def _strips(before: Embeddings, after: Embeddings) -> Iterator[tuple[slice, _Pixels, _Pixels]]:
-    """Rows of the shared window, and the stored vectors and scales of both there."""
+def _strips(before: Embeddings, after: Embeddings, size: int) -> Iterator[tuple[slice, _Pixels, _Pixels]]:
+    """Rows of the shared window of about so many values, and the stored vectors and scales of both there."""
     window, other = shared_windows(before, after)
-    for strip in before.windows(STRIP_VALUES, window):
+    for strip in before.windows(size, window):
         moved = strip._replace(col=strip.col - window.col + other.col, row=strip.row - window.row + other.row)
         top = strip.row - window.row
         yield (
@@ -138,6 +152,7 @@ def find_change(
     top: float = TOP_SHARE,
     overwrite: bool = False,
     progress: Progress | None = None,
+    memory: int | None = None,
 ) -> Changed:
     """Write `change.tif`, and the `top` share of the pixels that changed most as `regions.geojson`.
 
@@ -148,6 +163,7 @@ def find_change(
         top: share of the pixels.
         overwrite: replace an earlier result.
         progress: called with pixels done and in all.
+        memory: bytes that the process may take; None: half of the free memory, at most 4 GB.
 
     Raises:
         InputError: they can't be compared, see `draw_change`, or something stands at `out`.
@@ -155,7 +171,7 @@ def find_change(
     """
     check_top(top)
     with result_folder(Path(out), overwrite) as folder:
-        drawn = draw_change(before, after, progress)
+        drawn = draw_change(before, after, progress, memory)
         typical = float(np.nanmedian(drawn.values))
         threshold = top_threshold(drawn.values, top)
         features = find_regions(drawn.values, threshold, drawn.grid, "change")

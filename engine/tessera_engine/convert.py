@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 
 from tessera_engine.embeddings import Embeddings
 from tessera_engine.errors import InputError
-from tessera_engine.output import ITEM
+from tessera_engine.output import ITEM, alone
+from tessera_engine.pictures.caption import caption_of_item
 from tessera_engine.pipeline import Progress
 from tessera_engine.provenance import NODATA_RULE, QUANTIZATION, write_converted_item
 from tessera_engine.quicklook import write_quicklook
@@ -18,6 +20,7 @@ from tessera_engine.scene import Window
 from tessera_engine.staging import Staging
 from tessera_engine.writers import INT8_FORMATS, check_format, write
 from tessera_engine.writers.origin import Origin
+from tessera_engine.writers.store import open_store
 from tessera_kernels.quantize import quantize
 
 
@@ -28,6 +31,7 @@ def convert(
     year: int | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
+    append: bool = False,
 ) -> Path:
     """Write embeddings in another format. Codes and scales stay as they are, bit for bit.
 
@@ -41,14 +45,17 @@ def convert(
         year: of the observations, where the output doesn't say.
         overwrite: replace an earlier output.
         progress: called with pixels done and in all.
+        append: add to a store of that format which stands at `out`, see `tessera_engine.writers.store`.
 
     Returns:
         The output folder.
 
     Raises:
-        InputError: the format can't hold these, or the year contradicts the output's.
+        InputError: the format can't hold these, the year contradicts the output's, or they can't be added.
         TesseraError: a file couldn't be read or written; nothing is left behind.
     """
+    if append and overwrite:
+        raise InputError("--append adds to what --overwrite would replace; give one of them")
     about = embeddings.provenance
     if not about:
         raise InputError(
@@ -66,7 +73,12 @@ def convert(
         about["engine_version"],
     )
     check_format(format, store, embeddings.grid, embeddings.dim, origin)
-    with result_folder(Path(out), overwrite) as folder:
+    out = Path(out)
+    with alone(out) if append else nullcontext(), result_folder(out, overwrite or append) as folder:
+        there = None
+        if append:
+            who = about["precision"], about["scene_fingerprint"], origin
+            there = open_store(out, format, embeddings.grid, embeddings.dim, *who)
         staged = folder / "staging"
         staged.mkdir()
         staging = Staging.create(staged, embeddings.grid, embeddings.dim, store)
@@ -74,8 +86,9 @@ def convert(
             _stage(embeddings, staging, window, about["generation"])
             if progress is not None:
                 progress((window.row + window.height) * window.width, embeddings.grid.window.pixels)
-        quicklook = write_quicklook(staging, folder / "quicklook.png")
-        assets = [*write(format, staging, folder, about["scene"], origin), quicklook]
+        caption = caption_of_item(embeddings.item, embeddings.path.name, embeddings.dim)
+        quicklook = write_quicklook(staging, folder / "quicklook.png", caption)
+        assets = [*write(format, staging, folder, about["scene"], origin, there), quicklook]
         changes = {
             "tessera:store": store,
             "tessera:dim": embeddings.dim,
@@ -84,8 +97,10 @@ def convert(
             "tessera:year": origin.year,
         }
         write_converted_item(folder / ITEM, embeddings.item, assets, changes)
+        if there is not None and origin.year is not None:
+            there.write_item(folder / ITEM, origin.year, staging)
         shutil.rmtree(staged)
-    return Path(out)
+    return out
 
 
 def _stage(embeddings: Embeddings, staging: Staging, window: Window, generation: str) -> None:

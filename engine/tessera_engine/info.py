@@ -9,6 +9,7 @@ from typing import Any
 
 from tessera_engine.backends import choose
 from tessera_engine.calendar_strip import valid_shares
+from tessera_engine.embeddings.members import MEMBERS
 from tessera_engine.errors import InputError
 from tessera_engine.item import read_item
 from tessera_engine.model_file import ModelFile
@@ -93,6 +94,16 @@ def describe_output(folder: Path) -> dict[str, Any]:
     return {
         "kind": "output",
         "name": item.id,
-        **{key: value for key, value in item.properties.items() if value is not None},
+        **{key: value for key, value in item.properties.items() if value is not None and key != MEMBERS},
+        **({"scenes": _scenes(item.properties[MEMBERS])} if MEMBERS in item.properties else {}),
         "files": {asset.href: asset.size for asset in item.assets.values()},
     }
+
+
+def _scenes(members: list[dict[str, Any]]) -> list[str]:
+    """A line for each scene of a grown store; item.json has all of it."""
+    return [
+        f"{each['tessera:scene']} of {each['tessera:year']}, {each['tessera:pixels_with_data']} px with data, by "
+        f"{each['tessera:backend']} on {each['tessera:instruction_set']}"
+        for each in members
+    ]

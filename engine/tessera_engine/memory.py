@@ -22,6 +22,10 @@ BATCH_BYTES = 60_000_000
 OUTPUT_BYTES = 75_000_000
 """GDAL's cache, tiles and the quicklook, after the windows are gone; measured 45 to 65 MB whatever the size."""
 
+READING_BYTES = 250_000_000
+"""Of a process that only reads embeddings: interpreter, libraries, kernels, and GDAL's cache; measured 215 to 240 MB.
+Pages of mapped files (npy, geotessera) come on top while there is room; the system takes them back."""
+
 MAX_WINDOW_PIXELS = 16_384
 """Larger windows gain nothing, and an interruption loses a window. Wider models, which take longer for a pixel, have
 smaller ones in proportion to their FFN, down to `MIN_MAX_WINDOW_PIXELS`."""
@@ -93,6 +97,30 @@ def window_pixels(memory: int, reader: Reader, model: ModelFile) -> int:
             f"it needs at least {math.ceil(needs.of(MIN_WINDOW_PIXELS) / 1e6):.0f}MB"
         )
     return min(pixels, max(MAX_WINDOW_PIXELS // wider, MIN_MAX_WINDOW_PIXELS))
+
+
+def strip_values(memory: int | None, fixed: int, per_value: int, least: int, most: int) -> int:
+    """How many values of embeddings may be worked on at a time.
+
+    Args:
+        memory: bytes for the whole process; None: `default_memory`.
+        fixed: bytes of what is made from them, and of what makes it, besides `READING_BYTES`.
+        per_value: bytes that a value takes.
+        least: values of the thinnest strip.
+        most: values of the thickest that is of use.
+
+    Raises:
+        InputError: not even the thinnest strip fits.
+    """
+    memory = memory or default_memory()
+    values = (memory - READING_BYTES - fixed) // per_value
+    if values < least:
+        needed = READING_BYTES + fixed + least * per_value
+        raise InputError(
+            f"--memory {memory / 1e6:.0f}MB is too little for a map of this size: it needs at least "
+            f"{math.ceil(needed / 1e6)}MB"
+        )
+    return min(values, most)
 
 
 def expected_memory(pixels: int, reader: Reader, model: ModelFile) -> int:

@@ -16,16 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.errors import ModelError
+from tessera_engine.model_layout import GPU_PRECISIONS, GPU_VERSIONS, VERSIONS, promised_initializers
 
 if TYPE_CHECKING:
     from tessera_engine.model_file import ModelFacts
-
-OPSET = 17
-IR_VERSION = 8
-"""What goes with opset 17; the onnx package's own default is too new for older runtimes."""
-
-DAYS = 367
-"""Rows of the day-of-year table: 0 (no observation) and 1..366."""
 
 CONSTANT_PREFIX = "constant."
 """Names of initialisers that are no weights begin with this."""
@@ -38,7 +32,8 @@ OPERATORS = {
     "Cast": ("to",),
     "Gemm": (),
     "GRU": ("hidden_size", "linear_before_reset"),
-    "LayerNormalization": ("epsilon",),
+    **dict.fromkeys(("DequantizeLinear", "QuantizeLinear"), ("axis",)),
+    "LayerNormalization": ("axis", "epsilon"),
     "Transpose": ("perm",),
 }
 """Operators that may occur, with the attributes that each may have. None holds a graph or a function, and none makes a
@@ -46,50 +41,6 @@ tensor whose size is a value in the file; but for GRU, whose size is checked."""
 
 NODES_PER_LAYER = 256
 """An int8 layer of both branches has about 180; a graph of a million nodes keeps a runtime busy for minutes."""
-
-Promise = tuple[str, tuple[int, ...]]
-"""dtype and shape."""
-
-
-def promised_initializers(facts: ModelFacts) -> dict[str, Promise]:
-    """Name -> dtype and shape of every weight that `tessera_engine.model_file` promises for these facts."""
-    d = facts.d_model
-    matrices = {"fusion.0": (2 * d, facts.dims)}
-    vectors: dict[str, int] = {}
-    if facts.generation != "v1.0":
-        matrices |= {"fusion.0": (2 * d, 4 * d), "fusion.1": (4 * d, facts.dims)}
-        vectors |= {"fusion.norm.weight": 4 * d, "fusion.norm.bias": 4 * d}
-    first_layers, tables = {}, {}
-    for branch, bands in (("s2", facts.s2_bands), ("s1", facts.s1_bands)):
-        first_layers[f"{branch}.embedding.0"] = (len(bands), d)
-        first_layers[f"{branch}.pool"] = (d, 1)
-        matrices[f"{branch}.embedding.1"] = (d, d)
-        tables[f"{branch}.day_of_year"] = (DAYS, d)
-        if facts.generation != "v2":
-            matrices |= {f"{branch}.gru.input": (d, 3 * d), f"{branch}.gru.hidden": (d, 3 * d)}
-            vectors |= {f"{branch}.pool.norm.weight": d, f"{branch}.pool.norm.bias": d}
-        for layer in (f"{branch}.layers.{index}" for index in range(facts.num_layers)):
-            matrices[f"{layer}.qkv"] = (d, 3 * d)
-            matrices[f"{layer}.out"] = (d, d)
-            matrices[f"{layer}.up"] = (d, facts.ffn_dim)
-            matrices[f"{layer}.down"] = (facts.ffn_dim, d)
-            for norm in ("norm1", "norm2"):
-                vectors |= {f"{layer}.{norm}.weight": d, f"{layer}.{norm}.bias": d}
-            if facts.qk_norm:
-                head_dim = d // facts.num_heads
-                vectors |= {f"{layer}.q_norm.weight": head_dim, f"{layer}.k_norm.weight": head_dim}
-    promised: dict[str, Promise] = {}
-    for name, shape in (matrices | first_layers).items():
-        if facts.precision == "int8" and name in matrices:
-            promised[f"{name}.weight.int8"] = ("int8", shape)
-            promised[f"{name}.weight.scale"] = ("float32", shape[1:])
-        else:
-            promised[f"{name}.weight"] = ("float32", shape)
-        if not name.endswith(".gru.hidden"):  # the recurrence has one bias
-            promised[f"{name}.bias"] = ("float32", shape[1:])
-    promised |= {name: ("float32", (length,)) for name, length in vectors.items()}
-    promised |= {name: ("float32", shape) for name, shape in tables.items()}
-    return promised
 
 
 def check_graph(model: Any, facts: ModelFacts, source: str) -> None:
@@ -103,9 +54,10 @@ def check_graph(model: Any, facts: ModelFacts, source: str) -> None:
     Raises:
         ModelError: it isn't such a graph: what was found and what was expected.
     """
-    versions = [(entry.domain, entry.version) for entry in model.opset_import]
-    _expect(source, "opset", versions, [("", OPSET)])
-    _expect(source, "IR version", model.ir_version, IR_VERSION)
+    versions = GPU_VERSIONS if facts.precision in GPU_PRECISIONS else VERSIONS
+    opsets = [(entry.domain, entry.version) for entry in model.opset_import]
+    _expect(source, "opset", opsets, [("", versions.opset)])
+    _expect(source, "IR version", model.ir_version, versions.ir)
     graph = model.graph
     for what, parts in (
         ("functions", model.functions),
@@ -216,7 +168,7 @@ def _check_values(name: str, values: NDArray[Any], source: str) -> None:
         raise ModelError(f"{source}: '{name}' has values that aren't finite; get the model again")
     if name.endswith(".weight.int8") and values.size and values.min() < -127:
         raise ModelError(f"{source}: '{name}' has the code -128, expected -127..127; get the model again")
-    if name.endswith(".weight.scale") and not (values > 0).all():
+    if name.endswith((".weight.scale", ".input.scale")) and not (values > 0).all():
         raise ModelError(f"{source}: '{name}' has scales that aren't above 0; get the model again")
 
 
@@ -278,6 +230,7 @@ def _dtypes() -> dict[int, str]:
 
     return {
         TensorProto.FLOAT: "float32",
+        TensorProto.FLOAT16: "float16",
         TensorProto.INT8: "int8",
         TensorProto.UINT8: "uint8",
         TensorProto.INT32: "int32",

@@ -40,6 +40,12 @@ v1 models have besides, with gates r, z, n side by side (see `tessera_export.ref
 
 In an int8 file a quantised `X.weight` is stored as `X.weight.int8` (in, out) int8, symmetric per output
 channel in -127..127, and `X.weight.scale` (out,) float32: weight = int8 * scale.
+
+Files for GPUs (fp16, and qdq: int8 with explicit Q/DQ) have the same inputs, output and names. Their weights are
+float16, but for pooling, fusion, recurrence and RMS norms. The attention's scale is in the weights of the queries, and
+heads are filled up with zeros to h = `model_layout.gpu_head_dim` channels: qkv.weight is (d, 3 * heads * h), out.weight
+(heads * h, d). In a qdq file a quantised layer X has `X.weight.int8`, `X.weight.scale` (float16), and
+`X.input.scale` () float16: its input's codes are round(x / scale), -128..127.
 """
 
 from __future__ import annotations
@@ -55,8 +61,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from tessera_engine.errors import ModelError
-from tessera_engine.model_check import DAYS as DAYS
 from tessera_engine.model_check import check_graph, initializer_values
+from tessera_engine.model_layout import DAYS as DAYS
 from tessera_engine.scene import S1_BANDS, S2_BANDS
 from tessera_engine.statistics import FLAVOURS
 
@@ -77,7 +83,7 @@ LARGEST = {"latent_dim": 1024, "num_layers": 64, "num_heads": 64, "ffn_dim": 163
 LONGEST_TEXT = 4096
 """Characters that a fact in words may have; the longest card so far has 700."""
 
-PRECISIONS = ("fp32", "int8")
+PRECISIONS = ("fp32", "int8", "fp16", "qdq")
 GENERATIONS = tuple(FLAVOURS)
 
 NAME = re.compile(r"\w[\w.-]{0,99}", re.ASCII)
@@ -95,7 +101,7 @@ class ModelFacts:
     size: str
     """nano, small, medium, large, v1.1, v1.0 or custom."""
     precision: str
-    """fp32 or int8."""
+    """One of `PRECISIONS`: fp32; int8 with scales a token; for GPUs fp16, and qdq: int8 with calibrated scales."""
     latent_dim: int
     num_layers: int
     num_heads: int
@@ -126,6 +132,11 @@ class ModelFacts:
     def d_model(self) -> int:
         """Width of the encoder layers."""
         return 4 * self.latent_dim
+
+    @property
+    def is_int8(self) -> bool:
+        """Whether its matrices are multiplied in int8: then codes are stored too, unless asked otherwise."""
+        return self.precision in ("int8", "qdq")
 
     def to_metadata(self) -> dict[str, str]:
         """The facts as ONNX metadata_props: key -> JSON."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tessera_engine.errors import ModelError
 from tessera_engine.model_file import PRECISIONS, ModelFile, read_model_file
+from tessera_engine.model_layout import GPU_PRECISIONS
 from tessera_engine.provenance import file_sha256
 
 DEFAULT_MODEL = "demo"
@@ -66,7 +67,7 @@ def find_model(name_or_path: str, precision: str | None = None) -> Path:
 
     Args:
         name_or_path: `demo`, `nano`, ... or the path of an .onnx file.
-        precision: `fp32` or `int8`; None takes a path's own, and fp32 for a name.
+        precision: one of `PRECISIONS`; None takes a path's own, and fp32 for a name.
 
     Raises:
         ModelError: no such model, or not at that precision.
@@ -88,9 +89,12 @@ def find_model(name_or_path: str, precision: str | None = None) -> Path:
             f"with 'tessera-engine model {hint}'"
         )
     if wanted not in found[name_or_path]:
+        how = "make a file with 'tessera-engine export' and give its path"
+        if wanted not in GPU_PRECISIONS:
+            how = "import its checkpoint again to make all precisions"
         raise ModelError(
             f"model '{name_or_path}' is not on this machine as {wanted}, only as "
-            f"{', '.join(found[name_or_path])}; import its checkpoint again to make all precisions"
+            f"{', '.join(found[name_or_path])}; {how}"
         )
     return found[name_or_path][wanted]
 
@@ -134,16 +138,18 @@ def open_model(name_or_path: str, precision: str | None = None) -> ModelFile:
 
     Args:
         name_or_path: see `find_model`.
-        precision: see `find_model`; a file of another precision is refused.
+        precision: see `find_model`; a file of another precision is refused, but for Q/DQ where int8 is asked for.
 
     Raises:
         ModelError: not found, not a model file, of another precision, or not the one whose sha256 was recorded.
     """
     model = read_model_file(find_model(name_or_path, precision))
     _check_recorded(model)
-    if precision is not None and model.facts.precision != precision:
+    facts = model.facts
+    # Int8 with Q/DQ is int8 as well; a name never finds it when int8 is asked for
+    if precision not in (None, facts.precision) and not (precision == "int8" and facts.is_int8):
+        hint = "leave out --int8" if precision == "int8" else f"give --precision {facts.precision}"
         raise ModelError(
-            f"{model.path} is a {model.facts.precision} model, {precision} was asked for; "
-            f"{'leave out --int8' if precision == 'int8' else 'add --int8'} or give another file"
+            f"{model.path} is a {facts.precision} model, {precision} was asked for; {hint} or give another file"
         )
     return model

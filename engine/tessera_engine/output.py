@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import json
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tessera_engine.durable import Lock, sync_file, sync_folder
+from tessera_engine.durable import Lock, sync_all, sync_folder
 from tessera_engine.errors import InputError
 
 ITEM = "item.json"
@@ -104,9 +105,7 @@ class PartialOutput:
 
     def sync_output(self) -> None:
         """Wait until what was made is on the disk."""
-        for path in self.made.rglob("*"):
-            (sync_folder if path.is_dir() else sync_file)(path)
-        sync_folder(self.made)
+        sync_all(self.made)
         sync_folder(self.folder)
 
     def publish(self) -> None:
@@ -129,6 +128,25 @@ class PartialOutput:
         self._lock.release(remove=True)
         with suppress(OSError):  # another run may have begun in it
             self.folder.rmdir()
+
+
+@contextmanager
+def alone(out: Path) -> Iterator[None]:
+    """Keep other runs from writing an output in the meantime.
+
+    Raises:
+        InputError: another run is writing it, or an interrupted one is to be gone on with.
+    """
+    place = PartialOutput(out)
+    begun = place.begun
+    try:
+        if begun:
+            raise InputError(
+                f"{place.folder} is of an unfinished run; give its command to go on with it first"
+            )
+        yield
+    finally:
+        place.close(keep=begun)
 
 
 def is_output(folder: Path) -> bool:

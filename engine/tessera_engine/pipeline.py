@@ -14,13 +14,17 @@ from numpy.typing import NDArray
 from tessera_engine.backends.base import Backend
 from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.journal import Finished, Journal
-from tessera_engine.scene import Observations, Reader, Window
+from tessera_engine.scene import S2_BANDS, Observations, Reader, Window
 from tessera_engine.staging import Block, Staging, checksum
 from tessera_engine.tokens import PackedPixels, pack
 from tessera_kernels.quantize import quantize
+from tessera_kernels.true_colour import clear_median
 
 Progress = Callable[[int, int], None]
 """Called with pixels done and pixels in all, after each window."""
+
+TRUE_COLOUR = tuple(S2_BANDS.index(band) for band in ("B04", "B03", "B02"))
+"""Red, green and blue."""
 
 
 @dataclass
@@ -101,6 +105,8 @@ def run(
                 embedding = backend.run(packed.tokens)
             with statistics.stage("quantise"):
                 block = _block(packed, embedding, window, staging, backend.model.facts.generation)
+                if staging.colours is not None:
+                    block["colours"] = _true_colours(observations, window)
             with statistics.stage("write"):
                 if written is not None:
                     written.result()
@@ -130,6 +136,14 @@ def _block(
         return block | {"embeddings": full.reshape(*size, staging.dim)}
     codes, scales = quantize(full, generation)
     return block | {"embeddings": codes.reshape(*size, staging.dim), "scales": scales.reshape(size)}
+
+
+def _true_colours(observations: Observations, window: Window) -> NDArray[np.uint16]:
+    """What the window looked like: (height, width, 3)."""
+    steps = len(observations.s2)
+    s2 = np.ascontiguousarray(observations.s2).reshape(steps, window.pixels, len(S2_BANDS))
+    valid = np.ascontiguousarray(observations.s2_valid).reshape(steps, window.pixels)
+    return clear_median(s2, valid, TRUE_COLOUR).reshape(window.height, window.width, len(TRUE_COLOUR))
 
 
 def _read(reader: Reader, window: Window) -> Observations:

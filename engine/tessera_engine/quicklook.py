@@ -1,90 +1,87 @@
-"""The quicklook: the first three principal components of the embeddings as red, green and blue."""
+"""The quicklook: one picture of the embeddings, or of the scene, in a frame that says what it shows."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
-from affine import Affine
 from numpy.typing import NDArray
 
-from tessera_engine.errors import TesseraError
+from tessera_engine.errors import InputError
+from tessera_engine.pictures.caption import Caption
+from tessera_engine.pictures.frame import thinned, write_framed
+from tessera_engine.pictures.palette import FITS, Palette
 from tessera_engine.provenance import Asset, grid_fields
 from tessera_engine.scene import Grid
 from tessera_engine.staging import Staging
 
-LARGEST_SIDE = 2048
-SMALLEST_SIDE = 256
-"""Pixels of the picture's longer side."""
+QUICKLOOKS: Mapping[str, str] = {
+    "pca": "First three principal components of the embeddings",
+    "clusters": "Clusters of the embeddings",
+    "rgb": "True colour: median of the clear dates",
+}
+"""What a quicklook can show, in the words of its caption."""
 
 SAMPLE = 20_000
-"""Pixels that the components and the stretch are computed from, at most."""
-
-STRETCH = (2, 98)
-"""Percentiles of the sample that become black and full colour."""
-
-BLOCK_ROWS = 1024
-"""Rows of the sample that are in float64 at once."""
+"""Pixels that colours are fitted to, at most."""
 
 STRIP_VALUES = 1_000_000
 """Values of the embeddings that are in memory at a time."""
 
-PNG_END = b"IEND\xaeB`\x82"
-"""The last chunk of every PNG file, with its checksum."""
+BRIGHTEST, DARKEST = 99.0, 1.0
+"""Percentiles of the true colours that become white and black."""
+
+LEAST_CONTRAST = 500.0
+"""Reflectance * 10000 between black and white, at least: dark water or bright snow stay what they are."""
+
+GAMMA = 1 / 1.4
+"""Lightens what is dark: eyes see differences there better than a linear scale shows them."""
 
 
-@dataclass(frozen=True)
-class _Colours:
-    """From embeddings to RGB.
+def check_quicklook(kind: str) -> None:
+    """Make sure that there is such a quicklook.
 
-    Attributes:
-        components: (K, 3) float32, unit length, by falling variance.
-        low: (3,) float32, the projection that becomes 0.
-        span: (3,) float32, how far above it 255 lies; 0 where a component doesn't vary.
+    Raises:
+        InputError: there is none.
     """
-
-    components: NDArray[np.float32]
-    low: NDArray[np.float32]
-    span: NDArray[np.float32]
-
-    def paint(self, embeddings: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """(N, K) -> (N, 3)."""
-        above = embeddings @ self.components - self.low
-        share = np.full_like(above, 0.5)
-        np.divide(above, self.span, out=share, where=self.span > 0)
-        colours: NDArray[np.uint8] = np.rint(share.clip(0, 1) * 255).astype(np.uint8)
-        return colours
+    if kind not in QUICKLOOKS:
+        raise InputError(f"unknown quicklook '{kind}'; choose one of {', '.join(QUICKLOOKS)}")
 
 
-def write_quicklook(staging: Staging, path: Path) -> Asset:
+def write_quicklook(
+    staging: Staging, path: Path, caption: Caption, kind: str = "pca", palette: Palette | None = None
+) -> Asset:
     """Write the picture as PNG, transparent where there is no data.
 
-    The same staged values give the same picture, in whatever order they were staged. Large scenes are thinned to
-    `LARGEST_SIDE`, small ones enlarged, so that a pixel is a square.
+    The same staged values give the same picture, in whatever order they were staged. Large scenes are thinned, small
+    ones enlarged, so that a pixel is a square.
 
     Args:
-        staging: the finished arrays.
+        staging: the finished arrays; for `rgb` with colours.
         path: of the PNG.
+        caption: what stands below it.
+        kind: one of `QUICKLOOKS`.
+        palette: colours that other pictures have too; None: fitted to these embeddings.
 
     Raises:
         TesseraError: the picture couldn't be written; nothing of it is left.
     """
-    step = -(-max(staging.grid.width, staging.grid.height) // LARGEST_SIDE)
-    picture = _paint(staging, step, _colours(_sample(staging, step)))
-    factor = -(-SMALLEST_SIDE // max(picture.shape[:2]))
-    picture = picture.repeat(factor, axis=0).repeat(factor, axis=1)
-    _write_png(path, picture)
-    return Asset(
-        "quicklook",
-        path.name,
-        "image/png",
-        "First three principal components of the embeddings",
-        ("overview",),
-        grid_fields(_picture_grid(staging.grid, step, factor, picture)),
-    )
+    step, grid = thinned(staging.grid)
+    if kind == "rgb":
+        picture = _paint_true_colours(staging, grid, step)
+    else:
+        picture = _paint(staging, grid, step, palette or fit_palette(staging, kind))
+    title = QUICKLOOKS[kind]
+    model = "" if kind == "rgb" else caption.model
+    framed = write_framed(path, picture, grid, (caption.scene, caption.period, title, model))
+    return Asset("quicklook", path.name, "image/png", title, ("overview",), grid_fields(framed))
+
+
+def fit_palette(staging: Staging, kind: str) -> Palette | None:
+    """The colours that suit staged embeddings; None where there is no data. `kind` is `pca` or `clusters`."""
+    sample = _sample(staging, thinned(staging.grid)[0])
+    return FITS[kind](sample) if len(sample) else None
 
 
 def _strips(staging: Staging, step: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
@@ -109,69 +106,41 @@ def _sample(staging: Staging, step: int) -> NDArray[np.float32]:
     return sample
 
 
-def _blocks(sample: NDArray[np.float32]) -> Iterator[NDArray[np.float64]]:
-    """The sample in float64, some rows at a time: a copy of all of it would be the largest array of the run."""
-    for start in range(0, len(sample), BLOCK_ROWS):
-        yield sample[start : start + BLOCK_ROWS].astype(np.float64)
-
-
-def _colours(sample: NDArray[np.float32]) -> _Colours | None:
-    """None for a sample of nothing."""
-    if not len(sample):
-        return None
-    mean = sample.mean(axis=0, dtype=np.float64)
-    centred = (block - mean for block in _blocks(sample))
-    _, vectors = np.linalg.eigh(sum(block.T @ block for block in centred))
-    components = vectors[:, :-4:-1]
-    # An eigenvector may point either way; let its largest element be positive, so that colours don't depend on the
-    # linear algebra library.
-    largest = np.abs(components).argmax(axis=0)
-    components = components * np.sign(components[largest, range(components.shape[1])])
-    projected = np.concatenate([block @ components for block in _blocks(sample)])
-    low, high = np.percentile(projected, STRETCH, axis=0)
-    # What differs between embeddings that are all alike is rounding, which shall not be stretched to full colour.
-    rounding = 1e-5 * np.abs(sample).max()
-    span = np.where(high - low > rounding, high - low, 0.0)
-    return _Colours(components.astype(np.float32), low.astype(np.float32), span.astype(np.float32))
-
-
-def _paint(staging: Staging, step: int, colours: _Colours | None) -> NDArray[np.uint8]:
+def _paint(staging: Staging, grid: Grid, step: int, palette: Palette | None) -> NDArray[np.uint8]:
     """(height, width, 4) RGBA of the thinned scene."""
-    size = (-(-staging.grid.height // step), -(-staging.grid.width // step))
-    picture = np.zeros((*size, 4), np.uint8)
-    if colours is None:
+    picture = np.zeros((grid.height, grid.width, 4), np.uint8)
+    if palette is None:
         return picture
     for row, strip in _strips(staging, step):
         valid = np.isfinite(strip[..., 0])
         part = picture[row : row + len(strip)]
-        part[valid, :3] = colours.paint(strip[valid])
+        part[valid, :3] = palette.paint(strip[valid])
         part[valid, 3] = 255
     return picture
 
 
-def _picture_grid(grid: Grid, step: int, factor: int, picture: NDArray[np.uint8]) -> Grid:
-    scaled = grid.transform @ Affine.scale(step / factor)
-    return Grid(picture.shape[1], picture.shape[0], grid.crs, scaled)
+def _paint_true_colours(staging: Staging, grid: Grid, step: int) -> NDArray[np.uint8]:
+    """(height, width, 4) RGBA of the thinned scene, as the eye would see it."""
+    picture = np.zeros((grid.height, grid.width, 4), np.uint8)
+    counts = np.zeros(1 << 16, np.int64)
+    for _, colours in _colour_strips(staging, step):
+        counts += np.bincount(colours[colours.any(axis=2)].ravel(), minlength=len(counts))
+    if not counts.any():
+        return picture
+    # One stretch for all bands, or the colours wouldn't be true
+    low, high = np.searchsorted(counts.cumsum(), np.array([DARKEST, BRIGHTEST]) / 100 * counts.sum())
+    light = ((np.arange(len(counts)) - low) / max(high - low, LEAST_CONTRAST)).clip(0, 1) ** GAMMA
+    shown = np.rint(light * 255).astype(np.uint8)
+    for row, colours in _colour_strips(staging, step):
+        part = picture[row : row + len(colours)]
+        part[..., :3] = shown[colours]
+        part[..., 3] = np.where(colours.any(axis=2), 255, 0)
+    return picture
 
 
-def _write_png(path: Path, picture: NDArray[np.uint8]) -> None:
-    import rasterio
-    from rasterio._err import CPLE_BaseError
-    from rasterio.errors import NotGeoreferencedWarning, RasterioError
-
-    height, width, bands = picture.shape
-    profile = {"driver": "PNG", "width": width, "height": height, "count": bands, "dtype": "uint8"}
-    try:
-        # Without PAM no .aux.xml is left beside the picture.
-        with rasterio.Env(GDAL_PAM_ENABLED="NO"), warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(path, "w", **profile) as file:
-                file.write(np.moveaxis(picture, 2, 0))
-        # GDAL says nothing when the last bytes don't fit on the disk.
-        if not path.read_bytes().endswith(PNG_END):
-            raise OSError("it was cut short")
-    except (CPLE_BaseError, RasterioError, OSError) as error:
-        path.unlink(missing_ok=True)
-        raise TesseraError(
-            f"can't write {path}: {error}; make room and give the same command again"
-        ) from None
+def _colour_strips(staging: Staging, step: int) -> Iterator[tuple[int, NDArray[np.uint16]]]:
+    """The thinned true colours from top to bottom: first thinned row, (rows, columns, 3)."""
+    assert staging.colours is not None
+    rows = max(1, STRIP_VALUES // (3 * staging.grid.width))
+    for window in staging.grid.window.blocks(staging.grid.width, rows * step):
+        yield window.row // step, staging.colours.read(window, step)

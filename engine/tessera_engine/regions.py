@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ TOP_SHARE = 0.01
 
 MOST_REGIONS = 100
 """Regions that are listed, the largest ones."""
+
+PIXEL_BYTES = 10
+"""Bytes a pixel that a map of float32 and the search for its top regions take."""
 
 FILE = "regions.geojson"
 
@@ -39,7 +43,8 @@ def top_threshold(values: NDArray[np.float32], top: float) -> float:
     """The least of the highest `top` share of the values that are no NaN; at least one is."""
     valid = values[np.isfinite(values)]
     rank = len(valid) - max(1, int(top * len(valid)))
-    return float(np.partition(valid, rank)[rank])
+    valid.partition(rank)
+    return float(valid[rank])
 
 
 def write_regions(folder: Path, features: list[dict[str, Any]], title: str) -> Asset:
@@ -68,12 +73,13 @@ def find_regions(
     from rasterio.warp import transform_geom
 
     above = (values >= threshold).astype(np.uint8)  # NaN isn't
-    # In pixels: a shape's area is its number of pixels, and its bounds are a window
-    rings = [shape["coordinates"] for shape, _ in shapes(above, mask=above.view(np.bool_), connectivity=8)]
-    rings.sort(key=lambda polygon: -_pixels(polygon))
+    # In pixels: a shape's area is its number of pixels, and its bounds are a window;
+    # and there may be a million of them, of a pixel each
+    found = (shape["coordinates"] for shape, _ in shapes(above, mask=above.view(np.bool_), connectivity=8))
+    rings = heapq.nlargest(MOST_REGIONS, found, key=_pixels)
     hectares = abs(grid.transform.determinant) / 10_000
     features = []
-    for polygon in rings[:MOST_REGIONS]:
+    for polygon in rings:
         members, best = _members(values, polygon)
         outline = [[grid.transform @ corner for corner in ring] for ring in polygon]
         geometry = {"type": "Polygon", "coordinates": outline}

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tessera_engine.durable import sync_all
 from tessera_engine.errors import InputError
 from tessera_engine.output import is_output
 
@@ -44,7 +45,14 @@ def result_folder(out: Path, overwrite: bool) -> Iterator[Path]:
         made.mkdir()
         yield made
         if out.exists():
+            # Nothing of the earlier one goes before all of this one is there
+            sync_all(made)
             out.rename(work / "replaced")
-        made.rename(out)
+        try:
+            made.rename(out)
+        except OSError:
+            if (work / "replaced").exists():
+                (work / "replaced").rename(out)
+            raise
     finally:
         shutil.rmtree(work, ignore_errors=True)

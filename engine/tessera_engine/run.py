@@ -13,6 +13,7 @@ from tessera_engine.errors import TesseraError
 from tessera_engine.guard import Finding
 from tessera_engine.journal import Journal
 from tessera_engine.output import ITEM, PartialOutput
+from tessera_engine.pictures.caption import caption_of_run
 from tessera_engine.provenance import RunFacts, write_item
 from tessera_engine.quicklook import write_quicklook
 from tessera_engine.resume import Tell, begin, check_staged
@@ -20,6 +21,7 @@ from tessera_engine.scene import Grid, Scene, Window
 from tessera_engine.staging import Staging
 from tessera_engine.writers import write
 from tessera_engine.writers.origin import Origin
+from tessera_engine.writers.store import open_store
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Plan:
         out: where the output shall appear.
         findings: what was worth saying about the scene.
         origin: what the format wants to say of where the embeddings are from.
+        quicklook: one of `tessera_engine.quicklook.QUICKLOOKS`.
+        append: add to the store that stands at `out`.
     """
 
     scene: Scene
@@ -49,6 +53,8 @@ class Plan:
     out: Path
     findings: tuple[Finding, ...]
     origin: Origin
+    quicklook: str
+    append: bool = False
 
     @property
     def grid(self) -> Grid:
@@ -69,7 +75,9 @@ def run(
     keep = place.begun
     try:
         fingerprint = plan.scene.reader.fingerprint()
-        journal = begin(place, _identity(plan, fingerprint), plan.window_pixels, overwrite, restart, tell)
+        journal = begin(
+            place, _identity(plan, fingerprint), plan.window_pixels, overwrite or plan.append, restart, tell
+        )
         try:
             if journal.complete:
                 statistics = _statistics(journal)
@@ -97,9 +105,14 @@ def _work(
     tell: Tell,
 ) -> pipeline.Statistics:
     """All that is left to do until the output is complete in its folder."""
+    store = None
+    if plan.append:
+        precision = plan.backend.model.facts.precision
+        store = open_store(plan.out, plan.format, plan.grid, plan.dim, precision, fingerprint, plan.origin)
     place.remove_made()
-    check_room(place.folder, needed_bytes(plan.grid, plan.dim, plan.store, plan.format))
-    staging = Staging.mend(place.staging, plan.grid, plan.dim, plan.store)
+    colours = plan.quicklook == "rgb"
+    check_room(place.folder, needed_bytes(plan.grid, plan.dim, plan.store, plan.format, colours))
+    staging = Staging.mend(place.staging, plan.grid, plan.dim, plan.store, colours)
     check_staged(journal, staging, plan.region, tell)
     statistics = pipeline.run(plan.scene.reader, plan.backend, staging, plan.region, journal, progress)
     if plan.scene.reader.fingerprint() != fingerprint:
@@ -108,9 +121,12 @@ def _work(
         )
     with statistics.stage("output"):
         folder = place.make_output()
-        quicklook = write_quicklook(staging, folder / "quicklook.png")
-        assets = [*write(plan.format, staging, folder, plan.scene.name, plan.origin), quicklook]
-        write_item(folder / ITEM, plan.grid, assets, _run_facts(plan, fingerprint, statistics.with_data))
+        facts = _run_facts(plan, fingerprint, statistics.with_data)
+        quicklook = write_quicklook(staging, folder / "quicklook.png", caption_of_run(facts), plan.quicklook)
+        assets = [*write(plan.format, staging, folder, plan.scene.name, plan.origin, store), quicklook]
+        write_item(folder / ITEM, plan.grid, assets, facts)
+        if store is not None and plan.origin.year is not None:
+            store.write_item(folder / ITEM, plan.origin.year, staging)
         place.sync_output()
     journal.add_complete()
     return statistics
@@ -146,6 +162,8 @@ def _identity(plan: Plan, fingerprint: str) -> dict[str, str]:
         "dim": str(plan.dim),
         "store": plan.store,
         "format": plan.format,
+        "quicklook": plan.quicklook,
+        **({"append": "yes"} if plan.append else {}),
     }
 
 

@@ -13,12 +13,23 @@ from numpy.typing import NDArray
 from tessera_engine.embeddings import Embeddings, StoredBlock
 from tessera_engine.errors import InputError
 from tessera_engine.map_files import write_map, write_result_item
-from tessera_engine.regions import TOP_SHARE, check_top, find_regions, top_threshold, write_regions
+from tessera_engine.memory import strip_values
+from tessera_engine.regions import (
+    PIXEL_BYTES,
+    TOP_SHARE,
+    check_top,
+    find_regions,
+    top_threshold,
+    write_regions,
+)
 from tessera_engine.result import result_folder
 from tessera_kernels.similar import most_similar
 
 STRIP_VALUES = 64_000_000
-"""Values that are compared at a time: 64 MB of codes. Each strip costs milliseconds to start, so they are few."""
+"""Most values that are compared at a time: 64 MB of codes. Each strip costs milliseconds to start, so they are few."""
+
+FLOAT_BYTES = 8
+"""Bytes a value of float32 that the cosine takes, besides reading it."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +47,9 @@ class Similar:
     regions: list[dict[str, Any]]
 
 
-def similarity(embeddings: Embeddings, points: Sequence[tuple[float, float]]) -> NDArray[np.float32]:
+def similarity(
+    embeddings: Embeddings, points: Sequence[tuple[float, float]], memory: int | None = None
+) -> NDArray[np.float32]:
     """Each pixel's cosine similarity to the point that it is most similar to.
 
     Over int8 codes it is exact, and nothing is dequantised.
@@ -44,16 +57,20 @@ def similarity(embeddings: Embeddings, points: Sequence[tuple[float, float]]) ->
     Args:
         embeddings: what to search.
         points: longitude and latitude of each.
+        memory: bytes that the process may take; None: half of the free memory, at most 4 GB.
 
     Returns:
         (height, width) float32, -1..1, NaN where there is no data.
 
     Raises:
-        InputError: a point lies outside or where there is no data.
+        InputError: a point lies outside or where there is no data, or the memory is too little.
     """
     queries = _queries(embeddings, points)
+    per_value = embeddings.bytes_per_value + (0 if embeddings.store == "int8" else FLOAT_BYTES)
+    pixels, row = embeddings.grid.window.pixels, embeddings.grid.width * embeddings.dim
+    strip_size = strip_values(memory, pixels * PIXEL_BYTES, per_value, row, STRIP_VALUES)
     found = np.empty((embeddings.grid.height, embeddings.grid.width), np.float32)
-    for window in embeddings.windows(STRIP_VALUES):
+    for window in embeddings.windows(strip_size):
         stored = embeddings.read_stored(window)
         strip = found[window.row : window.row + window.height]
         values = stored.values.reshape(-1, embeddings.dim)
@@ -67,7 +84,7 @@ def similarity(embeddings: Embeddings, points: Sequence[tuple[float, float]]) ->
 def _queries(embeddings: Embeddings, points: Sequence[tuple[float, float]]) -> NDArray[Any]:
     """(Q, K) stored vectors of the points' pixels."""
     if not points:
-        raise InputError("no point given; give --at LON,LAT")
+        raise InputError("no point given; give --at LON LAT")
     cols, rows = embeddings.pixels_at([lon for lon, _ in points], [lat for _, lat in points])
     queries = []
     for (lon, lat), col, row in zip(points, cols, rows, strict=True):
@@ -101,18 +118,25 @@ def find_similar(
     out: str | Path,
     top: float = TOP_SHARE,
     overwrite: bool = False,
+    memory: int | None = None,
 ) -> Similar:
     """Write `similarity.tif`, and the most similar `top` share of the pixels as `regions.geojson`.
 
-    Takes 4 bytes a pixel of memory, besides a strip of the embeddings.
+    Args:
+        embeddings: what to search.
+        points: longitude and latitude of each.
+        out: the folder to make.
+        top: share of the pixels.
+        overwrite: replace an earlier result.
+        memory: bytes that the process may take; None: half of the free memory, at most 4 GB.
 
     Raises:
-        InputError: a point lies outside or without data, or something stands at `out`.
+        InputError: a point lies outside or without data, the memory is too little, or something stands at `out`.
         TesseraError: a file couldn't be read or written; nothing is left behind.
     """
     check_top(top)
     with result_folder(Path(out), overwrite) as folder:
-        values = similarity(embeddings, points)
+        values = similarity(embeddings, points, memory)
         threshold = top_threshold(values, top)
         features = find_regions(values, threshold, embeddings.grid, "similarity")
         title = "Cosine similarity to the given points"

@@ -156,26 +156,29 @@ class Staging:
         embeddings: (height, width, K) int8 codes (nodata `CODE_NODATA`) or float32 (nodata NaN).
         scales: (height, width) float32, NaN = nodata; None when float32 is stored.
         observations: (height, width, 2) uint16, clear S2 and valid S1 observations of the pixel.
+        colours: (height, width, 3) uint16, what the land looked like: red, green and blue reflectance * 10000, 0 =
+            never clear; None where nobody wants to see it.
     """
 
     grid: Grid
     embeddings: RasterFile
     scales: RasterFile | None
     observations: RasterFile
+    colours: RasterFile | None = None
 
     @classmethod
-    def create(cls, folder: Path, grid: Grid, dim: int, store: str) -> Staging:
+    def create(cls, folder: Path, grid: Grid, dim: int, store: str, colours: bool = False) -> Staging:
         """Make the staged arrays in `folder`, all nodata. `store` is `int8` or `float32`."""
-        return cls._make(RasterFile.create, folder, grid, dim, store)
+        return cls._make(RasterFile.create, folder, grid, dim, store, colours)
 
     @classmethod
-    def mend(cls, folder: Path, grid: Grid, dim: int, store: str) -> Staging:
+    def mend(cls, folder: Path, grid: Grid, dim: int, store: str, colours: bool = False) -> Staging:
         """Take up the staged arrays that a run left in `folder`; what is missing of them is nodata."""
-        return cls._make(RasterFile.mend, folder, grid, dim, store)
+        return cls._make(RasterFile.mend, folder, grid, dim, store, colours)
 
     @classmethod
     def _make(
-        cls, make: Callable[..., RasterFile], folder: Path, grid: Grid, dim: int, store: str
+        cls, make: Callable[..., RasterFile], folder: Path, grid: Grid, dim: int, store: str, colours: bool
     ) -> Staging:
         folder.mkdir(exist_ok=True)
         size = (grid.height, grid.width)
@@ -186,11 +189,17 @@ class Staging:
             make(folder / "embeddings.npy", (*size, dim), np.dtype(store), fill),
             make(folder / "scales.npy", size, np.dtype(np.float32), np.nan) if int8 else None,
             make(folder / "observations.npy", (*size, 2), np.dtype(np.uint16), 0),
+            make(folder / "colours.npy", (*size, 3), np.dtype(np.uint16), 0) if colours else None,
         )
 
     @property
     def _rasters(self) -> dict[str, RasterFile]:
-        rasters = {"embeddings": self.embeddings, "scales": self.scales, "observations": self.observations}
+        rasters = {
+            "embeddings": self.embeddings,
+            "scales": self.scales,
+            "observations": self.observations,
+            "colours": self.colours,
+        }
         return {key: raster for key, raster in rasters.items() if raster is not None}
 
     def write_block(self, window: Window, block: Block) -> None:

@@ -111,8 +111,9 @@ def save_checkpoint(model: Reference, path: Path | str) -> None:
         "enable_qk_norm": config.qk_norm,
     }
     weights = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    with replacing(Path(path)) as temporary:
-        torch.save({"args": args, "model": weights}, temporary)
+    with replacing(Path(path)) as temporary, temporary.open("wb") as file:
+        # given a path, torch would write its name into the file: the same weights would not give the same bytes
+        torch.save({"args": args, "model": weights}, file)
 
 
 @contextmanager

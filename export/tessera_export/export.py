@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import onnx
 
+from tessera_engine.drift import Drift
 from tessera_engine.errors import InputError
-from tessera_engine.model_file import NAME, PRECISIONS, ModelFacts
+from tessera_engine.model_file import NAME, ModelFacts
 from tessera_engine.model_store import (
     HOME_VARIABLE,
     checksum_file,
     file_name,
+    open_model,
     packaged_folder,
     record_checksum,
     user_folder,
@@ -22,11 +25,39 @@ from tessera_engine.scene import S1_BANDS, S2_BANDS
 from tessera_engine.statistics import FLAVOURS
 from tessera_export import int8, onnx_graph
 from tessera_export.checkpoint import Checkpoint, load_checkpoint, replacing, size_name
+from tessera_export.flavour import SOURCES, flavour_for
+from tessera_export.gpu import qdq
+from tessera_export.gpu.build import build_calibrated, build_half
+from tessera_export.reference import Reference
 from tessera_export.validate import Report, validate
 
 BUILD = {"fp32": onnx_graph.FLOAT32, "int8": int8.INT8}
-SOURCES = {"mpc": "Planetary Computer", "aws": "Earth Search and OPERA (AWS)"}
-QUANTIZATION = {"fp32": "none", "int8": int8.DESCRIPTION}
+CPU_PRECISIONS = tuple(BUILD)
+"""What a model is imported as."""
+
+ASKED = ("fp32", "fp16", "int8")
+TARGETS = ("onnx", "tensorrt")
+"""What int8 is for; the other precisions are the same for both."""
+
+QUANTIZATION = {
+    "fp32": "none",
+    "int8": int8.DESCRIPTION,
+    "fp16": "tokens and their weights float16; pooling, recurrence and fusion float32",
+    "qdq": qdq.DESCRIPTION,
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """What model files are made of.
+
+    Attributes:
+        network: in eval mode.
+        facts: of its fp32 model file.
+    """
+
+    network: Reference
+    facts: ModelFacts
 
 
 def export_model(
@@ -34,6 +65,8 @@ def export_model(
     out: Path | str,
     precision: str,
     *,
+    target: str = "onnx",
+    calibrate: Sequence[Path] = (),
     statistics: str | None = None,
     name: str | None = None,
     licence: str | None = None,
@@ -43,9 +76,11 @@ def export_model(
     """Turn a checkpoint into one model file, which appears under its name only after it was validated.
 
     Args:
-        checkpoint: of a v2 student or a v1 model.
+        checkpoint: of a v2 student or a v1 model; or an fp32 model file, or the name of a model on this machine.
         out: the model file to write.
-        precision: fp32 or int8.
+        precision: fp32, fp16 or int8.
+        target: what int8 is for: `onnx`, with a scale a token, for CPUs; or `tensorrt`, with explicit Q/DQ.
+        calibrate: scenes that the scales of the latter are found on.
         statistics: the flavour of a v1.1 checkpoint, `mpc` or `aws`: what it was trained on. None for all others.
         name: the model's name in the file; default: its size, or the checkpoint's name for a size of its own.
         licence: of the weights; default: what is known about a published checkpoint, else `unknown`.
@@ -53,14 +88,16 @@ def export_model(
         overwrite: replace the file if it is there.
 
     Raises:
-        InputError: unknown precision or statistics, unusable name, `out` is there already or can't be written.
+        InputError: unknown precision, target or statistics, unusable name, a scene to calibrate on is missing or can't
+            be read, `out` is there already or can't be written.
         ModelError: the checkpoint can't be used.
         CheckFailed: the file made is not as promised; nothing is left of it.
     """
     out = Path(out)
     _check_target(out, overwrite)
-    loaded = load_checkpoint(checkpoint)
-    return _export(loaded, out, precision, flavour_for(loaded, statistics), name, licence, card)
+    written = _written_precision(precision, target, calibrate)
+    source = _source(checkpoint, statistics, name, licence, card)
+    return _export(source, out, written, calibrate)
 
 
 def import_checkpoint(
@@ -83,9 +120,8 @@ def import_checkpoint(
         CheckFailed: a file made is not as promised; nothing is left of it.
     """
     loaded = load_checkpoint(checkpoint)
-    flavour = flavour_for(loaded, statistics)
-    name = name or _default_name(loaded, flavour)
-    targets = import_targets(name, overwrite)
+    source = Source(loaded.model, _facts(loaded, flavour_for(loaded, statistics), name))
+    targets = import_targets(source.facts.name, overwrite)
     try:
         user_folder().mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -96,7 +132,7 @@ def import_checkpoint(
     for precision, target in targets.items():
         # Between the two, an old sum would make a good file look damaged
         checksum_file(target).unlink(missing_ok=True)
-        reports.append(_export(loaded, target, precision, flavour, name))
+        reports.append(_export(source, target, precision))
         record_checksum(target)
     return reports
 
@@ -108,7 +144,7 @@ def import_targets(name: str, overwrite: bool = False) -> dict[str, Path]:
         InputError: unusable name, or one that is taken.
     """
     targets = {
-        precision: user_folder() / file_name(_checked_name(name), precision) for precision in PRECISIONS
+        precision: user_folder() / file_name(_checked_name(name), precision) for precision in CPU_PRECISIONS
     }
     for target in targets.values():
         if (packaged_folder() / target.name).exists():
@@ -135,57 +171,68 @@ def _default_name(checkpoint: Checkpoint, flavour: str) -> str:
     return f"{size}-{flavour}" if flavour else size
 
 
-def flavour_for(checkpoint: Checkpoint, asked: str | None) -> str:
-    """Whose statistics the checkpoint is bound to. The file doesn't say, so where there is a choice the user has to.
-
-    Raises:
-        InputError: there is no such choice, or none was made.
-    """
-    generation = checkpoint.config.generation
-    known = FLAVOURS[generation]
-    if asked is None and len(known) == 1:
-        return next(iter(known))
-    if asked is not None and asked in known and asked:
-        return asked
-    if len(known) == 1:
+def _written_precision(precision: str, target: str, calibrate: Sequence[Path]) -> str:
+    """What the file's facts call it."""
+    if precision not in ASKED:
+        raise InputError(f"unknown precision '{precision}'; choose one of {', '.join(ASKED)}")
+    if target not in TARGETS:
+        raise InputError(f"unknown target '{target}'; choose one of {', '.join(TARGETS)}")
+    quantized = precision == "int8" and target == "tensorrt"
+    if calibrate and not quantized:
+        raise InputError("only --precision int8 --target tensorrt is calibrated; leave --calibrate out")
+    if quantized and not calibrate:
         raise InputError(
-            f"--statistics {asked} can't be had: {checkpoint.name} is a {generation} model, which has only one; "
-            "leave --statistics out"
+            "int8 for TensorRT has fixed scales, which have to be found on real pixels: add --calibrate SCENE, a scene "
+            "like those to embed; repeat it for several"
         )
-    raise InputError(
-        f"{checkpoint.name} is a {generation} model, of which there are two, each bound to what it was trained on: "
-        f"add --statistics {' or '.join(f'{flavour} ({SOURCES[flavour]})' for flavour in known)}"
-        + (f", not '{asked}'" if asked is not None else "")
+    return "qdq" if quantized else precision
+
+
+def _source(
+    checkpoint: Path | str, statistics: str | None, name: str | None, licence: str | None, card: str | None
+) -> Source:
+    path = Path(checkpoint)
+    if path.suffix != ".onnx" and (path.suffix or path.exists()):
+        loaded = load_checkpoint(path)
+        return Source(loaded.model, _facts(loaded, flavour_for(loaded, statistics), name, licence, card))
+    if statistics is not None:
+        raise InputError(f"--statistics is for checkpoints; the model {checkpoint} has its own")
+    file = open_model(str(checkpoint), "fp32")
+    facts = replace(
+        file.facts,
+        name=_checked_name(name or file.facts.name),
+        licence=licence or file.facts.licence,
+        card=card or file.facts.card,
     )
+    return Source(onnx_graph.load_network(file.path), facts)
 
 
-def _export(
-    checkpoint: Checkpoint,
-    out: Path,
-    precision: str,
-    flavour: str,
-    name: str | None = None,
-    licence: str | None = None,
-    card: str | None = None,
-) -> Report:
-    if precision not in PRECISIONS:
-        raise InputError(f"unknown precision '{precision}'; choose one of {', '.join(PRECISIONS)}")
-    facts = _facts(checkpoint, precision, flavour, name, licence, card)
-    proto = onnx_graph.build_onnx(checkpoint.model, facts, BUILD[precision])
+def _export(source: Source, out: Path, precision: str, calibrate: Sequence[Path] = ()) -> Report:
+    facts = replace(source.facts, precision=precision, quantization=QUANTIZATION[precision])
+    if precision == "int8" and facts.generation != "v2":
+        facts = replace(facts, quantization=facts.quantization + int8.RECURRENCE)
+    drifts: dict[str, Drift] = {}
+    if precision == "fp16":
+        proto = build_half(source.network, facts)
+    elif precision == "qdq":
+        calibrated = build_calibrated(source.network, facts, calibrate)
+        proto, drifts = calibrated.model, calibrated.drifts
+    else:
+        proto = onnx_graph.build_onnx(source.network, facts, BUILD[precision])
     with replacing(out) as temporary:
         onnx.save(proto, temporary)
-        report = validate(temporary, checkpoint.model)
-    return replace(report, path=out)
+        report = validate(temporary, source.network)
+    return replace(report, path=out, calibration=drifts)
 
 
 def _facts(
     checkpoint: Checkpoint,
-    precision: str,
     flavour: str,
     name: str | None,
-    licence: str | None,
-    card: str | None,
+    licence: str | None = None,
+    card: str | None = None,
 ) -> ModelFacts:
+    """Of the fp32 model file."""
     published = published_name(checkpoint.sha256)
     if published:
         known_card = f"Published TESSERA v2 student {published}, CC0."
@@ -195,15 +242,12 @@ def _facts(
             "checkpoint: what it was trained on is not known."
         )
     config = checkpoint.config
-    quantization = QUANTIZATION[precision]
-    if precision == "int8" and config.generation != "v2":
-        quantization += int8.RECURRENCE
     if flavour:
         known_card += f" Its statistics are those of {SOURCES[flavour]}: scenes have to come from there."
     return ModelFacts(
         name=_checked_name(name or _default_name(checkpoint, flavour)),
         size=size_name(config),
-        precision=precision,
+        precision="fp32",
         latent_dim=config.latent_dim,
         num_layers=config.num_layers,
         num_heads=config.num_heads,
@@ -214,7 +258,7 @@ def _facts(
         s2_bands=S2_BANDS,
         s1_bands=S1_BANDS,
         **asdict(FLAVOURS[config.generation][flavour]),
-        quantization=quantization,
+        quantization=QUANTIZATION["fp32"],
         checkpoint_name=checkpoint.name,
         checkpoint_sha256=checkpoint.sha256,
         licence=licence or ("CC0-1.0" if published else "unknown"),

@@ -2,7 +2,8 @@
 
 Built by hand and not by torch's tracer because the graph is a contract: backends with kernels of their own read
 the weights by name (see `tessera_engine.model_file`), only plain operators of opset 17 occur (what ONNX Runtime
-1.18 and TensorRT 10.3 take), and one builder makes every precision.
+1.18 and TensorRT 10.3 take), and one builder makes every precision for CPUs. `tessera_export.gpu` builds those for
+GPUs, which want another form.
 
 Shapes: B pixels, T tokens, N = B * T, C bands, d = 4 * latent_dim, H heads of h = d / H channels.
 """
@@ -21,8 +22,9 @@ from numpy.typing import ArrayLike, NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from tessera_engine.errors import ModelError
-from tessera_engine.model_check import CONSTANT_PREFIX, IR_VERSION, OPSET
+from tessera_engine.model_check import CONSTANT_PREFIX
 from tessera_engine.model_file import OUTPUT_NAME, ModelFacts, read_arrays, read_model_file
+from tessera_engine.model_layout import VERSIONS, Versions
 from tessera_export.onnx_gru import recurrence
 from tessera_export.reference import Reference, ReferenceConfig, day_of_year_table
 
@@ -73,19 +75,21 @@ class Graph:
         self._initializers[name] = numpy_helper.from_array(value, name)
         return name
 
-    def weight(self, name: str) -> str:
-        """The model's float32 weight of that name."""
-        return self.initializer(name, self.weights[name])
+    def weight(self, name: str, dtype: type[np.generic] = np.float32) -> str:
+        """The model's weight of that name, stored as `dtype`."""
+        return self.initializer(name, self.weights[name].astype(dtype, copy=False))
 
-    def model(self, inputs: list[onnx.ValueInfoProto], output: onnx.ValueInfoProto) -> onnx.ModelProto:
-        """The finished graph as a model."""
+    def model(
+        self, inputs: list[onnx.ValueInfoProto], output: onnx.ValueInfoProto, versions: Versions = VERSIONS
+    ) -> onnx.ModelProto:
+        """The finished graph as a model, of an opset and an IR version."""
         graph = helper.make_graph(
             self._nodes, "tessera", inputs, [output], initializer=list(self._initializers.values())
         )
         return helper.make_model(
             graph,
-            opset_imports=[helper.make_opsetid("", OPSET)],
-            ir_version=IR_VERSION,
+            opset_imports=[helper.make_opsetid("", versions.opset)],
+            ir_version=versions.ir,
             producer_name="tessera-engine",
         )
 

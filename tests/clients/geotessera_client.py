@@ -2,7 +2,7 @@
 
     python geotessera_client.py TREE STORE|- POINTS.json RESULT.npz
 
-The client wants a registry of what exists, which it would download; here one is made of the tree's own files.
+The client wants a registry of what exists, which it would download; the tree has one.
 """
 
 import json
@@ -11,9 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-import geopandas
 import numpy as np
-import pandas
 from geotessera import GeoTessera, __version__
 from geotessera.tiles import discover_tiles
 
@@ -31,31 +29,10 @@ found = {"version": np.array(__version__)}
 
 tiles = discover_tiles(Path(tree))
 found["tiles"] = np.array([(tile.lon, tile.lat, tile.year) for tile in tiles])
-rows = pandas.DataFrame(
-    [
-        {
-            "lon": t.lon,
-            "lat": t.lat,
-            "year": t.year,
-            "hash": "",
-            "file_size": 1,
-            "grid_size": 1,
-            "scales_size": 1,
-        }
-        for t in tiles
-    ]
-)
 old = __version__.startswith("0.7")
 if not old:
     from geotessera.registry import recorded_dataset
 with tempfile.TemporaryDirectory() as folder:
-    if old:
-        geometry = geopandas.points_from_xy(rows.lon, rows.lat)
-        registry = geopandas.GeoDataFrame(rows, geometry=geometry, crs="EPSG:4326")
-        registry.to_parquet(Path(folder) / "registry.parquet")
-    else:
-        rows.to_parquet(Path(folder) / "manifest.parquet")
-    rows.to_parquet(Path(folder) / "landmasks.parquet")
     which = {}
     if not old:
         # The manifest says whose cells these are, and the client takes no others
@@ -65,7 +42,7 @@ with tempfile.TemporaryDirectory() as folder:
         # Of the same version, but what the client would download
         other = GeoTessera(
             embeddings_dir=tree,
-            registry_dir=folder,
+            registry_dir=tree,
             cache_dir=folder,
             dataset_version=manifest["dataset_version_path"],
         )
@@ -74,7 +51,7 @@ with tempfile.TemporaryDirectory() as folder:
             found["mixed"] = np.array("")
         except ValueError as error:
             found["mixed"] = np.array(str(error))
-    client = GeoTessera(embeddings_dir=tree, registry_dir=folder, cache_dir=folder, **which)
+    client = GeoTessera(embeddings_dir=tree, registry_dir=tree, cache_dir=folder, **which)
     found["points"] = client.sample_embeddings_at_points(
         list(zip(lon, lat, strict=True)), year=points["year"], auto_download=False
     )

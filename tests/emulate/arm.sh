@@ -20,7 +20,7 @@ fi
 if [ ! -d "$folder/site" ]; then
     $pip install --quiet --target "$folder/site" --python-version 3.11 --implementation cp --abi cp311 \
         --platform manylinux_2_28_aarch64 --platform manylinux_2_27_aarch64 --platform manylinux_2_17_aarch64 \
-        --platform manylinux2014_aarch64 --only-binary=:all: --constraint "$here/constraints.txt" numpy numba pytest
+        --platform manylinux2014_aarch64 --only-binary=:all: --constraint "$here/constraints.txt" numpy numba pytest hypothesis
 fi
 # LLVM asks this file for the CPU; the emulator would show it the real one's
 mkdir -p "$folder/root/proc"
@@ -38,4 +38,5 @@ print('instruction sets found:', *available())
 assert available()[0] == 'arm-dotprod'"
 # addopts of its own: the project's reach for packages that aren't there
 emulated -m pytest -q -p no:cacheprovider -o addopts="--import-mode=importlib --strict-markers" \
-    tests/kernels/test_encoder.py -k "exact_integers or (naive_twin and arm-dotprod and not like)"
+    tests/kernels/test_encoder.py tests/kernels/test_recurrent.py \
+    -k "exact_integers or (naive_twin and arm-dotprod and not like)"

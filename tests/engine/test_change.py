@@ -78,6 +78,7 @@ def numpy_change(before, after):
     ],
 )
 def test_it_is_the_distance_beyond_the_common_shift(tmp_path, monkeypatch, formats, stores):
+    # 20 rows at a time
     monkeypatch.setattr("tessera_engine.change.STRIP_VALUES", 20 * WIDTH * DIM)
     before, after = outputs(tmp_path, formats, stores)
     seen = []

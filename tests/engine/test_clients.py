@@ -55,8 +55,15 @@ def read_by_client(version, tree, store, wanted, tmp_path):
 @VERSIONS
 def test_geotessera_reads_points_and_regions(tmp_path, version):
     cog = open_embeddings(made_up_output(tmp_path / "a", landscape(120, 150, 128), grid=GRID, year=2018))
-    tree = convert(cog, tmp_path / "tree", "geotessera")
-    store = convert(cog, tmp_path / "zarr", "zarr") / "embeddings.zarr"
+    # Both have grown by another year, and are asked for the first one
+    later = made_up_output(
+        tmp_path / "b", landscape(120, 150, 128, 7), grid=GRID, year=2019, scene_fingerprint="1" * 64
+    )
+    tree, store = tmp_path / "tree", tmp_path / "zarr"
+    for format, out in (("geotessera", tree), ("zarr", store)):
+        convert(cog, out, format)
+        convert(open_embeddings(later), out, format, append=True)
+    store = store / "embeddings.zarr"
     rng = np.random.default_rng(0)
     cols, rows = rng.uniform(0, 150, 40), rng.uniform(0, 120, 40)
     x, y = GRID.transform @ np.stack([cols, rows])
@@ -67,8 +74,7 @@ def test_geotessera_reads_points_and_regions(tmp_path, version):
     }  # fmt: skip
     old = version.startswith("0.7")
     found = read_by_client(version, tree, "-" if old else store, wanted, tmp_path)
-    assert len(found["tiles"]) == 4
-    assert (found["tiles"][:, 2] == 2018).all()
+    assert sorted(found["tiles"][:, 2]) == [2018] * 4 + [2019] * 4
     assert np.isfinite(expected[:, 0]).sum() > 20
     np.testing.assert_array_equal(found["points"], expected)
     # Each pixel of the region that the client puts together, looked up by its place. 0.11 cuts each cell to the region's
@@ -84,7 +90,7 @@ def test_geotessera_reads_points_and_regions(tmp_path, version):
     assert np.isfinite(theirs[:, 0]).sum() > 400
     assert same[np.isfinite(theirs[:, 0])].all()
     if not old:
-        assert found["zarr_years"].tolist() == [2018]
+        assert found["zarr_years"].tolist() == [2018, 2019]
         assert str(found["zarr_epsg"]) == CRS
         np.testing.assert_array_equal(found["zarr_points"], expected)
 

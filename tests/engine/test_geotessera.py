@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+import struct
+import sys
 
 import numpy as np
+import pyarrow.parquet as parquet
 import pytest
 import rasterio
 from hypothesis import given, settings
@@ -70,8 +74,36 @@ def test_cells_are_the_clients_files(cog, tree):
         with np.errstate(invalid="ignore"):
             np.testing.assert_array_equal(codes[2, 3] * scales[2, 3], cog.points(lon, lat)[0])
     manifest = json.loads((tree / "tessera_metadata.json").read_text())
-    assert set(manifest["cells"]) == names
-    assert (manifest["model_sha256"], manifest["year"]) == ("a" * 64, 2018)
+    assert manifest["cells"].keys() == {"2018"}
+    assert set(manifest["cells"]["2018"]) == names
+    assert manifest["model_sha256"] == "a" * 64
+
+
+def test_the_registry_lists_every_cell(tree):
+    names = json.loads((tree / "tessera_metadata.json").read_text())["cells"]["2018"]
+    for table in ("registry", "manifest", "landmasks"):
+        rows = parquet.read_table(tree / f"{table}.parquet").to_pylist()
+        assert [f"grid_{row['lon']:.2f}_{row['lat']:.2f}" for row in rows] == (
+            sorted(names) if table == "landmasks" else names
+        )
+        assert all(
+            (row["lon_i"], row["lat_i"]) == (round(row["lon"] * 100), round(row["lat"] * 100)) for row in rows
+        )
+    for row in parquet.read_table(tree / "registry.parquet").to_pylist():
+        name = f"grid_{row['lon']:.2f}_{row['lat']:.2f}"
+        place = tree / "global_0.1_degree_representation" / str(row["year"]) / name
+        for suffix, what in (("", ("hash", "file_size")), ("_scales", ("scales_hash", "scales_size"))):
+            content = (place / f"{name}{suffix}.npy").read_bytes()
+            assert (row[what[0]], row[what[1]]) == (hashlib.sha256(content).hexdigest(), len(content))
+        assert struct.unpack("<BIdd", row["geometry"]) == (1, 1, row["lon"], row["lat"])
+    assert b"geo" in parquet.read_schema(tree / "registry.parquet").metadata
+
+
+def test_without_what_writes_the_registry_it_is_refused(cog, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    with pytest.raises(InputError, match=r"pyarrow.*tessera-engine\[geotessera\]"):
+        convert(cog, tmp_path / "x", "geotessera")
+    assert not (tmp_path / "x").exists()
 
 
 @pytest.mark.parametrize(
@@ -130,8 +162,11 @@ def test_a_downloaded_tree_is_read_but_of_unknown_origin(cog, tree, tmp_path):
     with pytest.raises(InputError, match="doesn't say which model"):
         convert(found, tmp_path / "x", "cog")
     (tmp_path / "global_0.1_degree_representation" / "2019").mkdir()
-    with pytest.raises(InputError, match="holds the years 2018, 2019; expected one"):
+    with pytest.raises(InputError, match="holds the years 2018, 2019; say which one"):
         open_embeddings(tmp_path)
+    np.testing.assert_array_equal(open_embeddings(tmp_path, year=2018).read(), cog.read())
+    with pytest.raises(InputError, match="holds no cell"):
+        open_embeddings(tmp_path, year=2019)
 
 
 def test_what_it_cannot_hold_is_refused(tmp_path):

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import sys
 
+import numpy as np
 import pytest
+import rasterio
 from fake_backend import FakeBackend
 from hypothesis import given
 from hypothesis import strategies as st
-from made_up import FakeReader, made_up_arrays
+from made_up import CRS, ORIGIN, FakeReader, made_up_arrays
+from outputs import made_up_output
+from rasterio.warp import transform
 from soak.memory import peak_bytes
 
 from tessera_engine import memory
@@ -69,5 +73,35 @@ def test_windows_fit_or_the_refusal_says_what_would(limit):
 @pytest.mark.parametrize("size", [(256, 256), (4096, 16)])
 def test_a_run_stays_below_its_limit(tmp_path, size):
     simulate(tmp_path / "scene", size, seed=1)
-    peak_bytes(tmp_path, "--int8")  # kernels that have to be compiled take more, once
-    assert peak_bytes(tmp_path, "--int8", "--memory", "300MB") < 300e6
+    peak_bytes(tmp_path, "embed", "scene", "--int8")  # kernels that have to be compiled take more, once
+    assert peak_bytes(tmp_path, "embed", "scene", "--int8", "--memory", "300MB") < 300e6
+
+
+def test_strips_are_as_large_as_the_memory_allows():
+    base = memory.READING_BYTES
+    assert memory.strip_values(base + 1000, 400, 3, least=10, most=10**9) == 200
+    assert memory.strip_values(base + 1000, 400, 3, least=10, most=150) == 150
+    assert memory.strip_values(None, 0, 3, least=1, most=100) == 100
+    with pytest.raises(InputError, match=rf"at least {(base + 1000) // 10**6 + 1}MB"):
+        memory.strip_values(base + 999, 400, 3, least=200, most=10**9)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="needs wait4")
+@pytest.mark.parametrize("store", ["int8", "float32"])
+def test_maps_keep_within_memory(tmp_path, store):
+    rng = np.random.default_rng(0)
+    for name in "ab":
+        made_up_output(tmp_path / name, rng.normal(size=(700, 1100, 128)).astype(np.float32), store=store)
+    labels = np.zeros((700, 1100), np.uint8)
+    labels[::50, ::50] = rng.integers(1, 9, labels[::50, ::50].shape)
+    profile = {"driver": "GTiff", "dtype": "uint8", "count": 1, "width": 1100, "height": 700}
+    with rasterio.open(tmp_path / "labels.tif", "w", **profile, crs=CRS, transform=ORIGIN) as file:
+        file.write(labels, 1)
+    (lon,), (lat,) = transform(CRS, "EPSG:4326", *([value] for value in ORIGIN @ (600.5, 400.5)))
+    for limit, words in (
+        (320, ["similar", "a", "--at", str(lon), str(lat)]),
+        (320, ["change", "a", "b"]),
+        (520, ["map", "a", "--labels", "labels.tif"]),
+    ):
+        assert peak_bytes(tmp_path, *words, "--memory", f"{limit}MB") < limit * 10**6, words

@@ -13,8 +13,8 @@ from onnx import AttributeProto, TensorProto, helper, numpy_helper
 from tessera_engine import model_file, model_store
 from tessera_engine.backends.fused import FusedBackend
 from tessera_engine.errors import ModelError
-from tessera_engine.model_check import promised_initializers
 from tessera_engine.model_file import read_arrays, read_content, read_model_file
+from tessera_engine.model_layout import promised_initializers
 
 DEMO = {precision: model_store.packaged_folder() / f"demo.{precision}.onnx" for precision in ("fp32", "int8")}
 

@@ -17,6 +17,7 @@ from staged import landscape, stage
 
 from tessera_engine.guard import Finding
 from tessera_engine.output import is_output
+from tessera_engine.pictures.caption import Caption
 from tessera_engine.provenance import EXTENSIONS, Asset, RunFacts, footprint, write_item
 from tessera_engine.quicklook import write_quicklook
 from tessera_engine.scene import Dates, Grid
@@ -61,7 +62,7 @@ def test_an_output_with_its_files(tmp_path, format, store):
     staging = stage(tmp_path / "staging", landscape(40, 50), store)
     assets = [
         *write(format, staging, tmp_path, "field"),
-        write_quicklook(staging, tmp_path / "quicklook.png"),
+        write_quicklook(staging, tmp_path / "quicklook.png", Caption("field", "", "")),
     ]
     item = item_of(tmp_path, staging.grid, assets, replace(FACTS, store=store))
     assert item["stac_extensions"] == list(EXTENSIONS)
@@ -77,7 +78,7 @@ def test_an_output_with_its_files(tmp_path, format, store):
         assert asset["file:checksum"] == "1220" + asset["tessera:sha256"]
         assert asset["title"]
         assert asset["roles"]
-        assert asset["proj:shape"] == ([240, 300] if key == "quicklook" else [40, 50])
+        assert asset["proj:shape"] == ([551, 580] if key == "quicklook" else [40, 50])
     assert len(hrefs) == len(keys)
     embeddings = item["assets"]["embeddings"]
     assert (embeddings["data_type"], embeddings["nodata"]) == (

@@ -8,14 +8,21 @@ import shutil
 import subprocess
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fake_backend import FakeBackend
 from made_up import FakeReader, made_up_arrays
+from naive import naive_clear_median
 
 from tessera_engine.durable import Lock
+from tessera_engine.embeddings import open_embeddings, stored_years
 from tessera_engine.errors import InputError, TesseraError
+from tessera_engine.item import read_item
+from tessera_engine.output_check import check_files
+from tessera_engine.quicklook import write_quicklook
 from tessera_engine.run import Plan, run
 from tessera_engine.scene import Scene, Window
 from tessera_engine.writers.origin import Origin
@@ -53,7 +60,17 @@ def plan(out, reader=None, **changes):
     scene = Scene("place", "place", reader)
     origin = Origin(None, "fake", "0" * 64, "v2", "0.1.0")
     whole = Plan(
-        scene, FakeBackend(), reader.grid.window, 32, "int8", "npy", WINDOW_PIXELS, Path(out), (), origin
+        scene,
+        FakeBackend(),
+        reader.grid.window,
+        32,
+        "int8",
+        "npy",
+        WINDOW_PIXELS,
+        Path(out),
+        (),
+        origin,
+        "pca",
     )
     return replace(whole, **changes)
 
@@ -113,6 +130,30 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path, expected, at):
     assert WINDOWS - at <= len(again.scene.reader.windows_read) < WINDOWS
     assert contents(out) == expected
     assert_only(tmp_path, "out")
+
+
+def test_true_colours_are_those_of_the_scene_after_an_interruption_too(tmp_path, monkeypatch):
+    staged = []
+    draw = write_quicklook
+
+    def look(staging, *arguments):
+        staged.append(staging.colours.read(staging.grid.window))
+        return draw(staging, *arguments)
+
+    monkeypatch.setattr("tessera_engine.run.write_quicklook", look)
+    with pytest.raises(Cut):
+        embed(plan(tmp_path / "out", Interrupting(ARRAYS, 3, raising(Cut())), quicklook="rgb"))
+    again = plan(tmp_path / "out", quicklook="rgb")
+    embed(again)
+    assert len(again.scene.reader.windows_read) < WINDOWS
+    dates = len(ARRAYS["doys"])
+    wanted = naive_clear_median(
+        ARRAYS["bands"].reshape(dates, -1, 10), ARRAYS["masks"].reshape(dates, -1), (0, 2, 1)
+    )
+    np.testing.assert_array_equal(staged[0].reshape(-1, 3), wanted)
+    assert not wanted[0].any()
+    item = json.loads((tmp_path / "out" / "item.json").read_text())
+    assert item["assets"]["quicklook"]["title"] == "True colour: median of the clear dates"
 
 
 def test_an_interruption_before_anything_is_finished_leaves_nothing(tmp_path):
@@ -177,12 +218,50 @@ def test_steps_of_a_replacement_keep_the_old_output_until_the_new_one_is_there(
     assert_only(tmp_path, "out")
 
 
+def test_after_every_step_a_year_is_added_by_the_same_command(tmp_path, monkeypatch):
+    """A kill after any rename of an appending run leaves the store as it was, or a run that the command finishes."""
+    work = tmp_path / "work"
+    sha256 = FakeBackend().model.sha256
+
+    def year(out, number, append):
+        reader = Changing(ARRAYS)
+        reader.content, reader.period = f"{number:064d}", (date(number, 1, 5), date(number, 12, 20))
+        origin = Origin(number, "fake", sha256, "v2", "0.1.0")
+        return plan(out, reader, format="zarr", origin=origin, append=append)
+
+    embed(year(work / "out", 2018, append=False))
+    states, rename = [], Path.rename
+
+    def after(self, target):
+        result = rename(self, target)
+        if "embeddings.zarr" not in str(target):
+            states.append(shutil.copytree(work, tmp_path / f"state{len(states)}"))
+        return result
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", after)
+        embed(year(work / "out", 2019, append=True))
+    assert len(states) == 2
+    assert not (states[0] / "out").exists()
+    for state in states:
+        embed(year(state / "out", 2019, append=True))
+        assert_only(state, "out")
+        assert stored_years(state / "out") == [2018, 2019]
+        check_files(state / "out", read_item(state / "out"))
+        one, other = (open_embeddings(state / "out", year=each).read() for each in (2018, 2019))
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(InputError, match="holds this scene of 2019 already"):
+        embed(year(work / "out", 2019, append=True))
+    assert_only(work, "out")
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"dim": 16}, [r"dim \(was 32, now 16\)"]),
         ({"store": "float32", "format": "cog"}, [r"store \(was int8", r"format \(was npy, now cog\)"]),
         ({"region": Window(0, 0, 9, 10)}, [r"window \(was 0 0 9 11, now 0 0 9 10\)"]),
+        ({"quicklook": "rgb"}, [r"quicklook \(was pca, now rgb\)"]),
         ({"backend": FakeBackend(name="other")}, [r"model \(was fake .*, now other"]),
     ],
 )

@@ -3,10 +3,12 @@ import tracemalloc
 import numpy as np
 import pytest
 import rasterio
+import rasterio.warp
 
 from tessera_engine.errors import InputError
 from tessera_engine.scenes import open_scene
 from tessera_engine.simulate import ground, simulate
+from tessera_engine.simulate.climate import CLIMATES
 from tessera_engine.simulate.covers import BARE, CONIFER, COVERS, GRASS, OPEN_WATER, RAPESEED, WHEAT, at
 from tessera_engine.simulate.noise import NoiseLoop, Stream, fractal_noise, generator, smooth_noise
 from tessera_engine.simulate.optical import draw_sky
@@ -320,3 +322,77 @@ def test_knots_close_the_year():
     assert 0 < values[4] < values[3]
     assert at(BARE.leaf_area, np.array([1.0], np.float32)) == pytest.approx(0.05)
     assert at(RAPESEED.bloom, np.array([120.0, 300.0], np.float32)) == pytest.approx([0.875, 0.0])
+
+
+@pytest.fixture(scope="module")
+def climates(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("climates")
+    for name in CLIMATES:
+        simulate(folder / name, 64, seed=2, climate=name)
+    return folder
+
+
+def greenness(folder, code, first, last):
+    with rasterio.open(folder / "cover.tif") as file:
+        return median_ndvi(folder, file.read(1), code, first, last)
+
+
+def test_climates_lie_where_they_say_and_share_a_landscape(climates):
+    for name, climate in CLIMATES.items():
+        scene = open_scene(climates / name)
+        assert scene.grid.crs == climate.crs
+        with rasterio.open(climates / name / "roi.tiff") as file:
+            _, south, _, north = rasterio.warp.transform_bounds(file.crs, "EPSG:4326", *file.bounds)
+        assert south - 0.5 < climate.latitude < north + 0.5, name
+        assert not scene.reader.warnings
+
+
+def test_climates_differ_beyond_the_seed(climates):
+    clear = {
+        name: np.load(climates / name / "masks.npy")[np.load(climates / name / "doys.npy") > 0].mean((1, 2))
+        for name in CLIMATES
+    }
+    doys = {name: np.load(climates / name / "doys.npy") for name in CLIMATES}
+
+    def share(name, first, last):
+        return clear[name][(doys[name] >= first) & (doys[name] <= last)].mean()
+
+    assert share("monsoon", 1, 90) > 0.7 > 0.4 > share("monsoon", 170, 250)
+    assert share("mediterranean", 160, 240) > 0.8
+    assert clear["boreal"].mean() < clear["atlantic"].mean()
+
+
+def test_the_south_has_its_summer_in_january():
+    north, south = CLIMATES["atlantic"], CLIMATES["pampas"]
+    assert north.summer(200) > 0.9 > 0.1 > south.summer(200)
+    assert south.summer(15) > 0.9
+    assert south.sun_height(355) > south.sun_height(172)
+    assert south.solstice() == 355
+
+
+def test_the_default_calendar_is_the_covers_own():
+    atlantic = CLIMATES["atlantic"]
+    assert [atlantic.calendar(day) for day in range(1, 366)] == list(range(1, 366))
+
+
+@pytest.mark.parametrize("name", CLIMATES)
+def test_a_climates_calendar_runs_once_through_the_year(name):
+    days = np.array([CLIMATES[name].calendar(day) for day in range(1, 366)])
+    assert days.min() >= 1
+    assert days.max() < 367
+    steps = (np.diff(days) + 180) % 365 - 180
+    assert (steps > 0).all()
+    assert (steps < 3).all()
+    assert sum(CLIMATES[name].fields.values()) == pytest.approx(1, abs=0.01)
+
+
+def test_spring_is_late_in_the_north(climates):
+    """Deciduous woods come into leaf in April in the west of Europe, and later where it is colder."""
+    april = (100, 140)
+    assert greenness(climates / "boreal", 7, *april) < greenness(climates / "mediterranean", 7, *april) - 0.1
+
+
+def test_an_unknown_climate_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no climate 'moon'; choose from atlantic"):
+        simulate(tmp_path / "s", 8, climate="moon")
+    assert not list(tmp_path.iterdir())

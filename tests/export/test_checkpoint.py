@@ -72,6 +72,13 @@ def test_saves_what_the_published_code_saved(name, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["again.pt"]
 
 
+def test_the_same_weights_give_the_same_bytes(tmp_path):
+    model = load_checkpoint(conformance.checkpoint("tiny")).model
+    for name in ("a.pt", "another.pt"):
+        save_checkpoint(model, tmp_path / name)
+    assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "another.pt").read_bytes()
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_recognises_published_sizes(size):
     assert size_name(SIZES[size]) == size

@@ -13,9 +13,9 @@ import pytest
 
 from tessera_engine import published
 from tessera_engine.errors import CheckFailed, InputError, ModelError
-from tessera_engine.model_file import PRECISIONS, read_model_file
+from tessera_engine.model_file import read_model_file
 from tessera_export import export as export_module
-from tessera_export.export import export_model, import_checkpoint
+from tessera_export.export import CPU_PRECISIONS, export_model, import_checkpoint
 
 TINY = conformance.checkpoint("tiny")
 
@@ -26,7 +26,7 @@ def home(tmp_path, monkeypatch):
     return tmp_path / "home" / "models"
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("precision", CPU_PRECISIONS)
 def test_export_describes_itself(tmp_path, precision):
     out = tmp_path / "model.onnx"
     report = export_model(TINY, out, precision)
@@ -96,7 +96,7 @@ def test_failed_validation_leaves_nothing(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "error", "said"),
     [
-        ({"precision": "fp8"}, InputError, "unknown precision 'fp8'; choose one of fp32, int8"),
+        ({"precision": "fp8"}, InputError, "unknown precision 'fp8'; choose one of fp32, fp16, int8"),
         ({"name": "../nano"}, InputError, "can't be a model's name"),
         ({"name": "-x"}, InputError, "can't be a model's name"),
         ({"out": "missing/model.onnx"}, InputError, "No such file"),
@@ -118,7 +118,7 @@ def test_import_makes_every_precision(home):
     assert [report.path for report in reports] == [home / "mine.fp32.onnx", home / "mine.int8.onnx"]
     names = [
         name
-        for precision in PRECISIONS
+        for precision in CPU_PRECISIONS
         for name in (f"mine.{precision}.onnx", f"mine.{precision}.onnx.sha256")
     ]
     assert sorted(home.iterdir()) == [home / name for name in names]
@@ -129,7 +129,7 @@ def test_import_replaces_only_when_told(home):
     import_checkpoint(TINY)
     with pytest.raises(InputError, match="is there already"):
         import_checkpoint(TINY)
-    assert len(import_checkpoint(TINY, overwrite=True)) == len(PRECISIONS)
+    assert len(import_checkpoint(TINY, overwrite=True)) == len(CPU_PRECISIONS)
 
 
 def test_import_never_hides_behind_a_packaged_model(home, tmp_path, monkeypatch):

@@ -5,49 +5,27 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from training_pixels import TINY, made_up_pixels
 
-from tessera_engine.errors import InputError
+from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.simulate import simulate
 from tessera_engine.statistics import V2_STATISTICS
 from tessera_engine.tokens import PackedTokens, Tokens
-from tessera_export.reference import Reference, ReferenceConfig
+from tessera_export.reference import Reference
+from tessera_export.train.loop import Loop
+from tessera_export.train.monitor import effective_rank, health
 from tessera_export.train.pixels import concatenate, sample_scene, select_pixels
-from tessera_export.train.probe import effective_rank, linear_probe, mean_spectrum
+from tessera_export.train.probe import linear_probe, mean_spectrum
 from tessera_export.train.ssl import (
     TrainConfig,
-    Trainer,
     barlow_twins,
+    begin,
     cross_correlation,
     draw_batch,
-    draw_length,
     mixed_loss,
     train,
 )
-from tessera_export.train.views import View, draw_view, mix
-
-TINY = ReferenceConfig(latent_dim=4, num_layers=1, num_heads=2, ffn_dim=16, dims=16, prefixes=(4, 16))
-
-
-def tokens_of(lengths, bands, rng, signal):
-    """Pixels whose bands' mean is their `signal` (N,); each date tilts the bands far more than that, at random."""
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    of_pixel = np.repeat(signal, lengths)[:, None]
-    tilt = 3 * rng.standard_normal((offsets[-1], 1)) * (-1) ** np.arange(bands)
-    return Tokens(
-        values=(of_pixel + tilt + 0.1 * rng.standard_normal((offsets[-1], bands))).astype(np.float32),
-        doy=np.concatenate([np.sort(rng.integers(1, 367, n)) for n in lengths]).astype(np.int32),
-        multiplicity=np.ones(offsets[-1], np.float32),
-        offsets=offsets,
-    )
-
-
-def made_up_pixels(pixels=64, seed=0, fewest=1):
-    rng = np.random.default_rng(seed)
-    signal = rng.standard_normal((2, pixels))
-    return PackedTokens(
-        tokens_of(rng.integers(fewest, fewest + 12, pixels), 10, rng, signal[0]),
-        tokens_of(rng.integers(fewest, fewest + 20, pixels), 2, rng, signal[1]),
-    )
+from tessera_export.train.views import View, draw_length, draw_view, mix
 
 
 def tiny_config(**changes):
@@ -60,6 +38,11 @@ def tiny_config(**changes):
         "projector": 24,
     }
     return TrainConfig(TINY, **(values | changes))
+
+
+def loop_of(config, pixels=64):
+    source = made_up_pixels(pixels)
+    return Loop(begin(config, source), len(source), config)
 
 
 # views
@@ -210,32 +193,25 @@ def test_mixed_samples_cost_nothing_where_mixing_commutes():
 
 
 def test_learning_rate_warms_up_and_falls_to_nothing():
-    trainer = Trainer(tiny_config(steps=20, warmup=5, learning_rate=0.1))
-    rates = []
-    for _ in range(20):
-        rates.append(trainer.optimizer.param_groups[0]["lr"])
-        trainer.optimizer.step()
-        trainer.scheduler.step()
+    pace = tiny_config(steps=20, warmup=5, learning_rate=0.1)
+    rates = [pace.rate(step) for step in range(20)]
     assert rates[:5] == pytest.approx([0.02, 0.04, 0.06, 0.08, 0.1])
     assert (np.diff(rates[5:]) < 0).all()
     assert rates[-1] < 0.002
 
 
 def test_only_matrices_decay():
-    decayed, kept = Trainer(tiny_config()).optimizer.param_groups
+    decayed, kept = loop_of(tiny_config()).optimizer.param_groups
     assert decayed["weight_decay"] > 0 == kept["weight_decay"]
     assert min(p.ndim for p in decayed["params"]) == 2
     assert {p.ndim for p in kept["params"]} == {1}
 
 
 def test_every_parameter_learns_but_the_pools_bias():
-    torch.manual_seed(0)
-    trainer = Trainer(tiny_config())
-    source = made_up_pixels()
-    rng = np.random.default_rng(0)
-    pixels = np.arange(32)
-    trainer.loss(draw_batch(rng, trainer.config, source, pixels)).backward()
-    for name, parameter in [*trainer.network.named_parameters(), *trainer.projectors.named_parameters()]:
+    objective = begin(tiny_config(), made_up_pixels())
+    batch = objective.draw(np.random.default_rng(0), np.arange(32))
+    objective.loss(objective(batch), batch).backward()
+    for name, parameter in objective.named_parameters():
         # a bias of all of a softmax's logits, and of all keys, changes nothing
         if not name.endswith("query.bias"):
             assert parameter.grad is not None, name
@@ -244,15 +220,83 @@ def test_every_parameter_learns_but_the_pools_bias():
 
 @pytest.mark.parametrize("mixup", [0.0, 1.0])
 def test_steps_lower_the_loss(mixup):
-    torch.manual_seed(0)
-    trainer = Trainer(tiny_config(learning_rate=5e-3, warmup=1, steps=60, mixup=mixup, redundancy=0.05))
-    source = made_up_pixels()
-    rng = np.random.default_rng(0)
-    pixels = np.arange(64)
-    batch = draw_batch(rng, trainer.config, source, pixels)
+    config = tiny_config(learning_rate=5e-3, warmup=1, steps=60, mixup=mixup, redundancy=0.05)
+    loop = loop_of(config)
+    batch = loop.objective.draw(np.random.default_rng(0), np.arange(64))
     assert (batch.mixture is not None) == (mixup > 0)
-    losses = [trainer.step(batch) for _ in range(40)]
-    assert np.mean(losses[-5:]) < 0.7 * losses[0]
+    loop.objective.draw = lambda rng, pixels: batch
+    for _ in range(40):
+        loop.advance()
+    assert np.mean(loop.losses[-5:]) < 0.7 * loop.losses[0]
+
+
+def test_a_state_is_gone_on_with_to_the_same_bits(tmp_path):
+    """Dropout, draws, order of pixels, moments and batch statistics: all as without the interruption."""
+    config = tiny_config(steps=9)
+    whole, first = loop_of(config), loop_of(config)
+    for _ in range(9):
+        whole.advance()
+    for _ in range(4):
+        first.advance()
+    torch.save(first.state(), tmp_path / "state.pt")
+    torch.rand(100)  # whatever else the process draws
+    second = loop_of(config)
+    second.restore(torch.load(tmp_path / "state.pt", weights_only=True))
+    while second.step < 9:
+        second.advance()
+    assert second.losses == whole.losses
+    for (name, a), b in zip(
+        second.objective.state_dict().items(), whole.objective.state_dict().values(), strict=True
+    ):
+        assert torch.equal(a, b), name
+
+
+@settings(max_examples=30, deadline=None)
+@given(pixels=st.integers(1, 50), batch=st.integers(1, 120), seed=st.integers(0, 9))
+def test_every_pixel_comes_once_before_any_twice(pixels, batch, seed):
+    loop = Loop(begin(tiny_config(), made_up_pixels(3)), pixels, tiny_config(batch=batch, seed=seed))
+    drawn = np.concatenate([loop.pixels_of(step) for step in range(4)])
+    assert len(drawn) == 4 * batch
+    for start in range(0, len(drawn), pixels):
+        epoch = drawn[start : start + pixels]
+        assert len(np.unique(epoch)) == len(epoch)
+        assert epoch.max() < pixels
+
+
+def test_a_batch_is_from_everywhere():
+    """Pixels lie scene after scene in the source; a batch has some of each."""
+    batch = loop_of(tiny_config(), pixels=640).pixels_of(0)
+    assert len(np.unique(batch // 80)) == 8
+
+
+def test_bfloat16_trains_and_leaves_weights_in_float32():
+    config = tiny_config(steps=40, learning_rate=5e-3, warmup=1)
+    source = made_up_pixels(32)
+    loop = Loop(begin(config, source), 32, config, bfloat16=True)
+    for _ in range(40):
+        loop.advance()
+    assert {p.dtype for p in loop.objective.parameters()} == {torch.float32}
+    assert np.mean(loop.losses[-5:]) < 0.8 * np.mean(loop.losses[:5])
+
+
+def test_a_loss_that_is_not_finite_stops_the_training():
+    loop = loop_of(tiny_config())
+    loop.objective.network.dim_reducer[4].bias.data[0] = math.nan
+    with pytest.raises(TesseraError, match="diverged"):
+        loop.advance()
+
+
+def test_the_monitor_knows_a_collapse():
+    rng = np.random.default_rng(0)
+    fine = health(rng.standard_normal((500, 12)).astype(np.float32))
+    assert fine.rank == pytest.approx(12, abs=0.5)
+    assert fine.off_diagonal < 0.06
+    assert not fine.collapsed
+    line = rng.standard_normal((500, 1)) * rng.standard_normal(12) + 1e-3 * rng.standard_normal((500, 12))
+    collapsed = health(line.astype(np.float32))
+    assert collapsed.collapsed
+    assert collapsed.off_diagonal > 0.99
+    assert health(np.ones((50, 12), np.float32)).collapsed
 
 
 def test_training_repeats_itself_and_leaves_torch_alone():

@@ -31,19 +31,24 @@ def arrays(generation, int8):
     return random_arrays(WIDTH, HEADS, LAYERS, FFN, 24, int8=int8, generation=generation)
 
 
+# Each instruction set has to be compiled, for 20 s to a minute
+INSTRUCTION_SETS = pytest.mark.parametrize(
+    "isa", [available()[0], *(pytest.param(isa, marks=pytest.mark.slow) for isa in available()[1:])]
+)
+
+
 @compiled
+@INSTRUCTION_SETS
 @pytest.mark.parametrize("generation", ["v1.1", "v1.0"])
-def test_float32_equals_the_naive_twin(generation):
+def test_float32_equals_the_naive_twin(isa, generation):
     weights = arrays(generation, int8=False)
-    found = Network(weights, HEADS, LAYERS, FLOAT32[available()[0]]).run(*tokens())
+    found = Network(weights, HEADS, LAYERS, FLOAT32[isa]).run(*tokens())
     wanted = NaiveNetwork(weights, HEADS, LAYERS).run(*tokens())
     np.testing.assert_allclose(found, wanted, atol=2e-5)
 
 
 @compiled
-@pytest.mark.parametrize(
-    "isa", [available()[0], *(pytest.param(isa, marks=pytest.mark.slow) for isa in available()[1:])]
-)
+@INSTRUCTION_SETS
 def test_int8_equals_the_naive_twin(isa):
     weights = arrays("v1.1", int8=True)
     found = Network(weights, HEADS, LAYERS, INT8[isa]).run(*tokens())

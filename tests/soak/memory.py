@@ -18,15 +18,15 @@ SIZES = ((256, 256), (4096, 16))
 """Width and height."""
 
 
-def peak_bytes(folder: Path, *options: str) -> int:
-    """Largest resident size of an embed of the folder `scene` in `folder`."""
+def peak_bytes(folder: Path, *words: str) -> int:
+    """Largest resident size of a command that is run in a folder."""
     path = os.pathsep.join(str(ROOT / room) for room in ("engine", "export", "kernels"))
     process = subprocess.Popen(
-        [sys.executable, "-m", "tessera_engine", "embed", "scene", "-q", "--overwrite", *options],
+        [sys.executable, "-m", "tessera_engine", *words, "-q", "--overwrite"],
         cwd=folder, env=os.environ | {"PYTHONPATH": path}, stdout=subprocess.DEVNULL,
     )  # fmt: skip
     _, status, usage = os.wait4(process.pid, 0)
-    assert status == 0, f"embed ended with {os.waitstatus_to_exitcode(status)}"
+    assert status == 0, f"{words[0]} ended with {os.waitstatus_to_exitcode(status)}"
     return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
@@ -45,7 +45,9 @@ def main() -> None:
     for width, height in SIZES:
         with tempfile.TemporaryDirectory() as temporary:
             simulate(Path(temporary) / "scene", (width, height), seed=1)
-            peak = peak_bytes(Path(temporary), "--memory", arguments.memory, *arguments.options)
+            peak = peak_bytes(
+                Path(temporary), "embed", "scene", "--memory", arguments.memory, *arguments.options
+            )
             print(
                 f"{width} x {height} {' '.join(arguments.options)}: {peak / 1e6:.0f} MB of {limit / 1e6:.0f} MB"
             )

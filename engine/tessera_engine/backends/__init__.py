@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tessera_engine.errors import InputError, MissingExtra
+from tessera_engine.model_layout import GPU_PRECISIONS
 
 if TYPE_CHECKING:
     from tessera_engine.backends.base import Backend
@@ -23,9 +24,6 @@ BACKENDS = ("auto", "fused", "onnxruntime", "openvino", "tensorrt", "torch")
 DEVICES = ("auto", "cpu", "cuda")
 
 CPU_ONLY = ("fused", "openvino")
-
-GPU_FORMS = ("fp16", "qdq")
-"""Precisions of files for GPUs, which the fused kernels don't have."""
 
 TORCH_MODULE = "tessera_export.torch_backend"
 """Above this room, so it is no import but a name: loaded when somebody asks for it."""
@@ -110,7 +108,7 @@ def _on_gpu(found: Found, device: str, precision: str) -> Choice | None:
 
 
 def _on_cpu(precision: str) -> Choice:
-    if precision in GPU_FORMS:
+    if precision in GPU_PRECISIONS:
         return Choice("onnxruntime", "cpu", f"the fused kernels don't run {precision} files")
     from tessera_engine.backends.fused import ISA_VARIABLE, choose_isa
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tessera_engine.backends.base import Backend
 from tessera_engine.errors import InputError
 from tessera_engine.model_file import ModelFile, read_arrays
+from tessera_engine.model_layout import GPU_PRECISIONS
 from tessera_engine.tokens import PackedTokens, Tokens
 from tessera_kernels.encoder import Network
 from tessera_kernels.encoder.isa import available
@@ -34,12 +35,21 @@ def choose_isa() -> str:
 
 
 class FusedBackend(Backend):
-    """Int8 or float32, as the model file is."""
+    """Int8 or float32, as the model file is.
+
+    Raises:
+        InputError: a file for GPUs, or see `choose_isa`.
+    """
 
     name = "fused"
 
     def __init__(self, model: ModelFile, threads: int) -> None:
         super().__init__(model)
+        if model.facts.precision in GPU_PRECISIONS:
+            raise InputError(
+                f"model {model.label} is for GPUs, which the fused kernels aren't; give the fp32 or int8 file, or "
+                "--backend onnxruntime to run it on this CPU all the same"
+            )
         self._isa, self._threads = choose_isa(), threads
         facts = model.facts
         arithmetic = (INT8 if facts.precision == "int8" else FLOAT32)[self._isa]

@@ -50,6 +50,8 @@ class OnnxRuntimeBackend(Backend):
         options.inter_op_num_threads = 1
         # Arenas keep the largest batch's memory for each shape met; lengths vary, so memory would grow.
         options.enable_cpu_mem_arena = False
+        # Q/DQ as they stand: fused into integer kernels they saturate on CPUs without VNNI
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
         options.log_severity_level = 3
         available = onnxruntime.get_available_providers()
         provider = (

@@ -49,6 +49,10 @@ Device = Annotated[
 ]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads. Default: all.")]
 
+Memory = Annotated[
+    str | None, typer.Option(help="Most memory to use, like 2GB. Default: half of what is free, at most 4GB.")
+]
+
 Layout = Annotated[
     str | None, typer.Option(help="Read the scene as this layout only. Default: what is found in it.")
 ]

@@ -93,7 +93,8 @@ def bench(
 
 def _on_cpu(files: dict[str, ModelFile], threads: int) -> tuple[dict[str, MakeBackend], list[str]]:
     """Ways to run a model on the CPU, PyTorch's first, and the names of those."""
-    from tessera_engine.backends import GPU_FORMS, make_backend
+    from tessera_engine.backends import make_backend
+    from tessera_engine.model_layout import GPU_PRECISIONS
 
     contenders: dict[str, MakeBackend] = {}
     try:
@@ -106,7 +107,7 @@ def _on_cpu(files: dict[str, ModelFile], threads: int) -> tuple[dict[str, MakeBa
     baselines = list(contenders)
     for backend in ("fused", "onnxruntime", "openvino"):
         for precision, file in files.items():
-            if precision not in GPU_FORMS:
+            if precision not in GPU_PRECISIONS:
                 contenders[f"{backend} {precision}"] = partial(make_backend, file, backend, threads, "cpu")
     return contenders, baselines
 

@@ -13,6 +13,7 @@ from tessera_engine.cli.app import (
     Json,
     Layout,
     Like,
+    Memory,
     Quiet,
     S1Units,
     Threads,
@@ -42,7 +43,7 @@ def embed(
     ] = False,
     precision: Annotated[
         str | None,
-        typer.Option(help="Of the network alone: fp32 or int8."),
+        typer.Option(help="Of the network alone: fp32 or int8; fp16 or qdq of a file for GPUs."),
     ] = None,
     store: Annotated[
         str | None,
@@ -60,6 +61,10 @@ def embed(
     format: Annotated[
         str, typer.Option(help="cog (GeoTIFFs), npy (the published layout), zarr or geotessera.")
     ] = "cog",
+    quicklook: Annotated[
+        str,
+        typer.Option(help="What the picture shows: pca, clusters, or rgb: the scene itself, in true colour."),
+    ] = "pca",
     window: Annotated[
         tuple[int, int, int, int] | None,
         typer.Option(help="Only this part, in pixels.", metavar="COL ROW WIDTH HEIGHT"),
@@ -74,12 +79,12 @@ def embed(
     end: To = None,
     like: Like = None,
     s1_units: S1Units = None,
-    memory: Annotated[
-        str | None,
-        typer.Option(help="Most memory to use, like 2GB. Default: half of what is free, at most 4GB."),
-    ] = None,
+    memory: Memory = None,
     threads: Threads = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier output.")] = False,
+    append: Annotated[
+        bool, typer.Option("--append", help="Add to the zarr or geotessera output that stands at --out.")
+    ] = False,
     restart: Annotated[
         bool, typer.Option("--restart", help="Begin anew where a run was interrupted.")
     ] = False,
@@ -98,7 +103,9 @@ def embed(
     from tessera_engine.scenes import open_scene
 
     if int8 and precision not in (None, "int8"):
-        raise InputError("--int8 and --precision fp32 contradict each other; use --precision and --store")
+        raise InputError(
+            f"--int8 and --precision {precision} contradict each other; use --precision and --store"
+        )
     wanted = "int8" if int8 else precision
     opened = open_scene(
         scene,
@@ -134,8 +141,10 @@ def embed(
                 dim=dim,
                 store="int8" if int8 and store is None else store,
                 format=format,
+                quicklook=quicklook,
                 memory=limit,
                 overwrite=overwrite,
+                append=append,
                 restart=restart,
                 strict=strict,
                 progress=progress,

@@ -1,18 +1,21 @@
-"""Commands on finished embeddings: `convert`, `similar`, `change` and `map`."""
+"""Commands on finished embeddings: `convert`, `picture`, `similar`, `change` and `map`."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
-from tessera_engine.cli.app import Json, Quiet, Threads, app, interruptible
+from tessera_engine.cli.app import Json, Memory, Quiet, Threads, app, interruptible
 from tessera_engine.errors import InputError
 
 Embeddings = Annotated[Path, typer.Argument(help="Output folder of embed or convert.")]
 Out = Annotated[Path | None, typer.Option("-o", "--out", help="Folder for the results. Default: beside you.")]
+OfYear = Annotated[int | None, typer.Option("--year", help="Which year, of an output that has several.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace earlier results.")]
 
 NOTHING_LEFT = "nothing was written"
@@ -29,9 +32,15 @@ def convert(
     out: Out = None,
     dim: Annotated[int | None, typer.Option(help="Keep the first 16, 32, 64 or 128 dimensions.")] = None,
     year: Annotated[
-        int | None, typer.Option(min=2015, help="Of the observations, if the output doesn't say.")
+        int | None,
+        typer.Option(
+            min=2015, help="Of the observations, if the output doesn't say; or which, if it has several."
+        ),
     ] = None,
     overwrite: Overwrite = False,
+    append: Annotated[
+        bool, typer.Option("--append", help="Add to the zarr or geotessera output that stands at --out.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Write finished embeddings in another format, without computing them again.
@@ -40,39 +49,89 @@ def convert(
     """
     from tessera_engine import console
     from tessera_engine.convert import convert as write
-    from tessera_engine.embeddings import open_embeddings
+    from tessera_engine.embeddings import open_embeddings, stored_years
     from tessera_engine.writers import INT8_FORMATS
 
-    opened = open_embeddings(embeddings, dim)
+    opened = open_embeddings(embeddings, dim, year if year in stored_years(embeddings) else None)
     target = out or _default_out(embeddings, format)
     if format in INT8_FORMATS and opened.store != "int8":
         console.say(f"note: {format} holds int8 codes only, so the float32 embeddings are quantised", quiet)
     with interruptible(NOTHING_LEFT), console.progress_bar("converting", quiet, "px") as progress:
-        write(opened, target, format, year, overwrite, progress)
+        write(opened, target, format, year, overwrite, progress, append)
     print(target)
 
 
+@app.command()
+def picture(
+    embeddings: Embeddings,
+    quicklook: Annotated[
+        str, typer.Option(help="What it shows: pca (principal components) or clusters.")
+    ] = "pca",
+    palette: Annotated[
+        Path | None,
+        typer.Option(
+            help="Colours for the pictures of several scenes: read if it is there, else written.",
+            metavar="FILE",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", help="The PNG. Default: named after the embeddings, beside you."),
+    ] = None,
+    dim: Annotated[int | None, typer.Option(help="Show the first 16, 32, 64 or 128 dimensions.")] = None,
+    year: OfYear = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Draw finished embeddings anew: as principal components or clusters, in the colours of other pictures.
+
+    Example: tessera-engine picture scene_dir.embeddings --quicklook clusters --palette farm.json
+    """
+    from tessera_engine import console
+    from tessera_engine.embeddings import open_embeddings
+    from tessera_engine.pictures.make import make_picture
+
+    target = out or _default_out(embeddings, f"{quicklook}.png")
+    with interruptible(NOTHING_LEFT), console.progress_bar("drawing", quiet, "px") as progress:
+        make_picture(open_embeddings(embeddings, dim, year), target, quicklook, palette, overwrite, progress)
+    print(target)
+
+
+class _Points(TyperCommand):
+    """A command with `--at LON LAT`: typer knows options that repeat and options that are pairs, not both."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Make one word of the two that follow each `--at`."""
+        words = list(args)
+        for place in [i for i, word in enumerate(words[:-2]) if word == "--at"][::-1]:
+            # An option may follow where the latitude was forgotten
+            if re.match(r"[-+]?[.\d]", words[place + 2]):
+                words[place + 1 : place + 3] = [" ".join(words[place + 1 : place + 3])]
+        return super().parse_args(ctx, words)
+
+
 def _point(text: str) -> tuple[float, float]:
-    """Longitude and latitude from `LON,LAT`: typer knows options that repeat and options that are pairs, not both."""
     try:
-        lon, lat = map(float, text.split(","))
+        lon, lat = map(float, text.split())
     except ValueError:
         raise InputError(
-            f"--at '{text}' is not LON,LAT in degrees; write it like --at 4.021,50.804"
+            f"--at '{text}' is not a longitude and a latitude; write it like --at 4.021 50.804"
         ) from None
     return lon, lat
 
 
-@app.command()
+@app.command(cls=_Points)
 def similar(
     embeddings: Embeddings,
     at: Annotated[
         list[str],
-        typer.Option(help="What to look for, in degrees; may be given again.", metavar="LON,LAT"),
+        typer.Option(help="What to look for, in degrees; may be given again.", metavar="LON LAT"),
     ],
     out: Out = None,
     top: Annotated[float, typer.Option(help="Share of the pixels that are the top regions.")] = 0.01,
+    year: OfYear = None,
     dim: Annotated[int | None, typer.Option(help="Compare the first 16, 32, 64 or 128 dimensions.")] = None,
+    memory: Memory = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     json: Json = False,
@@ -81,16 +140,18 @@ def similar(
 
     With several points, a pixel counts as similar as it is to the most similar one.
 
-    Example: tessera-engine similar scene_dir.embeddings --at 4.021,50.804
+    Example: tessera-engine similar scene_dir.embeddings --at 4.021 50.804
     """
     from tessera_engine import console
     from tessera_engine.embeddings import open_embeddings
+    from tessera_engine.memory import parse_size
     from tessera_engine.similar import find_similar
 
     with interruptible(NOTHING_LEFT):
-        opened = open_embeddings(embeddings, dim)
+        opened = open_embeddings(embeddings, dim, year)
         points = [_point(text) for text in at]
-        found = find_similar(opened, points, out or _default_out(embeddings, "similar"), top, overwrite)
+        target = out or _default_out(embeddings, "similar")
+        found = find_similar(opened, points, target, top, overwrite, parse_size(memory) if memory else None)
     if json:
         console.print_json({"out": str(found.out), "threshold": found.threshold, "regions": found.regions})
         return
@@ -120,7 +181,12 @@ def change(
     after: Annotated[Path, typer.Argument(help="The same place in another year, by the same model.")],
     out: Out = None,
     top: Annotated[float, typer.Option(help="Share of the pixels that are the top regions.")] = 0.01,
+    years: Annotated[
+        tuple[int, int] | None,
+        typer.Option(help="Which year of each, where they have several.", metavar="YEAR YEAR"),
+    ] = None,
     dim: Annotated[int | None, typer.Option(help="Compare the first 16, 32, 64 or 128 dimensions.")] = None,
+    memory: Memory = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     json: Json = False,
@@ -135,12 +201,16 @@ def change(
     from tessera_engine import console
     from tessera_engine.change import find_change
     from tessera_engine.embeddings import open_embeddings
+    from tessera_engine.memory import parse_size
 
     target = out or _default_out(before, _default_out(after, "change").name)
     with interruptible(NOTHING_LEFT), console.progress_bar("comparing", quiet, "px") as progress:
-        found = find_change(
-            open_embeddings(before, dim), open_embeddings(after, dim), target, top, overwrite, progress
-        )
+        opened = [
+            open_embeddings(path, dim, year)
+            for path, year in zip((before, after), years or (None, None), strict=True)
+        ]
+        limit = parse_size(memory) if memory else None
+        found = find_change(opened[0], opened[1], target, top, overwrite, progress, limit)
     if json:
         console.print_json(asdict(found) | {"out": str(found.out)})
         return
@@ -179,7 +249,10 @@ def make_map(
             help="Side of the blocks for validation, in metres. Default: a fifth of the labelled part."
         ),
     ] = None,
+    year: OfYear = None,
+    train_year: Annotated[int | None, typer.Option(help="The same for --train.")] = None,
     dim: Annotated[int | None, typer.Option(help="Use the first 16, 32, 64 or 128 dimensions.")] = None,
+    memory: Memory = None,
     threads: Threads = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -192,20 +265,22 @@ def make_map(
     from tessera_engine import api, console
     from tessera_engine.embeddings import open_embeddings
     from tessera_engine.maps import make
+    from tessera_engine.memory import parse_size
 
     with interruptible(NOTHING_LEFT), console.progress_bar("mapping", quiet, "px") as progress:
         made = make.make_map(
-            open_embeddings(embeddings, dim),
+            open_embeddings(embeddings, dim, year),
             labels,
             out or _default_out(embeddings, "map"),
             field=field,
-            train=open_embeddings(train, dim) if train else None,
+            train=open_embeddings(train, dim, train_year) if train else None,
             method=method,
             regression=regression,
             block_metres=block,
             threads=api.check_threads(threads),
             overwrite=overwrite,
             progress=progress,
+            memory=parse_size(memory) if memory else None,
         )
     for note in made.notes:
         console.say(f"note: {note}", quiet)

@@ -118,12 +118,29 @@ def model_fetch(
 
 @app.command()
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="A TESSERA checkpoint (.pt).")],
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(
+            help="A TESSERA checkpoint (.pt), an fp32 model file (.onnx), or the name of a model."
+        ),
+    ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Model file to write (.onnx).")],
-    precision: Annotated[str, typer.Option(help="fp32 or int8.")] = "fp32",
+    precision: Annotated[str, typer.Option(help="fp32, fp16 (for GPUs) or int8.")] = "fp32",
+    target: Annotated[
+        str,
+        typer.Option(
+            help="What int8 is for: onnx (CPUs), or tensorrt (GPUs: explicit Q/DQ, with --calibrate)."
+        ),
+    ] = "onnx",
+    calibrate: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A scene to find the scales of int8 for tensorrt on, like those to embed; may be repeated."
+        ),
+    ] = None,
     name: Annotated[
         str | None,
-        typer.Option(help="Name in the file. Default: its size."),
+        typer.Option(help="Name in the file. Default: its size, or the model's."),
     ] = None,
     statistics: Statistics = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file.")] = False,
@@ -131,12 +148,26 @@ def export(
     """Export a checkpoint to one model file, and validate it against the reference.
 
     Example: tessera-engine export student_nano.pt -o nano.int8.onnx --precision int8
+
+    Example: tessera-engine export demo -o demo.fp16.onnx --precision fp16
+
+    Example: tessera-engine export demo -o demo.qdq.onnx --precision int8 --target tensorrt --calibrate scene_dir
     """
     from tessera_engine import console
 
     with export_extra("export"):
         from tessera_export.export import export_model
 
-    report = export_model(checkpoint, out, precision, statistics=statistics, name=name, overwrite=overwrite)
-    console.say(report.summary())
+    report = export_model(
+        checkpoint,
+        out,
+        precision,
+        target=target,
+        calibrate=calibrate or (),
+        statistics=statistics,
+        name=name,
+        overwrite=overwrite,
+    )
+    for line in report.lines():
+        console.say(line)
     print(report.path)

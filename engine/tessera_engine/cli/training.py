@@ -161,26 +161,17 @@ def _order(
     restart: bool,
     strict: bool,
 ) -> Order:
-    import torch
-
     from tessera_engine.api import check_threads
     from tessera_engine.memory import default_memory, parse_size
     from tessera_engine.scenes import open_scene
-    from tessera_export.train.run import Order
+    from tessera_export.train.run import Order, choose_device
 
-    if device not in ("auto", "cpu", "cuda"):
-        raise InputError(f"there is no device '{device}'; choose auto, cpu or cuda")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError(
-            "--device cuda: PyTorch finds no GPU here; install its CUDA build, or use --device cpu"
-        )
-    found = "cuda" if torch.cuda.is_available() else "cpu"
     return Order(
         scenes=[open_scene(scene) for scene in scenes],
         out=out,
         pixels=pixels,
         minutes=minutes,
-        device=found if device == "auto" else device,
+        device=choose_device(device),
         threads=check_threads(threads),
         memory=parse_size(memory) if memory else default_memory(),
         overwrite=overwrite,

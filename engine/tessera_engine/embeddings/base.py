@@ -109,6 +109,15 @@ class Embeddings:
         return self.source.store
 
     @property
+    def bytes_per_value(self) -> int:
+        """Bytes that a value takes while it is read, whatever the format.
+
+        What is stored, twice: bands lie one behind the other in most files, so they are turned. Once more for int8,
+        whose marks of no data are translated.
+        """
+        return 3 if self.store == "int8" else 8
+
+    @property
     def provenance(self) -> dict[str, Any]:
         """Facts of the run by name: `model`, `model_sha256`, `precision`, `generation`, `year`, ...; empty: unknown."""
         return {

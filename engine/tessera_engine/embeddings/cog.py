@@ -42,7 +42,7 @@ class CogSource:
         return _read(self.observations, window, 2)
 
 
-def open_source(path: Path, item: Mapping[str, Any]) -> CogSource:
+def open_source(path: Path, item: Mapping[str, Any], year: int | None) -> CogSource:
     """Open the GeoTIFFs of an output."""
     store = item["properties"]["tessera:store"]
     return CogSource(

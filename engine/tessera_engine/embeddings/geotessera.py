@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from tessera_engine.embeddings.base import StoredBlock
 from tessera_engine.embeddings.npy import mapped
+from tessera_engine.embeddings.same_grid import named, offset, union
 from tessera_engine.embeddings.sentinels import from_sentinels
 from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.scene import Grid, Window
@@ -27,9 +28,6 @@ LANDMASK_FOLDER = "global_0.1_degree_tiff_all"
 OBSERVATIONS_FOLDER = "observations"
 
 _NAME = re.compile(r"grid_-?\d+\.\d\d_-?\d+\.\d\d")
-
-OFF_GRID = 0.01
-"""How far, in pixels, a cell's corner may lie beside the first cell's grid: rounding, not resampling."""
 
 
 @dataclass(frozen=True)
@@ -99,39 +97,44 @@ def is_tree(path: Path) -> bool:
     return (path / EMBEDDINGS_FOLDER).is_dir()
 
 
-def open_source(path: Path, item: Mapping[str, Any]) -> GeotesseraSource:
-    """Open a tree that holds one year in one CRS.
+def years(path: Path) -> list[int]:
+    """The years of a tree."""
+    folders = (folder for folder in (path / EMBEDDINGS_FOLDER).iterdir() if folder.is_dir())
+    return sorted(int(folder.name) for folder in folders if folder.name.isdecimal())
+
+
+def open_source(path: Path, item: Mapping[str, Any], year: int | None) -> GeotesseraSource:
+    """Open one year of a tree in one CRS.
 
     Raises:
-        InputError: it holds several years, CRSs or grids, or none.
+        InputError: it holds several CRSs or grids, or no cell.
         TesseraError: a cell's files can't be read.
     """
-    years = sorted(folder for folder in (path / EMBEDDINGS_FOLDER).iterdir() if folder.is_dir())
-    if len(years) != 1:
-        found = ", ".join(year.name for year in years) or "none"
-        raise InputError(
-            f"{path} holds the years {found}; expected one: move the others to a folder of their own"
-        )
-    folders = sorted(
-        (folder for folder in years[0].iterdir() if _NAME.fullmatch(folder.name)), key=_south_then_west
-    )
+    place = path / EMBEDDINGS_FOLDER / str(year)
+    names = place.iterdir() if place.is_dir() else ()
+    folders = sorted((folder for folder in names if _NAME.fullmatch(folder.name)), key=_south_then_west)
     if not folders:
-        raise InputError(f"{years[0]} holds no cell (a folder like grid_4.75_51.05)")
+        raise InputError(f"{place} holds no cell (a folder like grid_4.75_51.05)")
     grids = [_landmask_grid(path / LANDMASK_FOLDER / f"{folder.name}.tiff") for folder in folders]
     union, windows = _union(path, grids)
     cells, dim = [], 0
     for folder, window in zip(folders, windows, strict=True):
         codes = folder / f"{folder.name}.npy"
         scales = folder / f"{folder.name}_scales.npy"
-        counts = path / OBSERVATIONS_FOLDER / years[0].name / codes.name
+        counts = path / OBSERVATIONS_FOLDER / str(year) / codes.name
         cells.append(Cell(window, codes, scales, counts))
         dim = _dim(codes)
     return GeotesseraSource(union, dim, tuple(cells))
 
 
+def cell_centre(name: str) -> tuple[float, float]:
+    """Longitude and latitude in the middle of a cell, from its name."""
+    _, lon, lat = name.split("_")
+    return float(lon), float(lat)
+
+
 def _south_then_west(folder: Path) -> tuple[float, float]:
-    _, lon, lat = folder.name.split("_")
-    return float(lat), float(lon)
+    return cell_centre(folder.name)[::-1]
 
 
 def _dim(codes: Path) -> int:
@@ -158,33 +161,21 @@ def _landmask_grid(path: Path) -> Grid:
 
 def _union(path: Path, grids: list[Grid]) -> tuple[Grid, list[Window]]:
     """The grid that covers all cells, and each cell's window of it."""
-    first = grids[0]
-    corners = []
+    whole = grids[0]
     for grid in grids:
-        if grid.crs != first.crs or not np.allclose(
-            [grid.transform.a, grid.transform.b, grid.transform.d, grid.transform.e],
-            [first.transform.a, first.transform.b, first.transform.d, first.transform.e],
-        ):
+        grown = union(whole, grid)
+        if grown is None:
             raise InputError(
-                f"{path} holds cells in {first.crs} and in {grid.crs} or of different pixels; "
-                "expected one grid: move the cells of each to a folder of their own"
+                f"{path} holds cells on {named(whole)} and on {named(grid)}; expected one grid: move the cells of each "
+                "to a folder of their own"
             )
-        col, row = ~first.transform @ (grid.transform.c, grid.transform.f)
-        if max(abs(col - round(col)), abs(row - round(row))) > OFF_GRID:
-            raise InputError(f"{path} holds cells whose pixels don't lie on one grid; open them one by one")
-        corners.append((round(col), round(row)))
-    left, top = min(col for col, _ in corners), min(row for _, row in corners)
-    windows = [
-        Window(col - left, row - top, grid.width, grid.height)
-        for (col, row), grid in zip(corners, grids, strict=True)
-    ]
-    whole = Window(
-        left,
-        top,
-        max(window.col + window.width for window in windows),
-        max(window.row + window.height for window in windows),
-    )
-    return first.crop(whole), windows
+        whole = grown
+    windows = []
+    for grid in grids:
+        corner = offset(whole, grid)
+        assert corner is not None
+        windows.append(Window(*corner, grid.width, grid.height))
+    return whole, windows
 
 
 def _slices(window: Window) -> tuple[slice, slice]:

@@ -41,7 +41,7 @@ class NpySource:
         return self.observations[_part(window)]
 
 
-def open_source(path: Path, item: Mapping[str, Any]) -> NpySource:
+def open_source(path: Path, item: Mapping[str, Any], year: int | None) -> NpySource:
     """Map the arrays of an output."""
     grid, dim = item_grid(item), int(item["properties"]["tessera:dim"])
     store = item["properties"]["tessera:store"]

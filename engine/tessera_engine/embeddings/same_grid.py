@@ -37,17 +37,29 @@ def shared_windows(one: Embeddings, other: Embeddings) -> tuple[Window, Window]:
     corner = offset(one.grid, other.grid)
     if corner is None:
         raise InputError(
-            f"{one.path} is on {_named(one.grid)}, {other.path} on {_named(other.grid)}: their pixels are "
+            f"{one.path} is on {named(one.grid)}, {other.path} on {named(other.grid)}: their pixels are "
             "other places; embed the second scene on the first one's grid (embed --like)"
         )
     shared = one.grid.window.intersection(Window(*corner, other.grid.width, other.grid.height))
     if shared is None:
         raise InputError(
-            f"{one.path} and {other.path} share no pixel: {_named(one.grid)} and {_named(other.grid)}"
+            f"{one.path} and {other.path} share no pixel: {named(one.grid)} and {named(other.grid)}"
         )
     return shared, shared._replace(col=shared.col - corner[0], row=shared.row - corner[1])
 
 
-def _named(grid: Grid) -> str:
+def union(grid: Grid, other: Grid) -> Grid | None:
+    """The smallest grid of the same pixels that covers both; None where their pixels aren't the same."""
+    corner = offset(grid, other)
+    if corner is None:
+        return None
+    left, top = min(0, corner[0]), min(0, corner[1])
+    right = max(grid.width, corner[0] + other.width)
+    bottom = max(grid.height, corner[1] + other.height)
+    return grid.crop(Window(left, top, right - left, bottom - top))
+
+
+def named(grid: Grid) -> str:
+    """A grid in words."""
     t = grid.transform
     return f"{grid.crs or 'no CRS'}, pixels of {t.a:g} x {-t.e:g} from {t.c:.10g} {t.f:.10g} on"

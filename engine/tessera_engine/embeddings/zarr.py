@@ -60,8 +60,8 @@ class ZarrSource:
             ) from None
 
 
-def open_source(path: Path, item: Mapping[str, Any]) -> ZarrSource:
-    """Open the store of an output."""
+def open_source(path: Path, item: Mapping[str, Any], year: int | None) -> ZarrSource:
+    """Open the store of an output at a year."""
     try:
         import zarr
     except ModuleNotFoundError:
@@ -70,4 +70,7 @@ def open_source(path: Path, item: Mapping[str, Any]) -> ZarrSource:
     asset = item["assets"]["embeddings"]
     root = zarr.open_group(asset_path(path, item, "embeddings"), mode="r", zarr_format=3)
     zone: Any = root[asset["tessera:group"]]
-    return ZarrSource(item_grid(item), int(item["properties"]["tessera:dim"]), zone)
+    years = [int(each) for each in zone["time"][:]]
+    if year not in years:
+        raise TesseraError(f"{path} has no {year} in its store, though item.json says so; convert again")
+    return ZarrSource(item_grid(item), int(item["properties"]["tessera:dim"]), zone, years.index(year))

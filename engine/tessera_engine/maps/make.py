@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,19 +13,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.embeddings import Embeddings
+from tessera_engine.embeddings.base import BLOCK_VALUES
 from tessera_engine.embeddings.same_model import check_same_model
 from tessera_engine.errors import InputError
 from tessera_engine.map_files import write_map, write_result_item
 from tessera_engine.maps.labels import read_labels, with_embeddings
 from tessera_engine.maps.learn import assess, make_blocks, make_model, need_learning, predict_held_out, split
-from tessera_engine.maps.picture import class_colour, ramp, write_picture
+from tessera_engine.memory import strip_values
+from tessera_engine.pictures.caption import caption_of_item
+from tessera_engine.pictures.colours import class_colour, ramp
+from tessera_engine.pictures.frame import thinned, write_framed
 from tessera_engine.pipeline import Progress
-from tessera_engine.provenance import Asset, file_sha256
+from tessera_engine.provenance import Asset, file_sha256, grid_fields
 from tessera_engine.result import result_folder
-from tessera_engine.scene import Grid
+from tessera_engine.scene import Grid, Window
 
 MOST_LABELS = 20_000
 """Labelled pixels that are learned from; more gain little, and kNN and forests become slow."""
+
+LEARNING_BYTES = 150_000_000
+"""scikit-learn, labels and the model that is learned."""
+
+PIXEL_BYTES = 6
+"""Bytes a pixel of the map and its picture."""
+
+VALUE_BYTES = 20
+"""Bytes a value that predicting takes, besides reading it: dequantised, scaled, and what the model makes of it."""
 
 MOST_CLASSES = 254
 NO_CLASS, NO_CONFIDENCE = 0, 255
@@ -61,10 +74,9 @@ def make_map(
     threads: int = 1,
     overwrite: bool = False,
     progress: Progress | None = None,
+    memory: int | None = None,
 ) -> Made:
     """Map a whole scene from a few labels.
-
-    Takes 2 bytes (classes) or 4 bytes (numbers) a pixel of memory, besides a strip of the embeddings and the labels.
 
     Args:
         embeddings: what is mapped.
@@ -78,12 +90,17 @@ def make_map(
         threads: CPU threads.
         overwrite: replace an earlier map.
         progress: called with pixels done and in all.
+        memory: bytes that the process may take; None: half of the free memory, at most 4 GB.
 
     Raises:
-        InputError: the labels can't be used, the embeddings are of different models, or something stands at `out`.
+        InputError: the labels can't be used, the embeddings are of different models, the memory is too little, or
+            something stands at `out`.
         TesseraError: a file couldn't be read or written; nothing is left behind.
     """
     need_learning("map")
+    row = embeddings.grid.width * embeddings.dim
+    fixed = LEARNING_BYTES + embeddings.grid.window.pixels * PIXEL_BYTES
+    strip_size = strip_values(memory, fixed, embeddings.bytes_per_value + VALUE_BYTES, row, BLOCK_VALUES)
     source = embeddings if train is None else train
     if train is not None:
         check_same_model(embeddings, train)
@@ -109,7 +126,9 @@ def make_map(
         model.fit(x, read.values)
         tell = progress or (lambda done, total: None)
         draw = _draw_numbers if regression else _draw_classes
-        assets = draw(folder, embeddings, model, classes, field or labels.stem, tell)
+        assets = draw(
+            folder, embeddings.windows(strip_size), embeddings, model, classes, field or labels.stem, tell
+        )
         (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         assets.append(
             Asset("report", "report.json", "application/json", "Spatial cross-validation", ("metadata",))
@@ -127,12 +146,13 @@ def make_map(
 
 
 def _predict(
+    strips: Iterable[Window],
     embeddings: Embeddings,
     tell: Progress,
     put: Callable[[slice, NDArray[np.bool_], NDArray[np.float32]], None],
 ) -> None:
     """Give `put` each strip's rows, where it has data (height, width), and those pixels' embeddings (N, K)."""
-    for window in embeddings.windows():
+    for window in strips:
         strip = embeddings.read(window)
         valid = np.isfinite(strip[..., 0])
         if valid.any():
@@ -141,7 +161,13 @@ def _predict(
 
 
 def _draw_classes(
-    folder: Path, embeddings: Embeddings, model: Any, classes: list[str], title: str, tell: Progress
+    folder: Path,
+    strips: Iterable[Window],
+    embeddings: Embeddings,
+    model: Any,
+    classes: list[str],
+    title: str,
+    tell: Progress,
 ) -> list[Asset]:
     grid = embeddings.grid
     codes = np.full((grid.height, grid.width), NO_CLASS, np.uint8)
@@ -153,7 +179,7 @@ def _draw_classes(
         codes[rows][valid] = probability.argmax(axis=1) + 1
         confidence[rows][valid] = np.rint(probability.max(axis=1) * 100)
 
-    _predict(embeddings, tell, put)
+    _predict(strips, embeddings, tell, put)
     colours = {i + 1: class_colour(i) for i in range(len(classes))}
     tags = {f"CLASS_{i + 1}": name for i, name in enumerate(classes)}
     assets = [
@@ -171,13 +197,20 @@ def _draw_classes(
             hexadecimal = "#{:02x}{:02x}{:02x}".format(*colours[i + 1])
             rows.writerow([i + 1, name, hexadecimal, int((codes == i + 1).sum())])
     assets.append(Asset("legend", "legend.csv", "text/csv", "Value, class, colour, pixels", ("metadata",)))
+    step, shown = thinned(grid)
     table = np.array([WHITE, *colours.values()], np.uint8)
     legend = {name: colours[i + 1] for i, name in enumerate(classes)}
-    return [*assets, _write_png(folder, table[codes], legend, title, grid)]
+    return [*assets, _write_png(folder, table[codes[::step, ::step]], shown, legend, title, embeddings)]
 
 
 def _draw_numbers(
-    folder: Path, embeddings: Embeddings, model: Any, classes: list[str], title: str, tell: Progress
+    folder: Path,
+    strips: Iterable[Window],
+    embeddings: Embeddings,
+    model: Any,
+    classes: list[str],
+    title: str,
+    tell: Progress,
 ) -> list[Asset]:
     grid = embeddings.grid
     values = np.full((grid.height, grid.width), np.nan, np.float32)
@@ -185,24 +218,30 @@ def _draw_numbers(
     def put(rows: slice, valid: NDArray[np.bool_], pixels: NDArray[np.float32]) -> None:
         values[rows][valid] = model.predict(pixels)
 
-    _predict(embeddings, tell, put)
-    valid = np.isfinite(values)
-    low, high = np.percentile(values[valid], (2, 98))
-    picture = np.where(valid[..., None], ramp(np.nan_to_num(values), low, high), np.uint8(255))
+    _predict(strips, embeddings, tell, put)
+    step, small = thinned(grid)
+    shown = values[::step, ::step]
+    valid = np.isfinite(shown)
+    low, high = np.percentile(shown[valid], (2, 98)) if valid.any() else (0, 1)
+    picture = np.where(valid[..., None], ramp(np.nan_to_num(shown), low, high), np.uint8(255))
     legend = {
         f"{number:.3g}": tuple(int(band) for band in ramp(np.array(number), low, high))
         for number in np.linspace(high, low, 5)
     }
     asset = write_map(folder / "map.tif", values, grid, f"Estimate ({title})", np.nan)
-    return [asset, _write_png(folder, picture, legend, title, grid)]
+    return [asset, _write_png(folder, picture, small, legend, title, embeddings)]
 
 
 def _write_png(
-    folder: Path, picture: NDArray[np.uint8], legend: dict[str, Any], title: str, grid: Grid
+    folder: Path,
+    picture: NDArray[np.uint8],
+    grid: Grid,
+    legend: dict[str, Any],
+    title: str,
+    embeddings: Embeddings,
 ) -> Asset:
-    from rasterio.crs import CRS
-
-    # Degrees are no metres
-    metric = CRS.from_user_input(grid.crs).is_projected
-    write_picture(folder / "map.png", picture, legend, title, abs(grid.transform.a) if metric else None)
-    return Asset("picture", "map.png", "image/png", f"Map of {title}, with legend", ("overview",))
+    about = caption_of_item(embeddings.item, embeddings.path.name, embeddings.dim)
+    caption = (f"Map of {title}", about.scene, about.period, about.model)
+    framed = write_framed(folder / "map.png", picture, grid, caption, legend)
+    description = f"Map of {title}, with legend"
+    return Asset("picture", "map.png", "image/png", description, ("overview",), grid_fields(framed))

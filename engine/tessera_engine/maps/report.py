@@ -7,7 +7,7 @@ from pathlib import Path
 from tessera_engine.errors import MissingExtra
 from tessera_engine.maps.evaluate import Evaluation
 from tessera_engine.maps.intervals import Interval
-from tessera_engine.maps.picture import PALETTE
+from tessera_engine.pictures.colours import PALETTE
 
 TITLES = {
     "accuracy": "accuracy",
@@ -105,7 +105,7 @@ def draw(evaluation: Evaluation, path: Path) -> None:
     high = max(score.high for score in scores.values())
     step, low, high = _ticks(low, high)
     font = ImageFont.load_default(FONT)
-    size = (MARGIN * 2 + NAMES + ACROSS * len(methods), MARGIN * 2 + LINE * (len(shown) + 4))
+    size = (MARGIN * 2 + NAMES + ACROSS * len(methods), MARGIN * 2 + LINE * (len(shown) + 3))
     image = Image.new("RGB", size, "white")
     pen = ImageDraw.Draw(image)
     factor = 100 if main in PERCENT else 1
@@ -139,10 +139,11 @@ def draw(evaluation: Evaluation, path: Path) -> None:
 
 
 def _ticks(low: float, high: float) -> tuple[float, float, float]:
-    """Distance of the ticks, the first and the last: three to seven of them, round numbers, around the values."""
+    """Distance of the ticks, the first and the last: a few round numbers around the values."""
     import math
 
     room = max(high - low, 1e-3)
     power = 10 ** math.floor(math.log10(room))
     step = next(power * each for each in (0.2, 0.5, 1, 2) if room / (power * each) <= 5)
-    return step, math.floor(low / step) * step, math.ceil(high / step) * step
+    first = math.floor(low / step) * step
+    return step, first, max(math.ceil(high / step) * step, first + step)

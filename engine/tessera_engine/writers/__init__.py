@@ -1,11 +1,11 @@
-"""Output formats: one module a format, each `write(staging, folder, name[, origin]) -> list[Asset]`."""
+"""Output formats: one module a format, each `write(staging, folder, name[, origin, store]) -> list[Asset]`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from tessera_engine.provenance import Asset, grid_fields
 from tessera_engine.scene import Grid
 from tessera_engine.staging import CODE_NODATA, RasterFile, Staging
 from tessera_engine.writers.origin import Origin
+
+if TYPE_CHECKING:
+    from tessera_engine.writers.store import Store
 
 
 @dataclass(frozen=True)
@@ -79,28 +82,36 @@ def layers(staging: Staging) -> list[Layer]:
 # The modules are imported when used: rasterio costs 0.3 s, and `--help` needs only the names.
 
 
-def _cog(staging: Staging, folder: Path, name: str, origin: Origin | None) -> list[Asset]:
+def _cog(
+    staging: Staging, folder: Path, name: str, origin: Origin | None, store: Store | None
+) -> list[Asset]:
     from tessera_engine.writers import cog
 
     return cog.write(staging, folder, name)
 
 
-def _npy(staging: Staging, folder: Path, name: str, origin: Origin | None) -> list[Asset]:
+def _npy(
+    staging: Staging, folder: Path, name: str, origin: Origin | None, store: Store | None
+) -> list[Asset]:
     from tessera_engine.writers import npy
 
     return npy.write(staging, folder, name)
 
 
-def _zarr(staging: Staging, folder: Path, name: str, origin: Origin | None) -> list[Asset]:
+def _zarr(
+    staging: Staging, folder: Path, name: str, origin: Origin | None, store: Store | None
+) -> list[Asset]:
     from tessera_engine.writers import zarr
 
-    return zarr.write(staging, folder, name, _known("zarr", origin))
+    return zarr.write(staging, folder, name, _known("zarr", origin), store)
 
 
-def _geotessera(staging: Staging, folder: Path, name: str, origin: Origin | None) -> list[Asset]:
+def _geotessera(
+    staging: Staging, folder: Path, name: str, origin: Origin | None, store: Store | None
+) -> list[Asset]:
     from tessera_engine.writers import geotessera
 
-    return geotessera.write(staging, folder, name, _known("geotessera", origin))
+    return geotessera.write(staging, folder, name, _known("geotessera", origin), store)
 
 
 def _known(format: str, origin: Origin | None) -> Origin:
@@ -112,7 +123,9 @@ def _known(format: str, origin: Origin | None) -> Origin:
     return origin
 
 
-FORMATS: Mapping[str, Callable[[Staging, Path, str, Origin | None], list[Asset]]] = {
+Writer = Callable[[Staging, Path, str, Origin | None, "Store | None"], list[Asset]]
+
+FORMATS: Mapping[str, Writer] = {
     "cog": _cog,
     "npy": _npy,
     "zarr": _zarr,
@@ -155,9 +168,14 @@ def check_format(format: str, store: str, grid: Grid, dim: int, origin: Origin |
 
 
 def write(
-    format: str, staging: Staging, folder: Path, name: str, origin: Origin | None = None
+    format: str,
+    staging: Staging,
+    folder: Path,
+    name: str,
+    origin: Origin | None = None,
+    store: Store | None = None,
 ) -> list[Asset]:
-    """Write the staged arrays into a folder.
+    """Write the staged arrays into a folder, or what a store becomes when they are added to it.
 
     Args:
         format: one of `FORMATS`.
@@ -165,6 +183,7 @@ def write(
         folder: where the files go; it exists.
         name: the scene's name.
         origin: where the embeddings are from; zarr and geotessera need it.
+        store: what they are added to, of the same format; it stays as it is.
 
     Returns:
         What was written, a file or folder each.
@@ -174,4 +193,4 @@ def write(
         TesseraError: a file couldn't be written; nothing of it is left.
     """
     check_format(format, staging.embeddings.dtype.name, staging.grid, staging.dim, origin)
-    return FORMATS[format](staging, folder, name, origin)
+    return FORMATS[format](staging, folder, name, origin, store)

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 from rasterio.transform import array_bounds
 from rasterio.warp import transform_bounds
 
-from tessera_engine.embeddings.base import StoredBlock
+from tessera_engine.durable import link
 from tessera_engine.embeddings.geotessera import (
     EMBEDDINGS_FOLDER,
     LANDMASK_FOLDER,
@@ -29,7 +29,10 @@ from tessera_engine.provenance import Asset, grid_fields
 from tessera_engine.region import window_of_bbox
 from tessera_engine.scene import Grid, Window
 from tessera_engine.staging import Staging
+from tessera_engine.writers.joined import Joined
 from tessera_engine.writers.origin import Origin
+from tessera_engine.writers.registry import need_parquet, write_registry
+from tessera_engine.writers.store import Store
 
 MANIFEST = "tessera_metadata.json"
 
@@ -37,29 +40,54 @@ DIMENSIONS = 128
 """What geotessera's client takes."""
 
 
-def write(staging: Staging, folder: Path, name: str, origin: Origin) -> list[Asset]:
+def write(
+    staging: Staging, folder: Path, name: str, origin: Origin, store: Store | None = None
+) -> list[Asset]:
     """Write the tree: see `tessera_engine.writers.write`."""
-    year = str(origin.year)
-    written = []
+    assert origin.year is not None
+    if store is None:
+        years = {origin.year: Joined(staging.grid, staging.dim, None, staging)}
+    else:
+        years, name = store.joined(origin.year, staging), ", ".join(store.scenes(name))
+    return _write(folder, name, origin, years, store)
+
+
+def _write(
+    folder: Path, name: str, origin: Origin, years: Mapping[int, Joined], store: Store | None
+) -> list[Asset]:
+    grid = next(iter(years.values())).grid
+    added = next(joined for joined in years.values() if joined.added is not None)
+    written: dict[int, list[str]] = {year: [] for year in years}
     try:
-        for made in (EMBEDDINGS_FOLDER, OBSERVATIONS_FOLDER):
-            (folder / made / year).mkdir(parents=True)
         (folder / LANDMASK_FOLDER).mkdir()
-        for cell, window in cells(staging.grid):
-            if _write_cell(staging, folder, year, cell, window):
-                written.append(cell)
+        for year in years:
+            for made in (EMBEDDINGS_FOLDER, OBSERVATIONS_FOLDER):
+                (folder / made / str(year)).mkdir(parents=True)
+        for cell, window in cells(grid):
+            # A cell has one place in all years: where a scene is added, they all get the same pixels
+            touched = added.touches(window)
+            for year, joined in years.items():
+                if (
+                    _write_cell(joined, folder, year, cell, window)
+                    if touched or store is None
+                    else _link_cell(store.path, folder, year, cell)
+                ):
+                    written[year].append(cell)
         _write_manifest(folder / MANIFEST, name, origin, written)
+        registry = write_registry(folder, written)
     except OSError as error:
         raise TesseraError(
             f"can't write {folder / EMBEDDINGS_FOLDER}: {error.strerror or error}; make room and try again"
         ) from None
-    fields = {"data_type": "int8"} | grid_fields(staging.grid)
-    title = f"Embeddings in {len(written)} cells of 0.1 degrees, int8 codes with scales (+inf = no data)"
+    fields = {"data_type": "int8"} | grid_fields(grid)
+    count = sum(map(len, written.values()))
+    title = f"Embeddings in {count} cells of 0.1 degrees, int8 codes with scales (+inf = no data)"
     return [
         Asset("embeddings", EMBEDDINGS_FOLDER, MEDIA_TYPE, title, ("data",), fields),
         Asset("landmasks", LANDMASK_FOLDER, MEDIA_TYPE, "Each cell's place; land everywhere", ("metadata",)),
         Asset("observations", OBSERVATIONS_FOLDER, MEDIA_TYPE, "Observations of each pixel", ("metadata",)),
         Asset("manifest", MANIFEST, "application/json", "What the cells are and from where", ("metadata",)),
+        *registry,
     ]
 
 
@@ -67,8 +95,10 @@ def check(grid: Grid, dim: int) -> None:
     """Make sure that the tree can hold a scene.
 
     Raises:
-        InputError: other dimensions than the client takes, not on Earth, or across the antimeridian.
+        InputError: other dimensions than the client takes, not on Earth, or across the antimeridian; or what writes its
+            registry isn't installed.
     """
+    need_parquet()
     if dim != DIMENSIONS:
         raise InputError(f"--format geotessera takes {DIMENSIONS} dimensions, these are {dim}; use cog")
     _bounds(grid)
@@ -98,20 +128,35 @@ def _bounds(grid: Grid) -> tuple[float, float, float, float]:
     return west, south, east, north
 
 
-def _write_cell(staging: Staging, folder: Path, year: str, cell: str, window: Window) -> bool:
+def _write_cell(joined: Joined, folder: Path, year: int, cell: str, window: Window) -> bool:
     """Whether the cell has data; one without isn't written."""
-    assert staging.scales is not None
-    scales = staging.scales.read(window)
-    if not np.isfinite(scales).any():
+    stored, counts = joined.read(window)
+    if not stored.valid.any():
         return False
-    codes, scales = to_sentinels(StoredBlock(staging.embeddings.read(window), scales))
-    place = folder / EMBEDDINGS_FOLDER / year / cell
+    codes, scales = to_sentinels(stored)
+    place = folder / EMBEDDINGS_FOLDER / str(year) / cell
     place.mkdir()
     np.save(place / f"{cell}.npy", codes)
     np.save(place / f"{cell}_scales.npy", scales)
     # Not beside the codes: the client takes every other .npy there for a cell
-    np.save(folder / OBSERVATIONS_FOLDER / year / f"{cell}.npy", staging.observations.read(window))
-    _write_landmask(folder / LANDMASK_FOLDER / f"{cell}.tiff", staging.grid.crop(window))
+    np.save(folder / OBSERVATIONS_FOLDER / str(year) / f"{cell}.npy", counts)
+    _write_landmask(folder / LANDMASK_FOLDER / f"{cell}.tiff", joined.grid.crop(window))
+    return True
+
+
+def _link_cell(before: Path, folder: Path, year: int, cell: str) -> bool:
+    """Whether the cell was there; it stays as it is."""
+    place = Path(EMBEDDINGS_FOLDER, str(year), cell)
+    if not (before / place).is_dir():
+        return False
+    for file in (
+        place / f"{cell}.npy",
+        place / f"{cell}_scales.npy",
+        Path(OBSERVATIONS_FOLDER, str(year), f"{cell}.npy"),
+        Path(LANDMASK_FOLDER, f"{cell}.tiff"),
+    ):
+        if not (folder / file).exists():
+            link(before / file, folder / file)
     return True
 
 
@@ -125,7 +170,7 @@ def _write_landmask(path: Path, grid: Grid) -> None:
         file.write(np.ones((1, grid.height, grid.width), np.uint8))
 
 
-def _write_manifest(path: Path, name: str, origin: Origin, written: list[str]) -> None:
+def _write_manifest(path: Path, name: str, origin: Origin, written: Mapping[int, list[str]]) -> None:
     # What the client's own sidecar says of a download, in its words: version 1.0, 1.1 or 2.0, and path v1, v1.1 or v2.
     # It goes by these and by the variant, and refuses to mix the folder with another data set's cells. The variant
     # names the model file, because that is what makes embeddings comparable.
@@ -138,9 +183,8 @@ def _write_manifest(path: Path, name: str, origin: Origin, written: list[str]) -
         "generator": f"tessera-engine {origin.engine_version}",
         "model": origin.model,
         "model_sha256": origin.model_sha256,
-        "scene": name,
-        "year": origin.year,
-        "cells": written,
+        "scenes": name,
+        "cells": {str(year): cells for year, cells in written.items()},
         "scales": "+inf = no data; NaN (water) never occurs, the landmasks say land everywhere",
     }
     path.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")

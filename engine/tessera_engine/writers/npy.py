@@ -5,10 +5,9 @@ Codes * scales is NaN where there is no data: the code is -128 there and the sca
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 
+from tessera_engine.durable import link
 from tessera_engine.errors import TesseraError
 from tessera_engine.provenance import Asset
 from tessera_engine.staging import Staging
@@ -26,7 +25,9 @@ def write(staging: Staging, folder: Path, name: str) -> list[Asset]:
     for layer in layers(staging):
         path = folder / f"{name}{SUFFIXES[layer.key]}.npy"
         try:
-            _link_or_copy(layer.raster.path, path)
+            # The staged file is the published file already. A second name for it costs neither time nor disk, and
+            # leaves the staging as it is.
+            link(layer.raster.path, path)
         except OSError as error:
             path.unlink(missing_ok=True)
             raise TesseraError(
@@ -34,12 +35,3 @@ def write(staging: Staging, folder: Path, name: str) -> list[Asset]:
             ) from None
         assets.append(layer.asset(staging.grid, path.name, MEDIA_TYPE))
     return assets
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    # The staged file is the published file already. A second name for it costs neither time nor disk, and leaves the
-    # staging as it is; file systems without hard links (FAT, some network shares) get a copy.
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)

@@ -8,7 +8,7 @@ ones of the full array's, so a prefix is not quantised anew.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,18 @@ import numpy as np
 from rasterio.crs import CRS
 from rasterio.enums import WktVersion
 
-from tessera_engine.embeddings.base import PREFIXES, StoredBlock
+from tessera_engine.durable import link
+from tessera_engine.embeddings.base import PREFIXES, asset_path
+from tessera_engine.embeddings.same_grid import offset
 from tessera_engine.embeddings.sentinels import NO_DATA_SCALE, to_sentinels
 from tessera_engine.embeddings.zarr import MEDIA_TYPE, SHARD
 from tessera_engine.errors import InputError, MissingExtra, TesseraError
 from tessera_engine.provenance import QUANTIZATION, Asset, grid_fields
-from tessera_engine.scene import Grid
+from tessera_engine.scene import Grid, Window
 from tessera_engine.staging import Staging
+from tessera_engine.writers.joined import Joined
 from tessera_engine.writers.origin import Origin
+from tessera_engine.writers.store import Store
 
 STORE = "embeddings.zarr"
 
@@ -48,46 +52,121 @@ GEOEMB_CONVENTION = {
 SOURCES = tuple(f"https://sentinel.esa.int/web/sentinel/missions/sentinel-{number}" for number in (1, 2))
 
 
-def write(staging: Staging, folder: Path, name: str, origin: Origin) -> list[Asset]:
+def write(
+    staging: Staging, folder: Path, name: str, origin: Origin, store: Store | None = None
+) -> list[Asset]:
     """Write the store: see `tessera_engine.writers.write`."""
+    assert origin.year is not None
+    if store is None:
+        years = {origin.year: Joined(staging.grid, staging.dim, None, staging)}
+    else:
+        years, name = store.joined(origin.year, staging), ", ".join(store.scenes(name))
+    return _write(folder, name, origin, years, store)
+
+
+def _write(
+    folder: Path, name: str, origin: Origin, years: Mapping[int, Joined], store: Store | None
+) -> list[Asset]:
     try:
         import zarr
     except ModuleNotFoundError:
         raise MissingExtra("zarr", "zarr", "--format zarr") from None
 
-    zone, grid = northern_grid(staging.grid)
+    first = next(iter(years.values()))
+    zone, grid = northern_grid(first.grid)
     path, group_name = folder / STORE, f"utm{zone:02d}"
-    prefixes = [prefix for prefix in PREFIXES if prefix < staging.dim]
+    prefixes = [prefix for prefix in PREFIXES if prefix < first.dim]
     with _failures_named(path):
         root = zarr.create_group(
-            path, zarr_format=3, attributes=_root_attributes(staging, name, origin, prefixes)
+            path, zarr_format=3, attributes=_root_attributes(first, name, origin, prefixes)
         )
         group = root.create_group(group_name, attributes=_zone_attributes(grid))
-        _write_coordinates(group, grid, staging.dim, prefixes, origin)
-        arrays = {
-            "embeddings": _array(group, "embeddings", grid, (staging.dim, "band"), "int8", 0),
-            "scales": _array(group, "scales", grid, None, "float32", float(NO_DATA_SCALE)),
-            "observations": _array(group, "observations", grid, (2, "modality"), "uint16", 0),
-        }
-        for prefix in prefixes:
-            shape = (prefix, f"band_d{prefix}")
-            arrays[f"embeddings_d{prefix}"] = _array(group, f"embeddings_d{prefix}", grid, shape, "int8", 0)
-        for window in grid.window.blocks(SHARD, SHARD):
-            rows = slice(window.row, window.row + window.height)
-            cols = slice(window.col, window.col + window.width)
-            assert staging.scales is not None
-            stored = StoredBlock(staging.embeddings.read(window), staging.scales.read(window))
-            codes, scales = to_sentinels(stored)
-            codes = np.ascontiguousarray(np.moveaxis(codes, 2, 0))
-            arrays["scales"][0, rows, cols] = scales
-            arrays["observations"][0, :, rows, cols] = np.moveaxis(staging.observations.read(window), 2, 0)
-            for dim in (*prefixes, staging.dim):
-                full = dim == staging.dim
-                arrays["embeddings" if full else f"embeddings_d{dim}"][0, :, rows, cols] = codes[:dim]
+        _write_coordinates(group, grid, first.dim, prefixes, list(years))
+        arrays = _create_arrays(group, grid, len(years), first.dim, prefixes)
+        links = _Links(store, path, group_name, arrays) if store is not None else None
+        for time, (year, joined) in enumerate(years.items()):
+            for window in grid.window.blocks(SHARD, SHARD):
+                if links is None or joined.touches(window) or not links.link(year, time, window, joined.grid):
+                    _write_shard(arrays, time, window, joined)
         _consolidate(path)
-    fields: dict[str, Any] = {"data_type": "int8", "tessera:group": group_name} | grid_fields(staging.grid)
+    fields: dict[str, Any] = {"data_type": "int8", "tessera:group": group_name} | grid_fields(first.grid)
     title = "Zarr store by the geoemb: convention: embeddings, scales and observations"
     return [Asset("embeddings", STORE, MEDIA_TYPE, title, ("data",), fields)]
+
+
+def _create_arrays(group: Any, grid: Grid, times: int, dim: int, prefixes: list[int]) -> dict[str, Any]:
+    size = (times, grid)
+    arrays = {
+        "embeddings": _array(group, "embeddings", size, (dim, "band"), "int8", 0),
+        "scales": _array(group, "scales", size, None, "float32", float(NO_DATA_SCALE)),
+        "observations": _array(group, "observations", size, (2, "modality"), "uint16", 0),
+    }
+    for prefix in prefixes:
+        bands = (prefix, f"band_d{prefix}")
+        arrays[f"embeddings_d{prefix}"] = _array(group, f"embeddings_d{prefix}", size, bands, "int8", 0)
+    return arrays
+
+
+def _write_shard(arrays: Mapping[str, Any], time: int, window: Window, joined: Joined) -> None:
+    stored, counts = joined.read(window)
+    if not stored.valid.any():
+        return  # what isn't there reads as no data
+    rows = slice(window.row, window.row + window.height)
+    cols = slice(window.col, window.col + window.width)
+    codes, scales = to_sentinels(stored)
+    codes = np.ascontiguousarray(np.moveaxis(codes, 2, 0))
+    for name, array in arrays.items():
+        if name == "scales":
+            array[time, rows, cols] = scales
+        elif name == "observations":
+            array[time, :, rows, cols] = np.moveaxis(counts, 2, 0)
+        else:  # of a prefix, or of all dimensions
+            array[time, :, rows, cols] = codes[: array.shape[1]]
+
+
+class _Links:
+    """Shards of a store that stay as they are, by second names, where they cover the same pixels as new ones."""
+
+    def __init__(self, store: Store, path: Path, group_name: str, arrays: Mapping[str, Any]) -> None:
+        import zarr
+
+        self.store, self.path = store, path / group_name
+        self.old = asset_path(store.path, store.item, "embeddings") / group_name
+        group: Any = zarr.open_group(self.old, mode="r", zarr_format=3)
+        self.times = {int(year): time for time, year in enumerate(group["time"][:])}
+        # Another version may have laid its shards out in another way
+        self.alike = all(
+            name in group and _layout(group[name]) == _layout(array) for name, array in arrays.items()
+        )
+        self.names = {name: len(array.shape) for name, array in arrays.items()}
+
+    def link(self, year: int, time: int, window: Window, grid: Grid) -> bool:
+        """Whether the new shards of a year in a window are the old ones now."""
+        if year not in self.times:
+            return True  # nothing is there
+        corner = offset(grid, self.store.years[year].grid)
+        assert corner is not None
+        col, row = window.col - corner[0], window.row - corner[1]
+        if not self.alike or col % SHARD or row % SHARD:
+            return False
+        for name, axes in self.names.items():
+            bands = ["0"] * (axes - 3)
+            old = self.old.joinpath(
+                name, "c", str(self.times[year]), *bands, str(row // SHARD), str(col // SHARD)
+            )
+            if old.exists():
+                new = (name, "c", str(time), *bands, str(window.row // SHARD), str(window.col // SHARD))
+                link(old, self.path.joinpath(*new))
+        return True
+
+
+def _layout(array: Any) -> dict[str, Any]:
+    """All that makes an array's shards what they are."""
+    return {
+        key: value
+        for key, value in array.metadata.to_dict().items()
+        if key not in ("shape", "attributes", "consolidated_metadata")
+    }
 
 
 def northern_grid(grid: Grid) -> tuple[int, Grid]:
@@ -118,16 +197,16 @@ def _failures_named(path: Path) -> Iterator[None]:
         ) from None
 
 
-def _root_attributes(staging: Staging, name: str, origin: Origin, prefixes: list[int]) -> dict[str, Any]:
+def _root_attributes(first: Joined, name: str, origin: Origin, prefixes: list[int]) -> dict[str, Any]:
     depths = [{"dimensions": prefix, "array": f"embeddings_d{prefix}"} for prefix in prefixes]
     return {
         "zarr_conventions": [GEOEMB_CONVENTION],
         "geoemb:type": "pixel",
-        "geoemb:dimensions": staging.dim,
+        "geoemb:dimensions": first.dim,
         "geoemb:model": f"urn:sha256:{origin.model_sha256}",
         "geoemb:source_data": list(SOURCES),
         "geoemb:data_type": "int8",
-        "geoemb:gsd": abs(staging.grid.transform.a),
+        "geoemb:gsd": abs(first.grid.transform.a),
         "geoemb:spatial_layout": "utm_zones",
         "geoemb:build_version": origin.engine_version,
         "geoemb:quantization": {
@@ -136,7 +215,7 @@ def _root_attributes(staging: Staging, name: str, origin: Origin, prefixes: list
             "quantized_dtype": "int8",
             "scale": {"type": "array", "array_name": "scales", "nodata": "+inf"},
         },
-        "geoemb:depths": [*depths, {"dimensions": staging.dim, "array": "embeddings"}],
+        "geoemb:depths": [*depths, {"dimensions": first.dim, "array": "embeddings"}],
         # No water is masked out: NaN scales never occur
         "geoemb:landmask": False,
         "tessera:scene": name,
@@ -160,16 +239,19 @@ def _zone_attributes(grid: Grid) -> dict[str, Any]:
     }
 
 
-def _array(group: Any, name: str, grid: Grid, bands: tuple[int, str] | None, dtype: str, fill: float) -> Any:
+def _array(
+    group: Any, name: str, size: tuple[int, Grid], bands: tuple[int, str] | None, dtype: str, fill: float
+) -> Any:
     from zarr.codecs import BloscCodec
 
+    times, grid = size
     count = () if bands is None else (bands[0],)
     side = CHUNK
     while side * 2 <= SHARD and (bands[0] if bands else 1) * (side * 2) ** 2 <= CHUNK_VALUES:
         side *= 2
     return group.create_array(
         name,
-        shape=(1, *count, grid.height, grid.width),
+        shape=(times, *count, grid.height, grid.width),
         chunks=(1, *count, side, side),
         shards=(1, *count, SHARD, SHARD),
         dtype=dtype,
@@ -181,12 +263,12 @@ def _array(group: Any, name: str, grid: Grid, bands: tuple[int, str] | None, dty
     )
 
 
-def _write_coordinates(group: Any, grid: Grid, dim: int, prefixes: list[int], origin: Origin) -> None:
+def _write_coordinates(group: Any, grid: Grid, dim: int, prefixes: list[int], years: list[int]) -> None:
     transform = grid.transform
     values = {
         "x": transform.c + transform.a * (np.arange(grid.width) + 0.5),
         "y": transform.f + transform.e * (np.arange(grid.height) + 0.5),
-        "time": np.array([origin.year], np.int32),
+        "time": np.array(years, np.int32),
         "band": np.arange(dim, dtype=np.int32),
     } | {f"band_d{prefix}": np.arange(prefix, dtype=np.int32) for prefix in prefixes}
     for name, array in values.items():

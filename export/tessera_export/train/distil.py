@@ -107,8 +107,9 @@ def distil(
     source: PackedTokens,
     targets: NDArray[np.float32],
     report: Callable[[str], None],
+    bfloat16: bool = False,
 ) -> Reference:
-    """Distil a network, in float32 on the CPU.
+    """Distil a network, on the CPU.
 
     The same configuration, pixels, targets and number of torch threads give the same network.
 
@@ -117,9 +118,10 @@ def distil(
         source: N pixels.
         targets: (N, D) the teacher's embeddings of them.
         report: told a line of progress now and then.
+        bfloat16: multiply in bfloat16.
     """
     objective = begin(config, source, targets)
-    Loop(objective, len(source), config).run(lambda progress: report(str(progress)))
+    Loop(objective, len(source), config, bfloat16=bfloat16).run(lambda progress: report(str(progress)))
     return objective.network.eval()
 
 

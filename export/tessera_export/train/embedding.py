@@ -14,7 +14,7 @@ from tessera_engine.model_file import INPUT_NAMES
 from tessera_engine.statistics import FLAVOURS, V2_TEACHER_STATISTICS, Statistics
 from tessera_engine.tokens import PackedTokens, sequence
 from tessera_export.checkpoint import load_checkpoint
-from tessera_export.export import flavour_for
+from tessera_export.flavour import flavour_for
 from tessera_export.reference import Reference
 from tessera_export.teacher import Teacher, is_teacher, load_teacher
 

@@ -12,8 +12,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, ClassVar, NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -122,8 +122,6 @@ class Progress:
 class Loop:
     """An objective on its way: optimiser, step and losses so far."""
 
-    SAVED: ClassVar = ("objective", "optimizer", "step", "losses")
-
     def __init__(
         self, objective: Objective, pixels: int, pace: Pace, device: str = "cpu", bfloat16: bool = False
     ) -> None:
@@ -147,7 +145,7 @@ class Loop:
             [{"params": decayed, "weight_decay": pace.weight_decay}, {"params": kept, "weight_decay": 0.0}],
             lr=pace.learning_rate,
         )
-        self._order = cache(self._shuffled)
+        self._order = lru_cache(maxsize=2)(self._shuffled)
 
     def _shuffled(self, epoch: int) -> NDArray[np.int64]:
         """All pixels of all scenes in the order of an epoch."""

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from tessera_engine.errors import InputError
 from tessera_engine.scene import Observations, Reader, Scene
 from tessera_engine.scenes import open_scene
-from tessera_engine.statistics import Statistics
-from tessera_engine.tokens import PackedTokens, Tokens, pack
+from tessera_engine.tokens import PackedTokens, Statistics, Tokens, pack
 from tessera_export.train.embedding import FrozenTeacher
 
 WINDOW_PIXELS = 1 << 14

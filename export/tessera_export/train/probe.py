@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from tessera_engine.maps.compare import Comparison
 from tessera_engine.maps.learn import block_groups
 from tessera_engine.scene import Observations
-from tessera_export.train.monitor import effective_rank as effective_rank
 
 BLOCK = 32
 """Pixels across a spatial block: wider than most fields, so that few fields are on both sides of a split."""

@@ -1,18 +1,9 @@
-"""A training as a user starts it: scenes in, a checkpoint out, gone on with after any interruption.
-
-`<out>.partial/` holds the lock, what the run is (`run.json`), the drawn pixels and the last state, until the checkpoint
-appears under its name:
-
-    nothing -> run.json -> pixels/ -> state.pt, again and again -> <out> -> nothing
-"""
+"""A training as a user starts it: scenes in, a checkpoint out, gone on with after any interruption."""
 
 from __future__ import annotations
 
-import json
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,17 +11,16 @@ from typing import Any, TypeVar
 import torch
 
 from tessera_engine import __version__
-from tessera_engine.durable import Lock, sync_file
-from tessera_engine.errors import InputError, TesseraError
+from tessera_engine.errors import InputError
 from tessera_engine.guard import Finding, examine, heed
-from tessera_engine.resume import check_identity
 from tessera_engine.scene import Scene
 from tessera_engine.statistics import V2_STATISTICS
-from tessera_export.checkpoint import replacing, save_checkpoint, unpickle
+from tessera_export.checkpoint import save_checkpoint, unpickle
 from tessera_export.train import distil, ssl
 from tessera_export.train.embedding import FrozenTeacher
 from tessera_export.train.loop import Loop, Objective, Pace, Progress, multiplies_in_bfloat16
 from tessera_export.train.pixels import collect, is_collected, open_pixels
+from tessera_export.train.place import Place
 
 TIMED_STEPS = 10
 """To find out how many steps fit into the given minutes."""
@@ -81,7 +71,7 @@ class Trained:
         steps: taken, over all runs.
         first_loss, last_loss: means over the first and the last steps.
         progress: the last one.
-        findings: what was found about the scenes, by their names.
+        findings: what was found about the scenes, by their folders.
     """
 
     out: Path
@@ -104,9 +94,25 @@ class Trained:
             "off_diagonal": self.progress.health.off_diagonal,
             "seconds": round(self.progress.seconds, 3),
             "findings": {
-                name: [finding.to_dict() for finding in found] for name, found in self.findings.items()
+                path: [finding.to_dict() for finding in found] for path, found in self.findings.items()
             },
         }
+
+
+def choose_device(asked: str) -> str:
+    """`cpu` or `cuda`; `auto` is a GPU where PyTorch finds one.
+
+    Raises:
+        InputError: there is no such device.
+    """
+    if asked not in ("auto", "cpu", "cuda"):
+        raise InputError(f"there is no device '{asked}'; choose auto, cpu or cuda")
+    found = "cuda" if torch.cuda.is_available() else "cpu"
+    if asked == "cuda" and found != "cuda":
+        raise InputError(
+            "--device cuda: PyTorch finds no GPU here; install its CUDA build, or use --device cpu"
+        )
+    return found if asked == "auto" else asked
 
 
 def train(config: ssl.TrainConfig, order: Order, tell: Tell) -> Trained:
@@ -147,10 +153,10 @@ def _run(
     teacher: FrozenTeacher | None,
 ) -> Trained:
     statistics = teacher.statistics if teacher else V2_STATISTICS
-    findings = {scene.name: examine(scene, statistics) for scene in order.scenes}
-    for name, found in findings.items():
-        heed(found, order.strict, lambda line, name=name: tell(f"{name}: {line}"))  # type: ignore[misc]
-    place = _Place(order.out)
+    findings = {scene.path: examine(scene, statistics) for scene in order.scenes}
+    for path, found in findings.items():
+        heed(found, order.strict, lambda line, path=path: tell(f"{path}: {line}"))  # type: ignore[misc]
+    place = Place(order.out)
     try:
         torch.set_num_threads(order.threads)
         bfloat16 = multiplies_in_bfloat16(order.device)
@@ -225,63 +231,3 @@ def _identity(config: Pace, order: Order, teacher: FrozenTeacher | None, bfloat1
         "threads": str(order.threads),
         "multiplies in": "bfloat16" if bfloat16 else "float32",
     }
-
-
-class _Place:
-    """The folder beside the checkpoint that a training works in; one process at a time can."""
-
-    def __init__(self, out: Path) -> None:
-        self.out = out
-        self.folder = out.with_name(f"{out.name}.partial")
-        self.run, self.pixels, self.state = (self.folder / n for n in ("run.json", "pixels", "state.pt"))
-        try:
-            out.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = Lock(self.folder / "lock")
-        except OSError as error:
-            raise InputError(
-                f"can't write to {out.parent}: {error.strerror}; choose another place with -o"
-            ) from None
-
-    def begin(self, identity: Mapping[str, str], overwrite: bool, restart: bool) -> dict[str, Any]:
-        """What is known of an interrupted run of the same identity; nothing where there is none."""
-        if self.out.exists() and not overwrite:
-            raise InputError(
-                f"{self.out} exists already; give --overwrite to replace it, or another place with -o"
-            )
-        if self.run.exists() and not restart:
-            try:
-                known: dict[str, Any] = json.loads(self.run.read_text(encoding="utf-8"))
-                was = dict(known["identity"])
-            except (ValueError, KeyError, TypeError):
-                raise TesseraError(f"{self.run} is damaged; give --restart to begin anew") from None
-            check_identity(self.folder, was, identity)
-            return known
-        self._clear()
-        self.write({"identity": dict(identity)})
-        return {}
-
-    def write(self, known: Mapping[str, Any]) -> None:
-        """Write down what is known of the run."""
-        with replacing(self.run) as temporary:
-            temporary.write_text(json.dumps(known, indent=2), encoding="utf-8")
-
-    def save(self, state: dict[str, Any]) -> None:
-        """Put a state in the place of the one before."""
-        with replacing(self.state) as temporary:
-            torch.save(state, temporary)
-            sync_file(temporary)
-
-    def _clear(self) -> None:
-        self.run.unlink(missing_ok=True)
-        self.state.unlink(missing_ok=True)
-        if self.pixels.exists():
-            shutil.rmtree(self.pixels)
-
-    def close(self, keep: bool) -> None:
-        """Let go of the folder; without `keep` nothing of it stays."""
-        if not keep:
-            self._clear()
-        self._lock.release(remove=not keep)
-        if not keep:
-            with suppress(OSError):  # another run may have begun in it
-                self.folder.rmdir()

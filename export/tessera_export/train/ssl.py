@@ -166,8 +166,10 @@ def draw_batch(
     return Batch(a, b, Mixture(mixed, torch.from_numpy(partner), share))
 
 
-def train(config: TrainConfig, source: PackedTokens, report: Callable[[str], None]) -> Reference:
-    """Train a network from nothing, in float32 on the CPU.
+def train(
+    config: TrainConfig, source: PackedTokens, report: Callable[[str], None], bfloat16: bool = False
+) -> Reference:
+    """Train a network from nothing, on the CPU.
 
     The same configuration, pixels and number of torch threads give the same network.
 
@@ -175,9 +177,10 @@ def train(config: TrainConfig, source: PackedTokens, report: Callable[[str], Non
         config: how.
         source: the pixels.
         report: told a line of progress now and then.
+        bfloat16: multiply in bfloat16.
     """
     objective = begin(config, source)
-    Loop(objective, len(source), config).run(lambda progress: report(str(progress)))
+    Loop(objective, len(source), config, bfloat16=bfloat16).run(lambda progress: report(str(progress)))
     return objective.network.eval()
 
 

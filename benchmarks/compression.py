@@ -1,0 +1,213 @@
+"""What compression costs downstream, and what other pixel encoders reach: `python benchmarks/compression.py OUT`.
+
+CPU only; leaves `compression.md` and `compression.png` in OUT. Without --flanders only simulated scenes are measured,
+without --presto that peer is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from compression_report import picture, report
+from numpy.typing import NDArray
+from peers.presto import presto_features
+from peers.spectra import filled, first_month, monthly_medians
+from sites import Site, Task, flanders, simulated
+from small_forms import OFFERED, TRIED, Stored, found_neighbours
+
+from tessera_engine.api import Model as Loaded
+from tessera_engine.api import check_threads, load_model
+from tessera_engine.drift import Drift, measure
+from tessera_engine.maps.compare import Comparison, Outcome
+from tessera_engine.maps.learn import METHODS
+from tessera_engine.simulate import simulate
+from tessera_engine.tokens import pack
+from tessera_export.checkpoint import save_checkpoint
+from tessera_export.export import CPU_PRECISIONS, export_model
+from tessera_export.reference import SIZES, Reference
+
+PROBE = "linear"
+
+CALIBRATION_SEED, CALIBRATION_SIZE = 1, 64
+"""Of the scene that static scales are found on."""
+
+PAIRED = ("linear", "knn")
+"""Methods with which int8 is held against float32. A forest's own chance is larger than what is looked for."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One form of the embeddings that one precision computes.
+
+    Attributes:
+        compute: precision of the network.
+        form: how its embeddings are stored.
+        drift: site -> from the float32 network's, cut to as many dimensions; None for binary, which has no lengths.
+        neighbours: site -> share of the nearest that are found.
+        reranked: the same after re-ranking, for binary.
+        outcomes: (site, task, method) -> scores.
+    """
+
+    compute: str
+    form: Stored
+    drift: dict[str, Drift | None]
+    neighbours: dict[str, float]
+    reranked: dict[str, float]
+    outcomes: dict[tuple[str, str, str], Outcome]
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Other features of Flanders.
+
+    Attributes:
+        name: for the report.
+        dims: length.
+        outcomes: (task, method) -> scores.
+    """
+
+    name: str
+    dims: int
+    outcomes: dict[tuple[str, str], Outcome]
+
+
+def embed(model: Loaded, site: Site) -> NDArray[np.float32]:
+    """(N, 128) embeddings of a site's pixels, all of which have observations."""
+    packed = pack(site.observations, model.facts)
+    assert len(packed.pixels) == len(site.latlon)
+    return model.backend.run(packed.tokens)
+
+
+def load(model: str, folder: Path, threads: int) -> dict[str, Loaded]:
+    """A model in each precision that CPUs have, and in the one for GPUs with static scales, as a CPU computes it.
+
+    The scales are calibrated on a simulated scene that is not measured.
+    """
+    simulate(folder / "calibration", CALIBRATION_SIZE, CALIBRATION_SEED)
+    static = folder / "qdq.onnx"
+    export_model(model, static, "int8", target="tensorrt", calibrate=[folder / "calibration"])
+    loaded = {precision: load_model(model, precision, threads=threads) for precision in CPU_PRECISIONS}
+    return loaded | {"qdq": load_model(str(static), backend="onnxruntime", threads=threads)}
+
+
+def comparisons(sites: list[Site], threads: int) -> dict[tuple[str, str], Comparison]:
+    """Folds and draws of each task, which all features share."""
+    return {
+        (site.name, task.name): Comparison(task.y, task.groups, threads=threads)
+        for site in sites
+        for task in site.tasks
+    }
+
+
+def measure_form(
+    compute: str,
+    form: Stored,
+    sites: list[Site],
+    embeddings: dict[tuple[str, str], NDArray[np.float32]],
+    folds: dict[tuple[str, str], Comparison],
+    methods: tuple[str, ...],
+) -> Measured:
+    """Everything about one form; `embeddings` are by precision and site."""
+    found = Measured(compute, form, {}, {}, {}, {})
+    for site in sites:
+        reference, embedding = embeddings["fp32", site.name], embeddings[compute, site.name]
+        back = form.back(embedding)
+        binary = form.name.startswith("binary")
+        found.drift[site.name] = None if binary else measure(reference[:, : back.shape[1]], back)
+        found.neighbours[site.name] = found_neighbours(reference, back)
+        if binary:
+            found.reranked[site.name] = found_neighbours(reference, back, rerank=True)
+        for task in site.tasks:
+            for method in methods:
+                key = (site.name, task.name, method)
+                found.outcomes[key] = folds[site.name, task.name].measure(back[task.pixels], method)
+    say(f"{compute}, {form.name}: measured")
+    return found
+
+
+def measure_peer(name: str, features: NDArray[np.float32], tasks: tuple[Task, ...], folds: dict) -> Peer:
+    """All methods on features of the first site's pixels."""
+    outcomes = {}
+    for task in tasks:
+        for method in METHODS:
+            outcomes[task.name, method] = folds[task.name].measure(features[task.pixels], method)
+    say(f"{name}: measured")
+    return Peer(name, features.shape[1], outcomes)
+
+
+def random_weights(folder: Path, threads: int) -> Loaded:
+    """Nano's shape with random weights: dimensions in no order, and nearly all of a vector in common."""
+    torch.manual_seed(0)
+    save_checkpoint(Reference(SIZES["nano"]).eval(), folder / "random.pt")
+    export_model(folder / "random.pt", folder / "random.fp32.onnx", "fp32")
+    return load_model(str(folder / "random.fp32.onnx"), threads=threads)
+
+
+def main() -> None:
+    """Read the command line, measure, write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path, help="folder for compression.md and compression.png")
+    parser.add_argument("--model", default="demo", help="name of a model that is there as fp32 and int8")
+    parser.add_argument("--flanders", type=Path, help="the Flanders 2018 scene with its labels")
+    parser.add_argument("--presto", type=Path, help="clone of the authors' repository")
+    parser.add_argument("--threads", type=int)
+    asked = parser.parse_args()
+    threads, start = check_threads(asked.threads), time.perf_counter()
+    with tempfile.TemporaryDirectory() as temporary:
+        work = Path(temporary)
+        sites = [flanders(asked.flanders)] if asked.flanders else []
+        sites += simulated(work)
+        folds = comparisons(sites, threads)
+        models = load(asked.model, work, threads)
+        embeddings = {
+            (precision, site.name): embed(model, site)
+            for precision, model in models.items()
+            for site in sites
+        }
+        say(f"embedded after {time.perf_counter() - start:.0f} s")
+        measured = [
+            measure_form(precision, form, sites, embeddings, folds, PAIRED)
+            for precision in models
+            for form in OFFERED
+        ]
+        tried = [measure_form("fp32", form, sites, embeddings, folds, (PROBE,)) for form in TRIED]
+        random = {("fp32", sites[0].name): embed(random_weights(work, threads), sites[0])}
+    unordered = [
+        measure_form("fp32", form, sites[:1], random, folds, (PROBE,)) for form in (*OFFERED, *TRIED)
+    ]
+    peers = []
+    if asked.flanders:
+        site = sites[0]
+        of_tasks = {task.name: folds[site.name, task.name] for task in site.tasks}
+        medians = monthly_medians(site.observations)
+        named = {"monthly medians of bands and radar": filled(medians)}
+        if asked.presto:
+            weights = asked.presto / "data" / "default_model.pt"
+            month = first_month(site.observations)
+            named["Presto"] = presto_features(asked.presto, weights, medians, month, site.latlon)
+        named |= {
+            f"{asked.model}, {precision}": embeddings[precision, site.name] for precision in CPU_PRECISIONS
+        }
+        peers = [measure_peer(name, features, site.tasks, of_tasks) for name, features in named.items()]
+    asked.out.mkdir(exist_ok=True)
+    minutes = (time.perf_counter() - start) / 60
+    text = report(asked.model, sites, measured, tried, unordered, peers, minutes)
+    (asked.out / "compression.md").write_text(text, encoding="utf-8")
+    picture(measured, tried, peers, asked.out / "compression.png")
+    print(text)
+
+
+def say(line: str) -> None:
+    """Progress."""
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

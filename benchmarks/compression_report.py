@@ -1,0 +1,233 @@
+"""The compression benchmark's tables and picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+
+from tessera_engine.maps.intervals import Interval
+from tessera_engine.maps.learn import METHODS
+
+COMPUTES = {"fp32": "float32", "int8": "fused int8", "qdq": "static Q/DQ"}
+SCORE = "macro_f1"
+PROBE = "linear"
+
+INTRODUCTION = """\
+# What compression costs
+
+Made by `make compression`, on a CPU in {minutes:.0f} minutes, with the model `{model}`. Everything is measured on
+land that wasn't learned from: blocks or parcels are held out as a whole, in five folds, the same for all features.
+Scores are macro F1 in percent of all held-out predictions together; in brackets the 95 % interval of 1000 bootstrap
+draws over blocks or parcels, *paired* where two forms are compared. The draws are of the land that is validated on, not
+of the land that is learned from."""
+
+LIMITS = """\
+Flanders is small: its blocks of 160 m are smaller than its large fields, so that a held-out block's field may have been
+learned from, and scores by blocks flatter. Held-out parcels don't, but there are few. Crops of fewer than three parcels
+(two of five) are left out: one parcel can't be learned from another."""
+
+FORMS = """\
+## Forms and compute
+
+Linear probe. *Drift*: centred cosine to the float32 network's values of as many dimensions, mean and first percentile.
+Static Q/DQ is the graph for GPUs, as ONNX Runtime computes it on this CPU.
+*Found*: share of the ten pixels nearest by float32 and 128 dimensions that are among the ten nearest by this form. Both
+on {site}."""
+
+PAIRS = """\
+## int8 against float32
+
+Difference in macro F1, points (paired)."""
+
+SMALLER = """\
+## Smaller forms that were tried
+
+Four bits a code (codes -7..7 and a scale a pixel) and one bit (the side of the scene's mean, searched and then
+re-ranked by int8 codes), float32 compute. *Less the mean* needs the scene's mean vector beside the codes."""
+
+UNORDERED = """\
+The same with random weights of nano's shape, whose dimensions are in no order and whose vectors have nearly everything
+in common ({site}):"""
+
+PEERS = """\
+## Beside other features
+
+Flanders 2018. Monthly medians: ten bands, VV and VH of each month, gaps interpolated. Presto: its authors' code and
+weights on the same medians, a sensor's month without data masked; weather, terrain and Dynamic World aren't known here
+and are masked."""
+
+
+def report(model, sites, measured, tried, unordered, peers, minutes) -> str:
+    """The whole page."""
+    tasks = [(site.name, task.name) for site in sites for task in site.tasks]
+    first = sites[0].name
+    of_first = [task for task in tasks if task[0] == first]
+    parts = [
+        INTRODUCTION.format(model=model, minutes=minutes),
+        "\n".join(f"* {site.name}, {task.name}: {task.size}." for site in sites for task in site.tasks),
+        LIMITS,
+        "![Scores by bytes a pixel, and beside other features](compression.png)",
+        FORMS.format(site=first),
+        _forms(measured, tasks, first),
+        PAIRS,
+        _pairs(measured, tasks),
+        SMALLER,
+        _forms(tried, tasks, first),
+        UNORDERED.format(site=first),
+        _forms(unordered, of_first, first),
+    ]
+    if peers:
+        parts += [PEERS, *_peers(peers)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(titles: list[str], rows: list[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in (titles, ["---"] * len(titles), *rows))
+
+
+def _percent(score: Interval, sign: str = "") -> str:
+    value, low, high = (f"{100 * each:{sign}.1f}" for each in (score.value, score.low, score.high))
+    return f"{value} ({low} to {high})"
+
+
+def _forms(measured, tasks, site) -> str:
+    titles = ["compute", "form", "bytes a pixel", "km2 per GB", "drift", "found"]
+    rows = []
+    for each in measured:
+        drift, found = each.drift[site], f"{each.neighbours[site]:.0%}"
+        if site in each.reranked:
+            found += f", re-ranked {each.reranked[site]:.0%}"
+        rows.append(
+            [
+                COMPUTES[each.compute],
+                each.form.name,
+                str(each.form.bytes_per_pixel),
+                f"{1e5 / each.form.bytes_per_pixel:,.0f}",
+                "" if drift is None else f"{drift.centred_mean:.5f}, {drift.centred_p1:.5f}",
+                found,
+                *(_percent(each.outcomes[(*task, PROBE)].scores()[SCORE]) for task in tasks),
+            ]
+        )
+    return _table([*titles, *(", ".join(task) for task in tasks)], rows)
+
+
+def _pairs(measured, tasks) -> str:
+    by_name = {(each.compute, each.form.name): each for each in measured}
+    rows = []
+    for dims, less in ((128, 128), (16, 16), (16, 128)):
+        whole = by_name["fp32", f"float32, {less} dims"]
+        for compute in dict.fromkeys(each.compute for each in measured):
+            one = by_name[compute, f"int8, {dims} dims"]
+            for method in ("linear", "knn"):
+                cells = [
+                    _percent(one.outcomes[(*task, method)].less(whole.outcomes[(*task, method)], SCORE), "+")
+                    for task in tasks
+                ]
+                rows.append([f"int8, {dims} dims", COMPUTES[compute], f"{less} dims", method, *cells])
+    titles = ["codes", "compute", "less float32 compute and values of", "method"]
+    return _table([*titles, *(", ".join(task) for task in tasks)], rows)
+
+
+def _peers(peers) -> list[str]:
+    tasks = list(dict.fromkeys(task for task, _ in peers[0].outcomes))
+    rows = [
+        [
+            peer.name,
+            str(peer.dims),
+            method,
+            *(_percent(peer.outcomes[task, method].scores()[SCORE]) for task in tasks),
+        ]
+        for peer in peers
+        for method in METHODS
+    ]
+    baseline = peers[0]
+    differences = [
+        [
+            f"{peer.name}, linear",
+            *(
+                _percent(peer.outcomes[task, PROBE].less(baseline.outcomes[task, "forest"], SCORE), "+")
+                for task in tasks
+            ),
+        ]
+        for peer in peers[1:]
+    ]
+    return [
+        _table(["features", "dims", "method", *tasks], rows),
+        f"Less {baseline.name} with a random forest (paired):",
+        _table(["features, method", *tasks], differences),
+    ]
+
+
+def picture(measured, tried, peers, path: Path) -> None:
+    """Scores against bytes a pixel, and peers."""
+    figure, axes = plt.subplots(
+        1, 2 if peers else 1, figsize=(14 if peers else 8, 5), layout="constrained", squeeze=False
+    )
+    by_size = axes[0, 0]
+    offered = [each for each in measured if each.compute == "fp32" and each.form.name.startswith("int8")]
+    whole = next(each for each in measured if each.compute == "fp32" and each.form.name.startswith("float32"))
+    for i, task in enumerate(key[:2] for key in whole.outcomes if key[2] == PROBE):
+        key = (*task, PROBE)
+        for style, marker, forms in (("-", "o", [whole, *offered]), ("", "x", tried)):
+            scores = [each.outcomes[key].scores()[SCORE] for each in forms]
+            # A little to the side, so that intervals of different tasks don't hide each other
+            x = [each.form.bytes_per_pixel * 1.04 ** (i - 2) for each in forms]
+            by_size.errorbar(
+                x,
+                [100 * score.value for score in scores],
+                [
+                    [100 * (score.value - score.low) for score in scores],
+                    [100 * (score.high - score.value) for score in scores],
+                ],
+                color=f"C{i}",
+                ls=style,
+                marker=marker,
+                lw=1.2,
+                elinewidth=0.7,
+                ms=6,
+                label=", ".join(task) if marker == "o" else None,
+            )
+    by_size.set(
+        xscale="log",
+        xlabel="bytes a pixel",
+        ylabel="macro F1, percent",
+        title="Linear probe: float32 and int8 prefixes (o), four bits and one (x)",
+    )
+    sizes = [each.form.bytes_per_pixel for each in [whole, *offered]]
+    by_size.set_xticks(sizes, [str(size) for size in sizes])
+    by_size.minorticks_off()
+    by_size.legend(fontsize=8, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.12))
+    by_size.grid(alpha=0.3)
+    if peers:
+        beside = axes[0, 1]
+        tasks = list(dict.fromkeys(task for task, _ in peers[0].outcomes))
+        for i, peer in enumerate(peers):
+            for j, method in enumerate(METHODS):
+                scores = [peer.outcomes[task, method].scores()[SCORE] for task in tasks]
+                x = [
+                    k + (i * len(METHODS) + j) * 0.8 / (len(peers) * len(METHODS)) for k in range(len(tasks))
+                ]
+                beside.errorbar(
+                    x,
+                    [100 * score.value for score in scores],
+                    [
+                        [100 * (score.value - score.low) for score in scores],
+                        [100 * (score.high - score.value) for score in scores],
+                    ],
+                    color=f"C{i}",
+                    ls="",
+                    marker="osD"[j],
+                    ms=6,
+                    elinewidth=0.7,
+                    label=f"{peer.name}: {method}",
+                )
+        beside.set_xticks([k + 0.37 for k in range(len(tasks))], tasks)
+        beside.set(ylabel="macro F1, percent", title="Flanders 2018, the same folds")
+        beside.legend(fontsize=7, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.06))
+        beside.grid(alpha=0.3, axis="y")
+    figure.savefig(path, dpi=110)
+    plt.close(figure)

@@ -1,0 +1,105 @@
+"""From embeddings to colours: by their principal components, or by the cluster that they are nearest to.
+
+A palette is fitted to a sample of one scene. Kept in a file, it gives the same colours to the same embeddings in any
+other scene that the same model embedded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tessera_engine.pictures.clusters import find_centres, nearest
+from tessera_engine.pictures.colours import PALETTE
+
+STRETCH = (2, 98)
+"""Percentiles of the sample that become black and full colour."""
+
+BLOCK_ROWS = 1024
+"""Rows of the sample that are in float64 at once."""
+
+
+class Palette(Protocol):
+    """Gives embeddings their colours."""
+
+    def paint(self, embeddings: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """(N, K) -> (N, 3) RGB."""
+        ...
+
+
+@dataclass(frozen=True)
+class Projection:
+    """The first three principal components as red, green and blue.
+
+    Attributes:
+        axes: (K, 3) float32, unit length, by falling variance.
+        low: (3,) float32, the projection that becomes 0.
+        span: (3,) float32, how far above it 255 lies; 0 where a component doesn't vary.
+    """
+
+    axes: NDArray[np.float32]
+    low: NDArray[np.float32]
+    span: NDArray[np.float32]
+
+    def paint(self, embeddings: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """(N, K) -> (N, 3) RGB."""
+        above = embeddings @ self.axes - self.low
+        share = np.full_like(above, 0.5)
+        np.divide(above, self.span, out=share, where=self.span > 0)
+        colours: NDArray[np.uint8] = np.rint(share.clip(0, 1) * 255).astype(np.uint8)
+        return colours
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """A colour for all embeddings that are nearest to one centre.
+
+    Attributes:
+        centres: (C, K) float32, C at most as many as there are distinct colours.
+    """
+
+    centres: NDArray[np.float32]
+
+    def paint(self, embeddings: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """(N, K) -> (N, 3) RGB."""
+        return np.array(PALETTE, np.uint8)[nearest(embeddings, self.centres)]
+
+
+def fit_projection(sample: NDArray[np.float32]) -> Projection:
+    """The projection that shows most of what varies in a sample (N, K), N >= 1."""
+    mean = sample.mean(axis=0, dtype=np.float64)
+    centred = (block - mean for block in _blocks(sample))
+    _, vectors = np.linalg.eigh(sum(block.T @ block for block in centred))
+    axes = vectors[:, :-4:-1]
+    # An eigenvector may point either way; let its largest element be positive, so that colours don't depend on the
+    # linear algebra library.
+    largest = np.abs(axes).argmax(axis=0)
+    axes = axes * np.sign(axes[largest, range(axes.shape[1])])
+    projected = np.concatenate([block @ axes for block in _blocks(sample)])
+    low, high = np.percentile(projected, STRETCH, axis=0)
+    # What differs between embeddings that are all alike is rounding, which shall not be stretched to full colour.
+    rounding = 1e-5 * np.abs(sample).max()
+    span = np.where(high - low > rounding, high - low, 0.0)
+    return Projection(axes.astype(np.float32), low.astype(np.float32), span.astype(np.float32))
+
+
+def fit_clusters(sample: NDArray[np.float32]) -> Clusters:
+    """As many clusters of a sample (N, K), N >= 1, as there are colours that are far apart."""
+    return Clusters(find_centres(sample, len(PALETTE)))
+
+
+def _blocks(sample: NDArray[np.float32]) -> Iterator[NDArray[np.float64]]:
+    """The sample in float64, some rows at a time: a copy of all of it would be the largest array of the run."""
+    for start in range(0, len(sample), BLOCK_ROWS):
+        yield sample[start : start + BLOCK_ROWS].astype(np.float64)
+
+
+FITS: Mapping[str, Callable[[NDArray[np.float32]], Palette]] = {
+    "pca": fit_projection,
+    "clusters": fit_clusters,
+}
+"""What a picture of embeddings can show -> what makes its palette from a sample (N, K), N >= 1."""

@@ -1,0 +1,87 @@
+"""From a network to its model for GPUs; int8 with what calibrates best on pixels that it wasn't calibrated on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from tessera_engine.drift import Drift, measure
+from tessera_engine.model_file import ModelFacts
+from tessera_engine.tokens import sequence
+from tessera_export.gpu import calibration
+from tessera_export.gpu.graph import build_gpu_graph, plain
+from tessera_export.gpu.qdq import quantized
+from tessera_export.gpu.running import embed, onnx_run
+from tessera_export.gpu.smoothing import smooth
+from tessera_export.gpu.weights import gpu_weights
+from tessera_export.reference import Reference
+from tessera_export.train.pixels import concatenate, sample_scene
+
+CALIBRATION_PIXELS = 256
+"""Of each scene: some 40,000 tokens."""
+
+TEST_PIXELS = 128
+"""Of each scene, to compare methods on."""
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """An int8 model with explicit Q/DQ.
+
+    Attributes:
+        model: by the best method.
+        drifts: method -> drift from float32 on other pixels of the scenes, the best first.
+    """
+
+    model: onnx.ModelProto
+    drifts: dict[str, Drift]
+
+
+def build_half(network: Reference, facts: ModelFacts) -> onnx.ModelProto:
+    """The float16 model of a network."""
+    return build_gpu_graph(gpu_weights(network), facts, plain(np.float16))
+
+
+def build_calibrated(network: Reference, facts: ModelFacts, scenes: Sequence[Path]) -> Calibrated:
+    """The int8 model of a network with explicit Q/DQ.
+
+    Args:
+        network: in eval mode.
+        facts: its facts; their `quantization` is completed by how it was calibrated.
+        scenes: folders of scenes, read as for embedding.
+
+    Raises:
+        InputError: a scene can't be read, or has no observation.
+    """
+    calibrate, test = (
+        sequence(
+            concatenate([sample_scene(scene, facts, pixels, seed) for scene in scenes]), facts.generation
+        )
+        for seed, pixels in enumerate((CALIBRATION_PIXELS, TEST_PIXELS))
+    )
+    exact = gpu_weights(network)
+    weights, maxima = smooth(exact, facts, calibration.channel_maxima(exact, facts, calibrate))
+    largest = {layer: float(channels.max()) for layer, channels in maxima.items()}
+    found = calibration.histograms(weights, facts, calibrate, largest)
+    truth = embed(
+        onnx_run(build_gpu_graph(exact, facts, plain(np.float32)).SerializeToString()), test, facts.dims
+    )
+    models, drifts = {}, {}
+    for method, threshold in calibration.METHODS.items():
+        how = f"{facts.quantization} by {method} on {len(calibrate)} pixels of {_names(scenes)}"
+        models[method] = build_gpu_graph(
+            weights,
+            replace(facts, quantization=how),
+            quantized({layer: threshold(histogram) for layer, histogram in found.items()}),
+        )
+        drifts[method] = measure(truth, embed(onnx_run(models[method].SerializeToString()), test, facts.dims))
+    order = sorted(drifts, key=lambda method: -drifts[method].centred_mean)
+    return Calibrated(models[order[0]], {method: drifts[method] for method in order})
+
+
+def _names(scenes: Sequence[Path]) -> str:
+    return ", ".join(scene.resolve().name[:40] for scene in scenes[:8]) + (", ..." if len(scenes) > 8 else "")

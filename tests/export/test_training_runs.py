@@ -1,0 +1,297 @@
+"""Training as a user starts it: from scenes to a checkpoint, interrupted and gone on with, and its errors."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import conformance
+import numpy as np
+import pytest
+import torch
+from made_up import FakeReader, made_up_arrays, write_tile
+from training_pixels import TINY
+
+from tessera_engine.errors import InputError, TesseraError
+from tessera_engine.scene import Scene
+from tessera_engine.scenes import open_scene
+from tessera_engine.statistics import V2_STATISTICS
+from tessera_engine.tokens import pack
+from tessera_export.checkpoint import load_checkpoint
+from tessera_export.train import run as run_module
+from tessera_export.train.distil import DistilConfig
+from tessera_export.train.embedding import open_teacher
+from tessera_export.train.pixels import (
+    BASE_BYTES,
+    collect,
+    drawn_observations,
+    open_pixels,
+    window_pixels,
+)
+from tessera_export.train.place import Place
+from tessera_export.train.run import Order, distil_from, train
+from tessera_export.train.ssl import TrainConfig
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scenes")
+    return [
+        open_scene(write_tile(folder / name, made_up_arrays(9, 8, seed=seed)))
+        for seed, name in enumerate(("a", "b"))
+    ]
+
+
+def order(scenes, out, **changes):
+    values = {"pixels": 100, "minutes": None, "device": "cpu", "threads": 1, "memory": 10**9}
+    return Order(scenes, out, **(values | changes))
+
+
+def config(**changes):
+    values = {"steps": 6, "batch": 16, "warmup": 2, "projector": 8}
+    return TrainConfig(TINY, **(values | changes))
+
+
+def weights(path):
+    return load_checkpoint(path).model.state_dict()
+
+
+def same(a, b):
+    return all(torch.equal(a[key], b[key]) for key in a)
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.fixture
+def killed_after(monkeypatch):
+    """A training that saves after every step, and dies after some."""
+
+    def die_after(steps):
+        monkeypatch.setattr(run_module, "SAVE_SECONDS", 0.0)
+        save = Place.save
+
+        def save_and_die(self, state):
+            save(self, state)
+            if state["step"] == steps:
+                raise Killed
+
+        monkeypatch.setattr(Place, "save", save_and_die)
+
+    return die_after
+
+
+def test_a_checkpoint_appears_and_nothing_else_stays(scenes, tmp_path):
+    lines = []
+    done = train(config(), order(scenes, tmp_path / "m.pt"), lines.append)
+    assert [path.name for path in tmp_path.iterdir()] == ["m.pt"]
+    assert load_checkpoint(tmp_path / "m.pt").config == TINY
+    # the originals' loader finds what it knows, and no word of the optimiser
+    assert set(torch.load(tmp_path / "m.pt", weights_only=True)) == {"args", "model"}
+    assert done.steps == 6
+    assert 98 <= done.pixels <= 100  # (0, 0) of both scenes has no observation
+    assert set(done.findings) == {scene.path for scene in scenes}
+    assert any(line.startswith("step 6/6: loss ") for line in lines)
+    json.dumps(done.to_dict())
+
+
+def test_the_same_seed_gives_the_same_weights(scenes, tmp_path):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        train(config(seed=seed), order(scenes, tmp_path / name), lambda line: None)
+    assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
+    assert not same(weights(tmp_path / "a"), weights(tmp_path / "c"))
+
+
+def test_a_killed_training_goes_on_to_the_same_bits(scenes, tmp_path, killed_after, monkeypatch):
+    train(config(), order(scenes, tmp_path / "whole.pt"), lambda line: None)
+    with monkeypatch.context():
+        killed_after(3)
+        with pytest.raises(Killed):
+            train(config(), order(scenes, tmp_path / "m.pt"), lambda line: None)
+    assert not (tmp_path / "m.pt").exists()
+    lines = []
+    done = train(config(), order(scenes, tmp_path / "m.pt"), lines.append)
+    assert "going on with an interrupted training: 3 of 6 steps are done" in lines
+    assert not any("drawing" in line for line in lines)
+    assert same(weights(tmp_path / "m.pt"), weights(tmp_path / "whole.pt"))
+    assert done.steps == 6
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.pt", "whole.pt"]
+
+
+def test_an_interrupted_training_of_another_kind_is_not_gone_on_with(scenes, tmp_path, killed_after):
+    killed_after(2)
+    with pytest.raises(Killed):
+        train(config(), order(scenes, tmp_path / "m.pt"), lambda line: None)
+    with pytest.raises(InputError, match=r"differs in batch \(was 16, now 32\).*--restart"):
+        train(config(batch=32), order(scenes, tmp_path / "m.pt"), lambda line: None)
+    with pytest.raises(InputError, match="differs in scenes"):
+        train(config(), order(scenes[:1], tmp_path / "m.pt"), lambda line: None)
+    with pytest.raises(InputError, match=r"teacher \(was none, now tiny.pt"):
+        distil_from(
+            DistilConfig(TINY, 6, 16, warmup=2),
+            open_teacher(conformance.checkpoint("tiny")),
+            order(scenes, tmp_path / "m.pt"),
+            lambda line: None,
+        )
+    # --restart forgets it
+    train(config(batch=32, steps=1), order(scenes, tmp_path / "m.pt", restart=True), lambda line: None)
+    assert (tmp_path / "m.pt").exists()
+
+
+def test_a_damaged_record_is_told(scenes, tmp_path, killed_after):
+    killed_after(2)
+    with pytest.raises(Killed):
+        train(config(), order(scenes, tmp_path / "m.pt"), lambda line: None)
+    (tmp_path / "m.pt.partial" / "run.json").write_text("{")
+    with pytest.raises(TesseraError, match="--restart"):
+        train(config(), order(scenes, tmp_path / "m.pt"), lambda line: None)
+
+
+def test_a_file_that_is_there_is_kept(scenes, tmp_path):
+    (tmp_path / "m.pt").write_text("mine")
+    with pytest.raises(InputError, match="--overwrite"):
+        train(config(), order(scenes, tmp_path / "m.pt"), lambda line: None)
+    assert (tmp_path / "m.pt").read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["m.pt"]
+    train(config(steps=1), order(scenes, tmp_path / "m.pt", overwrite=True), lambda line: None)
+    assert load_checkpoint(tmp_path / "m.pt")
+
+
+def test_minutes_become_steps_that_an_interruption_keeps(scenes, tmp_path, monkeypatch):
+    monkeypatch.setattr(run_module, "TIMED_STEPS", 2)
+    done = train(config(steps=10**6), order(scenes, tmp_path / "m.pt", minutes=0.002), lambda line: None)
+    assert 1 <= done.steps < 1000
+
+
+def test_a_collapse_is_told(scenes, tmp_path, monkeypatch):
+    from tessera_export.train import loop
+    from tessera_export.train.monitor import Health
+
+    monkeypatch.setattr(loop, "health", lambda embedding: Health(1.2, 0.98))
+    lines = []
+    train(config(), order(scenes, tmp_path / "m.pt"), lines.append)
+    assert any("warning: the embedding collapses: its effective rank is 1.20 of 16" in line for line in lines)
+
+
+def test_findings_of_scenes_are_told_and_strict_refuses(tmp_path):
+    arrays = made_up_arrays(9, 8)
+    arrays["bands"] = arrays["bands"] + 1000  # the offset is still in
+    scene = open_scene(write_tile(tmp_path / "raw", arrays))
+    lines = []
+    train(config(steps=1), order([scene], tmp_path / "m.pt"), lines.append)
+    told = [line for line in lines if line.startswith(f"{scene.path}: warning: ")]
+    assert told
+    with pytest.raises(InputError, match="--strict"):
+        train(config(steps=1), order([scene], tmp_path / "n.pt", strict=True), lambda line: None)
+    assert not (tmp_path / "n.pt.partial").exists()
+
+
+# pixels in files
+
+
+def test_collected_pixels_are_the_scenes_own(scenes, tmp_path):
+    """The (0, 0) of both scenes has no observation and is left out."""
+    teacher = open_teacher(conformance.checkpoint("tiny"))
+    collect(scenes, tmp_path / "p", V2_STATISTICS, 10**4, 10**9, 0, teacher)
+    source, targets = open_pixels(tmp_path / "p")
+    assert len(source) == 2 * 71
+    everything = [pack(scene.reader.read(scene.grid.window), V2_STATISTICS).tokens for scene in scenes]
+    np.testing.assert_array_equal(source.s2.values, np.concatenate([t.s2.values for t in everything]))
+    np.testing.assert_array_equal(source.s1.doy, np.concatenate([t.s1.doy for t in everything]))
+    np.testing.assert_array_equal(source.s1.lengths, np.concatenate([t.s1.lengths for t in everything]))
+    np.testing.assert_allclose(targets, np.concatenate([teacher.embed(t) for t in everything]), atol=1e-5)
+    assert isinstance(source.s2.values, np.memmap)
+    assert isinstance(targets, np.memmap)
+
+
+def test_scenes_give_the_same_number_of_pixels(scenes, tmp_path):
+    larger = open_scene(write_tile(tmp_path / "large", made_up_arrays(40, 30)))
+    collect([scenes[0], larger], tmp_path / "p", V2_STATISTICS, 60, 10**9, 0)
+    source, targets = open_pixels(tmp_path / "p")
+    assert targets is None
+    assert 57 <= len(source) <= 60
+
+
+def test_a_scene_without_observations_is_named(scenes, tmp_path):
+    arrays = made_up_arrays(5, 5)
+    arrays["masks"][:] = 0
+    for orbit in ("ascending", "descending"):
+        arrays[f"sar_{orbit}"][:] = 0
+    empty = open_scene(write_tile(tmp_path / "empty", arrays))
+    with pytest.raises(InputError, match="empty has no observation"):
+        collect([scenes[0], empty], tmp_path / "p", V2_STATISTICS, 60, 10**9, 0)
+
+
+def test_memory_bounds_what_is_read_at_once():
+    reader = FakeReader(made_up_arrays(30, 30))
+    assert window_pixels(BASE_BYTES + 100 * 6 * 2000, reader) == 100
+    with pytest.raises(InputError, match="--memory 100MB is too little"):
+        window_pixels(10**8, reader)
+    drawn = list(drawn_observations(Scene("fake", "fake", reader), 200, 0, max_pixels=100))
+    assert sum(o.s2.shape[1] for o in drawn) == 200
+    assert max(window.pixels for window in reader.windows_read) <= 100
+
+
+def test_of_a_large_scene_only_some_windows_are_read(monkeypatch):
+    monkeypatch.setattr("tessera_export.train.pixels.MAX_WINDOWS", 3)
+    reader = FakeReader(made_up_arrays(30, 30))
+    drawn = list(drawn_observations(Scene("fake", "fake", reader), 50, 0, max_pixels=60))
+    assert sum(o.s2.shape[1] for o in drawn) == 50
+    assert len(reader.windows_read) == 3
+
+
+# the command line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "nothing", "-o", "m.pt"], "nothing"),
+        (["train", "SCENE", "-o", "m.pt", "--size", "huge"], "choose from nano, small, medium, large"),
+        (["train", "SCENE", "-o", "m.pt", "--size", "v1.1"], "no size 'v1.1'"),
+        (["train", "SCENE", "-o", "m.pt", "--device", "tpu"], "choose auto, cpu or cuda"),
+        (["train", "SCENE", "-o", "SCENE/bands.npy"], "--overwrite"),
+        (["distil", "SCENE", "-o", "m.pt", "--teacher", "SCENE/bands.npy"], "not a torch checkpoint"),
+        (["distil", "SCENE", "-o", "m.pt", "--teacher", "gone.pt"], "gone.pt"),
+    ],
+)
+def test_errors_are_one_line(scenes, tmp_path, arguments, message):
+    from typer.testing import CliRunner
+
+    from tessera_engine.cli import app
+
+    arguments = [a.replace("SCENE", scenes[0].path) for a in arguments]
+    with pytest.raises(InputError, match=message) as error:
+        CliRunner().invoke(app, arguments, catch_exceptions=False, standalone_mode=False)
+    assert "\n" not in str(error.value)
+    assert not list(tmp_path.iterdir())
+
+
+OFTEN_SAVED = """
+from tessera_export.train import run
+run.SAVE_SECONDS = 0.2
+from tessera_engine.cli import main
+main()
+"""
+
+
+@pytest.mark.slow
+def test_a_training_killed_from_outside_goes_on_with_the_same_command(scenes, tmp_path):
+    """By SIGKILL, once it has saved a state; the weights are those of a training that nobody disturbed."""
+    options = ["--steps", "40", "--batch", "16", "--pixels", "256", "--threads", "1", "--json", "-o"]
+    command = [sys.executable, "-c", OFTEN_SAVED, "train", *[s.path for s in scenes], *options]
+    kept = {"env": os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}, "text": True}
+    subprocess.run([*command, tmp_path / "whole.pt"], check=True, capture_output=True, **kept)
+    process = subprocess.Popen([*command, tmp_path / "m.pt"], stderr=subprocess.DEVNULL, **kept)
+    while not (tmp_path / "m.pt.partial" / "state.pt").exists() and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "m.pt").exists()
+    done = subprocess.run([*command, tmp_path / "m.pt"], check=True, capture_output=True, **kept)
+    assert "going on with an interrupted training" in done.stderr
+    assert json.loads(done.stdout)["steps"] == 40
+    assert same(weights(tmp_path / "m.pt"), weights(tmp_path / "whole.pt"))

@@ -1,0 +1,137 @@
+"""What is documented is there, and what is there is documented: every command and option, in --help and on the pages."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from itertools import chain
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from tessera_engine.cli import app
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+PROGRAM = "tessera-engine"
+
+
+def find_commands(command, path=()):
+    """Every command by its path: ("embed",), ("model", "list"), ..."""
+    if not hasattr(command, "commands"):
+        return {path: command}
+    return dict(
+        chain.from_iterable(
+            find_commands(sub, (*path, name)).items() for name, sub in command.commands.items()
+        )
+    )
+
+
+COMMANDS = find_commands(get_command(app))
+OPTIONS = {name for command in COMMANDS.values() for param in command.params for name in param.opts} | {
+    "--help",
+    "--version",
+}
+EVERY_COMMAND = pytest.mark.parametrize("path", list(COMMANDS), ids=" ".join)
+EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+
+def command_of(words):
+    """The path of the command that the words begin with."""
+    path = next((path for path in COMMANDS if tuple(words[: len(path)]) == path), None)
+    assert path is not None, f"there is no command '{' '.join(words[:2])}'"
+    return path
+
+
+def parse(line):
+    """Parse a command line as the program would, and do nothing with it; gives the command's path."""
+    words = shlex.split(line, comments=True)
+    assert words.pop(0) == PROGRAM
+    path = command_of(words)
+    COMMANDS[path].make_context(" ".join(path), words[len(path) :])
+    return path
+
+
+def blocks(text):
+    """The text of each fenced block of commands and sessions; those of a named language are left out."""
+    return re.findall(r"^```\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def lines_typed(text):
+    """The program's lines in the blocks."""
+    lines = chain.from_iterable(block.splitlines() for block in blocks(text))
+    return [line.removeprefix("$ ") for line in lines if line.removeprefix("$ ").startswith(f"{PROGRAM} ")]
+
+
+def spans(text):
+    """Code within sentences and tables."""
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    return [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", prose)]
+
+
+@EVERY_COMMAND
+def test_help_says_what_it_does_with_an_example_that_parses(path):
+    about = COMMANDS[path].help
+    assert about.strip().splitlines()[0].endswith((".", ":"))
+    examples = re.findall(r"Example: (.+)", about)
+    assert examples, "the docstring has no line 'Example: tessera-engine ...'"
+    for example in examples:
+        assert parse(example) == path
+
+
+@EVERY_COMMAND
+def test_every_option_and_argument_has_help(path):
+    command = COMMANDS[path]
+    silent = [param.name for param in command.params if not (param.help or "").strip()]
+    assert silent == []
+
+
+def test_the_readme_lists_every_command():
+    listed = README.read_text(encoding="utf-8").split("\n## Commands\n")[1].split("\n## ")[0]
+    assert {parse(line) for line in lines_typed(listed)} == set(COMMANDS)
+
+
+@EVERY_PAGE
+def test_command_lines_on_the_pages_parse(page):
+    text = page.read_text(encoding="utf-8")
+    for line in lines_typed(text):
+        parse(line)
+    for span in spans(text):
+        if span.startswith(f"{PROGRAM} "):
+            words = span.split()[1:]
+            # A command's name alone speaks of the command
+            if tuple(words) != command_of(words):
+                parse(span)
+
+
+@EVERY_PAGE
+def test_options_that_the_pages_speak_of_are_there(page):
+    for span in spans(page.read_text(encoding="utf-8")):
+        unknown = set(re.findall(r"(?<!\S)--[a-z0-9-]+", span)) - OPTIONS
+        assert not unknown, f"`{span}`"
+
+
+@EVERY_PAGE
+def test_links_between_pages_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+def test_every_page_is_linked_from_the_readme():
+    text = README.read_text(encoding="utf-8")
+    assert [page.name for page in PAGES[1:] if f"(docs/{page.name})" not in text] == []
+
+
+def test_a_wrong_line_is_found():
+    for line in (
+        "tessera-engine embed",
+        "tessera-engine embed a --nonsense",
+        "tessera-engine verify a --year x",
+    ):
+        with pytest.raises(Exception, match=r"(?i)missing|no such option|not a valid"):
+            parse(line)
+    with pytest.raises(AssertionError, match="there is no command 'embody"):
+        parse("tessera-engine embody a")
