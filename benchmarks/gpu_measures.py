@@ -83,7 +83,10 @@ def speeds(
                 runners[name] = stack.enter_context(Runner(make, observations, threads))
             except InputError as missing:
                 found[name] = {"missing": str(missing)}
-        for row in compare(runners, [name for name in baselines if name in runners], rounds):
+        if not runners:
+            return found
+        there = [name for name in baselines if name in runners] or list(runners)[:1]
+        for row in compare(runners, there, rounds):
             found[row.name] = {
                 "pixels_per_second": row.pixels_per_second,
                 "ratio": row.ratio,

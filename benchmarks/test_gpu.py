@@ -22,10 +22,11 @@ from tessera_engine.doctor import examine
 from tessera_engine.drift import THRESHOLDS
 from tessera_engine.gpu.cuda import Cuda
 from tessera_engine.gpu.found import look
-from tessera_engine.model_file import PRECISIONS, read_model_file
-from tessera_engine.model_store import open_model, precisions
+from tessera_engine.model_file import read_model_file
+from tessera_engine.model_store import open_model
 from tessera_engine.sampling import sample_observations, sample_tokens
 from tessera_engine.scenes import open_scene
+from tessera_engine.simulate import simulate
 from tessera_engine.tokens import pack
 from tessera_export.checkpoint import save_checkpoint
 from tessera_export.export import export_model
@@ -37,10 +38,10 @@ FOUND = look()
 OUT = Path(os.environ.get("TESSERA_GPU_JSON", Path(__file__).parents[1] / "docs" / "gpu.json"))
 
 BACKENDS = [name for name in ("tensorrt", "onnxruntime", "torch") if getattr(FOUND, name).version]
-DEMO = [precision for precision in precisions("demo") if precision != "int8"]
-"""Precisions of the demo model that GPUs run."""
+PRECISIONS = ("fp32", "fp16", "qdq")
 
-PIXELS = {"nano": 16_384, "medium": 4096}
+WINDOW_PIXELS = 16_384
+PIXELS = {"nano": WINDOW_PIXELS, "medium": 4096}
 ROUNDS = 7
 
 LEAK = 32_000_000
@@ -73,13 +74,35 @@ def report():
 @pytest.fixture(scope="module")
 def tokens():
     """Of a ragged simulated scene: as many as a window has."""
-    return sample_tokens(None, open_model("demo", "fp32").facts, 16_384)
+    return sample_tokens(None, open_model("demo", "fp32").facts, WINDOW_PIXELS)
 
 
-def demo(backend, precision):
+def export_all(checkpoint, folder, precisions=PRECISIONS):
+    """Model files for GPUs by precision; explicit Q/DQ is calibrated on a simulated scene."""
+    simulate(folder / "scene", 64, seed=3)
+    asked = {
+        "fp32": {"precision": "fp32"},
+        "fp16": {"precision": "fp16"},
+        "qdq": {"precision": "int8", "target": "tensorrt", "calibrate": [folder / "scene"]},
+    }
+    files = {}
+    for precision in precisions:
+        export_model(checkpoint, folder / f"{precision}.onnx", **asked[precision])
+        files[precision] = read_model_file(folder / f"{precision}.onnx")
+    return files
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Of the demo model."""
+    return export_all("demo", tmp_path_factory.mktemp("demo"))
+
+
+@pytest.fixture
+def demo(files, backend, precision):
     if backend == "torch" and precision != "fp32":
         pytest.skip("PyTorch runs fp32 files only")
-    return make_backend(open_model("demo", precision), backend, check_threads(None), "cuda")
+    return make_backend(files[precision], backend, check_threads(None), "cuda")
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -96,26 +119,26 @@ def test_conformance(report, backend, model, tmp_path):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("precision", DEMO)
-def test_drift(report, backend, precision, tokens):
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_drift(report, demo, backend, precision, tokens):
     reference = make_backend(open_model("demo", "fp32"), "onnxruntime", check_threads(None), "cpu")
-    found = drift(reference, demo(backend, precision), tokens)
+    found = drift(reference, demo, tokens)
     report["drift"][f"{backend} {precision}"] = found.to_dict()
     assert THRESHOLDS[precision].failures(found) == []
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("precision", DEMO)
-def test_determinism(report, backend, precision, tokens):
-    found = determinism(demo(backend, precision), tokens)
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_determinism(report, demo, backend, precision, tokens):
+    found = determinism(demo, tokens)
     report["determinism"][f"{backend} {precision}"] = found
     assert found["same_bits_again"]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("precision", DEMO)
-def test_memory(report, backend, precision, tokens):
-    found = memory_ceiling(Cuda().memory, demo(backend, precision), tokens)
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_memory(report, demo, backend, precision, tokens):
+    found = memory_ceiling(Cuda().memory, demo, tokens)
     report["memory"][f"{backend} {precision}"] = found
     assert found["later_runs"] <= LEAK
     assert found["first_run"] <= found["total"] * 0.8
@@ -126,11 +149,7 @@ def test_speed(report, size, tmp_path):
     """The published shapes with random weights, beside PyTorch eager and compiled in float32 and float16."""
     torch.manual_seed(0)
     save_checkpoint(Reference(SIZES[size]).eval(), tmp_path / "checkpoint.pt")
-    files = {}
-    for precision in ("fp32", "fp16"):
-        if precision in PRECISIONS:
-            export_model(tmp_path / "checkpoint.pt", tmp_path / f"{precision}.onnx", precision)
-            files[precision] = read_model_file(tmp_path / f"{precision}.onnx")
+    files = export_all(tmp_path / "checkpoint.pt", tmp_path)
     threads = check_threads(None)
     makers = gpu_baselines(files["fp32"])
     baselines = list(makers)

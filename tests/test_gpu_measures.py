@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -121,6 +123,44 @@ def test_speeds_and_energy():
 def test_without_a_tool_energy_is_not_made_up():
     found = speeds({"base": FakeBackend}, ["base"], OBSERVATIONS, 1, 1, None, energy_seconds=0)
     assert (found["base"]["power_from"], found["base"]["joules_a_km2"]) == (None, None)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    shutil.which("cc") is None or sys.platform != "linux", reason="needs a C compiler on Linux"
+)
+def test_the_gpu_tests_themselves_run_over_stand_ins(tmp_path):
+    """All but speed: other processes time that, and they have no stand-ins."""
+    root, report = Path(__file__).parents[1], tmp_path / "gpu.json"
+    source = root / "tests" / "engine" / "gpu" / "standin_driver.c"
+    subprocess.check_call(["cc", "-shared", "-fPIC", "-w", "-o", tmp_path / "libcuda_standin.so", source])
+    (tmp_path / "stand_ins.py").write_text(
+        "import sys, standin_tensorrt\n"
+        "from tessera_engine.gpu import cuda\n"
+        f"cuda.LIBRARY = {str(tmp_path / 'libcuda_standin.so')!r}\n"
+        "sys.modules['tensorrt'] = standin_tensorrt\n"
+        "import test_gpu\n"
+        "test_gpu.WINDOW_PIXELS = 128\n"
+        "export_all = test_gpu.export_all\n"
+        "test_gpu.export_all = lambda checkpoint, folder: export_all(checkpoint, folder, ('fp32',))\n"
+    )
+    path = os.pathsep.join(
+        [
+            str(tmp_path),
+            *(str(root / name) for name in ("engine", "export", "kernels", "tests", "benchmarks")),
+        ]
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "stand_ins", "-k", "tensorrt and not speed and not fp16 and not qdq and not nano", "benchmarks/test_gpu.py"],
+        cwd=root, env=os.environ | {"PYTHONPATH": path, "TESSERA_GPU_JSON": str(report), "TESSERA_ENGINE_HOME": str(tmp_path)},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(report.read_text())
+    assert sorted(found["conformance"]) == ["tensorrt tiny", "tensorrt tiny_qknorm"]
+    assert found["drift"]["tensorrt fp32"]["max_difference"] < 1e-4
+    assert found["determinism"]["tensorrt fp32"]["same_bits_again"]
+    assert found["memory"]["tensorrt fp32"]["first_run"] > 0
 
 
 @pytest.mark.slow

@@ -87,11 +87,8 @@ def open_backend(model: ModelFile, threads: int, device: str) -> TorchBackend:
         InputError: `cuda`, and PyTorch has none here.
         ModelError: the file isn't fp32.
     """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError(
-            f"--device cuda can't be had with PyTorch {torch.__version__}: it sees no GPU, or is built without CUDA; "
-            f"{how_to_install('torch')}"
-        )
+    if device == "cuda":
+        _check_cuda()
     there = {
         "cuda": torch.cuda.is_available(),
         "xpu": torch.xpu.is_available(),
@@ -105,6 +102,14 @@ def open_backend(model: ModelFile, threads: int, device: str) -> TorchBackend:
     torch.backends.cuda.matmul.allow_tf32 = False
     batch = EAGER_BATCHES[0] if device == "cpu" else GPU_BATCH
     return TorchBackend(model, load_network(model.path), batch, device)
+
+
+def _check_cuda() -> None:
+    if not torch.cuda.is_available():
+        raise InputError(
+            f"--device cuda can't be had with PyTorch {torch.__version__}: it sees no GPU, or is built without CUDA; "
+            f"{how_to_install('torch')}"
+        )
 
 
 GPU_BATCH = 512
@@ -142,7 +147,11 @@ def gpu_baseline(model: ModelFile, half: bool, compiled: bool) -> TorchBackend:
         model: the file.
         half: in float16, by autocast.
         compiled: by `torch.compile`.
+
+    Raises:
+        InputError: PyTorch has no CUDA here.
     """
+    _check_cuda()
     return TorchBackend(model, load_network(model.path), GPU_BATCH, "cuda", half, compiled)
 
 

@@ -47,9 +47,6 @@ def bench(
     device = choose("auto", device).device
     files = {precision: open_model(model, precision) for precision in precisions(model)}
     contenders, baselines = (_on_gpu if device == "cuda" else _on_cpu)(files, threads)
-    if not baselines:
-        baselines = ["onnxruntime fp32"]
-        console.say("note: PyTorch is not installed, so the baseline is ONNX Runtime in fp32", quiet)
     observations = sample_observations(scene, files["fp32"].facts, pixels)
     with ExitStack() as stack:
         runners = {}
@@ -63,6 +60,12 @@ def bench(
                         raise
                     console.say(f"note: {missing}", quiet)
                 progress(i + 1, len(contenders))
+        if not runners:
+            raise InputError("nothing of this can be measured here; see 'tessera-engine doctor'")
+        baselines = [name for name in baselines if name in runners]
+        if not baselines:
+            baselines = ["onnxruntime fp32" if "onnxruntime fp32" in runners else next(iter(runners))]
+            console.say(f"note: there is no PyTorch for this, so the baseline is {baselines[0]}", quiet)
         with console.progress_bar("measuring", quiet, "runs") as progress:
             rows = compare(runners, baselines, rounds, progress)
     precision = "fp32" if device == "cuda" or "int8" not in files else "int8"
