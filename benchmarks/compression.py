@@ -10,7 +10,6 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,18 +22,21 @@ from peers.spectra import filled, first_month, monthly_medians
 from sites import Site, Task, flanders, simulated
 from small_forms import OFFERED, TRIED, Stored, found_neighbours
 
+from tessera_engine.api import Model as Loaded
 from tessera_engine.api import check_threads, load_model
 from tessera_engine.drift import Drift, measure
-from tessera_engine.errors import InputError
 from tessera_engine.maps.compare import Comparison, Outcome
 from tessera_engine.maps.learn import METHODS
-from tessera_engine.model_file import PRECISIONS
+from tessera_engine.simulate import simulate
 from tessera_engine.tokens import pack
 from tessera_export.checkpoint import save_checkpoint
-from tessera_export.export import export_model
+from tessera_export.export import CPU_PRECISIONS, export_model
 from tessera_export.reference import SIZES, Reference
 
 PROBE = "linear"
+
+CALIBRATION_SEED, CALIBRATION_SIZE = 1, 64
+"""Of the scene that static scales are found on."""
 
 PAIRED = ("linear", "knn")
 """Methods with which int8 is held against float32. A forest's own chance is larger than what is looked for."""
@@ -76,23 +78,23 @@ class Peer:
     outcomes: dict[tuple[str, str], Outcome]
 
 
-def embed(name: str, precision: str | None, site: Site, threads: int) -> NDArray[np.float32]:
+def embed(model: Loaded, site: Site) -> NDArray[np.float32]:
     """(N, 128) embeddings of a site's pixels, all of which have observations."""
-    model = load_model(name, precision, threads=threads)
     packed = pack(site.observations, model.facts)
     assert len(packed.pixels) == len(site.latlon)
     return model.backend.run(packed.tokens)
 
 
-def computes(model: str) -> Iterator[str]:
-    """The precisions in which this machine has the model."""
-    for precision in PRECISIONS:
-        try:
-            load_model(model, precision, threads=1)
-        except InputError as error:
-            say(f"without {precision}: {error}")
-            continue
-        yield precision
+def load(model: str, folder: Path, threads: int) -> dict[str, Loaded]:
+    """A model in each precision that CPUs have, and in the one for GPUs with static scales, as a CPU computes it.
+
+    The scales are calibrated on a simulated scene that is not measured.
+    """
+    simulate(folder / "calibration", CALIBRATION_SIZE, CALIBRATION_SEED)
+    static = folder / "qdq.onnx"
+    export_model(model, static, "int8", target="tensorrt", calibrate=[folder / "calibration"])
+    loaded = {precision: load_model(model, precision, threads=threads) for precision in CPU_PRECISIONS}
+    return loaded | {"qdq": load_model(str(static), backend="onnxruntime", threads=threads)}
 
 
 def comparisons(sites: list[Site], threads: int) -> dict[tuple[str, str], Comparison]:
@@ -140,19 +142,19 @@ def measure_peer(name: str, features: NDArray[np.float32], tasks: tuple[Task, ..
     return Peer(name, features.shape[1], outcomes)
 
 
-def random_weights(site: Site, folder: Path, threads: int) -> NDArray[np.float32]:
-    """Embeddings of nano's shape with random weights: dimensions in no order, and nearly all of a vector in common."""
+def random_weights(folder: Path, threads: int) -> Loaded:
+    """Nano's shape with random weights: dimensions in no order, and nearly all of a vector in common."""
     torch.manual_seed(0)
     save_checkpoint(Reference(SIZES["nano"]).eval(), folder / "random.pt")
     export_model(folder / "random.pt", folder / "random.fp32.onnx", "fp32")
-    return embed(str(folder / "random.fp32.onnx"), None, site, threads)
+    return load_model(str(folder / "random.fp32.onnx"), threads=threads)
 
 
 def main() -> None:
     """Read the command line, measure, write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path, help="folder for compression.md and compression.png")
-    parser.add_argument("--model", default="demo", help="name of a model, in any precision that is there")
+    parser.add_argument("--model", default="demo", help="name of a model that is there as fp32 and int8")
     parser.add_argument("--flanders", type=Path, help="the Flanders 2018 scene with its labels")
     parser.add_argument("--presto", type=Path, help="clone of the authors' repository")
     parser.add_argument("--threads", type=int)
@@ -163,20 +165,20 @@ def main() -> None:
         sites = [flanders(asked.flanders)] if asked.flanders else []
         sites += simulated(work)
         folds = comparisons(sites, threads)
-        precisions = list(computes(asked.model))
+        models = load(asked.model, work, threads)
         embeddings = {
-            (precision, site.name): embed(asked.model, precision, site, threads)
-            for precision in precisions
+            (precision, site.name): embed(model, site)
+            for precision, model in models.items()
             for site in sites
         }
         say(f"embedded after {time.perf_counter() - start:.0f} s")
         measured = [
             measure_form(precision, form, sites, embeddings, folds, PAIRED)
-            for precision in precisions
+            for precision in models
             for form in OFFERED
         ]
         tried = [measure_form("fp32", form, sites, embeddings, folds, (PROBE,)) for form in TRIED]
-        random = {("fp32", sites[0].name): random_weights(sites[0], work, threads)}
+        random = {("fp32", sites[0].name): embed(random_weights(work, threads), sites[0])}
     unordered = [
         measure_form("fp32", form, sites[:1], random, folds, (PROBE,)) for form in (*OFFERED, *TRIED)
     ]
@@ -190,7 +192,9 @@ def main() -> None:
             weights = asked.presto / "data" / "default_model.pt"
             month = first_month(site.observations)
             named["Presto"] = presto_features(asked.presto, weights, medians, month, site.latlon)
-        named |= {f"{asked.model}, {precision}": embeddings[precision, site.name] for precision in precisions}
+        named |= {
+            f"{asked.model}, {precision}": embeddings[precision, site.name] for precision in CPU_PRECISIONS
+        }
         peers = [measure_peer(name, features, site.tasks, of_tasks) for name, features in named.items()]
     asked.out.mkdir(exist_ok=True)
     minutes = (time.perf_counter() - start) / 60

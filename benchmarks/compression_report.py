@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 from tessera_engine.maps.intervals import Interval
 from tessera_engine.maps.learn import METHODS
 
-COMPUTES = {"fp32": "float32", "int8": "fused int8", "qdq": "static Q/DQ", "fp16": "float16"}
+COMPUTES = {"fp32": "float32", "int8": "fused int8", "qdq": "static Q/DQ"}
 SCORE = "macro_f1"
 PROBE = "linear"
 
@@ -34,6 +34,7 @@ FORMS = """\
 ## Forms and compute
 
 Linear probe. *Drift*: centred cosine to the float32 network's values of as many dimensions, mean and first percentile.
+Static Q/DQ is the graph for GPUs, as ONNX Runtime computes it on this CPU.
 *Found*: share of the ten pixels nearest by float32 and 128 dimensions that are among the ten nearest by this form. Both
 on {site}."""
 

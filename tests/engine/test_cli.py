@@ -92,6 +92,10 @@ def test_a_bbox_is_the_pixels_that_it_touches(run, scene):
     [
         (["embed", "nowhere"], "no such folder: nowhere"),
         (["embed", "empty"], "empty is empty, expected a scene"),
+        (
+            ["embed", "scene", "--quicklook", "ndvi"],
+            "unknown quicklook 'ndvi'; choose one of pca, clusters, rgb",
+        ),
         (["embed", "scene", "--model", "gigantic"], "unknown model 'gigantic'; models on this machine: demo"),
         (["embed", "scene", "--model", "x.onnx"], "no model file x.onnx"),
         (["embed", "scene", "--model", "student.pt"], "model import student.pt"),

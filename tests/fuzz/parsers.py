@@ -27,6 +27,7 @@ from tessera_engine.model_file import read_arrays, read_model_file
 from tessera_engine.model_layout import promised_initializers
 from tessera_engine.output import ITEM, is_output
 from tessera_engine.output_check import open_raster
+from tessera_engine.pictures.palette_file import load_palette
 from tessera_engine.scene import S2_BANDS, Window
 from tessera_engine.scenes import open_scene, safe, stac
 from tessera_engine.scenes.listing import list_folder
@@ -172,6 +173,19 @@ def _journal(path: Path) -> None:
     )
 
 
+def _palette(path: Path) -> None:
+    """Paints something with it, whatever kind it is of."""
+    about = {"model": "nano", "model_sha256": "a" * 64}
+    try:
+        palette = load_palette(path, "pca", about, 16)
+    except InputError as error:
+        if "not for pca" not in str(error):
+            raise
+        palette = load_palette(path, "clusters", about, 16)
+    painted = palette.paint(np.ones((3, 16), np.float32))
+    assert (painted.shape, painted.dtype) == ((3, 3), np.uint8)
+
+
 PARSERS = {
     "npy": Parser(_npy, "bands.npy"),
     "doys": Parser(_doys, "doys.npy"),
@@ -183,6 +197,7 @@ PARSERS = {
     "checkpoint": Parser(_checkpoint, "student.pt"),
     "safe": Parser(_safe, "metadata.xml"),
     "stac": Parser(_stac, "metadata.json", (mutate_bytes, mutate_json, mutate_json)),
+    "palette": Parser(_palette, "palette.json", (mutate_bytes, mutate_json, mutate_json)),
     "journal": Parser(_journal, "journal", forgives_truncation=True),
 }
 """By name."""

@@ -76,7 +76,8 @@ def write_framed(
     texts = [text for text in caption if text]
     ink = _Ink([*texts, *(legend or {})], letter)
     beside = ink.legend_width(legend) if legend else 0
-    width = max(shown.width + beside, LEAST_WIDTH * letter)
+    across = max(shown.width, LEAST_WIDTH * letter)
+    width = max(shown.width + beside, across)
     lines = [
         (line, INK if i == 0 else GREY) for i, text in enumerate(texts) for line in ink.wrap(text, width)
     ]
@@ -93,8 +94,8 @@ def write_framed(
         ink.draw_legend(draw, legend, (shown.width + 2 * letter, letter))
     y = height - below
     if here is not None:
-        _draw_scale(draw, ink, (letter, y), here.metres / factor, width)
-        _draw_north(canvas, ink, (letter + width, y), here)
+        _draw_scale(draw, ink, (letter, y), here.metres / factor, across)
+        _draw_north(canvas, ink, (letter + across, y), here)
         y += 2 * letter
     for text, colour in lines:
         draw.text((letter, y), text, colour, ink.font)

@@ -47,7 +47,7 @@ def save_palette(path: Path, palette: Palette, about: Mapping[str, Any]) -> None
     written |= {name: array.tolist() for name, array in arrays.items()}
     unfinished = path.with_name(f"{path.name}.new")
     try:
-        unfinished.write_text(json.dumps(written) + "\n", encoding="utf-8")
+        unfinished.write_text(json.dumps(written), encoding="utf-8")
         unfinished.replace(path)
     except OSError as error:
         unfinished.unlink(missing_ok=True)
@@ -70,10 +70,10 @@ def load_palette(path: Path, kind: str, about: Mapping[str, Any], dim: int) -> P
     """
     said = _read(path)
     if said["kind"] != kind:
-        raise InputError(f"{path} is a palette for --quicklook {said['kind']}, not for {kind}")
+        raise InputError(f"{path} is a palette for --quicklook {said['kind'][:40]}, not for {kind}")
     if said["model_sha256"] != about["model_sha256"]:
         raise InputError(
-            f"{path} was made with model {said['model']} ({said['model_sha256'][:12]}), the embeddings with "
+            f"{path} was made with model {said['model'][:40]} ({said['model_sha256'][:12]}), the embeddings with "
             f"{about['model']} ({about['model_sha256'][:12]}): the same colour would mean something else; "
             "use a palette for each model"
         )
@@ -110,7 +110,11 @@ def _read(path: Path) -> dict[str, Any]:
         raise InputError(
             f"{path} is no palette of 'tessera-engine picture'; give a file that isn't there to make one"
         )
-    if not all(isinstance(said.get(key), str) for key in ("kind", "model", "model_sha256")):
+    # They are quoted in messages, so they have to be words
+    if not all(
+        isinstance(said.get(key), str) and said[key].isprintable()
+        for key in ("kind", "model", "model_sha256")
+    ):
         raise InputError(f"{path} is damaged: it doesn't say its kind and its model; make the palette anew")
     return said
 
