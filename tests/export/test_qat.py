@@ -44,10 +44,8 @@ def test_the_error_has_the_right_gradient():
 
 
 LAYERS = [f"{branch}.layers.{i}" for branch in ("s2", "s1") for i in range(2)]
-NARROW = StaticInt8(
-    {f"{layer}.{part}": 0.5 / 127 for layer in LAYERS for part in ("qkv", "out", "up", "down")}
-)
-"""Scales that cut off what is beyond 0.5: an error that a network can learn to avoid."""
+NARROW = StaticInt8({f"{layer}.{part}": 0.5 for layer in LAYERS for part in ("qkv", "out", "up", "down")})
+"""Thresholds that cut off what is beyond 0.5: an error that a network can learn to avoid."""
 
 
 def test_finishing_lowers_int8s_error_and_leaves_the_network_alone():
@@ -55,9 +53,9 @@ def test_finishing_lowers_int8s_error_and_leaves_the_network_alone():
     before = copy.deepcopy(network.state_dict())
     packed, other = made_up_tokens("v2", 64), made_up_tokens("v2", 40, seed=1)
     lines = []
-    config = FinishConfig(steps=50, batch=32, learning_rate=1e-3, scheme=NARROW)
+    config = FinishConfig(steps=40, batch=16, learning_rate=1e-3, scheme=NARROW)
     finished = finish(network, packed, config, lines.append)
-    assert lines[-2].startswith("finishing step 50/50: error ")
+    assert lines[-2].startswith("finishing step 40/40: error ")
     assert lines[-1].startswith("int8's error on 13 pixels kept aside: ")
     assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
     wanted = embed(network, other)

@@ -55,9 +55,9 @@ class FinishConfig:
         seed: of the draw of pixels.
     """
 
-    steps: int = 200
+    steps: int = 100
     batch: int = 32
-    learning_rate: float = 3e-5
+    learning_rate: float = 2e-5
     scheme: Scheme = field(default_factory=FusedInt8)
     seed: int = 0
 

@@ -109,23 +109,23 @@ class FusedInt8:
 class StaticInt8:
     """Explicit Q/DQ: a fixed scale per layer's input, found by calibration; attention stays floating-point.
 
-    TensorRT knows signed codes only, so that values after a ReLU have 0..127.
+    TensorRT knows signed codes only, so that values after a ReLU have 0..127. What float16 rounds beside is left out.
     """
 
-    def __init__(self, scales: Mapping[str, float]) -> None:
-        """By name of the layers that are quantised: what one code of their input is worth."""
-        self._scales = scales
+    def __init__(self, thresholds: Mapping[str, float]) -> None:
+        """By name of the layers that are quantised: the magnitude of their input that becomes code 127."""
+        self._thresholds = thresholds
 
     def weight(self, name: str, weight: Tensor) -> Tensor:
         """A scale per output channel."""
-        return per_row(weight) if name in self._scales else weight
+        return per_row(weight) if name in self._thresholds else weight
 
     def activation(self, name: str, x: Tensor, signed: bool = True) -> Tensor:
-        """One scale; what is beyond the largest code is cut off, and has no gradient."""
-        if name not in self._scales:
+        """One scale; what is beyond the codes -128..127 is cut off, and has no gradient."""
+        if name not in self._thresholds:
             return x
-        scale = self._scales[name]
-        x = x.clamp(-SIGNED * scale, SIGNED * scale)
+        scale = self._thresholds[name] / SIGNED
+        x = x.clamp(-(SIGNED + 1) * scale, SIGNED * scale)
         return straight_through(x, (x / scale).round() * scale)
 
     def attend(self, name: str, q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
