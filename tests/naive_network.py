@@ -191,13 +191,14 @@ class NaiveNetwork:
             for name, (values, doy, multiplicity, offsets) in (("s2", s2), ("s1", s1)):
                 part = slice(offsets[p], offsets[p + 1])
                 pooled.append(self.branch(name, values[part], doy[part], multiplicity[part]))
-            x = self.linear("fusion.0", np.concatenate(pooled)[None], signed)
+            # The fusion's weights are int8, but it computes in float32
+            x = self.linear("fusion.0", np.concatenate(pooled)[None], lambda x: x)
             if "fusion.1.bias" not in self.arrays:
                 rows.append(x[0])
                 continue
             norm = (self.arrays["fusion.norm.weight"], self.arrays["fusion.norm.bias"])
             hidden = np.maximum(layer_norm(x, *norm), 0)
-            x = self.linear("fusion.1", hidden, unsigned)[0]
+            x = self.linear("fusion.1", hidden, lambda x: x)[0]
             rows.append(x if "s2.gru.input.bias" in self.arrays else layer_norm(x))
         return np.array(rows)
 

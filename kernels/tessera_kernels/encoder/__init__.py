@@ -46,9 +46,10 @@ class Network:
         recurrent = "s2.gru.input.bias" in arrays
         ffn = arrays["s2.layers.0.up.bias"].shape[0]
         self.plan = make_plan(arithmetic, width, ffn, heads, qk_norm, recurrent)
+        self._fusion_plan = make_plan(arithmetic.in_float, width, ffn, heads, qk_norm, recurrent)
         self._repeats_at_end = "fusion.1.bias" in arrays  # v1.1, and not v1.0
         self._branches = [PackedBranch(self.plan, arrays, name, heads, layers) for name in BRANCHES]
-        self._fusion = PackedFusion(self.plan, arrays, self._branches[0].padded)
+        self._fusion = PackedFusion(self._fusion_plan, arrays, self._branches[0].padded)
         self.dims = self._fusion.sizes.dims
         self._scratch = aligned(0)
 
@@ -96,7 +97,7 @@ class Network:
         embedding = np.empty((pixels, up(self.dims, self.plan.arithmetic.lanes)), np.float32)
         each = self._fusion.scratch_bytes
         run_fusion(
-            self.plan, self._fusion.sizes, self._fusion.weights, self._scratch_for(each), each,
+            self._fusion_plan, self._fusion.sizes, self._fusion.weights, self._scratch_for(each), each,
             pooled.ctypes.data, pixels, embedding,
         )  # fmt: skip
         return np.ascontiguousarray(embedding[:, : self.dims])

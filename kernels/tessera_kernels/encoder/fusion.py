@@ -1,4 +1,8 @@
-"""Fusion: the pooled vectors of both branches to the embedding, some pixels at a time."""
+"""Fusion: the pooled vectors of both branches to the embedding, some pixels at a time.
+
+Always in float32: it is a hundredth of the work, and pooled vectors of different pixels are so much alike that their
+rounding was half of an int8 network's error.
+"""
 
 from __future__ import annotations
 
@@ -25,18 +29,18 @@ class PackedFusion:
         """Pack.
 
         Args:
-            plan: the kernel's.
+            plan: the kernel's, in float32.
             arrays: the model file's initialisers.
             branch_width: floats of one branch's pooled vector, padding included.
         """
         self.arena = Arena()
         a = plan.arithmetic
         tile = plan.gemm_vectors * a.lanes
-        first = Linear.of(arrays, "fusion.0").spread_rows(2, branch_width)
+        first = Linear.of(arrays, "fusion.0").in_float().spread_rows(2, branch_width)
         put = self.arena.put
         places = [put(pack_tiles(plan, first, plan.gemm_vectors, True))]
         if "fusion.1.bias" in arrays:
-            second = Linear.of(arrays, "fusion.1")
+            second = Linear.of(arrays, "fusion.1").in_float()
             hidden, dims = second.weight.shape
             padded = up(hidden, tile)
             places += [

@@ -76,6 +76,12 @@ class Linear:
             return cls(arrays[f"{name}.weight.int8"], arrays[f"{name}.weight.scale"], bias)
         return cls(arrays[f"{name}.weight"], None, bias)
 
+    def in_float(self) -> Linear:
+        """The layer with float32 weights."""
+        if self.scale is None:
+            return self
+        return Linear(self.weight * self.scale, None, self.bias)
+
     def columns(self, factor: NDArray[np.float32]) -> Linear:
         """The layer with its outputs multiplied by `factor` (out,)."""
         if self.scale is None:

@@ -7,7 +7,7 @@ type of its own, so each plan gets code of its own, in memory and in the cache o
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,11 @@ class Arithmetic:
         return self.group == 1
 
     @property
+    def in_float(self) -> Arithmetic:
+        """The same instruction set's arithmetic in float32."""
+        return replace(self, group=1, dot="fma", unsigned_first=False)
+
+    @property
     def sums_apart(self) -> bool:
         """Whether products are summed by an instruction of its own, which takes a register in between."""
         return self.dot in {"pmaddwd", "plain"}
@@ -76,13 +81,7 @@ INT8 = {
 }
 """By instruction set, fastest first. All give the same integers."""
 
-FLOAT32 = {
-    "avx512-vnni": Arithmetic(16, 32, 1, "fma", has_scale=True),
-    "avx-vnni": Arithmetic(8, 16, 1, "fma"),
-    "avx2": Arithmetic(8, 16, 1, "fma"),
-    "arm-dotprod": Arithmetic(4, 32, 1, "fma"),
-    "plain": Arithmetic(4, 16, 1, "fma", has_fma=False),
-}
+FLOAT32 = {isa: arithmetic.in_float for isa, arithmetic in INT8.items()}
 """The same for float32."""
 
 
