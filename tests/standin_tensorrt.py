@@ -149,7 +149,9 @@ class Runtime:
 class ICudaEngine:
     def __init__(self, largest, model):
         self.largest = largest
-        self.session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1  # more of them spin, and take turns with themselves on a busy machine
+        self.session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
     def create_execution_context(self, strategy):
         assert strategy == ExecutionContextAllocationStrategy.USER_MANAGED
