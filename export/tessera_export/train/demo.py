@@ -3,8 +3,8 @@
 A network of the nano student's shape, from nothing, on two cores in less than an hour, without labels, on simulated
 scenes of many climates, and on real ones where they are given. Two are made: one is distilled from a larger network
 that is trained first, the other is trained alone. The one whose embeddings tell land covers better is finished under
-int8's rounding, and is the demo model.
-It shows what the engine does; it is not a published TESSERA model and not meant for maps.
+int8's rounding, and is the demo model. It shows what the engine does; it is not a published TESSERA model and not meant
+for maps.
 """
 
 from __future__ import annotations
@@ -249,8 +249,8 @@ def _card(pixels: int, real_scenes: int, minutes: float, made: Made) -> str:
         f"without labels on {pixels} pixels of {source}, {distilled if made.how == 'distilled' else alone}; all in "
         f"{minutes:.0f} minutes on {THREADS} threads, with a finish under int8's rounding where that gained anything."
         f"{credit} Tested, before that, on land covers of simulated scenes that it was not trained on, spatial blocks: "
-        f"{'. '.join(map(str, made.evaluations))}. Its limits: it has seen hardly any real ground. Use a published model "
-        "for maps."
+        f"{'. '.join(map(str, made.evaluations))}. Its limits: it has seen hardly any real ground. Use a published "
+        "model for maps."
     )
 
 
