@@ -21,6 +21,7 @@ def test_the_recipe_runs_and_repeats_itself(tmp_path, monkeypatch):
     monkeypatch.setattr(demo, "TEACHER", replace(demo.TEACHER, model=TINY, steps=3, batch=32))
     monkeypatch.setattr(demo, "DISTILLED", replace(demo.DISTILLED, steps=3, batch=32))
     monkeypatch.setattr(demo, "ALONE", replace(demo.ALONE, steps=3, batch=32))
+    monkeypatch.setattr(demo, "FINISH", replace(demo.FINISH, steps=2, batch=8))
     for name in ("a", "b"):
         demo.make_demo(tmp_path / name, [])
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [
