@@ -150,7 +150,9 @@ class ICudaEngine:
     def __init__(self, largest, model):
         self.largest = largest
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1  # more of them spin, and take turns with themselves on a busy machine
+        options.intra_op_num_threads = (
+            1  # more of them spin, and take turns with themselves on a busy machine
+        )
         self.session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
     def create_execution_context(self, strategy):

@@ -128,7 +128,7 @@ def test_scenes_are_put_together_and_what_is_there_stays(tmp_path, format):
     ]
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     scenes=st.lists(
         st.tuples(st.integers(2018, 2019), st.integers(-40, 40), st.integers(-40, 40)), min_size=2, max_size=4

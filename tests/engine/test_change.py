@@ -154,7 +154,7 @@ def test_only_what_both_have_is_compared(tmp_path):
 
 
 @given(st.integers(-50, 50), st.integers(-50, 50), st.floats(-0.4, 0.4), st.sampled_from([10.0, 20.0]))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_pixels_are_the_same_only_on_one_lattice(cols, rows, beside, size):
     moved = ORIGIN @ Affine.translation(cols + beside, rows) @ Affine.scale(size / 10)
     same = abs(beside) <= 0.01 and size == 10

@@ -57,7 +57,7 @@ def labels(tmp_path_factory):
 
 
 @pytest.mark.filterwarnings("ignore:A single label")
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.data())
 def test_class_scores_are_sklearns(data):
     names = ["a", "b", "c", "d"]

@@ -134,7 +134,7 @@ def test_a_v1_1_model_embeds_into_the_tree(v1_1_outputs):
 @given(
     st.floats(-179, 178.5), st.floats(-79, 83), st.integers(20, 400), st.integers(20, 400), st.floats(20, 90)
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_cells_cover_every_pixel_in_its_own_cell(west, south, width, height, size):
     zone = min(int((west + 180) // 6) + 1, 60)
     crs = f"EPSG:32{'6' if south >= 0 else '7'}{zone:02d}"

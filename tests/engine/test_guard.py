@@ -201,7 +201,7 @@ def arrays(dtype, shape, values):
     )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     arrays(np.uint16, (14, 9, 9, 10), [0, 1, 999, 1000, 65535]),
     arrays(np.uint8, (14, 9, 9), [0, 1, 255]),

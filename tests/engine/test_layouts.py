@@ -157,7 +157,7 @@ def small(tmp_path_factory):
 
 
 @given(st.data())
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_window_of_zips_reads_the_same(small, data):
     scene, fake = small
     col, row = data.draw(st.integers(0, 9)), data.draw(st.integers(0, 11))

@@ -49,7 +49,7 @@ def test_a_scale_is_round_and_as_long_as_it_may_be(longest):
 
 
 @given(st.integers(1, 60), st.floats(-79, 83), st.floats(-2.9, 2.9), st.floats(1, 100))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_utm_has_its_own_metres_and_nearly_its_own_north(zone, lat, off, size):
     lon = zone * 6 - 183 + off
     crs = f"EPSG:32{'6' if lat >= 0 else '7'}{zone:02d}"
@@ -154,7 +154,7 @@ def test_captions_say_what_items_say(output, tmp_path):
 
 
 @given(st.integers(1, 40), st.integers(1, 60), st.integers(0, 2**32 - 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_centres_are_the_means_of_what_is_nearest(different, n, seed):
     rng = np.random.default_rng(seed)
     values = rng.normal(size=(different, 16)).astype(np.float32)

@@ -66,7 +66,7 @@ def test_mosaics_are_found(mosaics, arrays):
 
 
 @given(st.data())
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_window_reads_what_the_arrays_have(reader, arrays, data):
     col, row = data.draw(st.integers(0, 8)), data.draw(st.integers(0, 10))
     window = Window(col, row, data.draw(st.integers(1, 9 - col)), data.draw(st.integers(1, 11 - row)))
@@ -74,7 +74,7 @@ def test_any_window_reads_what_the_arrays_have(reader, arrays, data):
 
 
 @given(st.integers(1, 200), st.integers(0, 8), st.integers(0, 10))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_windows_cover_the_region_once_within_the_limit(reader, max_pixels, col, row):
     region = Window(col, row, 9 - col, 11 - row)
     seen = np.zeros((11, 9), int)
@@ -221,7 +221,7 @@ def test_units_can_be_said_and_have_to_be_where_nothing_does(tmp_path):
 
 
 @given(st.data())
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_windows_of_any_size_give_the_same_where_it_is_resampled(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("zones")
     rng = np.random.default_rng(3)

@@ -54,7 +54,7 @@ def test_a_file_that_is_cut_short_is_found_on_opening(path, kept):
 
 
 @given(st.binary(max_size=200), st.sampled_from([".tif", ".jp2", ".nc"]))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_bytes_are_refused_in_one_line(tmp_path, content, suffix):
     path = tmp_path / f"any{suffix}"
     path.write_bytes(content)

@@ -252,7 +252,7 @@ def test_several_bad_products_in_a_zip_are_named_in_one_line(tmp_path):
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=8))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_zip_with_any_bytes_changed_is_used_or_named_once(one_zip, changes):
     path, content = one_zip
     changed = bytearray(content)

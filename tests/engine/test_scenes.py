@@ -28,7 +28,7 @@ def assert_same(found, wanted):
 
 
 @given(st.data())
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_window_reads_what_the_arrays_have(tile, data):
     scene, fake = open_scene(tile), FakeReader(made_up_arrays(11, 9))
     col, row = data.draw(st.integers(0, 8)), data.draw(st.integers(0, 10))
@@ -46,7 +46,7 @@ def test_a_tile_knows_its_grid_and_dates(tile):
 
 
 @given(st.integers(1, 200), st.integers(0, 8), st.integers(0, 10))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_windows_cover_the_region_once_within_the_limit(tile, max_pixels, col, row):
     scene = open_scene(tile)
     region = Window(col, row, 9 - col, 11 - row)

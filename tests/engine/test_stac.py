@@ -265,7 +265,7 @@ def places(value, path=()):
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_stands_in_an_item_it_is_used_named_or_left_alone(with_rasters, data):
     folder, items = with_rasters
     item = json.loads(json.dumps(data.draw(st.sampled_from(items))))

@@ -36,7 +36,7 @@ def naive_loss(reconstructions, target, variance):
     return total / len(reconstructions)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(heads=st.integers(1, 4), seed=st.integers(0, 99), variance=st.floats(0.1, 10))
 def test_the_loss_is_its_naive_twin(heads, seed, variance):
     rng = np.random.default_rng(seed)

@@ -55,7 +55,7 @@ def naive_layer(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarr
     return y
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     arrays.arrays(
         np.float32,

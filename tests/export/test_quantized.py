@@ -46,7 +46,7 @@ def packed_arrays(packed):
     return [(t.values, t.doy, t.multiplicity, t.offsets) for t in (packed.s2, packed.s1)]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     rows=st.lists(st.lists(st.floats(-1e6, 1e6, width=32), min_size=3, max_size=3), min_size=1, max_size=5),
     levels=st.sampled_from([SIGNED, UNSIGNED]),

@@ -78,7 +78,7 @@ def test_naive_multiplicity_fills_the_bin(n):
     assert (np.diff(positions) > 0).all()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     n2=st.integers(1, 40) | st.sampled_from([250, 256, 257, 300]),
     n1=st.integers(1, 40),

@@ -48,7 +48,7 @@ def loop_of(config, pixels=64):
 # views
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     lengths=st.lists(st.integers(1, 9), min_size=1, max_size=6),
     length=st.integers(1, 12),
@@ -146,7 +146,7 @@ def naive_barlow_twins(correlation, redundancy):
     return total / dims
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(n=st.integers(2, 12), dims=st.integers(1, 6), seed=st.integers(0, 1000), redundancy=st.floats(0, 1))
 def test_the_loss_is_its_naive_twin(n, dims, seed, redundancy):
     a, b = np.random.default_rng(seed).standard_normal((2, n, dims)).astype(np.float32)
@@ -251,7 +251,7 @@ def test_a_state_is_gone_on_with_to_the_same_bits(tmp_path):
         assert torch.equal(a, b), name
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(pixels=st.integers(1, 50), batch=st.integers(1, 120), seed=st.integers(0, 9))
 def test_every_pixel_comes_once_before_any_twice(pixels, batch, seed):
     loop = Loop(begin(tiny_config(), made_up_pixels(3)), pixels, tiny_config(batch=batch, seed=seed))

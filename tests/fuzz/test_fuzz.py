@@ -27,7 +27,7 @@ def test_what_broke_something_does_not_any_more(path, tmp_path):
 
 @pytest.mark.parametrize("name", PARSERS)
 def test_damaged_inputs_are_refused_in_one_line_or_harmless(name, tmp_path):
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     @given(SEEDS)
     def run(seed):
         attempt(PARSERS[name], damaged(name, seed), tmp_path)
@@ -37,7 +37,7 @@ def test_damaged_inputs_are_refused_in_one_line_or_harmless(name, tmp_path):
 
 @pytest.mark.parametrize("name", PARSERS)
 def test_random_bytes_are_never_accepted(name, tmp_path):
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     @given(st.binary(max_size=300))
     def run(data):
         assert not attempt(PARSERS[name], data, tmp_path)

@@ -32,7 +32,7 @@ def cases(draw):
 
 
 @given(cases(), st.integers(0, 9))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_they_equal_their_naive_twins(case, seed):
     found, expected = moments(*case), naive_moments(*case)
     assert found.pixels == expected[0]

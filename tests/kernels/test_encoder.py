@@ -198,7 +198,7 @@ LENGTHS = st.integers(1, 8) | st.integers(1, 256)
 
 
 @given(st.lists(st.tuples(LENGTHS, LENGTHS), min_size=1, max_size=6), st.integers(0, 2**32 - 1))
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_lengths_and_multiplicities_equal_the_naive_twin(networks, lengths, seed):
     rng = np.random.default_rng(seed)
     both = []

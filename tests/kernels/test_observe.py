@@ -41,7 +41,7 @@ def made_up(rng, steps, pixels, clear, dtype=np.uint16):
 @given(
     st.integers(0, 2**32 - 1), st.sampled_from([0, 1, 5, 60, 300, 520]), st.sampled_from([0.0, 0.1, 0.6, 1.0])
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_one_series_equals_the_naive_twin(seed, steps, clear):
     rng = np.random.default_rng(seed)
     values, valid, doy = made_up(rng, steps, 7, clear)
@@ -56,7 +56,7 @@ def test_one_series_equals_the_naive_twin(seed, steps, clear):
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([(0, 0), (0, 9), (30, 0), (45, 50), (180, 170)]))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_two_series_equal_the_naive_twin(seed, steps):
     rng = np.random.default_rng(seed)
     pixels = 5
@@ -97,7 +97,7 @@ def series_of_any_shape(draw, pixels):
 
 
 @given(st.data(), st.integers(0, 9))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_packing_equals_the_naive_twin_whatever_the_shapes(data, pixels):
     values, valid, doy = data.draw(series_of_any_shape(pixels))
     counts = observe.count_valid(valid)
@@ -153,7 +153,7 @@ def test_every_count_has_v1_1s_sequence(n):
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([(0, 0), (0, 9), (30, 0), (20, 21), (45, 50), (180, 170)]))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_v1_0_draws_forty_of_a_pixels_own(seed, steps):
     rng = np.random.default_rng(seed)
     pixels, values, masks, doys = 5, [], [], []

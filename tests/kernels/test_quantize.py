@@ -19,7 +19,7 @@ tiny = hnp.arrays(np.float32, (3, 16), elements=st.floats(-(2.0**-20), 2.0**-20,
 
 
 @given(embeddings | tiny, st.sampled_from([("v2", 1e-12), ("v1.1", 1e-8), ("v1.0", 1e-8)]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_codes_equal_the_naive_twin(embedding, rule):
     generation, smallest = rule
     codes, scales = quantize(embedding, generation)
@@ -36,7 +36,7 @@ def test_codes_equal_the_naive_twin(embedding, rule):
 
 
 @given(hnp.arrays(np.float32, (3, 16), elements=st.floats(-100, 100, width=32)))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_dequantised_values_are_within_half_a_step(embedding):
     codes, scales = quantize(embedding)
     error = np.abs(codes * scales[:, None] - embedding)

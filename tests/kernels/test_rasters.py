@@ -37,7 +37,7 @@ product = st.tuples(
 
 
 @given(st.lists(product, min_size=1, max_size=3))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_the_first_clear_product_wins_as_in_the_naive_twin(products):
     out, valid = np.zeros((*SHAPE, 2), np.uint16), np.zeros(SHAPE, np.uint8)
     for bands, clear, offset in products:
@@ -55,7 +55,7 @@ def test_the_first_clear_product_wins_as_in_the_naive_twin(products):
     ),
     st.sampled_from(sar.UNITS),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_codes_and_powers_equal_the_naive_twin(values, units):
     wanted = [naive_code(float(value), units) for value in values.ravel()]
     np.testing.assert_array_equal(sar.to_codes(values, units).ravel(), wanted)
@@ -86,7 +86,7 @@ def test_the_first_radar_product_with_a_value_wins():
     hnp.arrays(np.float64, (2, 5), elements=st.floats(-2, 6)),
     hnp.arrays(np.float64, (2, 5), elements=st.floats(-2, 6)),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_resampling_equals_the_naive_twin(source, x, y):
     to_pixel = (1.0, 0.0, 0.25, 0.0, -1.0, 3.0)
     points = [(px + 0.25, 3.0 - py) for px, py in zip(x.ravel(), y.ravel(), strict=True)]

@@ -81,7 +81,7 @@ def test_a_pixel_is_the_same_whatever_its_neighbours():
 
 
 @given(st.lists(st.lists(st.integers(1, 5), min_size=1, max_size=9), max_size=6), st.booleans())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_steps_equal_the_naive_twin(pixels, at_end):
     offsets = np.concatenate([[0], np.cumsum([len(pixel) for pixel in pixels])]).astype(np.int64)
     multiplicity = np.array([m for pixel in pixels for m in pixel], np.float32)

@@ -26,7 +26,7 @@ def cases(draw):
 
 
 @given(cases())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_it_equals_the_naive_twin(case):
     found = most_similar(*case)
     assert found.dtype == np.float32

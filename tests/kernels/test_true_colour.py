@@ -17,7 +17,7 @@ shapes = st.tuples(st.integers(0, 9), st.integers(1, 5))
     hnp.arrays(np.uint16, (*shape, 10), elements=st.integers(0, 65535)),
     hnp.arrays(np.uint8, shape, elements=st.sampled_from([0, 1, 255])),
 )))  # fmt: skip
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_it_equals_the_naive_twin(observations):
     s2, valid = observations
     found = clear_median(s2, valid, (0, 2, 1))

@@ -53,7 +53,7 @@ def squared_error(values, threshold):
     return ((np.clip(np.rint(values / scale), -LEVELS, LEVELS) * scale - values) ** 2).mean()
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.integers(0, 1000), st.sampled_from(["normal", "laplace", "relu", "one outlier"]))
 def test_thresholds_are_within_what_occurs(seed, kind):
     rng = np.random.default_rng(seed)

@@ -23,7 +23,7 @@ def test_scales_reach_what_they_are_for(largest):
     assert float(scale) <= max(largest / 127 * 1.1, qdq.SMALLEST_SCALE)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     arrays.arrays(
         np.float32,
