@@ -92,6 +92,7 @@ class Sampler:
     def __exit__(self, *error: object) -> None:
         self.power.seconds = time.perf_counter() - self._start
         if self._tool is not None:
-            self._process.terminate()
+            # Not terminate: a process inherits which signals its parent ignores
+            self._process.kill()
             self._process.wait()
             self._thread.join()

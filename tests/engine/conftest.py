@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 
 import conformance
@@ -11,15 +10,6 @@ from made_up import made_up_arrays
 from mosaic_files import write_mosaics
 
 from tessera_engine import cli
-
-
-@pytest.fixture(autouse=True)
-def signals():
-    """Give signals back: a command leaves them ignored, for the end of what is its process elsewhere."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.fixture
