@@ -49,7 +49,8 @@ def _readable(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.6g}"
+        # Northings have seven digits
+        return f"{value:.0f}" if value.is_integer() and abs(value) < 1e9 else f"{value:.6g}"
     if isinstance(value, Mapping):
         return "\n".join(f"{key}: {_readable(each)}" for key, each in value.items())
     if isinstance(value, (list, tuple)):

@@ -89,10 +89,10 @@ def describe_model(model: ModelFile) -> dict[str, Any]:
 
 
 def describe_output(folder: Path) -> dict[str, Any]:
-    """Provenance and files of an output folder, as its item says; `verify` checks them."""
+    """Provenance and files of an output folder or of results, as its item says; `verify` checks them."""
     item = read_item(folder)
     return {
-        "kind": "output",
+        "kind": item.result or "output",
         "name": item.id,
         **{key: value for key, value in item.properties.items() if value is not None and key != MEMBERS},
         **({"scenes": _scenes(item.properties[MEMBERS])} if MEMBERS in item.properties else {}),

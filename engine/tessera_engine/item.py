@@ -46,7 +46,7 @@ class Item:
 
     Attributes:
         id: of the item.
-        properties: all of them; those that `fact` gives have their right types.
+        properties: all of them; of embeddings, those that `fact` gives have their right types.
         assets: by key.
     """
 
@@ -57,6 +57,11 @@ class Item:
     def fact(self, name: str) -> Any:
         """The property `tessera:<name>`."""
         return self.properties[f"tessera:{name}"]
+
+    @property
+    def result(self) -> str | None:
+        """What was made from embeddings: `similar`, `change`, `map`, ...; None where it is embeddings itself."""
+        return _result(self.properties)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -96,12 +101,18 @@ def read_item(folder: Path) -> Item:
         raise CheckFailed(
             f"{path} is damaged: what it says has another sha256 than when it was written; embed again"
         )
-    _check_properties(properties, path)
+    if _result(properties) is None:
+        _check_properties(properties, path)
     found = Item(item["id"], properties, {key: _asset(key, value, path) for key, value in assets.items()})
     hrefs = [asset.href for asset in found.assets.values()]
     if not hrefs or len(set(hrefs)) != len(hrefs):
         raise CheckFailed(f"{path} lists no file, or one twice; embed again")
     return found
+
+
+def _result(properties: Mapping[str, Any]) -> str | None:
+    made = properties.get("tessera:result")
+    return made if isinstance(made, str) else None
 
 
 def _no_constant(name: str) -> None:

@@ -141,6 +141,21 @@ def test_the_map_and_the_regions_are_written(tmp_path):
     assert item.properties["end_datetime"].startswith("2019-11-30")
 
 
+def test_results_are_described_and_verified_as_what_they_are(tmp_path, run):
+    find_change(*outputs(tmp_path), tmp_path / "out")
+    code, out, _ = run("info", tmp_path / "out")
+    assert code == 0
+    assert out.split()[:2] == ["kind", "change"]
+    assert " ".join(map("{:.0f}".format, ORIGIN[:6])) in " ".join(out.split())
+    code, out, _ = run("verify", tmp_path / "out", "--json")
+    assert (code, json.loads(out)["passed"]) == (0, True)
+    code, _, err = run("verify", tmp_path / "out", "--scene", tmp_path)
+    assert (code, "is a change, not embeddings" in err) == (2, True)
+    (tmp_path / "out" / "regions.geojson").write_text("{}")
+    code, _, err = run("verify", tmp_path / "out")
+    assert (code, "regions.geojson is changed" in err) == (1, True)
+
+
 def test_only_what_both_have_is_compared(tmp_path):
     before, whole = outputs(tmp_path)
     moved = Grid(50, 40, CRS, ORIGIN @ Affine.translation(20, 15))

@@ -93,7 +93,10 @@ def _verify_output(
 
     item = read_item(folder)
     output_check.check_files(folder, item)
-    rasters = output_check.open_rasters(folder, item)
+    if item.result is not None and scene is not None:
+        raise InputError(f"{folder} is a {item.result}, not embeddings; --scene is for embeddings")
+    # What was made from embeddings has files of other kinds, of which only the sums are known
+    rasters = output_check.open_rasters(folder, item) if item.result is None else {}
     result: dict[str, Any] = {
         "output": str(folder),
         "files": f"{len(item.assets)}, each with the sha256 that was written",
