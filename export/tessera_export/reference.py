@@ -141,9 +141,11 @@ class EncoderLayer(nn.Module):
 class Encoder(nn.Module):
     """The layers of one branch, under the name `layers` as in `torch.nn.TransformerEncoder`."""
 
+    layer: type[nn.Module] = EncoderLayer
+
     def __init__(self, config: ReferenceConfig) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.num_layers))
+        self.layers = nn.ModuleList(self.layer(config) for _ in range(config.num_layers))
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
         """From x (B, T, d), bias (B, T) to (B, T, d)."""

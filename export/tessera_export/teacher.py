@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from tessera_engine.errors import ModelError
 from tessera_engine.scene import S1_BANDS, S2_BANDS
 from tessera_export.checkpoint import checked_weights, unpickle
-from tessera_export.reference import Backbone, QKNormEncoderLayer, ReferenceConfig, dim_reducer
+from tessera_export.reference import Backbone, Encoder, QKNormEncoderLayer, ReferenceConfig, dim_reducer
 
 FUSION_LAYERS = 2
 
@@ -52,18 +52,10 @@ class PreNormLayer(QKNormEncoderLayer):
         return out
 
 
-class PreNormEncoder(nn.Module):
-    """Layers under the name `layers`."""
+class PreNormEncoder(Encoder):
+    """Such layers one after the other."""
 
-    def __init__(self, config: ReferenceConfig) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(PreNormLayer(config) for _ in range(config.num_layers))
-
-    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
-        """From x (B, T, d), bias (B, T) to (B, T, d)."""
-        for layer in self.layers:
-            x = layer(x, bias)
-        return x
+    layer = PreNormLayer
 
 
 class TeacherBackbone(Backbone):

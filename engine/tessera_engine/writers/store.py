@@ -111,7 +111,10 @@ def open_store(
             "with -o"
         )
     if first.dim != dim:
-        raise InputError(f"{path} has {first.dim} dimensions, this {dim}; a store holds one length")
+        raise InputError(
+            f"{path} has {first.dim} dimensions, this {dim}, and a store holds one length; give --dim {first.dim}, or "
+            "choose another place with -o"
+        )
     grown: Grid | None = grid
     for each in opened.values():
         grown = union(each.grid, grown) if grown is not None else None
@@ -128,3 +131,18 @@ def open_store(
                 "whole store"
             )
     return Store(path, item, opened, grown)
+
+
+def hold(staging: Staging, name: str, origin: Origin, store: Store | None) -> tuple[dict[int, Joined], str]:
+    """What is written: by year, and under which name of the scene; a store's years and scenes with the new ones.
+
+    Args:
+        staging: the scene that is added.
+        name: of that scene.
+        origin: of it; its year is known.
+        store: what it is added to; None: it begins one.
+    """
+    assert origin.year is not None
+    if store is None:
+        return {origin.year: Joined(staging.grid, staging.dim, None, staging)}, name
+    return store.joined(origin.year, staging), ", ".join(store.scenes(name))

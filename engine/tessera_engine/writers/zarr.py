@@ -28,7 +28,7 @@ from tessera_engine.scene import Grid, Window
 from tessera_engine.staging import Staging
 from tessera_engine.writers.joined import Joined
 from tessera_engine.writers.origin import Origin
-from tessera_engine.writers.store import Store
+from tessera_engine.writers.store import Store, hold
 
 STORE = "embeddings.zarr"
 
@@ -56,11 +56,7 @@ def write(
     staging: Staging, folder: Path, name: str, origin: Origin, store: Store | None = None
 ) -> list[Asset]:
     """Write the store: see `tessera_engine.writers.write`."""
-    assert origin.year is not None
-    if store is None:
-        years = {origin.year: Joined(staging.grid, staging.dim, None, staging)}
-    else:
-        years, name = store.joined(origin.year, staging), ", ".join(store.scenes(name))
+    years, name = hold(staging, name, origin, store)
     return _write(folder, name, origin, years, store)
 
 
