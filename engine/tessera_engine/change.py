@@ -107,7 +107,10 @@ def draw_change(
         sums += part.before, part.after
         tell(rows.stop * window.width, total)
     if not pixels:
-        raise InputError(f"no pixel has data both in {before.path} and in {after.path}")
+        raise InputError(
+            f"no pixel has data both in {before.path} and in {after.path}, so nothing can be compared; choose years "
+            "that both see the place"
+        )
     means = sums / pixels
     shift = means[1] - means[0]
     # The expected squared distance of two random pixels, one of each year, once the shift is taken away

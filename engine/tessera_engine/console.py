@@ -87,4 +87,12 @@ def progress_bar(title: str, quiet: bool, unit: str) -> Iterator[Progress]:
             speed = f"{done / elapsed:,.0f} {unit}/s" if elapsed else ""
             bar.update(task, completed=done, total=total, speed=speed)
 
-        yield update
+        try:
+            yield update
+        except BaseException:
+            # A bar that never moved would only stand before the line that says why
+            if not bar.tasks[0].completed:
+                bar.live.transient = True
+                bar.live.stop()
+                bar.disable = True  # to stop it again would print an empty line
+            raise

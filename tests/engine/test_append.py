@@ -8,6 +8,7 @@ import os
 import numpy as np
 import pystac
 import pytest
+import rasterio
 import xarray
 import zarr
 from affine import Affine
@@ -295,3 +296,20 @@ def test_a_grown_store_becomes_other_formats_year_by_year(tmp_path, format):
     np.testing.assert_array_equal(opened.read(), expected([second], opened.grid)[0])
     assert "members" not in opened.provenance
     assert "years" not in opened.provenance
+
+
+def test_one_year_of_a_grown_store_is_evaluated(tmp_path, run):
+    store = grow(tmp_path / "store", "zarr", output(tmp_path, 1, 2018), output(tmp_path, 2, 2019))
+    profile = {"driver": "GTiff", "dtype": "uint8", "count": 1, "crs": CRS, "transform": ORIGIN}
+    with rasterio.open(tmp_path / "labels.tif", "w", height=40, width=50, **profile) as file:
+        file.write(np.add.outer(np.arange(40) // 5, np.arange(50) // 5).astype(np.uint8) % 3 + 1, 1)
+    arguments = ("evaluate", store, "--labels", tmp_path / "labels.tif", "--method", "linear", "--json")
+    code, _, err = run(*arguments)
+    assert code == 2
+    # The reason is all that is left on the terminal: no bar that never moved
+    assert err == f"error: {store} holds the years 2018, 2019; say which one (--year, or year= in Python)\n"
+    code, first, _ = run(*arguments, "--year", 2018)
+    assert code == 0
+    code, second, _ = run(*arguments, "--year", 2019)
+    assert code == 0
+    assert json.loads(first)["rows"] != json.loads(second)["rows"]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tessera_engine.cli.app import Json, Quiet, Threads, app, interruptible
-from tessera_engine.cli.maps import NOTHING_LEFT, Embeddings, Overwrite
+from tessera_engine.cli.maps import NOTHING_LEFT, Embeddings, OfYear, Overwrite
 
 
 @app.command()
@@ -35,6 +35,7 @@ def evaluate(
             help="Side of the blocks that are left out, in metres. Default: a fifth of the labelled part."
         ),
     ] = None,
+    year: OfYear = None,
     threads: Threads = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -51,7 +52,7 @@ def evaluate(
     from tessera_engine.maps.learn import METHODS
     from tessera_engine.maps.report import markdown
 
-    opened = open_embeddings(embeddings)
+    opened = open_embeddings(embeddings, year=year)
     with interruptible(NOTHING_LEFT), console.progress_bar("evaluating", quiet, "scores") as progress:
         found = measure(
             opened,

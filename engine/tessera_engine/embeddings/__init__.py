@@ -38,6 +38,9 @@ def stored_years(path: str | Path) -> list[int]:
 def _item_and_years(path: Path) -> tuple[dict[str, Any], list[int]]:
     if is_output(path):
         item = json.loads((path / ITEM).read_text(encoding="utf-8"))
+        made = item.get("properties", {}).get("tessera:result")
+        if made is not None:
+            raise InputError(f"{path} is a {made}, not embeddings; give the folder that it was made from")
         return item, list(members.years(item))
     if geotessera.is_tree(path):
         return {"properties": {}}, geotessera.years(path)

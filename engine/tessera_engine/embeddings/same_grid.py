@@ -33,7 +33,9 @@ def shared_windows(one: Embeddings, other: Embeddings) -> tuple[Window, Window]:
     """
     for each in (one, other):
         if each.grid.crs is None:
-            raise InputError(f"{each.path} has no CRS, so where its pixels are isn't known")
+            raise InputError(
+                f"{each.path} has no CRS, so where its pixels are isn't known; embed a scene with one"
+            )
     corner = offset(one.grid, other.grid)
     if corner is None:
         raise InputError(
@@ -43,7 +45,8 @@ def shared_windows(one: Embeddings, other: Embeddings) -> tuple[Window, Window]:
     shared = one.grid.window.intersection(Window(*corner, other.grid.width, other.grid.height))
     if shared is None:
         raise InputError(
-            f"{one.path} and {other.path} share no pixel: {named(one.grid)} and {named(other.grid)}"
+            f"{one.path} and {other.path} share no pixel: {named(one.grid)} and {named(other.grid)}; "
+            "give outputs of one place"
         )
     return shared, shared._replace(col=shared.col - corner[0], row=shared.row - corner[1])
 

@@ -78,7 +78,9 @@ class Gpu:
         self._call("cuInit", 0)
         devices = self._number("cuDeviceGetCount")
         if devices < 1:
-            raise DeviceError("the NVIDIA driver shows no GPU; is CUDA_VISIBLE_DEVICES set?")
+            raise DeviceError(
+                "the NVIDIA driver shows no GPU: unset CUDA_VISIBLE_DEVICES if it is set, and see nvidia-smi"
+            )
         self._device = self._number("cuDeviceGet", 0)
         buffer = ctypes.create_string_buffer(NAME_BYTES)
         self._call("cuDeviceGetName", buffer, NAME_BYTES, self._device)

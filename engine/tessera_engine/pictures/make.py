@@ -53,7 +53,9 @@ def make_picture(
     palette = None if palette is None else Path(palette)
     about = embeddings.provenance
     if palette is not None and not about.get("model_sha256"):
-        raise InputError(f"{embeddings.path} doesn't say which model made it, so it can't share a palette")
+        raise InputError(
+            f"{embeddings.path} doesn't say which model made it, so it can't share a palette; leave it out"
+        )
     known = palette is not None and palette.exists()
     colours = load_palette(palette, kind, about, embeddings.dim) if palette is not None and known else None
     caption = caption_of_item(embeddings.item, embeddings.path.name, embeddings.dim)
