@@ -14,6 +14,9 @@ from tessera_kernels.encoder.simd import Emitter, Value, emitted
 
 TURNS = 1_000_000
 
+TRIES = 200
+"""Of some milliseconds each: others on the machine may take a core for longer than a few of them last."""
+
 
 @emitted("ii")
 def _spin(e: Emitter, turns: Value, memory: Value) -> None:
@@ -33,7 +36,7 @@ def _spin_all(plan: Plan, turns: int, memory: int, stride: int, threads: int) ->
 
 
 def peak(arithmetic: Arithmetic, threads: int) -> float:
-    """Multiplications a second of all threads, the best of five tries.
+    """Multiplications a second of all threads, the best of `TRIES`.
 
     Only where the dot product is one instruction: compilers take what is done with another's constant operands out
     of the loop.
@@ -43,7 +46,7 @@ def peak(arithmetic: Arithmetic, threads: int) -> float:
     memory = np.zeros(stride * threads, np.uint8)
     _spin_all(plan, 1, memory.ctypes.data, stride, threads)
     seconds = []
-    for _ in range(5):
+    for _ in range(TRIES):
         start = time.perf_counter()
         _spin_all(plan, TURNS, memory.ctypes.data, stride, threads)
         seconds.append(time.perf_counter() - start)
