@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
 from types import TracebackType
+from typing import Any
 
 import numba
 import numpy as np
@@ -70,17 +71,17 @@ class Runner:
         """
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(
-            target=_serve, args=(make, observations, threads, theirs), daemon=True
-        )
+        self._process = context.Process(target=_serve, args=(theirs,), daemon=True)
         self._process.start()
         theirs.close()
-        self.embedding: NDArray[np.float32] = self._receive()
+        # through the pipe, not as arguments: those are waited for forever where a process ends before it reads them
+        self.embedding: NDArray[np.float32] = self._ask((make, observations, threads))
 
-    def _receive(self) -> NDArray[np.float32]:
+    def _ask(self, question: object) -> Any:
         try:
+            self._pipe.send(question)
             answer = self._pipe.recv()
-        except EOFError:
+        except (EOFError, OSError):
             self.close()
             raise TesseraError(
                 f"a benchmark's process ended with exit code {self._process.exitcode}; give fewer --pixels"
@@ -88,13 +89,11 @@ class Runner:
         if isinstance(answer, Exception):
             self.close()
             raise answer
-        found: NDArray[np.float32] = answer
-        return found
+        return answer
 
     def seconds(self) -> float:
         """Run once: seconds from observations to embeddings."""
-        self._pipe.send(True)
-        return float(self._receive())
+        return float(self._ask(True))
 
     def close(self) -> None:
         """End the process."""
@@ -113,8 +112,9 @@ class Runner:
         self.close()
 
 
-def _serve(make: MakeBackend, observations: Observations, threads: int, pipe: Connection) -> None:
+def _serve(pipe: Connection) -> None:
     """What a runner's process does, until the pipe is closed at its other end."""
+    make, observations, threads = pipe.recv()
     try:
         numba.set_num_threads(threads)
         backend = make()

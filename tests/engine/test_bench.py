@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from fake_backend import FakeBackend, killed_backend, missing_backend
@@ -47,3 +49,15 @@ def test_a_missing_extra_comes_back_from_the_other_process():
 def test_a_killed_process_is_told():
     with pytest.raises(TesseraError, match="ended with exit code -9"):
         Runner(killed_backend, OBSERVATIONS, threads=1)
+
+
+def test_a_process_that_cannot_even_begin_is_told(tmp_path, monkeypatch):
+    """Its main module fails; nobody reads what is larger than a pipe holds."""
+    broken = tmp_path / "broken.py"
+    broken.write_text("raise SystemExit(7)")
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(broken))
+    large = FakeReader(made_up_arrays(64, 64))
+    observations = large.read(large.grid.window)
+    with pytest.raises(TesseraError, match="ended with exit code 7"):
+        Runner(FakeBackend, observations, threads=1)
