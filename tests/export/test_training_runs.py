@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import conformance
 import numpy as np
@@ -31,6 +32,7 @@ from tessera_export.train.pixels import (
     window_pixels,
 )
 from tessera_export.train.place import Place
+from tessera_export.train.qat import SCHEMES, FinishConfig, finish, scheme_of
 from tessera_export.train.run import Order, distil_from, train
 from tessera_export.train.ssl import TrainConfig
 
@@ -119,6 +121,29 @@ def test_a_killed_training_goes_on_to_the_same_bits(scenes, tmp_path, killed_aft
     assert same(weights(tmp_path / "m.pt"), weights(tmp_path / "whole.pt"))
     assert done.steps == 6
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.pt", "whole.pt"]
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_training_ends_with_finishing_where_it_is_asked_for(scenes, tmp_path, scheme, monkeypatch):
+    """On the pixels that were trained on; gone on with after an interruption, too."""
+    monkeypatch.setattr(run_module, "FinishConfig", partial(FinishConfig, steps=60, learning_rate=1e-4))
+    train(config(), order(scenes, tmp_path / "plain.pt"), lambda line: None)
+    collect(scenes, tmp_path / "pixels", V2_STATISTICS, 100, 10**9, 0)
+    network, (source, _) = load_checkpoint(tmp_path / "plain.pt").model, open_pixels(tmp_path / "pixels")
+    asked = FinishConfig(steps=60, learning_rate=1e-4, scheme=scheme_of(scheme, network, source))
+    wanted = finish(network, source, asked, lambda line: None).state_dict()
+    with monkeypatch.context() as during:
+        during.setattr(run_module, "finish", lambda *_: (_ for _ in ()).throw(Killed))
+        with pytest.raises(Killed):
+            train(config(), order(scenes, tmp_path / "m.pt", qat=scheme), lambda line: None)
+    with pytest.raises(InputError, match="finished for"):
+        train(config(), order(scenes, tmp_path / "m.pt"), lambda line: None)
+    lines = []
+    train(config(), order(scenes, tmp_path / "m.pt", qat=scheme), lines.append)
+    assert same(weights(tmp_path / "m.pt"), wanted)
+    assert any("finishing step 60/60" in line for line in lines)
+    if scheme == "int8":  # whose error is made smaller, so that the two differ
+        assert not same(weights(tmp_path / "plain.pt"), wanted)
 
 
 def test_an_interrupted_training_of_another_kind_is_not_gone_on_with(scenes, tmp_path, killed_after):
@@ -253,6 +278,7 @@ def test_of_a_large_scene_only_some_windows_are_read(monkeypatch):
         (["train", "SCENE", "-o", "m.pt", "--size", "huge"], "choose from nano, small, medium, large"),
         (["train", "SCENE", "-o", "m.pt", "--size", "v1.1"], "no size 'v1.1'"),
         (["train", "SCENE", "-o", "m.pt", "--device", "tpu"], "choose auto, cpu or cuda"),
+        (["train", "SCENE", "-o", "m.pt", "--qat", "fp8"], "--qat fp8: .* for int8 or qdq"),
         (["train", "SCENE", "-o", "SCENE/bands.npy"], "--overwrite"),
         (["distil", "SCENE", "-o", "m.pt", "--teacher", "SCENE/bands.npy"], "not a torch checkpoint"),
         (["distil", "SCENE", "-o", "m.pt", "--teacher", "gone.pt"], "gone.pt"),

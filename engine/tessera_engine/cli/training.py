@@ -36,6 +36,12 @@ Minutes = Annotated[
 Pixels = Annotated[int, typer.Option(min=256, help="To draw in all, the same number from each scene.")]
 Batch = Annotated[int, typer.Option(min=16, help="Pixels a step, drawn over all scenes.")]
 Rate = Annotated[float, typer.Option("--learning-rate", min=1e-8, help="Its peak, after the warm-up.")]
+Qat = Annotated[
+    str | None,
+    typer.Option(
+        help="Train some more at the end, under the rounding of int8 (CPUs) or of qdq (fixed scales, GPUs)."
+    ),
+]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed on the same threads gives the same weights.")]
 Device = Annotated[str, typer.Option(help="auto (a GPU if there is one), cpu or cuda.")]
 Memory = Annotated[
@@ -67,6 +73,7 @@ def train(
     mixup: Annotated[
         float, typer.Option(min=0, help="Weight of mixed samples; 0 saves a third of the time.")
     ] = 1.0,
+    qat: Qat = None,
     seed: Seed = 0,
     device: Device = "auto",
     memory: Memory = None,
@@ -88,7 +95,7 @@ def train(
 
     config = TrainConfig(model, steps, batch, learning_rate, seed=seed, redundancy=redundancy, mixup=mixup)
     tell = _teller(quiet)
-    order = _order(scenes, out, pixels, minutes, device, threads, memory, overwrite, restart, strict)
+    order = _order(scenes, out, pixels, minutes, device, threads, memory, overwrite, restart, strict, qat)
     _finish(aside(lambda: run(config, order, tell)), quiet, json)
 
 
@@ -111,6 +118,7 @@ def distil(
     pixels: Pixels = 100_000,
     batch: Batch = 256,
     learning_rate: Rate = 2e-3,
+    qat: Qat = None,
     seed: Seed = 0,
     device: Device = "auto",
     memory: Memory = None,
@@ -133,7 +141,7 @@ def distil(
 
     config = DistilConfig(model, steps, batch, learning_rate, seed=seed)
     tell = _teller(quiet)
-    order = _order(scenes, out, pixels, minutes, device, threads, memory, overwrite, restart, strict)
+    order = _order(scenes, out, pixels, minutes, device, threads, memory, overwrite, restart, strict, qat)
     frozen = open_teacher(teacher, statistics, order.device)
     _finish(aside(lambda: distil_from(config, frozen, order, tell)), quiet, json)
 
@@ -160,12 +168,16 @@ def _order(
     overwrite: bool,
     restart: bool,
     strict: bool,
+    qat: str | None,
 ) -> Order:
     from tessera_engine.api import check_threads
     from tessera_engine.memory import default_memory, parse_size
     from tessera_engine.scenes import open_scene
+    from tessera_export.train.qat import SCHEMES
     from tessera_export.train.run import Order, choose_device
 
+    if qat is not None and qat not in SCHEMES:
+        raise InputError(f"--qat {qat}: a network can be finished for {' or '.join(SCHEMES)}")
     return Order(
         scenes=[open_scene(scene) for scene in scenes],
         out=out,
@@ -177,6 +189,7 @@ def _order(
         overwrite=overwrite,
         restart=restart,
         strict=strict,
+        qat=qat,
     )
 
 

@@ -1,5 +1,7 @@
 """Finishing: some minutes of training under int8's rounding, so that the int8 network gives what float32 gave.
 
+`tessera-engine train --qat` and `distil --qat` end with it; a checkpoint that is there already is finished by
+
     python -m tessera_export.train.qat CHECKPOINT SCENE... -o OUT
 
 The network is its own teacher. A frozen copy embeds pixels in float32; the copy that learns embeds them as the int8
@@ -34,13 +36,19 @@ from tessera_export.checkpoint import load_checkpoint, save_checkpoint
 from tessera_export.reference import Reference
 from tessera_export.train.pixels import concatenate, sample_scene
 from tessera_export.train.quantized import QuantizedNetwork
-from tessera_export.train.quantizers import FusedInt8, Scheme, stored
+from tessera_export.train.quantizers import FusedInt8, Scheme, StaticInt8, Watching, stored
 
 CHECK_PIXELS = 256
 """Pixels that are kept to measure on: a fifth of all where there are few."""
 
 SCENE_PIXELS = 2000
 """Drawn from each scene of the command line."""
+
+WATCHED_PIXELS = 512
+"""To find fixed scales on, at most."""
+
+SCHEMES = ("int8", "qdq")
+"""What a network can be finished for: the kernels of CPUs, or graphs with fixed scales for GPUs."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +98,20 @@ def embed(network: nn.Module, tokens: PackedTokens, pixels: NDArray[np.int64]) -
 def _embed_all(network: nn.Module, tokens: PackedTokens, pixels: NDArray[np.int64], batch: int) -> Tensor:
     parts = np.split(pixels, range(batch, len(pixels), batch))
     return torch.cat([embed(network, tokens, part) for part in parts])
+
+
+def scheme_of(name: str, network: Reference, source: PackedTokens) -> Scheme:
+    """What one of `SCHEMES` quantises of a network.
+
+    The fixed scales of `qdq` are the largest magnitudes on the first pixels of a random order; export finds its own,
+    of the finished network, and moves outliers into the weights before it does.
+    """
+    if name == "int8":
+        return FusedInt8()
+    watching = Watching()
+    pixels = np.random.default_rng(0).permutation(len(source))[:WATCHED_PIXELS]
+    _embed_all(QuantizedNetwork(network, watching), source, pixels, batch=1)  # more would be filled up
+    return StaticInt8(watching.largest)
 
 
 def finish(
@@ -165,6 +187,7 @@ def main() -> None:
     parser.add_argument("checkpoint", type=Path, help="of a v2 student")
     parser.add_argument("scenes", type=Path, nargs="+", help="scenes like those that it is to embed")
     parser.add_argument("-o", "--out", type=Path, required=True, help="checkpoint to write (.pt)")
+    parser.add_argument("--scheme", choices=SCHEMES, default="int8", help="what it is finished for")
     parser.add_argument("--steps", type=int, default=FinishConfig.steps)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -173,7 +196,9 @@ def main() -> None:
             raise InputError(f"{arguments.out} is there already; choose another name")
         network = load_checkpoint(arguments.checkpoint).model
         parts = [sample_scene(scene, V2_STATISTICS, SCENE_PIXELS, seed=0) for scene in arguments.scenes]
-        finished = finish(network, concatenate(parts), FinishConfig(steps=arguments.steps), _say)
+        source = concatenate(parts)
+        config = FinishConfig(arguments.steps, scheme=scheme_of(arguments.scheme, network, source))
+        finished = finish(network, source, config, _say)
         save_checkpoint(finished, arguments.out)
     except TesseraError as error:
         _say(f"error: {error}")

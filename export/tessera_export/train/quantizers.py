@@ -110,24 +110,51 @@ class StaticInt8:
     """Explicit Q/DQ: a fixed scale per layer's input, found by calibration; attention stays floating-point.
 
     TensorRT knows signed codes only, so that values after a ReLU have 0..127. What float16 rounds beside is left out.
+
+    Attributes:
+        thresholds: name of each layer that is quantised -> the magnitude of its input that becomes code 127.
     """
 
     def __init__(self, thresholds: Mapping[str, float]) -> None:
-        """By name of the layers that are quantised: the magnitude of their input that becomes code 127."""
-        self._thresholds = thresholds
+        self.thresholds = thresholds
 
     def weight(self, name: str, weight: Tensor) -> Tensor:
         """A scale per output channel."""
-        return per_row(weight) if name in self._thresholds else weight
+        return per_row(weight) if name in self.thresholds else weight
 
     def activation(self, name: str, x: Tensor, signed: bool = True) -> Tensor:
         """One scale; what is beyond the codes -128..127 is cut off, and has no gradient."""
-        if name not in self._thresholds:
+        if name not in self.thresholds:
             return x
-        scale = self._thresholds[name] / SIGNED
+        scale = self.thresholds[name] / SIGNED
         x = x.clamp(-(SIGNED + 1) * scale, SIGNED * scale)
         return straight_through(x, (x / scale).round() * scale)
 
     def attend(self, name: str, q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
         """Not quantised."""
+        return reference.attend(q, k, v, bias)
+
+
+class Watching:
+    """Quantises nothing; remembers the largest magnitude of each layer's input.
+
+    Attributes:
+        largest: name of the layer -> magnitude. What is behind the pooling is left out, as it is in graphs for GPUs.
+    """
+
+    def __init__(self) -> None:
+        self.largest: dict[str, float] = {}
+
+    def weight(self, name: str, weight: Tensor) -> Tensor:
+        """As it is."""
+        return weight
+
+    def activation(self, name: str, x: Tensor, signed: bool = True) -> Tensor:
+        """As it is."""
+        if not name.startswith("fusion"):
+            self.largest[name] = max(self.largest.get(name, 0.0), x.detach().abs().max().item())
+        return x
+
+    def attend(self, name: str, q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
+        """As it is."""
         return reference.attend(q, k, v, bias)

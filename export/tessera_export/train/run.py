@@ -21,6 +21,7 @@ from tessera_export.train.embedding import FrozenTeacher
 from tessera_export.train.loop import Loop, Objective, Pace, Progress, multiplies_in_bfloat16
 from tessera_export.train.pixels import collect, is_collected, open_pixels
 from tessera_export.train.place import Place
+from tessera_export.train.qat import FinishConfig, finish, scheme_of
 
 TIMED_STEPS = 10
 """To find out how many steps fit into the given minutes."""
@@ -47,6 +48,7 @@ class Order:
         overwrite: replace a file of that name.
         restart: begin anew where a training was interrupted.
         strict: refuse a scene about which anything was found.
+        qat: what the network is to be finished for, one of `qat.SCHEMES`; None: it isn't.
     """
 
     scenes: Sequence[Scene]
@@ -59,6 +61,7 @@ class Order:
     overwrite: bool = False
     restart: bool = False
     strict: bool = False
+    qat: str | None = None
 
 
 @dataclass(frozen=True)
@@ -176,7 +179,13 @@ def _run(
             loop.restore(unpickle(place.state, place.state))
             tell(f"going on with an interrupted training: {loop.step} of {steps} steps are done")
         progress = loop.run(lambda progress: _report(progress, config, tell), place.save, SAVE_SECONDS)
-        save_checkpoint(objective.network, order.out)
+        network = objective.network.cpu().eval()
+        if order.qat:
+            source, _ = open_pixels(place.pixels)
+            network = finish(
+                network, source, FinishConfig(scheme=scheme_of(order.qat, network, source)), tell
+            )
+        save_checkpoint(network, order.out)
     except BaseException:
         place.close(keep=place.state.exists() or is_collected(place.pixels))
         raise
@@ -227,6 +236,7 @@ def _identity(config: Pace, order: Order, teacher: FrozenTeacher | None, bfloat1
         "teacher": f"{teacher.name} {teacher.sha256[:16]}" if teacher else "none",
         "scenes": scenes,
         "pixels": str(order.pixels),
+        "finished for": order.qat or "nothing",
         "device": order.device,
         "threads": str(order.threads),
         "multiplies in": "bfloat16" if bfloat16 else "float32",

@@ -19,6 +19,7 @@ from tessera_export.gpu.rounded import RoundedNetwork
 from tessera_export.gpu.smoothing import smooth
 from tessera_export.gpu.weights import gpu_weights
 from tessera_export.int8 import LEVELS
+from tessera_export.train.qat import scheme_of
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +110,14 @@ def test_inputs_are_those_of_the_network_without_filling(tiny, tokens):
         assert counts.sum() == values.size
         expected = np.histogram(np.abs(values), calibration.BINS, (0, largest[name]))[0]
         assert np.abs(np.cumsum(counts) - np.cumsum(expected)).max() <= 5  # at the edges of bins
+
+
+def test_finishing_finds_the_fixed_scales_that_calibration_would_without_smoothing(tiny, tokens):
+    found = scheme_of("qdq", tiny.network, tokens).thresholds
+    maxima = channel_maxima(gpu_weights(tiny.network), tiny.facts, tokens)
+    assert set(found) == set(maxima)
+    for layer, channels in maxima.items():
+        assert found[layer] == pytest.approx(channels.max(), rel=1e-4), layer
 
 
 def test_smoothing_changes_nothing_but_the_spread(tiny, tokens):
