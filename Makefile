@@ -12,10 +12,10 @@ help:
 	@echo "make test    lint, types and all tests"
 	@echo "make peers   let geotessera's own clients read our output (installs them first)"
 	@echo "make bench   measure speed and drift beside PyTorch and other runtimes"
-	@echo "make compression   measure what int8, prefixes and less cost downstream (half an hour)"
+	@echo "make compression   measure what int8, prefixes and less cost downstream (some minutes)"
 	@echo "make bench-gpu   on a machine with a GPU: all that needs one, into docs/gpu.json"
 	@echo "make wheel   build the wheel and try it in a clean environment"
-	@echo "make model   train the demo model again (three quarters of an hour on two cores)"
+	@echo "make model   train the demo model again (five minutes on two cores)"
 
 $(VENV)/base: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
