@@ -278,7 +278,7 @@ def test_of_a_large_scene_only_some_windows_are_read(monkeypatch):
         (["train", "SCENE", "-o", "m.pt", "--size", "huge"], "choose from nano, small, medium, large"),
         (["train", "SCENE", "-o", "m.pt", "--size", "v1.1"], "no size 'v1.1'"),
         (["train", "SCENE", "-o", "m.pt", "--device", "tpu"], "choose auto, cpu or cuda"),
-        (["train", "SCENE", "-o", "m.pt", "--qat", "fp8"], "--qat fp8: .* for int8 or qdq"),
+        (["train", "SCENE", "-o", "m.pt", "--qat", "fp8"], "--qat fp8: .* int8 or qdq; choose one of them"),
         (["train", "SCENE", "-o", "SCENE/bands.npy"], "--overwrite"),
         (["distil", "SCENE", "-o", "m.pt", "--teacher", "SCENE/bands.npy"], "not a torch checkpoint"),
         (["distil", "SCENE", "-o", "m.pt", "--teacher", "gone.pt"], "gone.pt"),

@@ -177,7 +177,9 @@ def _order(
     from tessera_export.train.run import Order, choose_device
 
     if qat is not None and qat not in SCHEMES:
-        raise InputError(f"--qat {qat}: a network can be finished for {' or '.join(SCHEMES)}")
+        raise InputError(
+            f"--qat {qat}: a network can be finished for nothing but {' or '.join(SCHEMES)}; choose one of them"
+        )
     return Order(
         scenes=[open_scene(scene) for scene in scenes],
         out=out,

@@ -135,7 +135,7 @@ class StaticInt8:
         return reference.attend(q, k, v, bias)
 
 
-class Watching:
+class Watching(StaticInt8):
     """Quantises nothing; remembers the largest magnitude of each layer's input.
 
     Attributes:
@@ -143,18 +143,11 @@ class Watching:
     """
 
     def __init__(self) -> None:
+        super().__init__({})
         self.largest: dict[str, float] = {}
-
-    def weight(self, name: str, weight: Tensor) -> Tensor:
-        """As it is."""
-        return weight
 
     def activation(self, name: str, x: Tensor, signed: bool = True) -> Tensor:
         """As it is."""
         if not name.startswith("fusion"):
             self.largest[name] = max(self.largest.get(name, 0.0), x.detach().abs().max().item())
         return x
-
-    def attend(self, name: str, q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
-        """As it is."""
-        return reference.attend(q, k, v, bias)
