@@ -60,7 +60,7 @@ peers: $(VENV)/dev
 	  $(PEERS)/geotessera-0.11.0/bin/pip install --quiet --no-deps --ignore-requires-python geotessera==0.11.0 && \
 	  $(PEERS)/geotessera-0.11.0/bin/pip install --quiet aiohttp dask fsspec geodatasets geopandas icechunk matplotlib \
 	  numcodecs obstore pooch pyarrow rasterio rich rioxarray scikit-image scikit-learn typer xarray zarr zarr-cm)
-	TESSERA_PEERS=$(PEERS) $(BIN)/pytest -q -m peers tests/engine/test_clients.py
+	TESSERA_PEERS=$(PEERS) $(BIN)/pytest -q -m peers tests/engine/formats/test_clients.py
 
 # Beside PyTorch, ONNX Runtime and OpenVINO; leaves docs/benchmarks.json, .md and .png
 bench: $(VENV)/dev

@@ -22,11 +22,12 @@ from peers.spectra import filled, first_month, monthly_medians
 from sites import Site, Task, flanders, simulated
 from small_forms import OFFERED, TRIED, Stored, found_neighbours
 
+from tessera_engine.analysis.maps.compare import Comparison, Outcome
+from tessera_engine.analysis.maps.learn import METHODS
 from tessera_engine.api import Model as Loaded
-from tessera_engine.api import check_threads, load_model
-from tessera_engine.drift import Drift, measure
-from tessera_engine.maps.compare import Comparison, Outcome
-from tessera_engine.maps.learn import METHODS
+from tessera_engine.api import load_model
+from tessera_engine.machine import check_threads
+from tessera_engine.model.drift import Drift, measure
 from tessera_engine.simulate import simulate
 from tessera_engine.tokens import pack
 from tessera_export.checkpoint import save_checkpoint

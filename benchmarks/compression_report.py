@@ -9,8 +9,8 @@ import matplotlib as mpl
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
-from tessera_engine.maps.intervals import Interval
-from tessera_engine.maps.learn import METHODS
+from tessera_engine.analysis.maps.intervals import Interval
+from tessera_engine.analysis.maps.learn import METHODS
 
 COMPUTES = {"fp32": "float32", "int8": "fused int8", "qdq": "static Q/DQ"}
 SCORE = "macro_f1"

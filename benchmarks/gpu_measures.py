@@ -10,10 +10,10 @@ import numpy as np
 from power import Sampler
 
 from tessera_engine.backends.base import Backend
-from tessera_engine.bench import MakeBackend, Runner, compare
-from tessera_engine.drift import Drift, measure
+from tessera_engine.backends.gpu.device import Memory
+from tessera_engine.cli.pages.bench import MakeBackend, Runner, compare
 from tessera_engine.errors import InputError
-from tessera_engine.gpu.device import Memory
+from tessera_engine.model.drift import Drift, measure
 from tessera_engine.scene import Observations
 from tessera_engine.tokens import PackedTokens, Tokens
 

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 
 from tessera_engine.backends.rectangles import batches, rectangle
-from tessera_engine.drift import Drift, measure
-from tessera_engine.model_file import INPUT_NAMES
-from tessera_engine.model_store import open_model
+from tessera_engine.model.drift import Drift, measure
+from tessera_engine.model.file import INPUT_NAMES
+from tessera_engine.model.statistics import FLAVOURS
+from tessera_engine.model.store import open_model
 from tessera_engine.simulate import simulate
-from tessera_engine.statistics import FLAVOURS
 from tessera_engine.tokens import PackedTokens, sequence
 from tessera_export.onnx_graph import load_network
 from tessera_export.reference import SIZES, Reference

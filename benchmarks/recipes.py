@@ -18,9 +18,9 @@ import torch
 from numpy.typing import NDArray
 from sites import flanders, simulated
 
-from tessera_engine.api import check_threads
-from tessera_engine.maps.compare import Comparison
-from tessera_engine.statistics import V2_STATISTICS
+from tessera_engine.analysis.maps.compare import Comparison
+from tessera_engine.machine import check_threads
+from tessera_engine.model.statistics import V2_STATISTICS
 from tessera_engine.tokens import pack
 from tessera_export.reference import SIZES, Reference, ReferenceConfig
 from tessera_export.train.demo import DISTILLED, standardised, training_pixels

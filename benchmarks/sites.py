@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rasterio.warp import transform
 from scipy import ndimage
 
-from tessera_engine.maps.learn import block_groups
+from tessera_engine.analysis.maps.learn import block_groups
 from tessera_engine.scene import Grid, Observations
 from tessera_engine.scenes import open_scene
 from tessera_engine.simulate import simulate

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tessera_engine.maps.forms import Form, read_back
+from tessera_engine.analysis.maps.forms import Form, read_back
 
 LEVELS_4BIT = 7
 """Codes -7..7, the largest value of a pixel's vector being 7 scales."""

@@ -16,16 +16,17 @@ from conformance import FOLDER, MODELS, TILES, check_conformance, checkpoint
 from gpu_measures import determinism, drift, memory_ceiling, speeds
 from power import find_tool
 
-from tessera_engine.api import check_threads, load_model
+from tessera_engine.api import load_model
 from tessera_engine.backends import make_backend
-from tessera_engine.doctor import examine
-from tessera_engine.drift import THRESHOLDS
-from tessera_engine.gpu.cuda import Cuda
-from tessera_engine.gpu.found import look
-from tessera_engine.model_file import read_model_file
-from tessera_engine.model_store import open_model
-from tessera_engine.sampling import sample_observations, sample_tokens
+from tessera_engine.backends.gpu.cuda import Cuda
+from tessera_engine.backends.gpu.found import look
+from tessera_engine.cli.pages.doctor import examine
+from tessera_engine.machine import check_threads
+from tessera_engine.model.drift import THRESHOLDS
+from tessera_engine.model.file import read_model_file
+from tessera_engine.model.store import open_model
 from tessera_engine.scenes import open_scene
+from tessera_engine.scenes.sampling import sample_observations, sample_tokens
 from tessera_engine.simulate import simulate
 from tessera_engine.tokens import pack
 from tessera_export.checkpoint import save_checkpoint

@@ -11,13 +11,13 @@ import pytest
 import torch
 from peak import multiplications, peak
 
-from tessera_engine.api import check_threads
 from tessera_engine.backends import make_backend
 from tessera_engine.backends.fused import choose_isa
-from tessera_engine.bench import Runner, compare
-from tessera_engine.drift import THRESHOLDS
-from tessera_engine.model_file import read_model_file
-from tessera_engine.sampling import sample_observations
+from tessera_engine.cli.pages.bench import Runner, compare
+from tessera_engine.machine import check_threads
+from tessera_engine.model.drift import THRESHOLDS
+from tessera_engine.model.file import read_model_file
+from tessera_engine.scenes.sampling import sample_observations
 from tessera_engine.tokens import pack
 from tessera_export.checkpoint import save_checkpoint
 from tessera_export.export import export_model

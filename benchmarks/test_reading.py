@@ -17,7 +17,7 @@ from product_files import write_hyp3, write_opera, write_safe
 from stac_files import write_items, write_stac_s1, write_stac_s2
 
 from tessera_engine.api import load_model
-from tessera_engine.memory import window_pixels
+from tessera_engine.running.memory import window_pixels
 from tessera_engine.scene import Window
 from tessera_engine.scenes import open_scene
 from tessera_engine.simulate import simulate

@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 import shlex
 from itertools import chain
-from pathlib import Path
 
 import pytest
+from places import ROOT
 from typer.main import get_command
 
 from tessera_engine.cli import app
 
-ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 PROGRAM = "tessera-engine"

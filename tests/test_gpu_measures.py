@@ -9,20 +9,20 @@ import subprocess
 import sys
 import time
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
 from fake_backend import FakeBackend, missing_backend
 from gpu_measures import determinism, drift, memory_ceiling, speeds
 from made_up import FakeReader, made_up_arrays
+from places import ROOT
 from power import Sampler, nvidia_smi_watts, tegrastats_watts
 from standin_device import StandInDevice
 
 from tessera_engine.backends import make_backend
+from tessera_engine.backends.gpu.found import look
 from tessera_engine.backends.tensorrt import TensorRtBackend
-from tessera_engine.gpu.found import look
-from tessera_engine.model_store import open_model
+from tessera_engine.model.store import open_model
 from tessera_engine.tokens import pack
 
 READER = FakeReader(made_up_arrays(6, 6, steps=12))
@@ -131,12 +131,12 @@ def test_without_a_tool_energy_is_not_made_up():
 )
 def test_the_gpu_tests_themselves_run_over_stand_ins(tmp_path):
     """All but speed: other processes time that, and they have no stand-ins."""
-    root, report = Path(__file__).parents[1], tmp_path / "gpu.json"
+    root, report = ROOT, tmp_path / "gpu.json"
     source = root / "tests" / "engine" / "gpu" / "standin_driver.c"
     subprocess.check_call(["cc", "-shared", "-fPIC", "-w", "-o", tmp_path / "libcuda_standin.so", source])
     (tmp_path / "stand_ins.py").write_text(
         "import sys, standin_tensorrt\n"
-        "from tessera_engine.gpu import cuda\n"
+        "from tessera_engine.backends.gpu import cuda\n"
         f"cuda.LIBRARY = {str(tmp_path / 'libcuda_standin.so')!r}\n"
         "sys.modules['tensorrt'] = standin_tensorrt\n"
         "import test_gpu\n"
@@ -166,7 +166,7 @@ def test_the_gpu_tests_themselves_run_over_stand_ins(tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(look().gpu.version is not None, reason="there is a GPU: its tests run")
 def test_without_a_gpu_all_is_skipped_and_says_why(tmp_path):
-    root = Path(__file__).parents[1]
+    root = ROOT
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-rs", "-m", "gpu", "benchmarks/test_gpu.py"],
         cwd=root, env={**os.environ, "TESSERA_GPU_JSON": str(tmp_path / "gpu.json")},

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import ast
-from pathlib import Path
 
 import pytest
+from places import ROOT
 
-ROOT = Path(__file__).parents[1]
 ROOMS = {
     "tessera_kernels": {"tessera_kernels"},
     "tessera_engine": {"tessera_kernels", "tessera_engine"},

@@ -11,12 +11,12 @@ from functools import partial
 
 import pytest
 
-from tessera_engine.api import check_threads
 from tessera_engine.backends import choose, make_backend
 from tessera_engine.backends.fused import choose_isa
-from tessera_engine.bench import Runner, compare
-from tessera_engine.model_store import open_model
-from tessera_engine.sampling import sample_observations
+from tessera_engine.cli.pages.bench import Runner, compare
+from tessera_engine.machine import check_threads
+from tessera_engine.model.store import open_model
+from tessera_engine.scenes.sampling import sample_observations
 from tessera_export.torch_backend import EAGER_BATCHES, eager_baseline
 
 AT_LEAST = {"avx512-vnni": 3.5, "avx-vnni": 2.5, "avx2": 1.5, "arm-dotprod": 1.5}

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tessera_engine.api import Embedded, Model, embed, load_model
-    from tessera_engine.embeddings import Embeddings, open_embeddings
+    from tessera_engine.formats.embeddings.base import Embeddings
+    from tessera_engine.formats.opening import open_embeddings
     from tessera_engine.scene import Window
     from tessera_engine.scenes import open_scene
 
@@ -43,7 +44,7 @@ def __getattr__(name: str) -> Any:
 
         return Window
     if name in ("Embeddings", "open_embeddings"):
-        from tessera_engine import embeddings
+        from tessera_engine.formats import opening as embeddings
 
         return getattr(embeddings, name)
     if name in __all__:

@@ -11,23 +11,23 @@ import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tessera_engine import pipeline
 from tessera_engine.backends import make_backend
 from tessera_engine.backends.base import Backend
 from tessera_engine.errors import InputError
+from tessera_engine.formats.origin import Origin
+from tessera_engine.formats.writing import check_format
+from tessera_engine.geo import check_window
 from tessera_engine.guard import Finding, examine, heed
-from tessera_engine.memory import default_memory, window_pixels
-from tessera_engine.model_file import ModelFacts
-from tessera_engine.model_store import DEFAULT_MODEL, open_model
-from tessera_engine.quicklook import check_quicklook
-from tessera_engine.region import check_window
-from tessera_engine.resume import Tell
-from tessera_engine.run import Plan, run
+from tessera_engine.machine import check_threads, default_memory
+from tessera_engine.model.file import ModelFacts
+from tessera_engine.model.store import DEFAULT_MODEL, open_model
+from tessera_engine.pictures.quicklook import check_quicklook
+from tessera_engine.progress import Progress, Tell
+from tessera_engine.running.memory import window_pixels
+from tessera_engine.running.run import Plan, run
 from tessera_engine.scene import S1_BANDS, Observations, Scene, Window
 from tessera_engine.scenes import open_scene
 from tessera_engine.tokens import pack
-from tessera_engine.writers import check_format
-from tessera_engine.writers.origin import Origin
 from tessera_kernels.compilation import when_compiling
 from tessera_kernels.quantize import quantize
 
@@ -187,18 +187,6 @@ def load_model(
     return model
 
 
-def check_threads(threads: int | None) -> int:
-    """How many CPU threads to use: `threads`, or all that this process may use for None.
-
-    Raises:
-        InputError: more than there are.
-    """
-    available = int(_numba_config.NUMBA_NUM_THREADS)  # the CPUs of this process, or fewer if the user says so
-    if threads is not None and not 1 <= threads <= available:
-        raise InputError(f"--threads {threads} can't be had: this machine gives from 1 to {available}")
-    return threads or available
-
-
 def _warm_up(model: Model) -> None:
     """One made-up pixel through everything."""
     steps = np.ones(1, np.int32)
@@ -217,7 +205,7 @@ class Embedded:
         out: the output folder.
         pixels: pixels of the region that the scene covers.
         with_data: pixels that have an embedding.
-        seconds: wall time of the stages, see `tessera_engine.pipeline.Statistics`.
+        seconds: wall time of the stages, see `tessera_engine.running.pipeline.Statistics`.
         findings: what was worth saying about the scene.
     """
 
@@ -243,7 +231,7 @@ def embed(
     append: bool = False,
     restart: bool = False,
     strict: bool = False,
-    progress: pipeline.Progress | None = None,
+    progress: Progress | None = None,
     announce: Tell | None = None,
 ) -> Embedded:
     """Embed a scene into an output folder, or go on with a run that was interrupted.
@@ -258,11 +246,11 @@ def embed(
         window: the part of the scene; None: all.
         dim: length of the embedding, one of the model's prefixes; None: all of it.
         store: `int8` or `float32`; None: int8 for an int8 model, else float32.
-        format: one of `tessera_engine.writers.FORMATS`.
-        quicklook: one of `tessera_engine.quicklook.QUICKLOOKS`.
+        format: one of `tessera_engine.formats.writing.FORMATS`.
+        quicklook: one of `tessera_engine.pictures.quicklook.QUICKLOOKS`.
         memory: bytes that the process may take; None: half of the free memory, at most 4 GB.
         overwrite: replace an earlier output.
-        append: add to a store of that format which stands at `out`, see `tessera_engine.writers.store`.
+        append: add to a store of that format which stands at `out`, see `tessera_engine.formats.grown`.
         restart: begin anew where a run was interrupted.
         strict: refuse a scene about which anything was found.
         progress: called with pixels done and in all, after each window.
@@ -314,7 +302,7 @@ def embed(
 
 
 def _origin(scene: Scene, model: Model) -> Origin:
-    from tessera_engine import __version__
+    from tessera_engine.version import __version__
 
     facts, period = model.facts, scene.reader.period
     # The calendar year that all observations are of, if it is one

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import onnx
 
-from tessera_engine.drift import Drift
 from tessera_engine.errors import InputError
-from tessera_engine.model_file import NAME, ModelFacts
-from tessera_engine.model_store import (
+from tessera_engine.model.drift import Drift
+from tessera_engine.model.file import NAME, ModelFacts
+from tessera_engine.model.published import published_name
+from tessera_engine.model.statistics import FLAVOURS
+from tessera_engine.model.store import (
     HOME_VARIABLE,
     checksum_file,
     file_name,
@@ -20,9 +22,7 @@ from tessera_engine.model_store import (
     record_checksum,
     user_folder,
 )
-from tessera_engine.published import published_name
 from tessera_engine.scene import S1_BANDS, S2_BANDS
-from tessera_engine.statistics import FLAVOURS
 from tessera_export import int8, onnx_graph
 from tessera_export.checkpoint import Checkpoint, load_checkpoint, replacing, size_name
 from tessera_export.flavour import SOURCES, flavour_for

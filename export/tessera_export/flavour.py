@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tessera_engine.errors import InputError
-from tessera_engine.statistics import FLAVOURS
+from tessera_engine.model.statistics import FLAVOURS
 from tessera_export.checkpoint import Checkpoint
 
 SOURCES = {"mpc": "Planetary Computer", "aws": "Earth Search and OPERA (AWS)"}

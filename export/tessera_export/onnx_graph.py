@@ -1,7 +1,7 @@
 """The network as an ONNX graph, built operator by operator from the reference's weights.
 
 Built by hand and not by torch's tracer because the graph is a contract: backends with kernels of their own read
-the weights by name (see `tessera_engine.model_file`), only plain operators of opset 17 occur (what ONNX Runtime
+the weights by name (see `tessera_engine.model.file`), only plain operators of opset 17 occur (what ONNX Runtime
 1.18 and TensorRT 10.3 take), and one builder makes every precision for CPUs. `tessera_export.gpu` builds those for
 GPUs, which want another form.
 
@@ -22,9 +22,9 @@ from numpy.typing import ArrayLike, NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from tessera_engine.errors import ModelError
-from tessera_engine.model_check import CONSTANT_PREFIX
-from tessera_engine.model_file import OUTPUT_NAME, ModelFacts, read_arrays, read_model_file
-from tessera_engine.model_layout import VERSIONS, Versions
+from tessera_engine.model.check import CONSTANT_PREFIX
+from tessera_engine.model.file import OUTPUT_NAME, ModelFacts, read_arrays, read_model_file
+from tessera_engine.model.layout import VERSIONS, Versions
 from tessera_export.onnx_gru import recurrence
 from tessera_export.reference import Reference, ReferenceConfig, day_of_year_table
 
@@ -160,7 +160,7 @@ def build_onnx(model: Reference, facts: ModelFacts, precision: Precision) -> onn
 
 
 def graph_inputs(facts: ModelFacts) -> list[onnx.ValueInfoProto]:
-    """The declared inputs, as `tessera_engine.model_file` promises them."""
+    """The declared inputs, as `tessera_engine.model.file` promises them."""
     inputs = []
     for branch, bands in (("s2", facts.s2_bands), ("s1", facts.s1_bands)):
         tokens = [PIXELS_AXIS, f"{branch}_tokens"]

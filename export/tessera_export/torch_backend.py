@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from tessera_engine.backends.base import Backend
+from tessera_engine.backends.gpu.install import how_to_install
 from tessera_engine.backends.rectangles import rectangle
 from tessera_engine.errors import InputError
-from tessera_engine.gpu.install import how_to_install
-from tessera_engine.model_file import INPUT_NAMES, ModelFile
+from tessera_engine.model.file import INPUT_NAMES, ModelFile
 from tessera_engine.tokens import PackedTokens, sequence
 from tessera_export.checkpoint import load_checkpoint
 from tessera_export.onnx_graph import load_network

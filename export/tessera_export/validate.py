@@ -1,4 +1,4 @@
-"""Holds a model file to its promises: what `tessera_engine.model_file` says, and the reference's values."""
+"""Holds a model file to its promises: what `tessera_engine.model.file` says, and the reference's values."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import onnx
 import torch
 from numpy.typing import NDArray
 
-from tessera_engine.drift import THRESHOLDS, Drift, Threshold, measure
 from tessera_engine.errors import CheckFailed
-from tessera_engine.model_file import DAYS, INPUT_NAMES, ModelFacts, ModelFile, read_content, read_model_file
-from tessera_engine.model_layout import GPU_PRECISIONS
+from tessera_engine.model.drift import THRESHOLDS, Drift, Threshold, measure
+from tessera_engine.model.file import DAYS, INPUT_NAMES, ModelFacts, ModelFile, read_content, read_model_file
+from tessera_engine.model.layout import GPU_PRECISIONS
 from tessera_export.gpu.rounded import RoundedNetwork
 from tessera_export.gpu.running import Run, onnx_run
 from tessera_export.reference import Reference

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from peers.presto import NDVI, presto_inputs
 from peers.spectra import filled, first_month, monthly_medians, months_of
+from places import FLANDERS
 from sites import flanders
 from small_forms import found_neighbours, four_bits, four_bits_centred, signs_centred
 
 from tessera_engine.scene import Observations
-
-FLANDERS = Path(__file__).parents[2].parent / "shared" / "data" / "flanders-2018"
 
 rng = np.random.default_rng(0)
 

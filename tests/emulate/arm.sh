@@ -29,7 +29,7 @@ printf 'processor\t: 0\nFeatures\t: fp asimd crc32 atomics asimddp\nCPU implemen
 
 cd "$here"
 emulated() {
-    PYTHONPATH=$folder/site:$here/kernels:$here/tests NUMBA_CACHE_DIR=$folder/kernels \
+    PYTHONPATH=$folder/site:$here/kernels:$here/tests/helpers NUMBA_CACHE_DIR=$folder/kernels \
         qemu-aarch64-static -cpu max -L "$folder/root" "$folder/root/usr/bin/python3.11" "$@"
 }
 emulated -c "

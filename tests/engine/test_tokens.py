@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from made_up import FakeReader, made_up_arrays
 
+from tessera_engine.model.statistics import FLAVOURS, V1_0_STATISTICS, V2_STATISTICS
 from tessera_engine.scene import Window
 from tessera_engine.scenes import open_scene
-from tessera_engine.statistics import FLAVOURS, V1_0_STATISTICS, V2_STATISTICS
 from tessera_engine.tokens import pack, sequence
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tessera_engine.model_file import read_model_file
+from tessera_engine.model.file import read_model_file
 from tessera_export.checkpoint import load_checkpoint
 from tessera_export.reference import SIZES
 from tessera_export.train import demo

@@ -11,9 +11,9 @@ import conformance
 import onnx
 import pytest
 
-from tessera_engine import published
 from tessera_engine.errors import CheckFailed, InputError, ModelError
-from tessera_engine.model_file import read_model_file
+from tessera_engine.model import published
+from tessera_engine.model.file import read_model_file
 from tessera_export import export as export_module
 from tessera_export.export import CPU_PRECISIONS, export_model, import_checkpoint
 

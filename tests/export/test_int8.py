@@ -1,7 +1,5 @@
 """int8 linear layers: how near they are, and that they depend on nothing but their own token."""
 
-from pathlib import Path
-
 import conformance
 import numpy as np
 import onnx
@@ -13,14 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from onnx import TensorProto, helper, numpy_helper
+from places import FLANDERS
 
-from tessera_engine.drift import measure
+from tessera_engine.model.drift import measure
 from tessera_export import int8
 from tessera_export.checkpoint import load_checkpoint
 from tessera_export.export import export_model
 from tessera_export.onnx_graph import Graph
-
-FLANDERS = Path(__file__).parents[2].parent / "shared" / "data" / "flanders-2018"
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import torch
 from conformance import Rectangles
 
 from tessera_engine.errors import ModelError
-from tessera_engine.model_file import INPUT_NAMES, OUTPUT_NAME
+from tessera_engine.model.file import INPUT_NAMES, OUTPUT_NAME
 from tessera_export.checkpoint import load_checkpoint
 from tessera_export.export import export_model
 from tessera_export.onnx_graph import load_network, named_weights

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from tessera_engine.errors import InputError, ModelError
-from tessera_engine.model_file import read_model_file
-from tessera_engine.statistics import FLAVOURS, flavour_of
+from tessera_engine.model.file import read_model_file
+from tessera_engine.model.statistics import FLAVOURS, flavour_of
 from tessera_export.checkpoint import load_checkpoint
 from tessera_export.export import export_model, import_checkpoint
 from tessera_export.onnx_graph import load_network

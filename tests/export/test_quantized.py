@@ -14,8 +14,8 @@ from random_networks import CONFIGS, embed, inputs_of, made_up_tokens, random_ne
 from torch import nn
 
 from tessera_engine.backends.fused import FusedBackend
-from tessera_engine.drift import measure
-from tessera_engine.model_store import open_model
+from tessera_engine.model.drift import measure
+from tessera_engine.model.store import open_model
 from tessera_engine.tokens import PackedTokens, Tokens
 from tessera_export.int8 import quantize_weight
 from tessera_export.onnx_graph import load_network, named_weights

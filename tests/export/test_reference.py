@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive import naive_multiplicity, naive_repeated_positions
 
-from tessera_engine.statistics import V2_STATISTICS
+from tessera_engine.model.statistics import V2_STATISTICS
 from tessera_export.checkpoint import load_checkpoint
 from tessera_export.reference import SIZES, Reference, ReferenceConfig, day_of_year_table
 

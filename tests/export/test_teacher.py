@@ -5,7 +5,7 @@ import torch
 from training_pixels import made_up_pixels
 
 from tessera_engine.errors import InputError, ModelError
-from tessera_engine.statistics import V1_1_AWS_STATISTICS, V2_STATISTICS, V2_TEACHER_STATISTICS
+from tessera_engine.model.statistics import V1_1_AWS_STATISTICS, V2_STATISTICS, V2_TEACHER_STATISTICS
 from tessera_export.checkpoint import load_checkpoint
 from tessera_export.reference import ReferenceConfig
 from tessera_export.teacher import TEACHER_2B, Teacher, is_teacher, load_teacher

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from training_pixels import TINY, made_up_pixels
 
 from tessera_engine.errors import InputError, TesseraError
+from tessera_engine.model.statistics import V2_STATISTICS
 from tessera_engine.simulate import simulate
-from tessera_engine.statistics import V2_STATISTICS
 from tessera_engine.tokens import PackedTokens, Tokens
 from tessera_export.reference import Reference
 from tessera_export.train.loop import Loop

@@ -16,9 +16,9 @@ from made_up import FakeReader, made_up_arrays, write_tile
 from training_pixels import TINY
 
 from tessera_engine.errors import InputError, TesseraError
+from tessera_engine.model.statistics import V2_STATISTICS
 from tessera_engine.scene import Scene
 from tessera_engine.scenes import open_scene
-from tessera_engine.statistics import V2_STATISTICS
 from tessera_engine.tokens import pack
 from tessera_export.checkpoint import load_checkpoint
 from tessera_export.train import run as run_module

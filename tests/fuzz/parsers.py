@@ -18,21 +18,21 @@ import numpy as np
 from fuzz.mutations import mutate_bytes, mutate_json, mutate_onnx
 from made_up import made_up_arrays, write_tile
 
-from tessera_engine.console import plain
+from tessera_engine.cli.console import plain
+from tessera_engine.cli.pages.info import describe
 from tessera_engine.errors import InputError
-from tessera_engine.info import describe
-from tessera_engine.item import read_item
-from tessera_engine.journal import Journal
-from tessera_engine.model_file import read_arrays, read_model_file
-from tessera_engine.model_layout import promised_initializers
-from tessera_engine.output import ITEM, is_output
-from tessera_engine.output_check import open_raster
+from tessera_engine.files.output import ITEM, is_output
+from tessera_engine.model.file import read_arrays, read_model_file
+from tessera_engine.model.layout import promised_initializers
 from tessera_engine.pictures.palette_file import load_palette
+from tessera_engine.running.journal import Journal
 from tessera_engine.scene import S2_BANDS, Window
 from tessera_engine.scenes import open_scene, safe, stac
 from tessera_engine.scenes.listing import list_folder
 from tessera_engine.scenes.npy import NpyRaster, read_doys
 from tessera_engine.scenes.products import Found
+from tessera_engine.stac.reading import read_item
+from tessera_engine.verify.output import open_raster
 
 CORPUS = Path(__file__).parent / "corpus"
 

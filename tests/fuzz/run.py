@@ -1,4 +1,4 @@
-"""Feed damaged inputs to every parser: `PYTHONPATH=tests:engine:export:kernels python tests/fuzz/run.py --inputs 20000`.
+"""Feed damaged inputs to every parser: `PYTHONPATH=tests/helpers:engine:export:kernels python tests/fuzz/run.py --inputs 20000`.
 
 Fails where a parser raises anything but an expected error, takes longer than 5 s, or accepts what it mustn't; or
 where the process grows by more than 200 MB. What broke something is kept in the corpus.

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from places import ROOT
 
 SIZES = ((256, 256), (4096, 16))
 """Width and height."""
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("options", nargs="*", default=["--int8"], help="more options of embed, after --")
     arguments = parser.parse_args()
     sys.path[:0] = [str(ROOT / "engine"), str(ROOT / "kernels")]
-    from tessera_engine.memory import parse_size
+    from tessera_engine.running.memory import parse_size
     from tessera_engine.simulate import simulate
 
     limit, above = parse_size(arguments.memory), False

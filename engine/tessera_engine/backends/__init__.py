@@ -13,12 +13,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tessera_engine.errors import InputError, MissingExtra
-from tessera_engine.model_layout import GPU_PRECISIONS
+from tessera_engine.model.layout import GPU_PRECISIONS
 
 if TYPE_CHECKING:
     from tessera_engine.backends.base import Backend
-    from tessera_engine.gpu.found import Found
-    from tessera_engine.model_file import ModelFile
+    from tessera_engine.backends.gpu.found import Found
+    from tessera_engine.model.file import ModelFile
 
 BACKENDS = ("auto", "fused", "onnxruntime", "openvino", "tensorrt", "torch")
 DEVICES = ("auto", "cpu", "cuda")
@@ -84,7 +84,7 @@ def _best(device: str, precision: str) -> Choice:
             "int8 files have a form for CPUs, with a scale a token, which GPU runtimes can't run; give another "
             "--precision (see 'model list'), or leave out --device cuda"
         )
-    from tessera_engine.gpu.found import look
+    from tessera_engine.backends.gpu.found import look
 
     found = look()
     choice = _on_gpu(found, device, precision)
@@ -149,8 +149,8 @@ def make_backend(
 
         return OpenVinoBackend(model, threads)
     if choice.backend == "tensorrt":
+        from tessera_engine.backends.gpu.tensorrt import TensorRtDevice
         from tessera_engine.backends.tensorrt import TensorRtBackend
-        from tessera_engine.gpu.tensorrt import TensorRtDevice
 
         return TensorRtBackend(model, TensorRtDevice(), tell or (lambda line: None))
     if choice.backend == "torch":

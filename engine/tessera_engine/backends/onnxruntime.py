@@ -10,11 +10,11 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from tessera_engine.backends.base import Backend
+from tessera_engine.backends.gpu.batching import plan_batches
+from tessera_engine.backends.gpu.providers import CPU, Provider, choose_provider, most_pixels, open_session
 from tessera_engine.backends.rectangles import batches, rectangle
 from tessera_engine.errors import InputError, ModelError
-from tessera_engine.gpu.batching import plan_batches
-from tessera_engine.gpu.providers import CPU, Provider, choose_provider, most_pixels, open_session
-from tessera_engine.model_file import OUTPUT_NAME, ModelFile, read_content
+from tessera_engine.model.file import OUTPUT_NAME, ModelFile, read_content
 from tessera_engine.tokens import PackedTokens, sequence
 
 BATCH_TOKENS = 4096

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from tessera_engine.backends.base import Backend
 from tessera_engine.backends.rectangles import batches, rectangle
 from tessera_engine.errors import MissingExtra, ModelError
-from tessera_engine.model_file import OUTPUT_NAME, ModelFile, read_content
+from tessera_engine.model.file import OUTPUT_NAME, ModelFile, read_content
 from tessera_engine.tokens import PackedTokens, sequence
 
 try:

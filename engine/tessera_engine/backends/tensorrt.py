@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.backends.base import Backend
+from tessera_engine.backends.gpu.batching import Shape, choose_profiles, plan_batches
+from tessera_engine.backends.gpu.device import Device, DeviceError, OutOfDeviceMemory, Plan, Runner
+from tessera_engine.backends.gpu.plans import Plans, Tell
+from tessera_engine.backends.gpu.slot import Slot
 from tessera_engine.backends.rectangles import rectangle
 from tessera_engine.errors import InputError, TesseraError
-from tessera_engine.gpu.batching import Shape, choose_profiles, plan_batches
-from tessera_engine.gpu.device import Device, DeviceError, OutOfDeviceMemory, Plan, Runner
-from tessera_engine.gpu.plans import Plans, Tell
-from tessera_engine.gpu.slot import Slot
-from tessera_engine.model_file import OUTPUT_NAME, ModelFacts, ModelFile
+from tessera_engine.model.file import OUTPUT_NAME, ModelFacts, ModelFile
 from tessera_engine.tokens import PackedTokens, sequence
 
 SLOTS = 2

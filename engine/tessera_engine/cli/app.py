@@ -107,7 +107,7 @@ def main() -> None:
 def _give_up(message: str, exit_code: int) -> NoReturn:
     if os.environ.get(DEBUG_VARIABLE):
         traceback.print_exc()
-    from tessera_engine import console
+    from tessera_engine.cli import console
 
     console.say(f"error: {message}")
     sys.exit(exit_code)

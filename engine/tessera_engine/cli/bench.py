@@ -13,8 +13,8 @@ from tessera_engine.cli.app import Device, Json, Quiet, Threads, app
 from tessera_engine.errors import InputError, MissingExtra
 
 if TYPE_CHECKING:
-    from tessera_engine.bench import MakeBackend
-    from tessera_engine.model_file import ModelFile
+    from tessera_engine.cli.pages.bench import MakeBackend
+    from tessera_engine.model.file import ModelFile
 
 
 @app.command()
@@ -37,13 +37,14 @@ def bench(
 
     Example: tessera-engine bench demo --device cuda --pixels 16384
     """
-    from tessera_engine import api, console
     from tessera_engine.backends import choose, make_backend
-    from tessera_engine.bench import Runner, compare, stage_shares
-    from tessera_engine.model_store import open_model, precisions
-    from tessera_engine.sampling import sample_observations
+    from tessera_engine.cli import console
+    from tessera_engine.cli.pages.bench import Runner, compare, stage_shares
+    from tessera_engine.machine import check_threads
+    from tessera_engine.model.store import open_model, precisions
+    from tessera_engine.scenes.sampling import sample_observations
 
-    threads = api.check_threads(threads)
+    threads = check_threads(threads)
     device = choose("auto", device).device
     files = {precision: open_model(model, precision) for precision in precisions(model)}
     contenders, baselines = (_on_gpu if device == "cuda" else _on_cpu)(files, threads)
@@ -97,7 +98,7 @@ def bench(
 def _on_cpu(files: dict[str, ModelFile], threads: int) -> tuple[dict[str, MakeBackend], list[str]]:
     """Ways to run a model on the CPU, PyTorch's first, and the names of those."""
     from tessera_engine.backends import make_backend
-    from tessera_engine.model_layout import GPU_PRECISIONS
+    from tessera_engine.model.layout import GPU_PRECISIONS
 
     contenders: dict[str, MakeBackend] = {}
     try:

@@ -98,8 +98,9 @@ def embed(
 
     Example: tessera-engine embed scene_dir/ --int8
     """
-    from tessera_engine import api, console
-    from tessera_engine.memory import parse_size
+    from tessera_engine import api
+    from tessera_engine.cli import console
+    from tessera_engine.running.memory import parse_size
     from tessera_engine.scenes import open_scene
 
     if int8 and precision not in (None, "int8"):
@@ -172,7 +173,7 @@ def embed(
 
 
 def _region(scene: Scene, window: Any, bbox: Any) -> Window:
-    from tessera_engine.region import check_window, window_of_bbox
+    from tessera_engine.geo import check_window, window_of_bbox
     from tessera_engine.scene import Window
 
     if window and bbox:

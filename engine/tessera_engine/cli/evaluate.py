@@ -45,12 +45,13 @@ def evaluate(
 
     Example: tessera-engine evaluate scene_dir.embeddings --labels fields.gpkg --field crop
     """
-    from tessera_engine import api, console
-    from tessera_engine.embeddings import open_embeddings
-    from tessera_engine.maps.evaluate import evaluate as measure
-    from tessera_engine.maps.evaluation_files import write_evaluation
-    from tessera_engine.maps.learn import METHODS
-    from tessera_engine.maps.report import markdown
+    from tessera_engine.analysis.maps.evaluate import evaluate as measure
+    from tessera_engine.analysis.maps.evaluation_files import write_evaluation
+    from tessera_engine.analysis.maps.learn import METHODS
+    from tessera_engine.analysis.maps.report import markdown
+    from tessera_engine.cli import console
+    from tessera_engine.formats.opening import open_embeddings
+    from tessera_engine.machine import check_threads
 
     opened = open_embeddings(embeddings, year=year)
     with interruptible(NOTHING_LEFT), console.progress_bar("evaluating", quiet, "scores") as progress:
@@ -61,7 +62,7 @@ def evaluate(
             methods=method or METHODS,
             regression=regression,
             block_metres=block,
-            threads=api.check_threads(threads),
+            threads=check_threads(threads),
             progress=progress,
         )
         if out is not None:

@@ -27,8 +27,8 @@ def info(
 
     Example: tessera-engine info scene_dir/
     """
-    from tessera_engine import console
-    from tessera_engine.info import describe
+    from tessera_engine.cli import console
+    from tessera_engine.cli.pages.info import describe
 
     described = describe(
         target,
@@ -44,7 +44,7 @@ def info(
         console.print_json(described)
         return
     if described["kind"] == "scene":
-        from tessera_engine.scene_page import print_scene
+        from tessera_engine.cli.pages.scene import print_scene
 
         print_scene(described)
         return
@@ -57,8 +57,8 @@ def doctor(json: Json = False) -> None:
 
     Example: tessera-engine doctor
     """
-    from tessera_engine import console
-    from tessera_engine.doctor import examine
+    from tessera_engine.cli import console
+    from tessera_engine.cli.pages.doctor import examine
 
     found = examine()
     if json:
@@ -87,7 +87,7 @@ def simulate(
 
     Example: tessera-engine simulate scene_dir --size 256
     """
-    from tessera_engine import console
+    from tessera_engine.cli import console
     from tessera_engine.simulate import simulate as make
 
     with interruptible("nothing was written"), console.progress_bar("simulating", quiet, "dates") as progress:

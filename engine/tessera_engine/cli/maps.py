@@ -47,10 +47,10 @@ def convert(
 
     Example: tessera-engine convert scene_dir.embeddings --format zarr --year 2024
     """
-    from tessera_engine import console
-    from tessera_engine.convert import convert as write
-    from tessera_engine.embeddings import open_embeddings, stored_years
-    from tessera_engine.writers import INT8_FORMATS
+    from tessera_engine.cli import console
+    from tessera_engine.formats.opening import open_embeddings, stored_years
+    from tessera_engine.formats.writing import INT8_FORMATS
+    from tessera_engine.running.convert import convert as write
 
     opened = open_embeddings(embeddings, dim, year if year in stored_years(embeddings) else None)
     target = out or _default_out(embeddings, format)
@@ -87,8 +87,8 @@ def picture(
 
     Example: tessera-engine picture scene_dir.embeddings --quicklook clusters --palette farm.json
     """
-    from tessera_engine import console
-    from tessera_engine.embeddings import open_embeddings
+    from tessera_engine.cli import console
+    from tessera_engine.formats.opening import open_embeddings
     from tessera_engine.pictures.make import make_picture
 
     target = out or _default_out(embeddings, f"{quicklook}.png")
@@ -142,10 +142,10 @@ def similar(
 
     Example: tessera-engine similar scene_dir.embeddings --at 4.021 50.804
     """
-    from tessera_engine import console
-    from tessera_engine.embeddings import open_embeddings
-    from tessera_engine.memory import parse_size
-    from tessera_engine.similar import find_similar
+    from tessera_engine.analysis.similar import find_similar
+    from tessera_engine.cli import console
+    from tessera_engine.formats.opening import open_embeddings
+    from tessera_engine.running.memory import parse_size
 
     with interruptible(NOTHING_LEFT):
         opened = open_embeddings(embeddings, dim, year)
@@ -165,7 +165,7 @@ def similar(
 
 def _say_regions(regions: list[dict[str, Any]], quantity: str, quiet: bool) -> None:
     """The largest ones."""
-    from tessera_engine import console
+    from tessera_engine.cli import console
 
     for region in regions[:5]:
         console.say(
@@ -198,10 +198,10 @@ def change(
 
     Example: tessera-engine change 2023.embeddings 2024.embeddings
     """
-    from tessera_engine import console
-    from tessera_engine.change import find_change
-    from tessera_engine.embeddings import open_embeddings
-    from tessera_engine.memory import parse_size
+    from tessera_engine.analysis.change import find_change
+    from tessera_engine.cli import console
+    from tessera_engine.formats.opening import open_embeddings
+    from tessera_engine.running.memory import parse_size
 
     target = out or _default_out(before, _default_out(after, "change").name)
     with interruptible(NOTHING_LEFT), console.progress_bar("comparing", quiet, "px") as progress:
@@ -262,10 +262,11 @@ def make_map(
 
     Example: tessera-engine map scene_dir.embeddings --labels points.geojson --field crop
     """
-    from tessera_engine import api, console
-    from tessera_engine.embeddings import open_embeddings
-    from tessera_engine.maps import make
-    from tessera_engine.memory import parse_size
+    from tessera_engine.analysis.maps import make
+    from tessera_engine.cli import console
+    from tessera_engine.formats.opening import open_embeddings
+    from tessera_engine.machine import check_threads
+    from tessera_engine.running.memory import parse_size
 
     with interruptible(NOTHING_LEFT), console.progress_bar("mapping", quiet, "px") as progress:
         made = make.make_map(
@@ -277,7 +278,7 @@ def make_map(
             method=method,
             regression=regression,
             block_metres=block,
-            threads=api.check_threads(threads),
+            threads=check_threads(threads),
             overwrite=overwrite,
             progress=progress,
             memory=parse_size(memory) if memory else None,

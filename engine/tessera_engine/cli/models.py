@@ -21,9 +21,9 @@ def model_list(json: Json = False) -> None:
 
     Example: tessera-engine model list
     """
-    from tessera_engine import console
-    from tessera_engine.model_file import read_model_file
-    from tessera_engine.model_store import list_models
+    from tessera_engine.cli import console
+    from tessera_engine.model.file import read_model_file
+    from tessera_engine.model.store import list_models
 
     opened = [read_model_file(path) for path in list_models()]
     if json:
@@ -67,7 +67,7 @@ def model_import(
 
     Example: tessera-engine model import student_nano.pt
     """
-    from tessera_engine import console
+    from tessera_engine.cli import console
 
     with export_extra("model import"):
         from tessera_export.export import import_checkpoint
@@ -97,8 +97,8 @@ def model_fetch(
 
     Example: tessera-engine model fetch nano
     """
-    from tessera_engine import console
-    from tessera_engine.published import obtain, published
+    from tessera_engine.cli import console
+    from tessera_engine.model.published import obtain, published
 
     checkpoint = published(name)
     # Said before a download, not after it
@@ -153,7 +153,7 @@ def export(
 
     Example: tessera-engine export demo -o demo.qdq.onnx --precision int8 --target tensorrt --calibrate scene_dir
     """
-    from tessera_engine import console
+    from tessera_engine.cli import console
 
     with export_extra("export"):
         from tessera_export.export import export_model

@@ -170,8 +170,8 @@ def _order(
     strict: bool,
     qat: str | None,
 ) -> Order:
-    from tessera_engine.api import check_threads
-    from tessera_engine.memory import default_memory, parse_size
+    from tessera_engine.machine import check_threads, default_memory
+    from tessera_engine.running.memory import parse_size
     from tessera_engine.scenes import open_scene
     from tessera_export.train.qat import SCHEMES
     from tessera_export.train.run import Order, choose_device
@@ -196,13 +196,13 @@ def _order(
 
 
 def _teller(quiet: bool) -> Any:
-    from tessera_engine import console
+    from tessera_engine.cli import console
 
     return lambda line: console.say(line, quiet)
 
 
 def _finish(done: Trained, quiet: bool, json: bool) -> None:
-    from tessera_engine import console
+    from tessera_engine.cli import console
 
     if json:
         console.print_json(done.to_dict())

@@ -13,7 +13,7 @@ from tessera_engine.errors import CheckFailed, InputError, ModelError
 if TYPE_CHECKING:
     from tessera_engine.api import Model
     from tessera_engine.backends.base import Backend
-    from tessera_engine.item import Item
+    from tessera_engine.stac.reading import Item
 
 
 @app.command()
@@ -61,7 +61,7 @@ def verify(
 
     Example: tessera-engine verify demo --precision int8
     """
-    from tessera_engine import console
+    from tessera_engine.cli import console
 
     if Path(target).is_dir():
         if precision is not None or reference is not None:
@@ -88,8 +88,8 @@ def _verify_output(
     seed: int,
     threads: int | None,
 ) -> dict[str, Any]:
-    from tessera_engine import output_check
-    from tessera_engine.item import read_item
+    from tessera_engine.stac.reading import read_item
+    from tessera_engine.verify import output as output_check
 
     item = read_item(folder)
     output_check.check_files(folder, item)
@@ -108,8 +108,8 @@ def _verify_output(
         if scene is None:
             skipped.append("the embeddings' values: give the scene with --scene to embed some places again")
         else:
-            from tessera_engine.reembedding import reembed
             from tessera_engine.scenes import open_scene
+            from tessera_engine.verify.reembedding import reembed
 
             loaded = _load(model, item, backend, threads)
             done = reembed(rasters, item, open_scene(scene), loaded, pixels, seed)
@@ -126,8 +126,9 @@ def _verify_output(
 
 
 def _load(model: str | None, item: Item, backend: str, threads: int | None) -> Model:
-    from tessera_engine import api, console
+    from tessera_engine import api
     from tessera_engine.backends import BACKENDS
+    from tessera_engine.cli import console
 
     made_by = item.fact("backend")
     if backend == "auto" and made_by in BACKENDS:
@@ -151,9 +152,10 @@ def _verify_model(
     pixels: int,
     threads: int | None,
 ) -> tuple[dict[str, Any], str | None]:
-    from tessera_engine import api, console
-    from tessera_engine.drift import THRESHOLDS, measure
-    from tessera_engine.sampling import sample_tokens
+    from tessera_engine import api
+    from tessera_engine.cli import console
+    from tessera_engine.model.drift import THRESHOLDS, measure
+    from tessera_engine.scenes.sampling import sample_tokens
 
     loaded = api.load_model(model, precision, backend, threads, console.say)
     if reference is not None and reference.suffix != ".onnx":

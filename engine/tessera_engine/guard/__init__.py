@@ -6,8 +6,8 @@ nobody's.
 
 from __future__ import annotations
 
+from tessera_engine.finding import Finding
 from tessera_engine.guard.checks import SAMPLE_PIXELS, examine, examine_sample, heed
-from tessera_engine.guard.finding import Finding
 from tessera_engine.guard.model_range import plausible_shares
 
 __all__ = ["SAMPLE_PIXELS", "Finding", "examine", "examine_sample", "heed", "plausible_shares"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tessera_engine.guard.finding import Finding
+from tessera_engine.finding import Finding
 from tessera_engine.guard.optical_sample import OpticalSample, band_index
 from tessera_engine.scene import S2_BANDS
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from tessera_engine.errors import InputError
+from tessera_engine.finding import READER, Finding
 from tessera_engine.guard.band_order import check_band_order
 from tessera_engine.guard.coverage import (
     check_clear_dates,
@@ -12,7 +13,6 @@ from tessera_engine.guard.coverage import (
     check_modalities,
     clear_days,
 )
-from tessera_engine.guard.finding import READER, Finding
 from tessera_engine.guard.masks import check_masks
 from tessera_engine.guard.model_range import check_range, plausible_shares
 from tessera_engine.guard.optical_sample import OpticalSample

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tessera_engine.guard.finding import Finding
+from tessera_engine.finding import Finding
 from tessera_engine.guard.optical_sample import OpticalSample
 from tessera_engine.scene import Dates, Grid
 
@@ -138,7 +138,7 @@ def _longest_gap(each: Sequence[int]) -> tuple[int, int, int]:
 
 def _dark_season(last: int, length: int, grid: Grid) -> bool:
     """Whether a gap lies around the winter solstice of a high latitude."""
-    from tessera_engine.provenance import bounding_box, footprint
+    from tessera_engine.geo import bounding_box, footprint
 
     outline = footprint(grid)
     if outline is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tessera_engine.guard.finding import Finding
+from tessera_engine.finding import Finding
 from tessera_engine.guard.optical_sample import OpticalSample
 
 MIN_SHARE = 0.05

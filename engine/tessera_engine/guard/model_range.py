@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tessera_engine.guard.finding import Finding
+from tessera_engine.finding import Finding
 from tessera_engine.guard.optical_sample import OpticalSample
 from tessera_engine.scene import S1_BANDS, S2_BANDS, Observations
 from tessera_engine.tokens import Statistics

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tessera_engine.guard.finding import Finding
+from tessera_engine.finding import Finding
 from tessera_engine.scene import Observations
 
 MIN_SEEN = 300

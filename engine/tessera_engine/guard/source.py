@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tessera_engine.guard.finding import Finding
-from tessera_engine.statistics import flavour_of
+from tessera_engine.finding import Finding
+from tessera_engine.model.statistics import flavour_of
 from tessera_engine.tokens import Statistics
 
 OPERA = "opera"

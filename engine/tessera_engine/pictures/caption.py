@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from tessera_engine.provenance import FIRST_OBSERVATION, RunFacts
+from tessera_engine.stac.writing import FIRST_OBSERVATION, RunFacts
 
 NO_YEAR = "Year not known"
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from tessera_engine.embeddings import Embeddings, StoredBlock
 from tessera_engine.errors import InputError
+from tessera_engine.files.staging import Staging
+from tessera_engine.formats.embeddings.base import Embeddings, StoredBlock
 from tessera_engine.pictures.caption import caption_of_item
 from tessera_engine.pictures.frame import thinned
 from tessera_engine.pictures.palette import FITS
 from tessera_engine.pictures.palette_file import load_palette, save_palette
-from tessera_engine.pipeline import Progress
-from tessera_engine.quicklook import check_quicklook, fit_palette, write_quicklook
+from tessera_engine.pictures.quicklook import check_quicklook, fit_palette, write_quicklook
+from tessera_engine.progress import Progress
 from tessera_engine.scene import Window
-from tessera_engine.staging import Staging
 
 LEAST_BLOCK = 256
 """Pixels across the blocks that are read, at least; at most, a tile of the file."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError
-from tessera_engine.npy_header import bytes_of, read_npy_header
+from tessera_engine.files.npy_header import bytes_of, read_npy_header
 from tessera_engine.scene import Window
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from tessera_engine.drift import Drift, measure
-from tessera_engine.model_file import ModelFacts
+from tessera_engine.model.drift import Drift, measure
+from tessera_engine.model.file import ModelFacts
 from tessera_engine.tokens import sequence
 from tessera_export.gpu import calibration
 from tessera_export.gpu.graph import build_gpu_graph, plain

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from tessera_engine.model_file import ModelFacts
+from tessera_engine.model.file import ModelFacts
 from tessera_engine.tokens import PackedTokens
 from tessera_export.gpu.graph import GpuPrecision, build_gpu_graph, linear
 from tessera_export.gpu.running import onnx_session, rectangles

@@ -22,8 +22,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from tessera_engine.model_file import OUTPUT_NAME, ModelFacts
-from tessera_engine.model_layout import GPU_VERSIONS
+from tessera_engine.model.file import OUTPUT_NAME, ModelFacts
+from tessera_engine.model.layout import GPU_VERSIONS
 from tessera_export.onnx_graph import (
     FILLING_BIAS,
     LAYER_NORM_EPSILON,

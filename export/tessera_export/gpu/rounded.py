@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
-from tessera_engine.model_file import OUTPUT_NAME
+from tessera_engine.model.file import OUTPUT_NAME
 
 Operator = Callable[..., "Tensor | tuple[Tensor, ...]"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tessera_engine.model_layout import gpu_head_dim
+from tessera_engine.model.layout import gpu_head_dim
 from tessera_export.onnx_graph import Weights, named_weights
 from tessera_export.reference import Reference
 

@@ -23,11 +23,11 @@ import torch
 from numpy.typing import NDArray
 
 from tessera_engine.errors import TesseraError
-from tessera_engine.model_store import file_name, record_checksum
+from tessera_engine.model.statistics import V2_STATISTICS
+from tessera_engine.model.store import file_name, record_checksum
 from tessera_engine.scenes import open_scene
 from tessera_engine.simulate import simulate
 from tessera_engine.simulate.climate import CLIMATES
-from tessera_engine.statistics import V2_STATISTICS
 from tessera_engine.tokens import PackedTokens, pack
 from tessera_export.checkpoint import save_checkpoint
 from tessera_export.export import CPU_PRECISIONS, export_model

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from tessera_engine.backends.rectangles import batches, rectangle
-from tessera_engine.model_file import INPUT_NAMES
-from tessera_engine.statistics import FLAVOURS, V2_TEACHER_STATISTICS, Statistics
+from tessera_engine.model.file import INPUT_NAMES
+from tessera_engine.model.statistics import FLAVOURS, V2_TEACHER_STATISTICS, Statistics
 from tessera_engine.tokens import PackedTokens, sequence
 from tessera_export.checkpoint import load_checkpoint
 from tessera_export.flavour import flavour_for

@@ -18,9 +18,9 @@ from typing import Any
 
 import torch
 
-from tessera_engine.durable import Lock, sync_file
 from tessera_engine.errors import InputError, TesseraError
-from tessera_engine.resume import check_identity
+from tessera_engine.files.durable import Lock, sync_file
+from tessera_engine.running.resume import check_identity
 from tessera_export.checkpoint import replacing
 
 

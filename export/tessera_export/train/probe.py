@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tessera_engine.maps.compare import Comparison
-from tessera_engine.maps.learn import block_groups
+from tessera_engine.analysis.maps.compare import Comparison
+from tessera_engine.analysis.maps.learn import block_groups
 from tessera_engine.scene import Observations
 
 BLOCK = 32

@@ -29,8 +29,8 @@ from torch import Tensor, nn
 
 from tessera_engine.backends.rectangles import rectangle
 from tessera_engine.errors import InputError, TesseraError
-from tessera_engine.model_file import INPUT_NAMES
-from tessera_engine.statistics import V2_STATISTICS
+from tessera_engine.model.file import INPUT_NAMES
+from tessera_engine.model.statistics import V2_STATISTICS
 from tessera_engine.tokens import PackedTokens
 from tessera_export.checkpoint import load_checkpoint, save_checkpoint
 from tessera_export.reference import Reference

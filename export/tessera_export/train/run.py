@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 
 import torch
 
-from tessera_engine import __version__
 from tessera_engine.errors import InputError
 from tessera_engine.guard import Finding, examine, heed
+from tessera_engine.model.statistics import V2_STATISTICS
 from tessera_engine.scene import Scene
-from tessera_engine.statistics import V2_STATISTICS
+from tessera_engine.version import __version__
 from tessera_export.checkpoint import save_checkpoint, unpickle
 from tessera_export.train import distil, ssl
 from tessera_export.train.embedding import FrozenTeacher

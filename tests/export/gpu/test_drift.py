@@ -1,14 +1,14 @@
 """How far GPU files drift on real and simulated scenes; prints what docs/gpu-files.md has."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from places import FLANDERS
 
-from tessera_engine.drift import measure
-from tessera_engine.model_store import open_model
+from tessera_engine.model.drift import measure
+from tessera_engine.model.store import open_model
 from tessera_engine.simulate import simulate
 from tessera_export.export import Source
 from tessera_export.gpu import build
@@ -23,8 +23,6 @@ from tessera_export.train.pixels import sample_scene
 
 PIXELS = {"demo": (256, 256), "nano": (64, 64), "small": (32, 24), "medium": (16, 12)}
 """Of each scene: to calibrate on, and to measure on. The larger networks take minutes as it is."""
-
-FLANDERS = Path(__file__).parents[3].parent / "shared" / "data" / "flanders-2018"
 
 
 @pytest.mark.slow

@@ -11,12 +11,12 @@ from onnx import numpy_helper
 
 from tessera_engine import api
 from tessera_engine.backends import make_backend
-from tessera_engine.drift import THRESHOLDS, measure
 from tessera_engine.errors import InputError, ModelError
-from tessera_engine.model_file import read_model_file
-from tessera_engine.model_layout import promised_initializers
-from tessera_engine.model_store import open_model
-from tessera_engine.sampling import sample_tokens
+from tessera_engine.model.drift import THRESHOLDS, measure
+from tessera_engine.model.file import read_model_file
+from tessera_engine.model.layout import promised_initializers
+from tessera_engine.model.store import open_model
+from tessera_engine.scenes.sampling import sample_tokens
 from tessera_engine.simulate import simulate
 from tessera_export.export import export_model
 from tessera_export.gpu import build

@@ -12,9 +12,9 @@ from conformance import Rectangles
 from onnx import TensorProto, numpy_helper
 from tensorrt_parser import problems
 
-from tessera_engine.drift import measure
-from tessera_engine.model_check import check_graph
-from tessera_engine.model_file import INPUT_NAMES
+from tessera_engine.model.check import check_graph
+from tessera_engine.model.drift import measure
+from tessera_engine.model.file import INPUT_NAMES
 from tessera_export.checkpoint import load_checkpoint
 from tessera_export.export import _source
 from tessera_export.gpu.graph import build_gpu_graph, plain

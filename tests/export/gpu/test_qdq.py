@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from onnx import TensorProto, helper
 
-from tessera_engine.model_file import OUTPUT_NAME
-from tessera_engine.model_layout import GPU_VERSIONS
+from tessera_engine.model.file import OUTPUT_NAME
+from tessera_engine.model.layout import GPU_VERSIONS
 from tessera_export.gpu import qdq
 from tessera_export.gpu.rounded import RoundedNetwork
 from tessera_export.onnx_graph import Graph

@@ -6,7 +6,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from tessera_engine.model_file import OUTPUT_NAME
+from tessera_engine.model.file import OUTPUT_NAME
 from tessera_export.gpu.rounded import OPERATORS, RoundedNetwork
 
 
@@ -71,7 +71,7 @@ def test_codes_are_onnx_runtimes():
 
 
 def test_it_knows_no_operator_that_model_files_cannot_have():
-    from tessera_engine.model_check import OPERATORS as ALLOWED
+    from tessera_engine.model.check import OPERATORS as ALLOWED
 
     assert OPERATORS.keys() <= ALLOWED.keys()
     assert all(onnx.defs.has(name) for name in OPERATORS)

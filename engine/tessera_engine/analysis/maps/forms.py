@@ -1,0 +1,78 @@
+"""The forms in which embeddings are stored: how many bytes a pixel takes, and what is read back from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tessera_engine.formats.embeddings.base import PREFIXES
+from tessera_kernels.quantize import quantize
+
+SCALE_BYTES = 4
+
+PIXEL_KM2 = 1e-4
+"""Of the 10 m pixels of Sentinel-2."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """How embeddings are stored.
+
+    Attributes:
+        store: `float32` or `int8`.
+        dim: length of the prefix.
+    """
+
+    store: str
+    dim: int
+
+    def __str__(self) -> str:
+        return f"{self.store}, {self.dim} dims"
+
+    @property
+    def bytes_per_pixel(self) -> int:
+        """Codes and scale, before any compression of the file."""
+        return self.dim * 4 if self.store == "float32" else self.dim + SCALE_BYTES
+
+    @property
+    def km2_per_gb(self) -> float:
+        """Land whose embeddings fit into 10^9 bytes."""
+        return 1e9 / self.bytes_per_pixel * PIXEL_KM2
+
+
+def forms(stored: str, dim: int) -> list[Form]:
+    """The forms that can be had of an output without embedding again: what it is, its prefixes, and their codes.
+
+    Args:
+        stored: `float32` or `int8`.
+        dim: length of the stored embedding.
+    """
+    prefixes = sorted({dim, *(prefix for prefix in PREFIXES if prefix < dim)}, reverse=True)
+    stores = ("float32", "int8") if stored == "float32" else ("int8",)
+    return [Form(store, prefix) for store in stores for prefix in prefixes]
+
+
+def read_back(
+    embeddings: NDArray[np.float32], stored: str, forms: list[Form]
+) -> Iterator[tuple[Form, NDArray[np.float32]]]:
+    """Give each form with what a reader gets from it.
+
+    Args:
+        embeddings: (N, K) as an output gives them.
+        stored: how that output stores them. Codes are kept as they are, with the scale of the whole vector; float32
+            values are cut first and then quantised, as `embed --dim K --int8` does.
+        forms: see `forms`.
+
+    Yields:
+        The form, and (N, form.dim) float32.
+    """
+    for form in forms:
+        prefix = np.ascontiguousarray(embeddings[:, : form.dim])
+        if form.store == stored:
+            yield form, prefix
+        else:
+            codes, scales = quantize(prefix)
+            yield form, codes * scales[:, None]

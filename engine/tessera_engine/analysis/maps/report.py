@@ -1,0 +1,149 @@
+"""The report of an evaluation, as Markdown and as a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tessera_engine.analysis.maps.evaluate import Evaluation
+from tessera_engine.analysis.maps.intervals import Interval
+from tessera_engine.errors import MissingExtra
+from tessera_engine.pictures.colours import PALETTE
+
+TITLES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "r2": "R2",
+    "rmse": "RMSE",
+}
+
+METHOD_TITLES = {
+    "linear": "Linear probe",
+    "knn": "k nearest neighbours",
+    "forest": "Random forest",
+}
+
+PERCENT = ("accuracy", "balanced_accuracy", "macro_f1")
+"""Scores that are written in percent."""
+
+FONT, MARGIN, LINE, ACROSS, NAMES, DOT = 15, 20, 26, 330, 150, 4
+
+
+def markdown(evaluation: Evaluation) -> str:
+    """The report: what was measured, and a table a method."""
+    facts, main = evaluation.facts, evaluation.main
+    about = (
+        f"Model {facts['model'] or 'unknown'}, {facts['labelled_pixels']:,} labelled pixels of {facts['labels']}. Each "
+        f"score is of pixels in blocks that weren't learned from: {facts['folds']} folds over {facts['blocks']} blocks "
+        f"of {facts['block_metres']:g} m. In brackets: {facts['interval']}. Bytes: codes and scales, before a file's "
+        "own compression; km2 of 10 m pixels."
+    )
+    lines = [
+        f"# What {facts['embeddings']} tells of {facts['field'] or facts['labels']}",
+        "",
+        about,
+    ]
+    if "classes" in facts:
+        counts = ", ".join(f"{name} {count}" for name, count in facts["classes"].items())
+        lines += ["", f"Labelled pixels by class: {counts}."]
+    lines += [f"Note: {note}." for note in evaluation.notes]
+    rows = evaluation.rows
+    for method in dict.fromkeys(row.method for row in rows):
+        here = [row for row in rows if row.method == method]
+        names = list(here[0].scores)
+        titles = [
+            "form",
+            "bytes a pixel",
+            "km2 per GB",
+            *(TITLES[name] for name in names),
+            f"{TITLES[main]} less the first",
+        ]
+        lines += [
+            "",
+            f"## {METHOD_TITLES[method]}",
+            "",
+            f"| {' | '.join(titles)} |",
+            "|---" * len(titles) + "|",
+        ]
+        for i, row in enumerate(here):
+            cells = [str(row.form), str(row.form.bytes_per_pixel), f"{row.form.km2_per_gb:,.0f}"]
+            cells += [_text(row.scores[name], name) for name in names]
+            cells.append(_text(row.difference, main, "+") if i else "")
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _text(score: Interval, name: str, sign: str = "") -> str:
+    if name in PERCENT:
+        value, low, high = (f"{100 * each:{sign}.1f}" for each in (score.value, score.low, score.high))
+    else:
+        value, low, high = (f"{each:{sign}.3g}" for each in (score.value, score.low, score.high))
+    return f"{value} ({low} to {high})"
+
+
+def draw(evaluation: Evaluation, path: Path) -> None:
+    """Write a PNG: each form's main score with its interval, a panel a method.
+
+    Args:
+        evaluation: what was found.
+        path: of the PNG.
+
+    Raises:
+        MissingExtra: Pillow isn't installed.
+    """
+    try:
+        from PIL import Image, ImageDraw, ImageFont
+    except ModuleNotFoundError:
+        raise MissingExtra("pillow", "maps", "evaluate") from None
+
+    rows, main = evaluation.rows, evaluation.main
+    methods = list(dict.fromkeys(row.method for row in rows))
+    shown = list(dict.fromkeys(row.form for row in rows))
+    stores = list(dict.fromkeys(form.store for form in shown))
+    scores = {(row.method, row.form): row.scores[main] for row in rows}
+    low = min(score.low for score in scores.values())
+    high = max(score.high for score in scores.values())
+    step, low, high = _ticks(low, high)
+    font = ImageFont.load_default(FONT)
+    size = (MARGIN * 2 + NAMES + ACROSS * len(methods), MARGIN * 2 + LINE * (len(shown) + 3))
+    image = Image.new("RGB", size, "white")
+    pen = ImageDraw.Draw(image)
+    factor = 100 if main in PERCENT else 1
+    top, bottom = MARGIN + LINE, MARGIN + LINE * (len(shown) + 1)
+    for i, form in enumerate(shown):
+        pen.text((MARGIN, top + LINE * i + 3), str(form), "black", font)
+    for number, method in enumerate(methods):
+        left = MARGIN + NAMES + ACROSS * number
+        width = ACROSS - 3 * MARGIN
+
+        def across(value: float, left: int = left, width: int = width) -> float:
+            return left + width * (value - low) / (high - low)
+
+        pen.text((left, MARGIN), METHOD_TITLES[method], "black", font)
+        for i in range(round((high - low) / step) + 1):
+            x = across(low + i * step)
+            pen.line((x, top, x, bottom), (220, 220, 220))
+            pen.text((x, bottom + 4), f"{factor * (low + i * step):g}", "black", font, anchor="ma")
+        for i, form in enumerate(shown):
+            score, y = scores[method, form], top + LINE * i + LINE // 2
+            colour = PALETTE[(4, 5)[stores.index(form.store)]]
+            pen.line((across(score.low), y, across(score.high), y), colour, 2)
+            x = across(score.value)
+            pen.ellipse((x - DOT, y - DOT, x + DOT, y + DOT), colour)
+    unit = ", percent" if main in PERCENT else ""
+    caption = (
+        f"{TITLES[main]}{unit}, on blocks that weren't learned from; lines: 95 % interval over the blocks"
+    )
+    pen.text((MARGIN, bottom + LINE + 8), caption, "black", font)
+    image.save(path)
+
+
+def _ticks(low: float, high: float) -> tuple[float, float, float]:
+    """Distance of the ticks, the first and the last: a few round numbers around the values."""
+    import math
+
+    room = max(high - low, 1e-3)
+    power = 10 ** math.floor(math.log10(room))
+    step = next(power * each for each in (0.2, 0.5, 1, 2) if room / (power * each) <= 5)
+    first = math.floor(low / step) * step
+    return step, first, max(math.ceil(high / step) * step, first + step)

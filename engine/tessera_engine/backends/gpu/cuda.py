@@ -1,0 +1,195 @@
+"""The CUDA driver, by ctypes: memory, streams and copies of the first GPU that it shows.
+
+The driver's own library is there wherever a GPU works, on a workstation as on a Jetson, and its interface has been the
+same for many years. So nothing has to be installed for it, and no version of a toolkit has to fit.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import sys
+import threading
+from ctypes import POINTER, byref, c_char_p, c_int, c_size_t, c_uint, c_uint64, c_void_p
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tessera_engine.backends.gpu.device import DeviceError, Memory, OutOfDeviceMemory
+from tessera_engine.machine import free_of_machine
+
+LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+
+FUNCTIONS: dict[str, tuple[Any, ...]] = {
+    "cuInit": (c_uint,),
+    "cuDriverGetVersion": (POINTER(c_int),),
+    "cuDeviceGet": (POINTER(c_int), c_int),
+    "cuDeviceGetCount": (POINTER(c_int),),
+    "cuDeviceGetName": (c_char_p, c_int, c_int),
+    "cuDeviceGetAttribute": (POINTER(c_int), c_int, c_int),
+    "cuDevicePrimaryCtxRetain": (POINTER(c_void_p), c_int),
+    "cuCtxSetCurrent": (c_void_p,),
+    "cuMemGetInfo_v2": (POINTER(c_size_t), POINTER(c_size_t)),
+    "cuMemAlloc_v2": (POINTER(c_uint64), c_size_t),
+    "cuMemFree_v2": (c_uint64,),
+    "cuMemHostAlloc": (POINTER(c_void_p), c_size_t, c_uint),
+    "cuMemFreeHost": (c_void_p,),
+    "cuMemcpyHtoDAsync_v2": (c_uint64, c_void_p, c_size_t, c_void_p),
+    "cuMemcpyDtoHAsync_v2": (c_void_p, c_uint64, c_size_t, c_void_p),
+    "cuStreamCreate": (POINTER(c_void_p), c_uint),
+    "cuStreamSynchronize": (c_void_p,),
+    "cuGetErrorName": (c_int, POINTER(c_char_p)),
+}
+"""Every function that is called, with its arguments; each returns a CUresult."""
+
+OUT_OF_MEMORY = 2
+NON_BLOCKING = 1
+CAPABILITY_MAJOR, CAPABILITY_MINOR, INTEGRATED = 75, 76, 18
+"""CUDA_ERROR_OUT_OF_MEMORY, CU_STREAM_NON_BLOCKING, and attributes of a device, by their numbers in cuda.h."""
+
+NAME_BYTES = 256
+
+
+class Gpu:
+    """The first GPU, as the driver describes it; nothing is taken of it.
+
+    Attributes:
+        name: the GPU's.
+        capability: compute capability, like `8.7`.
+        driver: versions of the driver and of its CUDA.
+        integrated: whether its memory is the machine's own, as on a Jetson.
+    """
+
+    def __init__(self) -> None:
+        """Open the driver.
+
+        Raises:
+            DeviceError: there is no driver, or it shows no GPU.
+        """
+        try:
+            self._library = ctypes.CDLL(LIBRARY)
+        except OSError:
+            raise DeviceError(f"there is no NVIDIA driver on this machine ({LIBRARY} is missing)") from None
+        for name, arguments in FUNCTIONS.items():
+            function = getattr(self._library, name)
+            function.argtypes, function.restype = arguments, c_int
+        self._call("cuInit", 0)
+        devices = self._number("cuDeviceGetCount")
+        if devices < 1:
+            raise DeviceError(
+                "the NVIDIA driver shows no GPU: unset CUDA_VISIBLE_DEVICES if it is set, and see nvidia-smi"
+            )
+        self._device = self._number("cuDeviceGet", 0)
+        buffer = ctypes.create_string_buffer(NAME_BYTES)
+        self._call("cuDeviceGetName", buffer, NAME_BYTES, self._device)
+        self.name = buffer.value.decode("utf-8", "replace")
+        self.capability = f"{self._attribute(CAPABILITY_MAJOR)}.{self._attribute(CAPABILITY_MINOR)}"
+        self.integrated = bool(self._attribute(INTEGRATED))
+        self.driver = _driver(self._number("cuDriverGetVersion"))
+
+    def _call(self, name: str, *arguments: Any) -> None:
+        code = getattr(self._library, name)(*arguments)
+        if code:
+            text = c_char_p()
+            self._library.cuGetErrorName(code, byref(text))
+            known = text.value.decode() if text.value else "an unknown error"
+            kind = OutOfDeviceMemory if code == OUT_OF_MEMORY else DeviceError
+            raise kind(f"{name} failed: {known} ({code})")
+
+    def _number(self, name: str, *arguments: Any) -> int:
+        found = c_int()
+        self._call(name, byref(found), *arguments)
+        return found.value
+
+    def _attribute(self, number: int) -> int:
+        return self._number("cuDeviceGetAttribute", number, self._device)
+
+
+class Cuda(Gpu):
+    """The first GPU, in the context that TensorRT uses too; see `tessera_engine.backends.gpu.device.Device`."""
+
+    def __init__(self) -> None:
+        """Take the GPU.
+
+        Raises:
+            DeviceError: there is no driver, or it shows no GPU.
+        """
+        super().__init__()
+        context = c_void_p()
+        self._call("cuDevicePrimaryCtxRetain", byref(context), self._device)
+        self._context, self._thread = context, threading.local()
+
+    def enter(self) -> None:
+        """Make the GPU this thread's; every thread that computes has to, once."""
+        if not getattr(self._thread, "entered", False):
+            self._call("cuCtxSetCurrent", self._context)
+            self._thread.entered = True
+
+    def memory(self) -> Memory:
+        """Free and total bytes, now."""
+        self.enter()
+        free, total = c_size_t(), c_size_t()
+        self._call("cuMemGetInfo_v2", byref(free), byref(total))
+        # Of shared memory the driver counts what the system only caches as taken
+        shared = free_of_machine() if self.integrated else None
+        return Memory(min(max(free.value, shared or 0), total.value), total.value)
+
+    def allocate(self, size: int) -> int:
+        """The address of so many bytes of the device."""
+        self.enter()
+        address = c_uint64()
+        self._call("cuMemAlloc_v2", byref(address), size)
+        return address.value
+
+    def free(self, address: int) -> None:
+        """Give memory of the device back."""
+        self.enter()
+        self._call("cuMemFree_v2", address)
+
+    def pinned(self, size: int) -> NDArray[np.uint8]:
+        """(size,) bytes of this machine's memory that stay where they are."""
+        self.enter()
+        address = c_void_p()
+        self._call("cuMemHostAlloc", byref(address), size, 0)
+        if address.value is None:
+            raise OutOfDeviceMemory(f"the driver gave no {size:,} bytes of pinned memory")
+        return np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(address.value))
+
+    def unpin(self, array: NDArray[np.uint8]) -> None:
+        """Give them back."""
+        self.enter()
+        self._call("cuMemFreeHost", array.ctypes.data)
+
+    def make_stream(self) -> int:
+        """A stream that doesn't wait for the default one."""
+        self.enter()
+        stream = c_void_p()
+        self._call("cuStreamCreate", byref(stream), NON_BLOCKING)
+        return int(stream.value or 0)
+
+    def copy_in(self, address: int, array: NDArray[Any], stream: int) -> None:
+        """Let a stream copy to the device."""
+        self.enter()
+        self._call("cuMemcpyHtoDAsync_v2", address, array.ctypes.data, array.nbytes, stream)
+
+    def copy_out(self, array: NDArray[Any], address: int, stream: int) -> None:
+        """Let a stream copy from the device."""
+        self.enter()
+        self._call("cuMemcpyDtoHAsync_v2", array.ctypes.data, address, array.nbytes, stream)
+
+    def synchronise(self, stream: int) -> None:
+        """Wait until a stream has done all."""
+        self.enter()
+        self._call("cuStreamSynchronize", stream)
+
+
+def _driver(cuda: int, path: Path = Path("/proc/driver/nvidia/version")) -> str:
+    """`560.35.03 (CUDA 12.6)`; without the driver's own version where the system doesn't tell it."""
+    version = f"CUDA {cuda // 1000}.{cuda % 1000 // 10}"
+    try:
+        found = re.search(r"Kernel Module.*?\s(\d+(?:\.\d+)+)\s", path.read_text(encoding="utf-8"))
+    except OSError:
+        found = None
+    return f"{found[1]} ({version})" if found else version

@@ -1,0 +1,171 @@
+"""Plans that were built on this machine, kept so that they are built once.
+
+A plan belongs to one GPU, one driver, one runtime, one model and one shape. All of that stands in front of it in its
+file, with its sha256: what doesn't match is not given to the runtime but built again, and the reason is said.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tessera_engine.backends.gpu.batching import Shape
+from tessera_engine.backends.gpu.device import (
+    Built,
+    Device,
+    DeviceFacts,
+    OutOfDeviceMemory,
+    Plan,
+    PlanRefused,
+)
+from tessera_engine.files.durable import sync_file, sync_folder
+from tessera_engine.model.file import ModelFile, read_content
+from tessera_engine.model.store import HOME_VARIABLE
+
+MAGIC = b"tessera-engine plan 1\n"
+
+LONGEST_HEADER = 4096
+
+Tell = Callable[[str], None]
+"""Told what takes long, and why, a line each."""
+
+
+class _Key(NamedTuple):
+    """What a plan is bound to, in words that can be shown."""
+
+    gpu: str
+    capability: str
+    driver: str
+    runtime: str
+    model: str
+    shape: list[int]
+
+    @classmethod
+    def of(cls, device: DeviceFacts, model: ModelFile, shape: Shape) -> _Key:
+        return cls(device.name, device.capability, device.driver, device.runtime, model.sha256, list(shape))
+
+
+def plans_folder() -> Path:
+    """Where plans are kept; may not exist yet."""
+    if home := os.environ.get(HOME_VARIABLE):
+        return Path(home) / "plans"
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    return base / "tessera-engine" / "plans"
+
+
+class Plans:
+    """The kept plans of one model on one device."""
+
+    def __init__(self, device: Device, model: ModelFile, tell: Tell, folder: Path | None = None) -> None:
+        self._device, self._model, self._tell = device, model, tell
+        self.folder = folder or plans_folder()
+
+    def get(self, shape: Shape) -> Plan:
+        """The plan for shapes up to `shape`, on the device: the kept one, or one that is built now and kept.
+
+        Raises:
+            OutOfDeviceMemory: it can't be built or loaded in the memory that is free.
+            DeviceError: the runtime can't run the model.
+        """
+        path, key = self.path(shape), _Key.of(self._device.facts, self._model, shape)
+        reason = None
+        if path.exists():
+            kept = _read(path, key)
+            if isinstance(kept, bytes):
+                try:
+                    return self._device.load(kept)
+                except OutOfDeviceMemory:
+                    raise
+                except PlanRefused as error:
+                    reason = f"{key.runtime} refuses it ({error})"
+            else:
+                reason = kept
+        if reason is not None:
+            self._tell(f"the plan {path.name} can't be used: {reason}; building it again")
+        built = self._build(shape)
+        plan = self._device.load(built.plan)
+        self._keep(path, key, built)
+        return plan
+
+    def path(self, shape: Shape) -> Path:
+        """The file of a plan: told apart by what may be there side by side; the rest is checked when it is read."""
+        name = re.sub(r"[^A-Za-z0-9]+", "-", self._device.facts.name).strip("-")
+        facts = self._model.facts
+        sizes = "x".join(map(str, shape))
+        return self.folder / f"{facts.name}.{facts.precision}.{self._model.sha256[:12]}.{name}.{sizes}.plan"
+
+    def _build(self, shape: Shape) -> Built:
+        device = self._device
+        self._tell(
+            f"building {self._model.label} for {device.facts.name}, {shape.pixels} px of {shape.s2} + {shape.s1} "
+            "tokens: once, some minutes ..."
+        )
+        timings = self._timings()
+        kept = _unsealed(timings) if timings.exists() else b""
+        return device.build(read_content(self._model), shape, kept)
+
+    def _timings(self) -> Path:
+        """The file of timings: they hold for every model, on one device with one driver and runtime."""
+        digest = hashlib.sha256("\n".join(self._device.facts).encode()).hexdigest()
+        return self.folder / f"{digest[:16]}.timings"
+
+    def _keep(self, path: Path, key: _Key, built: Built) -> None:
+        """A plan that can't be kept is as good, only not for the next run."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            header = json.dumps(key._asdict() | {"sha256": hashlib.sha256(built.plan).hexdigest()})
+            _write(path, MAGIC + header.encode() + b"\n" + built.plan)
+            _write(self._timings(), hashlib.sha256(built.timings).digest() + built.timings)
+        except OSError as error:
+            self._tell(
+                f"the plan can't be kept in {self.folder} ({error.strerror}), and is built again next time"
+            )
+
+
+def _read(path: Path, key: _Key) -> bytes | str:
+    """The plan in a file, or why it can't be used."""
+    try:
+        with path.open("rb") as file:
+            if file.read(len(MAGIC)) != MAGIC:
+                return "it is no plan of this engine version"
+            header: dict[str, Any] = json.loads(file.readline(LONGEST_HEADER))
+            differs = [name for name, value in key._asdict().items() if header[name] != value]
+            if differs:
+                name = differs[0]
+                return f"its {name} is {str(header[name])[:60]}, here it is {str(getattr(key, name))[:60]}"
+            plan = file.read()
+        if hashlib.sha256(plan).hexdigest() != header["sha256"]:
+            return "it is damaged"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "it can't be read"
+    return plan
+
+
+def _unsealed(path: Path) -> bytes:
+    """Timings, or nothing where they are damaged: they are only a saving of time."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return b""
+    return content[32:] if hashlib.sha256(content[32:]).digest() == content[:32] else b""
+
+
+def _write(path: Path, content: bytes) -> None:
+    """A file that appears complete or not at all."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_bytes(content)
+        sync_file(partial)
+        partial.replace(path)
+        sync_folder(path.parent)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,114 @@
+"""One of the two places where a batch is on its way: while one is computed, the other is filled and copied."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tessera_engine.backends.gpu.device import Device, Runner
+
+LEAST_BYTES = 256
+"""Of an allocation: also what runtimes want addresses to be multiples of."""
+
+
+class Slot:
+    """A stream, with pinned memory of this machine, memory of the device, and a batch that may be in flight.
+
+    Attributes:
+        pixels: the pixel numbers of the batch in flight; None: the slot is idle.
+    """
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self._stream = device.make_stream()
+        self._pinned: dict[str, NDArray[np.uint8]] = {}
+        self._held: dict[str, tuple[int, int]] = {}
+        self._result: NDArray[np.float32] | None = None
+        self.pixels: NDArray[np.int64] | None = None
+
+    def begin(
+        self,
+        runner: Runner,
+        inputs: Mapping[str, NDArray[Any]],
+        output: str,
+        dims: int,
+        pixels: NDArray[np.int64],
+    ) -> None:
+        """Copy a batch in, compute it and copy it out again, all of it behind this call.
+
+        Args:
+            runner: this slot's own.
+            inputs: arrays with (B, T, ...).
+            output: name of the (B, dims) float32 output.
+            dims: its length.
+            pixels: (B,), kept for `finish`.
+
+        Raises:
+            OutOfDeviceMemory: the batch is too large; the slot is idle then.
+            DeviceError: the runtime refuses.
+        """
+        size = 4 * len(pixels) * dims
+        result = self._array(output, size).view(np.float32).reshape(len(pixels), dims)
+        addresses = {output: self._memory(output, size)}
+        copies = {}
+        for name, array in inputs.items():
+            copies[name] = self._array(name, array.nbytes).view(array.dtype).reshape(array.shape)
+            copies[name][...] = array
+            addresses[name] = self._memory(name, array.nbytes)
+        work_bytes = max(LEAST_BYTES, runner.fit({name: array.shape for name, array in inputs.items()}))
+        work = self._memory("work", work_bytes)
+        # From here on the stream may use the memory, whatever fails: `drop` or `finish` waits for it
+        self.pixels, self._result = pixels, result
+        for name, copy in copies.items():
+            self._device.copy_in(addresses[name], copy, self._stream)
+        runner.enqueue(addresses, work, work_bytes, self._stream)
+        self._device.copy_out(result, addresses[output], self._stream)
+
+    def finish(self, embedding: NDArray[np.float32], done: NDArray[np.bool_]) -> None:
+        """Wait for the batch in flight, if there is one, and write its embeddings to their pixels' rows.
+
+        Args:
+            embedding: (N, dims), written to.
+            done: (N,), set for the batch's pixels.
+
+        Raises:
+            DeviceError: it failed.
+        """
+        if self.pixels is None or self._result is None:
+            return
+        self._device.synchronise(self._stream)
+        embedding[self.pixels] = self._result
+        done[self.pixels] = True
+        self.pixels = self._result = None
+
+    def drop(self) -> None:
+        """Forget the batch in flight and give all memory back."""
+        self._device.synchronise(self._stream)
+        self.pixels = self._result = None
+        for address, _ in self._held.values():
+            self._device.free(address)
+        for array in self._pinned.values():
+            self._device.unpin(array)
+        self._held, self._pinned = {}, {}
+
+    def _array(self, name: str, size: int) -> NDArray[np.uint8]:
+        """`size` bytes of pinned memory of that name; grows, never shrinks."""
+        held = self._pinned.get(name)
+        if held is None or len(held) < size:
+            if held is not None:
+                self._device.unpin(self._pinned.pop(name))
+            held = self._pinned[name] = self._device.pinned(max(LEAST_BYTES, size))
+        return held[:size]
+
+    def _memory(self, name: str, size: int) -> int:
+        """The address of at least `size` bytes of the device of that name; grows, never shrinks."""
+        address, held = self._held.get(name, (0, 0))
+        if held < size:
+            if held:
+                self._device.free(self._held.pop(name)[0])
+            address = self._device.allocate(max(LEAST_BYTES, size))
+            self._held[name] = address, max(LEAST_BYTES, size)
+        return address

@@ -1,0 +1,1 @@
+"""What `info`, `doctor` and `bench` show."""

@@ -1,0 +1,92 @@
+"""What the engine finds on this machine, and what would be missing for what."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from tessera_engine.backends import choose
+from tessera_engine.backends.fused import ISA_VARIABLE
+from tessera_engine.backends.gpu.found import look
+from tessera_engine.backends.gpu.install import machine
+from tessera_engine.backends.gpu.plans import plans_folder
+from tessera_engine.machine import default_memory
+from tessera_engine.model.store import list_models, user_folder
+from tessera_kernels.cache import cache_folder
+from tessera_kernels.encoder.isa import available
+
+PACKAGES = {
+    "onnxruntime": "onnxruntime",
+    "openvino": "openvino",
+    "torch": "export",
+}
+"""Packages that a machine may lack -> the extra that brings them."""
+
+DRIVERS = {
+    "GTiff": "GeoTIFF",
+    "JP2OpenJPEG": "JPEG 2000 (Sentinel-2 SAFE)",
+    "netCDF": "NetCDF cubes",
+    "Zarr": "Zarr cubes",
+}
+"""GDAL drivers -> what they read."""
+
+
+def examine() -> dict[str, Any]:
+    """Look at CPU, memory, backends, GDAL and models."""
+    backend, _, why = choose("auto")
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpu": _cpu_name(),
+        "threads": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "instruction_sets": list(available()),
+        "forced_instruction_set": os.environ.get(ISA_VARIABLE),
+        "memory_by_default": f"{default_memory() / 1e9:.1f} GB",
+        "backend": f"{backend}: {why}",
+        "packages": {package: _package(package, extra) for package, extra in PACKAGES.items()},
+        "gpu": _gpu(),
+        "gdal": _gdal(),
+        "compiled_kernels": cache_folder(),
+        "models": [path.name for path in list_models()],
+        "model_folder": str(user_folder()),
+    }
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or "unknown"
+
+
+def _package(package: str, extra: str) -> str:
+    if importlib.util.find_spec(package) is None:
+        return f"missing: pip install 'tessera-engine[{extra}]'"
+    return metadata.version(package)
+
+
+def _gpu() -> dict[str, str]:
+    """What is there, or the line that brings it."""
+    found = look()
+    parts = {"driver": found.gpu} | {
+        name: getattr(found, name) for name in ("tensorrt", "onnxruntime", "torch") if found.gpu.version
+    }
+    return {name: part.version or part.missing for name, part in parts.items()} | {
+        "machine": machine() or "no Jetson",
+        "plans": str(plans_folder()),
+    }
+
+
+def _gdal() -> dict[str, str]:
+    import rasterio
+    from rasterio.env import Env
+
+    with Env() as env:
+        drivers = set(env.drivers())
+    found = {what: "yes" if driver in drivers else "missing" for driver, what in DRIVERS.items()}
+    return {"version": rasterio.__gdal_version__, **found}

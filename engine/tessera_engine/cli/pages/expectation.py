@@ -1,0 +1,103 @@
+"""What it would take to embed a scene here: measured on a sample of its own pixels."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from tessera_engine.api import load_model
+from tessera_engine.machine import default_memory
+from tessera_engine.model.store import DEFAULT_MODEL
+from tessera_engine.running.memory import expected_memory, window_pixels
+from tessera_engine.scene import Observations, Reader
+from tessera_engine.tokens import pack
+
+FIRST_PIXELS = 64
+LEAST_SECONDS = 0.5
+"""Timings shorter than this are mostly noise."""
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What a run would take.
+
+    Attributes:
+        model: the model that was measured, with its precision.
+        backend: what ran it.
+        threads: CPU threads.
+        measured_pixels: pixels of the scene's sample that were timed, read and packed before.
+        pixels_per_second: of the network.
+        pixels: pixels that a run would read.
+        seconds: what they would take the network, which takes nearly all of a run.
+        memory: bytes at the peak, with the default of --memory.
+    """
+
+    model: str
+    backend: str
+    threads: int
+    measured_pixels: int
+    pixels_per_second: float
+    pixels: int
+    seconds: float
+    memory: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+
+def expect(
+    reader: Reader, sample: Observations, announce: Callable[[str], None] | None = None
+) -> Expectation | None:
+    """Time the default model in int8 on a sample of a scene.
+
+    Args:
+        reader: the scene.
+        sample: of its pixels.
+        announce: told when kernels have to be compiled first, which takes a while once.
+
+    Returns:
+        None where no sampled pixel has an observation.
+
+    Raises:
+        InputError: the memory that is free here can't hold a window.
+    """
+    model = load_model(DEFAULT_MODEL, "int8", announce=announce)
+    available = sample.s2_valid.shape[1] * sample.s2_valid.shape[2]
+    count = min(FIRST_PIXELS, available)
+    while True:
+        tokens = pack(_some_pixels(sample, count), model.facts).tokens
+        if not len(tokens):
+            return None
+        start = time.perf_counter()
+        model.backend.run(tokens)
+        seconds = time.perf_counter() - start
+        if seconds >= LEAST_SECONDS or count == available:
+            break
+        count = min(available, 2 * count)
+    file = model.backend.model
+    largest = window_pixels(default_memory(), reader, file)
+    windows = [window.pixels for window in reader.windows(reader.grid.window, largest)]
+    speed = len(tokens) / seconds
+    return Expectation(
+        model=file.label,
+        backend=model.backend.description,
+        threads=model.threads,
+        measured_pixels=len(tokens),
+        pixels_per_second=speed,
+        pixels=sum(windows),
+        seconds=sum(windows) / speed,
+        memory=expected_memory(max(windows), reader, file),
+    )
+
+
+def _some_pixels(sample: Observations, count: int) -> Observations:
+    """`count` pixels spread over a sample, as one row."""
+    height, width = sample.s2_valid.shape[1:]
+    rows, cols = np.unravel_index(np.linspace(0, height * width - 1, count).astype(int), (height, width))
+    names = ("s2", "s2_valid", "s1_ascending", "s1_descending")
+    return replace(sample, **{name: getattr(sample, name)[:, None, rows, cols] for name in names})

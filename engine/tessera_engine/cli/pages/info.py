@@ -1,0 +1,109 @@
+"""What is in a scene, a model or an output, as plain values for a table or JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tessera_engine.backends import choose
+from tessera_engine.cli.pages.calendar_strip import valid_shares
+from tessera_engine.errors import InputError
+from tessera_engine.files.output import is_output
+from tessera_engine.geo import bounding_box, footprint
+from tessera_engine.model.file import ModelFile
+from tessera_engine.model.store import DEFAULT_MODEL, open_model
+from tessera_engine.scene import Scene
+from tessera_engine.stac.members import MEMBERS
+from tessera_engine.stac.reading import read_item
+
+
+def describe(target: str, announce: Callable[[str], None] | None = None, **opening: Any) -> dict[str, Any]:
+    """Describe whatever the user names: a scene folder, an output folder or a model.
+
+    Args:
+        target: a folder, a file or a model's name.
+        announce: told when kernels have to be compiled first, to time them on a scene.
+        opening: how to open a scene, see `tessera_engine.scenes.open_scene`.
+
+    Raises:
+        InputError: none of these.
+    """
+    path = Path(target)
+    if path.is_dir():
+        if is_output(path):
+            return describe_output(path)
+        from tessera_engine.scenes import open_scene
+
+        return describe_scene(open_scene(path, **opening), announce)
+    if path.exists() and path.suffix != ".onnx":
+        raise InputError(f"{path} is neither a scene folder, an output folder nor a model file (.onnx)")
+    return describe_model(open_model(target))
+
+
+def describe_scene(scene: Scene, announce: Callable[[str], None] | None = None) -> dict[str, Any]:
+    """Layout, grid, place, dates and what they show, what was found, and what it would take to embed it here."""
+    from tessera_engine.cli.pages.expectation import expect
+    from tessera_engine.guard import SAMPLE_PIXELS, examine_sample, plausible_shares
+
+    grid, reader = scene.grid, scene.reader
+    dates = reader.dates
+    sample = reader.sample(grid.window, SAMPLE_PIXELS)
+    model = open_model(DEFAULT_MODEL, "int8").facts
+    outline = footprint(grid)
+    expected = expect(reader, sample, announce)
+    return {
+        "kind": "scene",
+        "name": scene.name,
+        "layout": reader.layout,
+        "width": grid.width,
+        "height": grid.height,
+        "crs": grid.crs,
+        "period": [day.isoformat() for day in scene.reader.period] if scene.reader.period else None,
+        "transform": list(grid.transform)[:6] if grid.crs else None,
+        "footprint": bounding_box(outline) if outline else None,
+        "s2_dates": len(dates.s2),
+        "s1_ascending_dates": len(dates.s1_ascending),
+        "s1_descending_dates": len(dates.s1_descending),
+        "days_of_year": asdict(dates),
+        "sampled_pixels": sample.s2_valid.shape[1] * sample.s2_valid.shape[2],
+        "valid_share": valid_shares(sample),
+        "plausible_share": plausible_shares(sample, model),
+        "findings": [finding.to_dict() for finding in examine_sample(scene, sample, model)],
+        "expected": expected.to_dict() if expected else None,
+    }
+
+
+def describe_model(model: ModelFile) -> dict[str, Any]:
+    """The facts of a model file, and what would run it here."""
+    backend, _, why = choose("auto", precision=model.facts.precision)
+    return {
+        "kind": "model",
+        "runs_on": f"{backend}: {why}",
+        "file": str(model.path),
+        "bytes": model.path.stat().st_size,
+        "sha256": model.sha256,
+        **asdict(model.facts),
+    }
+
+
+def describe_output(folder: Path) -> dict[str, Any]:
+    """Provenance and files of an output folder or of results, as its item says; `verify` checks them."""
+    item = read_item(folder)
+    return {
+        "kind": item.result or "output",
+        "name": item.id,
+        **{key: value for key, value in item.properties.items() if value is not None and key != MEMBERS},
+        **({"scenes": _scenes(item.properties[MEMBERS])} if MEMBERS in item.properties else {}),
+        "files": {asset.href: asset.size for asset in item.assets.values()},
+    }
+
+
+def _scenes(members: list[dict[str, Any]]) -> list[str]:
+    """A line for each scene of a grown store; item.json has all of it."""
+    return [
+        f"{each['tessera:scene']} of {each['tessera:year']}, {each['tessera:pixels_with_data']} px with data, by "
+        f"{each['tessera:backend']} on {each['tessera:instruction_set']}"
+        for each in members
+    ]

@@ -1,0 +1,23 @@
+"""Checksums of files and folders."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+
+def folder_sha256(path: Path) -> str:
+    """Hex sha256 over a folder: of the lines "<sha256>  <path in it>" of its files, by path."""
+    digest = hashlib.sha256()
+    for file in sorted(file for file in path.rglob("*") if file.is_file()):
+        digest.update(f"{file_sha256(file)}  {file.relative_to(path).as_posix()}\n".encode())
+    return digest.hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """Hex sha256 of a file, read a megabyte at a time."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()

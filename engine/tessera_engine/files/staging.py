@@ -1,0 +1,238 @@
+"""Staging: where finished windows lie until the writers turn them into the output."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from tessera_engine.errors import TesseraError
+from tessera_engine.files.durable import sync_file
+from tessera_engine.files.npy_header import read_npy_header
+from tessera_engine.scene import Grid, Window
+
+Block = dict[str, NDArray[Any]]
+"""A window of each staged array, by its name: (height, width, ...)."""
+
+CODE_NODATA = -128
+"""int8 code of a pixel without any observation; codes of data are -127..127."""
+
+
+class RasterFile:
+    """A (height, width, ...) array in an .npy file, read and written by windows.
+
+    Plain file access, not a memory map: pages of a map count as this process's memory, and the staged arrays
+    are as large as the scene.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        # Plain ints: numpy's would stand in the .npy header as "np.int64(7)", which nothing can read.
+        self.path, self.shape, self.dtype = path, tuple(int(n) for n in shape), np.dtype(dtype)
+        self._pixel = self.dtype.itemsize * int(np.prod(self.shape[2:], dtype=np.int64))
+
+    @classmethod
+    def create(cls, path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], fill: float) -> RasterFile:
+        """Make the file, filled with `fill`."""
+        raster = cls(path, shape, dtype)
+        with path.open("wb") as file:
+            raster._fill(file, 0, fill)
+        return raster
+
+    @classmethod
+    def mend(cls, path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], fill: float) -> RasterFile:
+        """Take up a file that a run left: its header is written anew, and what is missing at its end filled."""
+        if not path.exists():
+            return cls.create(path, shape, dtype, fill)
+        raster = cls(path, shape, dtype)
+        with path.open("r+b") as file:
+            rows = (file.seek(0, os.SEEK_END) - raster._header_bytes) // (raster._pixel * raster.shape[1])
+            file.seek(0)
+            raster._fill(file, min(max(0, rows), raster.shape[0]), fill)
+            file.truncate()
+        return raster
+
+    @property
+    def _header_bytes(self) -> int:
+        header = io.BytesIO()
+        self._write_header(header)
+        return header.tell()
+
+    def _write_header(self, file: BinaryIO) -> None:
+        header = {"descr": npy.dtype_to_descr(self.dtype), "fortran_order": False, "shape": self.shape}
+        npy.write_array_header_1_0(file, header)
+
+    def _fill(self, file: BinaryIO, first: int, fill: float) -> None:
+        """Write the header, and `fill` into all rows from the `first` on."""
+        self._write_header(file)
+        row = np.full(self.shape[1:], fill, self.dtype).tobytes()
+        file.seek(first * len(row), os.SEEK_CUR)
+        for _ in range(first, self.shape[0]):
+            file.write(row)
+
+    def sync(self) -> None:
+        """Wait until all that was written is on the disk."""
+        sync_file(self.path)
+
+    def write(self, window: Window, block: NDArray[Any]) -> None:
+        """Put a (height, width, ...) block in its place.
+
+        Raises:
+            ValueError: the window lies outside, or the block isn't of its shape.
+            TesseraError: the file isn't the one that was made.
+        """
+        self._check_inside(window)
+        expected = (window.height, window.width, *self.shape[2:])
+        if block.shape != expected:
+            raise ValueError(f"a block of shape {block.shape} can't fill {window}, which takes {expected}")
+        block = np.ascontiguousarray(block, self.dtype)
+        with self.path.open("r+b") as file:
+            start = self._data_start(file)
+            for i in range(window.height):
+                file.seek(start + ((window.row + i) * self.shape[1] + window.col) * self._pixel)
+                file.write(block[i])
+
+    def read(self, window: Window, step: int = 1) -> NDArray[Any]:
+        """The block of a window, or its every `step`-th row and column from the upper left corner.
+
+        Returns:
+            (ceil(height / step), ceil(width / step), ...) in the file's dtype.
+
+        Raises:
+            ValueError: the window lies outside.
+            TesseraError: the file isn't the one that was made, or has been cut short.
+        """
+        self._check_inside(window)
+        row = np.empty((window.width, *self.shape[2:]), self.dtype)
+        size = (-(-window.height // step), -(-window.width // step))
+        block = np.empty((*size, *self.shape[2:]), self.dtype)
+        with self.path.open("rb") as file:
+            start = self._data_start(file)
+            for i in range(size[0]):
+                file.seek(start + ((window.row + i * step) * self.shape[1] + window.col) * self._pixel)
+                if file.readinto(row) != row.nbytes:
+                    raise TesseraError(
+                        f"the staged file {self.path} ends within row {window.row + i * step} "
+                        f"of {self.shape[0]}; it was cut short: run again"
+                    )
+                block[i] = row[::step]
+        return block
+
+    def _check_inside(self, window: Window) -> None:
+        height, width = self.shape[:2]
+        if (
+            min(window.col, window.row) < 0
+            or window.col + window.width > width
+            or window.row + window.height > height
+        ):
+            raise ValueError(f"{window} lies outside {self.path}, which has {width} x {height} pixels")
+
+    def _data_start(self, file: BinaryIO) -> int:
+        try:
+            shape, dtype, start = read_npy_header(file)
+        except ValueError as error:
+            raise TesseraError(f"the staged file {self.path} is damaged ({error}): run again") from None
+        if (shape, dtype) != (self.shape, self.dtype):
+            raise TesseraError(
+                f"the staged file {self.path} has {dtype} {shape}, expected {self.dtype} {self.shape}: "
+                "another run wrote it; run again"
+            )
+        return start
+
+
+@dataclass(frozen=True)
+class Staging:
+    """The staged arrays of one run.
+
+    Attributes:
+        grid: the output's grid.
+        embeddings: (height, width, K) int8 codes (nodata `CODE_NODATA`) or float32 (nodata NaN).
+        scales: (height, width) float32, NaN = nodata; None when float32 is stored.
+        observations: (height, width, 2) uint16, clear S2 and valid S1 observations of the pixel.
+        colours: (height, width, 3) uint16, what the land looked like: red, green and blue reflectance * 10000, 0 =
+            never clear; None where nobody wants to see it.
+    """
+
+    grid: Grid
+    embeddings: RasterFile
+    scales: RasterFile | None
+    observations: RasterFile
+    colours: RasterFile | None = None
+
+    @classmethod
+    def create(cls, folder: Path, grid: Grid, dim: int, store: str, colours: bool = False) -> Staging:
+        """Make the staged arrays in `folder`, all nodata. `store` is `int8` or `float32`."""
+        return cls._make(RasterFile.create, folder, grid, dim, store, colours)
+
+    @classmethod
+    def mend(cls, folder: Path, grid: Grid, dim: int, store: str, colours: bool = False) -> Staging:
+        """Take up the staged arrays that a run left in `folder`; what is missing of them is nodata."""
+        return cls._make(RasterFile.mend, folder, grid, dim, store, colours)
+
+    @classmethod
+    def _make(
+        cls, make: Callable[..., RasterFile], folder: Path, grid: Grid, dim: int, store: str, colours: bool
+    ) -> Staging:
+        folder.mkdir(exist_ok=True)
+        size = (grid.height, grid.width)
+        int8 = store == "int8"
+        fill = CODE_NODATA if int8 else np.nan
+        return cls(
+            grid,
+            make(folder / "embeddings.npy", (*size, dim), np.dtype(store), fill),
+            make(folder / "scales.npy", size, np.dtype(np.float32), np.nan) if int8 else None,
+            make(folder / "observations.npy", (*size, 2), np.dtype(np.uint16), 0),
+            make(folder / "colours.npy", (*size, 3), np.dtype(np.uint16), 0) if colours else None,
+        )
+
+    @property
+    def _rasters(self) -> dict[str, RasterFile]:
+        rasters = {
+            "embeddings": self.embeddings,
+            "scales": self.scales,
+            "observations": self.observations,
+            "colours": self.colours,
+        }
+        return {key: raster for key, raster in rasters.items() if raster is not None}
+
+    def write_block(self, window: Window, block: Block) -> None:
+        """Put a block in its place; it is on the disk then."""
+        for key, raster in self._rasters.items():
+            raster.write(window, block[key])
+            raster.sync()
+
+    def read_block(self, window: Window) -> Block:
+        """The block of a window."""
+        return {key: raster.read(window) for key, raster in self._rasters.items()}
+
+    @property
+    def dim(self) -> int:
+        """Length of the stored embedding."""
+        return self.embeddings.shape[2]
+
+    def read_embeddings(self, window: Window, step: int = 1) -> NDArray[np.float32]:
+        """Embeddings of a window, dequantised where codes are stored; NaN = nodata.
+
+        Returns:
+            (ceil(height / step), ceil(width / step), K) float32, see `RasterFile.read`.
+        """
+        block = self.embeddings.read(window, step).astype(np.float32, copy=False)
+        if self.scales is not None:
+            block *= self.scales.read(window, step)[..., None]
+        return block
+
+
+def checksum(block: Block) -> str:
+    """Hex sha256 of a block."""
+    digest = hashlib.sha256()
+    for key in sorted(block):
+        digest.update(f"{key} {block[key].dtype.str} {block[key].shape}\n".encode())
+        digest.update(np.ascontiguousarray(block[key]))
+    return digest.hexdigest()

@@ -1,0 +1,74 @@
+"""Reading `embeddings.tif` and what lies beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tessera_engine.errors import TesseraError
+from tessera_engine.formats.embeddings.base import StoredBlock, asset_path, item_grid
+from tessera_engine.scene import Grid, Window
+
+MEDIA_TYPE = "image/tiff; application=geotiff; profile=cloud-optimized"
+
+CACHE_BYTES = 64_000_000
+"""GDAL's block cache."""
+
+
+@dataclass(frozen=True)
+class CogSource:
+    """GeoTIFFs, opened anew for each window: GDAL's handles can't be shared between threads."""
+
+    grid: Grid
+    dim: int
+    store: str
+    embeddings: Path
+    scales: Path | None
+    observations: Path
+    block: int = 256
+
+    def read(self, window: Window, dim: int) -> StoredBlock:
+        """See `tessera_engine.formats.embeddings.base.Source`."""
+        values = _read(self.embeddings, window, dim)
+        return StoredBlock(values, None if self.scales is None else _read(self.scales, window, 1)[..., 0])
+
+    def read_observations(self, window: Window) -> NDArray[np.uint16]:
+        """See `tessera_engine.formats.embeddings.base.Source`."""
+        return _read(self.observations, window, 2)
+
+
+def open_source(path: Path, item: Mapping[str, Any], year: int | None) -> CogSource:
+    """Open the GeoTIFFs of an output."""
+    store = item["properties"]["tessera:store"]
+    return CogSource(
+        grid=item_grid(item),
+        dim=item["properties"]["tessera:dim"],
+        store=store,
+        embeddings=asset_path(path, item, "embeddings"),
+        scales=asset_path(path, item, "scales") if store == "int8" else None,
+        observations=asset_path(path, item, "observations"),
+    )
+
+
+def _read(path: Path, window: Window, bands: int) -> NDArray[Any]:
+    """(height, width, bands)."""
+    import warnings
+
+    import rasterio
+    from rasterio._err import CPLE_BaseError
+    from rasterio.errors import NotGeoreferencedWarning, RasterioError
+    from rasterio.windows import Window as RasterioWindow
+
+    try:
+        with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES), warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with rasterio.open(path) as file:
+                block = file.read(list(range(1, bands + 1)), window=RasterioWindow(*window))
+    except (CPLE_BaseError, RasterioError, OSError) as error:
+        raise TesseraError(f"can't read {path}: {error}; make or copy the output again") from None
+    return np.ascontiguousarray(np.moveaxis(block, 0, 2))

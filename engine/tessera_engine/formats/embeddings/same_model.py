@@ -1,0 +1,33 @@
+"""Embeddings can be compared only if one model made them."""
+
+from __future__ import annotations
+
+from tessera_engine.errors import InputError
+from tessera_engine.formats.embeddings.base import Embeddings
+
+
+def check_same_model(one: Embeddings, other: Embeddings) -> None:
+    """Make sure, by provenance, that two outputs were made by the same model file, and are cut alike.
+
+    Raises:
+        InputError: they weren't, or one doesn't say.
+    """
+    for each in (one, other):
+        if not each.provenance.get("model_sha256"):
+            raise InputError(
+                f"{each.path} doesn't say which model made it, so it can't be used together with other embeddings"
+            )
+    about, other_about = one.provenance, other.provenance
+    if about["model_sha256"] != other_about["model_sha256"]:
+        raise InputError(
+            f"{one.path} was made by model {_named(about)}, {other.path} by {_named(other_about)}: embeddings of "
+            "different models can't be compared; embed both with one"
+        )
+    if one.dim != other.dim:
+        raise InputError(
+            f"{one.path} has {one.dim} dimensions, {other.path} {other.dim}; give --dim {min(one.dim, other.dim)}"
+        )
+
+
+def _named(about: dict[str, object]) -> str:
+    return f"{about['model']} {about['precision']} ({str(about['model_sha256'])[:12]})"

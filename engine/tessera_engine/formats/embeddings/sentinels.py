@@ -1,0 +1,33 @@
+"""What stands for "no data": code -128 and scale NaN with us; scale +inf, and NaN for water, with geotessera."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tessera_engine.files.staging import CODE_NODATA
+from tessera_engine.formats.embeddings.base import StoredBlock
+
+NO_DATA_SCALE = np.float32(np.inf)
+
+
+def to_sentinels(block: StoredBlock) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Codes (h, w, K) and scales (h, w) as geotessera means them: no data is code 0, scale +inf.
+
+    Water would be NaN. Nothing here knows water, so none is ever written.
+    """
+    assert block.scales is not None
+    valid = block.valid
+    codes = np.where(valid[..., None], block.values, np.int8(0))
+    return codes, np.where(valid, block.scales, NO_DATA_SCALE)
+
+
+def from_sentinels(codes: NDArray[Any], scales: NDArray[np.float32]) -> StoredBlock:
+    """The block of codes (h, w, K) and scales (h, w) as geotessera means them."""
+    valid = np.isfinite(scales)
+    return StoredBlock(
+        np.where(valid[..., None], codes, np.int8(CODE_NODATA)),
+        np.where(valid, scales, np.float32(np.nan)),
+    )

@@ -1,0 +1,182 @@
+"""Reading geotessera's tree of 0.1 degree cells, ours or a downloaded one."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tessera_engine.errors import InputError, TesseraError
+from tessera_engine.files.staging import CODE_NODATA
+from tessera_engine.formats.embeddings.base import StoredBlock
+from tessera_engine.formats.embeddings.same_grid import named, offset, union
+from tessera_engine.formats.embeddings.sentinels import from_sentinels
+from tessera_engine.formats.npy.reading import mapped
+from tessera_engine.scene import Grid, Window
+
+MEDIA_TYPE = "application/vnd.tessera.geotessera"
+"""Of the folder; nothing is registered for it."""
+
+EMBEDDINGS_FOLDER = "global_0.1_degree_representation"
+LANDMASK_FOLDER = "global_0.1_degree_tiff_all"
+OBSERVATIONS_FOLDER = "observations"
+
+_NAME = re.compile(r"grid_-?\d+\.\d\d_-?\d+\.\d\d")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: its pixels on the tree's grid, and its files."""
+
+    window: Window
+    codes: Path
+    scales: Path
+    observations: Path
+
+
+@dataclass(frozen=True)
+class GeotesseraSource:
+    """The cells of one year as one grid. Where cells overlap, the southernmost, then westernmost with data wins."""
+
+    grid: Grid
+    dim: int
+    cells: tuple[Cell, ...]
+    store: str = "int8"
+    block: int = 1
+
+    def read(self, window: Window, dim: int) -> StoredBlock:
+        """See `tessera_engine.formats.embeddings.base.Source`."""
+        codes = np.full((window.height, window.width, dim), CODE_NODATA, np.int8)
+        scales = np.full((window.height, window.width), np.nan, np.float32)
+        for cell, part, there, here in self._parts(window):
+            size = (cell.window.height, cell.window.width)
+            found = from_sentinels(
+                mapped(cell.codes, (*size, self.dim), "int8")[there][..., :dim],
+                mapped(cell.scales, size, "float32")[there],
+            )
+            assert found.scales is not None
+            new = found.valid & ~np.isfinite(scales[here])
+            codes[here][new], scales[here][new] = found.values[new], found.scales[new]
+            assert new.shape == (part.height, part.width)
+        return StoredBlock(codes, scales)
+
+    def read_observations(self, window: Window) -> NDArray[np.uint16]:
+        """See `tessera_engine.formats.embeddings.base.Source`."""
+        counts = np.zeros((window.height, window.width, 2), np.uint16)
+        for cell, _, there, here in self._parts(window):
+            if cell.observations.exists():
+                shape = (cell.window.height, cell.window.width, 2)
+                counts[here] = np.maximum(counts[here], mapped(cell.observations, shape, "uint16")[there])
+        return counts
+
+    def _parts(self, window: Window) -> list[tuple[Cell, Window, tuple[slice, slice], tuple[slice, slice]]]:
+        """Each cell that a window touches: what they share, as slices of the cell and of the window."""
+        parts = []
+        for cell in self.cells:
+            shared = cell.window.intersection(window)
+            if shared is not None:
+                parts.append(
+                    (
+                        cell,
+                        shared,
+                        _slices(shared.relative_to(cell.window)),
+                        _slices(shared.relative_to(window)),
+                    )
+                )
+        return parts
+
+
+def is_tree(path: Path) -> bool:
+    """Whether a folder holds geotessera's tree."""
+    return (path / EMBEDDINGS_FOLDER).is_dir()
+
+
+def years(path: Path) -> list[int]:
+    """The years of a tree."""
+    folders = (folder for folder in (path / EMBEDDINGS_FOLDER).iterdir() if folder.is_dir())
+    return sorted(int(folder.name) for folder in folders if folder.name.isdecimal())
+
+
+def open_source(path: Path, item: Mapping[str, Any], year: int | None) -> GeotesseraSource:
+    """Open one year of a tree in one CRS.
+
+    Raises:
+        InputError: it holds several CRSs or grids, or no cell.
+        TesseraError: a cell's files can't be read.
+    """
+    place = path / EMBEDDINGS_FOLDER / str(year)
+    names = place.iterdir() if place.is_dir() else ()
+    folders = sorted((folder for folder in names if _NAME.fullmatch(folder.name)), key=_south_then_west)
+    if not folders:
+        raise InputError(f"{place} holds no cell (a folder like grid_4.75_51.05)")
+    grids = [_landmask_grid(path / LANDMASK_FOLDER / f"{folder.name}.tiff") for folder in folders]
+    union, windows = _union(path, grids)
+    cells, dim = [], 0
+    for folder, window in zip(folders, windows, strict=True):
+        codes = folder / f"{folder.name}.npy"
+        scales = folder / f"{folder.name}_scales.npy"
+        counts = path / OBSERVATIONS_FOLDER / str(year) / codes.name
+        cells.append(Cell(window, codes, scales, counts))
+        dim = _dim(codes)
+    return GeotesseraSource(union, dim, tuple(cells))
+
+
+def cell_centre(name: str) -> tuple[float, float]:
+    """Longitude and latitude in the middle of a cell, from its name."""
+    _, lon, lat = name.split("_")
+    return float(lon), float(lat)
+
+
+def _south_then_west(folder: Path) -> tuple[float, float]:
+    return cell_centre(folder.name)[::-1]
+
+
+def _dim(codes: Path) -> int:
+    try:
+        return int(np.load(codes, mmap_mode="r").shape[2])
+    except (OSError, ValueError, IndexError) as error:
+        raise TesseraError(f"can't read {codes}: {error}; get this cell again") from None
+
+
+def _landmask_grid(path: Path) -> Grid:
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with rasterio.open(path) as file:
+                return Grid(
+                    file.width, file.height, file.crs.to_string() if file.crs else None, file.transform
+                )
+    except RasterioError as error:
+        raise TesseraError(f"can't read {path}, which places a cell: {error}; get this cell again") from None
+
+
+def _union(path: Path, grids: list[Grid]) -> tuple[Grid, list[Window]]:
+    """The grid that covers all cells, and each cell's window of it."""
+    whole = grids[0]
+    for grid in grids:
+        grown = union(whole, grid)
+        if grown is None:
+            raise InputError(
+                f"{path} holds cells on {named(whole)} and on {named(grid)}; expected one grid: move the cells of each "
+                "to a folder of their own"
+            )
+        whole = grown
+    windows = []
+    for grid in grids:
+        corner = offset(whole, grid)
+        assert corner is not None
+        windows.append(Window(*corner, grid.width, grid.height))
+    return whole, windows
+
+
+def _slices(window: Window) -> tuple[slice, slice]:
+    return slice(window.row, window.row + window.height), slice(window.col, window.col + window.width)

@@ -1,0 +1,186 @@
+"""geotessera's tree: a scene cut into cells of 0.1 degrees, each with its own place on Earth.
+
+A cell is the smallest block of the scene's own pixels that holds all of its 0.1 degrees, so nothing is resampled and
+neighbours share the pixels at their edge. Pixels without data have the scale +inf. geotessera's NaN means water, which
+nobody here knows, so the landmasks say land everywhere.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+from rasterio.transform import array_bounds
+from rasterio.warp import transform_bounds
+
+from tessera_engine.errors import InputError, TesseraError
+from tessera_engine.files.durable import link
+from tessera_engine.files.staging import Staging
+from tessera_engine.formats.embeddings.sentinels import to_sentinels
+from tessera_engine.formats.geotessera.reading import (
+    EMBEDDINGS_FOLDER,
+    LANDMASK_FOLDER,
+    MEDIA_TYPE,
+    OBSERVATIONS_FOLDER,
+)
+from tessera_engine.formats.geotessera.registry import need_parquet, write_registry
+from tessera_engine.formats.grown import Store, hold
+from tessera_engine.formats.joined import Joined
+from tessera_engine.formats.origin import Origin
+from tessera_engine.geo import grid_fields, window_of_bbox
+from tessera_engine.scene import Grid, Window
+from tessera_engine.stac.writing import Asset
+
+MANIFEST = "tessera_metadata.json"
+
+DIMENSIONS = 128
+"""What geotessera's client takes."""
+
+
+def write(
+    staging: Staging, folder: Path, name: str, origin: Origin, store: Store | None = None
+) -> list[Asset]:
+    """Write the tree: see `tessera_engine.formats.writing.write`."""
+    years, name = hold(staging, name, origin, store)
+    return _write(folder, name, origin, years, store)
+
+
+def _write(
+    folder: Path, name: str, origin: Origin, years: Mapping[int, Joined], store: Store | None
+) -> list[Asset]:
+    grid = next(iter(years.values())).grid
+    added = next(joined for joined in years.values() if joined.added is not None)
+    written: dict[int, list[str]] = {year: [] for year in years}
+    try:
+        (folder / LANDMASK_FOLDER).mkdir()
+        for year in years:
+            for made in (EMBEDDINGS_FOLDER, OBSERVATIONS_FOLDER):
+                (folder / made / str(year)).mkdir(parents=True)
+        for cell, window in cells(grid):
+            # A cell has one place in all years: where a scene is added, they all get the same pixels
+            touched = added.touches(window)
+            for year, joined in years.items():
+                if (
+                    _write_cell(joined, folder, year, cell, window)
+                    if touched or store is None
+                    else _link_cell(store.path, folder, year, cell)
+                ):
+                    written[year].append(cell)
+        _write_manifest(folder / MANIFEST, name, origin, written)
+        registry = write_registry(folder, written)
+    except OSError as error:
+        raise TesseraError(
+            f"can't write {folder / EMBEDDINGS_FOLDER}: {error.strerror or error}; make room and try again"
+        ) from None
+    fields = {"data_type": "int8"} | grid_fields(grid)
+    count = sum(map(len, written.values()))
+    title = f"Embeddings in {count} cells of 0.1 degrees, int8 codes with scales (+inf = no data)"
+    return [
+        Asset("embeddings", EMBEDDINGS_FOLDER, MEDIA_TYPE, title, ("data",), fields),
+        Asset("landmasks", LANDMASK_FOLDER, MEDIA_TYPE, "Each cell's place; land everywhere", ("metadata",)),
+        Asset("observations", OBSERVATIONS_FOLDER, MEDIA_TYPE, "Observations of each pixel", ("metadata",)),
+        Asset("manifest", MANIFEST, "application/json", "What the cells are and from where", ("metadata",)),
+        *registry,
+    ]
+
+
+def check(grid: Grid, dim: int) -> None:
+    """Make sure that the tree can hold a scene.
+
+    Raises:
+        InputError: other dimensions than the client takes, not on Earth, or across the antimeridian; or what writes its
+            registry isn't installed.
+    """
+    need_parquet()
+    if dim != DIMENSIONS:
+        raise InputError(f"--format geotessera takes {DIMENSIONS} dimensions, these are {dim}; use cog")
+    _bounds(grid)
+
+
+def cells(grid: Grid) -> Iterator[tuple[str, Window]]:
+    """Name and window of each cell that a grid touches, from south to north, then west to east."""
+    west, south, east, north = _bounds(grid)
+    # In tenths of a degree, where cells are whole numbers
+    for y in range(math.floor(south * 10), math.ceil(north * 10)):
+        for x in range(math.floor(west * 10), math.ceil(east * 10)):
+            try:
+                window = window_of_bbox(grid, (x / 10, y / 10, (x + 1) / 10, (y + 1) / 10))
+            except InputError:
+                continue  # in the scene's bounding box in degrees, but beside the scene
+            yield f"grid_{(x + 0.5) / 10:.2f}_{(y + 0.5) / 10:.2f}", window
+
+
+def _bounds(grid: Grid) -> tuple[float, float, float, float]:
+    """West, south, east, north in degrees."""
+    if grid.crs is None:
+        raise InputError("--format geotessera needs a CRS, and the scene has none; use cog or npy")
+    bounds = array_bounds(grid.height, grid.width, grid.transform)
+    west, south, east, north = transform_bounds(grid.crs, "EPSG:4326", *bounds, densify_pts=21)
+    if west > east:
+        raise InputError("--format geotessera can't cut a scene that crosses the antimeridian; use cog")
+    return west, south, east, north
+
+
+def _write_cell(joined: Joined, folder: Path, year: int, cell: str, window: Window) -> bool:
+    """Whether the cell has data; one without isn't written."""
+    stored, counts = joined.read(window)
+    if not stored.valid.any():
+        return False
+    codes, scales = to_sentinels(stored)
+    place = folder / EMBEDDINGS_FOLDER / str(year) / cell
+    place.mkdir()
+    np.save(place / f"{cell}.npy", codes)
+    np.save(place / f"{cell}_scales.npy", scales)
+    # Not beside the codes: the client takes every other .npy there for a cell
+    np.save(folder / OBSERVATIONS_FOLDER / str(year) / f"{cell}.npy", counts)
+    _write_landmask(folder / LANDMASK_FOLDER / f"{cell}.tiff", joined.grid.crop(window))
+    return True
+
+
+def _link_cell(before: Path, folder: Path, year: int, cell: str) -> bool:
+    """Whether the cell was there; it stays as it is."""
+    place = Path(EMBEDDINGS_FOLDER, str(year), cell)
+    if not (before / place).is_dir():
+        return False
+    for file in (
+        place / f"{cell}.npy",
+        place / f"{cell}_scales.npy",
+        Path(OBSERVATIONS_FOLDER, str(year), f"{cell}.npy"),
+        Path(LANDMASK_FOLDER, f"{cell}.tiff"),
+    ):
+        if not (folder / file).exists():
+            link(before / file, folder / file)
+    return True
+
+
+def _write_landmask(path: Path, grid: Grid) -> None:
+    import rasterio
+
+    profile = {"driver": "GTiff", "width": grid.width, "height": grid.height, "count": 1, "dtype": "uint8"}
+    with rasterio.open(
+        path, "w", **profile, crs=grid.crs, transform=grid.transform, compress="DEFLATE"
+    ) as file:
+        file.write(np.ones((1, grid.height, grid.width), np.uint8))
+
+
+def _write_manifest(path: Path, name: str, origin: Origin, written: Mapping[int, list[str]]) -> None:
+    # What the client's own sidecar says of a download, in its words: version 1.0, 1.1 or 2.0, and path v1, v1.1 or v2.
+    # It goes by these and by the variant, and refuses to mix the folder with another data set's cells. The variant
+    # names the model file, because that is what makes embeddings comparable.
+    major, minor = [*origin.generation.removeprefix("v").split("."), "0"][:2]
+    manifest = {
+        "dataset_version": f"{major}.{minor}",
+        "dataset_version_path": f"v{major}" if minor == "0" else f"v{major}.{minor}",
+        "dataset_variant": f"tessera-engine-{origin.model}-{origin.model_sha256[:12]}",
+        "embeddings_subdir": EMBEDDINGS_FOLDER,
+        "generator": f"tessera-engine {origin.engine_version}",
+        "model": origin.model,
+        "model_sha256": origin.model_sha256,
+        "scenes": name,
+        "cells": {str(year): cells for year, cells in written.items()},
+        "scales": "+inf = no data; NaN (water) never occurs, the landmasks say land everywhere",
+    }
+    path.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,77 @@
+"""A store that grows: a Zarr store or a geotessera tree that holds scenes and years of one model already.
+
+It is never written to. What it becomes is made beside it, of new files and of second names (hard links) of those that
+stay as they are, and takes its place by rename: so it is never half grown, and an interruption leaves it as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tessera_engine.files.staging import Staging
+from tessera_engine.formats.embeddings.base import Embeddings
+from tessera_engine.formats.joined import Joined
+from tessera_engine.formats.origin import Origin
+from tessera_engine.scene import Grid
+from tessera_engine.stac.members import members, write_grown_item
+
+ROWS = 256
+"""Rows that are counted at a time."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """What is there.
+
+    Attributes:
+        path: the output folder.
+        item: its STAC item.
+        years: embeddings by year.
+        grid: of all that is there, with what is to be added.
+    """
+
+    path: Path
+    item: Mapping[str, Any]
+    years: Mapping[int, Embeddings]
+    grid: Grid
+
+    def joined(self, year: int, staging: Staging) -> dict[int, Joined]:
+        """What the store gets to hold when a scene is added to a year, by rising year."""
+        return {
+            each: Joined(self.grid, staging.dim, self.years.get(each), staging if each == year else None)
+            for each in sorted({*self.years, year})
+        }
+
+    def scenes(self, name: str) -> list[str]:
+        """Names of all scenes, with that of the new one."""
+        return list(dict.fromkeys([*(str(each["tessera:scene"]) for each in members(self.item)), name]))
+
+    def write_item(self, path: Path, year: int, staging: Staging) -> None:
+        """Turn the item of the scene that was added to a year into that of the grown store."""
+        new = 0
+        before = Joined(staging.grid, staging.dim, self.years.get(year), None)
+        for window in staging.grid.window.blocks(staging.grid.width, ROWS):
+            assert staging.scales is not None
+            valid = np.isfinite(staging.scales.read(window))
+            new += int((valid & ~before.read(window)[0].valid).sum())
+        write_grown_item(path, self.item, self.grid, new)
+
+
+def hold(staging: Staging, name: str, origin: Origin, store: Store | None) -> tuple[dict[int, Joined], str]:
+    """What is written: by year, and under which name of the scene; a store's years and scenes with the new ones.
+
+    Args:
+        staging: the scene that is added.
+        name: of that scene.
+        origin: of it; its year is known.
+        store: what it is added to; None: it begins one.
+    """
+    assert origin.year is not None
+    if store is None:
+        return {origin.year: Joined(staging.grid, staging.dim, None, staging)}, name
+    return store.joined(origin.year, staging), ", ".join(store.scenes(name))

@@ -1,0 +1,69 @@
+"""What a store gets to hold of one year: what is in it already, and the scene that is added, on one grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tessera_engine.files.staging import CODE_NODATA, Staging
+from tessera_engine.formats.embeddings.base import Embeddings, StoredBlock
+from tessera_engine.formats.embeddings.same_grid import offset
+from tessera_engine.scene import Grid, Window
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Int8 codes of one year, read by windows. A pixel that has data already keeps it.
+
+    Attributes:
+        grid: the store's; both parts lie on its pixels.
+        dim: length of the embedding.
+        before: what is there; None: nothing.
+        added: the new scene; None: none is added to this year.
+    """
+
+    grid: Grid
+    dim: int
+    before: Embeddings | None
+    added: Staging | None
+
+    def touches(self, window: Window) -> bool:
+        """Whether something may be added in a window."""
+        return self.added is not None and self._place(self.added.grid).intersection(window) is not None
+
+    def _place(self, grid: Grid) -> Window:
+        corner = offset(self.grid, grid)
+        assert corner is not None
+        return Window(*corner, grid.width, grid.height)
+
+    def read(self, window: Window) -> tuple[StoredBlock, NDArray[np.uint16]]:
+        """Codes and scales of a window, and the observations (height, width, 2)."""
+        size = (window.height, window.width)
+        codes = np.full((*size, self.dim), CODE_NODATA, np.int8)
+        scales = np.full(size, np.nan, np.float32)
+        counts = np.zeros((*size, 2), np.uint16)
+        for part in (self.before, self.added):
+            if part is None:
+                continue
+            place = self._place(part.grid)
+            shared = place.intersection(window)
+            if shared is None:
+                continue
+            stored, observed = _read(part, shared.relative_to(place))
+            at = shared.relative_to(window)
+            here = slice(at.row, at.row + at.height), slice(at.col, at.col + at.width)
+            new = stored.valid & ~np.isfinite(scales[here])
+            assert stored.scales is not None
+            codes[here][new], scales[here][new] = stored.values[new], stored.scales[new]
+            counts[here][new] = observed[new]
+        return StoredBlock(codes, scales), counts
+
+
+def _read(part: Embeddings | Staging, window: Window) -> tuple[StoredBlock, NDArray[np.uint16]]:
+    if isinstance(part, Embeddings):
+        return part.read_stored(window), part.source.read_observations(window)
+    assert part.scales is not None
+    stored = StoredBlock(part.embeddings.read(window), part.scales.read(window))
+    return stored, part.observations.read(window)

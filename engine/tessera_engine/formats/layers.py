@@ -1,0 +1,73 @@
+"""What every format writes: the staged arrays, described once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tessera_engine.files.staging import CODE_NODATA, RasterFile, Staging
+from tessera_engine.geo import grid_fields
+from tessera_engine.scene import Grid
+from tessera_engine.stac.writing import Asset
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One staged array as every format describes it.
+
+    Attributes:
+        key: `embeddings`, `scales` or `observations`.
+        raster: (height, width) or (height, width, bands).
+        title: what it is, for people.
+        roles: STAC roles.
+        bands: a name a band.
+        nodata: the value of pixels without data; None where every value means something.
+    """
+
+    key: str
+    raster: RasterFile
+    title: str
+    roles: tuple[str, ...]
+    bands: tuple[str, ...]
+    nodata: float | None
+
+    def asset(self, grid: Grid, file_name: str, media_type: str) -> Asset:
+        """The layer as a file of the output."""
+        fields: dict[str, Any] = {"data_type": self.raster.dtype.name}
+        if self.nodata is not None:
+            # JSON has no NaN; STAC writes the word.
+            fields["nodata"] = "nan" if np.isnan(self.nodata) else int(self.nodata)
+        fields |= {"bands": [{"name": band} for band in self.bands]} | grid_fields(grid)
+        return Asset(self.key, file_name, media_type, self.title, self.roles, fields)
+
+
+def layers(staging: Staging) -> list[Layer]:
+    """What every format writes: embeddings, scales where codes are stored, and observations."""
+    int8 = staging.scales is not None
+    found = [
+        Layer(
+            "embeddings",
+            staging.embeddings,
+            "TESSERA embedding of each pixel" + (", int8 codes: multiply by its scale" if int8 else ""),
+            ("data",),
+            tuple(f"embedding {k:03d}" for k in range(1, staging.dim + 1)),
+            CODE_NODATA if int8 else np.nan,
+        )
+    ]
+    if staging.scales is not None:
+        title = "Scale of each pixel's codes: embedding = code * scale"
+        found.append(Layer("scales", staging.scales, title, ("data",), ("scale",), np.nan))
+    found.append(
+        Layer(
+            "observations",
+            staging.observations,
+            "Number of observations that each pixel's embedding was made from",
+            ("metadata",),
+            ("clear Sentinel-2 observations", "valid Sentinel-1 observations"),
+            # 0 is a count like any other.
+            None,
+        )
+    )
+    return found

@@ -1,0 +1,78 @@
+"""Reading the published layout, memory-mapped: a window isn't copied."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tessera_engine.errors import TesseraError
+from tessera_engine.formats.embeddings.base import StoredBlock, asset_path, item_grid
+from tessera_engine.scene import Grid, Window
+
+MEDIA_TYPE = "application/octet-stream"
+
+
+@dataclass(frozen=True)
+class NpySource:
+    """The three mapped arrays of an output."""
+
+    grid: Grid
+    dim: int
+    store: str
+    embeddings: NDArray[Any]
+    scales: NDArray[np.float32] | None
+    observations: NDArray[np.uint16]
+    block: int = 1
+
+    def read(self, window: Window, dim: int) -> StoredBlock:
+        """See `tessera_engine.formats.embeddings.base.Source`; a view of the file."""
+        part = _part(window)
+        return StoredBlock(
+            self.embeddings[part][..., :dim], None if self.scales is None else self.scales[part]
+        )
+
+    def read_observations(self, window: Window) -> NDArray[np.uint16]:
+        """See `tessera_engine.formats.embeddings.base.Source`."""
+        return self.observations[_part(window)]
+
+
+def open_source(path: Path, item: Mapping[str, Any], year: int | None) -> NpySource:
+    """Map the arrays of an output."""
+    grid, dim = item_grid(item), int(item["properties"]["tessera:dim"])
+    store = item["properties"]["tessera:store"]
+    size = (grid.height, grid.width)
+    return NpySource(
+        grid,
+        dim,
+        store,
+        mapped(asset_path(path, item, "embeddings"), (*size, dim), store),
+        mapped(asset_path(path, item, "scales"), size, "float32") if store == "int8" else None,
+        mapped(asset_path(path, item, "observations"), (*size, 2), "uint16"),
+    )
+
+
+def mapped(path: Path, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
+    """A file's array, mapped into memory.
+
+    Raises:
+        TesseraError: it isn't an array of that shape and dtype.
+    """
+    try:
+        array = np.load(path, mmap_mode="r")
+    except (ValueError, OSError, EOFError) as error:
+        raise TesseraError(f"can't read {path}: {error}; make or copy the output again") from None
+    if array.shape != shape or array.dtype != dtype:
+        raise TesseraError(
+            f"{path} has {array.dtype} {array.shape}, expected {dtype} {shape}; make or copy the output again"
+        )
+    # A plain array on the mapping: numpy.memmap's own bookkeeping costs more than small windows do
+    return np.asarray(array)
+
+
+def _part(window: Window) -> tuple[slice, slice]:
+    return slice(window.row, window.row + window.height), slice(window.col, window.col + window.width)

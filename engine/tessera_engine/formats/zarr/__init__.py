@@ -1,0 +1,1 @@
+"""Zarr stores by the `geoemb:` convention."""

@@ -1,0 +1,76 @@
+"""Reading the Zarr store that `tessera_engine.formats.zarr.writing` writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tessera_engine.errors import MissingExtra, TesseraError
+from tessera_engine.formats.embeddings.base import PREFIXES, StoredBlock, asset_path, item_grid
+from tessera_engine.formats.embeddings.sentinels import from_sentinels
+from tessera_engine.scene import Grid, Window
+
+if TYPE_CHECKING:
+    from zarr import Group
+
+MEDIA_TYPE = "application/vnd.zarr; version=3"
+
+SHARD = 512
+"""Pixels across a shard: 32 MB with 128 dimensions, which is what has to be in memory to write one."""
+
+
+@dataclass(frozen=True)
+class ZarrSource:
+    """The group of one UTM zone, at one time."""
+
+    grid: Grid
+    dim: int
+    zone: Group
+    time: int = 0
+    store: str = "int8"
+    block: int = SHARD
+
+    def read(self, window: Window, dim: int) -> StoredBlock:
+        """See `tessera_engine.formats.embeddings.base.Source`."""
+        # A prefix has an array of its own, which is less to read
+        name = f"embeddings_d{dim}" if dim in PREFIXES and dim < self.dim else "embeddings"
+        codes = np.moveaxis(self._read(name, window)[:dim], 0, 2)
+        return from_sentinels(codes, self._read("scales", window))
+
+    def read_observations(self, window: Window) -> NDArray[np.uint16]:
+        """See `tessera_engine.formats.embeddings.base.Source`."""
+        return np.moveaxis(self._read("observations", window), 0, 2)
+
+    def _read(self, name: str, window: Window) -> NDArray[Any]:
+        rows, cols = (
+            slice(window.row, window.row + window.height),
+            slice(window.col, window.col + window.width),
+        )
+        try:
+            array: Any = self.zone[name]
+            return np.asarray(array[self.time, ..., rows, cols])
+        except (KeyError, OSError, ValueError, RuntimeError) as error:
+            raise TesseraError(
+                f"can't read {name} of {self.zone.store_path}: {error}; convert again"
+            ) from None
+
+
+def open_source(path: Path, item: Mapping[str, Any], year: int | None) -> ZarrSource:
+    """Open the store of an output at a year."""
+    try:
+        import zarr
+    except ModuleNotFoundError:
+        raise MissingExtra("zarr", "zarr", "reading a Zarr store") from None
+
+    asset = item["assets"]["embeddings"]
+    root = zarr.open_group(asset_path(path, item, "embeddings"), mode="r", zarr_format=3)
+    zone: Any = root[asset["tessera:group"]]
+    years = [int(each) for each in zone["time"][:]]
+    if year not in years:
+        raise TesseraError(f"{path} has no {year} in its store, though item.json says so; convert again")
+    return ZarrSource(item_grid(item), int(item["properties"]["tessera:dim"]), zone, years.index(year))

@@ -1,0 +1,287 @@
+"""A Zarr v3 store by the `geoemb:` convention: one group a UTM zone, (time, band, y, x), sharded.
+
+Inner chunks hold all bands of 32 x 32 pixels, so that a pixel's vector is one small read; a shard of 512 x 512 pixels
+is one file, so that a map is few. Prefixes have arrays of their own and share the scales: their codes are the first
+ones of the full array's, so a prefix is not quantised anew.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rasterio.crs import CRS
+from rasterio.enums import WktVersion
+
+from tessera_engine.errors import InputError, MissingExtra, TesseraError
+from tessera_engine.files.durable import link
+from tessera_engine.files.staging import Staging
+from tessera_engine.formats.embeddings.base import PREFIXES, asset_path
+from tessera_engine.formats.embeddings.same_grid import offset
+from tessera_engine.formats.embeddings.sentinels import NO_DATA_SCALE, to_sentinels
+from tessera_engine.formats.grown import Store, hold
+from tessera_engine.formats.joined import Joined
+from tessera_engine.formats.origin import Origin
+from tessera_engine.formats.zarr.reading import MEDIA_TYPE, SHARD
+from tessera_engine.geo import grid_fields
+from tessera_engine.scene import Grid, Window
+from tessera_engine.stac.writing import QUANTIZATION, Asset
+
+STORE = "embeddings.zarr"
+
+CHUNK = 32
+CHUNK_VALUES = 128 * CHUNK * CHUNK
+"""Values of an inner chunk: chunks of a prefix cover more pixels, or their index would outweigh them."""
+
+FALSE_NORTHING = 10_000_000
+"""Metres that southern UTM zones add to the northing."""
+
+GEOEMB_CONVENTION = {
+    "uuid": "61c12cc5-0e28-4056-999a-480cf3fb7e4c",
+    "name": "geoemb:",
+    "description": "Geoembeddings convention for geospatial embedding arrays with model provenance",
+    "spec_url": "https://github.com/geo-embeddings/embeddings-zarr-convention/blob/v1/README.md",
+    "schema_url": (
+        "https://raw.githubusercontent.com/geo-embeddings/embeddings-zarr-convention/refs/tags/v1/schema.json"
+    ),
+}
+
+SOURCES = tuple(f"https://sentinel.esa.int/web/sentinel/missions/sentinel-{number}" for number in (1, 2))
+
+
+def write(
+    staging: Staging, folder: Path, name: str, origin: Origin, store: Store | None = None
+) -> list[Asset]:
+    """Write the store: see `tessera_engine.formats.writing.write`."""
+    years, name = hold(staging, name, origin, store)
+    return _write(folder, name, origin, years, store)
+
+
+def _write(
+    folder: Path, name: str, origin: Origin, years: Mapping[int, Joined], store: Store | None
+) -> list[Asset]:
+    try:
+        import zarr
+    except ModuleNotFoundError:
+        raise MissingExtra("zarr", "zarr", "--format zarr") from None
+
+    first = next(iter(years.values()))
+    zone, grid = northern_grid(first.grid)
+    path, group_name = folder / STORE, f"utm{zone:02d}"
+    prefixes = [prefix for prefix in PREFIXES if prefix < first.dim]
+    with _failures_named(path):
+        root = zarr.create_group(
+            path, zarr_format=3, attributes=_root_attributes(first, name, origin, prefixes)
+        )
+        group = root.create_group(group_name, attributes=_zone_attributes(grid))
+        _write_coordinates(group, grid, first.dim, prefixes, list(years))
+        arrays = _create_arrays(group, grid, len(years), first.dim, prefixes)
+        links = _Links(store, path, group_name, arrays) if store is not None else None
+        for time, (year, joined) in enumerate(years.items()):
+            for window in grid.window.blocks(SHARD, SHARD):
+                if links is None or joined.touches(window) or not links.link(year, time, window, joined.grid):
+                    _write_shard(arrays, time, window, joined)
+        _consolidate(path)
+    fields: dict[str, Any] = {"data_type": "int8", "tessera:group": group_name} | grid_fields(first.grid)
+    title = "Zarr store by the geoemb: convention: embeddings, scales and observations"
+    return [Asset("embeddings", STORE, MEDIA_TYPE, title, ("data",), fields)]
+
+
+def _create_arrays(group: Any, grid: Grid, times: int, dim: int, prefixes: list[int]) -> dict[str, Any]:
+    size = (times, grid)
+    arrays = {
+        "embeddings": _array(group, "embeddings", size, (dim, "band"), "int8", 0),
+        "scales": _array(group, "scales", size, None, "float32", float(NO_DATA_SCALE)),
+        "observations": _array(group, "observations", size, (2, "modality"), "uint16", 0),
+    }
+    for prefix in prefixes:
+        bands = (prefix, f"band_d{prefix}")
+        arrays[f"embeddings_d{prefix}"] = _array(group, f"embeddings_d{prefix}", size, bands, "int8", 0)
+    return arrays
+
+
+def _write_shard(arrays: Mapping[str, Any], time: int, window: Window, joined: Joined) -> None:
+    stored, counts = joined.read(window)
+    if not stored.valid.any():
+        return  # what isn't there reads as no data
+    rows = slice(window.row, window.row + window.height)
+    cols = slice(window.col, window.col + window.width)
+    codes, scales = to_sentinels(stored)
+    codes = np.ascontiguousarray(np.moveaxis(codes, 2, 0))
+    for name, array in arrays.items():
+        if name == "scales":
+            array[time, rows, cols] = scales
+        elif name == "observations":
+            array[time, :, rows, cols] = np.moveaxis(counts, 2, 0)
+        else:  # of a prefix, or of all dimensions
+            array[time, :, rows, cols] = codes[: array.shape[1]]
+
+
+class _Links:
+    """Shards of a store that stay as they are, by second names, where they cover the same pixels as new ones."""
+
+    def __init__(self, store: Store, path: Path, group_name: str, arrays: Mapping[str, Any]) -> None:
+        import zarr
+
+        self.store, self.path = store, path / group_name
+        self.old = asset_path(store.path, store.item, "embeddings") / group_name
+        group: Any = zarr.open_group(self.old, mode="r", zarr_format=3)
+        self.times = {int(year): time for time, year in enumerate(group["time"][:])}
+        # Another version may have laid its shards out in another way
+        self.alike = all(
+            name in group and _layout(group[name]) == _layout(array) for name, array in arrays.items()
+        )
+        self.names = {name: len(array.shape) for name, array in arrays.items()}
+
+    def link(self, year: int, time: int, window: Window, grid: Grid) -> bool:
+        """Whether the new shards of a year in a window are the old ones now."""
+        if year not in self.times:
+            return True  # nothing is there
+        corner = offset(grid, self.store.years[year].grid)
+        assert corner is not None
+        col, row = window.col - corner[0], window.row - corner[1]
+        if not self.alike or col % SHARD or row % SHARD:
+            return False
+        for name, axes in self.names.items():
+            bands = ["0"] * (axes - 3)
+            old = self.old.joinpath(
+                name, "c", str(self.times[year]), *bands, str(row // SHARD), str(col // SHARD)
+            )
+            if old.exists():
+                new = (name, "c", str(time), *bands, str(window.row // SHARD), str(window.col // SHARD))
+                link(old, self.path.joinpath(*new))
+        return True
+
+
+def _layout(array: Any) -> dict[str, Any]:
+    """All that makes an array's shards what they are."""
+    return {
+        key: value
+        for key, value in array.metadata.to_dict().items()
+        if key not in ("shape", "attributes", "consolidated_metadata")
+    }
+
+
+def northern_grid(grid: Grid) -> tuple[int, Grid]:
+    """The zone of a UTM grid, and the grid in the northern zone's CRS, which the convention wants also in the south.
+
+    Raises:
+        InputError: the grid isn't in UTM on WGS 84.
+    """
+    authority = CRS.from_user_input(grid.crs).to_authority() if grid.crs is not None else None
+    found = re.fullmatch(r"EPSG:32([67])(\d\d)", ":".join(authority or ()))
+    if not found:
+        raise InputError(
+            f"--format zarr takes UTM on WGS 84 only (EPSG:326xx or 327xx), and the scene is in {grid.crs}; use cog"
+        )
+    zone, transform = int(found[2]), grid.transform
+    if found[1] == "7":
+        transform = transform.translation(0, -FALSE_NORTHING) @ transform
+    return zone, Grid(grid.width, grid.height, f"EPSG:326{zone:02d}", transform)
+
+
+@contextmanager
+def _failures_named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise TesseraError(
+            f"can't write {path}: {error.strerror or error}; make room and try again"
+        ) from None
+
+
+def _root_attributes(first: Joined, name: str, origin: Origin, prefixes: list[int]) -> dict[str, Any]:
+    depths = [{"dimensions": prefix, "array": f"embeddings_d{prefix}"} for prefix in prefixes]
+    return {
+        "zarr_conventions": [GEOEMB_CONVENTION],
+        "geoemb:type": "pixel",
+        "geoemb:dimensions": first.dim,
+        "geoemb:model": f"urn:sha256:{origin.model_sha256}",
+        "geoemb:source_data": list(SOURCES),
+        "geoemb:data_type": "int8",
+        "geoemb:gsd": abs(first.grid.transform.a),
+        "geoemb:spatial_layout": "utm_zones",
+        "geoemb:build_version": origin.engine_version,
+        "geoemb:quantization": {
+            "method": "per_pixel_scale",
+            "original_dtype": "float32",
+            "quantized_dtype": "int8",
+            "scale": {"type": "array", "array_name": "scales", "nodata": "+inf"},
+        },
+        "geoemb:depths": [*depths, {"dimensions": first.dim, "array": "embeddings"}],
+        # No water is masked out: NaN scales never occur
+        "geoemb:landmask": False,
+        "tessera:scene": name,
+        "tessera:model": origin.model,
+        "tessera:model_sha256": origin.model_sha256,
+        "tessera:generation": origin.generation,
+        "tessera:quantization": QUANTIZATION["int8"],
+    }
+
+
+def _zone_attributes(grid: Grid) -> dict[str, Any]:
+    left, top = grid.transform.c, grid.transform.f
+    right, bottom = grid.transform @ (grid.width, grid.height)
+    return {
+        "proj:code": grid.crs,
+        "spatial:dimensions": ["y", "x"],
+        "spatial:transform": [float(value) for value in list(grid.transform)[:6]],
+        "spatial:shape": [grid.height, grid.width],
+        "spatial:bbox": [min(left, right), min(top, bottom), max(left, right), max(top, bottom)],
+        "spatial:registration": "pixel",
+    }
+
+
+def _array(
+    group: Any, name: str, size: tuple[int, Grid], bands: tuple[int, str] | None, dtype: str, fill: float
+) -> Any:
+    from zarr.codecs import BloscCodec
+
+    times, grid = size
+    count = () if bands is None else (bands[0],)
+    side = CHUNK
+    while side * 2 <= SHARD and (bands[0] if bands else 1) * (side * 2) ** 2 <= CHUNK_VALUES:
+        side *= 2
+    return group.create_array(
+        name,
+        shape=(times, *count, grid.height, grid.width),
+        chunks=(1, *count, side, side),
+        shards=(1, *count, SHARD, SHARD),
+        dtype=dtype,
+        fill_value=fill,
+        compressors=BloscCodec(cname="zstd", clevel=3),
+        dimension_names=["time", *(() if bands is None else (bands[1],)), "y", "x"],
+        # Where rioxarray and GDAL look for the CRS
+        attributes={"grid_mapping": "spatial_ref"},
+    )
+
+
+def _write_coordinates(group: Any, grid: Grid, dim: int, prefixes: list[int], years: list[int]) -> None:
+    transform = grid.transform
+    values = {
+        "x": transform.c + transform.a * (np.arange(grid.width) + 0.5),
+        "y": transform.f + transform.e * (np.arange(grid.height) + 0.5),
+        "time": np.array(years, np.int32),
+        "band": np.arange(dim, dtype=np.int32),
+    } | {f"band_d{prefix}": np.arange(prefix, dtype=np.int32) for prefix in prefixes}
+    for name, array in values.items():
+        group.create_array(name, data=array, dimension_names=[name])
+    wkt = CRS.from_user_input(grid.crs).to_wkt(version=WktVersion.WKT2_2019)
+    numbers = " ".join(repr(float(value)) for value in transform.to_gdal())
+    attributes = {"crs_wkt": wkt, "spatial_ref": wkt, "GeoTransform": numbers}
+    group.create_array("spatial_ref", data=np.array(0, np.int64), attributes=attributes)
+
+
+def _consolidate(path: Path) -> None:
+    import warnings
+
+    import zarr
+
+    with warnings.catch_warnings():
+        # Zarr v3 has no specification for it yet; geotessera's client asks for it
+        warnings.filterwarnings("ignore", message="Consolidated metadata")
+        zarr.consolidate_metadata(str(path), zarr_format=3)

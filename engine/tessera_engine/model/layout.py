@@ -1,0 +1,105 @@
+"""What a model file's ONNX graph is made of: versions, and the name, dtype and shape of every weight.
+
+`tessera_engine.model.file` documents the names; here is how they follow from a model's facts.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from tessera_engine.model.file import ModelFacts
+
+DAYS = 367
+"""Rows of the day-of-year table: 0 (no observation) and 1..366."""
+
+
+class Versions(NamedTuple):
+    """Of ONNX's operators, and of its file format."""
+
+    opset: int
+    ir: int
+
+
+VERSIONS = Versions(opset=17, ir=8)
+"""IR 8 goes with opset 17; the onnx package's own default is too new for older runtimes."""
+
+GPU_PRECISIONS = ("fp16", "qdq")
+"""Written by `tessera_export.gpu`: float16, and int8 with explicit Q/DQ around the matrices."""
+
+GPU_VERSIONS = Versions(opset=19, ir=9)
+"""The first opset whose QuantizeLinear takes float16; TensorRT 10.3 and ONNX Runtime 1.18 read 20 and 21."""
+
+HEAD_MULTIPLE = 8
+"""Channels that a head's are filled up to in GPU files: float16 matrix kernels want multiples of it."""
+
+Promise = tuple[str, tuple[int, ...]]
+"""dtype and shape."""
+
+
+def gpu_head_dim(head_dim: int, qk_norm: bool) -> int:
+    """Channels of a head in GPU files. With qk_norm none are added: they would count in the norm's mean."""
+    return head_dim if qk_norm else -(-head_dim // HEAD_MULTIPLE) * HEAD_MULTIPLE
+
+
+def promised_initializers(facts: ModelFacts) -> dict[str, Promise]:
+    """Name -> dtype and shape of every weight that `tessera_engine.model.file` promises for these facts."""
+    matrices, others = _shapes(facts)
+    promised: dict[str, Promise] = {}
+    for name, shape in (matrices | others).items():
+        dtype = "float16" if facts.precision in GPU_PRECISIONS and _of_tokens(name) else "float32"
+        layer, is_weight = name.removesuffix(".weight"), name in matrices
+        if facts.precision == "int8" and is_weight:
+            promised[f"{name}.int8"] = ("int8", shape)
+            promised[f"{name}.scale"] = ("float32", shape[1:])
+        elif facts.precision == "qdq" and is_weight and _of_tokens(name):
+            promised[f"{name}.int8"] = ("int8", shape)
+            promised[f"{name}.scale"] = (dtype, shape[1:])
+            promised[f"{layer}.input.scale"] = (dtype, ())
+        else:
+            promised[name] = (dtype, shape)
+    return promised
+
+
+def _of_tokens(name: str) -> bool:
+    """Whether GPU files compute with it in float16 or int8: pooling, recurrence, fusion and RMS norms are float32."""
+    branch, _, part = name.partition(".")
+    float32 = part.startswith(("pool.", "gru.")) or ".q_norm." in name or ".k_norm." in name
+    return branch != "fusion" and not float32
+
+
+def _shapes(facts: ModelFacts) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:
+    """The matrices that an int8 file quantises, and everything else, by name and shape."""
+    d = facts.d_model
+    layers = {"fusion.0": (2 * d, facts.dims)}
+    vectors: dict[str, int] = {}
+    if facts.generation != "v1.0":
+        layers |= {"fusion.0": (2 * d, 4 * d), "fusion.1": (4 * d, facts.dims)}
+        vectors |= {"fusion.norm.weight": 4 * d, "fusion.norm.bias": 4 * d}
+    head_dim = d // facts.num_heads
+    if facts.precision in GPU_PRECISIONS:
+        head_dim = gpu_head_dim(head_dim, facts.qk_norm)
+    width = facts.num_heads * head_dim
+    others: dict[str, tuple[int, ...]] = {}
+    for branch, bands in (("s2", facts.s2_bands), ("s1", facts.s1_bands)):
+        others |= {f"{branch}.embedding.0.weight": (len(bands), d), f"{branch}.pool.weight": (d, 1)}
+        others[f"{branch}.day_of_year"] = (DAYS, d)
+        vectors |= {f"{branch}.embedding.0.bias": d, f"{branch}.pool.bias": 1}
+        layers[f"{branch}.embedding.1"] = (d, d)
+        if facts.generation != "v2":
+            layers |= {f"{branch}.gru.input": (d, 3 * d), f"{branch}.gru.hidden": (d, 3 * d)}
+            vectors |= {f"{branch}.pool.norm.weight": d, f"{branch}.pool.norm.bias": d}
+        for layer in (f"{branch}.layers.{index}" for index in range(facts.num_layers)):
+            layers[f"{layer}.qkv"] = (d, 3 * width)
+            layers[f"{layer}.out"] = (width, d)
+            layers[f"{layer}.up"] = (d, facts.ffn_dim)
+            layers[f"{layer}.down"] = (facts.ffn_dim, d)
+            for norm in ("norm1", "norm2"):
+                vectors |= {f"{layer}.{norm}.weight": d, f"{layer}.{norm}.bias": d}
+            if facts.qk_norm:
+                vectors |= {f"{layer}.q_norm.weight": head_dim, f"{layer}.k_norm.weight": head_dim}
+    for name, (_, outputs) in layers.items():
+        if not name.endswith(".gru.hidden"):  # the recurrence has one bias
+            vectors[f"{name}.bias"] = outputs
+    others |= {name: (length,) for name, length in vectors.items()}
+    return {f"{name}.weight": shape for name, shape in layers.items()}, others

@@ -1,0 +1,147 @@
+"""The quicklook: one picture of the embeddings, or of the scene, in a frame that says what it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tessera_engine.errors import InputError
+from tessera_engine.files.staging import Staging
+from tessera_engine.geo import grid_fields
+from tessera_engine.pictures.caption import Caption
+from tessera_engine.pictures.frame import thinned, write_framed
+from tessera_engine.pictures.palette import FITS, Palette
+from tessera_engine.scene import Grid
+from tessera_engine.stac.writing import Asset
+
+QUICKLOOKS: Mapping[str, str] = {
+    "pca": "First three principal components of the embeddings",
+    "clusters": "Clusters of the embeddings",
+    "rgb": "True colour: median of the clear dates",
+}
+"""What a quicklook can show, in the words of its caption."""
+
+SAMPLE = 20_000
+"""Pixels that colours are fitted to, at most."""
+
+STRIP_VALUES = 1_000_000
+"""Values of the embeddings that are in memory at a time."""
+
+BRIGHTEST, DARKEST = 99.0, 1.0
+"""Percentiles of the true colours that become white and black."""
+
+LEAST_CONTRAST = 500.0
+"""Reflectance * 10000 between black and white, at least: dark water or bright snow stay what they are."""
+
+GAMMA = 1 / 1.4
+"""Lightens what is dark: eyes see differences there better than a linear scale shows them."""
+
+
+def check_quicklook(kind: str) -> None:
+    """Make sure that there is such a quicklook.
+
+    Raises:
+        InputError: there is none.
+    """
+    if kind not in QUICKLOOKS:
+        raise InputError(f"unknown quicklook '{kind}'; choose one of {', '.join(QUICKLOOKS)}")
+
+
+def write_quicklook(
+    staging: Staging, path: Path, caption: Caption, kind: str = "pca", palette: Palette | None = None
+) -> Asset:
+    """Write the picture as PNG, transparent where there is no data.
+
+    The same staged values give the same picture, in whatever order they were staged. Large scenes are thinned, small
+    ones enlarged, so that a pixel is a square.
+
+    Args:
+        staging: the finished arrays; for `rgb` with colours.
+        path: of the PNG.
+        caption: what stands below it.
+        kind: one of `QUICKLOOKS`.
+        palette: colours that other pictures have too; None: fitted to these embeddings.
+
+    Raises:
+        TesseraError: the picture couldn't be written; nothing of it is left.
+    """
+    step, grid = thinned(staging.grid)
+    if kind == "rgb":
+        picture = _paint_true_colours(staging, grid, step)
+    else:
+        picture = _paint(staging, grid, step, palette or fit_palette(staging, kind))
+    title = QUICKLOOKS[kind]
+    model = "" if kind == "rgb" else caption.model
+    framed = write_framed(path, picture, grid, (caption.scene, caption.period, title, model))
+    return Asset("quicklook", path.name, "image/png", title, ("overview",), grid_fields(framed))
+
+
+def fit_palette(staging: Staging, kind: str) -> Palette | None:
+    """The colours that suit staged embeddings; None where there is no data. `kind` is `pca` or `clusters`."""
+    sample = _sample(staging, thinned(staging.grid)[0])
+    return FITS[kind](sample) if len(sample) else None
+
+
+def _strips(staging: Staging, step: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """The thinned scene from top to bottom: first thinned row, (rows, columns, K) embeddings."""
+    width = staging.grid.width
+    columns = -(-width // step)
+    rows = max(1, STRIP_VALUES // (columns * staging.dim))
+    for window in staging.grid.window.blocks(width, rows * step):
+        yield window.row // step, staging.read_embeddings(window, step)
+
+
+def _sample(staging: Staging, step: int) -> NDArray[np.float32]:
+    """(N, K) every n-th pixel that has data, row by row; n is a power of three that leaves at most `SAMPLE`."""
+    sample, every, seen = np.empty((0, staging.dim), np.float32), 1, 0
+    for _, strip in _strips(staging, step):
+        pixels = strip[np.isfinite(strip[..., 0])]
+        sample = np.concatenate([sample, pixels[-seen % every :: every]])
+        seen += len(pixels)
+        while len(sample) > SAMPLE:
+            # Not by two: scenes are often a power of two wide, and the sample would stand in a few columns.
+            sample, every = sample[::3], every * 3
+    return sample
+
+
+def _paint(staging: Staging, grid: Grid, step: int, palette: Palette | None) -> NDArray[np.uint8]:
+    """(height, width, 4) RGBA of the thinned scene."""
+    picture = np.zeros((grid.height, grid.width, 4), np.uint8)
+    if palette is None:
+        return picture
+    for row, strip in _strips(staging, step):
+        valid = np.isfinite(strip[..., 0])
+        part = picture[row : row + len(strip)]
+        part[valid, :3] = palette.paint(strip[valid])
+        part[valid, 3] = 255
+    return picture
+
+
+def _paint_true_colours(staging: Staging, grid: Grid, step: int) -> NDArray[np.uint8]:
+    """(height, width, 4) RGBA of the thinned scene, as the eye would see it."""
+    picture = np.zeros((grid.height, grid.width, 4), np.uint8)
+    counts = np.zeros(1 << 16, np.int64)
+    for _, colours in _colour_strips(staging, step):
+        counts += np.bincount(colours[colours.any(axis=2)].ravel(), minlength=len(counts))
+    if not counts.any():
+        return picture
+    # One stretch for all bands, or the colours wouldn't be true
+    low, high = np.searchsorted(counts.cumsum(), np.array([DARKEST, BRIGHTEST]) / 100 * counts.sum())
+    light = ((np.arange(len(counts)) - low) / max(high - low, LEAST_CONTRAST)).clip(0, 1) ** GAMMA
+    shown = np.rint(light * 255).astype(np.uint8)
+    for row, colours in _colour_strips(staging, step):
+        part = picture[row : row + len(colours)]
+        part[..., :3] = shown[colours]
+        part[..., 3] = np.where(colours.any(axis=2), 255, 0)
+    return picture
+
+
+def _colour_strips(staging: Staging, step: int) -> Iterator[tuple[int, NDArray[np.uint16]]]:
+    """The thinned true colours from top to bottom: first thinned row, (rows, columns, 3)."""
+    assert staging.colours is not None
+    rows = max(1, STRIP_VALUES // (3 * staging.grid.width))
+    for window in staging.grid.window.blocks(staging.grid.width, rows * step):
+        yield window.row // step, staging.colours.read(window, step)

@@ -1,0 +1,54 @@
+"""How much room a run needs on the disk, and whether it is there."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from tessera_engine.errors import TesseraError
+from tessera_engine.scene import Grid
+
+OVERVIEWS = 4 / 3
+"""A raster with its overviews, each of a quarter of the one before."""
+
+SMALL_FILES = 5_000_000
+"""Item, journal, and the quicklook of a small scene; each pixel of a large one's takes at most the 4 bytes of RGBA."""
+
+QUICKLOOK_PIXELS = 2048 * 2048
+
+
+def needed_bytes(grid: Grid, dim: int, store: str, format: str, colours: bool) -> int:
+    """Bytes that a run takes on the disk when it takes most.
+
+    Args:
+        grid: the output's.
+        dim: length of the stored embedding.
+        store: `int8` or `float32`.
+        format: one of `tessera_engine.formats.writing.FORMATS`.
+        colours: whether the scene's true colours are staged.
+    """
+    pixels = grid.width * grid.height
+    embeddings = pixels * dim * np.dtype(store).itemsize
+    staged = embeddings + pixels * (8 if store == "int8" else 4)
+    needed = staged + SMALL_FILES + 4 * min(pixels, QUICKLOOK_PIXELS) + (6 * pixels if colours else 0)
+    if format == "npy":  # second names of the staged files
+        return needed
+    # The GeoTIFFs, if nothing can be compressed, and the largest once more while it is copied
+    return needed + int(OVERVIEWS * (staged + embeddings))
+
+
+def check_room(folder: Path, needed: int) -> None:
+    """Make sure that a run's bytes fit on the disk, those counted that lie in its folder already.
+
+    Raises:
+        TesseraError: they don't.
+    """
+    there = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    missing = needed - there - shutil.disk_usage(folder).free
+    if missing > 0:
+        raise TesseraError(
+            f"the run needs {needed / 1e6:,.0f} MB beside {folder}, of which {missing / 1e6:,.0f} MB aren't free; "
+            "make room and give the same command again, or choose another place with -o"
+        )

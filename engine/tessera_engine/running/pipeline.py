@@ -1,0 +1,161 @@
+"""From windows of a scene to staged embeddings: read ahead, pack, run, quantise, stage, record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tessera_engine.backends.base import Backend
+from tessera_engine.errors import InputError, TesseraError
+from tessera_engine.files.staging import Block, Staging, checksum
+from tessera_engine.progress import Progress
+from tessera_engine.running.journal import Finished, Journal
+from tessera_engine.scene import S2_BANDS, Observations, Reader, Window
+from tessera_engine.tokens import PackedPixels, pack
+from tessera_kernels.quantize import quantize
+from tessera_kernels.true_colour import clear_median
+
+TRUE_COLOUR = tuple(S2_BANDS.index(band) for band in ("B04", "B03", "B02"))
+"""Red, green and blue."""
+
+
+@dataclass
+class Statistics:
+    """What a run did and where its time went.
+
+    Attributes:
+        pixels: pixels that are finished, those of an interrupted run included.
+        with_data: of those, the ones that have an embedding.
+        seconds: wall time of each stage as the main thread saw it: `read` is only the waiting for windows that
+            weren't read ahead in time.
+    """
+
+    pixels: int = 0
+    with_data: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the time of a with-block to a stage."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+def run(
+    reader: Reader,
+    backend: Backend,
+    staging: Staging,
+    region: Window,
+    journal: Journal,
+    progress: Progress | None = None,
+) -> Statistics:
+    """Embed a region of a scene, window by window, into the staged arrays; windows that are finished are left alone.
+
+    Args:
+        reader: the scene.
+        backend: the loaded model.
+        staging: arrays on the region's grid; its dimension is the prefix that is stored.
+        region: which part of the scene.
+        journal: says what is finished, and is told of each window that is on the disk.
+        progress: told after each window.
+
+    Raises:
+        InputError: the region has no data, or the scene changed while it was read.
+        TesseraError: the scene can't be read.
+        OSError: the staged arrays or the journal can't be written.
+    """
+    statistics = Statistics()
+    every = list(reader.windows(region, journal.window_pixels))
+    if not every:
+        raise InputError(f"no tile of the scene lies in the window {tuple(region)} (col, row, width, height)")
+    total = sum(window.pixels for window in every)
+    windows = [window for window in every if window not in journal.finished]
+    statistics.pixels = total - sum(window.pixels for window in windows)
+    statistics.with_data = sum(
+        journal.finished[window].with_data for window in every if window in journal.finished
+    )
+    if not windows:
+        return statistics
+    if progress is not None and statistics.pixels:
+        progress(statistics.pixels, total)
+    # One thread reads the next window and one writes the last, while this one computes. The numba kernels are
+    # called from here only: numba's portable threading layer takes no calls from two threads at once.
+    with ThreadPoolExecutor(1, "tessera-read") as reading, ThreadPoolExecutor(1, "tessera-write") as writing:
+        written: Future[None] | None = None
+        ahead = reading.submit(_read, reader, windows[0])
+        for i, window in enumerate(windows):
+            with statistics.stage("read"):
+                observations = ahead.result()
+            if i + 1 < len(windows):
+                ahead = reading.submit(_read, reader, windows[i + 1])
+            with statistics.stage("pack"):
+                packed = pack(observations, backend.model.facts)
+            with statistics.stage("network"):
+                embedding = backend.run(packed.tokens)
+            with statistics.stage("quantise"):
+                block = _block(packed, embedding, window, staging, backend.model.facts.generation)
+                if staging.colours is not None:
+                    block["colours"] = _true_colours(observations, window)
+            with statistics.stage("write"):
+                if written is not None:
+                    written.result()
+                place = window.relative_to(region)
+                finished = Finished(len(packed.pixels), checksum(block))
+                written = writing.submit(_finish, staging, journal, window, place, block, finished)
+            statistics.pixels += window.pixels
+            statistics.with_data += len(packed.pixels)
+            if progress is not None:
+                progress(statistics.pixels, total)
+        with statistics.stage("write"):
+            if written is not None:
+                written.result()
+    return statistics
+
+
+def _block(
+    packed: PackedPixels, embedding: NDArray[np.float32], window: Window, staging: Staging, generation: str
+) -> Block:
+    """One window's results as the staged arrays have them: (height, width, ...) each."""
+    size = (window.height, window.width)
+    # The prefix is cut first and quantised then: that is the published order.
+    full = np.full((window.pixels, staging.dim), np.nan, np.float32)
+    full[packed.pixels] = embedding[:, : staging.dim]
+    block: Block = {"observations": packed.counts.reshape(*size, 2)}
+    if staging.scales is None:
+        return block | {"embeddings": full.reshape(*size, staging.dim)}
+    codes, scales = quantize(full, generation)
+    return block | {"embeddings": codes.reshape(*size, staging.dim), "scales": scales.reshape(size)}
+
+
+def _true_colours(observations: Observations, window: Window) -> NDArray[np.uint16]:
+    """What the window looked like: (height, width, 3)."""
+    steps = len(observations.s2)
+    s2 = np.ascontiguousarray(observations.s2).reshape(steps, window.pixels, len(S2_BANDS))
+    valid = np.ascontiguousarray(observations.s2_valid).reshape(steps, window.pixels)
+    return clear_median(s2, valid, TRUE_COLOUR).reshape(window.height, window.width, len(TRUE_COLOUR))
+
+
+def _read(reader: Reader, window: Window) -> Observations:
+    try:
+        return reader.read(window)
+    except OSError as error:
+        raise TesseraError(
+            f"the scene can't be read at {tuple(window)} (col, row, width, height): {error}; when it can, give the "
+            "same command again: what is finished is kept"
+        ) from None
+
+
+def _finish(
+    staging: Staging, journal: Journal, window: Window, place: Window, block: Block, finished: Finished
+) -> None:
+    staging.write_block(place, block)
+    journal.add(window, finished)

@@ -1,0 +1,112 @@
+"""What a grown store says of itself: the facts of each scene that was added, and what follows for all or for a year."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tessera_engine.geo import bounding_box, footprint, grid_fields
+from tessera_engine.scene import Grid
+from tessera_engine.stac.writing import item_sha256
+
+MEMBERS, YEARS = "tessera:members", "tessera:years"
+"""Properties of a grown store: its scenes in the order in which they were added; and its years, each with its number of
+pixels that have data."""
+
+
+def members(item: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The scenes of an output, each with the properties of an item; an output that never grew has one."""
+    properties = item["properties"]
+    if MEMBERS in properties:
+        return list(properties[MEMBERS])
+    own = ("start_datetime", "end_datetime", "created", "proj:shape", "proj:transform")
+    return [
+        {"id": item["id"]}
+        | {
+            key: value
+            for key, value in properties.items()
+            if key in own or (key.startswith("tessera:") and key != "tessera:item_sha256")
+        }
+    ]
+
+
+def years(item: Mapping[str, Any]) -> dict[int, int]:
+    """Pixels with data by year; empty where the year isn't known."""
+    properties = item["properties"]
+    if YEARS in properties:
+        return {int(year): int(pixels) for year, pixels in properties[YEARS].items()}
+    year = properties.get("tessera:year")
+    # What was made from embeddings of several years names them all
+    return {year: int(properties.get("tessera:pixels_with_data", 0))} if isinstance(year, int) else {}
+
+
+def of_year(item: Mapping[str, Any], year: int) -> dict[str, Any]:
+    """The item as if the output held one year only."""
+    if MEMBERS not in item["properties"]:
+        return dict(item)
+    own = [member for member in members(item) if member["tessera:year"] == year]
+    properties = {key: value for key, value in item["properties"].items() if key not in (MEMBERS, YEARS)}
+    properties |= _joined(own)
+    properties["tessera:pixels_with_data"] = years(item)[year]
+    return {**item, "properties": properties}
+
+
+def write_grown_item(path: Path, before: Mapping[str, Any], grid: Grid, added_pixels: int) -> None:
+    """Turn the item of the scene that was added into that of the grown store.
+
+    Args:
+        path: of the item, which lists the store's files and says of the new scene what it says of any output.
+        before: the store's item.
+        grid: the grown store's.
+        added_pixels: pixels that have data only since.
+    """
+    item = json.loads(path.read_text(encoding="utf-8"))
+    (new,) = members(item)
+    all_members = [*members(before), new]
+    counts = years(before)
+    counts[new["tessera:year"]] = counts.get(new["tessera:year"], 0) + added_pixels
+    item["id"] = before["id"]
+    geometry = footprint(grid)
+    item["geometry"] = geometry
+    if geometry is not None:
+        item["bbox"] = bounding_box(geometry)
+    scenes = f"{len(all_members)} scenes of {', '.join(map(str, sorted(counts)))}"
+    item["properties"] |= _joined(all_members) | {
+        "title": f"TESSERA embeddings of {scenes}",
+        "description": f"One vector of {new['tessera:dim']} dimensions a pixel and year, of {scenes}.",
+        **grid_fields(grid),
+        "tessera:pixels": grid.width * grid.height,
+        "tessera:pixels_with_data": sum(counts.values()),
+        YEARS: {str(year): counts[year] for year in sorted(counts)},
+        MEMBERS: all_members,
+    }
+    item["properties"]["tessera:item_sha256"] = item_sha256(item)
+    path.write_text(json.dumps(item, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _joined(all_members: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Facts of several scenes as those of one: what they agree on, words one behind the other, lists put together."""
+    found: dict[str, Any] = {}
+    for key in dict.fromkeys(key for member in all_members for key in member):
+        if key in ("id", "created") or key.startswith("proj:"):
+            continue
+        values = [member.get(key) for member in all_members]
+        distinct = [value for i, value in enumerate(values) if value not in values[:i]]
+        if len(distinct) == 1:
+            found[key] = distinct[0]
+        elif key in ("start_datetime", "end_datetime"):
+            found[key] = (min if key.startswith("start") else max)(value for value in distinct if value)
+        elif key == "tessera:scene_fingerprint":
+            found[key] = hashlib.sha256(" ".join(map(str, distinct)).encode("ascii")).hexdigest()
+        elif all(isinstance(value, str) for value in distinct):
+            found[key] = ", ".join(map(str, distinct))
+        elif all(isinstance(value, list) for value in distinct):
+            together = [each for value in distinct if value for each in value]
+            unique = [each for i, each in enumerate(together) if each not in together[:i]]
+            found[key] = sorted(unique) if all(isinstance(each, int) for each in unique) else unique
+        else:
+            found[key] = None
+    return found

@@ -1,0 +1,276 @@
+"""What an output says about itself: `item.json`, a STAC item with the facts of the run and a checksum a file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timezone
+from pathlib import Path
+from typing import Any
+
+from tessera_engine.files.checksums import file_sha256, folder_sha256
+from tessera_engine.finding import Finding
+from tessera_engine.geo import bounding_box, footprint, grid_fields
+from tessera_engine.scene import Dates, Grid
+
+STAC_VERSION = "1.1.0"
+EXTENSIONS = (
+    "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
+    "https://stac-extensions.github.io/file/v2.1.0/schema.json",
+    "https://stac-extensions.github.io/processing/v1.2.0/schema.json",
+)
+
+QUANTIZATION = {
+    "int8": (
+        "embedding = code * scale; scale = max|embedding| / 127 over the pixel's vector, "
+        "code = embedding / scale rounded half to even, -127..127"
+    ),
+    "float32": "none: float32 values as the model gave them",
+}
+"""How embeddings were stored -> how to read them, in words."""
+
+NODATA_RULE = {
+    "int8": "a pixel without any observation has code -128 in every band and scale NaN",
+    "float32": "a pixel without any observation has NaN in every band",
+}
+
+FIRST_OBSERVATION = datetime(2014, 4, 3, tzinfo=timezone.utc)
+"""Launch of Sentinel-1A, the first of the satellites: no scene can be older."""
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One file of the output.
+
+    Attributes:
+        key: its name among the item's assets.
+        file_name: in the output folder.
+        media_type: MIME type.
+        title: what it is, for people.
+        roles: STAC roles.
+        fields: more STAC fields of the asset, as JSON values.
+    """
+
+    key: str
+    file_name: str
+    media_type: str
+    title: str
+    roles: tuple[str, ...]
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What the run knows and the files don't say.
+
+    Attributes:
+        scene_name: the scene's name; with the model's it makes the item's id.
+        scene_layout: the layout that it was read as.
+        scene_fingerprint: hex sha256 of its content.
+        dates: days of year that the scene has, per modality and orbit.
+        findings: what was worth saying about the scene.
+        model_name: `nano`, `demo`, ...
+        model_sha256: hex sha256 of the model file.
+        generation: `v2`.
+        precision: `fp32` or `int8`, of the network.
+        store: `int8` or `float32`, of the embeddings.
+        dim: length of the stored embedding.
+        backend: what ran the model.
+        backend_version: of the library behind it.
+        instruction_set: what of the CPU or GPU it used, in the backend's words.
+        engine_version: of this package.
+        pixels_with_data: pixels that have an embedding.
+        period: first and last day of the observations; None where the scene gives days of year only.
+    """
+
+    scene_name: str
+    scene_layout: str
+    scene_fingerprint: str
+    dates: Dates
+    findings: Sequence[Finding]
+    model_name: str
+    model_sha256: str
+    generation: str
+    precision: str
+    store: str
+    dim: int
+    backend: str
+    backend_version: str
+    instruction_set: str
+    engine_version: str
+    pixels_with_data: int
+    period: tuple[date, date] | None = None
+
+
+def write_item(
+    path: Path, grid: Grid, assets: Sequence[Asset], facts: RunFacts, created: datetime | None = None
+) -> None:
+    """Write the STAC item of an output.
+
+    Args:
+        path: where; the assets' files lie beside it.
+        grid: the output's grid.
+        assets: the output's files; each is read once for its checksum.
+        facts: what the run knows.
+        created: when the output was made, with its time zone; None: now.
+    """
+    created = (created or datetime.now(timezone.utc)).astimezone(timezone.utc)
+    geometry = footprint(grid)
+    item: dict[str, Any] = {
+        "type": "Feature",
+        "stac_version": STAC_VERSION,
+        "stac_extensions": list(EXTENSIONS),
+        "id": re.sub(r"[^\w.-]+", "-", f"{facts.scene_name}_{facts.model_name}_{facts.store}_{facts.dim}"),
+        "geometry": geometry,
+    }
+    if geometry is not None:
+        # STAC forbids it beside a null geometry.
+        item["bbox"] = bounding_box(geometry)
+    item |= {
+        "properties": {
+            **_times(facts, created),
+            **_projection(grid),
+            **_facts(grid, facts),
+        },
+        "links": [],
+        "assets": {asset.key: _asset(path.parent, asset) for asset in assets},
+    }
+    item["properties"]["tessera:item_sha256"] = item_sha256(item)
+    path.write_text(json.dumps(item, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def item_sha256(item: Mapping[str, Any]) -> str:
+    """Hex sha256 of what an item says: id, geometry, properties and assets, but for this sum itself.
+
+    Of the values, not of the text; and not of links and collection, which catalogues add.
+    """
+    said = {key: item.get(key) for key in ("id", "geometry", "bbox", "assets")}
+    said["properties"] = {k: v for k, v in item["properties"].items() if k != "tessera:item_sha256"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode("ascii")).hexdigest()
+
+
+def write_converted_item(
+    path: Path, item: Mapping[str, Any], assets: Sequence[Asset], changes: Mapping[str, Any]
+) -> None:
+    """Write the item of an output that was made from another output: its facts, with other files.
+
+    Args:
+        path: where; the assets' files lie beside it.
+        item: the other output's item.
+        assets: the output's files; each is read once for its checksum.
+        changes: properties that are other than the item's.
+    """
+    properties = item["properties"] | changes
+    converted = {
+        **item,
+        "properties": properties,
+        "assets": {asset.key: _asset(path.parent, asset) for asset in assets},
+    }
+    converted["properties"]["tessera:item_sha256"] = item_sha256(converted)
+    path.write_text(
+        json.dumps(converted, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+    )
+
+
+def _times(facts: RunFacts, created: datetime) -> dict[str, Any]:
+    if facts.period is None:
+        # STAC wants an interval. This one is true of every scene; that nothing narrower is known is said in words.
+        start, end = FIRST_OBSERVATION, created
+        when = (
+            "The scene gives days of year without a year: start_datetime (the first Sentinel launch) and end_datetime "
+            "(when this was made) only bound the year of the observations."
+        )
+    else:
+        first, last = facts.period
+        start = datetime.combine(first, time.min, timezone.utc)
+        end = datetime.combine(last, time(23, 59, 59), timezone.utc)
+        when = f"The observations are from {first} to {last}."
+    return {
+        "title": f"TESSERA embeddings of {facts.scene_name}",
+        "description": (
+            f"One vector of {facts.dim} dimensions a pixel, from Sentinel-2 and Sentinel-1, by model "
+            f"{facts.model_name} ({facts.generation}, {facts.precision}). {when}"
+        ),
+        "datetime": None,
+        "start_datetime": _rfc3339(start),
+        "end_datetime": _rfc3339(end),
+        "created": _rfc3339(created),
+    }
+
+
+def _year(facts: RunFacts) -> int | None:
+    """The calendar year that all observations are of, if it is one."""
+    if facts.period is None or facts.period[0].year != facts.period[1].year:
+        return None
+    return facts.period[0].year
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _projection(grid: Grid) -> dict[str, Any]:
+    if grid.crs is None:
+        return {"proj:code": None} | grid_fields(grid)
+    from rasterio.crs import CRS
+    from rasterio.enums import WktVersion
+
+    crs = CRS.from_user_input(grid.crs)
+    authority = crs.to_authority()
+    if authority is not None:
+        return {"proj:code": ":".join(authority)} | grid_fields(grid)
+    return {"proj:code": None, "proj:wkt2": crs.to_wkt(version=WktVersion.WKT2_2019)} | grid_fields(grid)
+
+
+def _facts(grid: Grid, facts: RunFacts) -> dict[str, Any]:
+    return {
+        "processing:software": {
+            "tessera-engine": facts.engine_version,
+            facts.backend: facts.backend_version,
+        },
+        "tessera:engine_version": facts.engine_version,
+        "tessera:model": facts.model_name,
+        "tessera:model_sha256": facts.model_sha256,
+        "tessera:generation": facts.generation,
+        "tessera:precision": facts.precision,
+        "tessera:store": facts.store,
+        "tessera:dim": facts.dim,
+        "tessera:quantization": QUANTIZATION[facts.store],
+        "tessera:nodata": NODATA_RULE[facts.store],
+        "tessera:backend": facts.backend,
+        "tessera:backend_version": facts.backend_version,
+        "tessera:instruction_set": facts.instruction_set,
+        "tessera:scene": facts.scene_name,
+        "tessera:scene_layout": facts.scene_layout,
+        "tessera:scene_fingerprint": facts.scene_fingerprint,
+        "tessera:year": _year(facts),
+        "tessera:s2_days_of_year": list(facts.dates.s2),
+        "tessera:s1_ascending_days_of_year": list(facts.dates.s1_ascending),
+        "tessera:s1_descending_days_of_year": list(facts.dates.s1_descending),
+        "tessera:pixels": grid.width * grid.height,
+        "tessera:pixels_with_data": facts.pixels_with_data,
+        "tessera:findings": [finding.to_dict() for finding in facts.findings],
+    }
+
+
+def _asset(folder: Path, asset: Asset) -> dict[str, Any]:
+    file = folder / asset.file_name
+    described = {
+        "href": f"./{asset.file_name}",
+        "type": asset.media_type,
+        "title": asset.title,
+        "roles": list(asset.roles),
+        **asset.fields,
+    }
+    if file.is_dir():
+        return described | {"tessera:sha256": folder_sha256(file)}
+    sha256 = file_sha256(file)
+    return described | {
+        "file:size": file.stat().st_size,
+        # A multihash: 0x12 is sha2-256, 0x20 its length in bytes.
+        "file:checksum": f"1220{sha256}",
+        "tessera:sha256": sha256,
+    }

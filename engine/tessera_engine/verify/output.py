@@ -1,0 +1,258 @@
+"""Whether an output folder is what was written: its files, and what its rasters say beside its item."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tessera_engine.errors import CheckFailed
+from tessera_engine.files.checksums import file_sha256, folder_sha256
+from tessera_engine.files.npy_header import bytes_of, read_npy_header
+from tessera_engine.files.output import ITEM
+from tessera_engine.files.staging import CODE_NODATA
+from tessera_engine.model.file import LARGEST
+from tessera_engine.scene import Window
+from tessera_engine.stac.reading import Item, ItemAsset
+
+ROWS = 256
+"""Rows read at once: a tile of the GeoTIFFs."""
+
+CACHE_BYTES = 64_000_000
+"""GDAL's block cache; its own default is 5 % of the machine's memory."""
+
+NAMED = 5
+"""Files that a message names, before it only counts them."""
+
+
+def check_files(folder: Path, item: Item) -> None:
+    """Every file that the item lists is there and as it was written, and there is no other.
+
+    Raises:
+        CheckFailed: files that are missing, changed or extra, by name.
+    """
+    listed = {asset.href: asset for asset in item.assets.values()}
+    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if not path.is_dir()}
+    wrong = []
+    for name in [name for name, asset in listed.items() if asset.size is None]:
+        sha256 = listed.pop(name).sha256
+        # A folder's sum covers the names of its files, so a missing or extra one shows too
+        if folder_sha256(folder / name) != sha256:
+            wrong.append(f"{name}/ is changed")
+        found = {path: file for path, file in found.items() if not path.startswith(f"{name}/")}
+    wrong += [f"{name} is missing" for name in listed if name not in found]
+    wrong += [f"{name} is extra" for name in sorted(found.keys() - listed.keys() - {ITEM})]
+    for name, asset in listed.items():
+        if name not in found:
+            continue
+        path = found[name]
+        if path.is_symlink() or not path.is_file():
+            wrong.append(f"{name} is no plain file")
+        elif asset.size is not None and path.stat().st_size != asset.size:
+            wrong.append(f"{name} is changed ({path.stat().st_size:,} bytes, written were {asset.size:,})")
+        elif (sha256 := file_sha256(path)) != asset.sha256:
+            wrong.append(f"{name} is changed (sha256 {sha256[:12]}..., written was {asset.sha256[:12]}...)")
+    if wrong:
+        more = f"; and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
+        raise CheckFailed(f"{folder} is not what was written: {'; '.join(wrong[:NAMED])}{more}")
+
+
+@dataclass(frozen=True)
+class Raster:
+    """One raster file of an output, read by windows, whatever its format.
+
+    Attributes:
+        path: the file.
+        dtype: of its values.
+        shape: height, width, bands.
+        nodata: as the file has it; None where it can't say.
+        place: CRS and transform as the file has them; None where it can't say.
+    """
+
+    path: Path
+    dtype: np.dtype[Any]
+    shape: tuple[int, int, int]
+    nodata: float | None
+    place: tuple[Any, Any] | None
+
+    def read(self, window: Window, bands: int | None = None) -> NDArray[Any]:
+        """(height, width, bands); all bands, or the first ones."""
+        bands = bands or self.shape[2]
+        if self.place is not None:
+            return np.moveaxis(self._read_tiff(window, bands), 0, 2)
+        pixel = self.dtype.itemsize * self.shape[2]
+        block = np.empty((window.height, window.width, self.shape[2]), self.dtype)
+        with self.path.open("rb") as file:
+            start = read_npy_header(file)[2]
+            for i in range(window.height):
+                file.seek(start + ((window.row + i) * self.shape[1] + window.col) * pixel)
+                if file.readinto(block[i].data) != window.width * pixel:
+                    raise CheckFailed(f"{self.path} ends within row {window.row + i}; embed again")
+        return block[:, :, :bands]
+
+    def _read_tiff(self, window: Window, bands: int) -> NDArray[Any]:
+        import rasterio
+        from rasterio.errors import RasterioError
+        from rasterio.windows import Window as RasterioWindow
+
+        try:
+            with _quietly(), rasterio.open(self.path, driver="GTiff") as file:
+                values: NDArray[Any] = file.read(list(range(1, bands + 1)), window=RasterioWindow(*window))
+        except RasterioError:
+            raise CheckFailed(f"{self.path} can't be read in {window}: it is damaged; embed again") from None
+        return values
+
+
+def open_raster(path: Path) -> Raster | None:
+    """Open a GeoTIFF or .npy file of an output; None for any other.
+
+    Raises:
+        CheckFailed: it can't be read as what its name says.
+    """
+    if path.suffix == ".npy":
+        try:
+            with path.open("rb") as file:
+                shape, dtype, start = read_npy_header(file)
+        except ValueError as error:
+            raise CheckFailed(f"{path} is no .npy file that was written: {error}") from None
+        if path.stat().st_size != start + bytes_of(shape, dtype):
+            raise CheckFailed(f"{path} has {path.stat().st_size:,} bytes, its header promises another size")
+        if len(shape) not in (2, 3):
+            raise CheckFailed(f"{path} has shape {shape}, expected height, width and bands")
+        height, width, bands = (*shape, 1)[:3]
+        return Raster(path, dtype, (height, width, bands), None, None)
+    if path.suffix == ".tif":
+        return _open_tiff(path)
+    return None
+
+
+def _open_tiff(path: Path) -> Raster:
+    import rasterio
+    from rasterio.errors import RasterioError
+
+    try:
+        with _quietly(), rasterio.open(path, driver="GTiff") as file:
+            shape = (file.height, file.width, file.count)
+            if file.count > LARGEST["dims"]:
+                raise CheckFailed(f"{path} has {file.count:,} bands, expected at most {LARGEST['dims']:,}")
+            kinds = set(file.dtypes)
+            if len(kinds) != 1:
+                raise CheckFailed(f"{path} has bands of different dtypes: {', '.join(sorted(kinds))}")
+            return Raster(path, np.dtype(kinds.pop()), shape, file.nodata, (file.crs, file.transform))
+    except RasterioError as error:
+        raise CheckFailed(f"{path} can't be read as a GeoTIFF: {str(error).splitlines()[0]}") from None
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    import warnings
+
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning
+
+    with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES), warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
+
+
+def open_rasters(folder: Path, item: Item) -> dict[str, Raster]:
+    """The item's rasters by key, each as the item says: dtype, shape, nodata, CRS and transform.
+
+    Raises:
+        CheckFailed: one is not, or one that the stored form needs is missing.
+    """
+    rasters = {}
+    for key, asset in item.assets.items():
+        if "data_type" in asset.fields:
+            raster = open_raster(folder / asset.href)
+            if raster is not None:
+                _check_raster(raster, key, asset, item)
+                rasters[key] = raster
+    if "embeddings" in item.assets and item.assets["embeddings"].size is None:
+        return rasters  # a store or a tree, of which only the sum of its files is known
+    needed = ["embeddings", "observations", *(["scales"] if item.fact("store") == "int8" else [])]
+    missing = [key for key in needed if key not in item.assets]
+    if missing:
+        raise CheckFailed(f"{folder / ITEM} lists no {' and no '.join(missing)}; embed again")
+    return rasters
+
+
+def _check_raster(raster: Raster, key: str, asset: ItemAsset, item: Item) -> None:
+    fields, store = asset.fields, item.fact("store")
+    expected = {
+        "embeddings": (store, item.fact("dim"), CODE_NODATA if store == "int8" else math.nan),
+        "scales": ("float32", 1, math.nan),
+        "observations": ("uint16", 2, None),
+    }.get(key)
+    if expected is None:
+        return
+    dtype, bands, nodata = expected
+    said = "nan" if nodata is not None and math.isnan(nodata) else nodata
+    count = len(fields["bands"]) if isinstance(fields.get("bands"), list) else None
+    for what, found, wanted in (
+        ("dtype", raster.dtype.name, dtype),
+        ("shape", raster.shape, (*item.shape, bands)),
+        ("data_type in the item", fields["data_type"], dtype),
+        ("number of bands in the item", count, bands),
+        ("nodata in the item", fields.get("nodata"), said),
+        ("proj:shape in the item", fields.get("proj:shape"), list(item.shape)),
+    ):
+        if found != wanted:
+            raise CheckFailed(f"{raster.path.name} has {what} {str(found)[:80]}, expected {wanted}")
+    if raster.place is not None:
+        _check_place(raster, *raster.place, nodata, item)
+
+
+def _check_place(raster: Raster, crs: Any, transform: Any, nodata: float | None, item: Item) -> None:
+    """Nodata, CRS and transform in the file's own words."""
+    from rasterio.crs import CRS
+    from rasterio.errors import CRSError
+
+    if str(raster.nodata) != str(None if nodata is None else float(nodata)):  # NaN is not equal to itself
+        raise CheckFailed(f"{raster.path.name} has nodata {raster.nodata}, expected {nodata}")
+    said = item.properties.get("proj:code") or item.properties.get("proj:wkt2")
+    try:
+        wanted = None if said is None else CRS.from_string(str(said))
+    except (CRSError, ValueError):
+        raise CheckFailed(f"item.json has the CRS {str(said)[:80]!r}, which is none") from None
+    if crs != wanted:
+        raise CheckFailed(f"{raster.path.name} has the CRS {crs}, item.json {wanted}")
+    moved = item.properties.get("proj:transform")
+    if moved is not None and list(transform)[:6] != moved:
+        raise CheckFailed(f"{raster.path.name} has the transform {list(transform)[:6]}, item.json {moved}")
+
+
+def check_nodata(rasters: dict[str, Raster], item: Item) -> None:
+    """The rasters agree about which pixels have data, and with the item about how many.
+
+    Raises:
+        CheckFailed: they don't.
+    """
+    embeddings = rasters["embeddings"]
+    height, width = item.shape
+    with_data = 0
+    for window in Window(0, 0, width, height).blocks(width, ROWS):
+        first = embeddings.read(window, 1)[:, :, 0]
+        has_data = first != CODE_NODATA if embeddings.dtype == np.int8 else ~np.isnan(first)
+        with_data += int(has_data.sum())
+        others = {"observations": (rasters["observations"].read(window) > 0).any(axis=2)}
+        if "scales" in rasters:
+            others["scales"] = rasters["scales"].read(window)[:, :, 0] > 0
+        for key, other in others.items():
+            if (has_data != other).any():
+                row, col = np.argwhere(has_data != other)[0]
+                raise CheckFailed(
+                    f"{rasters[key].path.name} and {embeddings.path.name} disagree about whether pixel (col {col}, "
+                    f"row {window.row + row}) has data"
+                )
+    if with_data != item.fact("pixels_with_data"):
+        raise CheckFailed(
+            f"{embeddings.path.name} has {with_data:,} pixels with data, item.json says "
+            f"{item.fact('pixels_with_data'):,}"
+        )

@@ -1,0 +1,203 @@
+"""Embedding some places of an output again, and comparing what is stored with what comes out."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+
+from tessera_engine.api import Model, embed
+from tessera_engine.errors import CheckFailed, InputError
+from tessera_engine.model.drift import THRESHOLDS, Drift, measure
+from tessera_engine.scene import Scene, Window
+from tessera_engine.stac.reading import Item
+from tessera_engine.verify.output import Raster, open_raster
+
+SIDE = 16
+"""Pixels across a place that is embedded again: many small places find more than a large one."""
+
+
+EXACT_BACKENDS = ("fused",)
+"""Their instruction set is recorded, and a pixel's bits follow from its own tokens. Other runtimes choose kernels by
+CPU and by batch, and promise nothing of the kind."""
+
+
+@dataclass(frozen=True)
+class Reembedded:
+    """What was compared.
+
+    Attributes:
+        pixels: how many, over all places.
+        differs: why the comparison is by drift, a phrase each; empty where it is bit for bit.
+        drift: of the stored embeddings from those that came out; None where no pixel has data.
+    """
+
+    pixels: int
+    differs: tuple[str, ...]
+    drift: Drift | None
+
+
+def reembed(
+    rasters: dict[str, Raster], item: Item, scene: Scene, model: Model, pixels: int, seed: int
+) -> Reembedded:
+    """Embed random places of an output again.
+
+    Args:
+        rasters: the output's, checked.
+        item: what it says about itself.
+        scene: the scene that it was made from.
+        model: the model that it was made with.
+        pixels: about how many to compare.
+        seed: the same seed gives the same places.
+
+    Raises:
+        InputError: it isn't recorded where in the scene the output lies.
+        CheckFailed: another scene or model, or something stored is not what comes out: what, and where.
+    """
+    if model.backend.model.sha256 != item.fact("model_sha256"):
+        raise CheckFailed(
+            f"model {model.backend.model.label} has sha256 {model.backend.model.sha256[:12]}..., the output was made "
+            f"with {item.fact('model')} {item.fact('model_sha256')[:12]}...; give that one with --model"
+        )
+    fingerprint = scene.reader.fingerprint()
+    if fingerprint != item.fact("scene_fingerprint"):
+        raise CheckFailed(
+            f"scene {scene.path} has fingerprint {fingerprint[:12]}..., the output was made from "
+            f"{item.fact('scene')} {item.fact('scene_fingerprint')[:12]}...: another scene, or it has changed"
+        )
+    place = _place(item, scene)
+    differs = _differences(item, model)
+    rng = np.random.default_rng(seed)
+    height, width = item.shape
+    found, wanted, steps = [], [], []
+    compared = 0
+    with tempfile.TemporaryDirectory() as folder:
+        for i in range(max(1, round(pixels / SIDE**2))):
+            col, row = (int(rng.integers(0, max(1, size - SIDE + 1))) for size in (width, height))
+            window = Window(col, row, min(SIDE, width), min(SIDE, height))
+            computed = _compute(scene, model, item, window, place, Path(folder) / str(i))
+            stored = {key: raster.read(window) for key, raster in rasters.items()}
+            # Which observations are valid, no backend decides
+            exact = stored.keys() if not differs else {"observations"}
+            for key in exact:
+                _check_same(stored[key], computed[key], rasters[key].path.name, window)
+            has_data = computed["observations"].any(axis=2)
+            stored_values, computed_values = _values(stored), _values(computed)
+            if (np.isnan(stored_values[:, :, 0]) == has_data).any():
+                raise CheckFailed(
+                    f"{rasters['embeddings'].path.name} has data elsewhere than a re-embedding in {window}"
+                )
+            found.append(stored_values[has_data])
+            wanted.append(computed_values[has_data])
+            steps.append(computed["scales"][has_data] if "scales" in computed else np.zeros(0, np.float32))
+            compared += window.pixels
+    if not sum(map(len, found)):
+        return Reembedded(compared, differs, None)
+    drift = measure(np.concatenate(wanted), np.concatenate(found))
+    if differs:
+        _check_drift(drift, item, float(np.concatenate(steps).max(initial=0)))
+    return Reembedded(compared, differs, drift)
+
+
+def _place(item: Item, scene: Scene) -> tuple[int, int]:
+    """Column and row of the output's upper left corner in the scene."""
+    height, width = item.shape
+    moved = item.properties.get("proj:transform")
+    if moved is None or scene.grid.crs is None:
+        if (height, width) == (scene.grid.height, scene.grid.width):
+            return 0, 0
+        raise InputError(
+            f"the output has {width} x {height} pixels, the scene {scene.grid.width} x {scene.grid.height}, and "
+            "neither has a CRS: where one lies in the other isn't known"
+        )
+    col, row = ~scene.grid.transform @ Affine(*moved) @ (0, 0)
+    place = Window(round(col), round(row), width, height)
+    exact = scene.grid.crop(place).transform.almost_equals(Affine(*moved), 1e-6)
+    if not exact or scene.grid.window.intersection(place) != place:
+        raise CheckFailed(
+            "the output's grid is no part of the scene's grid: another scene, or it has changed"
+        )
+    return place.col, place.row
+
+
+def _differences(item: Item, model: Model) -> tuple[str, ...]:
+    from tessera_engine.version import __version__
+
+    here = {
+        "engine_version": __version__,
+        "backend": model.backend.name,
+        "backend_version": model.backend.version,
+        "instruction_set": model.backend.computes_on,
+    }
+    if model.backend.name not in EXACT_BACKENDS:
+        return (f"backend {model.backend.name} promises no equal bits",)
+    return tuple(
+        f"{name.replace('_', ' ')} {item.fact(name)} then, {value} now"
+        for name, value in here.items()
+        if item.fact(name) != value
+    )
+
+
+def _compute(
+    scene: Scene, model: Model, item: Item, window: Window, place: tuple[int, int], out: Path
+) -> dict[str, NDArray[Any]]:
+    """The arrays that embedding the window gives, by the keys of the rasters."""
+    from tessera_engine.files.staging import CODE_NODATA
+
+    store, dim = item.fact("store"), item.fact("dim")
+    in_scene = window._replace(col=window.col + place[0], row=window.row + place[1])
+    size = (window.height, window.width)
+    if not any(True for _ in scene.reader.windows(in_scene, in_scene.pixels)):
+        nothing = {
+            "embeddings": np.full((*size, dim), CODE_NODATA if store == "int8" else np.nan, store),
+            "observations": np.zeros((*size, 2), np.uint16),
+        }
+        return nothing | ({"scales": np.full((*size, 1), np.nan, np.float32)} if store == "int8" else {})
+    embed(scene, model, out, window=in_scene, dim=dim, store=store, format="npy")
+    whole = Window(0, 0, window.width, window.height)
+    found = {}
+    for key, suffix in (("embeddings", ""), ("scales", "_scales"), ("observations", "_observations")):
+        path = out / f"{scene.name}{suffix}.npy"
+        raster = open_raster(path) if path.exists() else None
+        if raster is not None:
+            found[key] = raster.read(whole)
+    return found
+
+
+def _values(arrays: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
+    """(height, width, dim) float32 embeddings, NaN where there is no data."""
+    values: NDArray[np.float32] = arrays["embeddings"].astype(np.float32)
+    return values * arrays["scales"] if "scales" in arrays else values
+
+
+def _check_same(stored: NDArray[Any], computed: NDArray[Any], name: str, window: Window) -> None:
+    """The same bits, but for what a NaN carries."""
+    unsigned = np.dtype(f"u{stored.dtype.itemsize}")
+    different = np.ascontiguousarray(stored).view(unsigned) != np.ascontiguousarray(computed).view(unsigned)
+    if stored.dtype.kind == "f":
+        different &= ~(np.isnan(stored) & np.isnan(computed))
+    if different.any():
+        row, col, band = np.argwhere(different)[0]
+        raise CheckFailed(
+            f"{name} differs from a re-embedding at col {window.col + col}, row {window.row + row}, band {band + 1}: "
+            f"stored {stored[row, col, band]}, computed {computed[row, col, band]}"
+        )
+
+
+def _check_drift(drift: Drift, item: Item, step: float) -> None:
+    """Within what a backend may drift; stored codes may besides fall to the other side of half a step."""
+    threshold = THRESHOLDS[item.fact("precision")]
+    if item.fact("precision") == "fp32":
+        most = threshold.max_difference + step
+        failures = [f"max |difference| {drift.max_difference:.2e} > {most:.2e}"] * (
+            drift.max_difference > most
+        )
+    else:
+        failures = threshold.failures(drift)
+    if failures:
+        raise CheckFailed(f"the stored embeddings drift from a re-embedding: {'; '.join(failures)}")

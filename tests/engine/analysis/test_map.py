@@ -1,0 +1,262 @@
+"""Maps from labels: points, polygons and rasters label the right pixels, validation is spatial, maps say what they are."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pystac
+import pytest
+import rasterio
+import shapely
+from made_up import CRS, ORIGIN
+from outputs import made_up_output
+from PIL import Image
+from pyogrio.raw import write as write_shapes
+from rasterio.warp import transform
+from rio_cogeo import cog_validate
+
+from tessera_engine import open_embeddings
+from tessera_engine.analysis.maps.labels import read_labels
+from tessera_engine.analysis.maps.learn import make_blocks, split
+from tessera_engine.analysis.maps.make import make_map
+from tessera_engine.errors import InputError
+from tessera_engine.pictures.colours import class_colour
+from tessera_engine.scene import Grid
+
+HEIGHT, WIDTH, DIM = 60, 80, 16
+GRID = Grid(WIDTH, HEIGHT, CRS, ORIGIN)
+rng = np.random.default_rng(0)
+
+# Stripes of three crops in both directions, so that each block has some of each
+TRUTH = (np.add.outer(np.arange(HEIGHT) // 6, np.arange(WIDTH) // 7)) % 3
+NAMES = np.array(["maize", "meadow", "wheat"])
+EMBEDDING = (rng.normal(size=(3, DIM)) * 2)[TRUTH] + 0.3 * rng.normal(size=(HEIGHT, WIDTH, DIM))
+EMBEDDING[:4, :4] = np.nan
+EMBEDDING = EMBEDDING.astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def embeddings(tmp_path_factory):
+    return open_embeddings(made_up_output(tmp_path_factory.mktemp("o") / "a.embeddings", EMBEDDING))
+
+
+def some_pixels(count=30, seed=1):
+    chosen = np.random.default_rng(seed).choice(np.arange(10, HEIGHT * WIDTH), count, replace=False)
+    return chosen % WIDTH, chosen // WIDTH
+
+
+def write_points(path, cols, rows, values, crs="EPSG:4326"):
+    x, y = ORIGIN @ np.stack([cols + 0.5, rows + 0.5])
+    if crs != CRS:
+        x, y = transform(CRS, crs, x, y)
+    return write_vector(path, shapely.points(x, y), values, crs, "Point")
+
+
+def write_vector(path, shapes, values, crs, kind):
+    driver = {"geojson": "GeoJSON", "gpkg": "GPKG"}[path.suffix[1:]]
+    write_shapes(
+        path,
+        shapely.to_wkb(shapes),
+        [np.array(values, dtype=object if isinstance(values[0], str) else None)],
+        ["crop"],
+        driver=driver,
+        geometry_type=kind,
+        crs=crs,
+    )
+    return path
+
+
+@pytest.fixture
+def points(tmp_path):
+    cols, rows = some_pixels()
+    return write_points(tmp_path / "points.geojson", cols, rows, list(NAMES[TRUTH[rows, cols]]))
+
+
+def as_array(labels):
+    found = np.full((HEIGHT, WIDTH), "", object)
+    found[labels.rows, labels.cols] = labels.values
+    assert (found != "").sum() == len(labels)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "crs"), [("p.geojson", "EPSG:4326"), ("p.gpkg", CRS), ("p.gpkg", "EPSG:3857")]
+)
+def test_points_label_their_pixels(tmp_path, name, crs):
+    cols, rows = some_pixels()
+    labels = read_labels(
+        write_points(tmp_path / name, cols, rows, list(NAMES[TRUTH[rows, cols]]), crs), "crop", GRID, False
+    )
+    expected = np.full((HEIGHT, WIDTH), "", object)
+    expected[rows, cols] = NAMES[TRUTH[rows, cols]]
+    np.testing.assert_array_equal(as_array(labels), expected)
+    assert labels.notes == ()
+
+
+def test_contradicting_points_and_those_outside_are_left_out(tmp_path):
+    path = write_points(
+        tmp_path / "p.gpkg", np.array([3, 3, 5, 5, 500]), np.array([4, 4, 6, 6, 4]), list("aabca"), CRS
+    )
+    labels = read_labels(path, "crop", GRID, False)
+    assert (labels.cols.tolist(), labels.rows.tolist(), labels.values.tolist()) == ([3], [4], ["a"])
+    assert labels.notes == ("1 pixels have different labels and are left out",)
+
+
+def test_polygons_label_what_they_hold(tmp_path):
+    corners = [((5, 5), (15, 12)), ((12, 10), (20, 20)), ((40, 30), (50, 45))]
+    boxes = shapely.box(
+        *np.array(
+            [
+                [*(ORIGIN @ (left, bottom)), *(ORIGIN @ (right, top))]
+                for (left, top), (right, bottom) in corners
+            ]
+        ).T
+    )
+    path = write_vector(tmp_path / "p.gpkg", boxes, [7, 9, 7], CRS, "Polygon")
+    labels = read_labels(path, "crop", GRID, False)
+    expected = np.full((HEIGHT, WIDTH), "", object)
+    expected[5:12, 5:15] = expected[30:45, 40:50] = "7"
+    expected[10:20, 12:20] = "9"
+    expected[10:12, 12:15] = ""
+    np.testing.assert_array_equal(as_array(labels), expected)
+    assert labels.notes == ("6 pixels have different labels and are left out",)
+
+
+def test_a_raster_labels_what_is_not_its_nodata(tmp_path):
+    values = np.zeros((HEIGHT, WIDTH), np.uint16)
+    values[10:20, 10:20] = 1200
+    profile = {"driver": "GTiff", "dtype": "uint16", "count": 1, "crs": CRS, "transform": ORIGIN}
+    with rasterio.open(tmp_path / "l.tif", "w", height=HEIGHT, width=WIDTH, **profile) as file:
+        file.write(values, 1)
+    found = as_array(read_labels(tmp_path / "l.tif", None, GRID, False))
+    np.testing.assert_array_equal(found == "1200", values == 1200)
+    assert set(found.ravel()) == {"", "1200"}
+
+
+def test_a_block_is_never_in_two_folds():
+    cols, rows = some_pixels(200)
+    labels = read_labels_of(cols, rows)
+    blocks = make_blocks(labels, GRID, 120.0)
+    assert blocks.metres == 120
+    together = (cols - cols.min()) // 12 * 1000 + (rows - rows.min()) // 12
+    assert len(np.unique(np.stack([together, blocks.groups]), axis=1).T) == len(np.unique(together))
+    folds = split(labels.values, blocks.groups, regression=False)
+    assert sorted(np.concatenate([test for _, test in folds])) == list(range(200))
+    for train, test in folds:
+        assert not set(blocks.groups[train]) & set(blocks.groups[test])
+
+
+def read_labels_of(cols, rows):
+    from tessera_engine.analysis.maps.labels import Labels
+
+    return Labels(cols, rows, NAMES[TRUTH[rows, cols]].astype(object))
+
+
+@pytest.mark.parametrize("method", ["linear", "knn", "forest"])
+def test_a_map_of_classes(embeddings, points, tmp_path, method):
+    made = make_map(embeddings, points, tmp_path / "out", field="crop", method=method, threads=2)
+    assert made.report["accuracy"] > 0.9
+    assert made.report["folds"] == 5
+    assert sum(each["labels"] for each in made.report["classes"].values()) == 30
+    assert json.loads((tmp_path / "out" / "report.json").read_text()) == made.report
+    assert cog_validate(tmp_path / "out" / "map.tif")[0]
+    with rasterio.open(tmp_path / "out" / "map.tif") as file:
+        assert (file.crs.to_string(), file.transform, file.nodata) == (CRS, ORIGIN, 0)
+        codes, colours, tags = file.read(1), file.colormap(1), file.tags()
+    with rasterio.open(tmp_path / "out" / "confidence.tif") as file:
+        confidence = file.read(1)
+    valid = np.isfinite(EMBEDDING[..., 0])
+    np.testing.assert_array_equal(codes > 0, valid)
+    np.testing.assert_array_equal(confidence == 255, ~valid)
+    assert confidence[valid].max() <= 100
+    assert confidence[valid].min() >= 33
+    assert (codes == TRUTH + 1)[valid].mean() > 0.95
+    rows = list(csv.DictReader((tmp_path / "out" / "legend.csv").open()))
+    assert [row["class"] for row in rows] == list(NAMES)
+    for i, row in enumerate(rows):
+        assert colours[i + 1][:3] == class_colour(i)
+        assert tags[f"CLASS_{i + 1}"] == row["class"]
+        assert int(row["pixels"]) == (codes == i + 1).sum()
+    item = pystac.Item.from_file(str(tmp_path / "out" / "item.json"))
+    assert item.properties["tessera:model_sha256"] == "a" * 64
+    picture = np.asarray(Image.open(tmp_path / "out" / "map.png"))
+    # Enlarged by 7, below a margin of 15
+    found = picture[15 + 3 : 15 + 7 * HEIGHT : 7, 15 + 3 : 15 + 7 * WIDTH : 7]
+    np.testing.assert_array_equal(
+        found[valid, :3], np.array([class_colour(i) for i in range(3)])[codes[valid] - 1]
+    )
+    assert (found[~valid] == 255).all()
+
+
+def test_a_map_of_numbers(embeddings, tmp_path):
+    cols, rows = some_pixels(60)
+    height = EMBEDDING[..., :3].sum(axis=2)
+    path = write_points(tmp_path / "p.gpkg", cols, rows, height[rows, cols].astype(float), CRS)
+    made = make_map(embeddings, path, tmp_path / "out", field="crop", regression=True)
+    assert made.report["r2"] > 0.9
+    with rasterio.open(tmp_path / "out" / "map.tif") as file:
+        found = file.read(1)
+    valid = np.isfinite(height)
+    np.testing.assert_array_equal(np.isfinite(found), valid)
+    assert np.corrcoef(found[valid], height[valid])[0, 1] > 0.95
+
+
+def test_labels_in_other_embeddings_of_the_same_model(embeddings, points, tmp_path):
+    other = open_embeddings(made_up_output(tmp_path / "b", EMBEDDING[::-1, ::-1], year=2019))
+    made = make_map(other, points, tmp_path / "out", field="crop", train=embeddings)
+    assert made.report["accuracy"] > 0.9
+    with rasterio.open(tmp_path / "out" / "map.tif") as file:
+        codes = file.read(1)[::-1, ::-1]
+    assert (codes == TRUTH + 1)[np.isfinite(EMBEDDING[..., 0])].mean() > 0.95
+
+
+def test_embeddings_of_another_model_are_refused(embeddings, points, tmp_path):
+    other = open_embeddings(made_up_output(tmp_path / "b", EMBEDDING, model_sha256="b" * 64))
+    with pytest.raises(
+        InputError, match=r"made by model nano int8 \(aaaa.*different models can't be compared"
+    ):
+        make_map(embeddings, points, tmp_path / "out", field="crop", train=other)
+    unknown = open_embeddings(other.path)
+    for key in list(unknown.item["properties"]):
+        if key.startswith("tessera:model"):
+            del unknown.item["properties"][key]
+    with pytest.raises(InputError, match="doesn't say which model"):
+        make_map(embeddings, points, tmp_path / "out", field="crop", train=unknown)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "give --field; its fields: crop"),
+        ({"field": "height"}, "has no field 'height'; its fields: crop"),
+        ({"field": "crop", "method": "magic"}, "unknown method 'magic'; choose one of linear, knn, forest"),
+        ({"field": "crop", "regression": True}, "no numbers; leave out --regression"),
+        ({"field": "crop", "block_metres": 5000}, "within one block of 5000 m"),
+    ],
+)
+def test_a_mistake_is_one_line(embeddings, points, tmp_path, options, message):
+    with pytest.raises(InputError, match=message):
+        make_map(embeddings, points, tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_labels_that_cannot_be_used_are_one_line(embeddings, tmp_path):
+    one, far = np.array([20, 60]), np.array([500, 600])
+    for cols, values, message in (
+        (one, ["a", "a"], r"has 1 class\(es\)"),
+        (far, ["a", "b"], "no label of .* lies on the embeddings"),
+        (np.array([1, 2]), ["a", "b"], "none of the 2 labelled pixels has an embedding"),
+    ):
+        path = write_points(
+            tmp_path / "p.gpkg", cols, np.array([1, 2]) if cols[0] < 5 else cols // 2, values, CRS
+        )
+        with pytest.raises(InputError, match=message):
+            make_map(embeddings, path, tmp_path / "out", field="crop")
+    with pytest.raises(InputError, match="no such file"):
+        make_map(embeddings, tmp_path / "no.gpkg", tmp_path / "out")
+    (tmp_path / "text.geojson").write_text("nothing")
+    with pytest.raises(InputError, match="can't read labels"):
+        make_map(embeddings, tmp_path / "text.geojson", tmp_path / "out", field="crop")

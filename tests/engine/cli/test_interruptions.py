@@ -1,0 +1,115 @@
+"""Whole processes: killed, told to stop, in odd surroundings. What comes out is what an undisturbed run gives."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from made_up import made_up_arrays, write_tile
+from places import ROOT
+from soak.kill import contents, soak, start, wait_for_work
+
+from tessera_engine.simulate import simulate
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+
+
+def embed(folder, *options, before=(), **environment):
+    path = os.pathsep.join(str(ROOT / room) for room in ("engine", "export", "kernels"))
+    return subprocess.run(
+        [*before, sys.executable, "-m", "tessera_engine", "embed", "scene", "--int8", *map(str, options)],
+        cwd=folder, env=os.environ | {"PYTHONPATH": path} | environment, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True,
+    )  # fmt: skip
+
+
+def test_killed_at_random_it_gives_the_same_bytes_in_the_end(tmp_path):
+    simulate(tmp_path / "scene", 40, seed=1)
+    figures = soak(tmp_path, 6, 0.6, 3, "--memory", "320MB")
+    assert figures.kills.total() == 6
+    assert figures.slowest_stop < 2
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scene")
+    simulate(folder / "scene", 96, seed=1)
+    assert embed(folder, "-o", "plain", "--memory", "1GB").returncode == 0
+    return folder
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stop_within_a_long_kernel_is_obeyed_and_says_how_to_go_on(scene, tmp_path, number, code):
+    life = start(scene, str(tmp_path / "out"), "--quiet")
+    wait_for_work(life, tmp_path)
+    life.send_signal(number)
+    _, said = life.communicate(timeout=2)
+    assert life.returncode == code
+    assert said == "interrupted: give the same command again: it goes on with what is finished\n"
+    done = embed(scene, "-o", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert contents(tmp_path / "out") == contents(scene / "plain")
+
+
+def test_threads_windows_time_zone_and_locale_change_nothing(scene, tmp_path):
+    done = embed(
+        scene, "-o", tmp_path / "out", "--threads", 1, "--memory", "300MB",
+        TZ="Pacific/Kiritimati", LC_ALL="C", LANG="C", NUMBA_NUM_THREADS="1",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert contents(tmp_path / "out") == contents(scene / "plain")
+
+
+def test_the_order_of_files_in_a_folder_changes_nothing(run, tmp_path, monkeypatch):
+    from affine import Affine
+    from made_up import ORIGIN
+
+    folder = tmp_path / "scene"
+    folder.mkdir()
+    for n, name in enumerate(("b", "a", "c")):
+        write_tile(folder / name, made_up_arrays(4, 5, seed=n), ORIGIN @ Affine.translation(5 * n, 0))
+    listed = Path.iterdir
+    for out, reverse in (("up", False), ("down", True)):
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "iterdir", lambda self, r=reverse: iter(sorted(listed(self), reverse=r)))
+            assert run("embed", "scene", "-o", out, "--quiet")[0] == 0
+    assert contents(tmp_path / "up") == contents(tmp_path / "down")
+
+
+def test_a_folder_that_may_not_be_written_is_one_line(scene, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    done = embed(scene, "-o", tmp_path / "file" / "out")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("error: can't write to ")
+
+
+def test_names_that_are_not_ascii_and_a_home_that_is_read_only(scene, tmp_path):
+    place = tmp_path / "Größe \N{SNOWMAN} 'x' $(y)"
+    place.mkdir()
+    shutil.copytree(scene / "scene", place / "scene")
+    done = embed(
+        place, "-o", "Süd out", "--window", "0", "0", "8", "8",
+        HOME="/proc", XDG_CACHE_HOME="/proc", LC_ALL="C", PYTHONIOENCODING="ascii",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (place / "Süd out" / "item.json").exists()
+    assert sorted(path.name for path in place.iterdir()) == ["Süd out", "scene"]
+
+
+def test_too_little_address_space_is_one_line(scene, tmp_path):
+    done = embed(
+        scene,
+        "-o",
+        tmp_path / "out",
+        before=["sh", "-c", 'ulimit -v 700000; exec "$@"', "sh"],
+        NUMBA_NUM_THREADS="1",
+    )
+    if done.returncode != 0:
+        assert done.returncode == 1
+        assert "Traceback" not in done.stderr
+        assert done.stderr.splitlines()[-1].startswith("error: ")

@@ -1,0 +1,103 @@
+"""The Zarr store: zarr-python and xarray find values, CRS and time; a southern scene lies in its northern zone."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import rioxarray  # noqa: F401
+import xarray
+import zarr
+from affine import Affine
+from made_up import ORIGIN
+from outputs import made_up_output
+from staged import landscape
+
+from tessera_engine import open_embeddings
+from tessera_engine.errors import InputError
+from tessera_engine.running.convert import convert
+from tessera_engine.scene import Grid, Window
+
+EMBEDDING = landscape(530, 90, 32)
+
+
+@pytest.fixture(scope="module")
+def cog(tmp_path_factory):
+    return open_embeddings(made_up_output(tmp_path_factory.mktemp("cog") / "a.embeddings", EMBEDDING))
+
+
+@pytest.fixture(scope="module")
+def converted(cog, tmp_path_factory):
+    return convert(cog, tmp_path_factory.mktemp("zarr") / "a.zarr", "zarr", year=2018)
+
+
+def test_it_comes_back_bit_for_bit(cog, converted):
+    found = open_embeddings(converted)
+    for before, after in zip(cog.read_stored(), found.read_stored(), strict=True):
+        np.testing.assert_array_equal(after, before)
+    window = Window(3, 500, 40, 20)
+    np.testing.assert_array_equal(open_embeddings(converted, 16).read(window), cog.read(window)[..., :16])
+    counts = [each.source.read_observations(window) for each in (cog, found)]
+    np.testing.assert_array_equal(*counts)
+    assert found.grid == cog.grid
+    assert found.provenance == cog.provenance | {"year": 2018}
+
+
+def test_plain_xarray_sees_crs_time_and_values(cog, converted):
+    with xarray.open_zarr(converted / "embeddings.zarr", group="utm31", chunks=None) as zone:
+        zone = zone.set_coords("spatial_ref")
+        assert zone.rio.crs.to_epsg() == 32631
+        assert zone.embeddings.rio.transform() == ORIGIN
+        assert zone.time.values.tolist() == [2018]
+        assert zone.embeddings.dims == ("time", "band", "y", "x")
+        values = zone.embeddings * zone.scales.where(np.isfinite(zone.scales))
+        np.testing.assert_array_equal(
+            values.sel(time=2018).transpose("y", "x", "band").values.astype(np.float32), cog.read()
+        )
+        x, y = ORIGIN @ (7.5, 500.5)
+        assert zone.observations.sel(x=x, y=y).values[0].tolist() == list(
+            cog.source.read_observations(Window(7, 500, 1, 1))[0, 0]
+        )
+
+
+def test_the_convention_is_kept(converted):
+    root = zarr.open_consolidated(converted / "embeddings.zarr")
+    assert root.attrs["geoemb:dimensions"] == 32
+    assert root.attrs["geoemb:depths"] == [
+        {"dimensions": 16, "array": "embeddings_d16"},
+        {"dimensions": 32, "array": "embeddings"},
+    ]
+    zone = root["utm31"]
+    assert zone.attrs["proj:code"] == "EPSG:32631"
+    assert (zone["scales"].fill_value, zone["scales"].shards) == (np.inf, (1, 512, 512))
+    assert zone["embeddings"].chunks == (1, 32, 64, 64)
+    scales = zone["scales"][0]
+    np.testing.assert_array_equal(np.isinf(scales), np.isnan(EMBEDDING[..., 0]))
+    assert not np.isnan(scales).any()  # NaN would mean water
+    assert (zone["embeddings"][0][:, np.isinf(scales)] == 0).all()
+    item = json.loads((converted / "item.json").read_text())
+    assert len(item["assets"]["embeddings"]["tessera:sha256"]) == 64
+
+
+def test_the_south_is_written_as_the_north_without_its_false_northing(tmp_path):
+    southern = Grid(90, 50, "EPSG:32733", Affine(10, 0, 300_000, 0, -10, 6_200_000))
+    cog = open_embeddings(made_up_output(tmp_path / "a", EMBEDDING[:50], grid=southern, year=2020))
+    converted = convert(cog, tmp_path / "z", "zarr")
+    zone = zarr.open_group(converted / "embeddings.zarr", mode="r")["utm33"]
+    assert zone.attrs["proj:code"] == "EPSG:32633"
+    assert zone["y"][0] == 6_200_000 - 5 - 10_000_000
+    assert zone["time"][:].tolist() == [2020]
+    found = open_embeddings(converted)
+    assert found.grid == southern
+    np.testing.assert_array_equal(found.read(), cog.read())
+
+
+def test_what_it_cannot_hold_is_refused(tmp_path, cog):
+    with pytest.raises(InputError, match="--year YEAR"):
+        convert(cog, tmp_path / "x", "zarr")
+    mercator = Grid(90, 50, "EPSG:3857", ORIGIN)
+    other = open_embeddings(made_up_output(tmp_path / "a", EMBEDDING[:50], grid=mercator))
+    with pytest.raises(InputError, match="takes UTM on WGS 84 only"):
+        convert(other, tmp_path / "x", "zarr", year=2018)
+    assert not (tmp_path / "x").exists()

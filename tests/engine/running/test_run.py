@@ -1,0 +1,449 @@
+"""Runs that are interrupted, damaged, refused: the same command finishes them, and what comes out is never another."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_backend import FakeBackend
+from made_up import FakeReader, made_up_arrays
+from naive import naive_clear_median
+
+from tessera_engine.errors import InputError, TesseraError
+from tessera_engine.files.durable import Lock
+from tessera_engine.formats.opening import open_embeddings, stored_years
+from tessera_engine.formats.origin import Origin
+from tessera_engine.pictures.quicklook import write_quicklook
+from tessera_engine.running.run import Plan, run
+from tessera_engine.scene import Scene, Window
+from tessera_engine.stac.reading import read_item
+from tessera_engine.verify.output import check_files
+
+ARRAYS = made_up_arrays(11, 9)
+WINDOW_PIXELS = 20  # two rows of nine: six windows
+WINDOWS = 6
+
+
+class Changing(FakeReader):
+    """A reader whose content can change."""
+
+    content = "a" * 64
+
+    def fingerprint(self):
+        return self.content
+
+
+class Interrupting(Changing):
+    """A reader that does something as window number `at` is read."""
+
+    def __init__(self, arrays, at, happens):
+        super().__init__(arrays)
+        self.at, self.happens = at, happens
+
+    def read(self, window):
+        if len(self.windows_read) == self.at:
+            self.at = None
+            self.happens()
+        return super().read(window)
+
+
+def plan(out, reader=None, **changes):
+    reader = reader or Changing(ARRAYS)
+    scene = Scene("place", "place", reader)
+    origin = Origin(None, "fake", "0" * 64, "v2", "0.1.0")
+    whole = Plan(
+        scene,
+        FakeBackend(),
+        reader.grid.window,
+        32,
+        "int8",
+        "npy",
+        WINDOW_PIXELS,
+        Path(out),
+        (),
+        origin,
+        "pca",
+    )
+    return replace(whole, **changes)
+
+
+def embed(plan, overwrite=False, restart=False):
+    """Run a plan; gives the lines for the user."""
+    told = []
+    run(plan, overwrite, restart, None, told.append)
+    return told
+
+
+def contents(out):
+    """The files of an output; of item.json what doesn't tell the time."""
+    files = {path.name: path.read_bytes() for path in out.iterdir()}
+    item = json.loads(files["item.json"])
+    for word in ("created", "end_datetime", "tessera:item_sha256"):
+        item["properties"].pop(word)
+    return files | {"item.json": item}
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    out = tmp_path_factory.mktemp("uninterrupted") / "out"
+    embed(plan(out))
+    return contents(out)
+
+
+class Cut(BaseException):
+    pass
+
+
+def raising(error):
+    def happens():
+        raise error
+
+    return happens
+
+
+def interrupt(out, at=3, error=None):
+    """A run that ends as window `at` is read; those that were read before the last one are finished."""
+    with pytest.raises((Cut, TesseraError)):
+        embed(plan(out, Interrupting(ARRAYS, at, raising(error or Cut()))))
+
+
+def assert_only(folder, *names):
+    assert sorted(path.name for path in folder.iterdir()) == sorted(names)
+
+
+@pytest.mark.parametrize("at", [2, 3, 5])
+def test_an_interrupted_run_goes_on_where_it_was(tmp_path, expected, at):
+    out = tmp_path / "out"
+    interrupt(out, at)
+    assert_only(tmp_path, "out.partial")
+    again = plan(out)
+    told = embed(again)
+    assert any("going on with an interrupted run" in line for line in told)
+    assert WINDOWS - at <= len(again.scene.reader.windows_read) < WINDOWS
+    assert contents(out) == expected
+    assert_only(tmp_path, "out")
+
+
+def test_true_colours_are_those_of_the_scene_after_an_interruption_too(tmp_path, monkeypatch):
+    staged = []
+    draw = write_quicklook
+
+    def look(staging, *arguments):
+        staged.append(staging.colours.read(staging.grid.window))
+        return draw(staging, *arguments)
+
+    monkeypatch.setattr("tessera_engine.running.run.write_quicklook", look)
+    with pytest.raises(Cut):
+        embed(plan(tmp_path / "out", Interrupting(ARRAYS, 3, raising(Cut())), quicklook="rgb"))
+    again = plan(tmp_path / "out", quicklook="rgb")
+    embed(again)
+    assert len(again.scene.reader.windows_read) < WINDOWS
+    dates = len(ARRAYS["doys"])
+    wanted = naive_clear_median(
+        ARRAYS["bands"].reshape(dates, -1, 10), ARRAYS["masks"].reshape(dates, -1), (0, 2, 1)
+    )
+    np.testing.assert_array_equal(staged[0].reshape(-1, 3), wanted)
+    assert not wanted[0].any()
+    item = json.loads((tmp_path / "out" / "item.json").read_text())
+    assert item["assets"]["quicklook"]["title"] == "True colour: median of the clear dates"
+
+
+def test_an_interruption_before_anything_is_finished_leaves_nothing(tmp_path):
+    interrupt(tmp_path / "out", 0)
+    assert_only(tmp_path)
+
+
+def test_after_every_single_step_the_same_command_finishes(tmp_path, expected, monkeypatch):
+    """The disk as it is after every sync, rename and removal: as a kill at that moment leaves it."""
+    work = tmp_path / "work"
+    work.mkdir()
+    states = []
+
+    def after(module, name):
+        honest = getattr(module, name)
+
+        def call(*arguments, **options):
+            result = honest(*arguments, **options)
+            states.append(shutil.copytree(work, tmp_path / f"state{len(states)}"))
+            return result
+
+        patch.setattr(module, name, call)
+
+    with monkeypatch.context() as patch:
+        after(os, "fsync")
+        after(Path, "rename")
+        after(Path, "replace")
+        after(Path, "unlink")
+        embed(plan(work / "out"))
+    assert len(states) > 4 * WINDOWS
+    for state in states:
+        # A state in which all was done but the last removals is told apart from another run's output
+        if (state / "out").exists() and not (state / "out.partial" / "journal").exists():
+            with pytest.raises(InputError, match="exists already"):
+                embed(plan(state / "out"))
+        else:
+            embed(plan(state / "out"))
+        assert contents(state / "out") == expected, state
+        assert_only(state, "out")
+
+
+def test_steps_of_a_replacement_keep_the_old_output_until_the_new_one_is_there(
+    tmp_path, expected, monkeypatch
+):
+    out = tmp_path / "out"
+    embed(plan(out, dim=16))
+    rename, calls = Path.rename, []
+
+    def cut(self, target):
+        calls.append(self)
+        if len(calls) == 2:
+            raise Cut
+        return rename(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", cut)
+        with pytest.raises(Cut):
+            embed(plan(out), overwrite=True)
+    assert (tmp_path / "out.partial" / "replaced" / "item.json").exists()
+    embed(plan(out), overwrite=True)
+    assert contents(out) == expected
+    assert_only(tmp_path, "out")
+
+
+def test_after_every_step_a_year_is_added_by_the_same_command(tmp_path, monkeypatch):
+    """A kill after any rename of an appending run leaves the store as it was, or a run that the command finishes."""
+    work = tmp_path / "work"
+    sha256 = FakeBackend().model.sha256
+
+    def year(out, number, append):
+        reader = Changing(ARRAYS)
+        reader.content, reader.period = f"{number:064d}", (date(number, 1, 5), date(number, 12, 20))
+        origin = Origin(number, "fake", sha256, "v2", "0.1.0")
+        return plan(out, reader, format="zarr", origin=origin, append=append)
+
+    embed(year(work / "out", 2018, append=False))
+    states, rename = [], Path.rename
+
+    def after(self, target):
+        result = rename(self, target)
+        if "embeddings.zarr" not in str(target):
+            states.append(shutil.copytree(work, tmp_path / f"state{len(states)}"))
+        return result
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", after)
+        embed(year(work / "out", 2019, append=True))
+    assert len(states) == 2
+    assert not (states[0] / "out").exists()
+    for state in states:
+        embed(year(state / "out", 2019, append=True))
+        assert_only(state, "out")
+        assert stored_years(state / "out") == [2018, 2019]
+        check_files(state / "out", read_item(state / "out"))
+        one, other = (open_embeddings(state / "out", year=each).read() for each in (2018, 2019))
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(InputError, match="holds this scene of 2019 already"):
+        embed(year(work / "out", 2019, append=True))
+    assert_only(work, "out")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"dim": 16}, [r"dim \(was 32, now 16\)"]),
+        ({"store": "float32", "format": "cog"}, [r"store \(was int8", r"format \(was npy, now cog\)"]),
+        ({"region": Window(0, 0, 9, 10)}, [r"window \(was 0 0 9 11, now 0 0 9 10\)"]),
+        ({"quicklook": "rgb"}, [r"quicklook \(was pca, now rgb\)"]),
+        ({"backend": FakeBackend(name="other")}, [r"model \(was fake .*, now other"]),
+    ],
+)
+def test_another_run_is_refused_by_name(tmp_path, changes, words):
+    interrupt(tmp_path / "out")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(InputError) as refused:
+        embed(plan(tmp_path / "out", **changes))
+    for word in words:
+        refused.match(word)
+    refused.match("--restart to begin anew")
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert not any("going on" in line for line in embed(plan(tmp_path / "out", **changes), restart=True))
+
+
+def test_a_scene_that_has_changed_is_refused_before_and_during(tmp_path):
+    interrupt(tmp_path / "out")
+    other = Changing(ARRAYS)
+    other.content = "b" * 64
+    with pytest.raises(InputError, match=r"differs in scene \(was place aaaa.*, now place bbbb"):
+        embed(plan(tmp_path / "out", other))
+    reader = Interrupting(ARRAYS, 4, lambda: setattr(reader, "content", "c" * 64))
+    with pytest.raises(TesseraError, match="has changed while it was embedded"):
+        embed(plan(tmp_path / "other", reader))
+    assert not (tmp_path / "other").exists()
+
+
+def test_windows_keep_their_size_whatever_the_memory(tmp_path, expected):
+    interrupt(tmp_path / "out")
+    with pytest.raises(InputError, match=r"begun with windows of 20 pixels.* allows 19; give more memory"):
+        embed(plan(tmp_path / "out", window_pixels=19))
+    again = plan(tmp_path / "out", window_pixels=10_000)
+    embed(again)
+    assert all(window.height <= 2 for window in again.scene.reader.windows_read)
+    assert contents(tmp_path / "out") == expected
+
+
+def test_a_second_run_on_the_same_output_stops(tmp_path, expected):
+    def second():
+        with pytest.raises(InputError, match=r"another run .process .* is writing .*out.partial"):
+            embed(plan(tmp_path / "out"), restart=True)
+
+    embed(plan(tmp_path / "out", Interrupting(ARRAYS, 3, second)))
+    assert contents(tmp_path / "out") == expected
+
+
+@pytest.mark.parametrize("name", ["embeddings", "scales", "observations"])
+def test_a_flipped_bit_in_a_finished_window_is_found_and_computed_again(tmp_path, expected, name):
+    interrupt(tmp_path / "out", 4)
+    staged = tmp_path / "out.partial" / "staging" / f"{name}.npy"
+    content = bytearray(staged.read_bytes())
+    content[130] ^= 4  # in the first window
+    staged.write_bytes(content)
+    again = plan(tmp_path / "out")
+    told = embed(again)
+    assert any(
+        "staged window (0, 0, 9, 2) (col, row, width, height) isn't as it was written" in t for t in told
+    )
+    assert again.scene.reader.windows_read[0] == Window(0, 0, 9, 2)
+    assert len(again.scene.reader.windows_read) < WINDOWS
+    assert contents(tmp_path / "out") == expected
+
+
+@pytest.mark.parametrize("left", [0, 50, 500, 1000, None])
+def test_a_staged_file_cut_short_or_gone_costs_its_windows_only(tmp_path, expected, left):
+    interrupt(tmp_path / "out", 5)
+    staged = tmp_path / "out.partial" / "staging" / "embeddings.npy"
+    if left is None:
+        staged.unlink()
+    else:
+        os.truncate(staged, left)
+    again = plan(tmp_path / "out")
+    told = embed(again)
+    assert any("isn't as it was written" in line for line in told)
+    if left == 1000:  # the header's 128 bytes and three rows of 9 * 32
+        assert Window(0, 0, 9, 2) not in again.scene.reader.windows_read
+    assert contents(tmp_path / "out") == expected
+
+
+def test_a_damaged_journal_line_is_named_and_its_window_computed_again(tmp_path, expected):
+    interrupt(tmp_path / "out", 5)
+    journal = tmp_path / "out.partial" / "journal"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    lines[2] = lines[2].replace(b"9", b"8", 1)
+    journal.write_bytes(b"".join(lines))
+    again = plan(tmp_path / "out")
+    assert "damaged in line 3" in embed(again)[0]
+    assert Window(0, 2, 9, 2) in again.scene.reader.windows_read
+    assert contents(tmp_path / "out") == expected
+
+
+def test_a_journal_without_its_first_line_stops(tmp_path, expected):
+    interrupt(tmp_path / "out")
+    journal = tmp_path / "out.partial" / "journal"
+    journal.write_bytes(b"x" + journal.read_bytes())
+    with pytest.raises(TesseraError, match="give --restart to begin anew"):
+        embed(plan(tmp_path / "out"))
+    embed(plan(tmp_path / "out"), restart=True)
+    assert contents(tmp_path / "out") == expected
+
+
+def test_a_read_error_names_the_place_and_is_gone_on_from(tmp_path, expected):
+    out, error = tmp_path / "out", OSError(5, "Input/output error")
+    with pytest.raises(
+        TesseraError, match=r"can't be read at \(0, 6, 9, 2\).*Input/output error.*same command"
+    ):
+        embed(plan(out, Interrupting(ARRAYS, 3, raising(error))))
+    embed(plan(out))
+    assert contents(out) == expected
+
+
+def test_too_little_room_is_said_beforehand(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**9, 10**9 - 10**6, 10**6)
+    )
+    with pytest.raises(
+        TesseraError, match=r"needs 5 MB .* 4 MB aren't free; make room and give the same command"
+    ):
+        embed(plan(tmp_path / "out"))
+    assert_only(tmp_path)
+
+
+@contextmanager
+def mounted(folder, size):
+    folder.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], capture_output=True
+    )
+    if done.returncode != 0:
+        pytest.skip("mounting takes root")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+def fill(folder):
+    with (folder / "ballast").open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError:
+            return
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting takes root")
+@pytest.mark.parametrize("at", [3, 5])
+def test_a_disk_that_is_full_midway_is_gone_on_from(tmp_path, expected, at):
+    with mounted(tmp_path / "disk", "8m") as disk:
+        out = disk / "out"
+        with pytest.raises(TesseraError, match="make room and give the same command again") as full:
+            embed(plan(out, Interrupting(ARRAYS, at, lambda: fill(disk))))
+        assert "\n" not in str(full.value)
+        assert_only(disk, "out.partial", "ballast")
+        (disk / "ballast").unlink()
+        assert any("going on" in line for line in embed(plan(out)))
+        assert contents(out) == expected
+        assert_only(disk, "out")
+
+
+@pytest.mark.skipif(shutil.which("chattr") is None, reason="needs chattr")
+def test_permission_that_is_lost_midway_is_gone_on_from(tmp_path, expected):
+    staged = tmp_path / "out.partial" / "staging" / "embeddings.npy"
+
+    def lose():
+        if subprocess.run(["chattr", "+i", staged], capture_output=True).returncode != 0:
+            pytest.skip("this file system or user can't make files immutable")
+
+    try:
+        with pytest.raises(TesseraError, match=r"not permitted .*embeddings.npy.*same command again"):
+            embed(plan(tmp_path / "out", Interrupting(ARRAYS, 3, lose)))
+    finally:
+        subprocess.run(["chattr", "-i", staged], capture_output=True)
+    embed(plan(tmp_path / "out"))
+    assert contents(tmp_path / "out") == expected
+
+
+def test_a_place_that_is_held_is_left_as_it_is(tmp_path):
+    interrupt(tmp_path / "out")
+    lock = Lock(tmp_path / "out.partial" / "lock")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(InputError, match="another run"):
+        embed(plan(tmp_path / "out"))
+    assert sorted(tmp_path.rglob("*")) == before
+    lock.release(remove=False)

@@ -1,0 +1,202 @@
+"""Cubes: a variable a band over time, or one line that says what is missing."""
+
+from __future__ import annotations
+
+import re
+import shutil
+
+import pytest
+from cube_files import s1_variables, s2_variables, write_netcdf, write_zarr
+from mosaic_files import day_of
+from places import SHARED
+from product_files import product_arrays
+
+from tessera_engine.scenes import cube
+from tessera_engine.scenes.band_names import COMMON_NAMES
+from tessera_engine.scenes.listing import list_folder
+from tessera_engine.scenes.rasters import without_georeference_warnings
+
+ARRAYS = product_arrays(4, 6, steps=3)
+DAYS = [day_of(doy) for doy in ARRAYS["doys"]]
+REAL = SHARED / "data" / "cubes" / "hageland-2021-monthly.nc"
+WRITERS = {"c.nc": write_netcdf, "c.zarr": write_zarr}
+writers = pytest.mark.parametrize("name", WRITERS)
+
+
+def find(folder):
+    with without_georeference_warnings():
+        return cube.find(list_folder(folder))
+
+
+def write(folder, name, variables, doys=ARRAYS["doys"]):
+    WRITERS[name](folder / name, variables, doys)
+
+
+@writers
+@pytest.mark.parametrize("prefix", ["", "S2-L2A-"])
+def test_optical_cubes_are_found(tmp_path, name, prefix):
+    write(tmp_path / "below", name, s2_variables(ARRAYS, prefix))
+    found = find(tmp_path)
+    assert not found.problems
+    assert [product.date for product in found.s2] == DAYS
+    assert [product.mask.band for product in found.s2] == [1, 2, 3]
+    assert {(product.offset, product.mask_kind) for product in found.s2} == {(0, "scl")}
+    assert found.warnings == [
+        f"{name} doesn't say whether the baseline offset was removed: it is read as removed, as openEO delivers it"
+    ]
+
+
+@writers
+def test_common_names_and_a_clear_mask_are_taken(tmp_path, name):
+    variables = s2_variables(ARRAYS)
+    renamed = {COMMON_NAMES[band]: value for band, value in variables.items() if band != "SCL"}
+    renamed["clear"] = (ARRAYS["masks"].astype("int16"), {})
+    write(tmp_path, name, renamed)
+    assert {product.mask_kind for product in find(tmp_path).s2} == {"clear"}
+
+
+@writers
+@pytest.mark.parametrize(("units", "wanted"), [("power", "power"), ("amplitude", "amplitude"), ("db", "db"), (None, None)])  # fmt: skip
+def test_radar_cubes_are_found(tmp_path, name, units, wanted):
+    for orbit in ("ascending", "descending"):
+        variables, doys = s1_variables(ARRAYS, orbit, units), ARRAYS[f"sar_{orbit}_doy"]
+        write(tmp_path / orbit, name, variables, doys)
+    found = find(tmp_path)
+    assert not found.problems
+    assert not found.warnings
+    assert {product.units for product in found.s1} == {wanted}
+    for orbit in ("ascending", "descending"):
+        wanted_days = [day_of(doy) for doy in ARRAYS[f"sar_{orbit}_doy"]]
+        assert [product.date for product in found.s1 if product.orbit == orbit] == wanted_days
+
+
+@writers
+def test_the_orbit_may_be_an_attribute(tmp_path, name):
+    variables = {
+        key.split("_")[0]: (values, {**attributes, "orbit_state": "descending"})
+        for key, (values, attributes) in s1_variables(ARRAYS, "descending").items()
+    }
+    write(tmp_path, name, variables, ARRAYS["sar_descending_doy"])
+    assert {product.orbit for product in find(tmp_path).s1} == {"descending"}
+
+
+@writers
+@pytest.mark.parametrize(("add_offset", "wanted"), [(0.0, 0), (-0.1, 1000)])
+def test_the_offset_is_what_attributes_say(tmp_path, name, add_offset, wanted):
+    packing = {"scale_factor": 0.0001, "add_offset": add_offset}
+    variables = {
+        key: (values, packing if key != "SCL" else {}) for key, (values, _) in s2_variables(ARRAYS).items()
+    }
+    write(tmp_path, name, variables)
+    found = find(tmp_path)
+    assert not found.warnings
+    assert {product.offset for product in found.s2} == {wanted}
+
+
+def without(*bands):
+    return {key: value for key, value in s2_variables(ARRAYS).items() if key not in bands}
+
+
+def with_attributes(band, **attributes):
+    variables = s2_variables(ARRAYS)
+    return {**variables, band: (variables[band][0], attributes)}
+
+
+A = ARRAYS["sar_ascending"][:3, ..., 0].astype("float32")
+MISTAKES = {
+    "no B8A": (without("B8A"), r"^lacks B8A: all ten bands and a mask are needed$"),
+    "no mask": (without("SCL"), r"^lacks SCL \(or a variable 'clear', 1 where it is clear\)"),
+    "floats": ({**s2_variables(ARRAYS), "B03": (A / 1e4, {})}, "has float32 in B03, expected whole numbers"),
+    "packed otherwise": (with_attributes("B02", scale_factor=0.001), "has scale_factor and add_offset"),
+    "packed by nothing": (with_attributes("B02", scale_factor=0.0), "has scale_factor and add_offset"),
+    "no orbit": ({"VV": (A, {"units": "dB"})}, "doesn't say the orbit of VV: call it VV_ascending or _descending"),
+    "sigma0": ({"S1-SIGMA0-VV": (A, {})}, "has sigma0 in S1-SIGMA0-VV, expected terrain-corrected gamma0"),
+    "packed radar": ({"VV_ascending": (A, {"scale_factor": 0.1})}, "has scale_factor or add_offset on VV_ascending"),
+    "units differ": ({"VV_asc": (A, {"units": "dB"}), "VH_asc": (A, {})}, "has other times or units in VH_asc"),
+}  # fmt: skip
+
+
+@writers
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_clear_line(tmp_path, name, mistake):
+    variables, reason = MISTAKES[mistake]
+    write(tmp_path, name, variables)
+    found = find(tmp_path)
+    assert not found.s1
+    assert not found.s2
+    (problem,) = found.problems
+    assert problem.source == tmp_path / name
+    assert re.search(reason, problem.reason), problem.reason
+
+
+@pytest.mark.skipif(not REAL.exists(), reason="needs ../shared/data/cubes")
+def test_the_real_cube_lacks_a_band(tmp_path):
+    shutil.copy(REAL, tmp_path)
+    (problem,) = find(tmp_path).problems
+    assert problem.reason == (
+        "lacks B8A, SCL (or a variable 'clear', 1 where it is clear): all ten bands and a mask are needed; "
+        "has sigma0 in S1-SIGMA0-VV, expected terrain-corrected gamma0"
+    )
+
+
+@pytest.mark.skipif(not REAL.exists(), reason="needs ../shared/data/cubes")
+def test_the_real_cubes_times_are_read():
+    with without_georeference_warnings():
+        variables = cube._variables(REAL)
+    assert [time.date().isoformat() for time in variables["B02"][0].times[:3]] == ["2020-11-01", "2020-12-01", "2021-01-01"]  # fmt: skip
+
+
+@writers
+@pytest.mark.parametrize(("units", "reason"), [("degrees", "expected a time"), ("days since the flood", "expected a time"), ("months since 2021-01-01", "expected a time")])  # fmt: skip
+def test_times_that_are_none_are_named(tmp_path, monkeypatch, name, units, reason):
+    import cube_files
+
+    plain = cube_files._coordinates
+    monkeypatch.setattr(
+        cube_files,
+        "_coordinates",
+        lambda *arguments: {**plain(*arguments), "t": (plain(*arguments)["t"][0], {"units": units})},
+    )
+    write(tmp_path, name, s2_variables(ARRAYS))
+    (problem,) = find(tmp_path).problems
+    assert reason in problem.reason
+
+
+@pytest.mark.parametrize("content", [b"", b"CDF\x01", b"\x89HDF\r\n\x1a\n", b"this is no cube"])
+def test_a_damaged_file_is_named(tmp_path, content):
+    (tmp_path / "c.nc").write_bytes(content)
+    (problem,) = find(tmp_path).problems
+    assert "can't be read as a raster" in problem.reason
+
+
+def test_a_truncated_file_is_named_or_read(tmp_path):
+    write(tmp_path, "c.nc", s2_variables(ARRAYS))
+    content = (tmp_path / "c.nc").read_bytes()
+    (tmp_path / "c.nc").write_bytes(content[:300])
+    (problem,) = find(tmp_path).problems
+    assert problem.source == tmp_path / "c.nc"
+
+
+def test_zarr_of_version_3_is_named(tmp_path):
+    (tmp_path / "c.zarr").mkdir()
+    (tmp_path / "c.zarr" / "zarr.json").write_text('{"zarr_format": 3, "node_type": "group"}')
+    (problem,) = find(tmp_path).problems
+    assert "is a Zarr store of version 3, expected version 2" in problem.reason
+
+
+def test_a_store_with_a_link_out_of_the_scene_is_not_opened(tmp_path):
+    write(tmp_path / "scene", "c.zarr", s2_variables(ARRAYS))
+    secret = tmp_path / "secret"
+    chunk = tmp_path / "scene" / "c.zarr" / "B02" / "0.0.0"
+    chunk.rename(secret)
+    chunk.symlink_to(secret)
+    found = find(tmp_path / "scene")
+    assert not found.s2
+    assert "links that lead out" in found.problems[0].reason
+
+
+def test_other_cubes_are_left_alone(tmp_path):
+    write_netcdf(tmp_path / "weather.nc", {"T2M": s2_variables(ARRAYS)["B02"]}, ARRAYS["doys"])
+    found = find(tmp_path)
+    assert not found.problems
+    assert not found.s2

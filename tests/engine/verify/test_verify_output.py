@@ -1,0 +1,301 @@
+"""`verify OUTPUT` passes what was written, and names the first thing that isn't."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import sys
+
+import numpy as np
+import pytest
+import rasterio
+from made_up import ORIGIN, made_up_arrays, write_tile
+
+from tessera_engine import cli
+from tessera_engine.errors import CheckFailed, InputError
+from tessera_engine.files.output import ITEM
+from tessera_engine.stac.reading import read_item
+from tessera_engine.stac.writing import item_sha256
+
+KINDS = {
+    "int8": ["--int8"],
+    "float32": ["--window", "1", "2", "20", "18"],
+    "npy": ["--int8", "--format", "npy", "--dim", "16"],
+    "npy float32": ["--format", "npy", "--backend", "onnxruntime", "--dim", "16"],
+}
+
+
+def call(*arguments):
+    """Exit code of a command."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["tessera-engine", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+    return end.value.code or 0
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A scene, and an output of each kind."""
+    folder = tmp_path_factory.mktemp("made")
+    scene = write_tile(folder / "scene", made_up_arrays(24, 22))
+    for kind, options in KINDS.items():
+        assert call("embed", scene, "-q", "-o", folder / kind, *options) == 0
+    return folder
+
+
+@pytest.fixture
+def verify(capsys):
+    """Run `verify`: exit code, stdout, stderr."""
+
+    def run(*arguments):
+        code = call("verify", *arguments)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+@pytest.fixture
+def output(made, tmp_path):
+    """A copy of an output that may be damaged."""
+    return lambda kind: shutil.copytree(made / kind, tmp_path / "output")
+
+
+def restate(folder, change=None):
+    """Make the item's checksums those of the files, as somebody would who wants to hide a change; change the item."""
+    item = json.loads((folder / ITEM).read_text())
+    for asset in item["assets"].values():
+        content = (folder / asset["href"]).read_bytes()
+        sha256 = hashlib.sha256(content).hexdigest()
+        asset |= {
+            "file:size": len(content),
+            "file:checksum": f"1220{sha256}",
+            "tessera:sha256": sha256,
+        }
+    if change:
+        change(item)
+    item["properties"]["tessera:item_sha256"] = item_sha256(item)
+    (folder / ITEM).write_text(json.dumps(item))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_was_written_passes(made, verify, kind):
+    code, out, _ = verify(made / kind, "--json")
+    told = json.loads(out)
+    assert (code, told["passed"]) == (0, True)
+    assert any("--scene" in skipped for skipped in told["not checked"])
+    code, out, _ = verify(made / kind, "--scene", made / "scene", "--pixels", 600, "--json")
+    told = json.loads(out)
+    assert code == 0
+    assert not any("--scene" in skipped for skipped in told["not checked"])
+    exact = kind != "npy float32"
+    assert (told["compared"] == "bit for bit, equal") == exact
+    if not exact:
+        assert told["max_difference"] < 1e-5
+
+
+def test_another_backend_is_compared_by_drift(made, verify):
+    for kind in ("int8", "float32"):
+        code, out, _ = verify(
+            made / kind, "--scene", made / "scene", "--backend", "onnxruntime", "--pixels", 300, "--json"
+        )
+        told = json.loads(out)
+        assert code == 0
+        assert "promises no equal bits" in told["compared"]
+        assert told["centred_mean"] > 0.99
+
+
+@pytest.mark.parametrize("kind", ["int8", "npy"])
+def test_every_flipped_bit_is_found(output, verify, kind):
+    folder = output(kind)
+    rng = np.random.default_rng(0)
+    for path in sorted(folder.iterdir()):
+        if path.name == ITEM:
+            continue
+        whole = path.read_bytes()
+        damaged = bytearray(whole)
+        damaged[rng.integers(len(damaged))] ^= 1 << rng.integers(8)
+        path.write_bytes(damaged)
+        code, out, err = verify(folder)
+        assert (code, out) == (1, "")
+        assert f"{path.name} is changed (sha256" in err
+        assert len(err.splitlines()) == 1
+        path.write_bytes(whole)
+    assert verify(folder)[0] == 0
+
+
+def test_missing_and_extra_and_shortened_files_are_named(output, verify):
+    folder = output("int8")
+    (folder / "scales.tif").unlink()
+    (folder / "notes.txt").write_text("mine")
+    (folder / "sub").mkdir()
+    (folder / "sub" / "x.tif").write_text("mine")
+    with (folder / "quicklook.png").open("r+b") as file:
+        file.truncate(100)
+    code, _, err = verify(folder)
+    assert code == 1
+    for said in (
+        "scales.tif is missing",
+        "notes.txt is extra",
+        "sub/x.tif is extra",
+        "quicklook.png is changed (100",
+    ):
+        assert said in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_link_is_no_file_of_the_output(output, verify, tmp_path):
+    folder = output("int8")
+    shutil.move(folder / "scales.tif", tmp_path / "elsewhere.tif")
+    (folder / "scales.tif").symlink_to(tmp_path / "elsewhere.tif")
+    assert "scales.tif is no plain file" in verify(folder)[2]
+
+
+def test_values_that_were_changed_with_their_checksums_are_found(output, verify, made):
+    folder = output("int8")
+    with rasterio.open(folder / "embeddings.tif", "r+") as file:
+        codes = file.read()
+        codes[5, 1:] = np.where(codes[5, 1:] == 0, 1, -codes[5, 1:])
+        file.write(codes)
+    restate(folder)
+    assert verify(folder)[0] == 0  # nothing in the folder contradicts it
+    code, _, err = verify(folder, "--scene", made / "scene")
+    assert code == 1
+    assert "embeddings.tif differs from a re-embedding at col" in err
+    assert "band 6: stored" in err
+    code, _, err = verify(folder, "--scene", made / "scene", "--backend", "onnxruntime")
+    assert code == 1
+    assert "drift from a re-embedding" in err
+
+
+def test_one_observation_less_is_found(output, verify, made):
+    folder = output("npy")
+    path = next(folder.glob("*_observations.npy"))
+    counts = np.load(path)
+    counts[3:, :, 0] += 1
+    np.save(path, counts)
+    restate(folder)
+    for backend in ("auto", "onnxruntime"):
+        code, _, err = verify(folder, "--scene", made / "scene", "--backend", backend)
+        assert code == 1
+        assert "scene_observations.npy differs from a re-embedding at col" in err
+
+
+def test_rasters_that_disagree_are_found(output, verify):
+    folder = output("int8")
+    with rasterio.open(folder / "scales.tif", "r+", IGNORE_COG_LAYOUT_BREAK="YES") as file:
+        scales = file.read(1)
+        scales[4, 7] = np.nan
+        file.write(scales, 1)
+    restate(folder)
+    code, _, err = verify(folder)
+    assert code == 1
+    assert "disagree about whether pixel (col 7, row 4) has data" in err
+
+
+def set_property(name, value):
+    return lambda item: item["properties"].update({name: value})
+
+
+def set_asset(key, name, value):
+    return lambda item: item["assets"][key].update({name: value})
+
+
+def forget_scales(item):
+    del item["assets"]["scales"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (set_property("tessera:pixels_with_data", 5), "item.json says 5"),
+        (set_property("tessera:dim", 64), "expected (24, 22, 64)"),
+        (set_property("tessera:store", "float32"), "has dtype int8, expected float32"),
+        (set_property("tessera:store", "int4"), "'tessera:store' is 'int4'"),
+        (set_property("tessera:store", []), "'tessera:store' is []"),
+        (set_property("tessera:precision", "fp8"), "'tessera:precision' is"),
+        (set_property("proj:shape", [24, 23]), "'tessera:pixels' is 528"),
+        (set_property("proj:shape", [22, 24]), "has shape (24, 22, 128)"),
+        (set_property("proj:shape", "x"), "'proj:shape' is 'x'"),
+        (set_property("proj:code", "EPSG:32632"), "has the CRS EPSG:32631, item.json EPSG:32632"),
+        (set_property("proj:code", "EPSG:x"), "which is none"),
+        (set_property("proj:transform", [20, 0, 0, 0, -20, 0]), "has the transform"),
+        (set_property("tessera:model_sha256", "abc"), "'tessera:model_sha256' is 'abc'"),
+        (set_asset("embeddings", "nodata", -127), "has nodata in the item -127, expected -128"),
+        (set_asset("embeddings", "data_type", "uint8"), "has data_type in the item uint8"),
+        (set_asset("scales", "bands", []), "has number of bands in the item 0, expected 1"),
+        (set_asset("scales", "href", "../scales.tif"), "asset 'scales' lacks a file in the folder"),
+        (set_asset("scales", "href", "/etc/passwd"), "asset 'scales' lacks"),
+        (set_asset("scales", "href", "./item.json"), "asset 'scales' lacks"),
+        (set_asset("scales", "href", "embeddings.tif"), "lists no file, or one twice"),
+        (set_asset("scales", "file:checksum", "1220"), "asset 'scales' lacks"),
+        (forget_scales, "scales.tif is extra"),
+    ],
+)  # fmt: skip
+def test_an_item_that_says_something_else_is_found(output, verify, change, said):
+    folder = output("int8")
+    restate(folder, change)
+    code, out, err = verify(folder)
+    assert (code, out) == (1, "")
+    assert said in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "null", "[" * 100_000, '{"type": "Feature"}', "\0", "NaN"]
+)
+def test_a_damaged_item_is_one_line(tmp_path, content):
+    (tmp_path / ITEM).write_text(content)
+    with pytest.raises(CheckFailed) as error:
+        read_item(tmp_path)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_folder_without_item_is_no_output(tmp_path, verify):
+    with pytest.raises(InputError, match="is no output"):
+        read_item(tmp_path)
+    assert verify(tmp_path)[0] == 2
+
+
+def test_another_scene_and_another_model_are_refused(made, verify, tmp_path):
+    other = write_tile(tmp_path / "scene", made_up_arrays(24, 22, seed=1))
+    code, _, err = verify(made / "int8", "--scene", other)
+    assert code == 1
+    assert "another scene, or it has changed" in err
+    code, _, err = verify(
+        made / "float32", "--scene", made / "scene", "--model", "demo", "--precision", "int8"
+    )
+    assert code == 2
+    assert "are for models" in err
+    folder = shutil.copytree(made / "int8", tmp_path / "output")
+    restate(folder, set_property("tessera:model_sha256", "0" * 64))
+    code, _, err = verify(folder, "--scene", made / "scene")
+    assert code == 1
+    assert "the output was made with demo 000000000000" in err
+    restate(folder, set_property("tessera:model", "gone"))
+    code, _, err = verify(folder, "--scene", made / "scene")
+    assert code == 2
+    assert "give its file with --model" in err
+
+
+def test_a_moved_output_is_refused(output, verify, made):
+    folder = output("float32")
+    moved = ORIGIN @ ORIGIN.translation(40, 0)
+    for path in folder.glob("*.tif"):
+        with rasterio.open(path, "r+") as file:
+            file.transform = moved
+    restate(folder, set_property("proj:transform", list(moved)[:6]))
+    assert verify(folder)[0] == 0
+    assert "no part of the scene's grid" in verify(folder, "--scene", made / "scene")[2]
+
+
+def test_a_scene_without_place_is_verified_whole(tmp_path, verify):
+    scene = write_tile(tmp_path / "scene", made_up_arrays(), transform=None)
+    assert call("embed", scene, "-q", "-o", tmp_path / "whole", "--int8") == 0
+    assert verify(tmp_path / "whole", "--scene", scene)[0] == 0
+    assert call("embed", scene, "-q", "-o", tmp_path / "part", "--int8", "--window", 1, 1, 3, 3) == 0
+    code, _, err = verify(tmp_path / "part", "--scene", scene)
+    assert code == 2
+    assert "where one lies in the other isn't known" in err
