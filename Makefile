@@ -99,7 +99,7 @@ wheel: $(VENV)/base
 # The packaged files also saw one real scene: make model SCENES=path/to/scene
 SCENES ?=
 model: $(VENV)/dev
-	$(BIN)/python -m tessera_export.train.demo engine/tessera_engine/models --scene $(SCENES)
+	$(BIN)/python -m tessera_export.train.demo engine/tessera_engine/model/packaged --scene $(SCENES)
 
 clean:
 	rm -rf $(VENV) demo dist

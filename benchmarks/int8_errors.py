@@ -79,7 +79,7 @@ def table(name: str, network: Reference, scene: Path, pixels: int) -> list[str]:
 
 
 def main() -> None:
-    """Tell of the demo model and of the published shapes with random weights."""
+    """Announce of the demo model and of the published shapes with random weights."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scene", type=Path, help="a real scene; default: a simulated one")
     parser.add_argument("--pixels", type=int, default=96)

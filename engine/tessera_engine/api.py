@@ -22,7 +22,7 @@ from tessera_engine.machine import check_threads, default_memory
 from tessera_engine.model.file import ModelFacts
 from tessera_engine.model.store import DEFAULT_MODEL, open_model
 from tessera_engine.pictures.quicklook import check_quicklook
-from tessera_engine.progress import Progress, Tell
+from tessera_engine.progress import Announce, Progress
 from tessera_engine.running.memory import window_pixels
 from tessera_engine.running.run import Plan, run
 from tessera_engine.scene import S1_BANDS, Observations, Scene, Window
@@ -223,7 +223,7 @@ def embed(
     *,
     window: Window | None = None,
     dim: int | None = None,
-    store: str | None = None,
+    stored_as: str | None = None,
     format: str = "cog",
     quicklook: str = "pca",
     memory: int | None = None,
@@ -232,7 +232,7 @@ def embed(
     restart: bool = False,
     strict: bool = False,
     progress: Progress | None = None,
-    announce: Tell | None = None,
+    announce: Announce | None = None,
 ) -> Embedded:
     """Embed a scene into an output folder, or go on with a run that was interrupted.
 
@@ -245,7 +245,7 @@ def embed(
         out: output folder; None: `<scene name>.embeddings` in the current folder.
         window: the part of the scene; None: all.
         dim: length of the embedding, one of the model's prefixes; None: all of it.
-        store: `int8` or `float32`; None: int8 for an int8 model, else float32.
+        stored_as: `int8` or `float32`; None: int8 for an int8 model, else float32.
         format: one of `tessera_engine.formats.writing.FORMATS`.
         quicklook: one of `tessera_engine.pictures.quicklook.QUICKLOOKS`.
         memory: bytes that the process may take; None: half of the free memory, at most 4 GB.
@@ -264,14 +264,14 @@ def embed(
     if not isinstance(scene, Scene):
         scene = open_scene(scene)
     dim = model.check_dim(dim)
-    store = store or ("int8" if model.facts.is_int8 else "float32")
-    if store not in STORES:
-        raise InputError(f"unknown store '{store}'; choose one of {', '.join(STORES)}")
+    stored_as = stored_as or ("int8" if model.facts.is_int8 else "float32")
+    if stored_as not in STORES:
+        raise InputError(f"stored_as='{stored_as}' is unknown; choose one of {', '.join(STORES)}")
     region = check_window(scene.grid, window) if window is not None else scene.grid.window
     if append and overwrite:
         raise InputError("--append adds to what --overwrite would replace; give one of them")
     origin = _origin(scene, model)
-    check_format(format, store, scene.grid.crop(region), dim, origin)
+    check_format(format, stored_as, scene.grid.crop(region), dim, origin)
     check_quicklook(quicklook)
     max_pixels = window_pixels(memory or default_memory(), scene.reader, model.backend.model)
     announce = announce or (lambda line: None)
@@ -288,7 +288,7 @@ def embed(
         model.backend,
         region,
         dim,
-        store,
+        stored_as,
         format,
         max_pixels,
         target,

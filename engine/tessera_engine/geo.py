@@ -79,14 +79,15 @@ def footprint(grid: Grid) -> dict[str, Any] | None:
     """
     if grid.crs is None:
         return None
-    from rasterio._err import CPLE_BaseError
     from rasterio.warp import transform_geom
+
+    from tessera_engine.gdal import PROJECTION_ERRORS
 
     outline = {"type": "Polygon", "coordinates": [list(_outline(grid))]}
     try:
         geometry: dict[str, Any] = transform_geom(grid.crs, "EPSG:4326", outline)
-    except CPLE_BaseError:
-        # A local CRS has no way to longitude and latitude; a finished run shall not fail on it.
+    except PROJECTION_ERRORS:
+        # A local CRS cannot be converted to longitude and latitude. A finished run must not fail because of it.
         return None
     polygons = geometry["coordinates"] if geometry["type"] == "MultiPolygon" else [geometry["coordinates"]]
     rings = [[_counterclockwise(ring) for ring in polygon] for polygon in polygons]

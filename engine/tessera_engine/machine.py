@@ -6,32 +6,33 @@ from pathlib import Path
 from typing import Any
 
 import numba
+import psutil
 
 from tessera_engine.errors import InputError
 
 _numba_config: Any = numba.config
 
-
 DEFAULT_LIMIT = 4 * 10**9
+"""Bytes that a process takes at most when nobody says how many."""
 
 
 def default_memory() -> int:
-    """Half of the free memory, at most `DEFAULT_LIMIT`; that where the system doesn't say."""
-    free = [bytes_ for bytes_ in (free_of_machine(), _free_of_group()) if bytes_ is not None]
+    """Bytes that a process may take: half of the free memory, at most `DEFAULT_LIMIT`."""
+    free = [bytes_ for bytes_ in (free_of_machine(), free_of_group()) if bytes_ is not None]
     return min([each // 2 for each in free] + [DEFAULT_LIMIT])
 
 
-def free_of_machine() -> int | None:
-    """Bytes that the system could give to programs; None where it does not say."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        return None
+def free_of_machine() -> int:
+    """Bytes that the system could give to programs."""
+    return int(psutil.virtual_memory().available)
 
 
-def _free_of_group(groups: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """What a container or a batch system leaves; None where there is no limit."""
+def free_of_group(groups: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Bytes that a container or a batch system leaves free; None if it sets no limit.
+
+    Args:
+        groups: where Linux shows its control groups.
+    """
     # Version 2 of control groups, then version 1
     for limit, used in (
         ("memory.max", "memory.current"),
@@ -45,12 +46,13 @@ def _free_of_group(groups: Path = Path("/sys/fs/cgroup")) -> int | None:
 
 
 def check_threads(threads: int | None) -> int:
-    """How many CPU threads to use: `threads`, or all that this process may use for None.
+    """How many CPU threads to use: `threads`, or for None all that this process may use.
 
     Raises:
-        InputError: more than there are.
+        InputError: fewer than one, or more than this process may use.
     """
-    available = int(_numba_config.NUMBA_NUM_THREADS)  # the CPUs of this process, or fewer if the user says so
+    # The CPUs of this process, or fewer if NUMBA_NUM_THREADS says so
+    available = int(_numba_config.NUMBA_NUM_THREADS)
     if threads is not None and not 1 <= threads <= available:
-        raise InputError(f"--threads {threads} can't be had: this machine gives from 1 to {available}")
+        raise InputError(f"threads={threads} is not available: this machine has from 1 to {available}")
     return threads or available

@@ -1,12 +1,11 @@
-"""How long work tells what it does."""
+"""How long work reports what it does."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 Progress = Callable[[int, int], None]
-"""Called with pixels done and pixels in all, after each window."""
+"""Called with what is done and what there is in all, in one unit: pixels, bytes or steps."""
 
-
-Tell = Callable[[str], None]
-"""Takes a line for the user."""
+Announce = Callable[[str], None]
+"""Called with one line for the user."""

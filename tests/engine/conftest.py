@@ -38,5 +38,5 @@ def v1_1_outputs(tmp_path_factory):
     model = load_model(str(folder / "model.onnx"), backend="onnxruntime")
     scene = write_mosaics(folder / "scene", made_up_arrays(20, 30, 6))
     for format in ("cog", "geotessera"):
-        embed(scene, model, folder / format, format=format, store="int8")
+        embed(scene, model, folder / format, format=format, stored_as="int8")
     return folder / "cog", folder / "geotessera"

@@ -36,16 +36,16 @@ def made_up_output(
     folder: Path,
     embedding: NDArray[np.float32],
     format: str = "cog",
-    store: str = "int8",
+    stored_as: str = "int8",
     grid: Grid | None = None,
     year: int | None = None,
     **facts,
 ) -> Path:
     """An output folder as `embed` would leave it."""
-    staging = stage(folder / "staging", embedding, store, grid)
+    staging = stage(folder / "staging", embedding, stored_as, grid)
     assets = write(format, staging, folder, "field")
     pixels = int(np.isfinite(embedding[..., 0]).sum())
-    about = FACTS | {"store": store, "dim": embedding.shape[2], "pixels_with_data": pixels} | facts
+    about = FACTS | {"store": stored_as, "dim": embedding.shape[2], "pixels_with_data": pixels} | facts
     if year is not None:
         about["period"] = (date(year, 2, 1), date(year, 11, 30))
     write_item(folder / ITEM, staging.grid, assets, RunFacts(**about))

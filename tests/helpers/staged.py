@@ -29,13 +29,13 @@ def landscape(height: int, width: int, dim: int = 16, seed: int = 0) -> NDArray[
 
 
 def stage(
-    folder: Path, embedding: NDArray[np.float32], store: str = "int8", grid: Grid | None = None
+    folder: Path, embedding: NDArray[np.float32], stored_as: str = "int8", grid: Grid | None = None
 ) -> Staging:
     """Stage embeddings whole, on a grid in UTM unless another one is given."""
     folder.mkdir(parents=True, exist_ok=True)
     height, width, dim = embedding.shape
     grid = grid or Grid(width, height, CRS, ORIGIN)
-    staging = Staging.create(folder, grid, dim, store)
+    staging = Staging.create(folder, grid, dim, stored_as)
     valid = np.isfinite(embedding[..., 0])
     counts = np.zeros((height, width, 2), np.uint16)
     counts[valid] = np.random.default_rng(1).integers(1, 300, (valid.sum(), 2))

@@ -66,7 +66,7 @@ def similarity(
         InputError: a point lies outside or where there is no data, or the memory is too little.
     """
     queries = _queries(embeddings, points)
-    per_value = embeddings.bytes_per_value + (0 if embeddings.store == "int8" else FLOAT_BYTES)
+    per_value = embeddings.bytes_per_value + (0 if embeddings.stored_as == "int8" else FLOAT_BYTES)
     pixels, row = embeddings.grid.window.pixels, embeddings.grid.width * embeddings.dim
     strip_size = strip_values(memory, pixels * PIXEL_BYTES, per_value, row, STRIP_VALUES)
     found = np.empty((embeddings.grid.height, embeddings.grid.width), np.float32)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tessera_engine.backends.base import Backend
 from tessera_engine.backends.gpu.batching import Shape, choose_profiles, plan_batches
 from tessera_engine.backends.gpu.device import Device, DeviceError, OutOfDeviceMemory, Plan, Runner
-from tessera_engine.backends.gpu.plans import Plans, Tell
+from tessera_engine.backends.gpu.plans import Announce, Plans
 from tessera_engine.backends.gpu.slot import Slot
 from tessera_engine.backends.rectangles import rectangle
 from tessera_engine.errors import InputError, TesseraError
@@ -44,7 +44,7 @@ class TensorRtBackend(Backend):
     name = "tensorrt"
     follows_lengths = True
 
-    def __init__(self, model: ModelFile, device: Device, tell: Tell, folder: Path | None = None) -> None:
+    def __init__(self, model: ModelFile, device: Device, tell: Announce, folder: Path | None = None) -> None:
         """Take a device; plans are built when the first pixels are there.
 
         Args:

@@ -12,14 +12,16 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
+from typer.main import get_command
 
+from tessera_engine.cli.wording import speak_for
 from tessera_engine.errors import MissingExtra, TesseraError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 T = TypeVar("T")
 
@@ -85,6 +87,7 @@ def main() -> None:
         # A terminal that can't show a folder's name shall show what it can
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    speak_for(_given_command(sys.argv[1:]))
     try:
         app(prog_name="tessera-engine")
     except TesseraError as error:
@@ -102,6 +105,16 @@ def main() -> None:
             "the system gives no memory for another thread; allow more (ulimit -v), or give fewer --threads",
             1,
         )
+
+
+def _given_command(words: Sequence[str]) -> Any:
+    """The click command that the words begin with; the whole application if they name none."""
+    command: Any = get_command(app)
+    for word in words:
+        if word not in getattr(command, "commands", ()):
+            break
+        command = command.commands[word]
+    return command
 
 
 def _give_up(message: str, exit_code: int) -> NoReturn:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-Progress = Callable[[int, int], None]
-"""Called with what is done and what there is in all."""
+from tessera_engine.cli.wording import in_options
+from tessera_engine.progress import Progress
 
 
 def plain(text: str) -> str:
@@ -18,9 +18,9 @@ def plain(text: str) -> str:
 
 
 def say(message: str, quiet: bool = False) -> None:
-    """One line to stderr."""
+    """One line to stderr, in the words of the command line."""
     if not quiet:
-        print(plain(message), file=sys.stderr)
+        print(plain(in_options(message)), file=sys.stderr)
 
 
 def print_json(values: Any) -> None:

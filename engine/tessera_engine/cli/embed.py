@@ -45,9 +45,9 @@ def embed(
         str | None,
         typer.Option(help="Of the network alone: fp32 or int8; fp16 or qdq of a file for GPUs."),
     ] = None,
-    store: Annotated[
+    stored_as: Annotated[
         str | None,
-        typer.Option(help="What is stored: int8 or float32."),
+        typer.Option("--store", help="What is stored: int8 or float32."),
     ] = None,
     dim: Annotated[
         int | None,
@@ -140,7 +140,7 @@ def embed(
                 out,
                 window=region,
                 dim=dim,
-                store="int8" if int8 and store is None else store,
+                stored_as="int8" if int8 and stored_as is None else stored_as,
                 format=format,
                 quicklook=quicklook,
                 memory=limit,

@@ -54,7 +54,7 @@ def convert(
 
     opened = open_embeddings(embeddings, dim, year if year in stored_years(embeddings) else None)
     target = out or _default_out(embeddings, format)
-    if format in INT8_FORMATS and opened.store != "int8":
+    if format in INT8_FORMATS and opened.stored_as != "int8":
         console.say(f"note: {format} holds int8 codes only, so the float32 embeddings are quantised", quiet)
     with interruptible(NOTHING_LEFT), console.progress_bar("converting", quiet, "px") as progress:
         write(opened, target, format, year, overwrite, progress, append)

@@ -167,26 +167,32 @@ class Staging:
     colours: RasterFile | None = None
 
     @classmethod
-    def create(cls, folder: Path, grid: Grid, dim: int, store: str, colours: bool = False) -> Staging:
-        """Make the staged arrays in `folder`, all nodata. `store` is `int8` or `float32`."""
-        return cls._make(RasterFile.create, folder, grid, dim, store, colours)
+    def create(cls, folder: Path, grid: Grid, dim: int, stored_as: str, colours: bool = False) -> Staging:
+        """Make the staged arrays in `folder`, all nodata. `stored_as` is `int8` or `float32`."""
+        return cls._make(RasterFile.create, folder, grid, dim, stored_as, colours)
 
     @classmethod
-    def mend(cls, folder: Path, grid: Grid, dim: int, store: str, colours: bool = False) -> Staging:
+    def mend(cls, folder: Path, grid: Grid, dim: int, stored_as: str, colours: bool = False) -> Staging:
         """Take up the staged arrays that a run left in `folder`; what is missing of them is nodata."""
-        return cls._make(RasterFile.mend, folder, grid, dim, store, colours)
+        return cls._make(RasterFile.mend, folder, grid, dim, stored_as, colours)
 
     @classmethod
     def _make(
-        cls, make: Callable[..., RasterFile], folder: Path, grid: Grid, dim: int, store: str, colours: bool
+        cls,
+        make: Callable[..., RasterFile],
+        folder: Path,
+        grid: Grid,
+        dim: int,
+        stored_as: str,
+        colours: bool,
     ) -> Staging:
         folder.mkdir(exist_ok=True)
         size = (grid.height, grid.width)
-        int8 = store == "int8"
+        int8 = stored_as == "int8"
         fill = CODE_NODATA if int8 else np.nan
         return cls(
             grid,
-            make(folder / "embeddings.npy", (*size, dim), np.dtype(store), fill),
+            make(folder / "embeddings.npy", (*size, dim), np.dtype(stored_as), fill),
             make(folder / "scales.npy", size, np.dtype(np.float32), np.nan) if int8 else None,
             make(folder / "observations.npy", (*size, 2), np.dtype(np.uint16), 0),
             make(folder / "colours.npy", (*size, 3), np.dtype(np.uint16), 0) if colours else None,

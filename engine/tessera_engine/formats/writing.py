@@ -74,12 +74,12 @@ INT8_FORMATS = ("zarr", "geotessera")
 """Formats that hold int8 codes with scales and nothing else."""
 
 
-def check_format(format: str, store: str, grid: Grid, dim: int, origin: Origin | None) -> None:
+def check_format(format: str, stored_as: str, grid: Grid, dim: int, origin: Origin | None) -> None:
     """Make sure, before anything is computed, that a format can hold what is to be written.
 
     Args:
         format: one of `FORMATS`.
-        store: `int8` or `float32`.
+        stored_as: `int8` or `float32`.
         grid: the output's.
         dim: length of the embedding.
         origin: see `write`.
@@ -92,7 +92,7 @@ def check_format(format: str, store: str, grid: Grid, dim: int, origin: Origin |
     if format not in INT8_FORMATS:
         return
     _known(format, origin)
-    if store != "int8":
+    if stored_as != "int8":
         raise InputError(f"--format {format} holds int8 codes only; give --int8 or --store int8, or use cog")
     if format == "zarr":
         from tessera_engine.formats.zarr.writing import northern_grid

@@ -22,7 +22,7 @@ HOME_VARIABLE = "TESSERA_ENGINE_HOME"
 
 def packaged_folder() -> Path:
     """Where the demo model lies."""
-    return Path(__file__).parent / "models"
+    return Path(__file__).parent / "packaged"
 
 
 def user_folder() -> Path:

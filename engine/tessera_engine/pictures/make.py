@@ -82,7 +82,7 @@ def make_picture(
 def _stage(embeddings: Embeddings, folder: Path, progress: Progress | None) -> Staging:
     """The thinned embeddings. Read in whole tiles, so that none is decoded twice, however few of its rows are shown."""
     step, grid = thinned(embeddings.grid)
-    staging = Staging.create(folder, grid, embeddings.dim, embeddings.store)
+    staging = Staging.create(folder, grid, embeddings.dim, embeddings.stored_as)
     side = max(embeddings.source.block, LEAST_BLOCK)
     done, every = 0, embeddings.grid.window.pixels
     for window in embeddings.grid.window.blocks(side, side):

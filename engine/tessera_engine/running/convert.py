@@ -64,7 +64,7 @@ def convert(
     known = about.get("year")
     if year is not None and known is not None and year != known:
         raise InputError(f"{embeddings.path} is of {known}, not of {year}; leave out --year")
-    store = "int8" if format in INT8_FORMATS else embeddings.store
+    stored_as = "int8" if format in INT8_FORMATS else embeddings.stored_as
     origin = Origin(
         known if year is None else year,
         about["model"],
@@ -72,7 +72,7 @@ def convert(
         about["generation"],
         about["engine_version"],
     )
-    check_format(format, store, embeddings.grid, embeddings.dim, origin)
+    check_format(format, stored_as, embeddings.grid, embeddings.dim, origin)
     out = Path(out)
     with alone(out) if append else nullcontext(), result_folder(out, overwrite or append) as folder:
         there = None
@@ -81,7 +81,7 @@ def convert(
             there = open_store(out, format, embeddings.grid, embeddings.dim, *who)
         staged = folder / "staging"
         staged.mkdir()
-        staging = Staging.create(staged, embeddings.grid, embeddings.dim, store)
+        staging = Staging.create(staged, embeddings.grid, embeddings.dim, stored_as)
         for window in embeddings.windows():
             _stage(embeddings, staging, window, about["generation"])
             if progress is not None:
@@ -90,10 +90,10 @@ def convert(
         quicklook = write_quicklook(staging, folder / "quicklook.png", caption)
         assets = [*write(format, staging, folder, about["scene"], origin, there), quicklook]
         changes = {
-            "tessera:store": store,
+            "tessera:store": stored_as,
             "tessera:dim": embeddings.dim,
-            "tessera:quantization": QUANTIZATION[store],
-            "tessera:nodata": NODATA_RULE[store],
+            "tessera:quantization": QUANTIZATION[stored_as],
+            "tessera:nodata": NODATA_RULE[stored_as],
             "tessera:year": origin.year,
         }
         write_converted_item(folder / ITEM, embeddings.item, assets, changes)

@@ -19,19 +19,19 @@ SMALL_FILES = 5_000_000
 QUICKLOOK_PIXELS = 2048 * 2048
 
 
-def needed_bytes(grid: Grid, dim: int, store: str, format: str, colours: bool) -> int:
+def needed_bytes(grid: Grid, dim: int, stored_as: str, format: str, colours: bool) -> int:
     """Bytes that a run takes on the disk when it takes most.
 
     Args:
         grid: the output's.
         dim: length of the stored embedding.
-        store: `int8` or `float32`.
+        stored_as: `int8` or `float32`.
         format: one of `tessera_engine.formats.writing.FORMATS`.
         colours: whether the scene's true colours are staged.
     """
     pixels = grid.width * grid.height
-    embeddings = pixels * dim * np.dtype(store).itemsize
-    staged = embeddings + pixels * (8 if store == "int8" else 4)
+    embeddings = pixels * dim * np.dtype(stored_as).itemsize
+    staged = embeddings + pixels * (8 if stored_as == "int8" else 4)
     needed = staged + SMALL_FILES + 4 * min(pixels, QUICKLOOK_PIXELS) + (6 * pixels if colours else 0)
     if format == "npy":  # second names of the staged files
         return needed

@@ -8,7 +8,7 @@ from pathlib import Path
 from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.files.output import PartialOutput
 from tessera_engine.files.staging import Staging, checksum
-from tessera_engine.progress import Tell
+from tessera_engine.progress import Announce
 from tessera_engine.running.journal import Journal
 from tessera_engine.scene import Window
 
@@ -19,7 +19,7 @@ def begin(
     window_pixels: int,
     overwrite: bool,
     restart: bool,
-    tell: Tell,
+    tell: Announce,
 ) -> Journal:
     """The journal of the run: a new one, or that of the interrupted run that this one goes on with.
 
@@ -81,13 +81,13 @@ def _check_same(
         )
 
 
-def _tell_damage(journal: Journal, place: PartialOutput, tell: Tell) -> None:
+def _tell_damage(journal: Journal, place: PartialOutput, tell: Announce) -> None:
     if journal.damaged:
         lines = ", ".join(map(str, journal.damaged))
         tell(f"warning: {place.journal} is damaged in line {lines}: what it said there is computed again")
 
 
-def check_staged(journal: Journal, staging: Staging, region: Window, tell: Tell) -> None:
+def check_staged(journal: Journal, staging: Staging, region: Window, tell: Announce) -> None:
     """Take finished windows whose staged bytes aren't those that were written out of the journal.
 
     Args:

@@ -16,7 +16,7 @@ from tessera_engine.formats.writing import write
 from tessera_engine.guard import Finding
 from tessera_engine.pictures.caption import caption_of_run
 from tessera_engine.pictures.quicklook import write_quicklook
-from tessera_engine.progress import Progress, Tell
+from tessera_engine.progress import Announce, Progress
 from tessera_engine.running import pipeline
 from tessera_engine.running.disk import check_room, needed_bytes
 from tessera_engine.running.journal import Journal
@@ -34,7 +34,7 @@ class Plan:
         backend: the loaded model.
         region: the part of the scene.
         dim: length of the embedding, one of the model's prefixes.
-        store: `int8` or `float32`.
+        stored_as: `int8` or `float32`.
         format: one of `tessera_engine.formats.writing.FORMATS`.
         window_pixels: size of windows.
         out: where the output shall appear.
@@ -48,7 +48,7 @@ class Plan:
     backend: Backend
     region: Window
     dim: int
-    store: str
+    stored_as: str
     format: str
     window_pixels: int
     out: Path
@@ -64,7 +64,7 @@ class Plan:
 
 
 def run(
-    plan: Plan, overwrite: bool, restart: bool, progress: Progress | None, tell: Tell
+    plan: Plan, overwrite: bool, restart: bool, progress: Progress | None, tell: Announce
 ) -> pipeline.Statistics:
     """Carry a plan out, from where an interrupted run of the same plan got to.
 
@@ -103,7 +103,7 @@ def _work(
     journal: Journal,
     fingerprint: str,
     progress: Progress | None,
-    tell: Tell,
+    tell: Announce,
 ) -> pipeline.Statistics:
     """All that is left to do until the output is complete in its folder."""
     store = None
@@ -112,8 +112,8 @@ def _work(
         store = open_store(plan.out, plan.format, plan.grid, plan.dim, precision, fingerprint, plan.origin)
     place.remove_made()
     colours = plan.quicklook == "rgb"
-    check_room(place.folder, needed_bytes(plan.grid, plan.dim, plan.store, plan.format, colours))
-    staging = Staging.mend(place.staging, plan.grid, plan.dim, plan.store, colours)
+    check_room(place.folder, needed_bytes(plan.grid, plan.dim, plan.stored_as, plan.format, colours))
+    staging = Staging.mend(place.staging, plan.grid, plan.dim, plan.stored_as, colours)
     check_staged(journal, staging, plan.region, tell)
     statistics = pipeline.run(plan.scene.reader, plan.backend, staging, plan.region, journal, progress)
     if plan.scene.reader.fingerprint() != fingerprint:
@@ -161,7 +161,7 @@ def _identity(plan: Plan, fingerprint: str) -> dict[str, str]:
         "grid": f"{grid.width} x {grid.height} {grid.crs} {tuple(grid.transform)[:6]}",
         "window": " ".join(map(str, plan.region)),
         "dim": str(plan.dim),
-        "store": plan.store,
+        "store": plan.stored_as,
         "format": plan.format,
         "quicklook": plan.quicklook,
         **({"append": "yes"} if plan.append else {}),
@@ -183,7 +183,7 @@ def _run_facts(plan: Plan, fingerprint: str, with_data: int) -> RunFacts:
         model_sha256=backend.model.sha256,
         generation=facts.generation,
         precision=facts.precision,
-        store=plan.store,
+        stored_as=plan.stored_as,
         dim=plan.dim,
         backend=backend.name,
         backend_version=backend.version,

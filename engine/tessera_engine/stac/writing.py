@@ -76,7 +76,7 @@ class RunFacts:
         model_sha256: hex sha256 of the model file.
         generation: `v2`.
         precision: `fp32` or `int8`, of the network.
-        store: `int8` or `float32`, of the embeddings.
+        stored_as: `int8` or `float32`, of the embeddings.
         dim: length of the stored embedding.
         backend: what ran the model.
         backend_version: of the library behind it.
@@ -95,7 +95,7 @@ class RunFacts:
     model_sha256: str
     generation: str
     precision: str
-    store: str
+    stored_as: str
     dim: int
     backend: str
     backend_version: str
@@ -123,7 +123,9 @@ def write_item(
         "type": "Feature",
         "stac_version": STAC_VERSION,
         "stac_extensions": list(EXTENSIONS),
-        "id": re.sub(r"[^\w.-]+", "-", f"{facts.scene_name}_{facts.model_name}_{facts.store}_{facts.dim}"),
+        "id": re.sub(
+            r"[^\w.-]+", "-", f"{facts.scene_name}_{facts.model_name}_{facts.stored_as}_{facts.dim}"
+        ),
         "geometry": geometry,
     }
     if geometry is not None:
@@ -236,10 +238,10 @@ def _facts(grid: Grid, facts: RunFacts) -> dict[str, Any]:
         "tessera:model_sha256": facts.model_sha256,
         "tessera:generation": facts.generation,
         "tessera:precision": facts.precision,
-        "tessera:store": facts.store,
+        "tessera:store": facts.stored_as,
         "tessera:dim": facts.dim,
-        "tessera:quantization": QUANTIZATION[facts.store],
-        "tessera:nodata": NODATA_RULE[facts.store],
+        "tessera:quantization": QUANTIZATION[facts.stored_as],
+        "tessera:nodata": NODATA_RULE[facts.stored_as],
         "tessera:backend": facts.backend,
         "tessera:backend_version": facts.backend_version,
         "tessera:instruction_set": facts.instruction_set,

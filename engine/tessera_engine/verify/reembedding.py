@@ -149,16 +149,16 @@ def _compute(
     """The arrays that embedding the window gives, by the keys of the rasters."""
     from tessera_engine.files.staging import CODE_NODATA
 
-    store, dim = item.fact("store"), item.fact("dim")
+    stored_as, dim = item.fact("store"), item.fact("dim")
     in_scene = window._replace(col=window.col + place[0], row=window.row + place[1])
     size = (window.height, window.width)
     if not any(True for _ in scene.reader.windows(in_scene, in_scene.pixels)):
         nothing = {
-            "embeddings": np.full((*size, dim), CODE_NODATA if store == "int8" else np.nan, store),
+            "embeddings": np.full((*size, dim), CODE_NODATA if stored_as == "int8" else np.nan, stored_as),
             "observations": np.zeros((*size, 2), np.uint16),
         }
-        return nothing | ({"scales": np.full((*size, 1), np.nan, np.float32)} if store == "int8" else {})
-    embed(scene, model, out, window=in_scene, dim=dim, store=store, format="npy")
+        return nothing | ({"scales": np.full((*size, 1), np.nan, np.float32)} if stored_as == "int8" else {})
+    embed(scene, model, out, window=in_scene, dim=dim, stored_as=stored_as, format="npy")
     whole = Window(0, 0, window.width, window.height)
     found = {}
     for key, suffix in (("embeddings", ""), ("scales", "_scales"), ("observations", "_observations")):

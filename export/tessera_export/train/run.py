@@ -28,7 +28,7 @@ TIMED_STEPS = 10
 
 SAVE_SECONDS = 60.0
 
-Tell = Callable[[str], None]
+Announce = Callable[[str], None]
 
 PaceT = TypeVar("PaceT", bound=Pace)
 
@@ -118,7 +118,7 @@ def choose_device(asked: str) -> str:
     return found if asked == "auto" else asked
 
 
-def train(config: ssl.TrainConfig, order: Order, tell: Tell) -> Trained:
+def train(config: ssl.TrainConfig, order: Order, tell: Announce) -> Trained:
     """Train a network on scenes without labels.
 
     Raises:
@@ -133,7 +133,7 @@ def train(config: ssl.TrainConfig, order: Order, tell: Tell) -> Trained:
     return _run(config, order, tell, begin, None)
 
 
-def distil_from(config: distil.DistilConfig, teacher: FrozenTeacher, order: Order, tell: Tell) -> Trained:
+def distil_from(config: distil.DistilConfig, teacher: FrozenTeacher, order: Order, tell: Announce) -> Trained:
     """Distil a network from a teacher, on scenes without labels.
 
     Raises:
@@ -151,7 +151,7 @@ def distil_from(config: distil.DistilConfig, teacher: FrozenTeacher, order: Orde
 def _run(
     config: PaceT,
     order: Order,
-    tell: Tell,
+    tell: Announce,
     begin: Callable[[PaceT, Path], tuple[Objective, int]],
     teacher: FrozenTeacher | None,
 ) -> Trained:
@@ -195,7 +195,7 @@ def _run(
     return Trained(order.out, pixels, steps, first, last, progress, findings)
 
 
-def _report(progress: Progress, config: Pace, tell: Tell) -> None:
+def _report(progress: Progress, config: Pace, tell: Announce) -> None:
     tell(str(progress))
     if progress.health.collapsed and progress.step > config.warmup:
         tell(

@@ -41,7 +41,7 @@ EMBEDDING = EMBEDDING.astype(np.float32)
 
 @pytest.fixture(scope="module")
 def output(tmp_path_factory):
-    return made_up_output(tmp_path_factory.mktemp("o") / "a.embeddings", EMBEDDING, store="float32")
+    return made_up_output(tmp_path_factory.mktemp("o") / "a.embeddings", EMBEDDING, stored_as="float32")
 
 
 def write_labels(path, values):
@@ -123,10 +123,10 @@ def test_intervals_are_wider_where_labels_of_a_block_are_alike():
 
 
 def test_forms_are_what_is_stored_and_its_prefixes():
-    assert [(form.store, form.dim) for form in forms("float32", 64)] == [
+    assert [(form.stored_as, form.dim) for form in forms("float32", 64)] == [
         ("float32", 64), ("float32", 32), ("float32", 16), ("int8", 64), ("int8", 32), ("int8", 16),
     ]  # fmt: skip
-    assert [(form.store, form.dim) for form in forms("int8", 32)] == [("int8", 32), ("int8", 16)]
+    assert [(form.stored_as, form.dim) for form in forms("int8", 32)] == [("int8", 32), ("int8", 16)]
     assert (Form("float32", 128).bytes_per_pixel, Form("int8", 128).bytes_per_pixel) == (512, 132)
     assert Form("int8", 16).km2_per_gb == pytest.approx(5000)
 
@@ -135,14 +135,14 @@ def test_forms_are_what_is_stored_and_its_prefixes():
 def test_a_form_is_read_back_as_a_reader_of_that_output_gets_it(tmp_path, dim):
     """From float32, int8 is what embed --dim K --int8 would have written, bit for bit."""
     cut = np.ascontiguousarray(EMBEDDING[..., :dim])
-    written = open_embeddings(made_up_output(tmp_path / "i", cut, store="int8")).read()
+    written = open_embeddings(made_up_output(tmp_path / "i", cut, stored_as="int8")).read()
     pixels = EMBEDDING.reshape(-1, DIM)
     found = {
-        (form.store, form.dim): back for form, back in read_back(pixels, "float32", forms("float32", DIM))
+        (form.stored_as, form.dim): back for form, back in read_back(pixels, "float32", forms("float32", DIM))
     }
     np.testing.assert_array_equal(found["int8", dim].reshape(HEIGHT, WIDTH, dim), written)
     np.testing.assert_array_equal(found["float32", dim], pixels[:, :dim])
-    whole = open_embeddings(made_up_output(tmp_path / "w", EMBEDDING, store="int8"))
+    whole = open_embeddings(made_up_output(tmp_path / "w", EMBEDDING, stored_as="int8"))
     codes = whole.read().reshape(-1, DIM)
     for form, back in read_back(codes, "int8", forms("int8", DIM)):
         kept = open_embeddings(whole.path, form.dim).read()
@@ -151,7 +151,7 @@ def test_a_form_is_read_back_as_a_reader_of_that_output_gets_it(tmp_path, dim):
 
 def test_an_evaluation_of_classes(output, labels):
     found = evaluate(open_embeddings(output), labels, block_metres=100, methods=("linear", "knn"))
-    assert [(row.method, row.form.store, row.form.dim) for row in found.rows] == [
+    assert [(row.method, row.form.stored_as, row.form.dim) for row in found.rows] == [
         (method, store, dim)
         for method in ("linear", "knn")
         for store in ("float32", "int8")
@@ -183,7 +183,7 @@ def test_what_only_tells_where_a_pixel_lies_is_worth_nothing(tmp_path):
     block = np.add.outer(np.arange(HEIGHT) // 5 * 10, np.arange(WIDTH) // 5)
     vectors = generator.normal(size=(80, DIM)).astype(np.float32)[block]
     path = write_labels(tmp_path / "l.tif", generator.integers(1, 4, 80).astype(np.uint8)[block])
-    opened = open_embeddings(made_up_output(tmp_path / "e", vectors, store="float32"))
+    opened = open_embeddings(made_up_output(tmp_path / "e", vectors, stored_as="float32"))
     found = evaluate(opened, path, block_metres=50, methods=("linear", "knn"))
     assert max(row.scores["macro_f1"].value for row in found.rows) < 0.6
 

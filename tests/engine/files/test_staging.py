@@ -108,14 +108,14 @@ def test_what_is_no_array_is_refused(tmp_path):
         raster.read(Window(0, 0, 1, 1))
 
 
-@pytest.mark.parametrize("store", ["int8", "float32"])
-def test_staging_starts_as_nodata(tmp_path, store):
-    staging = Staging.create(tmp_path, Grid(3, 2), 4, store)
+@pytest.mark.parametrize("stored_as", ["int8", "float32"])
+def test_staging_starts_as_nodata(tmp_path, stored_as):
+    staging = Staging.create(tmp_path, Grid(3, 2), 4, stored_as)
     window = staging.grid.window
     assert staging.dim == 4
     assert np.isnan(staging.read_embeddings(window)).all()
     assert (staging.observations.read(window) == 0).all()
-    if store == "int8":
+    if stored_as == "int8":
         assert (staging.embeddings.read(window) == CODE_NODATA).all()
         assert np.isnan(staging.scales.read(window)).all()
     else:

@@ -40,7 +40,7 @@ def test_everything_comes_back(output):
     assert found.grid == Grid(WIDTH, HEIGHT, CRS, ORIGIN)
     assert (found.dim, found.read().dtype) == (DIM, np.float32)
     # The codes' step follows from the whole vector
-    close(found.read(), EMBEDDING, found.store)
+    close(found.read(), EMBEDDING, found.stored_as)
     assert found.provenance["model_sha256"] == "a" * 64
     assert (found.provenance["precision"], found.provenance["dim"]) == ("int8", DIM)
 

@@ -139,15 +139,15 @@ def test_a_scene_without_data_is_transparent(tmp_path):
     assert (found == 0).all()
 
 
-@pytest.mark.parametrize("store", ["int8", "float32"])
-def test_one_pixel_and_pixels_all_alike_are_grey(tmp_path, store):
+@pytest.mark.parametrize("stored_as", ["int8", "float32"])
+def test_one_pixel_and_pixels_all_alike_are_grey(tmp_path, stored_as):
     value = np.random.default_rng(0).normal(size=16).astype(np.float32)
     lonely = np.full((600, 590, 16), np.nan, np.float32)
     lonely[123, 45] = value
-    found = picture(stage(tmp_path / "lonely", lonely, store), tmp_path)
+    found = picture(stage(tmp_path / "lonely", lonely, stored_as), tmp_path)
     assert found[123, 45].tolist() == [128, 128, 128, 255]
     assert (found[..., 3] > 0).sum() == 1
-    found = picture(stage(tmp_path / "alike", np.tile(value, (600, 590, 1)), store), tmp_path)
+    found = picture(stage(tmp_path / "alike", np.tile(value, (600, 590, 1)), stored_as), tmp_path)
     assert (found == [128, 128, 128, 255]).all()
 
 

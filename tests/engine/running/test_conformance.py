@@ -45,7 +45,7 @@ def test_files(model, tile, tmp_path):
     np.testing.assert_array_equal(np.isnan(embedding).all(axis=2), ~valid)
     check_conformance(name, tile, embedding[valid])
 
-    embed(FOLDER / "tiles" / tile, loaded, tmp_path / "int8", format="npy", store="int8")
+    embed(FOLDER / "tiles" / tile, loaded, tmp_path / "int8", format="npy", stored_as="int8")
     codes = np.load(tmp_path / "int8" / f"{tile}.npy")
     scales = np.load(tmp_path / "int8" / f"{tile}_scales.npy")
     wanted, wanted_scales = expected_codes(name, tile)

@@ -37,7 +37,7 @@ def test_files_equal_the_published_ones(flavour, backend, tile, tmp_path):
     np.testing.assert_array_equal(np.isnan(embedding).all(axis=2), ~valid)
     conformance.check_conformance("v1_1_tiny", f"{tile}_{name}", embedding[valid])
 
-    embed(conformance.FOLDER / "tiles" / tile, model, tmp_path / "int8", format="npy", store="int8")
+    embed(conformance.FOLDER / "tiles" / tile, model, tmp_path / "int8", format="npy", stored_as="int8")
     codes = np.load(tmp_path / "int8" / f"{tile}.npy")
     scales = np.load(tmp_path / "int8" / f"{tile}_scales.npy")
     assert (codes[~valid] == -128).all()

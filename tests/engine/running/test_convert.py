@@ -41,10 +41,10 @@ def test_every_format_becomes_every_other(tmp_path, before, after):
 
 
 def test_floats_are_quantised_where_they_must_be(tmp_path):
-    floats = open_embeddings(made_up_output(tmp_path / "f", EMBEDDING, store="float32", year=2018))
-    assert open_embeddings(convert(floats, tmp_path / "n", "npy")).store == "float32"
+    floats = open_embeddings(made_up_output(tmp_path / "f", EMBEDDING, stored_as="float32", year=2018))
+    assert open_embeddings(convert(floats, tmp_path / "n", "npy")).stored_as == "float32"
     found = open_embeddings(convert(floats, tmp_path / "z", "zarr"))
-    assert (found.store, found.provenance["store"]) == ("int8", "int8")
+    assert (found.stored_as, found.provenance["store"]) == ("int8", "int8")
     step = np.abs(EMBEDDING).max(axis=2, keepdims=True) / 254
     valid = np.isfinite(EMBEDDING[..., 0])
     assert (np.abs(found.read() - EMBEDDING) <= 1.001 * step)[valid].all()

@@ -17,43 +17,9 @@ from rasterio.warp import transform
 from soak.memory import peak_bytes
 
 from tessera_engine.errors import InputError
-from tessera_engine.machine import default_memory
 from tessera_engine.running import memory
 from tessera_engine.running.memory import window_pixels
 from tessera_engine.simulate import simulate
-
-
-@pytest.mark.parametrize(
-    ("machine", "group", "taken"),
-    [
-        (3 * 10**9, None, 15 * 10**8),
-        (64 * 10**9, None, 4 * 10**9),
-        (64 * 10**9, 10**9, 5 * 10**8),
-        (10**9, 64 * 10**9, 5 * 10**8),
-        (None, None, 4 * 10**9),
-    ],
-)
-def test_half_of_what_is_free_is_taken_and_4_gb_at_most(monkeypatch, machine, group, taken):
-    monkeypatch.setattr(memory, "free_of_machine", lambda: machine)
-    monkeypatch.setattr(memory, "_free_of_group", lambda: group)
-    assert default_memory() == taken
-
-
-@pytest.mark.parametrize(
-    ("files", "free"),
-    [
-        ({"memory.max": "1000\n", "memory.current": "300\n"}, 700),
-        ({"memory.max": "max\n", "memory.current": "300\n"}, None),
-        ({"memory.max": "100\n", "memory.current": "300\n"}, 0),
-        ({"memory/memory.limit_in_bytes": "1000\n", "memory/memory.usage_in_bytes": "1\n"}, 999),
-        ({}, None),
-    ],
-)
-def test_a_containers_limit_is_read_in_both_versions(tmp_path, files, free):
-    (tmp_path / "memory").mkdir()
-    for name, text in files.items():
-        (tmp_path / name).write_text(text)
-    assert memory._free_of_group(tmp_path) == free
 
 
 @given(st.integers(10**6, 10**10))
@@ -95,7 +61,7 @@ import numpy as np
 from outputs import made_up_output
 for name in "ab":
     embedding = np.random.default_rng(ord(name)).standard_normal((700, 1100, 128), np.float32)
-    made_up_output(Path(name), embedding, store=sys.argv[1])
+    made_up_output(Path(name), embedding, stored_as=sys.argv[1])
 """
 
 

@@ -34,10 +34,10 @@ def naive_embedding(backend, arrays, row, col):
     return backend.run(packed)[0]
 
 
-def run(tmp_path, reader, region, max_pixels, dim=32, store="float32", progress=None):
+def run(tmp_path, reader, region, max_pixels, dim=32, stored_as="float32", progress=None):
     tmp_path.mkdir(exist_ok=True)
     backend = FakeBackend()
-    staging = Staging.create(tmp_path, reader.grid.crop(region), dim, store)
+    staging = Staging.create(tmp_path, reader.grid.crop(region), dim, stored_as)
     journal = Journal(tmp_path / "journal", {}, max_pixels)
     statistics = pipeline.run(reader, backend, staging, region, journal, progress)
     return backend, staging, statistics
@@ -66,7 +66,7 @@ def test_every_pixel_has_its_own_embedding_whatever_the_windows(tmp_path, max_pi
 def test_int8_is_the_published_code_of_the_cut_prefix(tmp_path):
     reader = FakeReader(ARRAYS)
     _, full, _ = run(tmp_path / "full", reader, reader.grid.window, 20)
-    _, staging, _ = run(tmp_path / "int8", reader, reader.grid.window, 20, dim=16, store="int8")
+    _, staging, _ = run(tmp_path / "int8", reader, reader.grid.window, 20, dim=16, stored_as="int8")
     embedding = full.embeddings.read(reader.grid.window)
     codes, scales = staging.embeddings.read(reader.grid.window), staging.scales.read(reader.grid.window)
     for row, col in np.ndindex(11, 9):

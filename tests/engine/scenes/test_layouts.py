@@ -164,7 +164,7 @@ def test_any_window_of_zips_reads_the_same(small, data):
 
 
 def embedded(scene, out):
-    api.embed(scene, api.Model(FakeBackend(), threads=1), out, store="int8", format="npy")
+    api.embed(scene, api.Model(FakeBackend(), threads=1), out, stored_as="int8", format="npy")
     return [np.load(path) for path in sorted(out.glob("*.npy"))]
 
 

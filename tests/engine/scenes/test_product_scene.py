@@ -90,7 +90,7 @@ def test_mosaics_embed_like_the_d_pixel_tile_bit_for_bit(tmp_path, mosaics, arra
     model = api.Model(FakeBackend(), threads=1)
     tile = write_tile(tmp_path / "tile", arrays)
     for name, scene in (("tile", tile), ("mosaics", mosaics)):
-        api.embed(scene, model, tmp_path / f"{name}.out", store="int8")
+        api.embed(scene, model, tmp_path / f"{name}.out", stored_as="int8")
     for name in ("embeddings.tif", "scales.tif", "observations.tif"):
         with (
             rasterio.open(tmp_path / "tile.out" / name) as a,

@@ -36,7 +36,7 @@ FACTS = RunFacts(
     model_sha256="cd" * 32,
     generation="v2",
     precision="int8",
-    store="int8",
+    stored_as="int8",
     dim=16,
     backend="fused",
     backend_version="0.1.0",
@@ -58,16 +58,16 @@ def item_of(folder, grid, assets=(), facts=FACTS, created=CREATED):
 
 
 @pytest.mark.parametrize("format", ["cog", "npy"])
-@pytest.mark.parametrize("store", ["int8", "float32"])
-def test_an_output_with_its_files(tmp_path, format, store):
-    staging = stage(tmp_path / "staging", landscape(40, 50), store)
+@pytest.mark.parametrize("stored_as", ["int8", "float32"])
+def test_an_output_with_its_files(tmp_path, format, stored_as):
+    staging = stage(tmp_path / "staging", landscape(40, 50), stored_as)
     assets = [
         *write(format, staging, tmp_path, "field"),
         write_quicklook(staging, tmp_path / "quicklook.png", Caption("field", "", "")),
     ]
-    item = item_of(tmp_path, staging.grid, assets, replace(FACTS, store=store))
+    item = item_of(tmp_path, staging.grid, assets, replace(FACTS, stored_as=stored_as))
     assert item["stac_extensions"] == list(EXTENSIONS)
-    keys = {"embeddings", "observations", "quicklook"} | ({"scales"} if store == "int8" else set())
+    keys = {"embeddings", "observations", "quicklook"} | ({"scales"} if stored_as == "int8" else set())
     assert item["assets"].keys() == keys
     hrefs = set()
     for key, asset in item["assets"].items():
@@ -83,7 +83,7 @@ def test_an_output_with_its_files(tmp_path, format, store):
     assert len(hrefs) == len(keys)
     embeddings = item["assets"]["embeddings"]
     assert (embeddings["data_type"], embeddings["nodata"]) == (
-        ("int8", -128) if store == "int8" else ("float32", "nan")
+        ("int8", -128) if stored_as == "int8" else ("float32", "nan")
     )
     assert [band["name"] for band in embeddings["bands"]] == [f"embedding {k:03d}" for k in range(1, 17)]
     assert is_output(tmp_path)

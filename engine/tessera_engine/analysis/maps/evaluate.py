@@ -61,7 +61,7 @@ class Evaluation:
         rows = [
             {
                 "method": row.method,
-                "store": row.form.store,
+                "store": row.form.stored_as,
                 "dim": row.form.dim,
                 "bytes_per_pixel": row.form.bytes_per_pixel,
                 "km2_per_gb": row.form.km2_per_gb,
@@ -111,11 +111,11 @@ def evaluate(
     blocks = make_blocks(read, embeddings.grid, block_metres)
     comparison = Comparison(read.values, blocks.groups, regression, threads)
     main = MAIN_SCORES[regression]
-    measured = forms(embeddings.store, embeddings.dim)
+    measured = forms(embeddings.stored_as, embeddings.dim)
     rows = []
     for method in methods:
         first = None
-        for form, values in read_back(x, embeddings.store, measured):
+        for form, values in read_back(x, embeddings.stored_as, measured):
             outcome = comparison.measure(values, method)
             first = first or outcome
             rows.append(Row(method, form, outcome.scores(), outcome.less(first, main)))

@@ -22,20 +22,20 @@ class Form:
     """How embeddings are stored.
 
     Attributes:
-        store: `float32` or `int8`.
+        stored_as: `float32` or `int8`.
         dim: length of the prefix.
     """
 
-    store: str
+    stored_as: str
     dim: int
 
     def __str__(self) -> str:
-        return f"{self.store}, {self.dim} dims"
+        return f"{self.stored_as}, {self.dim} dims"
 
     @property
     def bytes_per_pixel(self) -> int:
         """Codes and scale, before any compression of the file."""
-        return self.dim * 4 if self.store == "float32" else self.dim + SCALE_BYTES
+        return self.dim * 4 if self.stored_as == "float32" else self.dim + SCALE_BYTES
 
     @property
     def km2_per_gb(self) -> float:
@@ -52,7 +52,7 @@ def forms(stored: str, dim: int) -> list[Form]:
     """
     prefixes = sorted({dim, *(prefix for prefix in PREFIXES if prefix < dim)}, reverse=True)
     stores = ("float32", "int8") if stored == "float32" else ("int8",)
-    return [Form(store, prefix) for store in stores for prefix in prefixes]
+    return [Form(stored_as, prefix) for stored_as in stores for prefix in prefixes]
 
 
 def read_back(
@@ -71,7 +71,7 @@ def read_back(
     """
     for form in forms:
         prefix = np.ascontiguousarray(embeddings[:, : form.dim])
-        if form.store == stored:
+        if form.stored_as == stored:
             yield form, prefix
         else:
             codes, scales = quantize(prefix)

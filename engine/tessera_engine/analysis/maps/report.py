@@ -99,7 +99,7 @@ def draw(evaluation: Evaluation, path: Path) -> None:
     rows, main = evaluation.rows, evaluation.main
     methods = list(dict.fromkeys(row.method for row in rows))
     shown = list(dict.fromkeys(row.form for row in rows))
-    stores = list(dict.fromkeys(form.store for form in shown))
+    stores = list(dict.fromkeys(form.stored_as for form in shown))
     scores = {(row.method, row.form): row.scores[main] for row in rows}
     low = min(score.low for score in scores.values())
     high = max(score.high for score in scores.values())
@@ -126,7 +126,7 @@ def draw(evaluation: Evaluation, path: Path) -> None:
             pen.text((x, bottom + 4), f"{factor * (low + i * step):g}", "black", font, anchor="ma")
         for i, form in enumerate(shown):
             score, y = scores[method, form], top + LINE * i + LINE // 2
-            colour = PALETTE[(4, 5)[stores.index(form.store)]]
+            colour = PALETTE[(4, 5)[stores.index(form.stored_as)]]
             pen.line((across(score.low), y, across(score.high), y), colour, 2)
             x = across(score.value)
             pen.ellipse((x - DOT, y - DOT, x + DOT, y + DOT), colour)

@@ -32,7 +32,7 @@ MAGIC = b"tessera-engine plan 1\n"
 
 LONGEST_HEADER = 4096
 
-Tell = Callable[[str], None]
+Announce = Callable[[str], None]
 """Told what takes long, and why, a line each."""
 
 
@@ -65,7 +65,7 @@ def plans_folder() -> Path:
 class Plans:
     """The kept plans of one model on one device."""
 
-    def __init__(self, device: Device, model: ModelFile, tell: Tell, folder: Path | None = None) -> None:
+    def __init__(self, device: Device, model: ModelFile, tell: Announce, folder: Path | None = None) -> None:
         self._device, self._model, self._tell = device, model, tell
         self.folder = folder or plans_folder()
 

@@ -180,8 +180,8 @@ def stage_shares(scene: str | None, backend: Backend) -> dict[str, float]:
 
             simulate(folder / "scene", 96, seed=1)
         reader = open_scene(scene or folder / "scene").reader
-        store = "int8" if backend.model.facts.is_int8 else "float32"
-        staging = Staging.create(folder, reader.grid, backend.model.facts.dims, store)
+        stored_as = "int8" if backend.model.facts.is_int8 else "float32"
+        staging = Staging.create(folder, reader.grid, backend.model.facts.dims, stored_as)
         for turn in ("warm-up", "timed"):
             journal = Journal(folder / turn, {}, STAGE_PIXELS)
             seconds = run(reader, backend, staging, reader.grid.window, journal).seconds

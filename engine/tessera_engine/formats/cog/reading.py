@@ -26,7 +26,7 @@ class CogSource:
 
     grid: Grid
     dim: int
-    store: str
+    stored_as: str
     embeddings: Path
     scales: Path | None
     observations: Path
@@ -44,13 +44,13 @@ class CogSource:
 
 def open_source(path: Path, item: Mapping[str, Any], year: int | None) -> CogSource:
     """Open the GeoTIFFs of an output."""
-    store = item["properties"]["tessera:store"]
+    stored_as = item["properties"]["tessera:store"]
     return CogSource(
         grid=item_grid(item),
         dim=item["properties"]["tessera:dim"],
-        store=store,
+        stored_as=stored_as,
         embeddings=asset_path(path, item, "embeddings"),
-        scales=asset_path(path, item, "scales") if store == "int8" else None,
+        scales=asset_path(path, item, "scales") if stored_as == "int8" else None,
         observations=asset_path(path, item, "observations"),
     )
 

@@ -56,12 +56,15 @@ PREDICTOR_INTEGER, PREDICTOR_FLOAT = "2", "3"
 def write(staging: Staging, folder: Path, name: str) -> list[Asset]:
     """Write one GeoTIFF a layer: see `tessera_engine.formats.writing.write`."""
     assets = []
-    store = staging.embeddings.dtype.name
+    stored_as = staging.embeddings.dtype.name
     for layer in layers(staging):
         path = folder / f"{layer.key}.tif"
         tags = {"TIFFTAG_DOCUMENTNAME": name, "TIFFTAG_IMAGEDESCRIPTION": layer.title}
         if layer.key != "observations":
-            tags |= {"TESSERA_QUANTIZATION": QUANTIZATION[store], "TESSERA_NODATA": NODATA_RULE[store]}
+            tags |= {
+                "TESSERA_QUANTIZATION": QUANTIZATION[stored_as],
+                "TESSERA_NODATA": NODATA_RULE[stored_as],
+            }
         _write_layer(layer, staging.grid, tags, path)
         assets.append(layer.asset(staging.grid, path.name, MEDIA_TYPE))
     return assets

@@ -64,7 +64,7 @@ class Source(Protocol):
         ...
 
     @property
-    def store(self) -> str:
+    def stored_as(self) -> str:
         """`int8` or `float32`."""
         ...
 
@@ -104,9 +104,9 @@ class Embeddings:
         return self.source.grid
 
     @property
-    def store(self) -> str:
+    def stored_as(self) -> str:
         """`int8` or `float32`."""
-        return self.source.store
+        return self.source.stored_as
 
     @property
     def bytes_per_value(self) -> int:
@@ -115,7 +115,7 @@ class Embeddings:
         What is stored, twice: bands lie one behind the other in most files, so they are turned. Once more for int8,
         whose marks of no data are translated.
         """
-        return 3 if self.store == "int8" else 8
+        return 3 if self.stored_as == "int8" else 8
 
     @property
     def provenance(self) -> dict[str, Any]:

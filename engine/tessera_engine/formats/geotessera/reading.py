@@ -47,7 +47,7 @@ class GeotesseraSource:
     grid: Grid
     dim: int
     cells: tuple[Cell, ...]
-    store: str = "int8"
+    stored_as: str = "int8"
     block: int = 1
 
     def read(self, window: Window, dim: int) -> StoredBlock:

@@ -23,7 +23,7 @@ class NpySource:
 
     grid: Grid
     dim: int
-    store: str
+    stored_as: str
     embeddings: NDArray[Any]
     scales: NDArray[np.float32] | None
     observations: NDArray[np.uint16]
@@ -44,14 +44,14 @@ class NpySource:
 def open_source(path: Path, item: Mapping[str, Any], year: int | None) -> NpySource:
     """Map the arrays of an output."""
     grid, dim = item_grid(item), int(item["properties"]["tessera:dim"])
-    store = item["properties"]["tessera:store"]
+    stored_as = item["properties"]["tessera:store"]
     size = (grid.height, grid.width)
     return NpySource(
         grid,
         dim,
-        store,
-        mapped(asset_path(path, item, "embeddings"), (*size, dim), store),
-        mapped(asset_path(path, item, "scales"), size, "float32") if store == "int8" else None,
+        stored_as,
+        mapped(asset_path(path, item, "embeddings"), (*size, dim), stored_as),
+        mapped(asset_path(path, item, "scales"), size, "float32") if stored_as == "int8" else None,
         mapped(asset_path(path, item, "observations"), (*size, 2), "uint16"),
     )
 

@@ -32,7 +32,7 @@ class ZarrSource:
     dim: int
     zone: Group
     time: int = 0
-    store: str = "int8"
+    stored_as: str = "int8"
     block: int = SHARD
 
     def read(self, window: Window, dim: int) -> StoredBlock:

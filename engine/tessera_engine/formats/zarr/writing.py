@@ -127,7 +127,7 @@ class _Links:
     def __init__(self, store: Store, path: Path, group_name: str, arrays: Mapping[str, Any]) -> None:
         import zarr
 
-        self.store, self.path = store, path / group_name
+        self.stored_as, self.path = store, path / group_name
         self.old = asset_path(store.path, store.item, "embeddings") / group_name
         group: Any = zarr.open_group(self.old, mode="r", zarr_format=3)
         self.times = {int(year): time for time, year in enumerate(group["time"][:])}
@@ -141,7 +141,7 @@ class _Links:
         """Whether the new shards of a year in a window are the old ones now."""
         if year not in self.times:
             return True  # nothing is there
-        corner = offset(grid, self.store.years[year].grid)
+        corner = offset(grid, self.stored_as.years[year].grid)
         assert corner is not None
         col, row = window.col - corner[0], window.row - corner[1]
         if not self.alike or col % SHARD or row % SHARD:

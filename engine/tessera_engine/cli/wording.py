@@ -1,0 +1,40 @@
+"""The library's messages in the words of the command line: `overwrite=True` becomes `--overwrite`.
+
+The library names its parameters as `name=value`, `name=True` and `name=`. A command's function has parameters of the
+same names, so its options are all that is needed to translate them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+_NAMED = re.compile(r"\b([a-z][a-z0-9_]*)=((?:True\b|None\b|False\b|'[^']*'|\"[^\"]*\"|[^\s,;:()'\"]+)?)")
+
+
+_spelled: dict[str, str] = {}
+"""Parameter of the given command -> how the command line spells it. A process runs one command."""
+
+
+def speak_for(command: Any) -> None:
+    """Translate into the options of this click command from now on."""
+    _spelled.clear()
+    _spelled.update({str(parameter.name): _spelling(parameter) for parameter in command.params})
+
+
+def in_options(message: str) -> str:
+    """A message of the library with the command's options and arguments in the place of parameters."""
+
+    def replace(match: re.Match[str]) -> str:
+        name, value = match.groups()
+        if name not in _spelled:
+            return match[0]
+        return _spelled[name] if value in ("", "True") else f"{_spelled[name]} {value}"
+
+    return _NAMED.sub(replace, message)
+
+
+def _spelling(parameter: Any) -> str:
+    if parameter.param_type_name == "argument":
+        return str(parameter.name).upper()
+    return max(parameter.opts, key=len)
