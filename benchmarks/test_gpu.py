@@ -24,7 +24,7 @@ from tessera_engine.cli.pages.doctor import examine
 from tessera_engine.machine import check_threads
 from tessera_engine.model.drift import THRESHOLDS
 from tessera_engine.model.file import read_model_file
-from tessera_engine.model.store import open_model
+from tessera_engine.model.installed import open_model
 from tessera_engine.scenes import open_scene
 from tessera_engine.scenes.sampling import sample_observations, sample_tokens
 from tessera_engine.simulate import simulate

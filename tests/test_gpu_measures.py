@@ -22,7 +22,7 @@ from standin_device import StandInDevice
 from tessera_engine.backends import make_backend
 from tessera_engine.backends.gpu.found import look
 from tessera_engine.backends.tensorrt import TensorRtBackend
-from tessera_engine.model.store import open_model
+from tessera_engine.model.installed import open_model
 from tessera_engine.tokens import pack
 
 READER = FakeReader(made_up_arrays(6, 6, steps=12))

@@ -2,7 +2,7 @@
 
 Built by hand and not by torch's tracer because the graph is a contract: backends with kernels of their own read
 the weights by name (see `tessera_engine.model.file`), only plain operators of opset 17 occur (what ONNX Runtime
-1.18 and TensorRT 10.3 take), and one builder makes every precision for CPUs. `tessera_export.gpu` builds those for
+1.18 and TensorRT 10.3 take), and one builder makes every precision for CPUs. `tessera_export.gpu_files` builds those for
 GPUs, which want another form.
 
 Shapes: B pixels, T tokens, N = B * T, C bands, d = 4 * latent_dim, H heads of h = d / H channels.

@@ -149,7 +149,7 @@ def make_backend(
 
         return OpenVinoBackend(model, threads)
     if choice.backend == "tensorrt":
-        from tessera_engine.backends.gpu.tensorrt import TensorRtDevice
+        from tessera_engine.backends.gpu.tensorrt_api import TensorRtDevice
         from tessera_engine.backends.tensorrt import TensorRtBackend
 
         return TensorRtBackend(model, TensorRtDevice(), tell or (lambda line: None))

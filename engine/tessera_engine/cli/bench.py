@@ -41,7 +41,7 @@ def bench(
     from tessera_engine.cli import console
     from tessera_engine.cli.pages.bench import Runner, compare, stage_shares
     from tessera_engine.machine import check_threads
-    from tessera_engine.model.store import open_model, precisions
+    from tessera_engine.model.installed import open_model, precisions
     from tessera_engine.scenes.sampling import sample_observations
 
     threads = check_threads(threads)

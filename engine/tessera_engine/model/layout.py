@@ -25,7 +25,7 @@ VERSIONS = Versions(opset=17, ir=8)
 """IR 8 goes with opset 17; the onnx package's own default is too new for older runtimes."""
 
 GPU_PRECISIONS = ("fp16", "qdq")
-"""Written by `tessera_export.gpu`: float16, and int8 with explicit Q/DQ around the matrices."""
+"""Written by `tessera_export.gpu_files`: float16, and int8 with explicit Q/DQ around the matrices."""
 
 GPU_VERSIONS = Versions(opset=19, ir=9)
 """The first opset whose QuantizeLinear takes float16; TensorRT 10.3 and ONNX Runtime 1.18 read 20 and 21."""

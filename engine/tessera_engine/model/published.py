@@ -8,7 +8,7 @@ from pathlib import Path
 from tessera_engine.errors import InputError, ModelError
 from tessera_engine.files.checksums import file_sha256
 from tessera_engine.model.download import Progress, download
-from tessera_engine.model.store import user_folder
+from tessera_engine.model.installed import user_folder
 
 HOST = "https://huggingface.co"
 

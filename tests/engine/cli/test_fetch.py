@@ -15,8 +15,7 @@ import pytest
 
 from tessera_engine import cli
 from tessera_engine.errors import InputError, ModelError, TesseraError
-from tessera_engine.model import download, published
-from tessera_engine.model import store as model_store
+from tessera_engine.model import download, installed, published
 
 CONTENT = np.random.default_rng(0).bytes(1_000_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -299,7 +298,7 @@ def nano(monkeypatch, tmp_path, request):
         published.PUBLISHED["nano"], bytes=len(content), sha256=hashlib.sha256(content).hexdigest()
     )
     monkeypatch.setitem(published.PUBLISHED, "nano", entry)
-    monkeypatch.setenv(model_store.HOME_VARIABLE, str(tmp_path / "home"))
+    monkeypatch.setenv(installed.HOME_VARIABLE, str(tmp_path / "home"))
     return file
 
 
@@ -324,7 +323,7 @@ def test_fetch_makes_models_that_embed_finds(server, nano, run, tmp_path):
     assert out.split() == [str(models / "nano.fp32.onnx"), str(models / "nano.int8.onnx")]
     assert server.requests[0][0] == f"/{'/'.join(published.PUBLISHED['nano'].url().split('/')[3:])}"
     assert ranges(server) == [None, "bytes=20000-"]
-    opened = model_store.open_model("nano", "int8")
+    opened = installed.open_model("nano", "int8")
     assert opened.facts.card == "Published TESSERA v2 student nano, CC0."
     # A second time, nothing is fetched again
     code, _, err = run("model", "fetch", "nano", "--from", server.address, "-q")
@@ -338,10 +337,10 @@ def test_fetch_makes_models_that_embed_finds(server, nano, run, tmp_path):
     content[len(content) // 2] ^= 1
     (models / "nano.fp32.onnx").write_bytes(content)
     with pytest.raises(ModelError, match=r"is not the file that was stored: its sha256 is"):
-        model_store.open_model("nano")
-    model_store.checksum_file(models / "nano.fp32.onnx").write_text("")
+        installed.open_model("nano")
+    installed.checksum_file(models / "nano.fp32.onnx").write_text("")
     with pytest.raises(ModelError, match="has nothing"):
-        model_store.open_model("nano")
+        installed.open_model("nano")
 
 
 def test_fetch_from_a_stick(nano, run, tmp_path):
@@ -368,5 +367,5 @@ def test_fetch_of_an_unknown_name_says_which_there_are(run):
 
 
 def test_every_packaged_model_has_its_checksum():
-    for path in model_store.packaged_folder().glob("*.onnx"):
-        assert model_store.checksum_file(path).is_file()
+    for path in installed.packaged_folder().glob("*.onnx"):
+        assert installed.checksum_file(path).is_file()

@@ -13,11 +13,11 @@ from onnx import AttributeProto, TensorProto, helper, numpy_helper
 from tessera_engine.backends.fused import FusedBackend
 from tessera_engine.errors import ModelError
 from tessera_engine.model import file as model_file
-from tessera_engine.model import store as model_store
+from tessera_engine.model import installed
 from tessera_engine.model.file import read_arrays, read_content, read_model_file
 from tessera_engine.model.layout import promised_initializers
 
-DEMO = {precision: model_store.packaged_folder() / f"demo.{precision}.onnx" for precision in ("fp32", "int8")}
+DEMO = {precision: installed.packaged_folder() / f"demo.{precision}.onnx" for precision in ("fp32", "int8")}
 
 
 @pytest.fixture(params=["fp32", "int8"])

@@ -58,7 +58,7 @@ def _gpu() -> Part:
 
 def _tensorrt() -> Part:
     try:
-        from tessera_engine.backends.gpu import tensorrt
+        from tessera_engine.backends.gpu import tensorrt_api as tensorrt
     except TesseraError as error:
         reason = "missing" if importlib.util.find_spec("tensorrt") is None else str(error)
         return Part(None, f"{reason}: {how_to_install('tensorrt')}")

@@ -26,7 +26,7 @@ from tessera_engine.backends.gpu.device import (
 )
 from tessera_engine.files.durable import sync_file, sync_folder
 from tessera_engine.model.file import ModelFile, read_content
-from tessera_engine.model.store import HOME_VARIABLE
+from tessera_engine.model.installed import HOME_VARIABLE
 
 MAGIC = b"tessera-engine plan 1\n"
 

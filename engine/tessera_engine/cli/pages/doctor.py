@@ -15,7 +15,7 @@ from tessera_engine.backends.gpu.found import look
 from tessera_engine.backends.gpu.install import machine
 from tessera_engine.backends.gpu.plans import plans_folder
 from tessera_engine.machine import default_memory
-from tessera_engine.model.store import list_models, user_folder
+from tessera_engine.model.installed import list_models, user_folder
 from tessera_kernels.cache import cache_folder
 from tessera_kernels.encoder.isa import available
 

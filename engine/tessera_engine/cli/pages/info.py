@@ -13,7 +13,7 @@ from tessera_engine.errors import InputError
 from tessera_engine.files.output import is_output
 from tessera_engine.geo import bounding_box, footprint
 from tessera_engine.model.file import ModelFile
-from tessera_engine.model.store import DEFAULT_MODEL, open_model
+from tessera_engine.model.installed import DEFAULT_MODEL, open_model
 from tessera_engine.scene import Scene
 from tessera_engine.stac.members import MEMBERS
 from tessera_engine.stac.reading import read_item

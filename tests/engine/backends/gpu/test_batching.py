@@ -18,7 +18,7 @@ from tessera_engine.backends.gpu.batching import (
     padding,
     plan_batches,
 )
-from tessera_engine.model.store import open_model
+from tessera_engine.model.installed import open_model
 from tessera_engine.scenes import open_scene
 from tessera_engine.simulate import simulate
 from tessera_engine.tokens import pack

@@ -25,7 +25,7 @@ from tessera_engine.backends.gpu.providers import (
 )
 from tessera_engine.backends.onnxruntime import OnnxRuntimeBackend
 from tessera_engine.errors import InputError, MissingExtra
-from tessera_engine.model.store import open_model
+from tessera_engine.model.installed import open_model
 from tessera_engine.tokens import pack
 
 NOTHING = Found(
@@ -173,7 +173,7 @@ def test_what_is_found_here_is_told_with_the_line_that_brings_it(monkeypatch):
     monkeypatch.setattr(found.metadata, "version", lambda name: "2.13.0")
     assert found._torch().version == "2.13.0"
     monkeypatch.setitem(sys.modules, "tensorrt", None)
-    monkeypatch.delitem(sys.modules, "tessera_engine.backends.gpu.tensorrt", raising=False)
+    monkeypatch.delitem(sys.modules, "tessera_engine.backends.gpu.tensorrt_api", raising=False)
     assert "pip install 'tessera-engine[tensorrt]'" in found._tensorrt().missing
 
 

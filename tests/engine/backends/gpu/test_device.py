@@ -22,7 +22,7 @@ from tessera_engine.backends.gpu.device import DeviceError, OutOfDeviceMemory, P
 from tessera_engine.backends.tensorrt import TensorRtBackend
 from tessera_engine.errors import InputError
 from tessera_engine.model.file import read_content
-from tessera_engine.model.store import open_model
+from tessera_engine.model.installed import open_model
 from tessera_engine.tokens import pack
 
 pytestmark = [
@@ -55,9 +55,9 @@ def driver(library, monkeypatch):
 @pytest.fixture
 def tensorrt(driver, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorrt", standin_tensorrt)
-    monkeypatch.delitem(sys.modules, "tessera_engine.backends.gpu.tensorrt", raising=False)
-    yield importlib.import_module("tessera_engine.backends.gpu.tensorrt")
-    sys.modules.pop("tessera_engine.backends.gpu.tensorrt", None)
+    monkeypatch.delitem(sys.modules, "tessera_engine.backends.gpu.tensorrt_api", raising=False)
+    yield importlib.import_module("tessera_engine.backends.gpu.tensorrt_api")
+    sys.modules.pop("tessera_engine.backends.gpu.tensorrt_api", None)
 
 
 def test_the_driver_says_what_it_is(driver):

@@ -11,7 +11,7 @@ from tessera_engine.backends import make_backend
 from tessera_engine.backends.gpu import plans
 from tessera_engine.backends.tensorrt import LEAST_TOKENS, MOST_TOKENS, TensorRtBackend, most_tokens
 from tessera_engine.errors import InputError, TesseraError
-from tessera_engine.model.store import open_model
+from tessera_engine.model.installed import open_model
 from tessera_engine.tokens import pack
 
 MB = 1_000_000

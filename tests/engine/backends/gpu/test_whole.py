@@ -11,7 +11,7 @@ from standin_device import StandInDevice
 from tessera_engine.api import Model, embed, load_model
 from tessera_engine.backends.tensorrt import TensorRtBackend
 from tessera_engine.model.file import read_model_file
-from tessera_engine.model.store import open_model
+from tessera_engine.model.installed import open_model
 from tessera_export.export import export_model
 
 

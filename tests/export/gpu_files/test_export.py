@@ -14,14 +14,14 @@ from tessera_engine.backends import make_backend
 from tessera_engine.errors import InputError, ModelError
 from tessera_engine.model.drift import THRESHOLDS, measure
 from tessera_engine.model.file import read_model_file
+from tessera_engine.model.installed import open_model
 from tessera_engine.model.layout import promised_initializers
-from tessera_engine.model.store import open_model
 from tessera_engine.scenes.sampling import sample_tokens
 from tessera_engine.simulate import simulate
 from tessera_export.export import export_model
-from tessera_export.gpu import build
-from tessera_export.gpu.rounded import RoundedNetwork
-from tessera_export.gpu.running import embed
+from tessera_export.gpu_files import build
+from tessera_export.gpu_files.rounded import RoundedNetwork
+from tessera_export.gpu_files.running import embed
 
 TINY = conformance.checkpoint("tiny")
 

@@ -72,7 +72,7 @@ def build_gpu_graph(weights: Weights, facts: ModelFacts, precision: GpuPrecision
     """The ONNX model of a network, with its facts as metadata.
 
     Args:
-        weights: as `tessera_export.gpu.weights.gpu_weights` lays them out.
+        weights: as `tessera_export.gpu_files.weights.gpu_weights` lays them out.
         facts: what the file says about itself.
         precision: of the tokens.
     """

@@ -20,8 +20,8 @@ from onnx import TensorProto, helper
 
 from tessera_engine.model.file import ModelFacts
 from tessera_engine.tokens import PackedTokens
-from tessera_export.gpu.graph import GpuPrecision, build_gpu_graph, linear
-from tessera_export.gpu.running import onnx_session, rectangles
+from tessera_export.gpu_files.graph import GpuPrecision, build_gpu_graph, linear
+from tessera_export.gpu_files.running import onnx_session, rectangles
 from tessera_export.int8 import LEVELS
 from tessera_export.onnx_graph import Graph, Weights
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from tessera_export.gpu.graph import GpuPrecision
+from tessera_export.gpu_files.graph import GpuPrecision
 from tessera_export.int8 import LEVELS
 from tessera_export.onnx_graph import Graph
 

@@ -12,12 +12,12 @@ import onnx
 from tessera_engine.model.drift import Drift, measure
 from tessera_engine.model.file import ModelFacts
 from tessera_engine.tokens import sequence
-from tessera_export.gpu import calibration
-from tessera_export.gpu.graph import build_gpu_graph, plain
-from tessera_export.gpu.qdq import quantized
-from tessera_export.gpu.running import embed, onnx_run
-from tessera_export.gpu.smoothing import smooth
-from tessera_export.gpu.weights import gpu_weights
+from tessera_export.gpu_files import calibration
+from tessera_export.gpu_files.graph import build_gpu_graph, plain
+from tessera_export.gpu_files.qdq import quantized
+from tessera_export.gpu_files.running import embed, onnx_run
+from tessera_export.gpu_files.smoothing import smooth
+from tessera_export.gpu_files.weights import gpu_weights
 from tessera_export.reference import Reference
 from tessera_export.train.pixels import concatenate, sample_scene
 

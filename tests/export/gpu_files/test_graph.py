@@ -17,11 +17,11 @@ from tessera_engine.model.drift import measure
 from tessera_engine.model.file import INPUT_NAMES
 from tessera_export.checkpoint import load_checkpoint
 from tessera_export.export import _source
-from tessera_export.gpu.graph import build_gpu_graph, plain
-from tessera_export.gpu.qdq import quantized
-from tessera_export.gpu.rounded import RoundedNetwork
-from tessera_export.gpu.running import onnx_run
-from tessera_export.gpu.weights import gpu_weights
+from tessera_export.gpu_files.graph import build_gpu_graph, plain
+from tessera_export.gpu_files.qdq import quantized
+from tessera_export.gpu_files.rounded import RoundedNetwork
+from tessera_export.gpu_files.running import onnx_run
+from tessera_export.gpu_files.weights import gpu_weights
 from tessera_export.int8 import INT8
 from tessera_export.onnx_graph import FLOAT32, build_onnx
 

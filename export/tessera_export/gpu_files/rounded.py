@@ -24,7 +24,7 @@ Operator = Callable[..., "Tensor | tuple[Tensor, ...]"]
 
 
 class RoundedNetwork:
-    """A graph of `tessera_export.gpu.graph`, to be run on rectangles of tokens."""
+    """A graph of `tessera_export.gpu_files.graph`, to be run on rectangles of tokens."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True)
