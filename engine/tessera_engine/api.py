@@ -19,7 +19,7 @@ from tessera_engine.formats.writing import check_format
 from tessera_engine.geo import check_window
 from tessera_engine.guard import Finding, examine, heed
 from tessera_engine.machine import check_threads, default_memory
-from tessera_engine.model.file import ModelFacts
+from tessera_engine.model.facts import ModelFacts
 from tessera_engine.model.installed import DEFAULT_MODEL, open_model
 from tessera_engine.pictures.quicklook import check_quicklook
 from tessera_engine.progress import Announce, Progress

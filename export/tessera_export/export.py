@@ -10,7 +10,7 @@ import onnx
 
 from tessera_engine.errors import InputError
 from tessera_engine.model.drift import Drift
-from tessera_engine.model.file import NAME, ModelFacts
+from tessera_engine.model.facts import NAME, ModelFacts
 from tessera_engine.model.installed import (
     HOME_VARIABLE,
     checksum_file,

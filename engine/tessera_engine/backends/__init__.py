@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tessera_engine.errors import InputError, MissingExtra
-from tessera_engine.model.layout import GPU_PRECISIONS
+from tessera_engine.model.facts import GPU_PRECISIONS
 
 if TYPE_CHECKING:
     from tessera_engine.backends.base import Backend

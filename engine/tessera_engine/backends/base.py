@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.errors import TesseraError
-from tessera_engine.model.file import DAYS, ModelFile
+from tessera_engine.model.file import ModelFile
+from tessera_engine.model.layout import DAYS
 from tessera_engine.tokens import PackedTokens, Tokens
 
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from tessera_engine.backends.base import Backend
 from tessera_engine.errors import InputError
+from tessera_engine.model.facts import GPU_PRECISIONS
 from tessera_engine.model.file import ModelFile, read_arrays
-from tessera_engine.model.layout import GPU_PRECISIONS
 from tessera_engine.tokens import PackedTokens, Tokens
 from tessera_kernels.encoder import Network
 from tessera_kernels.encoder.isa import available

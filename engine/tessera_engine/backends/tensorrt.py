@@ -19,7 +19,8 @@ from tessera_engine.backends.gpu.plans import Announce, Plans
 from tessera_engine.backends.gpu.slot import Slot
 from tessera_engine.backends.rectangles import rectangle
 from tessera_engine.errors import InputError, TesseraError
-from tessera_engine.model.file import OUTPUT_NAME, ModelFacts, ModelFile
+from tessera_engine.model.facts import ModelFacts
+from tessera_engine.model.file import OUTPUT_NAME, ModelFile
 from tessera_engine.tokens import PackedTokens, sequence
 
 SLOTS = 2

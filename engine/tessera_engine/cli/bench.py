@@ -98,7 +98,7 @@ def bench(
 def _on_cpu(files: dict[str, ModelFile], threads: int) -> tuple[dict[str, MakeBackend], list[str]]:
     """Ways to run a model on the CPU, PyTorch's first, and the names of those."""
     from tessera_engine.backends import make_backend
-    from tessera_engine.model.layout import GPU_PRECISIONS
+    from tessera_engine.model.facts import GPU_PRECISIONS
 
     contenders: dict[str, MakeBackend] = {}
     try:

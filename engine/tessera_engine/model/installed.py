@@ -11,8 +11,8 @@ from pathlib import Path
 
 from tessera_engine.errors import ModelError
 from tessera_engine.files.checksums import file_sha256
-from tessera_engine.model.file import PRECISIONS, ModelFile, read_model_file
-from tessera_engine.model.layout import GPU_PRECISIONS
+from tessera_engine.model.facts import GPU_PRECISIONS, PRECISIONS
+from tessera_engine.model.file import ModelFile, read_model_file
 
 DEFAULT_MODEL = "demo"
 """The one model that every install has. Never replaced silently by one that happens to be installed too."""

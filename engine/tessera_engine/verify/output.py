@@ -17,7 +17,7 @@ from tessera_engine.files.checksums import file_sha256, folder_sha256
 from tessera_engine.files.npy_header import bytes_of, read_npy_header
 from tessera_engine.files.output import ITEM
 from tessera_engine.files.staging import CODE_NODATA
-from tessera_engine.model.file import LARGEST
+from tessera_engine.model.facts import LARGEST
 from tessera_engine.scene import Window
 from tessera_engine.stac.reading import Item, ItemAsset
 

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 
 from tessera_engine.model.drift import Drift, measure
-from tessera_engine.model.file import ModelFacts
+from tessera_engine.model.facts import ModelFacts
 from tessera_engine.tokens import sequence
 from tessera_export.gpu_files import calibration
 from tessera_export.gpu_files.graph import build_gpu_graph, plain

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from tessera_engine.model.file import ModelFacts
+from tessera_engine.model.facts import ModelFacts
 from tessera_engine.tokens import PackedTokens
 from tessera_export.gpu_files.graph import GpuPrecision, build_gpu_graph, linear
 from tessera_export.gpu_files.running import onnx_session, rectangles

@@ -22,7 +22,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from tessera_engine.model.file import OUTPUT_NAME, ModelFacts
+from tessera_engine.model.facts import ModelFacts
+from tessera_engine.model.file import OUTPUT_NAME
 from tessera_engine.model.layout import GPU_VERSIONS
 from tessera_export.onnx_graph import (
     FILLING_BIAS,

@@ -15,7 +15,7 @@ from tessera_engine.errors import InputError, ModelError
 from tessera_engine.model.drift import THRESHOLDS, measure
 from tessera_engine.model.file import read_model_file
 from tessera_engine.model.installed import open_model
-from tessera_engine.model.layout import promised_initializers
+from tessera_engine.model.layout import expected_initializers
 from tessera_engine.scenes.sampling import sample_tokens
 from tessera_engine.simulate import simulate
 from tessera_export.export import export_model
@@ -69,7 +69,7 @@ def test_a_float16_file_says_what_it_is(half):
     assert (facts.precision, facts.is_int8) == ("fp16", False)
     assert "float16" in facts.quantization
     assert replace(facts, precision="fp32", quantization="none") == demo
-    promised = promised_initializers(facts)
+    promised = expected_initializers(facts)
     assert promised["s2.layers.0.up.weight"] == ("float16", (144, 384))
     assert promised["s2.layers.0.qkv.weight"] == ("float16", (144, 480))
     assert half.stat().st_size < 0.75 * open_model("demo", "fp32").path.stat().st_size
@@ -89,8 +89,8 @@ def test_a_calibrated_file_says_on_what(codes):
     assert len(lines) == 5
     assert lines[0].startswith(f"took {best}: centred cosine 0.99")
     assert all(line.startswith("also ") for line in lines[1:4])
-    assert "int8" not in promised_initializers(facts)["fusion.0.weight"][0]
-    assert promised_initializers(facts)["s1.layers.1.down.input.scale"] == ("float16", ())
+    assert "int8" not in expected_initializers(facts)["fusion.0.weight"][0]
+    assert expected_initializers(facts)["s1.layers.1.down.input.scale"] == ("float16", ())
 
 
 def test_exports_repeat_bit_for_bit(codes, tiny, scene, tmp_path):
