@@ -9,10 +9,10 @@ from pathlib import Path
 import onnx
 
 from tessera_engine.errors import InputError
+from tessera_engine.files.user_folders import HOME_VARIABLE
 from tessera_engine.model.drift import Drift
 from tessera_engine.model.facts import NAME, ModelFacts
 from tessera_engine.model.installed import (
-    HOME_VARIABLE,
     checksum_file,
     file_name,
     open_model,

@@ -22,10 +22,10 @@ from numpy.typing import ArrayLike, NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from tessera_engine.errors import ModelError
-from tessera_engine.model.check import CONSTANT_PREFIX
 from tessera_engine.model.facts import ModelFacts
 from tessera_engine.model.file import OUTPUT_NAME, read_arrays, read_model_file
 from tessera_engine.model.layout import VERSIONS, Versions
+from tessera_engine.model.weights import CONSTANT_PREFIX
 from tessera_export.onnx_gru import recurrence
 from tessera_export.reference import Reference, ReferenceConfig, day_of_year_table
 

@@ -1,4 +1,4 @@
-"""Checks a model file's graph before anything runs it: is it one that this engine could have written?
+"""Checks, before anything runs a model file, that this engine could have written its graph.
 
 A model file is a program with data, and anybody may have made it. A runtime would run any operator that the file names
 and open other files that it points to, and the fused kernels read weights by address. So the operators, sizes, names,

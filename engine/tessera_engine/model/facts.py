@@ -21,7 +21,7 @@ KEY_FORMAT_VERSION = KEY_PREFIX + "format_version"
 PRECISIONS = ("fp32", "int8", "fp16", "qdq")
 
 GPU_PRECISIONS = ("fp16", "qdq")
-"""Precisions of files for GPUs: float16, and int8 with explicit QuantizeLinear and DequantizeLinear (Q/DQ) operators."""
+"""Precisions of files for GPUs: float16, and int8 with explicit QuantizeLinear and DequantizeLinear (Q/DQ)."""
 
 GENERATIONS = tuple(FLAVOURS)
 

@@ -58,8 +58,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from tessera_engine.errors import ModelError
-from tessera_engine.model.check import check_graph, initializer_values
+from tessera_engine.model.check import check_graph
 from tessera_engine.model.facts import ModelFacts
+from tessera_engine.model.weights import initializer_values
 
 INPUT_NAMES = ("s2", "s2_doy", "s2_multiplicity", "s1", "s1_doy", "s1_multiplicity")
 OUTPUT_NAME = "embedding"

@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,8 +24,8 @@ from tessera_engine.backends.gpu.device import (
     PlanRefused,
 )
 from tessera_engine.files.durable import sync_file, sync_folder
+from tessera_engine.files.user_folders import cache_folder
 from tessera_engine.model.file import ModelFile, read_content
-from tessera_engine.model.installed import HOME_VARIABLE
 
 MAGIC = b"tessera-engine plan 1\n"
 
@@ -53,13 +52,7 @@ class _Key(NamedTuple):
 
 def plans_folder() -> Path:
     """Where plans are kept; may not exist yet."""
-    if home := os.environ.get(HOME_VARIABLE):
-        return Path(home) / "plans"
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    return base / "tessera-engine" / "plans"
+    return cache_folder("plans")
 
 
 class Plans:
