@@ -17,7 +17,7 @@ from gpu_measures import determinism, drift, memory_ceiling, speeds
 from power import find_tool
 
 from tessera_engine.api import load_model
-from tessera_engine.backends import make_backend
+from tessera_engine.backends.choosing import make_backend
 from tessera_engine.backends.gpu.cuda import Cuda
 from tessera_engine.backends.gpu.found import look
 from tessera_engine.cli.pages.doctor import examine

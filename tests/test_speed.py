@@ -11,7 +11,7 @@ from functools import partial
 
 import pytest
 
-from tessera_engine.backends import choose, make_backend
+from tessera_engine.backends.choosing import choose, make_backend
 from tessera_engine.backends.fused import choose_isa
 from tessera_engine.cli.pages.bench import Runner, compare
 from tessera_engine.machine import check_threads

@@ -11,8 +11,8 @@ import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tessera_engine.backends import make_backend
 from tessera_engine.backends.base import Backend
+from tessera_engine.backends.choosing import check_options, make_backend
 from tessera_engine.errors import InputError
 from tessera_engine.formats.origin import Origin
 from tessera_engine.formats.writing import check_format
@@ -20,7 +20,7 @@ from tessera_engine.geo import check_window
 from tessera_engine.guard import Finding, examine, heed
 from tessera_engine.machine import check_threads, default_memory
 from tessera_engine.model.facts import ModelFacts
-from tessera_engine.model.installed import DEFAULT_MODEL, open_model
+from tessera_engine.model.installed import DEFAULT_MODEL, check_model, open_model
 from tessera_engine.pictures.quicklook import check_quicklook
 from tessera_engine.progress import Announce, Progress
 from tessera_engine.running.memory import window_pixels
@@ -167,16 +167,18 @@ def load_model(
     Args:
         name_or_path: a model of this machine, or a model file.
         precision: `fp32` or `int8`, of a file for GPUs `fp16` or `qdq`; None: a file's own, fp32 for a name.
-        backend: see `tessera_engine.backends.BACKENDS`.
+        backend: see `tessera_engine.backends.registry.backend_names`.
         threads: CPU threads; None: all that this process may use.
         announce: told when kernels have to be compiled or plans built first, which takes a while once, and when
             a GPU runs out of memory.
-        device: one of `tessera_engine.backends.DEVICES`.
+        device: one of `tessera_engine.backends.choosing.DEVICES`.
 
     Raises:
         InputError: no such model, backend or device, or the file can't be used.
         DeviceError: the GPU can't be used.
     """
+    check_model(name_or_path, precision)
+    check_options(backend, device)
     threads = check_threads(threads)
     loaded = make_backend(open_model(name_or_path, precision), backend, threads, device, announce)
     model = Model(loaded, threads)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tessera_engine.backends.registry import backend_names
 from tessera_engine.cli.app import Json, Threads, app, export_extra
 from tessera_engine.errors import CheckFailed, InputError, ModelError
 
@@ -43,8 +44,7 @@ def verify(
     backend: Annotated[
         str,
         typer.Option(
-            help="What runs the model: auto, fused, onnxruntime, openvino, tensorrt or torch. For an output, auto is "
-            "what made it."
+            help=f"What runs the model: auto, {', '.join(backend_names())}. For an output, auto is what made it."
         ),
     ] = "auto",
     pixels: Annotated[int, typer.Option(min=2, help="About how many pixels to compare.")] = 1024,
@@ -62,14 +62,18 @@ def verify(
     Example: tessera-engine verify demo --precision int8
     """
     from tessera_engine.cli import console
+    from tessera_engine.model.installed import is_model_name
 
-    if Path(target).is_dir():
+    # A model's name means the model; a folder of the same name is given as ./NAME
+    if Path(target).is_dir() and not is_model_name(target):
         if precision is not None or reference is not None:
             raise InputError(f"{target} is an output folder; --precision and --reference are for models")
         result, failure = _verify_output(Path(target), scene, model, backend, pixels, seed, threads), None
     else:
         if model is not None:
-            raise InputError(f"{target} is no output folder; --model is for outputs")
+            raise InputError(f"{target} is not an output folder; --model is for outputs")
+        if Path(target).is_dir():
+            console.say(f"note: {target} is taken as the model; for the folder give ./{target}")
         result, failure = _verify_model(target, precision, reference, scene, backend, pixels, threads)
     if json:
         console.print_json(result)
@@ -127,11 +131,10 @@ def _verify_output(
 
 def _load(model: str | None, item: Item, backend: str, threads: int | None) -> Model:
     from tessera_engine import api
-    from tessera_engine.backends import BACKENDS
     from tessera_engine.cli import console
 
     made_by = item.fact("backend")
-    if backend == "auto" and made_by in BACKENDS:
+    if backend == "auto" and made_by in backend_names():
         backend = made_by
     try:
         return api.load_model(
@@ -140,7 +143,9 @@ def _load(model: str | None, item: Item, backend: str, threads: int | None) -> M
     except ModelError as error:
         if model is not None:
             raise
-        raise ModelError(f"the output's model can't be had: {error}; or give its file with --model") from None
+        raise ModelError(
+            f"the output's model is not available: {error}; or give its file with --model"
+        ) from None
 
 
 def _verify_model(

@@ -64,26 +64,19 @@ def is_path(name_or_path: str) -> bool:
     return name_or_path.endswith(".onnx") or "/" in name_or_path or os.sep in name_or_path
 
 
-def check_model(name_or_path: str | Path, precision: str | None = None) -> None:
+def check_model(name_or_path: str | os.PathLike[str], precision: str | None = None) -> None:
     """Check the type and the value of what `find_model` takes.
 
     Raises:
         InputError: names the parameter, what came and what is expected.
     """
-    if not isinstance(name_or_path, str | Path):
-        raise InputError(
-            f"name_or_path={name_or_path!r} is {_type_name(name_or_path)}; give the name of a model or the path of a "
-            "model file"
-        )
+    if not isinstance(name_or_path, str | os.PathLike):
+        raise InputError(f"name_or_path={name_or_path!r} is not a model's name or a model file")
     if precision is not None and precision not in PRECISIONS:
         raise InputError(f"precision={precision!r} is unknown; choose one of {', '.join(PRECISIONS)}")
 
 
-def _type_name(value: object) -> str:
-    return f"of type {type(value).__name__}"
-
-
-def find_model(name_or_path: str | Path, precision: str | None = None) -> Path:
+def find_model(name_or_path: str | os.PathLike[str], precision: str | None = None) -> Path:
     """Find the file that a name or path refers to.
 
     Args:
@@ -95,7 +88,7 @@ def find_model(name_or_path: str | Path, precision: str | None = None) -> Path:
         ModelError: no such model, or not at that precision.
     """
     check_model(name_or_path, precision)
-    name = str(name_or_path)
+    name = os.fspath(name_or_path)
     if is_path(name):
         if not Path(name).is_file():
             raise _no_file(Path(name))
@@ -176,7 +169,7 @@ def _check_recorded(model: ModelFile) -> None:
         )
 
 
-def open_model(name_or_path: str | Path, precision: str | None = None) -> ModelFile:
+def open_model(name_or_path: str | os.PathLike[str], precision: str | None = None) -> ModelFile:
     """Find a model file and read it.
 
     Args:

@@ -10,7 +10,7 @@ import pytest
 from onnx import numpy_helper
 
 from tessera_engine import api
-from tessera_engine.backends import make_backend
+from tessera_engine.backends.choosing import make_backend
 from tessera_engine.errors import InputError, ModelError
 from tessera_engine.model.drift import THRESHOLDS, measure
 from tessera_engine.model.file import read_model_file

@@ -11,7 +11,7 @@ import pytest
 from made_up import FakeReader, made_up_arrays
 
 from tessera_engine import backends
-from tessera_engine.backends import choose, make_backend
+from tessera_engine.backends.choosing import choose, make_backend
 from tessera_engine.backends.gpu import found, install, providers
 from tessera_engine.backends.gpu.batching import input_shapes
 from tessera_engine.backends.gpu.found import Found, Part

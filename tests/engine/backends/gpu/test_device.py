@@ -15,7 +15,7 @@ import pytest
 import standin_tensorrt
 from made_up import FakeReader, made_up_arrays
 
-from tessera_engine.backends import make_backend
+from tessera_engine.backends.choosing import make_backend
 from tessera_engine.backends.gpu import cuda
 from tessera_engine.backends.gpu.batching import Shape
 from tessera_engine.backends.gpu.device import DeviceError, OutOfDeviceMemory, PlanRefused

@@ -7,7 +7,7 @@ import pytest
 from made_up import FakeReader, made_up_arrays
 from standin_device import FACTS, WORK_BYTES_A_TOKEN, StandInDevice
 
-from tessera_engine.backends import make_backend
+from tessera_engine.backends.choosing import make_backend
 from tessera_engine.backends.gpu import plans
 from tessera_engine.backends.tensorrt import LEAST_TOKENS, MOST_TOKENS, TensorRtBackend, most_tokens
 from tessera_engine.errors import InputError, TesseraError
