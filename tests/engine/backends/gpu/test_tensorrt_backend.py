@@ -10,7 +10,7 @@ from standin_device import FACTS, WORK_BYTES_A_TOKEN, StandInDevice
 from tessera_engine.backends.choosing import make_backend
 from tessera_engine.backends.gpu import plans
 from tessera_engine.backends.tensorrt import LEAST_TOKENS, MOST_TOKENS, TensorRtBackend, most_tokens
-from tessera_engine.errors import InputError, TesseraError
+from tessera_engine.errors import TesseraError
 from tessera_engine.model.installed import open_model
 from tessera_engine.tokens import pack
 
@@ -218,9 +218,7 @@ def test_too_little_memory_for_a_pixel_is_one_line(make, tokens):
     backend, _ = make(device)
     backend.prepare(tokens)
     device.total = 100_000
-    with pytest.raises(
-        TesseraError, match=r"0 of 0 MB free, too little for one pixel .*--device cpu"
-    ) as error:
+    with pytest.raises(TesseraError, match=r"0 of 0 MB free.* demo \(fp32\).*device=cpu") as error:
         backend.run(tokens)
     assert "\n" not in str(error.value)
 
@@ -249,12 +247,7 @@ def test_longer_pixels_than_the_sample_had_get_a_plan(make, model, tokens, expec
     builds = len(device.builds)
     is_close(backend.run(tokens), expected)
     assert len(device.builds) > builds
-    assert any("are longer than the scene's sample had" in line for line in told)
-
-
-def test_int8_files_for_cpus_are_refused(tmp_path):
-    with pytest.raises(InputError, match="int8 form for CPUs"):
-        TensorRtBackend(open_model("demo", "int8"), StandInDevice(), print, tmp_path)
+    assert any("longer" in line for line in told)
 
 
 def test_sizes_follow_memory(model):

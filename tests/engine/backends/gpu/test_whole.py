@@ -76,8 +76,9 @@ def test_the_command_line_says_what_is_missing(run, tmp_path):
     for command in (("embed", "scene"), ("bench", "demo")):
         code, out, err = run(*command, "--device", "cuda")
         assert (code, out) == (2, "")
-        assert err.startswith("error: --device cuda can't be had: there is no NVIDIA driver on this machine")
+        assert "--device cuda is not available" in err
+        assert "no NVIDIA driver" in err
         assert err.count("\n") == 1
     code, out, _ = run("doctor")
     assert code == 0
-    assert "there is no NVIDIA driver" in " ".join(out.split())
+    assert "no NVIDIA driver" in " ".join(out.split())
