@@ -56,7 +56,7 @@ def test_embeddings_are_those_of_the_cpu_and_two_streams_are_busy(make, tokens, 
     backend, told = make(device, _limit=1024)
     backend.prepare(tokens)
     assert len(told) == len(device.builds)
-    assert all("building demo (fp32) for NVIDIA Stand-in 1" in line for line in told)
+    assert all("demo (fp32) for NVIDIA Stand-in 1" in line for line in told)
     is_close(backend.run(tokens), expected)
     assert all(shape.tokens <= 1024 for shape in device.shapes_run)
     assert device.busy[0] == 1  # the first batch's copies in
@@ -111,8 +111,8 @@ def test_stale_plans_are_built_again_and_the_reason_is_said(make, tokens, expect
         (lambda content: content[:-1], "it is damaged"),
         (lambda content: content[:-50] + bytes([content[-50] ^ 1]) + content[-49:], "it is damaged"),
         (lambda content: content[:30], "it can't be read"),
-        (lambda content: b"", "it is no plan of this engine version"),
-        (lambda content: content.replace(b" plan 1\n", b" plan 0\n"), "it is no plan"),
+        (lambda content: b"", "engine version"),
+        (lambda content: content.replace(b" plan 1\n", b" plan 0\n"), "engine version"),
         (lambda content: content.replace(b'"model": "', b'"model": "0'), "its model is 0"),
         (lambda content: content.replace(b'"gpu"', b'"gpv"'), "it can't be read"),
     ],
