@@ -1,6 +1,7 @@
 """The backends, by name. To add one, write a module with a `BACKEND` and a line here.
 
-Another package adds one by the entry-point group `tessera_engine.backends`; the export package adds `torch` so.
+Other packages add backends with the entry-point group `tessera_engine.backends`; this is how the export package adds
+`torch`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ GROUP = "tessera_engine.backends"
 
 
 def _modules() -> dict[str, str]:
-    return BACKENDS | {each.name: each.value for each in entry_points(group=GROUP)}
+    added = {each.name: each.module for each in entry_points(group=GROUP)}
+    return {**BACKENDS, **{name: module for name, module in added.items() if name not in BACKENDS}}
 
 
 def backend_names() -> tuple[str, ...]:

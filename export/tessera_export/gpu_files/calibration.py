@@ -147,7 +147,7 @@ def by_entropy(histogram: Histogram) -> float:
 
 
 def _divergence(counts: NDArray[np.float64], bins: int) -> float:
-    """Divergence of the first `bins` bins, the last with everything beyond it, from their approximation by 128 codes."""
+    """Divergence of the first `bins` bins, the last with all beyond it, from their approximation by 128 codes."""
     kept = counts[:bins].copy()
     code = np.arange(bins) * (LEVELS + 1) // bins
     used = kept > 0

@@ -151,7 +151,7 @@ def _layer_norm(graph: Graph, x: str, name: str, dtype: Float) -> str:
 
 
 def _rms_norm(graph: Graph, x: str, name: str, dtype: Float) -> str:
-    """X / sqrt(mean(x^2) + eps) * weight over the last axis, in float32: squares of values from 256 on overflow float16."""
+    """X / sqrt(mean(x^2) + eps) * weight over the last axis, in float32: the square of 256 overflows float16."""
     x = _cast(graph, x, np.float32)
     mean_square = graph.node(
         "ReduceMean", graph.node("Mul", x, x), graph.constant([-1], np.int64), keepdims=1

@@ -80,7 +80,7 @@ def test_percentile_clips_one_in_ten_thousand():
     assert 0.99985 <= (values <= threshold).mean() <= 0.9996 + 0.0005
 
 
-def test_inputs_are_those_of_the_network_without_filling(tiny, tokens):
+def test_inputs_are_those_of_the_network_without_padding(tiny, tokens):
     """Beside PyTorch's own hooks, on pixels one at a time: there is no filling."""
     network = tiny.network
     seen: dict[str, list[np.ndarray]] = {}

@@ -22,7 +22,7 @@ from tessera_export.reference import SIZES, Reference
 from tessera_export.train.pixels import sample_scene
 
 PIXELS = {"demo": (256, 256), "nano": (64, 64), "small": (32, 24), "medium": (16, 12)}
-"""Of each scene: to calibrate on, and to measure on. The larger networks take minutes as it is."""
+"""Of each scene: to calibrate on, and to measure on. The larger networks take minutes even so."""
 
 
 @pytest.mark.slow

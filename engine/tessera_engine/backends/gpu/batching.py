@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from tessera_engine.scene import S1_BANDS, S2_BANDS
 
 BATCH_COST = 2048
-"""Cost of one more batch, about fifty kernel launches, in padding tokens. Not measured: published peak speeds give 1,000
-to 2,000 for most pairs of GPU and model, and more for a small model on a large GPU."""
+"""Cost of one more batch, about fifty kernel launches, in padding tokens. Not measured: published peak speeds give
+1,000 to 2,000 for most pairs of GPU and model, and more for a small model on a large GPU."""
 
 STEP = 32
 """The lengths of profiles are multiples of this, so that the next scene can use the same plans."""

@@ -112,7 +112,7 @@ class Plans:
         return self.folder / f"{digest[:16]}.timings"
 
     def _keep(self, path: Path, key: _Key, built: Built) -> None:
-        """Write a plan and the timings. If that fails, this run can still use the plan; the next one builds it again."""
+        """Write a plan and the timings. If that fails, this run still uses the plan; the next run builds it again."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             header = json.dumps(key._asdict() | {"sha256": hashlib.sha256(built.plan).hexdigest()})

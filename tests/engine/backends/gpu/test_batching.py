@@ -1,4 +1,4 @@
-"""Batches of two lengths: every pixel once, little filling; profiles that hold what was met."""
+"""Batches of two lengths: every pixel once, little padding; profiles that hold all pixels."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ def test_contradictions_are_refused(backend, device, precision, facts):
     assert [fact for fact in facts if fact not in str(error.value)] == []
 
 
-def test_a_named_onnx_runtime_stays_on_the_cpu_unless_told(machine):
+def test_a_named_onnx_runtime_uses_the_cpu_unless_a_gpu_is_requested(machine):
     machine(on_gpu(onnxruntime="1.31"))
     assert choose("onnxruntime").device == "cpu"
     assert choose("onnxruntime", "cuda").device == "cuda"
@@ -150,7 +150,7 @@ def test_a_provider_that_cannot_be_loaded_is_an_error(monkeypatch):
         open_session(b"", None, providers.Provider(CUDA, {}))
 
 
-def test_onnx_runtime_on_a_gpu_fills_up_little_and_gives_the_same(monkeypatch):
+def test_onnx_runtime_on_a_gpu_pads_little_and_gives_the_same(monkeypatch):
     """Everything but the provider itself, which is the CPU's here."""
     model = open_model("demo", "fp32")
     reader = FakeReader(made_up_arrays(6, 6, steps=20))

@@ -163,7 +163,7 @@ def test_what_tensorrt_only_logs_becomes_the_error(tensorrt, monkeypatch):
         device.load(b"what is that")
 
 
-def test_foreign_timings_are_left_alone(tensorrt):
+def test_foreign_timings_are_not_used(tensorrt):
     device, model = tensorrt.TensorRtDevice(), read_content(open_model("demo", "fp32"))
     for timings in (b"", b"timings", b"of another GPU"):
         assert device.build(model, Shape(4, 32, 32), timings).timings == b"timings"

@@ -89,7 +89,7 @@ def test_the_next_process_builds_nothing(make, tokens, expected):
         ({"capability": "9.0"}, "its capability is 8.7, here it is 9.0"),
     ],
 )
-def test_stale_plans_are_built_again_and_the_reason_is_said(make, tokens, expected, change, reason):
+def test_stale_plans_are_built_again_and_the_reason_is_announced(make, tokens, expected, change, reason):
     first = make(StandInDevice())[0]
     first.run(tokens)
     device = StandInDevice(facts=FACTS._replace(**change))
@@ -158,7 +158,7 @@ def test_timings_serve_the_next_build_of_the_same_device_only(make, tokens, tmp_
     assert third.timings_given[0] == b""
 
 
-def test_a_plan_that_cannot_be_kept_is_used_all_the_same(make, tokens, expected, tmp_path):
+def test_a_plan_that_cannot_be_kept_is_still_used(make, tokens, expected, tmp_path):
     (tmp_path / "plans").write_text("a file where the folder should be")
     backend, told = make(StandInDevice())
     is_close(backend.run(tokens), expected)
@@ -176,7 +176,7 @@ def test_nothing_half_written_has_a_plans_name(make, tokens, monkeypatch, tmp_pa
     assert any("No space left on device" in line for line in told)
 
 
-def test_out_of_memory_halves_the_batch_and_goes_on(make, tokens, expected):
+def test_out_of_memory_halves_the_batch_and_continues(make, tokens, expected):
     device = StandInDevice()
     backend, told = make(device)
     backend.prepare(tokens)
@@ -223,7 +223,7 @@ def test_too_little_memory_for_a_pixel_is_one_line(make, tokens):
     assert "\n" not in str(error.value)
 
 
-def test_a_failed_batch_is_no_silent_success(make, tokens):
+def test_a_failed_batch_is_an_error(make, tokens):
     """An error behind the copies comes out when the stream is synchronised."""
     device = StandInDevice()
     backend, _ = make(device)

@@ -1,4 +1,4 @@
-"""A whole run over the stand-in device: published outputs, files, and what is told before it begins."""
+"""A whole run over the stand-in device: published outputs, files, and the lines announced before it begins."""
 
 from __future__ import annotations
 

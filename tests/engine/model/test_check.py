@@ -1,4 +1,4 @@
-"""A model file with anything in it that this engine doesn't write is refused, in one line, before anything runs."""
+"""A model file that contains anything this engine doesn't write is refused, in one line, before anything runs."""
 
 from __future__ import annotations
 
@@ -276,7 +276,7 @@ def test_a_file_too_large_is_not_read(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
-def test_what_the_kernels_get_is_what_was_promised(precision):
+def test_what_the_kernels_get_is_what_the_facts_imply(precision):
     model = read_model_file(DEMO[precision])
     arrays = read_arrays(model)
     promised = expected_initializers(model.facts)
