@@ -62,6 +62,7 @@ def verify(
     Example: tessera-engine verify demo --precision int8
     """
     from tessera_engine.cli import console
+    from tessera_engine.cli.pages.info import check_no_mistyped_folder
     from tessera_engine.model.installed import is_model_name
 
     # A model's name means the model; a folder of the same name is given as ./NAME
@@ -74,6 +75,7 @@ def verify(
             raise InputError(f"{target} is not an output folder; --model is for outputs")
         if Path(target).is_dir():
             console.say(f"note: {target} is taken as the model; for the folder give ./{target}")
+        check_no_mistyped_folder(target)
         result, failure = _verify_model(target, precision, reference, scene, backend, pixels, threads)
     if json:
         console.print_json(result)

@@ -81,7 +81,7 @@ def find_model(name_or_path: str | os.PathLike[str], precision: str | None = Non
 
     Args:
         name_or_path: `demo`, `nano`, ... or the path of an .onnx file.
-        precision: one of `PRECISIONS`; None: whatever a path has, and fp32 for a name.
+        precision: one of `PRECISIONS`; None: any for a path, fp32 for a name.
 
     Raises:
         InputError: see `check_model`.

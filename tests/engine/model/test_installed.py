@@ -91,5 +91,6 @@ def test_a_folder_does_not_hide_the_model_of_its_name(run, tmp_path):
 
 def test_a_mistyped_folder_is_named(run, tmp_path):
     (tmp_path / "flanders-2018").mkdir()
-    code, _, err = run("info", "flanders2018")
-    assert (code, "did you mean flanders-2018?" in err) == (2, True)
+    for command in ("info", "verify"):
+        code, _, err = run(command, "flanders2018")
+        assert (code, "did you mean flanders-2018?" in err) == (2, True)

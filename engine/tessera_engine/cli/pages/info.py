@@ -48,11 +48,18 @@ def describe(target: str, announce: Callable[[str], None] | None = None, **openi
         return describe_scene(open_scene(path, **opening), announce)
     if path.exists() and path.suffix != ".onnx":
         raise InputError(f"{path} is neither a scene folder, an output folder nor a model file (.onnx)")
-    if not path.exists() and path.suffix != ".onnx":
-        beside = (each.name for each in path.parent.glob("*") if each.is_dir())
-        if nearest(path.name, beside) is not None:
-            raise no_such_folder(path)
+    check_no_mistyped_folder(target)
     return describe_model(open_model(target))
+
+
+def check_no_mistyped_folder(target: str) -> None:
+    """Raise InputError if nothing has this name, but a folder beside it has a similar one."""
+    path = Path(target)
+    if path.exists() or path.suffix == ".onnx" or is_model_name(target):
+        return
+    beside = (each.name for each in path.parent.glob("*") if each.is_dir())
+    if nearest(path.name, beside) is not None:
+        raise no_such_folder(path)
 
 
 def describe_scene(scene: Scene, announce: Callable[[str], None] | None = None) -> dict[str, Any]:
