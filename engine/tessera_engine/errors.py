@@ -5,9 +5,11 @@ A message says what failed, what came, what was expected and what to do, in one 
 
 from __future__ import annotations
 
+import numbers
+
 
 class TesseraError(Exception):
-    """Something went wrong that the engine knows how to name."""
+    """Something failed in a way that the engine expects."""
 
     exit_code = 1
 
@@ -43,3 +45,26 @@ class MissingExtra(InputError):
 
 class SceneWarning(UserWarning):
     """The scene can be embedded, but something about it is worth knowing."""
+
+
+def check_type(name: str, value: object, kinds: tuple[type, ...], expected: str) -> None:
+    """Make sure that an argument is of one of these types.
+
+    Args:
+        name: the parameter's.
+        value: what was given.
+        kinds: types that it may have; `int` and `float` stand for all whole numbers and numbers, without bool.
+        expected: the same for people, like "a whole number".
+
+    Raises:
+        InputError: it is of another type.
+    """
+    abstract = {int: numbers.Integral, float: numbers.Real}
+    wanted = tuple(abstract.get(kind, kind) for kind in kinds)
+    if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in kinds):
+        raise InputError(f"{name}={_short(value)} is of type {type(value).__name__}; expected {expected}")
+
+
+def _short(value: object) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -18,7 +18,7 @@ Out = Annotated[Path | None, typer.Option("-o", "--out", help="Folder for the re
 OfYear = Annotated[int | None, typer.Option("--year", help="Which year, of an output that has several.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace earlier results.")]
 
-NOTHING_LEFT = "nothing was written"
+NOTHING_LEFT = "the results are complete or not there, and what stood there before is whole"
 
 
 def _default_out(embeddings: Path, ending: str) -> Path:
@@ -57,7 +57,7 @@ def convert(
     if format in INT8_FORMATS and opened.stored_as != "int8":
         console.say(f"note: {format} holds int8 codes only, so the float32 embeddings are quantised", quiet)
     with interruptible(NOTHING_LEFT), console.progress_bar("converting", quiet, "px") as progress:
-        write(opened, target, format, year, overwrite, progress, append)
+        write(opened, target, format, year=year, overwrite=overwrite, append=append, progress=progress)
     print(target)
 
 
