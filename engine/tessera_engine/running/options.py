@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypedDict, cast
 
-from tessera_engine.errors import InputError, check_type
+from tessera_engine.errors import InputError, check_type, is_of
 from tessera_engine.files.nearby import nearest
 from tessera_engine.formats.writing import FORMATS
 from tessera_engine.geo import check_window, window_of_bbox
@@ -179,10 +179,8 @@ def _box(name: str, value: object) -> tuple[float, ...]:
 def _numbers(name: str, value: object, kind: type, expected: str) -> tuple[Any, ...]:
     check_type(name, value, (tuple, list), expected)
     numbers = tuple(cast(Sequence[Any], value))
-    if len(numbers) != 4:
-        raise InputError(f"{name}={numbers} has {len(numbers)} numbers; expected {expected}")
-    for each in numbers:
-        check_type(name, each, (kind,), expected)
+    if len(numbers) != 4 or not all(is_of(each, (kind,)) for each in numbers):
+        raise InputError(f"{name}={list(numbers)} is not {expected}")
     return numbers
 
 

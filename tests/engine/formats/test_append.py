@@ -214,7 +214,7 @@ def test_what_cannot_be_added_is_refused_and_changes_nothing(tmp_path, format):
     refused("not an output of tessera-engine", 2, 2019, at=tmp_path / "mine")
     if format == "zarr":
         refused("has 128 dimensions, this 32", 2, 2019, dim=32)
-    with pytest.raises(InputError, match="append=True.*overwrite=True"):
+    with pytest.raises(InputError, match=r"append=True.*overwrite=True"):
         convert(first, store, format, append=True, overwrite=True)
     with pytest.raises(InputError, match="exists already"):
         convert(output(tmp_path, 2, 2019), store, format)
