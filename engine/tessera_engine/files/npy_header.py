@@ -42,7 +42,7 @@ def read_npy_header(file: BinaryIO) -> tuple[tuple[int, ...], np.dtype[Any], int
     try:
         header = ast.literal_eval(text.decode("latin-1").strip())
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        raise ValueError("an unreadable header") from None
+        raise ValueError("a header that can't be read") from None
     if not isinstance(header, dict) or set(header) != {"descr", "fortran_order", "shape"}:
         raise ValueError("header without descr, fortran_order and shape")
     shape, descr, fortran_order = header["shape"], header["descr"], header["fortran_order"]

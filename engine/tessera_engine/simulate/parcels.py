@@ -98,7 +98,7 @@ class Parcels:
         return State(leaf_area, dry, bloom)
 
     def _mow(self, day: float, leaf_area: NDArray[np.float32], dry: NDArray[np.float32]) -> None:
-        """Cut the grass that was mown before a day of the calendar; it grows again within weeks. Changes its argument."""
+        """Cut the grass that was mown before a day of the calendar; it grows again within weeks. In place."""
         grass = np.flatnonzero(self.cover == covers.GRASS.code)
         days = day - self.mowing[grass]
         cut = np.where(days >= 0, 0.8 * np.exp(-np.maximum(days, 0) / 16), 0).max(axis=1)
