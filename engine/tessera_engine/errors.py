@@ -59,10 +59,20 @@ def check_type(name: str, value: object, kinds: tuple[type, ...], expected: str)
     Raises:
         InputError: it is of another type.
     """
+    if not is_of(value, kinds):
+        raise InputError(f"{name}={_short(value)} is {_kind(value)}; expected {expected}")
+
+
+def is_of(value: object, kinds: tuple[type, ...]) -> bool:
+    """Whether a value is of one of these types, as `check_type` understands them."""
     abstract = {int: numbers.Integral, float: numbers.Real}
-    wanted = tuple(abstract.get(kind, kind) for kind in kinds)
-    if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in kinds):
-        raise InputError(f"{name}={_short(value)} is of type {type(value).__name__}; expected {expected}")
+    if isinstance(value, bool):
+        return bool in kinds
+    return isinstance(value, tuple(abstract.get(kind, kind) for kind in kinds))
+
+
+def _kind(value: object) -> str:
+    return "nothing" if value is None else f"of type {type(value).__name__}"
 
 
 def _short(value: object) -> str:

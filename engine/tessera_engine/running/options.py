@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypedDict, cast
 
-from tessera_engine.errors import InputError, check_type
+from tessera_engine.errors import InputError, check_type, is_of
 from tessera_engine.files.nearby import nearest
 from tessera_engine.formats.writing import FORMATS
 from tessera_engine.geo import check_window, window_of_bbox
@@ -86,7 +86,7 @@ class RunOptions:
         for name in options:
             if name not in names:
                 raise InputError(_unknown(name, names))
-        checked = {name: _CHECKS[name](name, value) for name, value in options.items() if value is not None}
+        checked = {name: CHECKS[name](name, value) for name, value in options.items() if value is not None}
         made = cls(**checked)
         if made.append and made.overwrite:
             raise InputError(
@@ -132,12 +132,17 @@ def check_dim(dim: int | None, facts: ModelFacts) -> int:
     return int(dim)
 
 
-def spelled_out(function: Callable[..., Any], options: type) -> inspect.Signature:
-    """The signature of a function with each option of a TypedDict in the place of `**options`, for help and editors."""
+def spelled_out(function: Callable[..., Any], options: type, defaults: object) -> inspect.Signature:
+    """The signature of a function with each option in the place of `**options`, for help and editors.
+
+    Args:
+        function: takes `**options`.
+        options: a TypedDict of the options.
+        defaults: has the default of each option as an attribute.
+    """
     known = [
         each for each in inspect.signature(function).parameters.values() if each.kind != each.VAR_KEYWORD
     ]
-    defaults = RunOptions()
     named = [
         inspect.Parameter(
             name,
@@ -179,10 +184,8 @@ def _box(name: str, value: object) -> tuple[float, ...]:
 def _numbers(name: str, value: object, kind: type, expected: str) -> tuple[Any, ...]:
     check_type(name, value, (tuple, list), expected)
     numbers = tuple(cast(Sequence[Any], value))
-    if len(numbers) != 4:
-        raise InputError(f"{name}={numbers} has {len(numbers)} numbers; expected {expected}")
-    for each in numbers:
-        check_type(name, each, (kind,), expected)
+    if len(numbers) != 4 or not all(is_of(each, (kind,)) for each in numbers):
+        raise InputError(f"{name}={list(numbers)} is not {expected}")
     return numbers
 
 
@@ -217,7 +220,7 @@ def _memory(name: str, value: object) -> int:
     return parse_size(value) if isinstance(value, str) else _whole(name, value)
 
 
-_CHECKS: Mapping[str, Callable[[str, object], Any]] = {
+CHECKS: Mapping[str, Callable[[str, object], Any]] = {
     "window": _window,
     "bbox": _box,
     "dim": _whole,
