@@ -301,7 +301,7 @@ def embed(
     return Embedded(plan.out, done.pixels, done.with_data, done.seconds, findings)
 
 
-embed.__signature__ = spelled_out(embed, EmbedOptions)  # type: ignore[attr-defined]
+embed.__signature__ = spelled_out(embed, EmbedOptions, RunOptions())  # type: ignore[attr-defined]
 
 
 def _warn(line: str) -> None:

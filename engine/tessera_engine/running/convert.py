@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tessera_engine.errors import InputError, check_type
+from tessera_engine.files.naming import default_out
 from tessera_engine.files.output import ITEM
 from tessera_engine.files.result import result_folder
 from tessera_engine.files.staging import Staging
@@ -84,7 +85,7 @@ def convert(
         about["generation"],
         about["engine_version"],
     )
-    target = _default_out(opened, options.format) if out is None else Path(out)
+    target = default_out(opened.path, options.format) if out is None else Path(out)
     check_format(options.format, _stored_as(opened, options), opened.grid, opened.dim, origin)
     with (
         shown(progress, "converting", "px") as report,
@@ -103,10 +104,6 @@ def _opened(embeddings: Embeddings | str | os.PathLike[str], dim: int | None, ye
         return embeddings
     path = Path(embeddings)
     return open_embeddings(path, dim, year if year in stored_years(path) else None)
-
-
-def _default_out(embeddings: Embeddings, format: str) -> Path:
-    return Path(f"{Path(embeddings.path).absolute().name.removesuffix('.embeddings')}.{format}")
 
 
 def _stored_as(embeddings: Embeddings, options: RunOptions) -> str:

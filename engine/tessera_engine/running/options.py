@@ -86,7 +86,7 @@ class RunOptions:
         for name in options:
             if name not in names:
                 raise InputError(_unknown(name, names))
-        checked = {name: _CHECKS[name](name, value) for name, value in options.items() if value is not None}
+        checked = {name: CHECKS[name](name, value) for name, value in options.items() if value is not None}
         made = cls(**checked)
         if made.append and made.overwrite:
             raise InputError(
@@ -132,12 +132,17 @@ def check_dim(dim: int | None, facts: ModelFacts) -> int:
     return int(dim)
 
 
-def spelled_out(function: Callable[..., Any], options: type) -> inspect.Signature:
-    """The signature of a function with each option of a TypedDict in the place of `**options`, for help and editors."""
+def spelled_out(function: Callable[..., Any], options: type, defaults: object) -> inspect.Signature:
+    """The signature of a function with each option in the place of `**options`, for help and editors.
+
+    Args:
+        function: takes `**options`.
+        options: a TypedDict of the options.
+        defaults: has the default of each option as an attribute.
+    """
     known = [
         each for each in inspect.signature(function).parameters.values() if each.kind != each.VAR_KEYWORD
     ]
-    defaults = RunOptions()
     named = [
         inspect.Parameter(
             name,
@@ -215,7 +220,7 @@ def _memory(name: str, value: object) -> int:
     return parse_size(value) if isinstance(value, str) else _whole(name, value)
 
 
-_CHECKS: Mapping[str, Callable[[str, object], Any]] = {
+CHECKS: Mapping[str, Callable[[str, object], Any]] = {
     "window": _window,
     "bbox": _box,
     "dim": _whole,
