@@ -60,12 +60,15 @@ class Backend(ABC):
 
     Class attributes:
         name: see `BackendRecord`.
-        follows_lengths: whether what it prepares depends on how many tokens pixels have. It is then not warmed up with
-            a made-up pixel, but prepared with a sample of a scene.
+        follows_lengths: whether what it makes first depends on how many tokens pixels have. Then it isn't warmed up
+            with a made-up pixel, but prepared with a sample of a scene.
+        piece_pixels: how many pixels can be run at a time, so that progress is seen, without changing a bit; None:
+            the backend groups pixels by length, and other groups would change the last bits.
     """
 
     name: str
     follows_lengths = False
+    piece_pixels: int | None = None
 
     def __init__(self, model: ModelFile) -> None:
         self.model = model

@@ -43,6 +43,7 @@ class FusedBackend(Backend):
     """
 
     name = "fused"
+    piece_pixels = 4096
 
     def __init__(self, model: ModelFile, threads: int) -> None:
         super().__init__(model)
