@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tessera_kernels.encoder.layout import BLOCK_ROWS, LOG2_E, SLACK_ROWS, Scratch, Sizes, Weights
+from tessera_kernels.encoder.layout import (
+    BLOCK_ROWS,
+    LAYER,
+    LOG2_E,
+    SLACK_ROWS,
+    Layer,
+    Scratch,
+    Sizes,
+    Weights,
+)
 from tessera_kernels.encoder.plan import Plan
 from tessera_kernels.encoder.recurrent import CHUNK_PIXELS, score_weights
 
@@ -196,16 +206,21 @@ class PackedBranch:
             ),
         ]
         gates = [
-            put(pack_tiles(plan, gate, plan.gemm_vectors, True))
-            for part in (("input", "hidden") if plan.recurrent else ())
-            for gate in self._gates(arrays, f"{prefix}.gru.{part}", width)
-        ]
+            [
+                put(pack_tiles(plan, gate, plan.gemm_vectors, True))
+                for gate in self._gates(arrays, name, width)
+            ]
+            for name in (f"{prefix}.gru.input", f"{prefix}.gru.hidden")
+            if plan.recurrent
+        ] or [[], []]
         table = [self._put_layer(arrays, f"{prefix}.layers.{n}", heads, head_dim) for n in range(layers)]
         address = self.arena.close()
         bands_at, day_of_year, embedding, pool = (address + place for place in places)
-        table_at = np.array(table, np.int64).reshape(layers, 10) + address
-        gates_at = np.array(gates, np.int64) + address
-        self.weights = Weights(bands_at, day_of_year, embedding, pool, gates_at, table_at)
+        input_gates, hidden_gates = (np.array(each, np.int64) + address for each in gates)
+        table_at = np.array([tuple(address + place for place in layer) for layer in table], LAYER)
+        self.weights = Weights(
+            bands_at, day_of_year, embedding, pool, input_gates, hidden_gates, table_at
+        )  # fmt: skip
 
     @staticmethod
     def _gates(arrays: Mapping[str, NDArray[Any]], name: str, width: int) -> list[Linear]:
@@ -213,9 +228,8 @@ class PackedBranch:
         none = {f"{name}.bias": np.zeros(3 * width, np.float32)}
         return Linear.of(none | dict(arrays), name).split(3)
 
-    def _put_layer(
-        self, arrays: Mapping[str, NDArray[Any]], name: str, heads: int, head_dim: int
-    ) -> list[int]:
+    def _put_layer(self, arrays: Mapping[str, NDArray[Any]], name: str, heads: int, head_dim: int) -> Layer:
+        """Pack one layer; its addresses are offsets for now."""
         plan, put = self.plan, self.arena.put
         qkv = Linear.of(arrays, f"{name}.qkv")
         to_scores = np.float32(LOG2_E / np.sqrt(np.float32(head_dim)))
@@ -227,20 +241,25 @@ class PackedBranch:
             factor[: heads * head_dim] = to_scores
         qkv = qkv.columns(factor)
         out = Linear.of(arrays, f"{name}.out").spread_rows(heads, up(head_dim, plan.arithmetic.group))
-        return [
-            put(pack_tiles(plan, qkv, plan.gemm_vectors, True)),
-            put(pack_tiles(plan, out, plan.gemm_vectors, True)),
-            put(pack_tiles(plan, Linear.of(arrays, f"{name}.up"), plan.gemm_vectors, True)),
-            put(pack_tiles(plan, Linear.of(arrays, f"{name}.down"), plan.gemm_vectors, False)),
-            *(
-                put(pad(arrays[f"{name}.{norm}"].astype(np.float32), self.padded))
-                for norm in ("norm1.weight", "norm1.bias", "norm2.weight", "norm2.bias")
-            ),
-            *(put(pad(weight.astype(np.float32), plan.head_width)) for weight in norms),
-        ]
+
+        def whole(values: NDArray[Any], width: int) -> int:
+            return put(pad(values.astype(np.float32), width))
+
+        return Layer(
+            qkv=put(pack_tiles(plan, qkv, plan.gemm_vectors, True)),
+            out=put(pack_tiles(plan, out, plan.gemm_vectors, True)),
+            up=put(pack_tiles(plan, Linear.of(arrays, f"{name}.up"), plan.gemm_vectors, True)),
+            down=put(pack_tiles(plan, Linear.of(arrays, f"{name}.down"), plan.gemm_vectors, False)),
+            norm1_weight=whole(arrays[f"{name}.norm1.weight"], self.padded),
+            norm1_bias=whole(arrays[f"{name}.norm1.bias"], self.padded),
+            norm2_weight=whole(arrays[f"{name}.norm2.weight"], self.padded),
+            norm2_bias=whole(arrays[f"{name}.norm2.bias"], self.padded),
+            q_norm=whole(norms[0], plan.head_width),
+            k_norm=whole(norms[1], plan.head_width),
+        )
 
     def scratch(self, max_rows: int, longest: int, max_steps: int) -> tuple[Scratch, int]:
-        """Where one thread's buffers lie, and how many bytes they take.
+        """Lay out one thread's buffers, from address 0 on; returns them and how many bytes they take.
 
         Args:
             max_rows: tokens of the largest chunk, `SLACK_ROWS` included.
@@ -254,6 +273,7 @@ class PackedBranch:
         query_bytes = z.query_vectors * z.vector_bytes
         lanes = plan.arithmetic.lanes
         sizes = Scratch(
+            max_rows=0,
             x=max_rows * z.row_bytes,
             values=max_rows * z.value_row_bytes,
             wide=max(max_rows * z.row_bytes, BLOCK_ROWS * max(z.ffn_bytes, z.qkv_bytes)),
@@ -279,6 +299,6 @@ class PackedBranch:
             logits=max_steps * 4,
         )
         # A cache line between buffers, and threads not at the same offset of a page
-        rounded = [up(size, ALIGNMENT) + ALIGNMENT for size in sizes]
-        offsets = np.concatenate([[0], np.cumsum(rounded)])
-        return Scratch(*(int(o) for o in offsets[:-1])), up(int(offsets[-1]), 4096) + 5 * ALIGNMENT
+        rounded = [up(size, ALIGNMENT) + ALIGNMENT for size in sizes[1:]]
+        offsets = [0, *itertools.accumulate(rounded)]
+        return Scratch(max_rows, *offsets[:-1]), up(offsets[-1], 4096) + 5 * ALIGNMENT

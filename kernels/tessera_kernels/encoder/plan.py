@@ -208,6 +208,11 @@ def make_plan(
     )
 
 
+def make_fusion_plan(plan: Plan) -> Plan:
+    """The plan of the fusion that belongs to a branch's plan: the same for all networks with tiles of one width."""
+    return Plan(plan.arithmetic.in_float, plan.gemm_vectors, head_dim=1, context_rows=1, qk_norm=False)
+
+
 class PlanType(types.Type):
     """The numba type of one plan."""
 

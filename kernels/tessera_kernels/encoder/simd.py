@@ -309,25 +309,38 @@ def _alignment(kind: ir.Type) -> int:
     return 4 if isinstance(element, ir.FloatType) else max(1, element.width // 8)
 
 
-_TYPES = {"i": types.int64, "f": types.float32}
+Kind = type[int] | type[float] | type[tuple[Any, ...]]
+"""int: int64; float: float32; a NamedTuple class: of int64 only."""
 
 
-def emitted(arguments: str, result: str = "") -> Callable[[Callable[..., Value]], Any]:
-    """Make a jitted function of `emit(e, *values)`.
+def _numba_type(kind: Kind) -> Any:
+    if issubclass(kind, tuple):
+        return types.NamedUniTuple(types.int64, len(kind._fields), kind)  # type: ignore[attr-defined]
+    return types.int64 if kind is int else types.float32
 
-    It takes the plan and then values, int64 `i` or float32 `f`, and gives nothing or one of these.
+
+def emitted(*arguments: Kind, result: Kind | None = None) -> Callable[[Callable[..., Value]], Any]:
+    """Make a jitted function of `emit(e, *values)`, which is called while numba compiles.
+
+    The jitted function takes the plan in place of the emitter, then one value for each of `arguments`. `emit` gets a
+    named tuple as one of LLVM values. It returns nothing, or one value of the type `result`.
     """
 
     def decorate(emit: Callable[..., Value]) -> Any:
-        kinds = [_TYPES[kind] for kind in arguments]
+        kinds = [_numba_type(kind) for kind in arguments]
+        returned = types.void if result is None else _numba_type(result)
 
         def typer(context: Any, plan: Any, *_: Any) -> Any:
             def codegen(target: Any, builder: ir.IRBuilder, signature: Any, values: Iterable[Value]) -> Value:
                 _, *rest = values
-                value = emit(Emitter(builder, signature.args[0].plan), *rest)
-                return value if result else target.get_dummy_value()
+                unpacked = [
+                    kind(*cgutils.unpack_tuple(builder, value)) if issubclass(kind, tuple) else value
+                    for kind, value in zip(arguments, rest, strict=True)
+                ]
+                value = emit(Emitter(builder, signature.args[0].plan), *unpacked)
+                return target.get_dummy_value() if result is None else value
 
-            return (_TYPES[result] if result else types.void)(plan, *kinds), codegen
+            return returned(plan, *kinds), codegen
 
         # numba takes the number of arguments from the signature, and can't lower one with *args
         names = ["context", "plan", *(f"a{i}" for i in range(len(kinds)))]
