@@ -15,8 +15,8 @@ from tessera_kernels.encoder.layout import LOG2_E, SLACK_ROWS, Batch, Floats
 from tessera_kernels.encoder.pack import PackedBranch, aligned, up
 from tessera_kernels.encoder.plan import Arithmetic, make_fusion_plan, make_plan
 from tessera_kernels.encoder.recurrent import CHUNK_PIXELS
-from tessera_kernels.encoder.threads import in_threads
 from tessera_kernels.sequence import sequence_steps
+from tessera_kernels.threads import in_threads
 
 CHUNK_TOKENS = {False: 256, True: 1024}
 """Tokens that a thread takes at once, without a recurrence and with one: enough rows for the tiles, few enough for the

@@ -121,6 +121,18 @@ def _quantize_rows(plan: Plan, z: Sizes, s: Scratch, x: int, rows: int) -> Value
 
 
 @jit
+def _longest_first(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The order of at most `CHUNK_PIXELS` pixels by their numbers of steps; equal ones keep their order."""
+    order = np.arange(len(lengths))
+    for i in range(1, len(order)):
+        at = i
+        while at > 0 and lengths[order[at - 1]] < lengths[order[at]]:
+            order[at - 1], order[at] = order[at], order[at - 1]
+            at -= 1
+    return order
+
+
+@jit
 def recur(plan: Plan, z: Sizes, w: Weights, s: Scratch, tokens: Batch, first: int, last: int) -> None:
     """Store the logits of all steps of pixels first..last-1, whose tokens are the rows of values."""
     steps, step_offsets = tokens.steps, tokens.step_offsets
@@ -135,7 +147,7 @@ def recur(plan: Plan, z: Sizes, w: Weights, s: Scratch, tokens: Batch, first: in
         )  # fmt: skip
     fill(plan, h, buffer, np.float32(0))
     lengths = step_offsets[first + 1 : last + 1] - step_offsets[first:last]
-    order = np.argsort(-lengths, kind="mergesort")
+    order = _longest_first(lengths)
     running = last - first
     for t in range(lengths[order[0]]):
         while lengths[order[running - 1]] <= t:
@@ -165,7 +177,7 @@ def recur(plan: Plan, z: Sizes, w: Weights, s: Scratch, tokens: Batch, first: in
 def _merge_repeats(
     plan: Plan, logits: int, steps: NDArray[np.int64], start: int, tokens: int, out: int
 ) -> None:
-    """Each token's logit from those of its steps: log2 of the sum of 2**logit."""
+    """Merge the logits of each token's steps into one: log2 of the sum of 2**logit."""
     largest = np.full(tokens, -np.inf, np.float32)
     for i in range(len(steps)):
         token = steps[i] - start

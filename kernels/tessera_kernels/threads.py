@@ -1,6 +1,6 @@
 """Several threads on one piece of work.
 
-These are Python's threads, not numba's `prange`: the kernels release Python's lock, and each `prange` would have LLVM
+These are Python's threads, not numba's `prange`: the kernels release Python's lock, and for each `prange` LLVM would
 compile all the code inside it three more times.
 """
 
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+
+from numba import get_num_threads
 
 
 def in_threads(work: Callable[[int], None], threads: int) -> None:
@@ -23,3 +25,10 @@ def in_threads(work: Callable[[int], None], threads: int) -> None:
         work(0)
     for other in others:
         other.result()
+
+
+def in_shares(work: Callable[[slice], None], count: int) -> None:
+    """Call work(share) at the same time for equal shares of range(count), as many as numba's number of threads."""
+    threads = max(1, min(get_num_threads(), count))
+    bounds = [count * number // threads for number in range(threads + 1)]
+    in_threads(lambda number: work(slice(bounds[number], bounds[number + 1])), threads)
