@@ -1,4 +1,4 @@
-"""The fused network: our own kernels, all layers of a few pixels at a time, for the CPU that is there."""
+"""The fused network: our own kernels, all layers of a few pixels at a time, for this machine's CPU."""
 
 from __future__ import annotations
 
@@ -18,18 +18,21 @@ from tessera_kernels.encoder.isa import available
 from tessera_kernels.encoder.plan import FLOAT32, INT8
 
 ISA_VARIABLE = "TESSERA_ENGINE_ISA"
+"""Environment variable that chooses the instruction set of the kernels: one of `available()`, the names in
+`tessera_kernels.encoder.plan.INT8` that this CPU has. Unset, or empty: the fastest one. For comparing instruction sets, and
+for getting the same bits on CPUs that have different ones; it is read when a model is loaded."""
 
 
 def choose_isa() -> str:
-    """The fastest instruction set of this CPU, or the one that `TESSERA_ENGINE_ISA` names.
+    """The fastest instruction set of this CPU, or the one in the environment variable `TESSERA_ENGINE_ISA`.
 
     Raises:
-        InputError: it names one that this CPU doesn't have.
+        InputError: the variable names one that this CPU doesn't have.
     """
     forced = os.environ.get(ISA_VARIABLE)
     if forced and forced not in available():
         raise InputError(
-            f"{ISA_VARIABLE}={forced} can't be had: this CPU has {', '.join(available())}; unset it or choose one"
+            f"{ISA_VARIABLE}={forced} is not available: this CPU has {', '.join(available())}; unset it or choose one of them"
         )
     return forced or available()[0]
 

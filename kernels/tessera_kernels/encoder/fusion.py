@@ -29,7 +29,7 @@ from tessera_kernels.encoder.stages import jit, store_product
 
 
 class PackedFusion:
-    """The fusion's weights, packed for a plan."""
+    """The fusion's weights, packed for its plan."""
 
     def __init__(
         self, plan: Plan, arrays: Mapping[str, NDArray[Any]], branch_width: int, is_normalized: bool

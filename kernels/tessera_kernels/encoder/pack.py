@@ -1,4 +1,4 @@
-"""Packing: a model's weights in the layout that the tiles read, once, when it is loaded."""
+"""Packs a model's weights into the layout that the tiles read, once, when the model is loaded."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ALIGNMENT = 64
 
 
 def up(n: int, multiple: int) -> int:
-    """N rounded up to a multiple."""
+    """Round n up to a multiple."""
     return -(-n // multiple) * multiple
 
 
@@ -40,7 +40,7 @@ def aligned(size: int) -> NDArray[np.uint8]:
 
 
 class Arena:
-    """Grows while things are put into it, then becomes one block of memory."""
+    """Collects arrays, then lays them out as one block of memory."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -48,7 +48,7 @@ class Arena:
         self.memory = aligned(0)
 
     def put(self, values: NDArray[Any] | bytes) -> int:
-        """Append; gives the offset."""
+        """Append; returns the offset."""
         data = values if isinstance(values, bytes) else np.ascontiguousarray(values).tobytes()
         offset = self._size
         self._parts += [data, bytes(-len(data) % ALIGNMENT)]
@@ -56,8 +56,8 @@ class Arena:
         return offset
 
     def close(self) -> int:
-        """Lay everything out; gives the address that offsets count from."""
-        # Tiles of weights are read a register past their end at most
+        """Lay everything out; returns the address that offsets count from."""
+        # Reads of the weights end at most one register past the last tile
         self.memory = aligned(self._size + ALIGNMENT)
         self.memory[: self._size] = np.frombuffer(b"".join(self._parts), np.uint8)
         self._parts = []
@@ -80,7 +80,7 @@ class Linear:
 
     @classmethod
     def of(cls, arrays: Mapping[str, NDArray[Any]], name: str) -> Linear:
-        """The layer `name` of a model file's initialisers, in int8 where the file has it so."""
+        """The layer `name` of a model file's initialisers, in int8 if it is in the file."""
         bias = arrays[f"{name}.bias"]
         if f"{name}.weight.int8" in arrays:
             return cls(arrays[f"{name}.weight.int8"], arrays[f"{name}.weight.scale"], bias)
@@ -99,7 +99,7 @@ class Linear:
         return Linear(self.weight, self.scale * factor, self.bias * factor)
 
     def split(self, parts: int) -> list[Linear]:
-        """Layers that give an equal part of the outputs each."""
+        """Split the outputs into equal parts, a layer each."""
         scales = [None] * parts if self.scale is None else np.split(self.scale, parts)
         weights, biases = np.split(self.weight, parts, axis=1), np.split(self.bias, parts)
         return [Linear(*layer) for layer in zip(weights, scales, biases, strict=True)]
@@ -113,7 +113,7 @@ class Linear:
 
 
 def pad(values: NDArray[Any], *shape: int) -> NDArray[Any]:
-    """Zeros behind, up to a shape."""
+    """Add zeros at the end of each axis, up to a shape."""
     return np.pad(values, [(0, n - k) for n, k in zip(shape, values.shape, strict=True)])
 
 
@@ -122,7 +122,7 @@ def pack_tiles(plan: Plan, layer: Linear, vectors: int, signed: bool) -> bytes:
 
     Args:
         plan: the kernel's.
-        layer: int8 where the plan is, float32 where it is.
+        layer: in int8 or float32, as the plan.
         vectors: width of a tile.
         signed: whether the activations are -127..127 or 0..255.
     """
@@ -170,7 +170,7 @@ class PackedBranch:
             layers=layers,
             tile_bytes=4 * tile,
             row_bytes=4 * padded,
-            # A row more than whole cache lines, so that rows don't compete for the same sets
+            # One cache line more than the row, so that rows don't compete for the same sets of the cache
             value_row_bytes=up(value_row, ALIGNMENT) + ALIGNMENT,
             width_groups=up(width, a.group) // a.group,
             qkv_bytes=4 * up(3 * width, tile),
@@ -195,7 +195,7 @@ class PackedBranch:
             put(stacked.reshape(bands + 1, -1, tile).transpose(1, 0, 2)),
             put(pad(arrays[f"{prefix}.day_of_year"].astype(np.float32), 367, padded)),
             put(pack_tiles(plan, Linear.of(arrays, f"{prefix}.embedding.1"), plan.gemm_vectors, False)),
-            # The pooling's bias is the same for all tokens, so softmax doesn't see it
+            # The pooling's bias is left out: it is the same for all tokens, so softmax doesn't depend on it
             put(
                 pad(
                     score_weights(arrays, prefix)
@@ -224,7 +224,7 @@ class PackedBranch:
 
     @staticmethod
     def _gates(arrays: Mapping[str, NDArray[Any]], name: str, width: int) -> list[Linear]:
-        """The gates r, z, n that a model file has side by side; those of the state have no bias."""
+        """The gates r, z and n, which a model file stores side by side; those of the state have no bias."""
         none = {f"{name}.bias": np.zeros(3 * width, np.float32)}
         return Linear.of(none | dict(arrays), name).split(3)
 
