@@ -19,8 +19,8 @@ from tessera_kernels.encoder.plan import FLOAT32, INT8
 
 ISA_VARIABLE = "TESSERA_ENGINE_ISA"
 """Environment variable that chooses the instruction set of the kernels: one of `available()`, the names in
-`tessera_kernels.encoder.plan.INT8` that this CPU has. Unset, or empty: the fastest one. For comparing instruction sets, and
-for getting the same bits on CPUs that have different ones; it is read when a model is loaded."""
+`tessera_kernels.encoder.plan.INT8` that this CPU has. Unset or empty: the fastest one. It is read when a model is
+loaded, and is for comparing instruction sets."""
 
 
 def choose_isa() -> str:
@@ -32,7 +32,8 @@ def choose_isa() -> str:
     forced = os.environ.get(ISA_VARIABLE)
     if forced and forced not in available():
         raise InputError(
-            f"{ISA_VARIABLE}={forced} is not available: this CPU has {', '.join(available())}; unset it or choose one of them"
+            f"{ISA_VARIABLE}={forced} is not available: this CPU has {', '.join(available())}; "
+            "unset it or choose one of them"
         )
     return forced or available()[0]
 
