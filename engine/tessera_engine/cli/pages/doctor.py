@@ -14,6 +14,7 @@ from tessera_engine.backends.fused import ISA_VARIABLE
 from tessera_engine.backends.gpu.found import look
 from tessera_engine.backends.gpu.install import machine
 from tessera_engine.backends.gpu.plans import plans_folder
+from tessera_engine.errors import install_hint
 from tessera_engine.machine import default_memory
 from tessera_engine.model.store import list_models, user_folder
 from tessera_kernels.cache import cache_folder
@@ -66,7 +67,7 @@ def _cpu_name() -> str:
 
 def _package(package: str, extra: str) -> str:
     if importlib.util.find_spec(package) is None:
-        return f"missing: pip install 'tessera-engine[{extra}]'"
+        return f"missing: {install_hint(extra)}"
     return metadata.version(package)
 
 

@@ -174,7 +174,7 @@ def test_what_is_found_here_is_told_with_the_line_that_brings_it(monkeypatch):
     assert found._torch().version == "2.13.0"
     monkeypatch.setitem(sys.modules, "tensorrt", None)
     monkeypatch.delitem(sys.modules, "tessera_engine.backends.gpu.tensorrt", raising=False)
-    assert "pip install 'tessera-engine[tensorrt]'" in found._tensorrt().missing
+    assert "pip install '.[tensorrt]'" in found._tensorrt().missing
 
 
 def test_a_jetson_gets_other_lines(tmp_path, monkeypatch):
@@ -212,5 +212,5 @@ def test_a_missing_pytorch_names_its_extra(monkeypatch):
     monkeypatch.setattr(backends, "TORCH_MODULE", "a_module_that_wants_torch")
     error = ModuleNotFoundError("no torch", name="torch")
     monkeypatch.setattr(backends.importlib, "import_module", lambda name: (_ for _ in ()).throw(error))
-    with pytest.raises(MissingExtra, match=r"tessera-engine\[export\]"):
+    with pytest.raises(MissingExtra, match=r"'\.\[export\]'"):
         make_backend(open_model("demo", "fp32"), "torch", 1)
