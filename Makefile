@@ -31,7 +31,7 @@ $(VENV)/base: pyproject.toml constraints.txt
 
 # Only torch is asked of PyTorch's index, so that an index that does not answer costs a second and not one a package.
 $(VENV)/dev: $(VENV)/base
-	$(if $(TORCH_INDEX),$(INSTALL) --quiet --no-deps --retries 1 --extra-index-url $(TORCH_INDEX) torch)
+	$(if $(TORCH_INDEX),$(INSTALL) --no-deps --retries 1 --extra-index-url $(TORCH_INDEX) torch)
 	$(INSTALL) --editable '.[dev]'
 	@touch $@
 
