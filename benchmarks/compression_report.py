@@ -26,8 +26,8 @@ where two forms are compared. The intervals cover the choice of land to validate
 
 LIMITS = """\
 Flanders is small. Its blocks of 160 m are smaller than its large fields, so parts of a held-out block's field may be
-in the training data, and scores by blocks are too high. Scores by parcels are not, but there are few parcels. Crops with
-fewer than three parcels (two of five) are left out."""
+in the training data, and scores by blocks are too high. Scores by parcels are not, but there are few parcels. Crops
+with fewer than three parcels (two of five) are left out."""
 
 FORMS = """\
 ## Forms and compute
