@@ -37,4 +37,4 @@ def in_options(message: str) -> str:
 def _spelling(parameter: Any) -> str:
     if parameter.param_type_name == "argument":
         return str(parameter.name).upper()
-    return max(parameter.opts, key=len)
+    return str(max(parameter.opts, key=len))
