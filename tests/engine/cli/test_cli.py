@@ -334,7 +334,7 @@ def test_help_and_embed_work_without_torch(scene, tmp_path):
     assert (tmp_path / "out" / "embeddings.tif").exists()
     refused = python("-c", NO_TORCH, "export", "x.pt", "-o", "x.onnx")
     assert refused.returncode == 2
-    assert "pip install 'tessera-engine[export]'" in refused.stderr
+    assert "pip install '.[export]'" in refused.stderr
 
 
 def test_help_answers_in_half_a_second():
