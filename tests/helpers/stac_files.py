@@ -13,7 +13,7 @@ from mosaic_files import day_of
 from numpy.typing import NDArray
 from product_files import METADATA, radar, s2_rasters, safe_name, write_raster
 
-from tessera_engine.scenes.band_names import COMMON_NAMES
+from tessera_engine.scenes.metadata.band_names import COMMON_NAMES
 
 
 def write_stac_s2(

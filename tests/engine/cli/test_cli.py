@@ -89,7 +89,7 @@ def test_a_bbox_is_the_pixels_that_it_touches(run, scene):
     ("arguments", "message"),
     [
         (["embed", "nowhere"], "no such folder: nowhere"),
-        (["embed", "empty"], "empty is empty, expected a scene"),
+        (["embed", "empty"], "empty is an empty folder"),
         (
             ["embed", "scene", "--quicklook", "ndvi"],
             "unknown quicklook 'ndvi'; choose one of pca, clusters, rgb",

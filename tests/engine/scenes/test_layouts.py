@@ -31,8 +31,8 @@ from tessera_engine import api, cli
 from tessera_engine.model.drift import measure
 from tessera_engine.scene import S2_BANDS, Observations, Window
 from tessera_engine.scenes import open_scene
-from tessera_engine.scenes.finding import find_products
-from tessera_engine.scenes.listing import list_folder
+from tessera_engine.scenes.metadata.listing import list_folder
+from tessera_engine.scenes.search import find_products
 
 
 def stac(**options):

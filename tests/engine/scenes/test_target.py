@@ -10,8 +10,8 @@ from made_up import CRS
 from rasterio.warp import transform_bounds
 
 from tessera_engine.scene import Grid, Window
-from tessera_engine.scenes.rasters import Geometry
-from tessera_engine.scenes.target import place_on, shift_on, target_of_products
+from tessera_engine.scenes.reading.rasters import Geometry
+from tessera_engine.scenes.reading.target import place_on, shift_on, target_of_products
 
 ZONE_32 = "EPSG:32632"
 

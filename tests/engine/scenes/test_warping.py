@@ -19,8 +19,8 @@ from tessera_engine import api
 from tessera_engine.scene import Grid, Window
 from tessera_engine.scenes import open_scene
 from tessera_engine.scenes.products import Asset
-from tessera_engine.scenes.rasters import open_raster
-from tessera_engine.scenes.warping import Points, read_bilinear, read_codes, read_nearest
+from tessera_engine.scenes.reading.rasters import open_raster
+from tessera_engine.scenes.reading.warping import Points, read_bilinear, read_codes, read_nearest
 
 OTHER_ZONE = "EPSG:32632"
 
