@@ -14,10 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 from tessera_engine.backends import make_backend
 from tessera_engine.backends.base import Backend
 from tessera_engine.errors import InputError
+from tessera_engine.finding import Finding
 from tessera_engine.formats.origin import Origin
 from tessera_engine.formats.writing import check_format
 from tessera_engine.geo import check_window
-from tessera_engine.guard import Finding, examine, heed
+from tessera_engine.guard import examine, heed
 from tessera_engine.machine import check_threads, default_memory
 from tessera_engine.model.file import ModelFacts
 from tessera_engine.model.store import DEFAULT_MODEL, open_model

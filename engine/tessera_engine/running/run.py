@@ -10,10 +10,10 @@ from tessera_engine.errors import TesseraError
 from tessera_engine.files.durable import FULL
 from tessera_engine.files.output import ITEM, PartialOutput
 from tessera_engine.files.staging import Staging
+from tessera_engine.finding import Finding
 from tessera_engine.formats.appending import open_store
 from tessera_engine.formats.origin import Origin
 from tessera_engine.formats.writing import write
-from tessera_engine.guard import Finding
 from tessera_engine.pictures.caption import caption_of_run
 from tessera_engine.pictures.quicklook import write_quicklook
 from tessera_engine.progress import Announce, Progress
