@@ -47,7 +47,7 @@ def test_optical_cubes_are_found(tmp_path, name, prefix):
 
 
 @writers
-def test_common_names_and_a_clear_mask_are_taken(tmp_path, name):
+def test_common_names_and_a_clear_mask_are_read(tmp_path, name):
     variables = s2_variables(ARRAYS)
     renamed = {COMMON_NAMES[band]: value for band, value in variables.items() if band != "SCL"}
     renamed["clear"] = (ARRAYS["masks"].astype("int16"), {})
@@ -82,7 +82,7 @@ def test_the_orbit_may_be_an_attribute(tmp_path, name):
 
 @writers
 @pytest.mark.parametrize(("add_offset", "wanted"), [(0.0, 0), (-0.1, 1000)])
-def test_the_offset_is_what_attributes_say(tmp_path, name, add_offset, wanted):
+def test_the_offset_follows_from_attributes(tmp_path, name, add_offset, wanted):
     packing = {"scale_factor": 0.0001, "add_offset": add_offset}
     variables = {
         key: (values, packing if key != "SCL" else {}) for key, (values, _) in s2_variables(ARRAYS).items()
@@ -193,7 +193,7 @@ def test_a_store_with_a_link_out_of_the_scene_is_not_opened(tmp_path):
     assert "links" in found.problems[0].reason
 
 
-def test_other_cubes_are_left_alone(tmp_path):
+def test_other_cubes_are_ignored(tmp_path):
     write_netcdf(tmp_path / "weather.nc", {"T2M": s2_variables(ARRAYS)["B02"]}, ARRAYS["doys"])
     found = find(tmp_path)
     assert not found.problems

@@ -49,7 +49,7 @@ def mosaics(tmp_path_factory, arrays):
 
 
 def assert_same(found: Observations, wanted: Observations) -> None:
-    """Equal, but for what no embedding sees: bands where it isn't clear."""
+    """Equal, except for the bands of observations that aren't clear: these have no effect on embeddings."""
     np.testing.assert_array_equal(found.s2[found.s2_valid != 0], wanted.s2[wanted.s2_valid != 0])
     for name, value in vars(wanted).items():
         if name != "s2":
@@ -124,7 +124,7 @@ def read_all(folder: Path, **found) -> Observations:
     return scene.read(scene.grid.window)
 
 
-def test_the_first_clear_product_of_a_date_wins(tmp_path):
+def test_the_first_clear_product_of_a_date_is_used(tmp_path):
     left, right = np.array([[1, 1, 0, 0]], bool), np.array([[0, 1, 1, 0]], bool)
     first, second = s2_product(tmp_path, "A", 300, left), s2_product(tmp_path, "B", 400, right)
     for products in ([first, second], [second, first]):
@@ -319,7 +319,7 @@ def test_100_broken_products_are_named_once_and_the_good_ones_used(tmp_path):
     assert all(count == {8: 11, 9: 2}.get(n % 10, 1) for n, count in enumerate(per_product))
 
 
-def test_a_scene_without_a_usable_product_says_why(tmp_path):
+def test_the_error_of_a_scene_without_usable_products_has_the_reason(tmp_path):
     write_s2_mosaic(
         tmp_path, date(2021, 6, 1), np.ones((40, 40, 10), np.uint16), np.full((40, 40), CLEAR, np.uint8)
     )
@@ -328,7 +328,7 @@ def test_a_scene_without_a_usable_product_says_why(tmp_path):
         open_scene(tmp_path)
 
 
-def test_a_file_that_breaks_later_stops_the_run_and_is_named(tmp_path):
+def test_a_file_that_turns_out_damaged_stops_the_run_and_is_named(tmp_path):
     rng = np.random.default_rng(4)
     bands = rng.integers(1, 5000, (48, 48, 10)).astype(np.uint16)
     blocks = {"compress": "deflate", "tiled": True, "blockxsize": 16, "blockysize": 16}
@@ -346,7 +346,7 @@ def test_a_file_that_breaks_later_stops_the_run_and_is_named(tmp_path):
     with pytest.raises(InputError, match=r"^nir/2021-06-01_mosaic\.tiff can't be read.*move its product out"):
         api.embed(scene, model, tmp_path / "out")
     assert not (tmp_path / "out").exists()
-    # Beside the damage it isn't even noticed: only a window's own part of the files is read
+    # Away from the damage it is not noticed: only the window's part of the files is read
     assert api.embed(scene, model, tmp_path / "out", window=Window(16, 16, 32, 32)).with_data == 32 * 32
 
 
@@ -420,7 +420,7 @@ def test_the_fingerprint_follows_the_content(tmp_path, mosaics, arrays):
 
 
 @pytest.mark.parametrize("east", [1e300, np.nan])
-def test_a_lone_product_that_lies_nowhere_is_named(tmp_path, east):
+def test_an_only_product_with_an_impossible_place_is_named(tmp_path, east):
     clear = np.ones((2, 2), bool)
     product = s2_product(tmp_path, "A", 300, clear, transform=Affine(10, 0, east, 0, -10, 0))
     with pytest.raises(InputError, match=r"none of the scene's products can be used: .*A\.tif"):

@@ -123,7 +123,7 @@ def test_bad_rasters_are_named(tmp_path, layout, write):
 
 
 @pytest.mark.parametrize(("layout", "write"), [(opera, write_opera), (hyp3, write_hyp3)])
-def test_one_channel_is_used_and_said(tmp_path, layout, write):
+def test_one_channel_is_used_with_a_warning(tmp_path, layout, write):
     write(tmp_path, ARRAYS)
     vh = sorted(tmp_path.rglob("*_VH.tif"))
     vh[0].unlink()

@@ -97,7 +97,7 @@ EARLY, LATE = "2021-06-01", "2023-06-01"
         (LATE, "9999", OFFSETS + "<PROCESSING_BASELINE>99.99</PROCESSING_BASELINE>", (1000, True)),
     ],
 )
-def test_the_offset_is_what_metadata_say(tmp_path, when, name_baseline, said, wanted):
+def test_the_offset_follows_from_metadata(tmp_path, when, name_baseline, said, wanted):
     when = date.fromisoformat(when)
     root = write_safe(tmp_path, {**ARRAYS, "doys": ARRAYS["doys"][:1]}, pixels="tif")[0]
     root = root.rename(tmp_path / f"{safe_name(when, name_baseline)}.SAFE")
@@ -209,7 +209,7 @@ def test_parts_of_one_acquisition_are_kept(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["../../x", "/etc/passwd", "a/../../../x", "C:\\x"])
-def test_a_zip_that_escapes_is_not_used(tmp_path, name):
+def test_a_zip_with_names_that_lead_out_is_not_used(tmp_path, name):
     path = write_safe(tmp_path, ARRAYS, pixels="tif", zipped=True)[0]
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(zipfile.ZipInfo(name), "x")

@@ -77,7 +77,7 @@ def test_a_tile_without_roi_is_read_with_a_warning(tmp_path):
 
 
 def npy_header(shape):
-    """A file of nothing but a header; its size in bytes, modulo 2^64, may be that of its data."""
+    """A file with only a header; the size of the promised data, modulo 2^64, may be the true one, 0."""
     text = repr({"descr": "<u2", "fortran_order": False, "shape": shape}).encode()
     return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
 
@@ -145,7 +145,7 @@ def test_a_mistake_is_one_clear_line(tmp_path, mistake):
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_that_shrinks_while_read_is_an_error(tmp_path):
+def test_a_file_that_becomes_shorter_is_an_error(tmp_path):
     folder = write_tile(tmp_path / "tile", made_up_arrays())
     scene = open_scene(folder)
     truncate("sar_ascending.npy")(folder)

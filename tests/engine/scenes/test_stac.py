@@ -62,7 +62,7 @@ OFFSET_RULES = [
 
 
 @pytest.mark.parametrize(("when", "properties", "raster", "wanted"), [rule[1:] for rule in OFFSET_RULES], ids=[rule[0] for rule in OFFSET_RULES])  # fmt: skip
-def test_the_offset_is_what_metadata_say(tmp_path, when, properties, raster, wanted):
+def test_the_offset_follows_from_metadata(tmp_path, when, properties, raster, wanted):
     (item, _) = write_stac_s2(tmp_path, ARRAYS)
     item["properties"] = {"datetime": when, "platform": "sentinel-2b", **properties}
     if raster:
@@ -75,7 +75,7 @@ def test_the_offset_is_what_metadata_say(tmp_path, when, properties, raster, wan
 
 @needs_metadata
 def test_real_items_with_remote_assets_are_named(tmp_path):
-    """As downloaded, without their rasters: nothing is used, nothing is fetched, each says why."""
+    """As downloaded, without their rasters: nothing is used or fetched, and each item has a reason."""
     for path in METADATA.rglob("*.json"):
         if json.loads(path.read_text()).get("type") == "Feature":
             (tmp_path / f"{path.parent.name}-{path.name}").write_bytes(path.read_bytes())
@@ -185,7 +185,7 @@ def test_invalid_json_is_named(tmp_path, text):
      {"type": "Feature", "assets": [], "properties": 4}, {"type": "Feature", "assets": {"red": 1}, "properties": {"platform": "landsat-8"}},
      {"type": "Catalog", "links": "no"}, {"type": "Catalog", "links": [3]}],
 )  # fmt: skip
-def test_other_json_is_left_alone(tmp_path, content):
+def test_other_json_is_ignored(tmp_path, content):
     (tmp_path / "other.json").write_text(json.dumps(content))
     found = find(tmp_path)
     assert not found.problems
@@ -227,13 +227,13 @@ def test_a_bad_radar_item_is_named(tmp_path, spoil, reason):
     assert [reason in problem.reason for problem in found.problems] == [True]
 
 
-def test_a_radar_item_with_one_channel_is_used_and_said(tmp_path):
+def test_a_radar_item_with_one_channel_is_used_with_a_warning(tmp_path):
     found = spoiled_radar(tmp_path, lambda item: item["assets"].pop("vh"))
     assert sum(product.vh is None for product in found.s1) == 1
     assert "has no VH" in found.warnings[0]
 
 
-def test_other_collections_do_not_say_their_units(tmp_path):
+def test_the_units_of_other_collections_are_unknown(tmp_path):
     def as_indigo(item):
         item["collection"] = "sentinel1-rtc-aws"
         item["assets"] = {f"gamma0_{key}": asset for key, asset in item["assets"].items()}
@@ -256,7 +256,7 @@ def with_rasters(tmp_path_factory):
 
 
 def places(value, path=()):
-    """Where something stands in a JSON value."""
+    """The paths to all parts of a JSON value."""
     yield path
     for key, inner in (
         value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
