@@ -11,7 +11,6 @@ from pathlib import Path
 from tessera_engine.errors import InputError
 from tessera_engine.files.nearby import no_such_folder
 from tessera_engine.files.output import ITEM, is_output
-from tessera_engine.scene import Reader
 from tessera_engine.scenes.registry import LAYOUTS, Layout, all_phrases, layouts_of
 
 _SHOWN = 5
@@ -37,6 +36,19 @@ def check_folder(path: Path) -> Path:
     return path
 
 
+def check_no_scenes_below(folder: Path) -> None:
+    """Make sure that a folder without usable products isn't the parent of scenes.
+
+    Raises:
+        InputError: it is; the message names the scenes.
+    """
+    scenes = [str(each) for each in _scenes_below(folder)]
+    if scenes:
+        raise InputError(
+            f"{folder} is not a scene, but there are scenes in it: {_some(scenes)}; give one of them"
+        )
+
+
 def no_layout(folder: Path, layout: str | None, others: Sequence[str] = ()) -> InputError:
     """The error for a folder in which no layout was found.
 
@@ -47,38 +59,16 @@ def no_layout(folder: Path, layout: str | None, others: Sequence[str] = ()) -> I
     """
     if layout is not None and others:
         return InputError(
-            f"{folder} has no layout='{layout}' ({LAYOUTS[layout].looks_like}), but it has {', '.join(others)}; "
-            "give that layout= or leave layout= out"
+            f"{folder} has the layout {' and '.join(others)}, expected layout='{layout}': "
+            f"{LAYOUTS[layout].looks_like}; give the layout that it has, or leave out layout="
         )
     names = sorted(entry.name for entry in folder.iterdir())
     expected = LAYOUTS[layout].looks_like if layout is not None else f"one of: {all_phrases()}"
     if not names:
         return InputError(f"{folder} is an empty folder, expected {expected}")
-    scenes = [str(each) for each in _scenes_below(folder)]
-    if scenes:
-        return InputError(
-            f"{folder} is not a scene, but there are scenes in it: {_some(scenes)}; give one of them"
-        )
     return InputError(
         f"{folder} is not a scene of a known layout: it has {_some(names)}; expected {expected}"
     )
-
-
-def open_tile(folder: Path, layout: str | None = None) -> Reader | None:
-    """Open the first tile layout that a folder has; None where it has none.
-
-    Args:
-        folder: the folder.
-        layout: the only layout to look for; None: all.
-
-    Raises:
-        InputError: the folder has a tile layout, but something in it is missing, damaged or inconsistent.
-    """
-    for each in layouts_of("tile", layout):
-        reader = each.open_folder(folder)
-        if reader is not None:
-            return reader
-    return None
 
 
 def tile_layouts(folder: Path) -> list[str]:
@@ -118,6 +108,8 @@ def _has_layout(folder: Path, layout: Layout) -> bool:
         return layout.open_folder(folder) is not None
     except InputError:  # it has the layout, with something wrong in it
         return True
+    except OSError:  # the folder can't be read
+        return False
 
 
 def _scenes_below(folder: Path) -> Iterator[Path]:

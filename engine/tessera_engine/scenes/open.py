@@ -10,8 +10,9 @@ from tessera_engine.errors import InputError
 from tessera_engine.scene import Reader, Scene
 from tessera_engine.scenes.arguments import Asked, check_layout, check_path, check_period, check_s1_units
 from tessera_engine.scenes.metadata.listing import list_folder
-from tessera_engine.scenes.not_a_scene import check_folder, no_layout, open_tile, tile_layouts
+from tessera_engine.scenes.not_a_scene import check_folder, check_no_scenes_below, no_layout, tile_layouts
 from tessera_engine.scenes.products import Listing
+from tessera_engine.scenes.registry import layouts_of
 from tessera_engine.scenes.search import find_products
 
 
@@ -47,12 +48,21 @@ def open_scene(
     raster = None if like is None else check_path("like", like, "a raster file")
     asked = Asked(check_layout(layout), check_period(year, start, end), raster, check_s1_units(s1_units))
     folder = check_folder(check_path("path", path, "a scene folder"))
-    reader = open_tile(folder, asked.layout)
+    reader = _open_tile(folder, asked.layout)
     if reader is not None:
         _refuse_arguments_of_products(folder, reader.layout, asked)
     else:
         reader = _open_products(folder, asked)
     return Scene(folder.resolve().name, str(folder), reader)
+
+
+def _open_tile(folder: Path, layout: str | None) -> Reader | None:
+    """The scene of the first tile layout that a folder has; None where it has none."""
+    for each in layouts_of("tile", layout):
+        reader = each.open_folder(folder)
+        if reader is not None:
+            return reader
+    return None
 
 
 def _open_products(folder: Path, asked: Asked) -> Reader:
@@ -62,6 +72,8 @@ def _open_products(folder: Path, asked: Asked) -> Reader:
 
     listing = list_folder(folder)
     layouts, found = find_products(listing, asked.layout)
+    if asked.layout is None and not found.s2 and not found.s1:
+        check_no_scenes_below(folder)
     if not layouts:
         raise no_layout(folder, asked.layout, [] if asked.layout is None else _layouts(folder, listing))
     grid = None if asked.like is None else target_of_file(asked.like)

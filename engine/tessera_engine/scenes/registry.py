@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from tessera_engine.scene import Reader
     from tessera_engine.scenes.products import Found, Listing
 
-_FOLDER = "tessera_engine.scenes.layouts"
-
 
 @dataclass(frozen=True)
 class Layout:
@@ -49,16 +47,18 @@ class Layout:
         return found
 
 
+# fmt: off
 _LAYOUTS = (
-    Layout("dpixel", "tile", "a d-pixel tile (bands.npy, masks.npy, doys.npy, ...)", f"{_FOLDER}.dpixel"),
-    Layout("tiles", "tile", "a folder of d-pixel tiles", f"{_FOLDER}.tiles"),
-    Layout("safe", "product", "Sentinel-2 L2A products (.SAFE folders or their zips)", f"{_FOLDER}.safe"),
-    Layout("stac", "product", "STAC items with their rasters", f"{_FOLDER}.stac"),
-    Layout("opera", "product", "OPERA RTC-S1 GeoTIFFs", f"{_FOLDER}.opera"),
-    Layout("hyp3", "product", "HyP3 RTC GeoTIFFs or their zips", f"{_FOLDER}.hyp3"),
-    Layout("mosaics", "product", "date mosaics of TESSERA's downloader", f"{_FOLDER}.mosaics"),
-    Layout("cube", "product", "data cubes (NetCDF or Zarr)", f"{_FOLDER}.cube"),
+    Layout("dpixel", "tile", "a d-pixel tile (bands.npy, masks.npy, ...)", "tessera_engine.scenes.layouts.dpixel"),
+    Layout("tiles", "tile", "a folder of d-pixel tiles", "tessera_engine.scenes.layouts.tiles"),
+    Layout("safe", "product", "Sentinel-2 L2A (.SAFE folders or their zips)", "tessera_engine.scenes.layouts.safe"),
+    Layout("stac", "product", "STAC items with their rasters", "tessera_engine.scenes.layouts.stac"),
+    Layout("opera", "product", "OPERA RTC-S1 GeoTIFFs", "tessera_engine.scenes.layouts.opera"),
+    Layout("hyp3", "product", "HyP3 RTC GeoTIFFs or their zips", "tessera_engine.scenes.layouts.hyp3"),
+    Layout("mosaics", "product", "date mosaics of TESSERA's downloader", "tessera_engine.scenes.layouts.mosaics"),
+    Layout("cube", "product", "data cubes (NetCDF or Zarr)", "tessera_engine.scenes.layouts.cube"),
 )
+# fmt: on
 """A file that two product layouts find belongs to the first one: those that know most about a file come first."""
 
 LAYOUTS = {layout.name: layout for layout in _LAYOUTS}

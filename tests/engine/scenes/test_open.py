@@ -112,6 +112,9 @@ def test_a_folder_above_scenes_names_them(tmp_path):
     message = refused(tmp_path / "data")
     assert "africa, " in message
     assert str(tmp_path / "data" / "europe") in message
+    # Products that can't be used don't hide them
+    (tmp_path / "data" / "x.nc").write_bytes(b"")
+    assert "africa, " in refused(tmp_path / "data")
 
 
 def test_tiles_that_are_separate_scenes_are_named(tmp_path):
@@ -123,10 +126,10 @@ def test_tiles_that_are_separate_scenes_are_named(tmp_path):
 
 
 def test_another_layout_than_the_one_asked_for_is_named(tile, tmp_path):
-    assert "has dpixel;" in refused(tile, layout="tiles")
-    assert "has tiles;" in refused(tmp_path, layout="stac")
+    assert "the layout dpixel, " in refused(tile, layout="tiles")
+    assert "the layout tiles, " in refused(tmp_path, layout="stac")
     folder = write_mosaics(tmp_path / "scene" / "products", made_up_arrays(steps=2))
-    assert "has mosaics;" in refused(folder, layout="safe")
+    assert "the layout mosaics, " in refused(folder, layout="safe")
 
 
 def test_an_empty_folder_and_a_folder_of_other_things(tmp_path):

@@ -391,7 +391,7 @@ def test_d_pixel_tiles_take_no_arguments_of_products(tmp_path):
         with pytest.raises(InputError, match=f"layout dpixel.*leave out {name}="):
             open_scene(tile, **{name: value})
     assert open_scene(tile, layout="dpixel").reader.layout == "dpixel"
-    with pytest.raises(InputError, match=r"layout='mosaics'.* has dpixel;"):
+    with pytest.raises(InputError, match=r"layout dpixel, .*layout='mosaics'"):
         open_scene(tile, layout="mosaics")
 
 
