@@ -1,4 +1,4 @@
-"""The offset that Sentinel-2's processing baseline 04.00 brought: 1000 is added to every digital number."""
+"""The baseline offset of Sentinel-2: since processing baseline 04.00, 1000 is added to every digital number."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from datetime import date
 OFFSET = 1000
 
 _FIRST_DAY = date(2022, 1, 25)
-"""Products of this day and later were made with baseline 04.00 or higher, unless somebody removed the offset."""
+"""Products from this day on have baseline 04.00 or higher, and the offset, unless someone removed it."""
 
 _FIRST = 4.0
 _USER_MADE = 99.99
-"""What Sen2Cor writes outside ESA's processing, whichever version it has."""
+"""The baseline that Sen2Cor writes when users run it; it says nothing about the version."""
 
 
 def offset_by_baseline(baseline: str | None, day: date) -> tuple[int, bool]:
-    """What has to be subtracted, from the processing baseline, or from the date as a last resort.
+    """The number to subtract, from the processing baseline; from the date where the baseline is unknown.
 
     Args:
-        baseline: as metadata have it (`04.00`) or a product's name (`0400`); None where it isn't known.
-        day: of acquisition.
+        baseline: as in metadata (`04.00`) or in a product's name (`0400`); None where it isn't known.
+        day: day of acquisition.
 
     Returns:
-        the offset, 0 or 1000, and whether the baseline decided, rather than the date.
+        The offset, 0 or 1000, and whether it follows from the baseline (else from the date).
     """
     number = _number(baseline)
     if number is None:

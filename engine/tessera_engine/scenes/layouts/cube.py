@@ -1,6 +1,6 @@
-"""Data cubes as openEO and xarray write them: NetCDF files or Zarr stores (version 2), a variable a band over time.
+"""Data cubes as openEO and xarray write them: NetCDF files or Zarr stores (version 2), one variable for each band.
 
-Each variable and time is one band of a raster to GDAL, so no other package is needed.
+GDAL shows each variable as a raster with one band for each time, so no other package is needed.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tessera_engine.scene import S2_BANDS
-from tessera_engine.scenes.band_names import COMMON_NAMES
-from tessera_engine.scenes.baseline import OFFSET
-from tessera_engine.scenes.channels import half_products
+from tessera_engine.scenes.metadata.band_names import COMMON_NAMES
+from tessera_engine.scenes.metadata.baseline import OFFSET
+from tessera_engine.scenes.metadata.channels import half_products
 from tessera_engine.scenes.products import (
     ORBITS,
     Asset,
@@ -26,9 +26,7 @@ from tessera_engine.scenes.products import (
     S2Product,
     Unusable,
 )
-from tessera_engine.scenes.rasters import opened
-
-LAYOUT = "cube"
+from tessera_engine.scenes.reading.rasters import opened
 
 _BAND = re.compile(r"(?:^|[^A-Za-z0-9])(B\d[\dA]|SCL|VV|VH)(?:$|[^A-Za-z0-9])")
 _FROM_COMMON = {common: band for band, common in COMMON_NAMES.items()} | {"clear": "clear"}
@@ -41,7 +39,7 @@ _PLAIN_CALENDARS = ("", "standard", "gregorian", "proleptic_gregorian")
 
 
 class _Variable(NamedTuple):
-    """One band of a cube."""
+    """One variable of a cube: a Sentinel-2 band, a mask or a Sentinel-1 channel at all times."""
 
     name: str
     asset: Asset
@@ -54,7 +52,7 @@ class _Variable(NamedTuple):
 
 
 def find(listing: Listing) -> Found:
-    """The cubes of a scene folder that have bands of Sentinel-2 L2A or Sentinel-1; only headers are read."""
+    """Find the cubes of a scene folder that have bands of Sentinel-2 L2A or Sentinel-1; reads headers only."""
     found = Found()
     for path in _cubes(listing):
         try:
@@ -71,7 +69,7 @@ def find(listing: Listing) -> Found:
                 reasons.append(str(error))
         if reasons:
             found.problems.append(Problem(path, "; ".join(reasons)))
-    found.warnings += half_products(found.s1, "the cube's")
+    found.warnings += half_products(found.s1, "the cube")
     return found
 
 
@@ -88,13 +86,13 @@ def _cubes(listing: Listing) -> list[Path]:
 
 
 def _refuse_links(path: Path, listing: Listing) -> None:
-    """A store is opened as a whole, so none of its files may be a link that leads out of the scene folder."""
+    """Refuse a store with links that lead out of the scene folder: GDAL opens a store as a whole and follows them."""
     if any(problem.source.is_relative_to(path) for problem in listing.problems):
-        raise Unusable("has links that lead out of the scene folder; copy what they show")
+        raise Unusable("has links that lead out of the scene folder; replace them by copies of the files")
 
 
 def _variables(path: Path) -> dict[str, list[_Variable]]:
-    """What a cube's variables hold (a band, SCL, VV, VH or `clear`) -> the variables; others are left out."""
+    """Band, SCL, VV, VH or `clear` -> the variables of a cube that hold it; other variables are left out."""
     kind = "ZARR" if path.suffix.lower() == ".zarr" else "NETCDF"
     whole = Asset(path, name=f'{kind}:"{path}"')
     if (path / "zarr.json").exists():
@@ -119,9 +117,9 @@ def _variables(path: Path) -> dict[str, list[_Variable]]:
 def _variable(name: str, asset: Asset, dataset: Any) -> _Variable:
     tags, own = dataset.tags(), dataset.tags(1)
     in_name = _ORBIT_IN_NAME.search(name)
-    attributes = {**tags, **own}  # of a variable, GDAL has them here or there
-    said = attributes.get(_ORBIT_ATTRIBUTE, tags.get(f"NC_GLOBAL#{_ORBIT_ATTRIBUTE}", ""))
-    orbit = in_name[1] if in_name else said
+    attributes = {**tags, **own}  # GDAL returns the attributes of a variable in one or the other
+    attribute = attributes.get(_ORBIT_ATTRIBUTE, tags.get(f"NC_GLOBAL#{_ORBIT_ATTRIBUTE}", ""))
+    orbit = in_name[1] if in_name else attribute
     return _Variable(
         name=name,
         asset=asset,
@@ -135,7 +133,7 @@ def _variable(name: str, asset: Asset, dataset: Any) -> _Variable:
 
 
 def _time(name: str, tags: dict[str, str], own: dict[str, str]) -> datetime:
-    """When one raster band of a variable was taken, from GDAL's tags of dimensions."""
+    """The time of one raster band of a variable, from GDAL's tags of dimensions."""
     dimensions = [match for key in own if (match := _DIMENSION.fullmatch(key))]
     if len(dimensions) != 1:
         raise Unusable(f"has {len(dimensions) + 2} dimensions in its variable {name}, expected time, y and x")
@@ -169,7 +167,7 @@ def _add_s2(found: Found, path: Path, variables: dict[str, list[_Variable]]) -> 
     used = [variables[band][0] for band in (*S2_BANDS, mask_kind)]
     for variable in used:
         if variable.times != used[0].times:
-            raise Unusable(f"has other times in {variable.name} than in {used[0].name}, expected the same")
+            raise Unusable(f"has different times in {variable.name} and {used[0].name}, expected the same")
         if "int" not in variable.dtype:
             raise Unusable(
                 f"has {variable.dtype} in {variable.name}, expected whole numbers: "
@@ -192,13 +190,13 @@ def _add_s2(found: Found, path: Path, variables: dict[str, list[_Variable]]) -> 
         )
     if offset is None:
         found.warnings.append(
-            f"{path.name} doesn't say whether the baseline offset was removed: it is read as removed, as openEO "
+            f"{path.name} has no metadata about the baseline offset: it is read as already removed, as openEO "
             "delivers it"
         )
 
 
 def _offset(variables: list[_Variable]) -> int | None:
-    """What has to be subtracted, from scale_factor and add_offset; None where there are none."""
+    """The number to subtract, from scale_factor and add_offset; None where there are none."""
     packed = {(variable.scale, variable.offset) for variable in variables}
     if packed == {(1.0, 0.0)}:
         return None
@@ -221,8 +219,8 @@ def _add_s1(found: Found, path: Path, variables: dict[str, list[_Variable]]) -> 
             raise Unusable(f"has sigma0 in {variable.name}, expected terrain-corrected gamma0")
         if variable.orbit is None:
             raise Unusable(
-                f"doesn't say the orbit of {variable.name}: call it {variable.name}_ascending or _descending, "
-                f"or set its attribute {_ORBIT_ATTRIBUTE}"
+                f"has no orbit for {variable.name}: rename it {variable.name}_ascending or _descending, or set its "
+                f"attribute {_ORBIT_ATTRIBUTE}"
             )
         if (variable.scale, variable.offset) != (1.0, 0.0):
             raise Unusable(f"has scale_factor or add_offset on {variable.name}, expected plain values")
@@ -233,7 +231,7 @@ def _add_s1(found: Found, path: Path, variables: dict[str, list[_Variable]]) -> 
         if one is None:
             continue
         if vv and vh and (vv.times != vh.times or vv.units != vh.units):
-            raise Unusable(f"has other times or units in {vh.name} than in {vv.name}, expected the same")
+            raise Unusable(f"has different times or units in {vh.name} and {vv.name}, expected the same")
         for i, time in enumerate(one.times, 1):
             found.s1.append(
                 S1Product(

@@ -1,4 +1,4 @@
-"""From the products that were found to those that can be read: headers, units, one grid."""
+"""Open the headers of products: which of them can be read, in which units, and where they are on one grid."""
 
 from __future__ import annotations
 
@@ -6,22 +6,17 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, get_args
 
 from tessera_engine.errors import InputError
+from tessera_engine.gdal import without_georeference_warnings
 from tessera_engine.scene import S2_BANDS, Grid, Window
 from tessera_engine.scenes.products import Asset, Found, Problem, S1Product, S1Units, S2Product
-from tessera_engine.scenes.rasters import (
-    Geometry,
-    Raster,
-    Unreadable,
-    open_raster,
-    without_georeference_warnings,
-)
-from tessera_engine.scenes.target import place_on, target_of_products
+from tessera_engine.scenes.reading.rasters import Geometry, Raster, Unreadable, open_raster
+from tessera_engine.scenes.reading.target import place_on, target_of_products
 
 _THREADS = 4
-"""Headers read at once: mostly waiting for the disk."""
+"""Headers read at the same time: most of the time goes into waiting for the disk."""
 
 _WHOLE = {"uint8", "uint16", "int16", "uint32", "int32"}
 _FLOATING = {"float32", "float64"}
@@ -35,9 +30,9 @@ class OpenS2:
     """A Sentinel-2 product whose files could be opened.
 
     Attributes:
-        product: what it is.
-        bands: a raster a band, as `S2_BANDS`.
-        mask: its classification or clear mask.
+        product: the product.
+        bands: one raster for each band, in the order of `S2_BANDS`.
+        mask: its scene classification or clear mask.
         place: the pixels of the scene's grid that it touches.
     """
 
@@ -48,18 +43,18 @@ class OpenS2:
 
     @property
     def geometry(self) -> Geometry:
-        """Where its finest band lies."""
+        """The grid of its finest band."""
         return _finest(self.bands)
 
 
 @dataclass(frozen=True)
 class OpenS1:
-    """A Sentinel-1 product whose files could be opened; see `OpenS2`.
+    """A Sentinel-1 product whose files could be opened.
 
     Attributes:
-        product: what it is.
+        product: the product.
         channels: VV and VH, None where it has none.
-        units: of the values.
+        units: units of the values.
         place: the pixels of the scene's grid that it touches.
     """
 
@@ -70,17 +65,17 @@ class OpenS1:
 
     @property
     def geometry(self) -> Geometry:
-        """Where its finer channel lies."""
+        """The grid of its finer channel."""
         return _finest([channel for channel in self.channels if channel is not None])
 
 
 class Opened(NamedTuple):
-    """What can be read of a scene.
+    """The products of a scene that can be read.
 
     Attributes:
-        grid: the scene's.
+        grid: the scene's grid.
         s2: Sentinel-2 products, sorted by date and name.
-        s1: Sentinel-1 products, sorted so.
+        s1: Sentinel-1 products, sorted by date and name.
         problems: products that can't be used, each once.
     """
 
@@ -91,19 +86,19 @@ class Opened(NamedTuple):
 
 
 _UNPLACED = Window(0, 0, 0, 0)
-"""Of a product that is open already, while the grid is still made from all of them."""
+"""The place of products until the grid is known, which is made from all of them."""
 
 
 def open_products(found: Found, like: Grid | None, s1_units: S1Units | None) -> Opened:
-    """Open the headers of all files, and lay the products on one grid.
+    """Open the headers of all files, and place the products on one grid.
 
     Args:
         found: the products to use.
         like: the grid to use; None: made from the products, see `target_of_products`.
-        s1_units: of all Sentinel-1 products, whatever they say themselves; None: as they say.
+        s1_units: units of all Sentinel-1 products, whatever their metadata say; None: as in their metadata.
 
     Raises:
-        InputError: no product can be used, or none says what Sentinel-1's units are.
+        InputError: no product can be used, or the units of a Sentinel-1 product are unknown.
     """
     problems: list[Problem] = []
     s2 = _open_all(found.s2, _open_s2, problems)
@@ -119,14 +114,16 @@ def open_products(found: Found, like: Grid | None, s1_units: S1Units | None) -> 
     placed_s1, beside_s1 = _placed(s1, grid, elsewhere)
     if like is None:
         problems += [_beside(product) for product in beside_s2]
-        # A year of radar may well reach over more than the optical scene: one line a place is enough
+        # Radar often covers more places than the optical scene: one line for each place is enough
         counts = Counter(product.geometry for product in beside_s1)
         first = {product.geometry: product for product in reversed(beside_s1)}
         problems += [_beside(product, counts[geometry] - 1) for geometry, product in first.items()]
     if not placed_s2 and not placed_s1:
-        if like is None:  # a lone product with coordinates that aren't on Earth
+        if like is None:  # the only product has coordinates that are not on Earth
             raise _none_usable(problems)
-        raise InputError("none of the scene's products touches the grid of --like")
+        raise InputError(
+            "none of the scene's products touches the grid of like=; give a raster of the same place"
+        )
     return Opened(grid, placed_s2, placed_s1, problems)
 
 
@@ -166,8 +163,8 @@ def _open_s1(product: S1Product, s1_units: S1Units | None) -> OpenS1:
     units = s1_units or product.units
     if units is None:
         raise InputError(
-            f"{product.source} doesn't say what its Sentinel-1 values are; say it with "
-            "--s1-units power, amplitude, db or code"
+            f"{product.source} has no metadata about the units of its Sentinel-1 values; give one of "
+            f"{', '.join(get_args(S1Units))} as s1_units="
         )
     dtypes = _WHOLE if units == "code" else _FLOATING
     vv, vh = (None if asset is None else _open(asset, dtypes) for asset in (product.vv, product.vh))
@@ -186,12 +183,12 @@ def _open(asset: Asset, dtypes: set[str]) -> Raster:
 
 
 def _check_crs(rasters: Sequence[Raster]) -> None:
-    """One that lies elsewhere than most has been mixed up."""
+    """Refuse a product with files in different CRSs: one of them belongs to another product."""
     (most, _), *others = Counter(raster.geometry.crs for raster in rasters).most_common()
     if others:
         odd = next(raster for raster in rasters if raster.geometry.crs != most)
         raise Unreadable(
-            f"{odd.asset.label} is in {odd.geometry.crs}, expected {most} as the product's other files"
+            f"{odd.asset.label} is in {odd.geometry.crs}, expected {most} like the product's other files"
         )
 
 
@@ -202,7 +199,7 @@ def _finest(rasters: Sequence[Raster]) -> Geometry:
 def _placed(
     products: Sequence[_Opened], grid: Grid, elsewhere: frozenset[Geometry]
 ) -> tuple[list[_Opened], list[_Opened]]:
-    """Products on the grid, and those beside it."""
+    """Products that touch the grid, and those that don't."""
     places = {
         geometry: None if geometry in elsewhere else place_on(grid, geometry)
         for geometry in {product.geometry for product in products}
@@ -220,6 +217,6 @@ def _placed(
 def _beside(opened: OpenS1 | OpenS2, others: int = 0) -> Problem:
     return Problem(
         opened.product.source,
-        f"{opened.product.name} lies in {opened.geometry.crs} beside the rest of the scene"
-        + (f", and {others} more products at the same place" if others else ""),
+        f"{opened.product.name} (in {opened.geometry.crs}) is at another place than the rest of the scene"
+        + (f", as are {others} more products" if others else ""),
     )

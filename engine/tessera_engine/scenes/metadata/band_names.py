@@ -1,4 +1,4 @@
-"""What Sentinel-2's bands and scene classification are called, here and elsewhere."""
+"""Names of Sentinel-2's bands and scene classification, ESA's and the common ones."""
 
 from __future__ import annotations
 
@@ -15,4 +15,4 @@ COMMON_NAMES = {
     "B12": "swir22",
     "SCL": "scl",
 }
-"""ESA's and Planetary Computer's name -> Earth Search's, which the original's downloader took for its folders."""
+"""Name at ESA and Planetary Computer -> name at Earth Search, which TESSERA's downloader uses for its folders."""

@@ -1,4 +1,4 @@
-"""A folder of d-pixel tiles: one scene, put together by the tiles' roi.tiff."""
+"""A folder of d-pixel tiles: one scene. Each tile's roi.tiff defines its place in the mosaic."""
 
 from __future__ import annotations
 
@@ -10,16 +10,29 @@ from affine import Affine
 
 from tessera_engine.errors import InputError
 from tessera_engine.scene import Dates, Grid, Observations, Window
-from tessera_engine.scenes.dpixel import ROI, DPixelTile
+from tessera_engine.scenes.layouts.dpixel import ROI, DPixelTile, is_tile
 
 _GRID_TOLERANCE = 1e-3
-"""Fraction of a pixel by which tiles may lie beside the common grid."""
+"""Fraction of a pixel by which a tile's pixels may differ from the common grid."""
+
+_SHOWN = 5
+"""Tiles that a message lists."""
+
+
+def open_folder(folder: Path) -> TileFolder | None:
+    """Open a folder of d-pixel tiles; None where no subfolder is a tile.
+
+    Raises:
+        InputError: see `TileFolder`.
+    """
+    tiles = [each for each in folder.iterdir() if each.is_dir() and is_tile(each)]
+    return TileFolder(tiles) if tiles else None
 
 
 class TileFolder:
     """Reads a folder of d-pixel tiles as one mosaic; implements `tessera_engine.scene.Reader`.
 
-    Windows never cross tiles, so that tiles may have dates of their own.
+    A window never crosses tiles, because tiles may have different dates.
     """
 
     layout = "tiles"
@@ -27,10 +40,10 @@ class TileFolder:
     windows_held = 0
 
     def __init__(self, folders: list[Path]) -> None:
-        """Open the tiles and lay them on one grid.
+        """Open the tiles and place them on one grid.
 
         Raises:
-            InputError: a tile can't be read, has no georeference, or doesn't fit beside the others.
+            InputError: a tile can't be read, has no georeference, or doesn't fit with the others.
         """
         tiles = [DPixelTile(folder) for folder in sorted(folders)]
         self.grid, places = _mosaic(tiles)
@@ -49,7 +62,7 @@ class TileFolder:
 
     @property
     def bytes_per_pixel(self) -> int:
-        """Bytes of one pixel's observations, in the tile with most dates."""
+        """Bytes of one pixel's observations in the tile with most dates."""
         return max(tile.bytes_per_pixel for _, tile in self._tiles)
 
     def windows(self, region: Window, max_pixels: int) -> Iterator[Window]:
@@ -61,28 +74,28 @@ class TileFolder:
                     yield Window(window.col + place.col, window.row + place.row, window.width, window.height)
 
     def read(self, window: Window) -> Observations:
-        """The observations of a window that lies in one tile."""
+        """The observations of a window that is inside one tile."""
         for place, tile in self._tiles:
             if place.intersection(window) == window:
                 return tile.read(window.relative_to(place))
-        raise ValueError(f"{window} doesn't lie in one tile")
+        raise ValueError(f"{window} is not inside one tile")
 
     def sample(self, region: Window, max_pixels: int) -> Observations:
-        """A sample of the tile that has most of the region: tiles may have dates of their own.
+        """A sample of one tile, the one that covers most of the region: tiles may have different dates.
 
         Raises:
-            InputError: no tile lies in the region.
+            InputError: there is no tile in the region.
         """
         parts = [(place.intersection(region), place, tile) for place, tile in self._tiles]
         part, place, tile = max(parts, key=lambda each: each[0].pixels if each[0] else 0)
         if part is None:
             raise InputError(
-                f"no tile of the scene lies in the window {tuple(region)} (col, row, width, height)"
+                f"there is no tile of the scene in the window {tuple(region)} (col, row, width, height)"
             )
         return tile.sample(part.relative_to(place), max_pixels)
 
     def fingerprint(self) -> str:
-        """Sha256 over the tiles' places and fingerprints."""
+        """Sha256 over the tiles' positions and fingerprints."""
         digest = hashlib.sha256()
         for place, tile in self._tiles:
             digest.update(f"{tuple(place)} {tile.fingerprint()}\n".encode())
@@ -90,7 +103,7 @@ class TileFolder:
 
 
 def _lacking(tiles: list[DPixelTile]) -> Iterator[str]:
-    """A line for each tile that has nothing of what others have."""
+    """A line for each tile that lacks a sensor or an orbit which other tiles have."""
     for field, what in (
         ("s2", "Sentinel-2"),
         ("s1_ascending", "ascending Sentinel-1 orbit"),
@@ -102,29 +115,29 @@ def _lacking(tiles: list[DPixelTile]) -> Iterator[str]:
 
 
 def _mosaic(tiles: list[DPixelTile]) -> tuple[Grid, list[Window]]:
-    """The grid that all tiles lie on, and each tile's place in it."""
+    """The grid of all tiles together, and each tile's window in it."""
     first = tiles[0].grid
     places = []
     for tile in tiles:
         grid = tile.grid
         if grid.crs is None:
             raise InputError(
-                f"{tile.folder / ROI} is missing or has no CRS: it places the tile in the mosaic"
+                f"{tile.folder / ROI} is missing or has no CRS, so the tile has no place in the mosaic; "
+                f"{_one_by_one(tiles)}"
             )
         if grid.crs != first.crs:
             raise InputError(
-                f"{tile.folder} is in {grid.crs}, expected {first.crs} as in {tiles[0].folder}; "
-                "embed tiles of different zones separately"
+                f"{tile.folder} is in {grid.crs}, expected {first.crs} as in {tiles[0].folder}; {_one_by_one(tiles)}"
             )
-        here = ~first.transform @ grid.transform  # the tile's pixels in the first tile's
+        here = ~first.transform @ grid.transform  # from the tile's pixels to the first tile's
         col, row = round(here.c), round(here.f)
         beside = max(abs(here.c - col), abs(here.f - row))
         scale = max(abs(here.a - 1), abs(here.b), abs(here.d), abs(here.e - 1)) * max(grid.width, grid.height)
         if beside > _GRID_TOLERANCE or scale > _GRID_TOLERANCE:
             raise InputError(
-                f"{tile.folder} doesn't lie on the pixel grid of {tiles[0].folder} "
+                f"{tile.folder} is not on the pixel grid of {tiles[0].folder} "
                 f"(transforms {tuple(grid.transform)[:6]} and {tuple(first.transform)[:6]}); "
-                "resample it to the same grid"
+                f"resample it to the same grid, or {_one_by_one(tiles)}"
             )
         places.append(Window(col, row, grid.width, grid.height))
     left, top = min(p.col for p in places), min(p.row for p in places)
@@ -138,7 +151,7 @@ def _mosaic(tiles: list[DPixelTile]) -> tuple[Grid, list[Window]]:
 
 
 def _refuse_overlap(tiles: list[DPixelTile], places: list[Window]) -> None:
-    """Which of two tiles would count for a pixel isn't ours to guess."""
+    """Refuse tiles that overlap: which of two tiles a pixel should come from is not defined."""
     by_row = sorted(range(len(places)), key=lambda i: places[i].row)
     for n, i in enumerate(by_row):
         for j in by_row[n + 1 :]:
@@ -146,6 +159,13 @@ def _refuse_overlap(tiles: list[DPixelTile], places: list[Window]) -> None:
                 break
             if places[i].intersection(places[j]) is not None:
                 raise InputError(
-                    f"tiles {tiles[i].folder.name} and {tiles[j].folder.name} overlap; "
-                    "keep one of them in the folder"
+                    f"the tiles {tiles[i].folder.name} and {tiles[j].folder.name} overlap; "
+                    f"keep one of them in the folder, or {_one_by_one(tiles)}"
                 )
+
+
+def _one_by_one(tiles: list[DPixelTile]) -> str:
+    """What to do with tiles that don't make one scene; it names them."""
+    folders = [str(tile.folder) for tile in tiles]
+    more = f" and {len(folders) - _SHOWN} more" if len(folders) > _SHOWN else ""
+    return f"if they are separate scenes, give one of them: {', '.join(folders[:_SHOWN])}{more}"

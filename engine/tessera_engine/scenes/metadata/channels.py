@@ -1,4 +1,4 @@
-"""What the radar layouts share: files of single channels that make products."""
+"""For radar layouts: files of single channels, grouped into products."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from re import Pattern
 
-from tessera_engine.scenes.members import Member
+from tessera_engine.scenes.metadata.members import Member
 from tessera_engine.scenes.products import Asset, S1Product, Unusable
 
 Channels = dict[str, Member]
@@ -14,11 +14,11 @@ Channels = dict[str, Member]
 
 
 def by_product(members: Iterable[Member], name: Pattern[str]) -> dict[tuple[str, str], Channels]:
-    """Files of channels by the folder or zip that they lie in and their product's name.
+    """(Folder or zip, product name) -> the product's files of channels.
 
     Args:
         members: files.
-        name: what matches a file's whole name, with the groups `product` and `channel`.
+        name: pattern of a file's whole name, with the groups `product` and `channel`.
     """
     products: dict[tuple[str, str], Channels] = defaultdict(dict)
     for member in sorted(members):
@@ -30,10 +30,10 @@ def by_product(members: Iterable[Member], name: Pattern[str]) -> dict[tuple[str,
 
 
 def vv_vh(channels: Mapping[str, Member]) -> tuple[Asset | None, Asset | None]:
-    """The two channels that are used, None for one that isn't there.
+    """The two channels that are used; None for a missing one.
 
     Raises:
-        Unusable: neither is there.
+        Unusable: both are missing.
     """
     vv, vh = channels.get("VV"), channels.get("VH")
     if vv is None and vh is None:
@@ -42,21 +42,21 @@ def vv_vh(channels: Mapping[str, Member]) -> tuple[Asset | None, Asset | None]:
 
 
 def first(channels: Mapping[str, Member]) -> Member:
-    """The file that stands for a product: that of VV where there is one."""
+    """The file that represents a product in messages: VV where there is one."""
     return next(
         (channels[channel] for channel in ("VV", "VH") if channel in channels), min(channels.values())
     )
 
 
 def half_products(products: list[S1Product], kind: str) -> list[str]:
-    """A warning where products have one channel only."""
+    """Warnings about products that have only one of the two channels; `kind` names them in the messages."""
     warnings = []
     for channel in ("vv", "vh"):
         names = [product.name for product in products if getattr(product, channel) is None]
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             warnings.append(
-                f"no {channel.upper()} in {kind} {names[0]}{more}: it counts as missing there; "
-                "fetch it too if it exists"
+                f"{kind} {names[0]}{more} has no {channel.upper()}, which counts as missing there; "
+                "download it too if it exists"
             )
     return warnings

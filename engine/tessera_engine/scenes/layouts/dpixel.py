@@ -1,4 +1,4 @@
-"""The d-pixel tile: what the original's preprocessing makes, a folder of .npy files and roi.tiff."""
+"""The d-pixel tile, the output of TESSERA's own preprocessing: a folder of .npy files and roi.tiff."""
 
 from __future__ import annotations
 
@@ -11,18 +11,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError
+from tessera_engine.gdal import GDAL_ERRORS, gdal_environment
 from tessera_engine.scene import S1_BANDS, S2_BANDS, Dates, Grid, Observations, Window
-from tessera_engine.scenes.npy import NpyRaster, read_doys
+from tessera_engine.scenes.products import ORBITS
+from tessera_engine.scenes.reading.npy import NpyRaster, read_doys
 
 BANDS, MASKS, DOYS, ROI = "bands.npy", "masks.npy", "doys.npy", "roi.tiff"
-ORBITS = ("ascending", "descending")
+
 
 _SAMPLES = 64
 _SAMPLE_BYTES = 4096
 
 
+def open_folder(folder: Path) -> DPixelTile | None:
+    """Open a folder as a d-pixel tile; None where it isn't one.
+
+    Raises:
+        InputError: see `DPixelTile`.
+    """
+    return DPixelTile(folder) if is_tile(folder) else None
+
+
 def is_tile(folder: Path) -> bool:
-    """Whether the folder looks like a d-pixel tile, complete or not."""
+    """Whether the folder has a file of a d-pixel tile, even if others are missing."""
     return any((folder / name).exists() for name in (BANDS, MASKS, DOYS))
 
 
@@ -34,16 +45,16 @@ class DPixelTile:
     windows_held = 0
 
     def __init__(self, folder: Path) -> None:
-        """Open the tile's headers and check that they fit together.
+        """Open the headers of the tile's files and check that they are consistent.
 
         Raises:
-            InputError: a file is missing, damaged, of a wrong dtype or shape, or disagrees with another.
+            InputError: a file is missing or damaged, has a wrong dtype or shape, or doesn't match the others.
         """
         self.folder = folder
         self._bands = NpyRaster(folder / BANDS, ("uint16",), (len(S2_BANDS),))
         if not (folder / MASKS).exists():
             raise InputError(
-                f"{folder / MASKS} is missing: without it there is no telling cloud from clear; "
+                f"{folder / MASKS} is missing: it marks which observations are clear and which are cloud; "
                 "make it from the scene classification (1 = clear)"
             )
         self._masks = NpyRaster(folder / MASKS, ("uint8", "bool"), ())
@@ -61,10 +72,10 @@ class DPixelTile:
             self._orbits[orbit] = self._open_orbit(orbit, (height, width))
         self.grid = self._read_grid(width, height)
         located = self.grid.crs is not None
-        self.warnings = () if located else (f"{ROI} is missing or has no CRS: outputs are not georeferenced",)
+        self.warnings = () if located else (f"{ROI} is missing or has no CRS: outputs have no georeference",)
 
     def _open_orbit(self, orbit: str, size: tuple[int, int]) -> tuple[NpyRaster | None, NDArray[np.int32]]:
-        """An orbit's raster and days; (None, no days) where its files are absent."""
+        """An orbit's raster and days of year; (None, no days) where both files are missing."""
         path = self.folder / f"sar_{orbit}.npy"
         doy_path = self.folder / f"sar_{orbit}_doy.npy"
         if not path.exists() and not doy_path.exists():
@@ -82,14 +93,14 @@ class DPixelTile:
         if not path.exists():
             return Grid(width, height)
         import rasterio
-        from rasterio.errors import RasterioError
 
         try:
-            with rasterio.open(path) as roi:
+            with gdal_environment(), rasterio.open(path) as roi:
                 size, crs, transform = (roi.width, roi.height), roi.crs, roi.transform
-                # Of a file cut short, GDAL gives what it finds: perhaps no CRS, without a word
+                # From a truncated file GDAL returns what it finds, perhaps without a CRS, and reports no error.
+                # Reading the last pixel does.
                 roi.read(1, window=((roi.height - 1, roi.height), (roi.width - 1, roi.width)))
-        except RasterioError as error:
+        except GDAL_ERRORS as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"{path} can't be read as a raster: {reason}; copy it again") from None
         if size != (width, height):
@@ -101,7 +112,7 @@ class DPixelTile:
             return Grid(width, height)
         if not (np.isfinite(transform).all() and transform.determinant):
             raise InputError(
-                f"{path} places all pixels on one line or nowhere (transform {tuple(transform)[:6]}); copy it again"
+                f"{path} has a transform under which pixels have no area ({tuple(transform)[:6]}); copy it again"
             )
         return Grid(width, height, crs.to_string(), transform)
 
@@ -121,7 +132,7 @@ class DPixelTile:
         return len(self._s2_doy) * (2 * len(S2_BANDS) + 1) + s1_steps * 2 * len(S1_BANDS)
 
     def windows(self, region: Window, max_pixels: int) -> Iterator[Window]:
-        """Strips of whole rows where they fit: those lie together in the file."""
+        """Strips of whole rows where they fit into `max_pixels`: a row is one run of bytes in the file."""
         rows = max(1, max_pixels // region.width)
         yield from region.blocks(min(region.width, max_pixels), rows)
 
@@ -148,7 +159,7 @@ class DPixelTile:
         )
 
     def sample(self, region: Window, max_pixels: int) -> Observations:
-        """Evenly spaced rows of the region, cut in the middle where they are too long."""
+        """Evenly spaced rows of the region; only their middle part where whole rows are too long."""
         width = min(region.width, max_pixels)
         count = max(1, min(region.height, max_pixels // width))
         col = region.col + (region.width - width) // 2
@@ -163,9 +174,9 @@ class DPixelTile:
         )
 
     def fingerprint(self) -> str:
-        """Sha256 over the files' names, sizes and a spread sample of their bytes.
+        """Sha256 over the files' names, sizes and a sample of their bytes.
 
-        A sample, since a scene has gigabytes: `_SAMPLES` blocks of `_SAMPLE_BYTES` from each file.
+        A sample, because a scene has gigabytes: `_SAMPLES` evenly spaced blocks of `_SAMPLE_BYTES` from each file.
         """
         digest = hashlib.sha256()
         names = [BANDS, MASKS, DOYS, ROI]

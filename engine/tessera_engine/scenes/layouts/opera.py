@@ -1,17 +1,15 @@
-"""OPERA RTC-S1: bursts of Sentinel-1 gamma0 as GeoTIFFs, linear power, many of one pass."""
+"""OPERA RTC-S1: Sentinel-1 gamma0 in linear power, as GeoTIFFs of single bursts; one pass has many bursts."""
 
 from __future__ import annotations
 
 import re
 from datetime import datetime
 
-from tessera_engine.scenes.channels import Channels, by_product, first, half_products, vv_vh
-from tessera_engine.scenes.doubles import drop_doubles
-from tessera_engine.scenes.members import on_disk
+from tessera_engine.scenes.metadata.channels import Channels, by_product, first, half_products, vv_vh
+from tessera_engine.scenes.metadata.duplicates import drop_duplicates
+from tessera_engine.scenes.metadata.members import on_disk
 from tessera_engine.scenes.products import Found, Listing, Orbit, Problem, S1Product, Unusable
-from tessera_engine.scenes.rasters import opened
-
-LAYOUT = "opera"
+from tessera_engine.scenes.reading.rasters import opened
 
 _PRODUCT = re.compile(
     r"OPERA_L2_RTC-S1_(?P<burst>T\d{3}-\d{6}-IW\d)_(?P<start>\d{8}T\d{6})Z_(?P<processed>\d{8}T\d{6})Z"
@@ -24,15 +22,15 @@ _ORBITS: dict[str, Orbit] = {"a": "ascending", "d": "descending"}
 
 
 def find(listing: Listing) -> Found:
-    """The OPERA RTC-S1 bursts of a scene folder; only names and headers are read."""
+    """Find the OPERA RTC-S1 bursts of a scene folder; reads names and headers only."""
     found = Found()
     for (_, name), channels in by_product(on_disk(listing), _FILE).items():
         try:
             found.s1.append(_product(name, channels))
         except Unusable as error:
             found.problems.append(Problem(first(channels).source, str(error)))
-    found.s1, doubles = drop_doubles(found.s1, _acquisition)
-    found.problems += doubles
+    found.s1, duplicates = drop_duplicates(found.s1, _acquisition)
+    found.problems += duplicates
     found.warnings += half_products(found.s1, "OPERA burst")
     return found
 
@@ -43,13 +41,13 @@ def _product(name: str, channels: Channels) -> S1Product:
         tag = dataset.tags().get(_ORBIT_TAG, "")
     orbit = _ORBITS.get(tag[:1].lower())
     if orbit is None:
-        raise Unusable(f"has the tag {_ORBIT_TAG} {tag!r}, expected ascending or descending")
+        raise Unusable(f"has {tag!r} in the tag {_ORBIT_TAG}, expected ascending or descending")
     match = _PRODUCT.fullmatch(name)
-    assert match is not None  # by_product's names are of this form
+    assert match is not None  # by_product returns names of this form only
     try:
         day = datetime.strptime(match["start"], "%Y%m%dT%H%M%S").date()
     except ValueError:
-        raise Unusable(f"has the date {match['start']} in its name, which doesn't exist") from None
+        raise Unusable(f"has {match['start']} in its name, which is not a date") from None
     return S1Product(name, first(channels).source, day, orbit, vv, vh, "power")
 
 

@@ -1,47 +1,35 @@
-"""What products a folder has, over all layouts together: Sentinel-2 may come in one and Sentinel-1 in another."""
+"""The products in a folder, of all layouts together: Sentinel-2 may have one layout and Sentinel-1 another."""
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TypeVar
 
-from tessera_engine.errors import InputError
-from tessera_engine.scenes.listing import inside
+from tessera_engine.gdal import without_georeference_warnings
+from tessera_engine.scenes.metadata.listing import inside
 from tessera_engine.scenes.products import Asset, Found, Listing, Problem, S1Product, S2Product
-from tessera_engine.scenes.rasters import without_georeference_warnings
-
-LAYOUTS = ("safe", "stac", "opera", "hyp3", "mosaics", "cube")
-"""Layouts of products, each a module here with `LAYOUT` and `find`. Where two find the same file, the first one has it:
-those that know most of a file come first."""
+from tessera_engine.scenes.registry import layouts_of
 
 _Product = TypeVar("_Product", S1Product, S2Product)
 
 
 def find_products(listing: Listing, layout: str | None = None) -> tuple[tuple[str, ...], Found]:
-    """Ask the layouts what they find.
+    """Find the products of all product layouts.
 
     Args:
         listing: the scene folder's files.
-        layout: the only one to ask; None: all.
+        layout: the only layout to look for; None: all.
 
     Returns:
-        the layouts that found something, and all that was found, products sorted by date and name.
-
-    Raises:
-        InputError: no such layout.
+        The names of the layouts that found something, and everything found; products sorted by date and name.
     """
-    if layout is not None and layout not in LAYOUTS:
-        raise InputError(
-            f"unknown --layout '{layout}'; choose one of dpixel, tiles, {', '.join(LAYOUTS)}, or leave it out"
-        )
     together = Found(problems=list(listing.problems))
     names = []
     taken: set[Asset] = set()
-    for name in LAYOUTS if layout is None else (layout,):
+    for each in layouts_of("product", layout):
         with without_georeference_warnings():
-            found: Found = import_module(f"tessera_engine.scenes.{name}").find(listing)
+            found = each.find(listing)
         if found != Found():
-            names.append(name)
+            names.append(each.name)
         together.s2 += _usable(found.s2, listing, taken, together.problems)
         together.s1 += _usable(found.s1, listing, taken, together.problems)
         together.problems += found.problems
@@ -54,14 +42,14 @@ def find_products(listing: Listing, layout: str | None = None) -> tuple[tuple[st
 def _usable(
     products: list[_Product], listing: Listing, taken: set[Asset], problems: list[Problem]
 ) -> list[_Product]:
-    """Products whose files lie in the folder and aren't another layout's product already."""
+    """Products whose files are in the folder and don't belong to another layout's product already."""
     usable = []
     for product in products:
         assets = product.assets
         outside = [asset.file for asset in assets if not inside(listing.folder, asset.file)]
         if outside:
             problems.append(
-                Problem(product.source, f"{outside[0]} lies outside the scene folder; copy it there")
+                Problem(product.source, f"{outside[0]} is outside the scene folder; copy it into the folder")
             )
         elif taken.isdisjoint(assets):
             taken.update(assets)

@@ -1,4 +1,4 @@
-"""A scene made of satellite products, brought to one grid while they are read, window by window."""
+"""A scene made of satellite products. They are brought to one grid while they are read, window by window."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError
 from tessera_engine.scene import S1_BANDS, S2_BANDS, Dates, Grid, Observations, Window
-from tessera_engine.scenes.blocks import BlockReader, Size, cells
-from tessera_engine.scenes.opening import OpenS1, OpenS2, open_products
 from tessera_engine.scenes.period import Period, choose_period
 from tessera_engine.scenes.products import ORBITS, Found, Orbit, S1Units
-from tessera_engine.scenes.target import shift_on
-from tessera_engine.scenes.warping import Points, read_bilinear, read_codes, read_nearest
+from tessera_engine.scenes.reading.blocks import BlockReader, Size, cells
+from tessera_engine.scenes.reading.headers import OpenS1, OpenS2, open_products
+from tessera_engine.scenes.reading.target import shift_on
+from tessera_engine.scenes.reading.warping import Points, read_bilinear, read_codes, read_nearest
 from tessera_kernels import sar, scl
 
 READ_THREADS = 4
-"""Dates read at once: decompression takes most of the time, and runs without Python's lock."""
+"""Dates read at the same time: decompression takes most of the time, and it doesn't hold Python's lock."""
 
 _SAMPLE_BYTES = 4096
 _SAMPLES = 3
@@ -35,12 +35,12 @@ _SAMPLES = 3
 class ProductScene:
     """Reads products as one scene; implements `tessera_engine.scene.Reader`.
 
-    Products of one date are laid over each other in the order of their names: the first clear one wins a pixel
-    (Sentinel-1: the first with a value).
+    Where several products of one date cover a pixel, they are taken in the order of their names and the first one that
+    is clear is used (Sentinel-1: the first one with a value).
     """
 
     windows_held = 16
-    """A square number; with the windows that `memory` plans, as many pixels as a block of most files has."""
+    """A square number. With windows of the planned size, a block has as many pixels as the blocks of most files."""
 
     def __init__(
         self,
@@ -51,18 +51,18 @@ class ProductScene:
         like: Grid | None = None,
         s1_units: S1Units | None = None,
     ) -> None:
-        """Open the headers of the products of one year and lay them on one grid.
+        """Open the headers of the products of one year and place them on one grid.
 
         Args:
-            layout: the name that the scene has for it.
+            layout: names of the layouts in which products were found, joined by `+`.
             folder: the scene folder, resolved.
             found: its products, sorted by date and name.
             period: first and last day to use; None: chosen, see `choose_period`.
-            like: the grid to bring everything to; None: made from the products.
-            s1_units: of all Sentinel-1 products, whatever they say themselves; None: as they say.
+            like: the target grid; None: made from the products.
+            s1_units: units of all Sentinel-1 products, whatever their metadata say; None: as in their metadata.
 
         Raises:
-            InputError: nothing of it can be used.
+            InputError: no product can be used.
         """
         self.layout, self._folder = layout, folder
         used, (first, last), chosen = _of_period(found, period)
@@ -71,7 +71,7 @@ class ProductScene:
         self._s1: dict[Orbit, list[OpenS1]] = {
             orbit: [each for each in s1 if each.product.orbit == orbit] for orbit in ORBITS
         }
-        # Blocks begin where a product's files do, so that theirs are cut by as few of ours as can be
+        # Blocks begin where the files of a product do, so that they match the blocks of the files
         first_product = self._products[0]
         place = first_product.place
         self._anchor = shift_on(self.grid, first_product.geometry) or (place.col, place.row)
@@ -94,7 +94,7 @@ class ProductScene:
 
     @property
     def bytes_per_pixel(self) -> int:
-        """Bytes of one pixel's observations, where all dates have it, and of what reading them takes beside."""
+        """Bytes of one pixel's observations if every date covers it, and of the arrays needed to read them."""
         dates = self.dates
         s1_dates = len(dates.s1_ascending) + len(dates.s1_descending)
         observations = len(dates.s2) * (2 * len(S2_BANDS) + 1) + s1_dates * 2 * len(S1_BANDS)
@@ -102,16 +102,16 @@ class ProductScene:
         return observations + points + READ_THREADS * (2 * len(S2_BANDS) + 8)
 
     def windows(self, region: Window, max_pixels: int) -> Iterator[Window]:
-        """Cells, where any product is; those of one block of `windows_held` windows follow each other."""
+        """Cells that a product covers; the `windows_held` cells of one block follow each other."""
         width, height = _size(max_pixels)
         times = math.isqrt(self.windows_held)
         for block in self._blocks.plan(region, (width * times, height * times)):
             yield from self._covered(block, (width, height))
 
     def read(self, window: Window) -> Observations:
-        """The observations of a window; dates that have no product near it are left out.
+        """The observations of a window; dates without a product that touches it are left out.
 
-        Bands of a Sentinel-2 product that isn't clear anywhere near the window aren't read: they stay 0.
+        Where a Sentinel-2 product isn't clear anywhere in the window, its bands are not read: they stay 0.
 
         Raises:
             InputError: a file is damaged, or has changed since the scene was opened.
@@ -119,11 +119,14 @@ class ProductScene:
         return self._blocks.read(window)
 
     def sample(self, region: Window, max_pixels: int) -> Observations:
-        """A cell in the middle of the region's part that has most products: apart, each pixel would cost a block."""
+        """One cell near the middle of the region, where most products are.
+
+        One cell, because every further one would mean to decode another block of each file.
+        """
         windows = list(self._covered(region, _size(max_pixels)))
         if not windows:
             raise InputError(
-                f"no product of the scene lies in the window {tuple(region)} (col, row, width, height)"
+                f"no product of the scene covers the window {tuple(region)} (col, row, width, height)"
             )
         middle = (region.col + region.width / 2, region.row + region.height / 2)
 
@@ -139,7 +142,7 @@ class ProductScene:
         return self._read_all(min(windows, key=rank), every_band=True)
 
     def fingerprint(self) -> str:
-        """Sha256 over the grid, what the products are, and their files' names, sizes and a sample of their bytes."""
+        """Sha256 over the grid, the products' facts, and their files' names, sizes and a sample of their bytes."""
         digest = hashlib.sha256(f"{self.grid}\n".encode())
         files: set[Path] = set()
         for s2 in self._s2:
@@ -162,7 +165,7 @@ class ProductScene:
         return digest.hexdigest()
 
     def _covered(self, region: Window, size: Size) -> Iterator[Window]:
-        """Cells of a region where any product is."""
+        """Cells of a region that a product covers."""
         places = {each.place for each in self._products}
         for cell in cells(region, size, self._anchor):
             if any(cell.intersection(place) is not None for place in places):
@@ -206,13 +209,13 @@ class ProductScene:
 
 
 def _size(max_pixels: int) -> Size:
-    """Of a square, or two beside each other; a power of two, as the sides of files' blocks are."""
+    """Sides that are powers of two, like those of the files' blocks: a square, or two squares side by side."""
     exponent = int(math.log2(max_pixels))
     return 2 ** ((exponent + 1) // 2), 2 ** (exponent // 2)
 
 
 def _of_period(found: Found, asked: Period | None) -> tuple[Found, Period, str | None]:
-    """The products of one year, its first and last day, and a warning where it had to be chosen."""
+    """The products of one year, its first and last day, and a warning where the year was chosen here."""
     if not found.s2 and not found.s1:
         reasons = "; ".join(f"{problem.source}: {problem.reason}" for problem in found.problems[:3])
         raise InputError(f"none of the scene's products can be used: {reasons}")
@@ -231,8 +234,8 @@ def _guessed_offsets(opened: Sequence[OpenS2]) -> list[str]:
         return []
     having = sum(product.offset != 0 for product in guessed)
     line = (
-        f"{len(guessed)} Sentinel-2 products (the first is {guessed[0].name}) don't say whether their values have "
-        f"the baseline offset: judged by their date, {having} of them do"
+        f"{len(guessed)} Sentinel-2 products (the first is {guessed[0].name}) have no metadata about the baseline "
+        f"offset: by their date, {having} of them have it"
     )
     return [line]
 
@@ -256,7 +259,7 @@ def _read_s2(
     valid: NDArray[np.uint8],
     every_band: bool,
 ) -> None:
-    """Lay one date's products over each other into (height, width, 10) and (height, width)."""
+    """Combine one date's products into bands (height, width, 10) and a mask (height, width)."""
     for opened in products:
         mask = read_nearest(opened.mask, points)
         if mask is None:
@@ -273,7 +276,7 @@ def _read_s2(
 
 
 def _read_s1(products: Sequence[OpenS1], points: Points, out: NDArray[np.int16]) -> None:
-    """Lay one date's products of one orbit over each other into (height, width, 2)."""
+    """Combine one date's products of one orbit into codes (height, width, 2)."""
     for opened in products:
         codes = np.zeros((len(S1_BANDS), *out.shape[:2]), np.int16)
         for c, raster in enumerate(opened.channels):

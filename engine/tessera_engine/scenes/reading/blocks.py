@@ -1,7 +1,7 @@
-"""Blocks of windows: read whole and kept, since files are stored in blocks too.
+"""Blocks of several windows, read at once and kept, because files are stored in blocks too.
 
-A file's block has to be decoded whole for a few of its pixels; one of a JPEG 2000 product has 1024 x 1024. Read window
-by window, each would be decoded dozens of times.
+A block of a file has to be decoded completely even for a few of its pixels; in JPEG 2000 products it has 1024 x 1024.
+If products were read window by window, each block would be decoded dozens of times.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Size = tuple[int, int]
 
 
 def cells(region: Window, size: Size, anchor: tuple[int, int]) -> Iterator[Window]:
-    """A region cut into cells, row by row: counted from the anchor (column, row), cut off at the region's edges."""
+    """Cut a region into cells, row by row. One cell has its corner at the anchor (column, row)."""
     col, row = (region.col - anchor[0]) % size[0], (region.row - anchor[1]) % size[1]
     around = Window(region.col - col, region.row - row, region.width + col, region.height + row)
     for cell in around.blocks(*size):
@@ -28,31 +28,36 @@ def cells(region: Window, size: Size, anchor: tuple[int, int]) -> Iterator[Windo
 
 
 class BlockReader:
-    """Reads a block for its first window, and gives the others from what it has kept."""
+    """Reads a whole block when its first window is asked for, and takes the other windows from memory."""
 
     def __init__(self, read: Callable[[Window], Observations], anchor: tuple[int, int]) -> None:
-        """Read with `read`; blocks are counted from the anchor (column, row)."""
+        """Make a reader.
+
+        Args:
+            read: reads the observations of a window.
+            anchor: column and row of the grid at which a block has its corner.
+        """
         self._read, self._anchor = read, anchor
         self._region, self._size = Window(0, 0, 0, 0), (1, 1)
         self._kept: tuple[Window, Observations] | None = None
 
     def plan(self, region: Window, size: Size) -> Iterator[Window]:
-        """The blocks of a region, from now on read whole for any window in them."""
+        """The blocks of a region, which from now on are read as a whole."""
         self._region, self._size, self._kept = region, size, None
         return cells(region, size, self._anchor)
 
     def read(self, window: Window) -> Observations:
-        """The observations of a window; without its block where that isn't planned."""
+        """The observations of a window; only the window itself is read where no planned block contains it."""
         block = self._around(window)
         if block is None:
             return self._read(window)
         if self._kept is None or self._kept[0] != block:
-            self._kept = None  # before the next one takes as much memory
+            self._kept = None  # frees the memory before the next block needs it
             self._kept = block, self._read(block)
         return _part(self._kept[1], window.relative_to(block))
 
     def _around(self, window: Window) -> Window | None:
-        """The planned block that has all of the window, or None."""
+        """The planned block that contains the whole window, or None."""
         width, height = self._size
         col, row = (window.col - self._anchor[0]) % width, (window.row - self._anchor[1]) % height
         block = Window(window.col - col, window.row - row, width, height).intersection(self._region)
@@ -60,7 +65,7 @@ class BlockReader:
 
 
 def _part(observations: Observations, window: Window) -> Observations:
-    """A copy of some pixels: a view would keep the block alive beside the next one."""
+    """A copy of some pixels. A view would keep the whole block in memory."""
     rows, cols = slice(window.row, window.row + window.height), slice(window.col, window.col + window.width)
     arrays = {
         name: np.ascontiguousarray(getattr(observations, name)[:, rows, cols])

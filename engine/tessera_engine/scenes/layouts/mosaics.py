@@ -1,7 +1,7 @@
-"""Date mosaics: what the original's downloader makes, a GeoTIFF a band and date.
+"""Date mosaics, the output of TESSERA's own downloader: one GeoTIFF for each band and date.
 
 `data_raw/<band>/<YYYY-MM-DD>_mosaic.tiff` and `data_sar_raw/<YYYY-MM-DD>_{vv,vh}_{ascending,descending}.tiff`. The
-offset is removed already, and Sentinel-1 is in TESSERA's code.
+baseline offset has been removed already, and Sentinel-1 is in TESSERA's code.
 """
 
 from __future__ import annotations
@@ -12,10 +12,8 @@ from datetime import date
 from pathlib import Path
 from typing import cast
 
-from tessera_engine.scenes.band_names import COMMON_NAMES
+from tessera_engine.scenes.metadata.band_names import COMMON_NAMES
 from tessera_engine.scenes.products import Asset, Found, Listing, Orbit, Problem, S1Product, S2Product
-
-LAYOUT = "mosaics"
 
 BAND_FOLDERS = {name: band for band, name in COMMON_NAMES.items() if band != "SCL"}
 SCL_FOLDER = COMMON_NAMES["SCL"]
@@ -77,7 +75,7 @@ def _day(text: str, file: Path, found: Found) -> date | None:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        found.problems.append(Problem(file, f"{text} is no date"))
+        found.problems.append(Problem(file, f"{text} is not a date"))
         return None
 
 

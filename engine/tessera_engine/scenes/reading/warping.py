@@ -1,7 +1,7 @@
-"""Rasters brought to a window of the scene's grid: copied where their pixels are the grid's, else resampled.
+"""Rasters brought to a window of the scene's grid: copied where their pixels are pixels of the grid, else resampled.
 
-Only the part of a raster that the window needs is read. A resampled pixel depends on the four pixels around it and on
-nothing else, so that windows of any size give the same.
+Only the part of a raster that the window needs is read. A resampled pixel depends only on the four pixels around it,
+so the result doesn't depend on the size of windows.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from numpy.typing import NDArray
 
 from tessera_engine.scene import Grid, Window
 from tessera_engine.scenes.products import S1Units
-from tessera_engine.scenes.rasters import Geometry, Raster, read_block
-from tessera_engine.scenes.target import shift_on
+from tessera_engine.scenes.reading.rasters import Geometry, Raster, read_block
+from tessera_engine.scenes.reading.target import shift_on
 from tessera_kernels import resample, sar
 
 Floats = NDArray[np.float64]
 
 
 class Points:
-    """The centres of a window's pixels, in whatever CRS a raster has."""
+    """The centres of a window's pixels, in any CRS."""
 
     def __init__(self, grid: Grid, window: Window) -> None:
         self.grid, self.window = grid, window
         self._in: dict[str, tuple[Floats, Floats]] = {}
 
     def coordinates(self, crs: str) -> tuple[Floats, Floats]:
-        """Coordinates x and y, (height, width) each; not finite where the CRS has no such place."""
+        """Coordinates x and y, (height, width) float64 each; not finite outside the CRS's domain."""
         if crs not in self._in:
-            # Threads that ask for it at the same time compute it twice, to the same values
+            # Two threads may compute it at the same time; both get the same values
             self._in[crs] = self._compute(crs)
         return self._in[crs]
 
@@ -51,10 +51,10 @@ class Points:
 
 
 def read_nearest(raster: Raster, points: Points) -> NDArray[Any] | None:
-    """The raster's pixel in which each of the window's pixels has its centre.
+    """For each pixel of the window, the value of the raster's pixel that contains its centre.
 
     Returns:
-        (height, width) of the raster's dtype, 0 beside it; None where the window lies beside it.
+        (height, width) of the raster's dtype, 0 outside the raster; None where the whole window is outside.
     """
     part = _aligned_part(raster, points)
     if part is not None:
@@ -73,12 +73,12 @@ def read_nearest(raster: Raster, points: Points) -> NDArray[Any] | None:
 
 
 def read_bilinear(raster: Raster, points: Points, out: NDArray[np.uint16]) -> None:
-    """Digital numbers: copied, or the bilinear mean of the four around, rounded to the nearest (half to even).
+    """Digital numbers: copied, or the bilinear mean of the four pixels around, rounded (half to even).
 
     Args:
-        raster: whole numbers, 0 = no data; negative ones count as 0.
+        raster: whole numbers, 0 = no data; negative numbers count as 0.
         points: where to read.
-        out: (height, width) uint16, zeros, filled where the raster is.
+        out: (height, width) uint16, zeros; filled where the raster has values.
     """
     part = _aligned_part(raster, points)
     if part is not None:
@@ -94,13 +94,13 @@ def read_bilinear(raster: Raster, points: Points, out: NDArray[np.uint16]) -> No
 
 
 def read_codes(raster: Raster, points: Points, units: S1Units, out: NDArray[np.int16]) -> None:
-    """Sentinel-1 codes: of each value, or of the bilinear mean of the linear power of the four around.
+    """Sentinel-1 codes: of each value, or of the bilinear mean of the four pixels around, taken in linear power.
 
     Args:
         raster: backscatter.
         points: where to read.
-        units: of the raster.
-        out: (height, width) int16, zeros, filled where the raster is.
+        units: units of the raster's values.
+        out: (height, width) int16, zeros; filled where the raster has values.
     """
     part = _aligned_part(raster, points)
     if part is not None:
@@ -123,9 +123,9 @@ def _digital_numbers(values: NDArray[Any]) -> NDArray[np.uint16]:
 
 
 def _aligned_part(raster: Raster, points: Points) -> tuple[Window | None, slice, slice] | None:
-    """For a raster on the grid's pixels: its block that the window has, and where in the window it goes.
+    """For a raster whose pixels are pixels of the grid: its block in the window, and where in the window that is.
 
-    None where it has to be resampled; no block where the window lies beside it.
+    None where the raster has to be resampled; the block is None where the window is outside the raster.
     """
     shift = shift_on(points.grid, raster.geometry)
     if shift is None:
@@ -143,7 +143,7 @@ def _aligned_part(raster: Raster, points: Points) -> tuple[Window | None, slice,
 
 
 def _needed_block(geometry: Geometry, points: Points) -> Window | None:
-    """The pixels that all points together need, one to each side included."""
+    """The block of pixels needed for all points, with one more pixel on each side; None where there is none."""
     x, y = points.coordinates(geometry.crs)
     finite = np.isfinite(x) & np.isfinite(y)
     if not finite.any():

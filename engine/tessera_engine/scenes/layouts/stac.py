@@ -1,7 +1,7 @@
-"""STAC items whose assets lie in the scene folder: Sentinel-2 L2A and Sentinel-1 RTC.
+"""STAC items whose assets are in the scene folder: Sentinel-2 L2A and Sentinel-1 RTC.
 
-Items are found wherever they are: single files, an ItemCollection, a static catalogue. Every JSON file of the folder
-is looked at, so a catalogue's links needn't be walked; they are only checked.
+Items may be single files, an ItemCollection or a static catalogue. Every JSON file of the folder is read, so the links
+of a catalogue don't have to be followed; they are only checked.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from tessera_engine.scene import S2_BANDS
-from tessera_engine.scenes.band_names import COMMON_NAMES
-from tessera_engine.scenes.baseline import OFFSET, offset_by_baseline
-from tessera_engine.scenes.channels import half_products
-from tessera_engine.scenes.doubles import drop_doubles
-from tessera_engine.scenes.members import Member, on_disk
+from tessera_engine.scenes.metadata.band_names import COMMON_NAMES
+from tessera_engine.scenes.metadata.baseline import OFFSET, offset_by_baseline
+from tessera_engine.scenes.metadata.channels import half_products
+from tessera_engine.scenes.metadata.duplicates import drop_duplicates
+from tessera_engine.scenes.metadata.members import Member, on_disk
 from tessera_engine.scenes.products import (
     ORBITS,
     Asset,
@@ -33,11 +33,9 @@ from tessera_engine.scenes.products import (
     Unusable,
 )
 
-LAYOUT = "stac"
-
 _S1_KEYS = {"VV": ("vv", "gamma0_vv"), "VH": ("vh", "gamma0_vh")}
 _S1_UNITS: dict[str, S1Units] = {"sentinel-1-rtc": "power"}
-"""Collection -> units; of the others they aren't known."""
+"""Collection -> units; the units of other collections are unknown."""
 
 _BASELINE_IN_NAME = re.compile(r"_MSIL2A_\d{8}T\d{6}_N(\d{4})_")
 
@@ -60,7 +58,7 @@ class _Item(NamedTuple):
 
 
 def find(listing: Listing) -> Found:
-    """The products that a scene folder's STAC items describe; hrefs that lead elsewhere aren't followed."""
+    """Find the products that the STAC items of a scene folder describe; hrefs to other places are not followed."""
     found = Found()
     files = frozenset(listing.files)
     for member in on_disk(listing):
@@ -77,10 +75,10 @@ def find(listing: Listing) -> Found:
                 _add(found, item, listing.folder, files)
             except Unusable as error:
                 found.problems.append(Problem(member.source, f"{item.name} {error}"))
-    found.s2, doubles = drop_doubles(found.s2, lambda product: ((product.name,), ""))
-    found.problems += doubles
-    found.s1, doubles = drop_doubles(found.s1, lambda product: ((product.name,), ""))
-    found.problems += doubles
+    found.s2, duplicates = drop_duplicates(found.s2, lambda product: ((product.name,), ""))
+    found.problems += duplicates
+    found.s1, duplicates = drop_duplicates(found.s1, lambda product: ((product.name,), ""))
+    found.problems += duplicates
     found.warnings += half_products(found.s1, "STAC item")
     return found
 
@@ -97,7 +95,7 @@ def _parse(member: Member) -> Mapping[str, Any]:
     try:
         return _object(json.loads(member.read()))
     except (ValueError, RecursionError) as error:
-        raise Unusable(f"is no JSON ({error}); copy it again") from None
+        raise Unusable(f"is not valid JSON ({error}); copy it again") from None
 
 
 def _items(content: Mapping[str, Any], file: Path) -> Iterator[_Item]:
@@ -109,7 +107,7 @@ def _items(content: Mapping[str, Any], file: Path) -> Iterator[_Item]:
 
 
 def _check_links(content: Mapping[str, Any], file: Path, folder: Path, files: frozenset[Path]) -> None:
-    """Refuse a catalogue's links to children and items that don't lie in the folder."""
+    """Refuse a catalogue's links to children and items that are not in the folder."""
     if content.get("type") not in ("Catalog", "Collection"):
         return
     for link in map(_object, _list(content.get("links"))):
@@ -118,25 +116,27 @@ def _check_links(content: Mapping[str, Any], file: Path, folder: Path, files: fr
 
 
 def _local(href: Any, file: Path, folder: Path, files: frozenset[Path]) -> Path:
-    """The file in the scene folder that a relative href names.
+    """The file in the scene folder that a relative href points to.
 
     Raises:
-        Unusable: it is a URL, leads out of the folder, or nothing is there.
+        Unusable: it is a URL, points out of the folder, or the file doesn't exist.
     """
     if not isinstance(href, str) or not href:
-        raise Unusable("has an asset without href")
+        raise Unusable("has an asset without an href")
     if urlsplit(href).scheme and not Path(href).is_absolute():  # `C:\...` looks like a scheme
-        raise Unusable(f"points to {href}, which is not followed: fetch the file, and make the href relative")
+        raise Unusable(
+            f"points to {href}, which is not read: download the file into the folder and make the href relative"
+        )
     path = Path(os.path.normpath(file.parent / unquote(href)))
     if not path.is_relative_to(folder):
-        raise Unusable(f"points to {href}, which leads out of the scene folder and is not followed")
+        raise Unusable(f"points to {href}, which is outside the scene folder and is not read")
     if path not in files:
         raise Unusable(f"points to {href}, which is missing")
     return path
 
 
 def _add(found: Found, item: _Item, folder: Path, files: frozenset[Path]) -> None:
-    """Add an item's product; items of other satellites are left alone."""
+    """Add an item's product; items of other satellites are skipped."""
     what = " ".join(str(item.properties.get(key, "")) for key in ("constellation", "platform")).lower()
     what += " " + str(item.content.get("collection", "")).lower()
     if re.search(r"sentinel[- ]?2", what):
@@ -174,7 +174,7 @@ def _s1_product(item: _Item, folder: Path, files: frozenset[Path]) -> S1Product:
         if asset is not None:
             channels[channel] = Asset(_local(asset.get("href"), item.file, folder, files))
     if not channels:
-        raise Unusable("has neither an asset vv nor vh")
+        raise Unusable("has no asset vv and no asset vh, expected at least one")
     orbit = next((each for each in ORBITS if each == item.properties.get("sat:orbit_state")), None)
     if orbit is None:
         raise Unusable(
@@ -195,15 +195,15 @@ def _day(item: _Item) -> date:
 
 
 def _without_fraction(moment: str) -> str:
-    """As Python 3.10 reads it: it knows neither `Z` nor fractions of any length."""
+    """A time in the form that Python 3.10 can read: without fractions, and with `+00:00` instead of `Z`."""
     return re.sub(r"\.\d+", "", moment.strip()).replace("Z", "+00:00").replace("z", "+00:00")
 
 
 def _offset(item: _Item, assets: list[Mapping[str, Any]], day: date) -> tuple[int, bool]:
-    """What has to be subtracted, and whether metadata say so.
+    """The number to subtract, and whether it follows from metadata.
 
-    `boa_offset_applied` counts first: where it is true, the values have lost the offset. Then the baseline, where
-    it is too old for an offset. `raster:bands` of Earth Search speak of one in both cases.
+    `boa_offset_applied` is used first: where it is true, the offset has been removed. Then the baseline, where it is
+    too old for an offset: `raster:bands` of Earth Search have an offset in both cases.
     """
     properties = item.properties
     applied = properties.get("earthsearch:boa_offset_applied", properties.get("sentinel:boa_offset_applied"))
@@ -223,7 +223,7 @@ def _offset(item: _Item, assets: list[Mapping[str, Any]], day: date) -> tuple[in
 
 
 def _raster_offset(asset: Mapping[str, Any]) -> int | None:
-    """From `raster:bands` (`raster:offset` since STAC 1.1): reflectance = value * scale + offset."""
+    """The number to subtract, from `raster:bands` (`raster:offset` since STAC 1.1): value * scale + offset."""
     band = _object(next(iter(_list(asset.get("raster:bands"))), None))
     offset, scale = (
         band.get("offset", asset.get("raster:offset")),
@@ -233,7 +233,7 @@ def _raster_offset(asset: Mapping[str, Any]) -> int | None:
         return None
     try:
         return round(-offset / scale)
-    except (OverflowError, ValueError):  # Python takes infinity and NaN for JSON
+    except (OverflowError, ValueError):  # Python's JSON accepts infinity and NaN
         return None
 
 

@@ -1,4 +1,4 @@
-"""The texts of an XML file's elements, and nothing that the file could make a parser do."""
+"""The texts of an XML file's elements, read in a way that no malicious file can abuse."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ from tessera_engine.scenes.products import Unusable
 
 
 def texts(content: bytes, tags: Collection[str]) -> dict[str, list[str]]:
-    """The texts of all elements of some names, in order; namespaces don't count.
+    """The texts of all elements with certain names, in order; namespaces are ignored.
 
-    A document type is refused: it declares entities, with which a file can grow without bound or read other
-    files. No product has one.
+    A document type is refused: it declares entities, with which a file can grow without limit or read other files.
+    No product has one.
 
     Args:
         content: the XML file.
-        tags: names of elements without their namespace.
+        tags: names of elements, without their namespace.
+
+    Returns:
+        Name -> texts.
 
     Raises:
-        Unusable: not well-formed, or it has a document type.
+        Unusable: the file is not well-formed, or has a document type.
     """
     found: dict[str, list[str]] = {tag: [] for tag in tags}
     open_texts: list[list[str]] = []
@@ -37,7 +40,7 @@ def texts(content: bytes, tags: Collection[str]) -> dict[str, list[str]]:
         open_texts[-1].append(text)
 
     def refuse(*declaration: object) -> None:
-        raise Unusable("has a document type (DOCTYPE), which no product's metadata have")
+        raise Unusable("has a document type (DOCTYPE), which is refused: no product's metadata have one")
 
     parser = expat.ParserCreate()
     parser.StartElementHandler, parser.EndElementHandler = start, end
@@ -46,5 +49,5 @@ def texts(content: bytes, tags: Collection[str]) -> dict[str, list[str]]:
     try:
         parser.Parse(content, True)
     except (expat.ExpatError, ValueError, LookupError) as error:
-        raise Unusable(f"is no well-formed XML ({error})") from None
+        raise Unusable(f"is not well-formed XML ({error})") from None
     return found

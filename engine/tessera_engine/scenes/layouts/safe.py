@@ -1,4 +1,4 @@
-"""Sentinel-2 L2A products as ESA delivers them: `*.SAFE` folders, and zips of them that stay packed."""
+"""Sentinel-2 L2A products as ESA delivers them: `*.SAFE` folders, or zips of them, which stay packed."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tessera_engine.scene import S2_BANDS
-from tessera_engine.scenes import hyp3
-from tessera_engine.scenes.baseline import OFFSET, offset_by_baseline
-from tessera_engine.scenes.doubles import drop_doubles
-from tessera_engine.scenes.members import Member, in_zip, on_disk, zips
+from tessera_engine.scenes.layouts import hyp3
+from tessera_engine.scenes.metadata.baseline import OFFSET, offset_by_baseline
+from tessera_engine.scenes.metadata.duplicates import drop_duplicates
+from tessera_engine.scenes.metadata.members import Member, in_zip, on_disk, zips
+from tessera_engine.scenes.metadata.xml_texts import texts
 from tessera_engine.scenes.products import Asset, Found, Listing, Problem, S2Product, Unusable
-from tessera_engine.scenes.xml_texts import texts
-
-LAYOUT = "safe"
 
 _METADATA = re.compile(r"MTD_MSIL2A\.xml|S2._\w+_MTD_SAFL2A_\w+\.xml")
 _NAME = re.compile(
@@ -46,7 +44,7 @@ _TAGS = (
 
 
 class _Root(NamedTuple):
-    """Where a product lies: a folder, or a zip."""
+    """Where a product is: a folder or a zip, and the product's name."""
 
     source: Path
     name: str
@@ -60,7 +58,7 @@ class _Metadata(NamedTuple):
 
 
 def find(listing: Listing) -> Found:
-    """The Sentinel-2 L2A products of a scene folder; only their metadata are read."""
+    """Find the Sentinel-2 L2A products of a scene folder; reads their metadata only."""
     found = Found()
     roots: dict[_Root, list[Member]] = {}
     roots.update(_roots(on_disk(listing), listing.folder))
@@ -68,27 +66,27 @@ def find(listing: Listing) -> Found:
         try:
             roots.update(_roots(in_zip(path), None))
         except Unusable as error:
-            if not hyp3.is_name(path.stem):  # else it is that layout's to name
+            if not hyp3.is_name(path.stem):  # that layout reports its own zips
                 found.problems.append(Problem(path, str(error)))
     reasons: dict[Path, list[str]] = defaultdict(list)
     for root, members in roots.items():
         try:
             found.s2 += _products(root, members)
         except Unusable as error:
-            reasons[root.source].append(str(error))  # a zip may have several products
+            reasons[root.source].append(str(error))  # a zip may contain several products
     found.problems += [Problem(source, "; ".join(every)) for source, every in reasons.items()]
-    found.s2, doubles = drop_doubles(found.s2, _acquisition)
-    found.problems += doubles
+    found.s2, duplicates = drop_duplicates(found.s2, _acquisition)
+    found.problems += duplicates
     return found
 
 
 def _roots(members: list[Member], folder: Path | None) -> dict[_Root, list[Member]]:
-    """Files by the product that they belong to; `folder` is the scene folder, None for a zip."""
+    """Group files by the product that they belong to; `folder` is the scene folder, None for a zip."""
     with_metadata = {member.path.parent for member in members if _METADATA.fullmatch(member.path.name)}
     roots = defaultdict(list)
     for member in members:
-        from_outside = reversed(member.path.parents)
-        root = next((each for each in from_outside if _is_safe(each.name) or each in with_metadata), None)
+        outermost_first = reversed(member.path.parents)
+        root = next((each for each in outermost_first if _is_safe(each.name) or each in with_metadata), None)
         if root is not None:
             source = member.source if folder is None else folder / root
             name = root.name or (member.source.stem if folder is None else source.name)
@@ -101,7 +99,7 @@ def _is_safe(name: str) -> bool:
 
 
 def _products(root: _Root, members: list[Member]) -> list[S2Product]:
-    """A product's granules: one, but for products made before December 2016."""
+    """A product's granules: one each; several in products made before December 2016."""
     for mark, what in _OTHER_KINDS.items():
         if mark in root.name:
             raise Unusable(f"is {what}")
@@ -112,7 +110,7 @@ def _products(root: _Root, members: list[Member]) -> list[S2Product]:
         if match and _RESOLUTIONS.get(match["band"]) == (match["resolution"] or match["old_resolution"]):
             granules[_granule(member)].setdefault(match["band"], member.asset)
     if not granules:
-        raise Unusable("has no image of a band that is used; copy the whole product again")
+        raise Unusable("has no image of any band that is used; copy the whole product again")
     products = []
     for granule, images in granules.items():
         missing = [f"{band} at {size} m" for band, size in _RESOLUTIONS.items() if band not in images]
@@ -138,7 +136,7 @@ def _granule(member: Member) -> str:
 
 
 def _read_metadata(root: _Root, members: list[Member]) -> _Metadata:
-    """From the XML file, and from the product's name where there is none."""
+    """Metadata from the XML file; from the product's name where there is no such file."""
     file = next((member for member in members if _METADATA.fullmatch(member.path.name)), None)
     found: dict[str, list[str]] = {}
     if file is not None:
@@ -155,16 +153,16 @@ def _read_metadata(root: _Root, members: list[Member]) -> _Metadata:
     if values not in ("10000", "10000.0"):
         raise Unusable(f"has reflectance * {values}, expected reflectance * 10000")
     name = (first.get("PRODUCT_URI") or first.get("PRODUCT_URI_2A") or root.name).removesuffix(".SAFE")
-    said, is_called = _NAME.match(name), _NAME.match(root.name)
-    if said and is_called and said.groups() != is_called.groups():
-        raise Unusable(f"is called {root.name}, but its metadata are of {name}")
-    said = said or is_called
+    in_metadata, in_root = _NAME.match(name), _NAME.match(root.name)
+    if in_metadata and in_root and in_metadata.groups() != in_root.groups():
+        raise Unusable(f"is named {root.name}, but its metadata are of {name}")
+    named = in_metadata or in_root
     old = _OLD_NAME.match(name) or _OLD_NAME.match(root.name)
     start = first.get("DATATAKE_SENSING_START") or first.get("PRODUCT_START_TIME")
-    if start is None and (said or old):
-        start = (said or old)["sensing"]  # type: ignore[index]
+    if start is None and (named or old):
+        start = (named or old)["sensing"]  # type: ignore[index]
     day = _day(start)
-    baseline = first.get("PROCESSING_BASELINE") or (said["baseline"] if said else None)
+    baseline = first.get("PROCESSING_BASELINE") or (named["baseline"] if named else None)
     offsets = set(found.get("BOA_ADD_OFFSET", ()))
     if offsets:
         return _Metadata(name, day, _one_offset(offsets), True)
@@ -172,9 +170,9 @@ def _read_metadata(root: _Root, members: list[Member]) -> _Metadata:
 
 
 def _day(start: str | None) -> date:
-    """From `2022-04-13T15:07:59.024Z` or `20220413T150759`."""
+    """The date in `2022-04-13T15:07:59.024Z` or `20220413T150759`."""
     if start is None:
-        raise Unusable("has neither MTD_MSIL2A.xml nor a product's name: its date isn't known")
+        raise Unusable("has neither MTD_MSIL2A.xml nor the name of a product, so its date is unknown")
     try:
         return datetime.strptime(start[:10].replace("-", "")[:8], "%Y%m%d").date()
     except ValueError:
@@ -182,7 +180,7 @@ def _day(start: str | None) -> date:
 
 
 def _one_offset(offsets: set[str]) -> int:
-    """What has to be subtracted, from the BOA_ADD_OFFSET of all bands."""
+    """The number to subtract, from the BOA_ADD_OFFSET of all bands."""
     try:
         values = {-int(float(offset)) for offset in offsets}
     except ValueError:

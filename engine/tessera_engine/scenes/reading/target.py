@@ -1,4 +1,4 @@
-"""The one grid that all products of a scene are brought to, and where each product lies on it."""
+"""The target grid, to which all products of a scene are brought, and the place of each product on it."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from typing import NamedTuple
 from affine import Affine
 
 from tessera_engine.errors import InputError
+from tessera_engine.gdal import PROJECTION_ERRORS, without_georeference_warnings
 from tessera_engine.scene import Grid, Window
 from tessera_engine.scenes.products import Asset
-from tessera_engine.scenes.rasters import Geometry, Unreadable, open_raster, without_georeference_warnings
+from tessera_engine.scenes.reading.rasters import Geometry, Unreadable, open_raster
 
 PIXEL = 10.0
-"""Metres: what the models were trained on."""
+"""Size of a pixel in metres; the models were trained on it."""
 
 _TOLERANCE = 1e-3
-"""Fraction of a pixel by which pixels may lie beside each other and still be the same."""
+"""Fraction of a pixel by which two pixels may differ and still count as the same."""
 
 Box = tuple[float, float, float, float]
 """Left, bottom, right, top."""
 
 _NOWHERE: Box = (math.nan, math.nan, math.nan, math.nan)
-"""Touches nothing."""
+"""Touches no other box."""
 
 
 class Target(NamedTuple):
@@ -33,7 +34,7 @@ class Target(NamedTuple):
 
     Attributes:
         grid: the grid.
-        elsewhere: products' geometries that lie apart from most of the scene.
+        elsewhere: geometries of products that are apart from most of the scene.
     """
 
     grid: Grid
@@ -47,23 +48,25 @@ def target_of_file(path: Path) -> Grid:
         InputError: it can't be read, or has no CRS.
     """
     if not path.exists():
-        raise InputError(f"--like {path}: no such file")
+        raise InputError(
+            f"like={path} doesn't exist; give a raster file whose grid the products are brought to"
+        )
     try:
         with without_georeference_warnings():
             geometry = open_raster(Asset(path)).geometry
     except Unreadable as error:
-        raise InputError(f"--like {path}: {error}") from None
+        raise InputError(f"like={path} can't be used as the target grid: {error}") from None
     return Grid(geometry.width, geometry.height, geometry.crs, geometry.transform)
 
 
 def target_of_products(geometries: Sequence[Geometry]) -> Target:
-    """The 10 m grid of the UTM zone that most pixels of the products are in, as large as all of them together.
+    """The 10 m grid in the UTM zone of most product pixels, large enough for all products.
 
-    Its pixels are the products' own where most of those agree, so that nothing has to be resampled there. A product
-    that touches none of the others can't be of the same place.
+    Its pixels are the same as those of most products, so that these don't have to be resampled. A product that
+    touches none of the others must be from another place and is left out.
 
     Args:
-        geometries: one a product, of its finest raster; at least one.
+        geometries: for each product, the geometry of its finest raster; at least one.
     """
     counts = Counter(geometries)
     areas = {geometry: count * _area(geometry) for geometry, count in counts.items()}
@@ -98,7 +101,7 @@ def place_on(grid: Grid, geometry: Geometry) -> Window | None:
 
 
 def shift_on(grid: Grid, geometry: Geometry) -> tuple[int, int] | None:
-    """Where the raster's first pixel lies on the grid (column, row), if its pixels are the grid's; else None."""
+    """Column and row of the raster's first pixel on the grid, if its pixels are pixels of the grid; else None."""
     if geometry.crs != grid.crs:
         return None
     here = ~grid.transform @ geometry.transform
@@ -111,7 +114,7 @@ def shift_on(grid: Grid, geometry: Geometry) -> tuple[int, int] | None:
 
 
 def _floor(value: float) -> int:
-    """The next lower whole number; a pixel's edge that misses it by rounding alone counts as it."""
+    """The next lower whole number, with a tolerance for rounding errors of pixel edges."""
     return math.floor(value + _TOLERANCE)
 
 
@@ -127,20 +130,18 @@ def _box_in(geometry: Geometry, crs: str) -> Box:
     box = _corners(geometry)
     if geometry.crs == crs:
         return box
-    from rasterio._err import CPLE_BaseError
-    from rasterio.errors import RasterioError
     from rasterio.warp import transform_bounds
 
     try:
         left, bottom, right, top = transform_bounds(geometry.crs, crs, *box, densify_pts=21)
-    except (RasterioError, CPLE_BaseError):
+    except PROJECTION_ERRORS:
         return _NOWHERE
-    # Beyond what a projection can show there is infinity
+    # Coordinates outside the domain of a projection are infinite
     return (left, bottom, right, top) if math.isfinite(left + bottom + right + top) else _NOWHERE
 
 
 def _area(geometry: Geometry) -> float:
-    """In square metres, or nearly."""
+    """Area in square metres, approximately."""
     metres = 1.0 if _is_metric(geometry.crs) else 111_000.0
     pixel = abs(geometry.transform.determinant) * metres**2
     return geometry.width * geometry.height * float(pixel)
@@ -154,14 +155,14 @@ def _is_metric(crs: str) -> bool:
 
 
 def _utm_of(geometry: Geometry) -> str:
-    """The UTM zone of a raster's middle."""
+    """The UTM zone of a raster's centre."""
     west, south, east, north = _box_in(geometry, "EPSG:4326")
     zone = min(max(math.floor(((west + east) / 2 + 180) / 6) + 1, 1), 60)
     return f"EPSG:{326 if south + north >= 0 else 327}{zone:02d}"
 
 
 def _phase(geometries: Sequence[Geometry], counts: Counter[Geometry]) -> tuple[float, float]:
-    """Where between two multiples of 10 m most of the 10 m rasters' pixels begin."""
+    """The offset of pixel edges from multiples of 10 m, x and y, that most 10 m rasters have."""
     phases: Counter[tuple[float, float]] = Counter()
     for geometry in geometries:
         transform = geometry.transform
@@ -173,7 +174,7 @@ def _phase(geometries: Sequence[Geometry], counts: Counter[Geometry]) -> tuple[f
 
 
 def _largest_group(boxes: dict[Geometry, Box], areas: dict[Geometry, float]) -> set[Geometry]:
-    """Of the groups of boxes that touch each other, the one with most pixels of products."""
+    """Of the groups of boxes that touch each other, the one with the largest area of products."""
     groups: list[set[Geometry]] = []
     for geometry, box in boxes.items():
         touching = [group for group in groups if any(_touch(box, boxes[other]) for other in group)]

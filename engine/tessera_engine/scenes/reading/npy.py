@@ -1,7 +1,7 @@
-"""Reading parts of .npy files, checked against what the layout promises.
+"""Reading windows of .npy files, whose headers are checked first.
 
-Plain reads, not memory maps: a map of a truncated file or an unplugged drive ends the process with SIGBUS,
-and its pages count as the process's memory.
+Plain reads, not memory maps: with a map, a truncated file or an unplugged drive ends the process with SIGBUS, and the
+mapped pages count as the process's memory.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ class NpyRaster:
 
         Args:
             path: the file.
-            dtypes: names of the dtypes that it may have.
-            trailing: what the shape must end with after (T, H, W).
+            dtypes: names of the allowed dtypes.
+            trailing: how the shape must continue after (T, H, W).
 
         Raises:
-            InputError: missing, not an .npy file, truncated, or of another dtype or shape.
+            InputError: the file is missing, not an .npy file, truncated, or has another dtype or shape.
         """
         self.path = path
         self.shape, self.dtype, self._start = _read_header(path)
         if self.dtype.name not in dtypes or self.dtype.byteorder == ">":
             raise InputError(
                 f"{path} has dtype {self.dtype}, expected {' or '.join(dtypes)}: "
-                "TESSERA takes the integer values as stored, never floats"
+                "TESSERA needs the original integer values, not floats"
                 if self.dtype.kind == "f"
                 else f"{path} has dtype {self.dtype}, expected {' or '.join(dtypes)}"
             )
@@ -46,17 +46,17 @@ class NpyRaster:
         self._pixel = self.dtype.itemsize * int(np.prod(self.shape[3:], dtype=np.int64))
 
     def read(self, window: Window) -> NDArray[Any]:
-        """The window of every date: (T, height, width, ...).
+        """The window at every date: (T, height, width, ...), of the file's dtype.
 
         Raises:
-            InputError: the file has become shorter.
+            InputError: the file has become shorter since it was opened.
         """
         steps, height, width = self.shape[:3]
         block = np.empty((steps, window.height, window.width, *self.shape[3:]), self.dtype)
         if block.size == 0:
             return block
         rows_at_once = window.height if window.width == width else 1
-        # One flat run of bytes for each date and group of rows that lie together in the file
+        # One run of bytes for each date and each group of rows that are adjacent in the file
         runs = block.reshape(steps, window.height // rows_at_once, -1).view(np.uint8)
         with self.path.open("rb", buffering=0) as file:
             for t in range(steps):
@@ -65,13 +65,13 @@ class NpyRaster:
                     file.seek(self._start + ((t * height + row) * width + window.col) * self._pixel)
                     if file.readinto(runs[t, i].data) != runs.shape[2]:
                         raise InputError(
-                            f"{self.path} became shorter while it was read; copy the scene again"
+                            f"{self.path} became shorter while it was being read; copy the scene again"
                         )
         return block
 
 
 def _read_header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any], int]:
-    """Shape, dtype and where the data begin."""
+    """Shape, dtype and the byte at which the data begin."""
     if not path.is_file():
         raise InputError(f"{path} is missing")
     try:
@@ -85,7 +85,7 @@ def _read_header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any], int]:
     size = path.stat().st_size
     if size != expected:
         raise InputError(
-            f"{path} has {size:,} bytes, its header promises {expected:,}: it is "
+            f"{path} has {size:,} bytes, expected {expected:,} from its header: it is "
             f"{'truncated' if size < expected else 'damaged'}; copy it again"
         )
     return shape, dtype, start
@@ -96,11 +96,11 @@ def read_doys(path: Path, steps: int, of: Path) -> NDArray[np.int32]:
 
     Args:
         path: the .npy file.
-        steps: how many there must be.
-        of: the file that has that many dates, for messages.
+        steps: expected number of days.
+        of: the file with that number of dates, for messages.
 
     Raises:
-        InputError: missing, not whole numbers, of another length, or out of range.
+        InputError: the file is missing, has another length, or has values that are not whole numbers or out of range.
     """
     shape, dtype, start = _read_header(path)
     if dtype.kind not in "iuf":
@@ -108,7 +108,7 @@ def read_doys(path: Path, steps: int, of: Path) -> NDArray[np.int32]:
     if shape != (steps,):
         raise InputError(f"{path} has shape {shape}, expected ({steps},) for the {steps} dates of {of.name}")
     values: NDArray[Any] = np.fromfile(path, dtype, steps, offset=start)
-    bad = ~((values >= 1) & (values <= 366) & (values == np.floor(values)))  # NaN fails each comparison
+    bad = ~((values >= 1) & (values <= 366) & (values == np.floor(values)))  # NaN fails every comparison
     if bad.any():
         at = int(np.flatnonzero(bad)[0])
         raise InputError(

@@ -1,4 +1,4 @@
-"""Files that products are made of, on disk and inside zip archives, read without unpacking anything."""
+"""The files of products, on disk or inside zip archives, which are read without unpacking."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 from tessera_engine.scenes.products import Asset, Listing, Unusable
 
 _METADATA_LIMIT = 64 * 2**20
-"""Bytes that a metadata file may have; real ones have a few MB at most."""
+"""Largest size of a metadata file, in bytes; real ones have a few MB at most."""
 
 _ENCRYPTED = 0x1
 
@@ -21,7 +21,7 @@ class Member(NamedTuple):
     source: Path
     """the file that the user sees: the file itself, or the zip"""
     path: PurePosixPath
-    """where it lies, from the scene folder or within the zip"""
+    """its path, from the scene folder or within the zip"""
     zipped: bool = False
 
     @property
@@ -33,7 +33,7 @@ class Member(NamedTuple):
         """The content of a metadata file.
 
         Raises:
-            Unusable: it can't be read, or is larger than any metadata.
+            Unusable: it can't be read, or is too large for metadata.
         """
         try:
             if not self.zipped:
@@ -46,7 +46,7 @@ class Member(NamedTuple):
             raise Unusable(f"{self.path.name} can't be read ({error}); copy it again") from None
         if len(content) > _METADATA_LIMIT:
             raise Unusable(
-                f"{self.path.name} has more than {_METADATA_LIMIT:,} bytes, which no metadata have"
+                f"{self.path.name} has more than {_METADATA_LIMIT:,} bytes, too many for a metadata file"
             )
         return content
 
@@ -62,7 +62,7 @@ def in_zip(path: Path) -> list[Member]:
     """The files in a zip, sorted; only its directory is read.
 
     Raises:
-        Unusable: it is damaged or encrypted, or a member's name leads out of it.
+        Unusable: it is damaged or encrypted, or the name of a member leads out of it.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -70,12 +70,12 @@ def in_zip(path: Path) -> list[Member]:
     except (OSError, EOFError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         raise Unusable(f"can't be read as a zip ({error}); copy it again") from None
     for info in infos:
-        # orig_filename, since zipfile cleans the other one up on some systems
+        # orig_filename is the name as stored; on some systems zipfile changes `filename`
         parts = info.orig_filename.replace("\\", "/").split("/")
         if ".." in parts or not parts[0] or parts[0].endswith(":"):
-            raise Unusable(f"has a member whose name leads out of it ({info.orig_filename!r})")
+            raise Unusable(f"contains a file whose name leads out of the zip ({info.orig_filename!r})")
         if info.flag_bits & _ENCRYPTED:
-            raise Unusable("is encrypted; unpack it yourself")
+            raise Unusable("is encrypted; unpack it with its password first")
     return sorted(Member(path, PurePosixPath(info.filename), zipped=True) for info in infos)
 
 
