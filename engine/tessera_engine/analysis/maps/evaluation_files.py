@@ -10,7 +10,7 @@ from tessera_engine.analysis.maps.report import draw, markdown
 from tessera_engine.analysis.rasters import write_result_item
 from tessera_engine.files.result import result_folder
 from tessera_engine.formats.embeddings.base import Embeddings
-from tessera_engine.stac.writing import Asset
+from tessera_engine.stac.items import Asset
 
 
 def write_evaluation(evaluation: Evaluation, embeddings: Embeddings, out: Path, overwrite: bool) -> None:

@@ -34,7 +34,7 @@ from tessera_engine.pictures.frame import thinned, write_framed
 from tessera_engine.progress import Progress
 from tessera_engine.running.memory import strip_values
 from tessera_engine.scene import Grid, Window
-from tessera_engine.stac.writing import Asset
+from tessera_engine.stac.items import Asset
 
 MOST_LABELS = 20_000
 """Labelled pixels that are learned from; more gain little, and kNN and forests become slow."""
