@@ -12,6 +12,7 @@ from typer.core import TyperCommand
 
 from tessera_engine.cli.app import Json, Memory, Quiet, Threads, app, interruptible
 from tessera_engine.errors import InputError
+from tessera_engine.formats.registry import appendable, described, format_named
 
 Embeddings = Annotated[Path, typer.Argument(help="Output folder of embed or convert.")]
 Out = Annotated[Path | None, typer.Option("-o", "--out", help="Folder for the results. Default: beside you.")]
@@ -28,7 +29,7 @@ def _default_out(embeddings: Path, ending: str) -> Path:
 @app.command()
 def convert(
     embeddings: Embeddings,
-    format: Annotated[str, typer.Option(help="cog, npy, zarr or geotessera.")],
+    format: Annotated[str, typer.Option(help=f"{described()}.")],
     out: Out = None,
     dim: Annotated[int | None, typer.Option(help="Keep the first 16, 32, 64 or 128 dimensions.")] = None,
     year: Annotated[
@@ -39,7 +40,7 @@ def convert(
     ] = None,
     overwrite: Overwrite = False,
     append: Annotated[
-        bool, typer.Option("--append", help="Add to the zarr or geotessera output that stands at --out.")
+        bool, typer.Option("--append", help=f"Add to the {' or '.join(appendable())} output at --out.")
     ] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -49,12 +50,11 @@ def convert(
     """
     from tessera_engine.cli import console
     from tessera_engine.formats.opening import open_embeddings, stored_years
-    from tessera_engine.formats.writing import INT8_FORMATS
     from tessera_engine.running.convert import convert as write
 
     opened = open_embeddings(embeddings, dim, year if year in stored_years(embeddings) else None)
     target = out or _default_out(embeddings, format)
-    if format in INT8_FORMATS and opened.stored_as != "int8":
+    if format_named(format).int8_only and opened.stored_as != "int8":
         console.say(f"note: {format} holds int8 codes only, so the float32 embeddings are quantised", quiet)
     with interruptible(NOTHING_LEFT), console.progress_bar("converting", quiet, "px") as progress:
         write(opened, target, format, year, overwrite, progress, append)

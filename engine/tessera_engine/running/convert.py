@@ -1,4 +1,4 @@
-"""From one output format to another, without computing embeddings again."""
+"""Converting an output to another format, without computing embeddings again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from tessera_engine.files.staging import Staging
 from tessera_engine.formats.appending import open_store
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.origin import Origin
-from tessera_engine.formats.writing import INT8_FORMATS, check_format, write
+from tessera_engine.formats.registry import format_named
+from tessera_engine.formats.writing import check_format, write
 from tessera_engine.pictures.caption import caption_of_item
 from tessera_engine.pictures.quicklook import write_quicklook
 from tessera_engine.progress import Progress
@@ -35,17 +36,17 @@ def convert(
 ) -> Path:
     """Write embeddings in another format. Codes and scales stay as they are, bit for bit.
 
-    float32 embeddings are quantised, by the published rule, for formats that hold int8 codes only. A prefix of int8
+    For formats that hold int8 codes only, float32 embeddings are quantised by the published rule. A prefix of int8
     codes keeps the scales of the whole vector.
 
     Args:
         embeddings: an opened output.
         out: the output folder.
-        format: one of `tessera_engine.formats.writing.FORMATS`.
-        year: of the observations, where the output doesn't say.
+        format: a name in `tessera_engine.formats.registry.FORMATS`.
+        year: of the observations, where the output doesn't record it.
         overwrite: replace an earlier output.
-        progress: called with pixels done and in all.
-        append: add to a store of that format which stands at `out`, see `tessera_engine.formats.grown`.
+        progress: called with the pixels done and the pixels in all.
+        append: add to the store of that format at `out`, see `tessera_engine.formats.grown`.
 
     Returns:
         The output folder.
@@ -55,16 +56,16 @@ def convert(
         TesseraError: a file couldn't be read or written; nothing is left behind.
     """
     if append and overwrite:
-        raise InputError("--append adds to what --overwrite would replace; give one of them")
+        raise InputError("append=True adds to what overwrite=True would replace; give one of them")
     about = embeddings.provenance
     if not about:
         raise InputError(
-            f"{embeddings.path} doesn't say which model made it, so it isn't converted: its copies would look like ours"
+            f"{embeddings.path} doesn't record which model made it, so it can't be converted: the new item needs it"
         )
     known = about.get("year")
     if year is not None and known is not None and year != known:
-        raise InputError(f"{embeddings.path} is of {known}, not of {year}; leave out --year")
-    stored_as = "int8" if format in INT8_FORMATS else embeddings.stored_as
+        raise InputError(f"{embeddings.path} is of {known}, not of {year}; leave out year=")
+    stored_as = "int8" if format_named(format).int8_only else embeddings.stored_as
     origin = Origin(
         known if year is None else year,
         about["model"],

@@ -1,4 +1,4 @@
-"""How much room a run needs on the disk, and whether it is there."""
+"""How much room a run needs on the disk, and whether it is free."""
 
 from __future__ import annotations
 
@@ -8,39 +8,35 @@ from pathlib import Path
 import numpy as np
 
 from tessera_engine.errors import TesseraError
+from tessera_engine.formats.registry import format_named
 from tessera_engine.scene import Grid
 
-OVERVIEWS = 4 / 3
-"""A raster with its overviews, each of a quarter of the one before."""
-
 SMALL_FILES = 5_000_000
-"""Item, journal, and the quicklook of a small scene; each pixel of a large one's takes at most the 4 bytes of RGBA."""
+"""Bytes of the item, the journal and the quicklook's frame."""
 
 QUICKLOOK_PIXELS = 2048 * 2048
+"""Pixels of a quicklook, at most; each takes at most the 4 bytes of RGBA."""
 
 
 def needed_bytes(grid: Grid, dim: int, stored_as: str, format: str, colours: bool) -> int:
-    """Bytes that a run takes on the disk when it takes most.
+    """The most bytes that a run takes on the disk at any time.
 
     Args:
         grid: the output's.
         dim: length of the stored embedding.
         stored_as: `int8` or `float32`.
-        format: one of `tessera_engine.formats.writing.FORMATS`.
+        format: a name in `tessera_engine.formats.registry.FORMATS`.
         colours: whether the scene's true colours are staged.
     """
     pixels = grid.width * grid.height
     embeddings = pixels * dim * np.dtype(stored_as).itemsize
     staged = embeddings + pixels * (8 if stored_as == "int8" else 4)
     needed = staged + SMALL_FILES + 4 * min(pixels, QUICKLOOK_PIXELS) + (6 * pixels if colours else 0)
-    if format == "npy":  # second names of the staged files
-        return needed
-    # The GeoTIFFs, if nothing can be compressed, and the largest once more while it is copied
-    return needed + int(OVERVIEWS * (staged + embeddings))
+    return needed + int(format_named(format).disk_factor * (staged + embeddings))
 
 
 def check_room(folder: Path, needed: int) -> None:
-    """Make sure that a run's bytes fit on the disk, those counted that lie in its folder already.
+    """Make sure that a run's bytes fit on the disk; bytes that lie in its folder already are part of them.
 
     Raises:
         TesseraError: they don't.
@@ -49,6 +45,6 @@ def check_room(folder: Path, needed: int) -> None:
     missing = needed - there - shutil.disk_usage(folder).free
     if missing > 0:
         raise TesseraError(
-            f"the run needs {needed / 1e6:,.0f} MB beside {folder}, of which {missing / 1e6:,.0f} MB aren't free; "
-            "make room and give the same command again, or choose another place with -o"
+            f"the run needs {needed / 1e6:,.0f} MB on the disk of {folder}, and {missing / 1e6:,.0f} MB aren't free; "
+            "free some disk space and give the same command again, or choose another out="
         )

@@ -13,7 +13,7 @@ from staged import landscape
 
 from tessera_engine import open_embeddings
 from tessera_engine.errors import CheckFailed, InputError, TesseraError
-from tessera_engine.formats.writing import FORMATS
+from tessera_engine.formats.registry import FORMATS
 from tessera_engine.running.convert import convert
 from tessera_engine.stac.reading import read_item
 from tessera_engine.verify.output import check_files, open_rasters
@@ -60,7 +60,7 @@ def test_a_prefix_can_be_kept(tmp_path):
 
 def test_another_year_is_refused(tmp_path):
     cog = open_embeddings(made_up_output(tmp_path / "a", EMBEDDING, year=2018))
-    with pytest.raises(InputError, match="is of 2018, not of 2019"):
+    with pytest.raises(InputError, match="2018, not of 2019; leave out year="):
         convert(cog, tmp_path / "b", "zarr", year=2019)
 
 
