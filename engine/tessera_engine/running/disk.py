@@ -46,5 +46,5 @@ def check_room(folder: Path, needed: int) -> None:
     if missing > 0:
         raise TesseraError(
             f"the run needs {needed / 1e6:,.0f} MB on the disk of {folder}, and {missing / 1e6:,.0f} MB aren't free; "
-            "free some disk space and give the same command again, or choose another out="
+            "make room and give the same command again, or choose another out="
         )
