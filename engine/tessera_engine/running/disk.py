@@ -1,4 +1,4 @@
-"""How much room a run needs on the disk, and whether it is free."""
+"""How much disk space a run needs, and whether it is free."""
 
 from __future__ import annotations
 
@@ -12,20 +12,19 @@ from tessera_engine.formats.registry import format_named
 from tessera_engine.scene import Grid
 
 SMALL_FILES = 5_000_000
-"""Bytes of the item, the journal and the quicklook's frame."""
+"""Item, journal and the quicklook of a small scene. A pixel of a quicklook takes at most the 4 bytes of RGBA."""
 
 QUICKLOOK_PIXELS = 2048 * 2048
-"""Pixels of a quicklook, at most; each takes at most the 4 bytes of RGBA."""
 
 
 def needed_bytes(grid: Grid, dim: int, stored_as: str, format: str, colours: bool) -> int:
-    """The most bytes that a run takes on the disk at any time.
+    """Bytes that a run takes on the disk at its peak.
 
     Args:
-        grid: the output's.
+        grid: the output's grid.
         dim: length of the stored embedding.
         stored_as: `int8` or `float32`.
-        format: a name in `tessera_engine.formats.registry.FORMATS`.
+        format: one of `tessera_engine.formats.registry.FORMATS`.
         colours: whether the scene's true colours are staged.
     """
     pixels = grid.width * grid.height
@@ -36,15 +35,15 @@ def needed_bytes(grid: Grid, dim: int, stored_as: str, format: str, colours: boo
 
 
 def check_room(folder: Path, needed: int) -> None:
-    """Make sure that a run's bytes fit on the disk; bytes that lie in its folder already are part of them.
+    """Make sure that a run's bytes fit on the disk; those in its folder already are counted.
 
     Raises:
-        TesseraError: they don't.
+        TesseraError: they don't fit.
     """
     there = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     missing = needed - there - shutil.disk_usage(folder).free
     if missing > 0:
         raise TesseraError(
-            f"the run needs {needed / 1e6:,.0f} MB on the disk of {folder}, and {missing / 1e6:,.0f} MB aren't free; "
-            "make room and give the same command again, or choose another out="
+            f"the run needs {needed / 1e6:,.0f} MB in {folder}, and {missing / 1e6:,.0f} MB of that are not free; "
+            "free some space and give the same command again, or choose another out="
         )
