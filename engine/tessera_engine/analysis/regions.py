@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError
 from tessera_engine.scene import Grid
-from tessera_engine.stac.writing import Asset
+from tessera_engine.stac.items import Asset
 
 TOP_SHARE = 0.01
 """Share of the pixels that are the top regions."""

@@ -18,6 +18,7 @@ from tessera_engine.files.naming import default_out
 from tessera_engine.files.result import result_folder
 from tessera_engine.formats.embeddings.base import Embeddings, StoredBlock
 from tessera_engine.formats.given import Given, GivenPath, check_path, open_given, path_given
+from tessera_engine.geo import point_outside
 from tessera_engine.progress import Progress, ShowProgress, shown
 from tessera_engine.running.memory import strip_values
 from tessera_engine.running.options import spelled_out

@@ -25,6 +25,7 @@ from tessera_engine.cli.app import (
     interruptible,
 )
 from tessera_engine.errors import InputError
+from tessera_engine.formats.registry import appendable, described
 
 if TYPE_CHECKING:
     from tessera_engine.running.options import EmbedOptions
@@ -59,9 +60,7 @@ def embed(
         typer.Option(help=f"What runs the model: auto, {', '.join(backend_names())}."),
     ] = "auto",
     device: Device = "auto",
-    format: Annotated[
-        str, typer.Option(help="cog (GeoTIFFs), npy (the published layout), zarr or geotessera.")
-    ] = "cog",
+    format: Annotated[str, typer.Option(help=f"{described()}.")] = "cog",
     quicklook: Annotated[
         str,
         typer.Option(help="What the picture shows: pca, clusters, or rgb: the scene itself, in true colour."),
@@ -84,7 +83,7 @@ def embed(
     threads: Threads = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier output.")] = False,
     append: Annotated[
-        bool, typer.Option("--append", help="Add to the zarr or geotessera output that stands at --out.")
+        bool, typer.Option("--append", help=f"Add to the {' or '.join(appendable())} output at --out.")
     ] = False,
     restart: Annotated[
         bool, typer.Option("--restart", help="Begin anew where a run was interrupted.")

@@ -15,7 +15,7 @@ from tessera_engine.pictures.caption import Caption
 from tessera_engine.pictures.frame import thinned, write_framed
 from tessera_engine.pictures.palette import FITS, Palette
 from tessera_engine.scene import Grid
-from tessera_engine.stac.writing import Asset
+from tessera_engine.stac.items import Asset
 
 QUICKLOOKS: Mapping[str, str] = {
     "pca": "First three principal components of the embeddings",

@@ -280,7 +280,7 @@ def test_embeddings_become_maps_and_other_formats(run, scene, tmp_path):
     code, out, err = run("change", "scene.zarr", "scene.zarr", "--years", 2018, 2019, "-o", "both")
     assert (code, out.strip()) == (0, "both"), err
     code, _, err = run("similar", "scene.zarr", "--at", lon[0], lat[0], "-o", "y")
-    assert (code, "holds the years 2018, 2019; say which one (--year" in err) == (2, True)
+    assert (code, "holds the years 2018, 2019; choose one of them with --year" in err) == (2, True)
     code, _, err = run("similar", "scene.zarr", "--at", lon[0], lat[0], "-o", "y", "--year", 2019)
     assert code == 0, err
     code, out, _ = run("info", "scene.zarr")

@@ -17,7 +17,7 @@ from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.given import Given, GivenPath, check_path, open_given, path_given
 from tessera_engine.progress import ShowProgress, shown
 from tessera_engine.running.options import spelled_out
-from tessera_engine.stac.writing import Asset
+from tessera_engine.stac.items import Asset
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
