@@ -101,7 +101,7 @@ def test_points_without_an_embedding_are_refused(output, tmp_path):
     ):
         with pytest.raises(InputError, match=message):
             similar(output, [point], tmp_path / "out")
-    with pytest.raises(InputError, match="top=1.5"):
+    with pytest.raises(InputError, match=r"top=1\.5"):
         similar(output, [degrees(35, 25)], tmp_path / "out", top=1.5)
     assert list(tmp_path.iterdir()) == []
 

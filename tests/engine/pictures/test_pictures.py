@@ -263,9 +263,9 @@ def test_a_damaged_palette_is_refused(output, tmp_path, damage, message):
 
 def test_pictures_are_whole_or_not_there(output, tmp_path, monkeypatch):
     out, palette = tmp_path / "a.png", tmp_path / "farm.json"
-    with pytest.raises(InputError, match="ndvi.*pca, clusters, rgb"):
+    with pytest.raises(InputError, match=r"ndvi.*pca, clusters, rgb"):
         make_picture(output, out, quicklook="ndvi")
-    with pytest.raises(InputError, match="rgb.*embed"):
+    with pytest.raises(InputError, match=r"rgb.*embed"):
         make_picture(output, out, quicklook="rgb")
     empty = open_embeddings(made_up_output(tmp_path / "e", np.full((9, 9, 16), np.nan, np.float32)))
     with pytest.raises(InputError, match="no data"):

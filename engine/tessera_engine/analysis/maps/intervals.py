@@ -1,5 +1,6 @@
-"""Confidence intervals of scores, by a bootstrap over blocks of land: neighbouring pixels are almost copies of each
-other, so single pixels can't be drawn.
+"""Confidence intervals of scores, by a bootstrap over blocks of land.
+
+Single pixels can't be drawn, because neighbouring pixels are almost copies of each other.
 """
 
 from __future__ import annotations
