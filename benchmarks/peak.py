@@ -7,7 +7,7 @@ import time
 import numpy as np
 from numba import njit, prange
 
-from tessera_engine.model.file import ModelFacts
+from tessera_engine.model.facts import ModelFacts
 from tessera_engine.tokens import PackedTokens
 from tessera_kernels.encoder.plan import Arithmetic, Plan, make_plan
 from tessera_kernels.encoder.simd import Emitter, Value, emitted

@@ -14,14 +14,15 @@ import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tessera_engine.backends import BACKENDS, DEVICES, make_backend
 from tessera_engine.backends.base import Backend
+from tessera_engine.backends.choosing import check_options, make_backend
 from tessera_engine.errors import InputError, SceneWarning, check_type
 from tessera_engine.finding import Finding
 from tessera_engine.guard import SAMPLE_PIXELS, examine_sample, heed
 from tessera_engine.machine import check_threads
-from tessera_engine.model.file import PRECISIONS, ModelFacts, ModelFile
-from tessera_engine.model.store import DEFAULT_MODEL, open_model
+from tessera_engine.model.facts import ModelFacts
+from tessera_engine.model.file import ModelFile
+from tessera_engine.model.installed import DEFAULT_MODEL, check_model, open_model
 from tessera_engine.progress import Announce, ShowProgress, shown
 from tessera_engine.running.options import EmbedOptions, RunOptions, check_dim, spelled_out
 from tessera_engine.running.plan import make_plan
@@ -168,24 +169,18 @@ def load_model(
     Args:
         name_or_path: the name of a model on this machine, or a model file.
         precision: `fp32` or `int8`, or `fp16` or `qdq` of a file for GPUs; None: the file's own, fp32 for a name.
-        backend: one of `tessera_engine.backends.BACKENDS`.
+        backend: see `tessera_engine.backends.registry.backend_names`.
         threads: CPU threads; None: all that this process may use.
         announce: called before kernels are compiled or plans are built, which takes a while the first time, and when
             a GPU runs out of memory.
-        device: one of `tessera_engine.backends.DEVICES`.
+        device: one of `tessera_engine.backends.choosing.DEVICES`.
 
     Raises:
         InputError: no such model, backend or device, an argument of the wrong type, or the file can't be used.
         DeviceError: the GPU can't be used.
     """
-    check_type("name_or_path", name_or_path, (str, os.PathLike), "a model's name or a model file")
-    for name, value, known in (
-        ("precision", precision, PRECISIONS),
-        ("backend", backend, BACKENDS),
-        ("device", device, DEVICES),
-    ):
-        if value is not None or name != "precision":
-            check_type(name, value, (str,), f"one of {', '.join(known)}")
+    check_model(name_or_path, precision)
+    check_options(backend, device)
     if threads is not None:
         check_type("threads", threads, (int,), "a whole number")
     return load(open_model(os.fspath(name_or_path), precision), backend, threads, announce, device)

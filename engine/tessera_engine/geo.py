@@ -115,10 +115,10 @@ def point_outside(grid: Grid, lon: float, lat: float, of: str = "the scene") -> 
         lat: degrees.
         of: what the point lies outside of, for people.
     """
-    found = f"the point {lon:g} {lat:g} (longitude, latitude) lies outside of {of}"
+    found = f"the point {lon} {lat} (longitude, latitude) lies outside of {of}"
     (col,), (row,) = pixels_at(grid, lat, lon)
     if 0 <= col < grid.width and 0 <= row < grid.height:
-        found += f"; latitude and longitude are swapped, give {lat:g} {lon:g}"
+        found += f"; latitude and longitude are swapped, give {lat} {lon}"
     return InputError(f"{found}; {where_it_lies(grid)}")
 
 

@@ -92,4 +92,4 @@ def test_a_point_outside_gets_the_footprint_and_a_swapped_one_is_named():
     assert " ".join(CORNERS) in message
     assert "swapped" not in message
     message = str(point_outside(GRID, LAT, LON))
-    assert f"swapped, give {LON:g} {LAT:g}" in message
+    assert f"swapped, give {LON} {LAT}" in message

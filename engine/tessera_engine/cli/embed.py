@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tessera_engine.backends.registry import backend_names
 from tessera_engine.cli.app import (
     Device,
     From,
@@ -56,7 +57,7 @@ def embed(
     ] = None,
     backend: Annotated[
         str,
-        typer.Option(help="What runs the model: auto, fused, onnxruntime, openvino, tensorrt or torch."),
+        typer.Option(help=f"What runs the model: auto, {', '.join(backend_names())}."),
     ] = "auto",
     device: Device = "auto",
     format: Annotated[str, typer.Option(help=f"{described()}.")] = "cog",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tessera_engine.backends.registry import backend_names
 from tessera_engine.cli.app import Json, Threads, app, export_extra
 from tessera_engine.cli.wording import in_options
 from tessera_engine.errors import CheckFailed, InputError
@@ -42,8 +43,7 @@ def verify(
     backend: Annotated[
         str,
         typer.Option(
-            help="What runs the model: auto, fused, onnxruntime, openvino, tensorrt or torch. For an output, auto is "
-            "what made it."
+            help=f"What runs the model: auto, {', '.join(backend_names())}. For an output, auto is what made it."
         ),
     ] = "auto",
     pixels: Annotated[int, typer.Option(min=2, help="About how many pixels to compare.")] = 1024,
@@ -61,8 +61,11 @@ def verify(
     Example: tessera-engine verify demo --precision int8
     """
     from tessera_engine.cli import console
+    from tessera_engine.cli.pages.info import check_no_mistyped_folder
+    from tessera_engine.model.installed import is_model_name
 
-    if Path(target).is_dir():
+    # A model's name means the model; a folder of the same name is given as ./NAME
+    if Path(target).is_dir() and not is_model_name(target):
         if precision is not None or reference is not None:
             raise InputError(f"{target} is an output folder; --precision and --reference are for models")
         from tessera_engine.verify.verify import verify as check
@@ -81,7 +84,10 @@ def verify(
         result["not checked"] = [in_options(each) for each in done.skipped]
     else:
         if model is not None:
-            raise InputError(f"{target} is no output folder; --model is for outputs")
+            raise InputError(f"{target} is not an output folder; --model is for outputs")
+        if Path(target).is_dir():
+            console.say(f"note: {target} is taken as the model; for the folder give ./{target}")
+        check_no_mistyped_folder(target)
         result, failure = _verify_model(target, precision, reference, scene, backend, pixels, threads)
     if json:
         console.print_json(result)

@@ -145,26 +145,32 @@ def _check_ours(folder: Path) -> None:
     """
     if not os.path.lexists(folder):
         return
-    alien = None
-    if not stat.S_ISDIR(folder.lstat().st_mode):
-        alien = "which is not a folder"
-    else:
-        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-            ours = (entry.name in _FILES and entry.is_file(follow_symlinks=False)) or (
-                entry.name in _FOLDERS and entry.is_dir(follow_symlinks=False)
-            )
-            if not ours or (entry.name == LOCK and not _is_lock(Path(entry.path))):
-                alien = f"which holds '{entry.name}'"
-                break
-        else:
-            # Every run takes the lock before it writes anything else
-            if any(folder.iterdir()) and not (folder / LOCK).exists():
-                alien = "which has no lock"
+    alien = _alien(folder)
     if alien is not None:
         raise InputError(
             f"the work is done in {folder}, {alien}: it is not a folder of tessera-engine and is left as it is; "
             "rename it, or choose another out="
         )
+
+
+def _alien(folder: Path) -> str | None:
+    """What shows that a folder isn't ours, in words; None where nothing does."""
+    if not stat.S_ISDIR(folder.lstat().st_mode):
+        return "which is not a folder"
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        ours = (entry.name in _FILES and entry.is_file(follow_symlinks=False)) or (
+            entry.name in _FOLDERS and entry.is_dir(follow_symlinks=False)
+        )
+        if not ours or (entry.name == LOCK and not _is_lock(Path(entry.path))):
+            return f"which holds '{entry.name}'"
+        if entry.name == STAGING:
+            for staged in os.scandir(entry.path):
+                if not staged.is_file(follow_symlinks=False):
+                    return f"which holds '{STAGING}/{staged.name}'"
+    # Every process takes the lock before it writes anything else
+    if any(folder.iterdir()) and not (folder / LOCK).exists():
+        return "which has no lock"
+    return None
 
 
 def _is_lock(path: Path) -> bool:

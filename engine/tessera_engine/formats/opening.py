@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import operator
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tessera_engine.errors import InputError, TesseraError
+from tessera_engine.errors import InputError, TesseraError, check_type
 from tessera_engine.files.nearby import no_such_folder
 from tessera_engine.files.output import ITEM, is_output
 from tessera_engine.formats.embeddings.base import PREFIXES, Embeddings
@@ -32,7 +32,7 @@ class _Found(NamedTuple):
     years: list[int]
 
 
-def stored_years(path: str | Path) -> list[int]:
+def stored_years(path: str | os.PathLike[str]) -> list[int]:
     """The years of an output, or of a tree that geotessera downloaded; empty where they aren't known.
 
     Raises:
@@ -41,7 +41,9 @@ def stored_years(path: str | Path) -> list[int]:
     return _find(_folder(path)).years
 
 
-def open_embeddings(path: str | Path, dim: int | None = None, year: int | None = None) -> Embeddings:
+def open_embeddings(
+    path: str | os.PathLike[str], dim: int | None = None, year: int | None = None
+) -> Embeddings:
     """Open an output of this engine, or a tree that geotessera downloaded. Only metadata is read now.
 
     Args:
@@ -54,7 +56,10 @@ def open_embeddings(path: str | Path, dim: int | None = None, year: int | None =
             None; or an argument has a wrong type.
         CheckFailed: the item is damaged.
     """
-    folder, dim, year = _folder(path), _whole_number("dim", dim), _whole_number("year", year)
+    folder = _folder(path)
+    for name, value in (("dim", dim), ("year", year)):
+        if value is not None:
+            check_type(name, value, (int,), "a whole number")
     found = _find(folder)
     year = _choose(folder, found.years, year)
     item = found.item if year is None else members.of_year(found.item, year)
@@ -125,19 +130,6 @@ def _listed(years: list[int]) -> str:
     return ", ".join(map(str, years))
 
 
-def _folder(path: Any) -> Path:
-    try:
-        return Path(path)
-    except TypeError:
-        raise InputError(f"path={path!r} is not a path; give the folder of an output") from None
-
-
-def _whole_number(name: str, value: Any) -> int | None:
-    if value is None:
-        return None
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        return operator.index(value)
-    except TypeError:
-        raise InputError(f"{name}={value!r} is not a whole number") from None
+def _folder(path: str | os.PathLike[str]) -> Path:
+    check_type("path", path, (str, os.PathLike), "an output folder")
+    return Path(path)

@@ -35,7 +35,7 @@ def check_format(format: str, stored_as: str, grid: Grid, dim: int, origin: Orig
     if chosen.needs_year and (origin is None or origin.year is None):
         raise InputError(
             f"format={format} stores embeddings under the year of their observations, which this scene doesn't give: "
-            f"embed with format=cog, then convert the output with format={format} and the year, year=YYYY"
+            f"embed with format=cog, then convert the output with format={format} and the year, year=YEAR"
         )
     if chosen.int8_only and stored_as != "int8":
         raise InputError(

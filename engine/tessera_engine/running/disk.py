@@ -15,7 +15,6 @@ SMALL_FILES = 5_000_000
 """Item, journal and the quicklook of a small scene. A pixel of a quicklook takes at most the 4 bytes of RGBA."""
 
 QUICKLOOK_PIXELS = 2048 * 2048
-"""Pixels of a quicklook, at most; each takes at most the 4 bytes of RGBA."""
 
 
 def needed_bytes(grid: Grid, dim: int, stored_as: str, format: str, colours: bool) -> int:
@@ -25,7 +24,7 @@ def needed_bytes(grid: Grid, dim: int, stored_as: str, format: str, colours: boo
         grid: the output's grid.
         dim: length of the stored embedding.
         stored_as: `int8` or `float32`.
-        format: a name in `tessera_engine.formats.registry.FORMATS`.
+        format: one of `tessera_engine.formats.registry.FORMATS`.
         colours: whether the scene's true colours are staged.
     """
     pixels = grid.width * grid.height

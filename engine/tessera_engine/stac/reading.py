@@ -10,7 +10,7 @@ from typing import Any
 
 from tessera_engine.errors import CheckFailed
 from tessera_engine.files.output import ITEM, is_output
-from tessera_engine.model.file import PRECISIONS
+from tessera_engine.model.facts import PRECISIONS
 from tessera_engine.stac.items import ITEM_SHA256, item_sha256, load_item
 from tessera_engine.stac.writing import QUANTIZATION
 

@@ -16,7 +16,7 @@ from tessera_engine.files.npy_header import bytes_of, read_npy_header
 from tessera_engine.files.output import ITEM
 from tessera_engine.files.staging import CODE_NODATA, RasterFile
 from tessera_engine.gdal import GDAL_ERRORS, gdal_environment
-from tessera_engine.model.file import LARGEST
+from tessera_engine.model.facts import LARGEST
 from tessera_engine.scene import Window
 from tessera_engine.stac.reading import Item, ItemAsset
 

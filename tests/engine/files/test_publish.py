@@ -178,15 +178,18 @@ def test_a_folder_that_appears_between_the_renames_is_left_alone(tmp_path):
 
 
 @MODES
-def test_what_appears_meanwhile_is_never_replaced(tmp_path, mode):
-    for overwrite in (False, True):
-        with pytest.raises(InputError, match="out "), result_folder(tmp_path / "out", overwrite) as folder:
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_appears_meanwhile_is_never_replaced(tmp_path, mode, overwrite):
+    def make_while_a_folder_appears():
+        with result_folder(tmp_path / "out", overwrite) as folder:
             write(folder, "new")
             (tmp_path / "out").mkdir()
             (tmp_path / "out" / "notes").write_text("mine")
-        assert names(tmp_path) == ["out"]
-        assert (tmp_path / "out" / "notes").read_text() == "mine"
-        shutil.rmtree(tmp_path / "out")
+
+    with pytest.raises(InputError, match="out "):
+        make_while_a_folder_appears()
+    assert names(tmp_path) == ["out"]
+    assert (tmp_path / "out" / "notes").read_text() == "mine"
 
 
 def test_two_processes_do_not_write_one_output(tmp_path):
@@ -211,6 +214,14 @@ def test_two_processes_do_not_write_one_output(tmp_path):
         (
             lambda folder: (folder.mkdir(), (folder / "lock").touch(), (folder / "output").symlink_to("..")),
             "output",
+        ),
+        (
+            lambda folder: (
+                (folder / "staging").mkdir(parents=True),
+                (folder / "lock").touch(),
+                (folder / "staging" / "scales.npy").symlink_to("../../precious"),
+            ),
+            "staging/scales.npy",
         ),
     ],
 )

@@ -140,7 +140,7 @@ def write_cog(path: Path, about: GeoTiff, parts: Iterable[Part], layout: Layout)
     except GDAL_ERRORS as error:
         path.unlink(missing_ok=True)
         raise TesseraError(
-            f"can't write {path}: {error}; free some disk space and give the same command again"
+            f"can't write {path}: {error}; make room and give the same command again"
         ) from None
     finally:
         temporary.unlink(missing_ok=True)

@@ -66,7 +66,7 @@ def write(content: Content, folder: Path, media_type: str) -> list[Asset]:
         registry = write_registry(folder, written)
     except OSError as error:
         raise TesseraError(
-            f"can't write {folder / EMBEDDINGS_FOLDER}: {error.strerror or error}; free some disk space and try again"
+            f"can't write {folder / EMBEDDINGS_FOLDER}: {error.strerror or error}; make room and try again"
         ) from None
     fields = {"data_type": "int8"} | grid_fields(grid)
     count = sum(map(len, written.values()))

@@ -29,7 +29,7 @@ def write(content: Content, folder: Path, media_type: str) -> list[Asset]:
         except OSError as error:
             path.unlink(missing_ok=True)
             raise TesseraError(
-                f"can't write {path}: {error.strerror}; free some disk space and give the same command again"
+                f"can't write {path}: {error.strerror}; make room and give the same command again"
             ) from None
         assets.append(layer.asset(content.staging.grid, path.name, media_type))
     return assets

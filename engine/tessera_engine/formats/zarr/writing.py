@@ -164,7 +164,7 @@ def _failures_named(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise TesseraError(
-            f"can't write {path}: {error.strerror or error}; free some disk space and try again"
+            f"can't write {path}: {error.strerror or error}; make room and try again"
         ) from None
 
 

@@ -10,18 +10,18 @@ import pytest
 from onnx import numpy_helper
 
 from tessera_engine import api
-from tessera_engine.backends import make_backend
+from tessera_engine.backends.choosing import make_backend
 from tessera_engine.errors import InputError, ModelError
 from tessera_engine.model.drift import THRESHOLDS, measure
 from tessera_engine.model.file import read_model_file
-from tessera_engine.model.layout import promised_initializers
-from tessera_engine.model.store import open_model
+from tessera_engine.model.installed import open_model
+from tessera_engine.model.layout import expected_initializers
 from tessera_engine.scenes.sampling import sample_tokens
 from tessera_engine.simulate import simulate
 from tessera_export.export import export_model
-from tessera_export.gpu import build
-from tessera_export.gpu.rounded import RoundedNetwork
-from tessera_export.gpu.running import embed
+from tessera_export.gpu_files import build
+from tessera_export.gpu_files.rounded import RoundedNetwork
+from tessera_export.gpu_files.running import embed
 
 TINY = conformance.checkpoint("tiny")
 
@@ -69,7 +69,7 @@ def test_a_float16_file_says_what_it_is(half):
     assert (facts.precision, facts.is_int8) == ("fp16", False)
     assert "float16" in facts.quantization
     assert replace(facts, precision="fp32", quantization="none") == demo
-    promised = promised_initializers(facts)
+    promised = expected_initializers(facts)
     assert promised["s2.layers.0.up.weight"] == ("float16", (144, 384))
     assert promised["s2.layers.0.qkv.weight"] == ("float16", (144, 480))
     assert half.stat().st_size < 0.75 * open_model("demo", "fp32").path.stat().st_size
@@ -89,8 +89,8 @@ def test_a_calibrated_file_says_on_what(codes):
     assert len(lines) == 5
     assert lines[0].startswith(f"took {best}: centred cosine 0.99")
     assert all(line.startswith("also ") for line in lines[1:4])
-    assert "int8" not in promised_initializers(facts)["fusion.0.weight"][0]
-    assert promised_initializers(facts)["s1.layers.1.down.input.scale"] == ("float16", ())
+    assert "int8" not in expected_initializers(facts)["fusion.0.weight"][0]
+    assert expected_initializers(facts)["s1.layers.1.down.input.scale"] == ("float16", ())
 
 
 def test_exports_repeat_bit_for_bit(codes, tiny, scene, tmp_path):
@@ -116,14 +116,14 @@ def test_drift_on_a_scene(name, request, tiny, scene):
 
 def test_only_backends_that_can_run_it_do(half, codes):
     for path in (half, codes[0]):
-        with pytest.raises(InputError, match="is for GPUs, which the fused kernels aren't"):
+        with pytest.raises(InputError, match="backend=fused"):
             make_backend(read_model_file(path), "fused", 1)
     assert api.load_model(str(codes[0]), "int8", "onnxruntime").facts.precision == "qdq"
-    with pytest.raises(ModelError, match="is a qdq model, fp32 was asked for; give --precision qdq"):
+    with pytest.raises(ModelError, match="qdq, not in fp32; give precision=qdq"):
         open_model(str(codes[0]), "fp32")
-    with pytest.raises(ModelError, match="is a fp16 model, int8 was asked for; leave out --int8"):
+    with pytest.raises(ModelError, match="fp16, not in int8; give precision=fp16"):
         open_model(str(half), "int8")
-    with pytest.raises(ModelError, match="not on this machine as fp16, only as fp32, int8; make a file with"):
+    with pytest.raises(ModelError, match="as fp16, only as fp32, int8"):
         open_model("demo", "fp16")
 
 
@@ -152,7 +152,7 @@ def test_wrong_commands_say_what_is_wrong(tmp_path, arguments, said):
 
 
 def test_an_int8_file_is_no_source(tmp_path):
-    with pytest.raises(ModelError, match="is a int8 model, fp32 was asked for"):
+    with pytest.raises(ModelError, match="int8, not in fp32"):
         export_model(open_model("demo", "int8").path, tmp_path / "model.onnx", "fp16")
 
 

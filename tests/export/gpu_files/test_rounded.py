@@ -7,7 +7,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tessera_engine.model.file import OUTPUT_NAME
-from tessera_export.gpu.rounded import OPERATORS, RoundedNetwork
+from tessera_export.gpu_files.rounded import OPERATORS, RoundedNetwork
 
 
 def model(nodes, constants, shape=(None, 4)):

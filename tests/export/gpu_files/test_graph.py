@@ -17,11 +17,11 @@ from tessera_engine.model.drift import measure
 from tessera_engine.model.file import INPUT_NAMES
 from tessera_export.checkpoint import load_checkpoint
 from tessera_export.export import _source
-from tessera_export.gpu.graph import build_gpu_graph, plain
-from tessera_export.gpu.qdq import quantized
-from tessera_export.gpu.rounded import RoundedNetwork
-from tessera_export.gpu.running import onnx_run
-from tessera_export.gpu.weights import gpu_weights
+from tessera_export.gpu_files.graph import build_gpu_graph, plain
+from tessera_export.gpu_files.qdq import quantized
+from tessera_export.gpu_files.rounded import RoundedNetwork
+from tessera_export.gpu_files.running import onnx_run
+from tessera_export.gpu_files.weights import gpu_weights
 from tessera_export.int8 import INT8
 from tessera_export.onnx_graph import FLOAT32, build_onnx
 
@@ -83,7 +83,7 @@ def test_tensorrt_takes_it(name, precision):
     assert list(inferred.graph.output) == list(model.graph.output)
 
 
-def test_the_table_is_no_rubber_stamp():
+def test_the_parsers_table_refuses_what_tensorrt_refuses():
     made = source("tiny")
     assert problems(build_onnx(made.network, made.facts, FLOAT32)) == []  # fp32 files run there too
     dynamic = problems(build_onnx(made.network, replace(made.facts, precision="int8"), INT8))
@@ -147,21 +147,21 @@ def test_padding_and_neighbours_have_no_effect(name, precision):
             np.testing.assert_allclose(run(alone)[0], together[pixel], atol=3e-3)
 
 
-def test_filling_weighs_exactly_nothing_in_float16():
+def test_padding_weighs_exactly_nothing_in_float16():
     """-1e4 stands for log(0): beside scores of any believable size, float16 makes a weight of 0 of it."""
     scores = torch.tensor([[-300.0, -1e4 - 300.0], [5.5, -1e4], [300.0, -1e4 + 300.0]]).half()
     assert torch.equal(torch.softmax(scores.float(), dim=1).half()[:, 1], torch.zeros(3).half())
     assert np.isfinite(np.float16(-1e4))
 
 
-def test_many_repeats_are_told_apart_in_float16():
+def test_many_repeats_are_distinguished_in_float16():
     """log(m) up to log(256) is stored to within 0.2 %."""
     repeats = np.arange(1, 257)
     back = np.exp(np.log(repeats.astype(np.float32)).astype(np.float16).astype(np.float32))
     assert np.abs(back / repeats - 1).max() < 2.5e-3
 
 
-def test_heads_are_filled_up_to_what_kernels_want():
+def test_heads_are_padded_to_multiples_of_8():
     made = source("nano")
     weights = gpu_weights(made.network)
     assert weights["s2.layers.0.qkv.weight"].shape == (144, 3 * 4 * 40)
@@ -206,7 +206,7 @@ def test_onnx_runtime_needs_no_other_domain():
     assert session.run(None, made_up(facts, pixels=2))[0].shape == (2, 128)
 
 
-def test_conformance_tiles_stay_near_in_float16():
+def test_conformance_tiles_stay_close_in_float16():
     tile = conformance.conformance_tile("edge")
     inputs = Rectangles(*(array[:8] for array in tile.inputs))
     model, _ = build("nano", "fp16")

@@ -9,8 +9,8 @@ from onnx import TensorProto, helper
 
 from tessera_engine.model.file import OUTPUT_NAME
 from tessera_engine.model.layout import GPU_VERSIONS
-from tessera_export.gpu import qdq
-from tessera_export.gpu.rounded import RoundedNetwork
+from tessera_export.gpu_files import qdq
+from tessera_export.gpu_files.rounded import RoundedNetwork
 from tessera_export.onnx_graph import Graph
 
 

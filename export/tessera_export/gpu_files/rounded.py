@@ -1,8 +1,8 @@
-"""A GPU graph on the CPU, operator by operator, as a GPU rounds it: each float16 tensor to float16.
+"""Runs a GPU graph on the CPU, operator by operator, and rounds each float16 tensor to float16 as a GPU does.
 
-ONNX Runtime on a CPU without float16 arithmetic computes such graphs in float32 from end to end; measured with it,
-float16 hardly drifts. Here each operator computes in float32 and rounds what it gives to its tensor's type. A GPU
-rounds less where it makes one kernel of several operators: its drift should be this or smaller.
+On a CPU without float16 arithmetic, ONNX Runtime computes such graphs in float32 throughout, and float16 seems to drift
+very little. Here each operator computes in float32 and rounds its result to the tensor's type. A GPU rounds less often
+where it fuses several operators into one kernel, so its drift should be the same or smaller.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Operator = Callable[..., "Tensor | tuple[Tensor, ...]"]
 
 
 class RoundedNetwork:
-    """A graph of `tessera_export.gpu.graph`, to be run on rectangles of tokens."""
+    """Runs a graph of `tessera_export.gpu_files.graph` on rectangles of tokens."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True)
@@ -36,7 +36,7 @@ class RoundedNetwork:
         self._nodes = list(model.graph.node)
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-        """Embed a rectangle of tokens, given by the names of the graph's inputs: (B, dims) float32."""
+        """Embed a rectangle of tokens: the graph's inputs by name -> (B, dims) float32."""
         values = self._constants | {name: _tensor(array) for name, array in inputs.items()}
         with torch.inference_mode():
             for node in self._nodes:
@@ -50,7 +50,7 @@ class RoundedNetwork:
 
 
 def _tensor(array: NDArray[Any]) -> Tensor:
-    """Floats and codes as float32, the rest as it is."""
+    """Floats and codes become float32; other dtypes stay."""
     is_number = array.dtype in (np.float16, np.float32, np.int8)
     return torch.from_numpy(np.array(array, np.float32 if is_number else None))
 
@@ -74,7 +74,7 @@ def _quantize(x: Tensor, scale: Tensor, zero: Tensor, axis: int = 1) -> Tensor:
 
 
 def _dequantize(x: Tensor, scale: Tensor, zero: Tensor | None = None, axis: int = 1) -> Tensor:
-    """The one axis that occurs with more than one scale is the last."""
+    """Several scales occur only along the last axis, so no axis is needed."""
     return x * scale
 
 
@@ -97,7 +97,7 @@ def _gru(
 
 OPERATORS: dict[str, Operator] = {
     "Add": torch.add,
-    "Cast": lambda x, to: x,  # its result is rounded like any other
+    "Cast": lambda x, to: x,  # the result is rounded like that of any operator
     "Concat": lambda *parts, axis: torch.cat(parts, dim=axis),
     "DequantizeLinear": _dequantize,
     "Div": torch.div,

@@ -1,8 +1,9 @@
 """Linear layers in int8 for TensorRT: explicit QuantizeLinear and DequantizeLinear around each MatMul.
 
-Both sides are symmetric, which is all that TensorRT knows: weights per output channel, activations with one scale a
-layer that calibration found beforehand. What is beyond it is clipped. A pixel's embedding depends on nothing but its
-own tokens, as with the other precisions. Scales are float16, so that what is dequantised is float16 like the tokens.
+Both sides are symmetric, because TensorRT supports nothing else. Weights have a scale per output channel. Activations
+have one scale per layer, which calibration found beforehand; larger values are clipped. As with the other precisions, a
+pixel's embedding depends only on its own tokens. Scales are float16, so that dequantised values are float16 like the
+tokens.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from tessera_export.gpu.graph import GpuPrecision
+from tessera_export.gpu_files.graph import GpuPrecision
 from tessera_export.int8 import LEVELS
 from tessera_export.onnx_graph import Graph
 
@@ -22,11 +23,11 @@ DESCRIPTION = (
 )
 
 SMALLEST_SCALE = 2.0**-20
-"""Below it float16 has too few bits left for a scale."""
+"""Smallest scale: below it float16 has too few bits."""
 
 
 def half_scale(largest: NDArray[np.float32] | np.float32) -> NDArray[np.float16]:
-    """The float16 scale of codes up to 127 for values up to `largest`, rounded upwards: nothing of it is clipped."""
+    """The float16 scale of codes up to 127 for values up to `largest`, rounded up so that none is clipped."""
     wanted = np.maximum(np.asarray(largest, np.float32) / np.float32(LEVELS), np.float32(SMALLEST_SCALE))
     scale = wanted.astype(np.float16)
     rounded_up: NDArray[np.float16] = np.where(scale < wanted, np.nextafter(scale, np.float16(np.inf)), scale)
@@ -51,12 +52,12 @@ def quantized(thresholds: Mapping[str, float]) -> GpuPrecision:
     """Int8 with explicit Q/DQ.
 
     Args:
-        thresholds: for each quantised layer by name, the magnitude of its input that becomes code 127.
+        thresholds: name of each quantised layer -> the magnitude of its input that becomes code 127.
     """
 
     def linear(graph: Graph, x: str, name: str) -> str:
         codes, scale = quantize_weight(graph.weights[f"{name}.weight"])
-        zero = graph.constant(0, np.int8)  # without one the codes would be uint8
+        zero = graph.constant(0, np.int8)  # without a zero point the codes would be uint8
         input_scale = graph.initializer(f"{name}.input.scale", half_scale(np.float32(thresholds[name])))
         x = graph.node("QuantizeLinear", x, input_scale, zero)
         x = graph.node("DequantizeLinear", x, input_scale, zero)

@@ -1,4 +1,4 @@
-"""The network's weights as GPU graphs have them: the attention's scale folded in, heads filled up."""
+"""The network's weights in the form of GPU graphs: with the attention's scale included, and with padded heads."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ def gpu_weights(model: Reference) -> Weights:
     """The weights by the names of the model file, float32.
 
     The queries' weights and biases (with qk_norm: the norm's weights) are multiplied by head_dim ** -0.5. Each head of
-    q, k and v has zeros behind its channels, up to `gpu_head_dim`, and `out` has zero rows for them: what is added up
-    stays the same.
+    q, k and v is padded with zeros up to `gpu_head_dim` channels, and `out` has zero rows for them, so the sums stay
+    the same.
     """
     config = model.config
     weights = named_weights(model)

@@ -1,9 +1,10 @@
-"""Moving spread from activations into weights before both are quantised, after SmoothQuant (arXiv 2211.10438).
+"""Moves spread from activations into weights before both are quantised, after SmoothQuant (arXiv 2211.10438).
 
-One scale a layer serves all channels of its input, so one large channel leaves the others few codes. Dividing channel
-j of the input by s_j and multiplying row j of the weight by it changes nothing but evens out the input. Done where the
-division costs nothing, because it goes into the layer before: behind a ReLU (ReLU(x / s) = ReLU(x) / s for s > 0), and
-behind the attention, whose output is linear in the values. A norm's output is the residual as well, and is left alone.
+All channels of a layer's input share one scale, so one large channel leaves few codes for the others. Dividing channel
+j of the input by s_j and multiplying row j of the weight by s_j gives the same product with a more even input. This is
+done where the division can be included in the layer before, at no cost: after a ReLU (ReLU(x / s) = ReLU(x) / s for
+s > 0), and after the attention, whose output is linear in the values. A norm's output is also the residual, so it stays
+unchanged.
 """
 
 from __future__ import annotations
@@ -11,18 +12,18 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tessera_engine.model.file import ModelFacts
+from tessera_engine.model.facts import ModelFacts
 from tessera_export.onnx_graph import Weights
 
 Maxima = dict[str, NDArray[np.float32]]
 
 
 def smooth(weights: Weights, facts: ModelFacts, maxima: Maxima) -> tuple[Weights, Maxima]:
-    """The weights of the same network with evened-out inputs, and the maxima of those.
+    """The weights of the same network with more even inputs, and the maxima of these inputs.
 
     Args:
-        weights: as `gpu_weights` lays them out.
-        facts: the model's.
+        weights: the weights as `gpu_weights` gives them.
+        facts: the model's facts.
         maxima: layer -> largest magnitude of each channel of its input (in,), on scenes.
     """
     weights, maxima = dict(weights), dict(maxima)
@@ -47,10 +48,10 @@ def _move(weights: Weights, maxima: Maxima, before: str, after: str) -> None:
 
 
 def _factors(inputs: NDArray[np.float32], rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """S = sqrt(largest input / largest weight) of each channel by their median, at least 1.
+    """S = sqrt(largest input / largest weight) of each channel, divided by their median, at least 1.
 
-    Below 1 a channel that is quiet in these scenes would be made louder, and be clipped where it speaks in others:
-    measured, that costs on other scenes what it gains on these.
+    A factor below 1 would enlarge a channel that is small in these scenes, and clip it where it is large in others.
+    Measured: that loses on other scenes what it gains on these.
     """
     used = (inputs > 0) & (rows > 0)
     factors = np.ones(len(inputs), np.float32)

@@ -1,7 +1,8 @@
-"""TensorRT 10.3 and later, 11 too, behind the device interface; only names that both have are called.
+"""TensorRT's Python binding behind the device interface, for TensorRT 10.3 and later, 11 included.
 
-Networks are strongly typed: the model file says what is float16 or int8, and TensorRT decides nothing of it. Version 11
-has no others; 10 is told by a flag that 11 still knows.
+It uses only names that versions 10 and 11 both have. Networks are strongly typed: the model file says which tensors
+are float16 or int8, and TensorRT changes none of that. Version 11 has no other networks; version 10 needs a flag for
+it, which 11 still accepts.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ try:
 except ModuleNotFoundError as error:
     if machine():
         raise InputError(f"TensorRT's Python package is missing: {how_to_install('tensorrt')}") from error
-    raise MissingExtra("tensorrt", "tensorrt", "--backend tensorrt") from error
+    raise MissingExtra("tensorrt", "tensorrt", "backend=tensorrt") from error
 except (ImportError, OSError) as error:
     raise InputError(
         f"TensorRT is installed, but its libraries can't be loaded: {error}; see 'tessera-engine doctor'"
@@ -38,14 +39,14 @@ VERSION = str(trt.__version__)
 OLDEST = (10, 3)
 
 RESIZE = "RUNTIME_ACTIVATION_RESIZE_10_10"
-"""A feature of 10.10 and later: a batch takes the memory that it wants, and not what the plan's largest would."""
+"""A feature of 10.10 and later: a batch takes the memory that it needs itself, not that of the plan's largest batch."""
 
 WORKSPACE_SHARE = 0.5
-"""Of the free memory, for tactics that want some while they are tried."""
+"""Share of the free memory that a build may use to try kernels."""
 
 
 class _Log(trt.ILogger):  # type: ignore[misc]
-    """Keeps what went wrong since it was last asked: TensorRT returns nothing then, and only logs why."""
+    """Keeps the errors that TensorRT logs. A call that fails returns nothing, and only the log has the reason."""
 
     def __init__(self) -> None:
         trt.ILogger.__init__(self)
@@ -57,12 +58,12 @@ class _Log(trt.ILogger):  # type: ignore[misc]
             self._errors.append(" ".join(msg.split()))
 
     def error(self, what: str, kind: type[DeviceError] = DeviceError) -> DeviceError:
-        """What went wrong as an error of a kind, or out of memory if that is it."""
+        """The logged errors as an exception: OutOfDeviceMemory if that is the reason, else of the given kind."""
         errors, self._errors = self._errors, []
         text = " ".join(errors).lower().replace(" ", "")
         if "outofmemory" in text or "cudaerrormemoryallocation" in text:
             kind = OutOfDeviceMemory
-        return kind(f"TensorRT {VERSION} {what}: {errors[0] if errors else 'it says no reason'}")
+        return kind(f"TensorRT {VERSION} {what}: {errors[0] if errors else 'no reason was logged'}")
 
 
 class TensorRtDevice(Cuda):
@@ -78,8 +79,8 @@ class TensorRtDevice(Cuda):
         super().__init__()
         if tuple(int(part) for part in VERSION.split(".")[:2]) < OLDEST:
             raise InputError(
-                f"TensorRT {VERSION} is too old, {'.'.join(map(str, OLDEST))} or later is wanted; on a Jetson "
-                "that is JetPack 6.1 or later"
+                f"TensorRT {VERSION} is too old, expected {'.'.join(map(str, OLDEST))} or later; on a Jetson, "
+                "install JetPack 6.1 or later"
             )
         self.facts = DeviceFacts(self.name, self.capability, self.driver, f"TensorRT {VERSION}")
         self._log = _Log()
@@ -88,7 +89,7 @@ class TensorRtDevice(Cuda):
     def _make(self, kind: Any, failure: str) -> Any:
         try:
             return kind(self._log)
-        except TypeError:  # how the bindings say that there is none
+        except TypeError:  # the bindings raise this if the object can't be made
             raise self._log.error(failure) from None
 
     def build(self, model: bytes, largest: Shape, timings: bytes) -> Built:
@@ -101,7 +102,7 @@ class TensorRtDevice(Cuda):
             reasons = [parser.get_error(i).desc() for i in range(parser.num_errors)]
             raise DeviceError(
                 f"TensorRT {VERSION} can't read the model: {' '.join((reasons or ['no reason'])[0].split())}; "
-                "export it again, or give --backend onnxruntime"
+                "export it again, or give backend=onnxruntime"
             )
         config = builder.create_builder_config()
         free = self.memory().free
@@ -127,7 +128,7 @@ class TensorRtDevice(Cuda):
             self._runtime = self._make(trt.Runtime, "can't run plans")
         engine = self._runtime.deserialize_cuda_engine(plan)
         if engine is None:
-            raise self._log.error("doesn't take the plan", PlanRefused)
+            raise self._log.error("refuses the plan", PlanRefused)
         return _Plan(self, engine, self._log)
 
 
@@ -137,7 +138,7 @@ class _Plan:
 
     def make_runner(self) -> _Runner:
         self._device.enter()
-        # Its memory comes from us: as much as a batch wants, and not as the largest would
+        # Slots give it memory: as much as a batch needs, and not as much as the largest batch
         context = self._engine.create_execution_context(trt.ExecutionContextAllocationStrategy.USER_MANAGED)
         if context is None:
             raise self._log.error("can't make a context")
@@ -152,7 +153,7 @@ class _Runner:
         self._device.enter()
         for name, shape in inputs.items():
             if not self._context.set_input_shape(name, tuple(shape)):
-                raise self._log.error(f"doesn't take {name} of shape {tuple(shape)}")
+                raise self._log.error(f"can't use {name} of shape {tuple(shape)}")
         return int(self._context.update_device_memory_size_for_shapes())
 
     def enqueue(self, addresses: Mapping[str, int], work: int, work_bytes: int, stream: int) -> None:
@@ -160,6 +161,6 @@ class _Runner:
         self._context.set_device_memory(work, work_bytes)
         for name, address in addresses.items():
             if not self._context.set_tensor_address(name, address):
-                raise self._log.error(f"doesn't take an address for {name}")
+                raise self._log.error(f"can't use the address of {name}")
         if not self._context.execute_async_v3(stream):
             raise self._log.error("can't run the plan")

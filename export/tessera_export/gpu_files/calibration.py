@@ -1,12 +1,12 @@
-"""Which magnitude of each layer's input becomes code 127: found on tokens of scenes.
+"""Finds, on tokens of scenes, the magnitude of each layer's input that becomes code 127.
 
-The float32 graph is run twice with the inputs of the quantised layers as further outputs: once for the largest
-magnitude of each channel, once (smoothed) for a histogram of magnitudes. Filling is left out. Methods:
+The float32 graph runs twice with the inputs of the quantised layers as additional outputs: once for the largest
+magnitude of each channel, then, after smoothing, for a histogram of magnitudes. Padding is left out. Methods:
 
 max         nothing is clipped
-percentile  0.01 % of the magnitudes are
-mse         the least squared error of what comes back from the codes
-entropy     the least Kullback-Leibler divergence between the histogram and what 128 codes keep of it
+percentile  0.01 % of the magnitudes are clipped
+mse         the least squared error of the dequantised values
+entropy     the least Kullback-Leibler divergence between the histogram and its approximation by 128 codes
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from tessera_engine.model.file import ModelFacts
+from tessera_engine.model.facts import ModelFacts
 from tessera_engine.tokens import PackedTokens
-from tessera_export.gpu.graph import GpuPrecision, build_gpu_graph, linear
-from tessera_export.gpu.running import onnx_session, rectangles
+from tessera_export.gpu_files.graph import GpuPrecision, build_gpu_graph, linear
+from tessera_export.gpu_files.running import onnx_session, rectangles
 from tessera_export.int8 import LEVELS
 from tessera_export.onnx_graph import Graph, Weights
 
@@ -29,7 +29,7 @@ BINS = 2048
 PERCENTILE = 99.99
 
 Inputs = dict[str, NDArray[np.float32]]
-"""Layer -> its inputs, (tokens, in)."""
+"""Layer -> its input, (tokens, in) float32."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Histogram:
     """How often magnitudes occur.
 
     Attributes:
-        counts: (BINS,) of equal width, from 0 on.
-        largest: the upper edge of the last bin.
+        counts: (BINS,) counts in bins of equal width; the first begins at 0.
+        largest: upper edge of the last bin.
     """
 
     counts: NDArray[np.int64]
@@ -46,18 +46,18 @@ class Histogram:
 
     @property
     def width(self) -> float:
-        """Of a bin."""
+        """Width of a bin."""
         return self.largest / len(self.counts)
 
     @property
     def centres(self) -> NDArray[np.float64]:
-        """(BINS,) magnitudes in the middle of the bins."""
+        """(BINS,) centres of the bins."""
         centres: NDArray[np.float64] = (np.arange(len(self.counts), dtype=np.float64) + 0.5) * self.width
         return centres
 
 
 class Observer:
-    """The float32 network with the inputs of its quantised layers as outputs."""
+    """Runs the float32 network and returns the inputs of its quantised layers."""
 
     def __init__(self, weights: Weights, facts: ModelFacts) -> None:
         self._facts = facts
@@ -76,7 +76,7 @@ class Observer:
         self._session = onnx_session(model.SerializeToString())
 
     def inputs(self, tokens: PackedTokens) -> Iterator[Inputs]:
-        """Each layer's inputs, batch by batch, without those of filling."""
+        """Each layer's input, batch by batch, without padding tokens."""
         for _, rectangle in rectangles(tokens):
             found = self._session.run(self._outputs, rectangle)
             yield {
@@ -98,13 +98,13 @@ def channel_maxima(weights: Weights, facts: ModelFacts, tokens: PackedTokens) ->
 def histograms(
     weights: Weights, facts: ModelFacts, tokens: PackedTokens, largest: Mapping[str, float]
 ) -> dict[str, Histogram]:
-    """Layer -> the magnitudes of its input.
+    """Layer -> histogram of the magnitudes of its input.
 
     Args:
-        weights: the network's.
-        facts: the model's.
-        tokens: of the scenes to calibrate on.
-        largest: layer -> a magnitude that nothing exceeds.
+        weights: the network's weights.
+        facts: the model's facts.
+        tokens: tokens of the scenes to calibrate on.
+        largest: layer -> the largest magnitude that occurs.
     """
     counts = {layer: np.zeros(BINS, np.int64) for layer in largest}
     for batch in Observer(weights, facts).inputs(tokens):
@@ -120,13 +120,13 @@ def by_max(histogram: Histogram) -> float:
 
 
 def by_percentile(histogram: Histogram) -> float:
-    """The magnitude that `PERCENTILE` percent don't exceed."""
+    """The magnitude that `PERCENTILE` percent of the inputs don't exceed."""
     share = np.cumsum(histogram.counts) / histogram.counts.sum()
     return float((np.searchsorted(share, PERCENTILE / 100) + 1) * histogram.width)
 
 
 def by_mse(histogram: Histogram) -> float:
-    """The threshold whose codes give the least squared error."""
+    """The threshold with the least squared error of the dequantised values."""
     centres, counts = histogram.centres, histogram.counts
     candidates = histogram.largest * np.arange(1, 201) / 200
 
@@ -139,15 +139,15 @@ def by_mse(histogram: Histogram) -> float:
 
 
 def by_entropy(histogram: Histogram) -> float:
-    """The threshold with the least Kullback-Leibler divergence, over multiples of 16 bins."""
+    """The threshold with the least Kullback-Leibler divergence, in steps of 16 bins."""
     counts = histogram.counts.astype(np.float64)
-    counts[0] = counts[1]  # exact zeros of a ReLU come back exactly, whatever the threshold
+    counts[0] = counts[1]  # the exact zeros of a ReLU stay exact for every threshold
     bins = min(range(LEVELS + 1, BINS + 1, 16), key=lambda bins: _divergence(counts, bins))
     return bins * histogram.width
 
 
 def _divergence(counts: NDArray[np.float64], bins: int) -> float:
-    """Of the first `bins` bins with all beyond in the last, from what 128 codes keep of them."""
+    """Divergence of the first `bins` bins, the last with all beyond it, from their approximation by 128 codes."""
     kept = counts[:bins].copy()
     code = np.arange(bins) * (LEVELS + 1) // bins
     used = kept > 0
@@ -155,7 +155,7 @@ def _divergence(counts: NDArray[np.float64], bins: int) -> float:
     members = np.bincount(code, used, LEVELS + 1)
     spread = np.where(used, sums[code] / np.maximum(members[code], 1), 0)
     kept[-1] += counts[bins:].sum()
-    if not spread[-1]:  # nothing of it can be told
+    if not spread[-1]:  # the codes give this bin no probability
         spread[-1] = 1e-9 * spread.sum()
     p, q = kept / kept.sum(), spread / spread.sum()
     there = p > 0

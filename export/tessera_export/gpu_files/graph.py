@@ -1,16 +1,16 @@
-"""The network as TensorRT wants it: the same weights and inputs as `tessera_export.onnx_graph`, another graph.
+"""The graph of a network for TensorRT. It has the same weights and inputs as that of `tessera_export.onnx_graph`.
 
-What differs, and why:
+The differences and the reasons:
 
-* Tokens stay (B, T, d), and every Reshape copies B and T (a 0 in its shape): no shape is computed while running.
-* Attention is MatMul, Add, Softmax, MatMul on (B, H, T, h), with the scale folded into the queries' weights: the
-  pattern that TensorRT makes one kernel of. Scores of float16 could overflow if they were scaled after the product.
-* Heads are filled up with zeros to a multiple of 8 channels, which float16 matrix kernels need (nano has 36).
-* Tokens are float16. Norms take and give float16 and compute in float32, as the operator's `stash_type` says by
-  default. The multiplicities' logarithms, the pooling, the fusion and v1's recurrence are float32 (TensorRT's parser
-  gives a GRU float32 states, whatever its weights are).
+* Tokens stay (B, T, d), and every Reshape copies B and T (0 in its shape), so no shape is computed at run time.
+* Attention is MatMul, Add, Softmax, MatMul on (B, H, T, h), and the queries' weights include the scale. TensorRT fuses
+  this pattern into one kernel. If the scale came after the product, float16 scores could overflow.
+* Heads are padded with zeros to a multiple of 8 channels, which float16 matrix kernels need (nano has 36).
+* Tokens are float16. Norms read and write float16 and compute in float32, which is the operator's default
+  (`stash_type`). The multiplicities' logarithms, pooling, fusion and v1's recurrence are float32: TensorRT's parser
+  gives a GRU float32 states for any weights.
 
-Opset 19 and not 17, because QuantizeLinear takes float16 from there on; TensorRT 10.3 reads up to 20.
+The opset is 19, not 17, because QuantizeLinear takes float16 from 19 on; TensorRT 10.3 reads up to 20.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from tessera_engine.model.file import OUTPUT_NAME, ModelFacts
+from tessera_engine.model.facts import ModelFacts
+from tessera_engine.model.file import OUTPUT_NAME
 from tessera_engine.model.layout import GPU_VERSIONS
 from tessera_export.onnx_graph import (
     FILLING_BIAS,
@@ -46,11 +47,11 @@ Linear = Callable[[Graph, str, str], str]
 
 @dataclass(frozen=True)
 class GpuPrecision:
-    """How tokens are stored, and computed with.
+    """How tokens are stored and computed.
 
     Attributes:
         tokens: dtype of the activations outside the layers that are always float32.
-        linear: the layers that int8 quantises: of each branch all but its first (10 or 2 inputs) and the pooling's.
+        linear: makes the layers that int8 quantises: all of each branch except the first (10 or 2 inputs) and pooling.
     """
 
     tokens: Float
@@ -72,9 +73,9 @@ def build_gpu_graph(weights: Weights, facts: ModelFacts, precision: GpuPrecision
     """The ONNX model of a network, with its facts as metadata.
 
     Args:
-        weights: as `tessera_export.gpu.weights.gpu_weights` lays them out.
-        facts: what the file says about itself.
-        precision: of the tokens.
+        weights: the weights as `tessera_export.gpu_files.weights.gpu_weights` gives them.
+        facts: the facts that the file records.
+        precision: how tokens are stored and computed.
     """
     graph = Graph(weights)
     pooled = [_branch(graph, branch, facts, precision) for branch in ("s2", "s1")]
@@ -88,7 +89,7 @@ def build_gpu_graph(weights: Weights, facts: ModelFacts, precision: GpuPrecision
         graph.node(
             "LayerNormalization", x, ones, zeros, output=OUTPUT_NAME, axis=-1, epsilon=LAYER_NORM_EPSILON
         )
-    else:  # only gives it its name
+    else:  # gives the output its name, and changes nothing
         graph.node("Reshape", x, graph.constant([0, facts.dims], np.int64), output=OUTPUT_NAME)
     model = graph.model(graph_inputs(facts), graph_output(facts), GPU_VERSIONS)
     helper.set_model_props(model, facts.to_metadata())
@@ -123,7 +124,7 @@ def _branch(graph: Graph, branch: str, facts: ModelFacts, precision: GpuPrecisio
 
 def _layer(graph: Graph, x: str, name: str, facts: ModelFacts, key_bias: str, precision: GpuPrecision) -> str:
     """One encoder layer: x (B, T, d) -> (B, T, d)."""
-    width = graph.weights[f"{name}.qkv.weight"].shape[1] // 3  # all heads, as they are filled up
+    width = graph.weights[f"{name}.qkv.weight"].shape[1] // 3  # of all heads, padding included
     heads = graph.constant([0, 0, facts.num_heads, width // facts.num_heads], np.int64)
     parts = graph.split(precision.linear(graph, x, f"{name}.qkv"), [width] * 3, axis=2)
     q, k, v = (graph.node("Reshape", part, heads) for part in parts)  # (B, T, H, h)
@@ -150,7 +151,7 @@ def _layer_norm(graph: Graph, x: str, name: str, dtype: Float) -> str:
 
 
 def _rms_norm(graph: Graph, x: str, name: str, dtype: Float) -> str:
-    """X / sqrt(mean(x^2) + eps) * weight over the last axis, in float32: squares overflow float16 from 256 on."""
+    """X / sqrt(mean(x^2) + eps) * weight over the last axis, in float32: the square of 256 overflows float16."""
     x = _cast(graph, x, np.float32)
     mean_square = graph.node(
         "ReduceMean", graph.node("Mul", x, x), graph.constant([-1], np.int64), keepdims=1

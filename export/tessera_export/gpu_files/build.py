@@ -1,4 +1,4 @@
-"""From a network to its model for GPUs; int8 with what calibrates best on pixels that it wasn't calibrated on."""
+"""Builds a network's model for GPUs. For int8 it takes the calibration method with the least drift on other pixels."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import numpy as np
 import onnx
 
 from tessera_engine.model.drift import Drift, measure
-from tessera_engine.model.file import ModelFacts
+from tessera_engine.model.facts import ModelFacts
 from tessera_engine.tokens import sequence
-from tessera_export.gpu import calibration
-from tessera_export.gpu.graph import build_gpu_graph, plain
-from tessera_export.gpu.qdq import quantized
-from tessera_export.gpu.running import embed, onnx_run
-from tessera_export.gpu.smoothing import smooth
-from tessera_export.gpu.weights import gpu_weights
+from tessera_export.gpu_files import calibration
+from tessera_export.gpu_files.graph import build_gpu_graph, plain
+from tessera_export.gpu_files.qdq import quantized
+from tessera_export.gpu_files.running import embed, onnx_run
+from tessera_export.gpu_files.smoothing import smooth
+from tessera_export.gpu_files.weights import gpu_weights
 from tessera_export.reference import Reference
 from tessera_export.train.pixels import concatenate, sample_scene
 
 CALIBRATION_PIXELS = 256
-"""Of each scene: some 40,000 tokens."""
+"""Pixels of each scene to calibrate on, about 40,000 tokens."""
 
 TEST_PIXELS = 128
-"""Of each scene, to compare methods on."""
+"""Pixels of each scene to compare methods on."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class Calibrated:
     """An int8 model with explicit Q/DQ.
 
     Attributes:
-        model: by the best method.
-        drifts: method -> drift from float32 on other pixels of the scenes, the best first.
+        model: the model by the best method.
+        drifts: method -> drift from float32 on other pixels of the scenes; the best method comes first.
     """
 
     model: onnx.ModelProto
@@ -50,9 +50,9 @@ def build_calibrated(network: Reference, facts: ModelFacts, scenes: Sequence[Pat
     """The int8 model of a network with explicit Q/DQ.
 
     Args:
-        network: in eval mode.
-        facts: its facts; their `quantization` is completed by how it was calibrated.
-        scenes: folders of scenes, read as for embedding.
+        network: the network, in eval mode.
+        facts: its facts; the calibration method is added to their `quantization`.
+        scenes: scene folders, read as for embedding.
 
     Raises:
         InputError: a scene can't be read, or has no observation.

@@ -8,21 +8,21 @@ import torch
 from places import FLANDERS
 
 from tessera_engine.model.drift import measure
-from tessera_engine.model.store import open_model
+from tessera_engine.model.installed import open_model
 from tessera_engine.simulate import simulate
 from tessera_export.export import Source
-from tessera_export.gpu import build
-from tessera_export.gpu.build import build_calibrated, build_half
-from tessera_export.gpu.graph import build_gpu_graph, plain
-from tessera_export.gpu.rounded import RoundedNetwork
-from tessera_export.gpu.running import embed, onnx_run
-from tessera_export.gpu.weights import gpu_weights
+from tessera_export.gpu_files import build
+from tessera_export.gpu_files.build import build_calibrated, build_half
+from tessera_export.gpu_files.graph import build_gpu_graph, plain
+from tessera_export.gpu_files.rounded import RoundedNetwork
+from tessera_export.gpu_files.running import embed, onnx_run
+from tessera_export.gpu_files.weights import gpu_weights
 from tessera_export.onnx_graph import load_network
 from tessera_export.reference import SIZES, Reference
 from tessera_export.train.pixels import sample_scene
 
 PIXELS = {"demo": (256, 256), "nano": (64, 64), "small": (32, 24), "medium": (16, 12)}
-"""Of each scene: to calibrate on, and to measure on. The larger networks take minutes as it is."""
+"""Of each scene: to calibrate on, and to measure on. The larger networks take minutes even so."""
 
 
 @pytest.mark.slow

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from tessera_engine.tokens import PackedTokens, Tokens
 from tessera_export.export import _source
-from tessera_export.gpu import calibration
-from tessera_export.gpu.calibration import METHODS, Histogram, channel_maxima, histograms
-from tessera_export.gpu.graph import build_gpu_graph, plain
-from tessera_export.gpu.rounded import RoundedNetwork
-from tessera_export.gpu.smoothing import smooth
-from tessera_export.gpu.weights import gpu_weights
+from tessera_export.gpu_files import calibration
+from tessera_export.gpu_files.calibration import METHODS, Histogram, channel_maxima, histograms
+from tessera_export.gpu_files.graph import build_gpu_graph, plain
+from tessera_export.gpu_files.rounded import RoundedNetwork
+from tessera_export.gpu_files.smoothing import smooth
+from tessera_export.gpu_files.weights import gpu_weights
 from tessera_export.int8 import LEVELS
 from tessera_export.train.qat import scheme_of
 
@@ -80,7 +80,7 @@ def test_percentile_clips_one_in_ten_thousand():
     assert 0.99985 <= (values <= threshold).mean() <= 0.9996 + 0.0005
 
 
-def test_inputs_are_those_of_the_network_without_filling(tiny, tokens):
+def test_inputs_are_those_of_the_network_without_padding(tiny, tokens):
     """Beside PyTorch's own hooks, on pixels one at a time: there is no filling."""
     network = tiny.network
     seen: dict[str, list[np.ndarray]] = {}
