@@ -18,7 +18,7 @@ TRIES = 200
 """Of some milliseconds each: others on the machine may take a core for longer than a few of them last."""
 
 
-@emitted("ii")
+@emitted(int, int)
 def _spin(e: Emitter, turns: Value, memory: Value) -> None:
     """Nothing but dot products of registers, in as many independent sums as a tile has."""
     kind = e.vf if e.a.is_float else e.vi

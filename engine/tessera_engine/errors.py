@@ -6,6 +6,7 @@ A message says what failed, what came, what was expected and what to do, in one 
 from __future__ import annotations
 
 import numbers
+import sys
 
 
 class TesseraError(Exception):
@@ -28,18 +29,30 @@ class ModelError(InputError):
     """A model file or checkpoint can't be used."""
 
 
+EXTRA_PYTHON = {"zarr": (3, 11)}
+"""Extras whose package needs a newer Python than the engine does. On older ones pip installs nothing for them."""
+
+
+def install_hint(extra: str) -> str:
+    """What to type to install an extra. The engine is not on PyPI, so pip takes it from a copy of its source."""
+    return f"in tessera-engine's source folder, run pip install '.[{extra}]'"
+
+
 class MissingExtra(InputError):
     """An optional dependency is needed and not installed."""
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
-        super().__init__(
-            f"{purpose} needs the package '{package}', which is not installed: "
-            f"pip install 'tessera-engine[{extra}]'"
-        )
+        needed = EXTRA_PYTHON.get(extra, (3,))
+        if sys.version_info < needed:
+            required, present = (".".join(map(str, version[:2])) for version in (needed, sys.version_info))
+            reason = f"which needs Python {required} or newer; this is Python {present}"
+        else:
+            reason = f"which is not installed: {install_hint(extra)}"
+        super().__init__(f"{purpose} needs the package '{package}', {reason}")
         self._wanted = package, extra, purpose
 
     def __reduce__(self) -> tuple[type[MissingExtra], tuple[str, str, str]]:
-        # It comes from other processes too; left alone, pickle would give the message as the package
+        # Other processes send it too. Without this, pickle would pass the whole message as the package
         return type(self), self._wanted
 
 

@@ -27,10 +27,11 @@ from tessera_engine.model.layout import expected_initializers
 from tessera_engine.pictures.palette_file import load_palette
 from tessera_engine.running.journal import Journal
 from tessera_engine.scene import S2_BANDS, Window
-from tessera_engine.scenes import open_scene, safe, stac
-from tessera_engine.scenes.listing import list_folder
-from tessera_engine.scenes.npy import NpyRaster, read_doys
+from tessera_engine.scenes import open_scene
+from tessera_engine.scenes.layouts import safe, stac
+from tessera_engine.scenes.metadata.listing import list_folder
 from tessera_engine.scenes.products import Found
+from tessera_engine.scenes.reading.npy import NpyRaster, read_doys
 from tessera_engine.stac.reading import read_item
 from tessera_engine.verify.output import open_raster
 

@@ -18,10 +18,13 @@ from tessera_kernels.encoder.isa import available
 from tessera_kernels.encoder.plan import FLOAT32, INT8
 
 ISA_VARIABLE = "TESSERA_ENGINE_ISA"
+"""Environment variable that chooses the instruction set of the kernels: one of `available()`, the names in
+`tessera_kernels.encoder.plan.INT8` that this CPU has. Unset or empty: the fastest one. It is read when a model is
+loaded, and is for comparing instruction sets."""
 
 
 def choose_isa() -> str:
-    """The fastest instruction set of this CPU, or the one that `TESSERA_ENGINE_ISA` names.
+    """The fastest instruction set of this CPU, or the one in the environment variable `TESSERA_ENGINE_ISA`.
 
     Raises:
         InputError: the variable names one that this CPU doesn't have.

@@ -40,7 +40,8 @@ def print_table(rows: Sequence[tuple[Any, ...]], header: tuple[str, ...] | None 
     for row in rows:
         first = str(row[0]).replace("_", " ") if header is None else str(row[0])
         table.add_row(first, *map(_readable, row[1:]))
-    Console(highlight=False).print(table)
+    # Values quote files: rich would take [extra] for markup and :name: for an emoji
+    Console(highlight=False, markup=False, emoji=False).print(table)
 
 
 def _readable(value: Any) -> str:

@@ -89,7 +89,7 @@ def test_a_bbox_is_the_pixels_that_it_touches(run, scene):
     ("arguments", "message"),
     [
         (["embed", "nowhere"], "no such folder: nowhere"),
-        (["embed", "empty"], "empty is empty, expected a scene"),
+        (["embed", "empty"], "empty is an empty folder"),
         (
             ["embed", "scene", "--quicklook", "ndvi"],
             "--quicklook ndvi is unknown; choose one of pca, clusters, rgb",
@@ -206,14 +206,14 @@ def test_what_is_found_is_told_and_kept_and_strict_refuses_it(run, tmp_path):
     (tmp_path / "scene" / "roi.tiff").unlink()
     code, out, err = run("embed", "scene", "--strict")
     assert (code, out) == (2, "")
-    assert "no descending Sentinel-1 orbit [s1-orbit-missing, certain]" in err
+    assert "descending Sentinel-1 orbit [s1-orbit-missing, certain]" in err
     assert "roi.tiff is missing" in err
     assert len([line for line in err.splitlines() if line.startswith("error: ")]) == 1
     assert not (tmp_path / "scene.embeddings").exists()
     code, out, err = run("embed", "scene", "--json")
     assert code == 0
     assert "warning: roi.tiff is missing" in err
-    assert "warning: no descending Sentinel-1 orbit [s1-orbit-missing, certain]" in err
+    assert "descending Sentinel-1 orbit [s1-orbit-missing, certain]" in err
     told = json.loads(out)["findings"]
     assert [finding["name"] for finding in told] == ["reader", "s1-orbit-missing"]
     item = json.loads((tmp_path / "scene.embeddings" / "item.json").read_text())
@@ -334,7 +334,7 @@ def test_help_and_embed_work_without_torch(scene, tmp_path):
     assert (tmp_path / "out" / "embeddings.tif").exists()
     refused = python("-c", NO_TORCH, "export", "x.pt", "-o", "x.onnx")
     assert refused.returncode == 2
-    assert "pip install 'tessera-engine[export]'" in refused.stderr
+    assert "pip install '.[export]'" in refused.stderr
 
 
 def test_help_answers_in_half_a_second():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from tessera_engine.errors import install_hint
+
 RELEASE = Path("/etc/nv_tegra_release")
 """On a Jetson this file names the release of its system: `# R36 (release), REVISION: 4.3, ...`."""
 
@@ -17,7 +19,7 @@ LINES = {
         "JetPack": "flash the Jetson with JetPack 6.1 or later; its driver is part of the system",
     },
     "tensorrt": {
-        "": "pip install 'tessera-engine[tensorrt]' (for drivers of CUDA 12 and of CUDA 13)",
+        "": f"{install_hint('tensorrt')} (for drivers of CUDA 12 and of CUDA 13)",
         "JetPack": "sudo apt install python3-libnvinfer, in a virtual environment with --system-site-packages",
     },
     "onnxruntime": {
