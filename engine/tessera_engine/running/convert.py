@@ -47,12 +47,8 @@ def convert(
     Args:
             embeddings: an output folder, or `open_embeddings(...)`.
             out: the output folder to make; None: `<name>.<format>` in the current folder.
-    <<<<<<< HEAD
-            format: a name in `tessera_engine.formats.registry.FORMATS`.
-    =======
-            format: one of `tessera_engine.formats.registry.FORMATS`.
-    >>>>>>> r-formats
-            dim: keep the first `dim` dimensions; None: all that are stored.
+                format: a name in `tessera_engine.formats.registry.FORMATS`.
+                dim: keep the first `dim` dimensions; None: all that are stored.
             year: of the observations, if the output doesn't record it; or which, if the output has several years.
             overwrite: replace an earlier output.
             append: add to a store of that format at `out`, see `tessera_engine.formats.grown`.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tessera_engine.api import Model, load_model
-from tessera_engine.backends import BACKENDS
+from tessera_engine.backends.registry import backend_names
 from tessera_engine.errors import InputError, ModelError, check_type
 from tessera_engine.formats.given import Given, GivenPath, path_given
 from tessera_engine.progress import Announce
@@ -133,7 +133,7 @@ def _load(
     model: GivenPath | None, item: Item, backend: str, threads: int | None, announce: Announce | None
 ) -> Model:
     made_by = item.fact("backend")
-    if backend == "auto" and made_by in BACKENDS:
+    if backend == "auto" and made_by in backend_names():
         backend = made_by
     name = item.fact("model") if model is None else os.fspath(model)
     try:

@@ -220,13 +220,8 @@ def test_embeddings_of_another_model_are_refused(embeddings, points, tmp_path):
     for key in list(unknown.item["properties"]):
         if key.startswith("tessera:model"):
             del unknown.item["properties"][key]
-<<<<<<< HEAD
     with pytest.raises(InputError, match=str(unknown.path)):
         make.map(embeddings, points, out=tmp_path / "out", field="crop", train=unknown)
-=======
-    with pytest.raises(InputError, match="which model"):
-        make_map(embeddings, points, tmp_path / "out", field="crop", train=unknown)
->>>>>>> r-formats
     assert not (tmp_path / "out").exists()
 
 

@@ -107,13 +107,8 @@ def test_points_without_an_embedding_are_refused(output, tmp_path):
 
 
 def test_a_map_holds_no_embeddings(output, tmp_path):
-<<<<<<< HEAD
     similar(output, [degrees(35, 25)], tmp_path / "out")
     with pytest.raises(InputError, match=r"\(similar\), not embeddings"):
-=======
-    find_similar(output, [degrees(35, 25)], tmp_path / "out")
-    with pytest.raises(InputError, match=r"\(similar\), not embeddings"):
->>>>>>> r-formats
         open_embeddings(tmp_path / "out")
 
 
