@@ -41,27 +41,27 @@ def convert(
 ) -> Path:
     """Write embeddings in another format. Codes and scales stay the same, bit for bit.
 
-        float32 embeddings are quantised by the published rule for formats that hold int8 codes only. A prefix of int8
-        codes keeps the scales of the whole vector.
+    float32 embeddings are quantised by the published rule for formats that hold int8 codes only. A prefix of int8
+    codes keeps the scales of the whole vector.
 
     Args:
-            embeddings: an output folder, or `open_embeddings(...)`.
-            out: the output folder to make; None: `<name>.<format>` in the current folder.
-                format: a name in `tessera_engine.formats.registry.FORMATS`.
-                dim: keep the first `dim` dimensions; None: all that are stored.
-            year: of the observations, if the output doesn't record it; or which, if the output has several years.
-            overwrite: replace an earlier output.
-            append: add to a store of that format at `out`, see `tessera_engine.formats.grown`.
-            progress: a function to call with pixels done and in all; True to show progress, False not to; None: show it
-                in terminals and notebooks.
+        embeddings: an output folder, or `open_embeddings(...)`.
+        out: the output folder to make; None: `<name>.<format>` in the current folder.
+        format: one of `tessera_engine.formats.registry.FORMATS`.
+        dim: keep the first `dim` dimensions; None: all that are stored.
+        year: of the observations, if the output doesn't record it; or which, if the output has several years.
+        overwrite: replace an earlier output.
+        append: add to a store of that format at `out`, see `tessera_engine.formats.grown`.
+        progress: a function to call with pixels done and in all; True to show progress, False not to; None: show it
+            in terminals and notebooks.
 
     Returns:
-            The output folder.
+        The output folder.
 
     Raises:
-            InputError: an argument is wrong, the format can't hold these embeddings, the year contradicts the output's,
-                or they can't be added.
-            TesseraError: a file couldn't be read or written; nothing is left behind.
+        InputError: an argument is wrong, the format can't hold these embeddings, the year contradicts the output's,
+            or they can't be added.
+        TesseraError: a file couldn't be read or written; nothing is left behind.
     """
     check_type(
         "embeddings", embeddings, (Embeddings, str, os.PathLike), "an output folder or open_embeddings(...)"
