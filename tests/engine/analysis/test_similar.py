@@ -96,7 +96,7 @@ def test_the_map_and_the_regions_are_written(output, tmp_path):
 def test_points_without_an_embedding_are_refused(output, tmp_path):
     for point, message in (
         (degrees(0, 0), "without data"),
-        ((100.0, 10.0), "100 10.*outside of.*covers"),
+        ((100.0, 10.0), "100.0 10.0.*outside of.*covers"),
         (degrees(35, 25)[::-1], "swapped.*covers"),
     ):
         with pytest.raises(InputError, match=message):
