@@ -96,7 +96,7 @@ def verify(
     item = read_item(folder)
     check_files(folder, item)
     if item.result is not None and scene is not None:
-        raise InputError(f"{folder} is a {item.result}, not embeddings; scene= is for embeddings")
+        raise InputError(f"{folder} is a result ({item.result}), not embeddings; scene= is for embeddings")
     # Results made from embeddings have other kinds of files, of which only the checksums can be checked
     rasters = open_rasters(folder, item) if item.result is None else {}
     skipped = [f"the contents of {asset.href}" for key, asset in item.assets.items() if key not in rasters]
