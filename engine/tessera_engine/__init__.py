@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tessera_engine.analysis.change import Changed, change
-    from tessera_engine.analysis.maps.evaluate import Evaluation, evaluate
+    from tessera_engine.analysis.maps.evaluate import evaluate
+    from tessera_engine.analysis.maps.evaluation import Evaluation
     from tessera_engine.analysis.maps.make import Map, map
     from tessera_engine.analysis.similar import Similar, similar
     from tessera_engine.api import Embedded, Model, embed, load_model
@@ -39,7 +40,7 @@ _MODULES = {
     "Changed": "analysis.change",
     "Embedded": "api",
     "Embeddings": "formats.embeddings.base",
-    "Evaluation": "analysis.maps.evaluate",
+    "Evaluation": "analysis.maps.evaluation",
     "InputError": "errors",
     "Map": "analysis.maps.make",
     "Model": "api",

@@ -1,4 +1,4 @@
-"""Where a grid lies on Earth, and which of its pixels a part of it has."""
+"""Where a grid lies on Earth, and which of its pixels belong to a window, a box or a point."""
 
 from __future__ import annotations
 
@@ -7,8 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+from affine import Affine
+from numpy.typing import ArrayLike, NDArray
+
 from tessera_engine.errors import InputError
 from tessera_engine.scene import Grid, Window
+
+BBox = tuple[float, float, float, float]
+"""West, south, east, north in degrees."""
 
 
 def check_window(grid: Grid, window: Window) -> Window:
@@ -25,7 +32,7 @@ def check_window(grid: Grid, window: Window) -> Window:
     return window
 
 
-def window_of_bbox(grid: Grid, bbox: tuple[float, float, float, float]) -> Window:
+def window_of_bbox(grid: Grid, bbox: BBox) -> Window:
     """The pixels that a box in longitude and latitude touches.
 
     Args:
@@ -33,39 +40,118 @@ def window_of_bbox(grid: Grid, bbox: tuple[float, float, float, float]) -> Windo
         bbox: west, south, east, north in degrees.
 
     Raises:
-        InputError: no CRS, not a box, or beside the scene.
+        InputError: no CRS, not a box, or beside the scene; where latitude and longitude are swapped, the error says so.
     """
-    west, south, east, north = bbox
-    if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
-        raise InputError(f"bbox {bbox} is not west, south, east, north in degrees")
     if grid.crs is None:
-        raise InputError("the scene has no CRS, so a bbox can't be placed in it; use --window")
+        raise InputError("the scene has no CRS, so a bbox has no place in it; give window= instead")
+    window = window_touched(grid, bbox) if _is_box(bbox) else None
+    if window is not None:
+        return window
+    found = f"bbox {_in_words(bbox)}"
+    if len(bbox) == 4 and window_touched(grid, (bbox[1], bbox[0], bbox[3], bbox[2])) is not None:
+        raise InputError(
+            f"{found} has latitude and longitude swapped; give west, south, east, north in degrees: "
+            f"{_in_words([bbox[1], bbox[0], bbox[3], bbox[2]])}; {where_it_lies(grid)}"
+        )
+    if not _is_box(bbox):
+        raise InputError(f"{found} is not west, south, east, north in degrees; {where_it_lies(grid)}")
+    raise InputError(f"{found} (west, south, east, north) lies beside the scene; {where_it_lies(grid)}")
+
+
+def window_touched(grid: Grid, bbox: BBox) -> Window | None:
+    """The pixels of a grid with a CRS that a box in longitude and latitude touches; None if it touches none."""
+    if not _is_box(bbox):
+        return None
     from rasterio.warp import transform_bounds
 
-    left, bottom, right, top = transform_bounds("EPSG:4326", grid.crs, *bbox, densify_pts=21)
+    from tessera_engine.gdal import PROJECTION_ERRORS
+
+    try:
+        left, bottom, right, top = transform_bounds("EPSG:4326", grid.crs, *bbox, densify_pts=21)
+    except PROJECTION_ERRORS:  # too far away to be projected
+        return None
+    if not all(map(math.isfinite, (left, bottom, right, top))):
+        return None
     to_pixel = ~grid.transform
     corners = [to_pixel @ (x, y) for x in (left, right) for y in (top, bottom)]
     cols, rows = [c for c, _ in corners], [r for _, r in corners]
     col, row = math.floor(min(cols)), math.floor(min(rows))
-    wanted = Window(col, row, math.ceil(max(cols)) - col, math.ceil(max(rows)) - row)
-    window = grid.window.intersection(wanted)
-    if window is None:
-        raise InputError(
-            f"bbox {bbox} lies beside the scene; 'tessera-engine info SCENE' shows its footprint"
-        )
-    return window
+    return grid.window.intersection(Window(col, row, math.ceil(max(cols)) - col, math.ceil(max(rows)) - row))
+
+
+def pixels_at(grid: Grid, lon: ArrayLike, lat: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Columns and rows (N,) of the pixels in which points lie; they may lie outside of the grid.
+
+    Args:
+        grid: with a CRS.
+        lon: (N,) degrees, WGS 84.
+        lat: (N,) degrees.
+    """
+    from rasterio.transform import array_bounds
+    from rasterio.warp import transform, transform_bounds
+
+    lon, lat = np.atleast_1d(lon).astype(float), np.atleast_1d(lat).astype(float)
+    west, south, east, north = transform_bounds(
+        grid.crs, "EPSG:4326", *array_bounds(grid.height, grid.width, grid.transform)
+    )
+    # Points far away can't be projected, and one of them would make the whole call fail
+    across = (lon >= west) & (lon <= east) if west <= east else (lon >= west) | (lon <= east)
+    near = np.flatnonzero(across & (lat >= south) & (lat <= north))
+    cols, rows = np.full(len(lon), -1, np.int64), np.full(len(lon), -1, np.int64)
+    if len(near):
+        x, y = map(np.asarray, transform("EPSG:4326", grid.crs, lon[near], lat[near]))
+        to_pixel: Affine = ~grid.transform
+        cols[near] = np.floor(to_pixel.a * x + to_pixel.b * y + to_pixel.c)
+        rows[near] = np.floor(to_pixel.d * x + to_pixel.e * y + to_pixel.f)
+    return cols, rows
+
+
+def point_outside(grid: Grid, lon: float, lat: float, of: str = "the scene") -> InputError:
+    """The error for a point that lies outside of a grid; where latitude and longitude are swapped, it says so.
+
+    Args:
+        grid: with a CRS.
+        lon: degrees, WGS 84.
+        lat: degrees.
+        of: what the point lies outside of, for people.
+    """
+    found = f"the point {lon:g} {lat:g} (longitude, latitude) lies outside of {of}"
+    (col,), (row,) = pixels_at(grid, lat, lon)
+    if 0 <= col < grid.width and 0 <= row < grid.height:
+        found += f"; latitude and longitude are swapped, give {lat:g} {lon:g}"
+    return InputError(f"{found}; {where_it_lies(grid)}")
+
+
+def where_it_lies(grid: Grid) -> str:
+    """The grid's footprint in degrees, for messages."""
+    outline = footprint(grid)
+    if outline is None:
+        return "its place in longitude and latitude isn't known"
+    return f"it covers west, south, east, north: {_in_words(bounding_box(outline))}"
+
+
+def _is_box(bbox: Sequence[float]) -> bool:
+    if len(bbox) != 4:
+        return False
+    west, south, east, north = bbox
+    return -180 <= west < east <= 180 and -90 <= south < north <= 90
+
+
+def _in_words(degrees: Sequence[float]) -> str:
+    return " ".join(f"{value:.{DEGREE_DECIMALS}f}".rstrip("0").rstrip(".") for value in degrees)
 
 
 POINTS_PER_EDGE = 8
-"""Straight edges of a projected grid are curves in longitude and latitude; this keeps a 110 km tile's within 5 m."""
+"""Straight edges of a projected grid are curves in longitude and latitude. With so many points the outline of a 110 km
+tile is within 5 m of them."""
 
 
 DEGREE_DECIMALS = 6
-"""0.1 m; more would only show the last bits of the projection library."""
+"""0.1 m; more decimals would only show rounding in the projection library."""
 
 
 def grid_fields(grid: Grid) -> dict[str, Any]:
-    """Shape and transform of a grid in the words of STAC's projection extension."""
+    """Shape and transform of a grid as fields of STAC's projection extension."""
     fields: dict[str, Any] = {"proj:shape": [grid.height, grid.width]}
     if grid.crs is not None:
         fields["proj:transform"] = [float(value) for value in list(grid.transform)[:6]]

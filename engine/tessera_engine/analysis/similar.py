@@ -18,6 +18,7 @@ from tessera_engine.files.naming import default_out
 from tessera_engine.files.result import result_folder
 from tessera_engine.formats.embeddings.base import Embeddings, StoredBlock
 from tessera_engine.formats.given import Given, GivenPath, check_path, open_given, path_given
+from tessera_engine.geo import point_outside
 from tessera_engine.progress import Progress, ShowProgress, shown
 from tessera_engine.running.memory import strip_values
 from tessera_engine.running.options import spelled_out
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 STRIP_VALUES = 64_000_000
-"""Most values that are compared at a time: 64 MB of codes. Each strip takes milliseconds to start, so strips are large."""
+"""Most values that are compared at a time: 64 MB of codes. Starting a strip takes milliseconds, so strips are large."""
 
 FLOAT_BYTES = 8
 """Bytes of memory that the cosine takes for each float32 value, besides reading it."""

@@ -9,12 +9,13 @@ import typer
 
 from tessera_engine.cli.app import Quiet, app, interruptible
 from tessera_engine.cli.embeddings import NOTHING_LEFT, Embeddings, OfYear, Out, Overwrite
+from tessera_engine.formats.registry import appendable, described, format_named
 
 
 @app.command()
 def convert(
     embeddings: Embeddings,
-    format: Annotated[str, typer.Option(help="Output format: cog, npy, zarr or geotessera.")],
+    format: Annotated[str, typer.Option(help=f"Output format: {described()}.")],
     out: Out = None,
     dim: Annotated[int | None, typer.Option(help="Keep the first 16, 32, 64 or 128 dimensions.")] = None,
     year: Annotated[
@@ -26,7 +27,7 @@ def convert(
     ] = None,
     overwrite: Overwrite = False,
     append: Annotated[
-        bool, typer.Option("--append", help="Add to the zarr or geotessera output at --out.")
+        bool, typer.Option("--append", help=f"Add to the {' or '.join(appendable())} output at --out.")
     ] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -36,11 +37,10 @@ def convert(
     """
     from tessera_engine.cli import console
     from tessera_engine.formats.opening import open_embeddings, stored_years
-    from tessera_engine.formats.writing import INT8_FORMATS
     from tessera_engine.running.convert import convert as write
 
     opened = open_embeddings(embeddings, dim, year if year in stored_years(embeddings) else None)
-    if format in INT8_FORMATS and opened.stored_as != "int8":
+    if format_named(format).int8_only and opened.stored_as != "int8":
         console.say(f"note: {format} holds int8 codes only, so the float32 embeddings are quantised", quiet)
     with interruptible(NOTHING_LEFT):
         made = write(opened, out, format, year=year, overwrite=overwrite, append=append, progress=not quiet)

@@ -24,6 +24,7 @@ from tessera_engine.cli.app import (
     interruptible,
 )
 from tessera_engine.errors import InputError
+from tessera_engine.formats.registry import appendable, described
 
 if TYPE_CHECKING:
     from tessera_engine.running.options import EmbedOptions
@@ -58,9 +59,7 @@ def embed(
         typer.Option(help="What runs the model: auto, fused, onnxruntime, openvino, tensorrt or torch."),
     ] = "auto",
     device: Device = "auto",
-    format: Annotated[
-        str, typer.Option(help="cog (GeoTIFFs), npy (the published layout), zarr or geotessera.")
-    ] = "cog",
+    format: Annotated[str, typer.Option(help=f"{described()}.")] = "cog",
     quicklook: Annotated[
         str,
         typer.Option(help="What the picture shows: pca, clusters, or rgb: the scene itself, in true colour."),
@@ -83,7 +82,7 @@ def embed(
     threads: Threads = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier output.")] = False,
     append: Annotated[
-        bool, typer.Option("--append", help="Add to the zarr or geotessera output that stands at --out.")
+        bool, typer.Option("--append", help=f"Add to the {' or '.join(appendable())} output at --out.")
     ] = False,
     restart: Annotated[
         bool, typer.Option("--restart", help="Begin anew where a run was interrupted.")

@@ -1,23 +1,19 @@
-"""Adding to a store that stands there already."""
+"""Opening a store that exists already, so that a scene can be added to it."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from tessera_engine.errors import InputError
-from tessera_engine.files.output import ITEM, is_output
+from tessera_engine.files.output import is_output
 from tessera_engine.formats.embeddings.same_grid import named, union
-from tessera_engine.formats.geotessera import reading as geotessera
 from tessera_engine.formats.grown import Store
 from tessera_engine.formats.opening import open_embeddings, stored_years
 from tessera_engine.formats.origin import Origin
-from tessera_engine.formats.zarr import reading as zarr
+from tessera_engine.formats.registry import appendable
 from tessera_engine.scene import Grid
+from tessera_engine.stac.items import load_item
 from tessera_engine.stac.members import members
-
-APPENDABLE = {"zarr": zarr.MEDIA_TYPE, "geotessera": geotessera.MEDIA_TYPE}
-"""Formats to which can be added, with the media type of their embeddings."""
 
 
 def open_store(
@@ -27,7 +23,7 @@ def open_store(
 
     Args:
         path: the output folder.
-        format: that is to be written, one of `APPENDABLE`.
+        format: that will be written, an appendable one.
         grid: the scene's.
         dim: length of its embeddings.
         precision: of the network.
@@ -35,50 +31,52 @@ def open_store(
         origin: where its embeddings are from.
 
     Raises:
-        InputError: no such store is there, another model made it, it has another length or other pixels, or holds the
-            scene already.
+        InputError: there is no such store, another model made it, its embeddings have another length or its grid other
+            pixels, or it holds the scene already.
     """
-    if format not in APPENDABLE:
+    if format not in appendable():
         raise InputError(
-            f"--append adds to {' and '.join(APPENDABLE)} only, not to {format}; give another -o"
+            f"append=True adds to {' and '.join(appendable())} only, not to {format}; choose another out="
         )
     if not path.exists():
-        raise InputError(f"--append finds nothing at {path}; leave it out to begin a store there")
+        raise InputError(f"append=True finds nothing at {path}; leave it out to begin a store there")
     try:
         opened = {year: open_embeddings(path, year=year) for year in stored_years(path)}
     except InputError as error:
-        raise InputError(f"--append finds nothing to add to: {error}") from None
+        raise InputError(f"append=True finds nothing to add to: {error}") from None
     if not is_output(path):
-        raise InputError(f"{path} doesn't say which model made it, so nothing can be added to it")
-    item = json.loads((path / ITEM).read_text(encoding="utf-8"))
-    if item["assets"]["embeddings"]["type"] != APPENDABLE[format]:
-        raise InputError(f"{path} is no {format} output; give its --format, or another place with -o")
-    first = next(iter(opened.values()))
+        raise InputError(f"{path} doesn't record which model made it, so nothing can be added to it")
+    first = next(iter(opened.values()), None)
+    if first is None or first.format != format:
+        raise InputError(
+            f"{path} is no {format} output with a year; give its own format=, or choose another out="
+        )
     about = first.provenance
     if about["model_sha256"] != origin.model_sha256:
         raise InputError(
             f"{path} was made by model {about['model']} {about['precision']} ({about['model_sha256'][:12]}), this by "
-            f"{origin.model} {precision} ({origin.model_sha256[:12]}): a store holds one model; choose another place "
-            "with -o"
+            f"{origin.model} {precision} ({origin.model_sha256[:12]}): a store holds embeddings of one model; choose "
+            "another out="
         )
     if first.dim != dim:
         raise InputError(
-            f"{path} has {first.dim} dimensions, this {dim}, and a store holds one length; give --dim {first.dim}, or "
-            "choose another place with -o"
+            f"{path} has {first.dim} dimensions, this scene {dim}: a store holds embeddings of one length; give "
+            f"dim={first.dim}, or choose another out="
         )
     grown: Grid | None = grid
     for each in opened.values():
         grown = union(each.grid, grown) if grown is not None else None
     if grown is None:
         raise InputError(
-            f"{path} is on {named(first.grid)}, this on {named(grid)}: a store holds one grid of pixels; embed with "
-            "--like, or choose another place with -o"
+            f"{path} is on {named(first.grid)}, this scene on {named(grid)}: a store holds one grid of pixels; embed "
+            "with like=, or choose another out="
         )
+    item = load_item(path)
     for member in members(item):
-        there = member["tessera:year"], member["tessera:scene_fingerprint"], member.get("proj:transform")
-        if there == (origin.year, fingerprint, list(grid.transform)[:6]):
+        known = member["tessera:year"], member["tessera:scene_fingerprint"], member.get("proj:transform")
+        if known == (origin.year, fingerprint, list(grid.transform)[:6]):
             raise InputError(
-                f"{path} holds this scene of {origin.year} already; give another one, or --overwrite to replace the "
-                "whole store"
+                f"{path} holds this scene of {origin.year} already; give another scene, or overwrite=True to replace "
+                "the whole store"
             )
     return Store(path, item, opened, grown)

@@ -1,7 +1,7 @@
-"""A store that grows: a Zarr store or a geotessera tree that holds scenes and years of one model already.
+"""A store that grows: an output, such as a Zarr store or a geotessera tree, that holds scenes and years of one model.
 
-It is never written to. What it becomes is made beside it, of new files and of second names (hard links) of those that
-stay as they are, and takes its place by rename: so it is never half grown, and an interruption leaves it as it was.
+The store itself is never written to. The grown store is made beside it, from new files and from second names (hard
+links) of files that stay as they are, and replaces it by rename: an interruption leaves the store as it was.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from tessera_engine.scene import Grid
 from tessera_engine.stac.members import members, write_grown_item
 
 ROWS = 256
-"""Rows that are counted at a time."""
+"""Rows whose pixels are counted at a time."""
 
 
 @dataclass(frozen=True)
 class Store:
-    """What is there.
+    """An existing store, to which a scene is added.
 
     Attributes:
         path: the output folder.
         item: its STAC item.
         years: embeddings by year.
-        grid: of all that is there, with what is to be added.
+        grid: covers the store's embeddings and the new scene.
     """
 
     path: Path
@@ -41,18 +41,18 @@ class Store:
     grid: Grid
 
     def joined(self, year: int, staging: Staging) -> dict[int, Joined]:
-        """What the store gets to hold when a scene is added to a year, by rising year."""
+        """What the store will hold once a scene is added to a year: by year, in rising order."""
         return {
             each: Joined(self.grid, staging.dim, self.years.get(each), staging if each == year else None)
             for each in sorted({*self.years, year})
         }
 
     def scenes(self, name: str) -> list[str]:
-        """Names of all scenes, with that of the new one."""
+        """Names of all scenes, the new one included."""
         return list(dict.fromkeys([*(str(each["tessera:scene"]) for each in members(self.item)), name]))
 
     def write_item(self, path: Path, year: int, staging: Staging) -> None:
-        """Turn the item of the scene that was added to a year into that of the grown store."""
+        """Turn the item of the scene that was added to a year into the item of the grown store."""
         new = 0
         before = Joined(staging.grid, staging.dim, self.years.get(year), None)
         for window in staging.grid.window.blocks(staging.grid.width, ROWS):
@@ -63,13 +63,13 @@ class Store:
 
 
 def hold(staging: Staging, name: str, origin: Origin, store: Store | None) -> tuple[dict[int, Joined], str]:
-    """What is written: by year, and under which name of the scene; a store's years and scenes with the new ones.
+    """What is written, by year, and the name of the scene, or of all scenes of a grown store.
 
     Args:
-        staging: the scene that is added.
+        staging: the new scene.
         name: of that scene.
-        origin: of it; its year is known.
-        store: what it is added to; None: it begins one.
+        origin: of that scene; its year is known.
+        store: what the scene is added to; None: it is the first one.
     """
     assert origin.year is not None
     if store is None:

@@ -1,4 +1,4 @@
-"""What a store gets to hold of one year: what is in it already, and the scene that is added, on one grid."""
+"""One year of a grown store: the embeddings that the store has already and the scene that is added, on one grid."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Joined:
     Attributes:
         grid: the store's; both parts lie on its pixels.
         dim: length of the embedding.
-        before: what is there; None: nothing.
-        added: the new scene; None: none is added to this year.
+        before: what the store has of this year; None: nothing.
+        added: the new scene; None: nothing is added to this year.
     """
 
     grid: Grid
@@ -30,7 +30,7 @@ class Joined:
     added: Staging | None
 
     def touches(self, window: Window) -> bool:
-        """Whether something may be added in a window."""
+        """Whether the new scene touches a window."""
         return self.added is not None and self._place(self.added.grid).intersection(window) is not None
 
     def _place(self, grid: Grid) -> Window:

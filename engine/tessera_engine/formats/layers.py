@@ -1,4 +1,4 @@
-"""What every format writes: the staged arrays, described once."""
+"""The layers of an output: the staged arrays, described once for all formats."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import numpy as np
 from tessera_engine.files.staging import CODE_NODATA, RasterFile, Staging
 from tessera_engine.geo import grid_fields
 from tessera_engine.scene import Grid
-from tessera_engine.stac.writing import Asset
+from tessera_engine.stac.items import Asset
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One staged array as every format describes it.
+    """One staged array and its description.
 
     Attributes:
         key: `embeddings`, `scales` or `observations`.
         raster: (height, width) or (height, width, bands).
         title: what it is, for people.
         roles: STAC roles.
-        bands: a name a band.
+        bands: a name for each band.
         nodata: the value of pixels without data; None where every value means something.
     """
 
@@ -37,14 +37,14 @@ class Layer:
         """The layer as a file of the output."""
         fields: dict[str, Any] = {"data_type": self.raster.dtype.name}
         if self.nodata is not None:
-            # JSON has no NaN; STAC writes the word.
+            # JSON has no NaN; STAC uses the string.
             fields["nodata"] = "nan" if np.isnan(self.nodata) else int(self.nodata)
         fields |= {"bands": [{"name": band} for band in self.bands]} | grid_fields(grid)
         return Asset(self.key, file_name, media_type, self.title, self.roles, fields)
 
 
 def layers(staging: Staging) -> list[Layer]:
-    """What every format writes: embeddings, scales where codes are stored, and observations."""
+    """The layers of an output: embeddings, scales where codes are stored, and observations."""
     int8 = staging.scales is not None
     found = [
         Layer(
@@ -66,7 +66,7 @@ def layers(staging: Staging) -> list[Layer]:
             "Number of observations that each pixel's embedding was made from",
             ("metadata",),
             ("clear Sentinel-2 observations", "valid Sentinel-1 observations"),
-            # 0 is a count like any other.
+            # 0 is a valid count
             None,
         )
     )

@@ -1,33 +1,35 @@
-"""Reading embeddings back: one `Embeddings`, whatever format they lie in.
-
-One module a format, each `open_source(path, item, year) -> Source`; `item` is the output's item.json.
-"""
+"""Opening embeddings: one `Embeddings`, in whatever format they are stored."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+import operator
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from tessera_engine.errors import InputError
+from tessera_engine.errors import InputError, TesseraError
+from tessera_engine.files.nearby import no_such_folder
 from tessera_engine.files.output import ITEM, is_output
-from tessera_engine.formats.cog import reading as cog
-from tessera_engine.formats.embeddings.base import PREFIXES, Embeddings, Source, StoredBlock
-from tessera_engine.formats.geotessera import reading as geotessera
-from tessera_engine.formats.npy import reading as npy
-from tessera_engine.formats.zarr import reading as zarr
+from tessera_engine.formats.embeddings.base import PREFIXES, Embeddings
+from tessera_engine.formats.format import Format
+from tessera_engine.formats.registry import FORMATS
 from tessera_engine.stac import members
+from tessera_engine.stac.items import load_item
+from tessera_engine.stac.reading import output_of
 
-__all__ = ["Embeddings", "PREFIXES", "Source", "StoredBlock", "open_embeddings", "stored_years"]
 
-OPENERS: Mapping[str, Callable[[Path, Mapping[str, Any], int | None], Source]] = {
-    cog.MEDIA_TYPE: cog.open_source,
-    npy.MEDIA_TYPE: npy.open_source,
-    zarr.MEDIA_TYPE: zarr.open_source,
-    geotessera.MEDIA_TYPE: geotessera.open_source,
-}
-"""Media type of the item's asset `embeddings` -> what reads it."""
+class _Found(NamedTuple):
+    """Embeddings in a folder.
+
+    Attributes:
+        format: that they are stored in.
+        item: the output's item; without properties for a folder that other software wrote.
+        years: that the folder holds, rising; empty where they aren't known.
+    """
+
+    format: Format
+    item: Mapping[str, Any]
+    years: list[int]
 
 
 def stored_years(path: str | Path) -> list[int]:
@@ -36,58 +38,106 @@ def stored_years(path: str | Path) -> list[int]:
     Raises:
         InputError: no embeddings are there.
     """
-    return sorted(_item_and_years(Path(path))[1])
-
-
-def _item_and_years(path: Path) -> tuple[dict[str, Any], list[int]]:
-    if is_output(path):
-        item = json.loads((path / ITEM).read_text(encoding="utf-8"))
-        made = item.get("properties", {}).get("tessera:result")
-        if made is not None:
-            raise InputError(f"{path} is a {made}, not embeddings; give the folder that it was made from")
-        return item, list(members.years(item))
-    if geotessera.is_tree(path):
-        return {"properties": {}}, geotessera.years(path)
-    raise InputError(
-        f"{path} holds no embeddings: expected an output folder of 'tessera-engine embed' or 'convert' (with "
-        f"{ITEM}), or a folder of geotessera tiles"
-    )
+    return _find(_folder(path)).years
 
 
 def open_embeddings(path: str | Path, dim: int | None = None, year: int | None = None) -> Embeddings:
-    """Open an output of this engine, or a tree that geotessera downloaded. Nothing but metadata is read yet.
+    """Open an output of this engine, or a tree that geotessera downloaded. Only metadata is read now.
 
     Args:
         path: the output folder (with item.json), or a folder with geotessera's `global_0.1_degree_representation`.
         dim: read only the first `dim` dimensions; None: all that are stored.
-        year: which, of an output that holds several.
+        year: which year to open, of an output that holds several.
 
     Raises:
-        InputError: no embeddings are there, they haven't that prefix or year, or they have several years and none is
-            given.
+        InputError: the folder has no embeddings, or not that prefix or year; or it has several years and `year` is
+            None; or an argument has a wrong type.
+        CheckFailed: the item is damaged.
     """
-    path = Path(path)
-    item, years = _item_and_years(path)
-    year = _choose(path, sorted(years), year)
-    media_type = (
-        item["assets"].get("embeddings", {}).get("type") if "assets" in item else geotessera.MEDIA_TYPE
-    )
-    if media_type not in OPENERS:
-        raise InputError(f"{path} holds no embeddings that this version can read (type {media_type})")
-    if year is not None:
-        item = members.of_year(item, year)
-    source = OPENERS[media_type](path, item, year)
+    folder, dim, year = _folder(path), _whole_number("dim", dim), _whole_number("year", year)
+    found = _find(folder)
+    year = _choose(folder, found.years, year)
+    item = found.item if year is None else members.of_year(found.item, year)
+    source = found.format.open(folder, item, year)
     if dim is not None and (dim not in PREFIXES or dim > source.dim):
         fitting = ", ".join(str(prefix) for prefix in PREFIXES if prefix <= source.dim)
-        raise InputError(f"{path} can't be read with {dim} dimensions; choose one of {fitting or source.dim}")
-    return Embeddings(path, source, dim or source.dim, item)
+        raise InputError(f"dim={dim} is not a prefix of {folder}; choose one of {fitting or source.dim}")
+    return Embeddings(folder, source, dim or source.dim, item, found.format.name)
 
 
-def _choose(path: Path, years: list[int], year: int | None) -> int | None:
+def _find(folder: Path) -> _Found:
+    if is_output(folder):
+        item = load_item(folder)
+        result = item["properties"].get("tessera:result")
+        if result is not None:
+            raise InputError(
+                f"{folder} is a result ({result}), not embeddings; give the folder that it was made from"
+            )
+        media_type = item["assets"].get("embeddings", {}).get("type")
+        for format in FORMATS.values():
+            if format.media_type == media_type:
+                return _Found(format, item, sorted(members.years(item)))
+        raise InputError(f"{folder} holds no embeddings that this version can read (type {media_type})")
+    for format in FORMATS.values():
+        years = format.foreign_years(folder)
+        if years is not None:
+            return _Found(format, {"properties": {}}, years)
+    raise _no_embeddings(folder)
+
+
+def _no_embeddings(folder: Path) -> InputError:
+    """Why a path isn't a folder of embeddings."""
+    if not folder.exists():
+        return no_such_folder(folder)
+    output = output_of(folder)
+    if output is not None:
+        return InputError(f"{folder} is a part of an output; give the output's folder, {output}")
+    if folder.is_dir() and _is_scene(folder):
+        return InputError(f"{folder} is a scene, not embeddings; embed it first, then open the output")
+    return InputError(
+        f"{folder} holds no embeddings: expected an output folder of 'tessera-engine embed' or 'convert' (with "
+        f"{ITEM}), or a folder of geotessera tiles"
+    )
+
+
+def _is_scene(folder: Path) -> bool:
+    from tessera_engine.scenes import open_scene
+
+    try:
+        open_scene(folder)
+    except (TesseraError, OSError):
+        return False
+    return True
+
+
+def _choose(folder: Path, years: list[int], year: int | None) -> int | None:
     """The year to read."""
-    said = ", ".join(map(str, years)) or "no year that it says"
     if year is not None and year not in years:
-        raise InputError(f"{path} holds {said}, not {year}; choose another one or leave it out")
+        if not years:
+            raise InputError(f"{folder} doesn't record its year; leave out year={year}")
+        raise InputError(f"{folder} holds {_listed(years)}, not {year}; choose another year= or leave it out")
     if year is None and len(years) > 1:
-        raise InputError(f"{path} holds the years {said}; say which one (--year, or year= in Python)")
+        raise InputError(f"{folder} holds the years {_listed(years)}; choose one of them with year=")
     return year if year is not None or not years else years[0]
+
+
+def _listed(years: list[int]) -> str:
+    return ", ".join(map(str, years))
+
+
+def _folder(path: Any) -> Path:
+    try:
+        return Path(path)
+    except TypeError:
+        raise InputError(f"path={path!r} is not a path; give the folder of an output") from None
+
+
+def _whole_number(name: str, value: Any) -> int | None:
+    if value is None:
+        return None
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return operator.index(value)
+    except TypeError:
+        raise InputError(f"{name}={value!r} is not a whole number") from None

@@ -1,4 +1,4 @@
-"""What formats that speak for themselves want to know, besides the arrays."""
+"""Where embeddings are from: what some formats write beside the arrays."""
 
 from __future__ import annotations
 

@@ -1,84 +1,28 @@
-"""Output formats: one module a format, each `write(staging, folder, name[, origin, store]) -> list[Asset]`."""
+"""Writing an output in any format."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tessera_engine.errors import InputError
-from tessera_engine.files.staging import Staging
-from tessera_engine.formats.origin import Origin
-from tessera_engine.scene import Grid
-from tessera_engine.stac.writing import Asset
+from tessera_engine.formats.format import Content
+from tessera_engine.formats.registry import format_named
 
+# `check_format` is called before anything is computed; only `write` needs the arrays.
 if TYPE_CHECKING:
+    from tessera_engine.files.staging import Staging
     from tessera_engine.formats.grown import Store
-
-
-# The modules are imported when used: rasterio costs 0.3 s, and `--help` needs only the names.
-
-
-def _cog(
-    staging: Staging, folder: Path, name: str, origin: Origin | None, store: Store | None
-) -> list[Asset]:
-    from tessera_engine.formats.cog import writing as cog
-
-    return cog.write(staging, folder, name)
-
-
-def _npy(
-    staging: Staging, folder: Path, name: str, origin: Origin | None, store: Store | None
-) -> list[Asset]:
-    from tessera_engine.formats.npy import writing as npy
-
-    return npy.write(staging, folder, name)
-
-
-def _zarr(
-    staging: Staging, folder: Path, name: str, origin: Origin | None, store: Store | None
-) -> list[Asset]:
-    from tessera_engine.formats.zarr import writing as zarr
-
-    return zarr.write(staging, folder, name, _known("zarr", origin), store)
-
-
-def _geotessera(
-    staging: Staging, folder: Path, name: str, origin: Origin | None, store: Store | None
-) -> list[Asset]:
-    from tessera_engine.formats.geotessera import writing as geotessera
-
-    return geotessera.write(staging, folder, name, _known("geotessera", origin), store)
-
-
-def _known(format: str, origin: Origin | None) -> Origin:
-    if origin is None or origin.year is None:
-        raise InputError(
-            f"--format {format} files embeddings under their year, which this scene doesn't say: "
-            f"write cog and then 'tessera-engine convert OUT --format {format} --year YEAR'"
-        )
-    return origin
-
-
-Writer = Callable[[Staging, Path, str, Origin | None, "Store | None"], list[Asset]]
-
-FORMATS: Mapping[str, Writer] = {
-    "cog": _cog,
-    "npy": _npy,
-    "zarr": _zarr,
-    "geotessera": _geotessera,
-}
-"""Name of a format -> its writer."""
-
-INT8_FORMATS = ("zarr", "geotessera")
-"""Formats that hold int8 codes with scales and nothing else."""
+    from tessera_engine.formats.origin import Origin
+    from tessera_engine.scene import Grid
+    from tessera_engine.stac.items import Asset
 
 
 def check_format(format: str, stored_as: str, grid: Grid, dim: int, origin: Origin | None) -> None:
-    """Make sure, before anything is computed, that a format can hold what is to be written.
+    """Make sure, before anything is computed, that a format can hold what will be written.
 
     Args:
-        format: one of `FORMATS`.
+        format: a name in `tessera_engine.formats.registry.FORMATS`.
         stored_as: `int8` or `float32`.
         grid: the output's.
         dim: length of the embedding.
@@ -87,21 +31,18 @@ def check_format(format: str, stored_as: str, grid: Grid, dim: int, origin: Orig
     Raises:
         InputError: unknown format, or one that can't hold this.
     """
-    if format not in FORMATS:
-        raise InputError(f"unknown format '{format}'; choose one of {', '.join(FORMATS)}")
-    if format not in INT8_FORMATS:
-        return
-    _known(format, origin)
-    if stored_as != "int8":
-        raise InputError(f"--format {format} holds int8 codes only; give --int8 or --store int8, or use cog")
-    if format == "zarr":
-        from tessera_engine.formats.zarr.writing import northern_grid
-
-        northern_grid(grid)
-    else:
-        from tessera_engine.formats.geotessera.writing import check
-
-        check(grid, dim)
+    chosen = format_named(format)
+    if chosen.needs_year and (origin is None or origin.year is None):
+        raise InputError(
+            f"format={format} stores embeddings under the year of their observations, which this scene doesn't give: "
+            f"embed with format=cog, then convert the output with format={format} and the year, year=YYYY"
+        )
+    if chosen.int8_only and stored_as != "int8":
+        raise InputError(
+            f"format={format} holds int8 codes only, and these embeddings are {stored_as}: give stored_as=int8, or "
+            "use format=cog"
+        )
+    chosen.check(grid, dim)
 
 
 def write(
@@ -115,11 +56,11 @@ def write(
     """Write the staged arrays into a folder, or what a store becomes when they are added to it.
 
     Args:
-        format: one of `FORMATS`.
+        format: a name in `tessera_engine.formats.registry.FORMATS`.
         staging: the finished arrays; they stay as they are.
         folder: where the files go; it exists.
         name: the scene's name.
-        origin: where the embeddings are from; zarr and geotessera need it.
+        origin: where the embeddings are from; formats that store embeddings by year need it.
         store: what they are added to, of the same format; it stays as it is.
 
     Returns:
@@ -130,4 +71,4 @@ def write(
         TesseraError: a file couldn't be written; nothing of it is left.
     """
     check_format(format, staging.embeddings.dtype.name, staging.grid, staging.dim, origin)
-    return FORMATS[format](staging, folder, name, origin, store)
+    return format_named(format).write(Content(staging, name, origin, store), folder)

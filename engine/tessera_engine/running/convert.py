@@ -1,4 +1,4 @@
-"""From one output format to another, without computing embeddings again."""
+"""Converting an output to another format, without computing embeddings again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from tessera_engine.formats.appending import open_store
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.opening import open_embeddings, stored_years
 from tessera_engine.formats.origin import Origin
-from tessera_engine.formats.writing import INT8_FORMATS, check_format, write
+from tessera_engine.formats.registry import format_named
+from tessera_engine.formats.writing import check_format, write
 from tessera_engine.pictures.caption import caption_of_item
 from tessera_engine.pictures.quicklook import write_quicklook
 from tessera_engine.progress import Progress, ShowProgress, shown
@@ -46,7 +47,7 @@ def convert(
     Args:
         embeddings: an output folder, or `open_embeddings(...)`.
         out: the output folder to make; None: `<name>.<format>` in the current folder.
-        format: one of `tessera_engine.formats.writing.FORMATS`.
+        format: a name in `tessera_engine.formats.registry.FORMATS`.
         dim: keep the first `dim` dimensions; None: all that are stored.
         year: of the observations, if the output doesn't record it; or which, if the output has several years.
         overwrite: replace an earlier output.
@@ -107,7 +108,7 @@ def _opened(embeddings: Embeddings | str | os.PathLike[str], dim: int | None, ye
 
 
 def _stored_as(embeddings: Embeddings, options: RunOptions) -> str:
-    return "int8" if options.format in INT8_FORMATS else embeddings.stored_as
+    return "int8" if format_named(options.format).int8_only else embeddings.stored_as
 
 
 def _write(

@@ -8,15 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from tessera_engine.errors import TesseraError
+from tessera_engine.formats.registry import format_named
 from tessera_engine.scene import Grid
-
-OVERVIEWS = 4 / 3
-"""A raster with its overviews, each of a quarter of the one before."""
 
 SMALL_FILES = 5_000_000
 """Item, journal and the quicklook of a small scene. A pixel of a quicklook takes at most the 4 bytes of RGBA."""
 
 QUICKLOOK_PIXELS = 2048 * 2048
+"""Pixels of a quicklook, at most; each takes at most the 4 bytes of RGBA."""
 
 
 def needed_bytes(grid: Grid, dim: int, stored_as: str, format: str, colours: bool) -> int:
@@ -26,17 +25,14 @@ def needed_bytes(grid: Grid, dim: int, stored_as: str, format: str, colours: boo
         grid: the output's grid.
         dim: length of the stored embedding.
         stored_as: `int8` or `float32`.
-        format: one of `tessera_engine.formats.writing.FORMATS`.
+        format: a name in `tessera_engine.formats.registry.FORMATS`.
         colours: whether the scene's true colours are staged.
     """
     pixels = grid.width * grid.height
     embeddings = pixels * dim * np.dtype(stored_as).itemsize
     staged = embeddings + pixels * (8 if stored_as == "int8" else 4)
     needed = staged + SMALL_FILES + 4 * min(pixels, QUICKLOOK_PIXELS) + (6 * pixels if colours else 0)
-    if format == "npy":  # its files are second names of the staged ones
-        return needed
-    # The GeoTIFFs, if nothing can be compressed, and a second copy of the largest while it is written
-    return needed + int(OVERVIEWS * (staged + embeddings))
+    return needed + int(format_named(format).disk_factor * (staged + embeddings))
 
 
 def check_room(folder: Path, needed: int) -> None:

@@ -9,7 +9,7 @@ from typing import Any, TypedDict, cast
 
 from tessera_engine.errors import InputError, check_type, is_of
 from tessera_engine.files.nearby import nearest
-from tessera_engine.formats.writing import FORMATS
+from tessera_engine.formats.registry import FORMATS
 from tessera_engine.geo import check_window, window_of_bbox
 from tessera_engine.model.file import ModelFacts
 from tessera_engine.pictures.quicklook import QUICKLOOKS
@@ -50,7 +50,7 @@ class RunOptions:
         bbox: the part of the scene: west, south, east, north in degrees.
         dim: length of the embedding, one of the model's prefixes; None: the whole.
         stored_as: `int8` or `float32`; None: int8 for an int8 model, else float32.
-        format: one of `tessera_engine.formats.writing.FORMATS`.
+        format: one of `tessera_engine.formats.registry.FORMATS`.
         quicklook: one of `tessera_engine.pictures.quicklook.QUICKLOOKS`.
         memory: bytes that the process may take; None: half of the free memory, at most 4 GB.
         overwrite: replace an earlier output.

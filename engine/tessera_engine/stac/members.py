@@ -1,20 +1,19 @@
-"""What a grown store says of itself: the facts of each scene that was added, and what follows for all or for a year."""
+"""The item of a grown store: the facts of each scene that was added, and those of the whole store or of one year."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tessera_engine.geo import bounding_box, footprint, grid_fields
+from tessera_engine.geo import grid_fields
 from tessera_engine.scene import Grid
-from tessera_engine.stac.writing import item_sha256
+from tessera_engine.stac.items import ITEM_SHA256, geometry_fields, load_item, save_item
 
 MEMBERS, YEARS = "tessera:members", "tessera:years"
-"""Properties of a grown store: its scenes in the order in which they were added; and its years, each with its number of
-pixels that have data."""
+"""Properties of a grown store: its scenes in the order in which they were added; and the number of pixels with data of
+each year."""
 
 
 def members(item: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -28,7 +27,7 @@ def members(item: Mapping[str, Any]) -> list[dict[str, Any]]:
         | {
             key: value
             for key, value in properties.items()
-            if key in own or (key.startswith("tessera:") and key != "tessera:item_sha256")
+            if key in own or (key.startswith("tessera:") and key != ITEM_SHA256)
         }
     ]
 
@@ -55,24 +54,20 @@ def of_year(item: Mapping[str, Any], year: int) -> dict[str, Any]:
 
 
 def write_grown_item(path: Path, before: Mapping[str, Any], grid: Grid, added_pixels: int) -> None:
-    """Turn the item of the scene that was added into that of the grown store.
+    """Turn the item of the scene that was added into the item of the grown store.
 
     Args:
-        path: of the item, which lists the store's files and says of the new scene what it says of any output.
-        before: the store's item.
+        path: of the item, which lists the grown store's files and has the facts of the new scene.
+        before: the item that the store had before.
         grid: the grown store's.
-        added_pixels: pixels that have data only since.
+        added_pixels: pixels that have data only now.
     """
-    item = json.loads(path.read_text(encoding="utf-8"))
+    item = load_item(path.parent)
     (new,) = members(item)
     all_members = [*members(before), new]
     counts = years(before)
     counts[new["tessera:year"]] = counts.get(new["tessera:year"], 0) + added_pixels
-    item["id"] = before["id"]
-    geometry = footprint(grid)
-    item["geometry"] = geometry
-    if geometry is not None:
-        item["bbox"] = bounding_box(geometry)
+    item |= {"id": before["id"], **geometry_fields(grid)}
     scenes = f"{len(all_members)} scenes of {', '.join(map(str, sorted(counts)))}"
     item["properties"] |= _joined(all_members) | {
         "title": f"TESSERA embeddings of {scenes}",
@@ -83,12 +78,11 @@ def write_grown_item(path: Path, before: Mapping[str, Any], grid: Grid, added_pi
         YEARS: {str(year): counts[year] for year in sorted(counts)},
         MEMBERS: all_members,
     }
-    item["properties"]["tessera:item_sha256"] = item_sha256(item)
-    path.write_text(json.dumps(item, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    save_item(path, item)
 
 
 def _joined(all_members: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Facts of several scenes as those of one: what they agree on, words one behind the other, lists put together."""
+    """Facts of several scenes as one: equal values once, different texts joined by commas, lists concatenated."""
     found: dict[str, Any] = {}
     for key in dict.fromkeys(key for member in all_members for key in member):
         if key in ("id", "created") or key.startswith("proj:"):

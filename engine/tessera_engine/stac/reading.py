@@ -1,26 +1,26 @@
-"""Reading an output's `item.json` back, without trusting it: `provenance` writes it."""
+"""Reading an output's `item.json` without trusting it: every value that the engine uses is checked."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from tessera_engine.errors import CheckFailed, InputError
-from tessera_engine.files.output import ITEM
+from tessera_engine.errors import CheckFailed
+from tessera_engine.files.output import ITEM, is_output
 from tessera_engine.model.file import PRECISIONS
-from tessera_engine.stac.writing import QUANTIZATION, item_sha256
-
-MAX_BYTES = 16 << 20
-"""An item has some ten kilobytes; one of a product with a thousand files has less than a megabyte."""
+from tessera_engine.stac.items import ITEM_SHA256, item_sha256, load_item
+from tessera_engine.stac.writing import QUANTIZATION
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 TEXTS = ("engine_version", "model", "backend", "backend_version", "instruction_set", "scene")
-"""Facts that are words, after `tessera:`."""
+"""Facts that are texts; each is the property `tessera:<name>`."""
+
+MOST_LEVELS = 8
+"""Folders between an output and its innermost file, at most: a shard of a Zarr array lies 8 below."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Item:
 
     Attributes:
         id: of the item.
-        properties: all of them; of embeddings, those that `fact` gives have their right types.
+        properties: all of them; those of embeddings that `_check_properties` names have their right types.
         assets: by key.
     """
 
@@ -75,48 +75,38 @@ def read_item(folder: Path) -> Item:
 
     Raises:
         InputError: the folder has no item.json, so it is no output.
-        CheckFailed: the item is damaged: what of it, and what was expected.
+        CheckFailed: the item is damaged: which part, and what was expected.
     """
     path = folder / ITEM
-    if not path.is_file():
-        raise InputError(f"{folder} has no {ITEM}, so it is no output of tessera-engine")
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise CheckFailed(f"{path} has {path.stat().st_size:,} bytes, an item at most {MAX_BYTES:,}")
-        item = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
-    except OSError as error:
-        raise CheckFailed(f"{path} can't be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise CheckFailed(f"{path} is damaged, not JSON: {str(error)[:100]}; embed again") from None
-    if not isinstance(item, dict) or item.get("type") != "Feature":
-        raise CheckFailed(f"{path} is no STAC item; embed again")
-    properties, assets = item.get("properties"), item.get("assets")
-    if (
-        not isinstance(properties, dict)
-        or not isinstance(assets, dict)
-        or not isinstance(item.get("id"), str)
-    ):
-        raise CheckFailed(f"{path} lacks id, properties or assets; embed again")
-    if properties.get("tessera:item_sha256") != item_sha256(item):
+    item = load_item(folder)
+    properties, assets = item["properties"], item["assets"]
+    if properties.get(ITEM_SHA256) != item_sha256(item):
         raise CheckFailed(
-            f"{path} is damaged: what it says has another sha256 than when it was written; embed again"
+            f"{path} is damaged: its content has another sha256 than when it was written; embed again"
         )
     if _result(properties) is None:
         _check_properties(properties, path)
     found = Item(item["id"], properties, {key: _asset(key, value, path) for key, value in assets.items()})
     hrefs = [asset.href for asset in found.assets.values()]
     if not hrefs or len(set(hrefs)) != len(hrefs):
-        raise CheckFailed(f"{path} lists no file, or one twice; embed again")
+        raise CheckFailed(f"{path} lists no file, or one file twice; embed again")
     return found
+
+
+def output_of(path: Path) -> Path | None:
+    """The output folder that a file or folder lies in, for messages; None if it lies in none.
+
+    `info embeddings.tif` and `open_embeddings("field.embeddings/embeddings.zarr")` name a part of an output.
+    """
+    for folder in path.absolute().parents[:MOST_LEVELS]:
+        if is_output(folder):
+            return folder
+    return None
 
 
 def _result(properties: Mapping[str, Any]) -> str | None:
     made = properties.get("tessera:result")
     return made if isinstance(made, str) else None
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
 
 
 def _check_properties(properties: Mapping[str, Any], path: Path) -> None:

@@ -1,27 +1,18 @@
-"""What an output says about itself: `item.json`, a STAC item with the facts of the run and a checksum a file."""
+"""What outputs record about themselves: the properties of the items of runs, conversions and results."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime, time, timezone
 from pathlib import Path
 from typing import Any
 
-from tessera_engine.files.checksums import file_sha256, folder_sha256
 from tessera_engine.finding import Finding
-from tessera_engine.geo import bounding_box, footprint, grid_fields
+from tessera_engine.geo import grid_fields
 from tessera_engine.scene import Dates, Grid
-
-STAC_VERSION = "1.1.0"
-EXTENSIONS = (
-    "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
-    "https://stac-extensions.github.io/file/v2.1.0/schema.json",
-    "https://stac-extensions.github.io/processing/v1.2.0/schema.json",
-)
+from tessera_engine.stac.items import Asset, begin_item, save_item
 
 QUANTIZATION = {
     "int8": (
@@ -40,31 +31,13 @@ NODATA_RULE = {
 FIRST_OBSERVATION = datetime(2014, 4, 3, tzinfo=timezone.utc)
 """Launch of Sentinel-1A, the first of the satellites: no scene can be older."""
 
-
-@dataclass(frozen=True)
-class Asset:
-    """One file of the output.
-
-    Attributes:
-        key: its name among the item's assets.
-        file_name: in the output folder.
-        media_type: MIME type.
-        title: what it is, for people.
-        roles: STAC roles.
-        fields: more STAC fields of the asset, as JSON values.
-    """
-
-    key: str
-    file_name: str
-    media_type: str
-    title: str
-    roles: tuple[str, ...]
-    fields: Mapping[str, Any] = field(default_factory=dict)
+MODEL_FACTS = ("tessera:model", "tessera:model_sha256", "tessera:generation")
+"""Properties of embeddings that their results repeat."""
 
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What the run knows and the files don't say.
+    """What the run knows and the files don't show.
 
     Attributes:
         scene_name: the scene's name; with the model's it makes the item's id.
@@ -108,50 +81,20 @@ class RunFacts:
 def write_item(
     path: Path, grid: Grid, assets: Sequence[Asset], facts: RunFacts, created: datetime | None = None
 ) -> None:
-    """Write the STAC item of an output.
+    """Write the item of an output of `embed`.
 
     Args:
-        path: where; the assets' files lie beside it.
+        path: of the item.json; the assets' files lie beside it.
         grid: the output's grid.
         assets: the output's files; each is read once for its checksum.
         facts: what the run knows.
         created: when the output was made, with its time zone; None: now.
     """
     created = (created or datetime.now(timezone.utc)).astimezone(timezone.utc)
-    geometry = footprint(grid)
-    item: dict[str, Any] = {
-        "type": "Feature",
-        "stac_version": STAC_VERSION,
-        "stac_extensions": list(EXTENSIONS),
-        "id": re.sub(
-            r"[^\w.-]+", "-", f"{facts.scene_name}_{facts.model_name}_{facts.stored_as}_{facts.dim}"
-        ),
-        "geometry": geometry,
-    }
-    if geometry is not None:
-        # STAC forbids it beside a null geometry.
-        item["bbox"] = bounding_box(geometry)
-    item |= {
-        "properties": {
-            **_times(facts, created),
-            **_projection(grid),
-            **_facts(grid, facts),
-        },
-        "links": [],
-        "assets": {asset.key: _asset(path.parent, asset) for asset in assets},
-    }
-    item["properties"]["tessera:item_sha256"] = item_sha256(item)
-    path.write_text(json.dumps(item, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def item_sha256(item: Mapping[str, Any]) -> str:
-    """Hex sha256 of what an item says: id, geometry, properties and assets, but for this sum itself.
-
-    Of the values, not of the text; and not of links and collection, which catalogues add.
-    """
-    said = {key: item.get(key) for key in ("id", "geometry", "bbox", "assets")}
-    said["properties"] = {k: v for k, v in item["properties"].items() if k != "tessera:item_sha256"}
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode("ascii")).hexdigest()
+    name = f"{facts.scene_name}_{facts.model_name}_{facts.stored_as}_{facts.dim}"
+    item = begin_item(re.sub(r"[^\w.-]+", "-", name), grid)
+    item["properties"] = {**_times(facts, created), **_projection(grid), **_facts(grid, facts)}
+    save_item(path, item, assets)
 
 
 def write_converted_item(
@@ -160,21 +103,75 @@ def write_converted_item(
     """Write the item of an output that was made from another output: its facts, with other files.
 
     Args:
-        path: where; the assets' files lie beside it.
+        path: of the item.json; the assets' files lie beside it.
         item: the other output's item.
-        assets: the output's files; each is read once for its checksum.
-        changes: properties that are other than the item's.
+        assets: the new output's files; each is read once for its checksum.
+        changes: properties that differ from the other item's.
     """
-    properties = item["properties"] | changes
-    converted = {
-        **item,
-        "properties": properties,
-        "assets": {asset.key: _asset(path.parent, asset) for asset in assets},
+    save_item(path, {**item, "properties": item["properties"] | changes}, assets)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was made from embeddings.
+
+    Attributes:
+        name: `similar`, `map`, ...
+        title: what it is, for people.
+        dim: dimensions of the embeddings that were used.
+        facts: what was asked for, by name.
+    """
+
+    name: str
+    title: str
+    dim: int
+    facts: Mapping[str, Any]
+
+
+def write_result_item(
+    path: Path, grid: Grid, sources: Sequence[Mapping[str, Any]], assets: Sequence[Asset], result: Result
+) -> None:
+    """Write the item of a result: what was made, from which embeddings of which model.
+
+    Args:
+        path: of the item.json; the assets' files lie beside it.
+        grid: the result's grid.
+        sources: items of the embeddings that it was made from, by one model; the first gives the model's facts.
+        assets: the result's files; each is read once for its checksum.
+        result: what it is.
+    """
+    now = _rfc3339(datetime.now(timezone.utc))
+    first, several = sources[0]["properties"], len(sources) > 1
+    ids = [str(item["id"]) for item in sources]
+    years = [item["properties"].get("tessera:year") for item in sources]
+    item = begin_item(f"{ids[0]}_{result.name}", grid)
+    item["properties"] = {
+        "title": result.title,
+        **_times_of_all(sources, now),
+        "created": now,
+        "proj:code": first.get("proj:code", grid.crs),
+        **grid_fields(grid),
+        "tessera:result": result.name,
+        "tessera:embeddings": ids if several else ids[0],
+        "tessera:year": years if several else years[0],
+        **{key: first[key] for key in MODEL_FACTS if key in first},
+        "tessera:dim": result.dim,
+        **{f"tessera:{key}": value for key, value in result.facts.items()},
     }
-    converted["properties"]["tessera:item_sha256"] = item_sha256(converted)
-    path.write_text(
-        json.dumps(converted, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
-    )
+    save_item(path, item, assets)
+
+
+def _times_of_all(sources: Sequence[Mapping[str, Any]], now: str) -> dict[str, Any]:
+    """From when to when the observations are, in STAC's words; now where that isn't known of all sources."""
+    spans = [[item["properties"].get(key) for key in ("start_datetime", "end_datetime")] for item in sources]
+    if not all(all(span) for span in spans):
+        return {"datetime": now}
+    # RFC 3339 in UTC sorts as text
+    return {
+        "datetime": None,
+        "start_datetime": min(start for start, _ in spans),
+        "end_datetime": max(end for _, end in spans),
+    }
 
 
 def _times(facts: RunFacts, created: datetime) -> dict[str, Any]:
@@ -255,24 +252,4 @@ def _facts(grid: Grid, facts: RunFacts) -> dict[str, Any]:
         "tessera:pixels": grid.width * grid.height,
         "tessera:pixels_with_data": facts.pixels_with_data,
         "tessera:findings": [finding.to_dict() for finding in facts.findings],
-    }
-
-
-def _asset(folder: Path, asset: Asset) -> dict[str, Any]:
-    file = folder / asset.file_name
-    described = {
-        "href": f"./{asset.file_name}",
-        "type": asset.media_type,
-        "title": asset.title,
-        "roles": list(asset.roles),
-        **asset.fields,
-    }
-    if file.is_dir():
-        return described | {"tessera:sha256": folder_sha256(file)}
-    sha256 = file_sha256(file)
-    return described | {
-        "file:size": file.stat().st_size,
-        # A multihash: 0x12 is sha2-256, 0x20 its length in bytes.
-        "file:checksum": f"1220{sha256}",
-        "tessera:sha256": sha256,
     }

@@ -68,7 +68,8 @@ def reembed(
     if fingerprint != item.fact("scene_fingerprint"):
         raise CheckFailed(
             f"scene {scene.path} has fingerprint {fingerprint[:12]}..., the output was made from "
-            f"{item.fact('scene')} {item.fact('scene_fingerprint')[:12]}...: it is another scene, or the scene has changed"
+            f"{item.fact('scene')} {item.fact('scene_fingerprint')[:12]}...: it is another scene, or the "
+            "scene has changed"
         )
     place = _place(item, scene)
     differs = _differences(item, model)

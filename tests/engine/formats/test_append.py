@@ -25,13 +25,14 @@ from tessera_engine.errors import CheckFailed, InputError, TesseraError
 from tessera_engine.files import publish
 from tessera_engine.files.output import PartialOutput
 from tessera_engine.formats.opening import stored_years
+from tessera_engine.formats.registry import appendable
 from tessera_engine.formats.zarr import writing as zarr_writer
 from tessera_engine.running.convert import convert
 from tessera_engine.scene import Grid, Window
 from tessera_engine.stac.reading import read_item
 from tessera_engine.verify.output import check_files
 
-FORMATS = ("zarr", "geotessera")
+FORMATS = tuple(appendable())
 
 
 def output(folder, seed, year, col=0, row=0, height=40, width=50, dim=128, **facts):
@@ -88,9 +89,9 @@ def test_a_year_is_added(tmp_path, format):
     first, second, third = output(tmp_path, 1, 2018), output(tmp_path, 2, 2019), output(tmp_path, 3, 2017)
     store = grow(tmp_path / "s", format, first, second, third)
     holds(store, {2017: [third], 2018: [first], 2019: [second]})
-    with pytest.raises(InputError, match="holds the years 2017, 2018, 2019; say which one"):
+    with pytest.raises(InputError, match=r"2017, 2018, 2019.*year="):
         open_embeddings(store)
-    with pytest.raises(InputError, match="holds 2017, 2018, 2019, not 2020"):
+    with pytest.raises(InputError, match="2017, 2018, 2019, not 2020"):
         open_embeddings(store, year=2020)
     assert open_embeddings(store, year=2019).provenance == second.provenance
     drawn = draw_change(open_embeddings(store, year=2018), open_embeddings(store, year=2019))
@@ -204,16 +205,14 @@ def test_what_cannot_be_added_is_refused_and_changes_nothing(tmp_path, format):
 
     refused("holds this scene of 2018 already", 1, 2018)
     refused(r"made by model nano int8 \(aaaa.*by nano int8 \(bbbb", 2, 2019, model_sha256="b" * 64)
-    refused("a store holds one grid of pixels", 2, 2019, col=0.5)
-    refused(
-        "a zarr or geotessera output|is no (zarr|geotessera) output", 2, 2019, how=FORMATS[format == "zarr"]
-    )
-    refused("finds nothing at", 2, 2019, at=tmp_path / "nowhere")
-    refused("adds to zarr and geotessera only", 2, 2019, how="cog")
+    refused(r"EPSG:32631, pixels of 10 x 10 from 500000 .* from 500005 ", 2, 2019, col=0.5)
+    refused(f"no {FORMATS[format == 'zarr']} output.*format=", 2, 2019, how=FORMATS[format == "zarr"])
+    refused("append=True.*nowhere", 2, 2019, at=tmp_path / "nowhere")
+    refused("append=True.*zarr and geotessera.*not to cog", 2, 2019, how="cog")
     (tmp_path / "mine").mkdir()
     refused("not an output of tessera-engine", 2, 2019, at=tmp_path / "mine")
     if format == "zarr":
-        refused("has 128 dimensions, this 32", 2, 2019, dim=32)
+        refused("128 dimensions.* 32.*dim=128", 2, 2019, dim=32)
     with pytest.raises(InputError, match=r"append=True.*overwrite=True"):
         convert(first, store, format, append=True, overwrite=True)
     with pytest.raises(InputError, match="exists already"):
@@ -309,7 +308,9 @@ def test_one_year_of_a_grown_store_is_evaluated(tmp_path, run):
     code, _, err = run(*arguments)
     assert code == 2
     # The reason is all that is left on the terminal: no bar that never moved
-    assert err == f"error: {store} holds the years 2018, 2019; say which one (--year, or year= in Python)\n"
+    assert len(err.splitlines()) == 1
+    assert err.startswith(f"error: {store} holds the years 2018, 2019; ")
+    assert "--year" in err
     code, first, _ = run(*arguments, "--year", 2018)
     assert code == 0
     code, second, _ = run(*arguments, "--year", 2019)

@@ -53,7 +53,7 @@ def test_windows_and_prefixes_are_parts_of_it(output):
     np.testing.assert_array_equal(strips, whole[..., :16])
     counts = part.source.read_observations(part.grid.window)
     np.testing.assert_array_equal((counts > 0).all(axis=2), np.isfinite(whole[..., 0]))
-    with pytest.raises(InputError, match=r"17 dimensions; choose one of 16, 32$"):
+    with pytest.raises(InputError, match=r"dim=17 .*16, 32$"):
         open_embeddings(output, dim=17)
     with pytest.raises(InputError, match="doesn't lie in"):
         part.read(Window(290, 0, 20, 2))
@@ -89,7 +89,7 @@ def test_xarray_reads_what_is_asked_for(output, monkeypatch):
 
 
 def test_what_is_no_output_is_one_line(tmp_path):
-    with pytest.raises(InputError, match="holds no embeddings: expected an output folder"):
+    with pytest.raises(InputError, match=r"no embeddings.*item\.json"):
         open_embeddings(tmp_path)
 
 
@@ -99,7 +99,7 @@ def test_a_missing_or_damaged_file_is_one_line(tmp_path):
     with pytest.raises(TesseraError, match=r"float32 \(3, 3\), expected float32 \(20, 20\)"):
         open_embeddings(folder)
     (folder / "field_scales.npy").unlink()
-    with pytest.raises(InputError, match=r"is missing, though item\.json names it"):
+    with pytest.raises(InputError, match=r"field_scales\.npy is missing.*item\.json"):
         open_embeddings(folder)
     folder = made_up_output(tmp_path / "c", EMBEDDING[:20, :20])
     (folder / "embeddings.tif").write_bytes(b"II*")

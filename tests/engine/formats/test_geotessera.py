@@ -160,10 +160,10 @@ def test_a_downloaded_tree_is_read_but_of_unknown_origin(cog, tree, tmp_path):
     assert found.provenance == {}
     assert found.grid.crs == CRS
     np.testing.assert_array_equal(found.read(), cog.read())
-    with pytest.raises(InputError, match="doesn't say which model"):
+    with pytest.raises(InputError, match="which model made it"):
         convert(found, tmp_path / "x", "cog")
     (tmp_path / "global_0.1_degree_representation" / "2019").mkdir()
-    with pytest.raises(InputError, match="holds the years 2018, 2019; say which one"):
+    with pytest.raises(InputError, match=r"2018, 2019.*year="):
         open_embeddings(tmp_path)
     np.testing.assert_array_equal(open_embeddings(tmp_path, year=2018).read(), cog.read())
     with pytest.raises(InputError, match="holds no cell"):

@@ -13,7 +13,7 @@ from staged import landscape
 
 from tessera_engine import open_embeddings
 from tessera_engine.errors import CheckFailed, InputError, TesseraError
-from tessera_engine.formats.writing import FORMATS
+from tessera_engine.formats.registry import FORMATS
 from tessera_engine.running.convert import convert
 from tessera_engine.stac.reading import read_item
 from tessera_engine.verify.output import check_files, open_rasters

@@ -22,7 +22,8 @@ from tessera_engine.guard import Finding
 from tessera_engine.pictures.caption import Caption
 from tessera_engine.pictures.quicklook import write_quicklook
 from tessera_engine.scene import Dates, Grid
-from tessera_engine.stac.writing import EXTENSIONS, Asset, RunFacts, write_item
+from tessera_engine.stac.items import EXTENSIONS, Asset
+from tessera_engine.stac.writing import RunFacts, write_item
 
 CREATED = datetime(2026, 2, 3, 4, 5, 6, tzinfo=timezone.utc)
 

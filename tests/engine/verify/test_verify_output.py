@@ -15,8 +15,8 @@ from made_up import ORIGIN, made_up_arrays, write_tile
 from tessera_engine import cli
 from tessera_engine.errors import CheckFailed, InputError
 from tessera_engine.files.output import ITEM
+from tessera_engine.stac.items import item_sha256
 from tessera_engine.stac.reading import read_item
-from tessera_engine.stac.writing import item_sha256
 
 KINDS = {
     "int8": ["--int8"],

@@ -19,7 +19,7 @@ from tessera_engine.pictures.colours import class_colour, ramp
 from tessera_engine.pictures.frame import thinned, write_framed
 from tessera_engine.progress import Progress
 from tessera_engine.scene import Grid, Window
-from tessera_engine.stac.writing import Asset
+from tessera_engine.stac.items import Asset
 
 MOST_CLASSES = 254
 NO_CLASS, NO_CONFIDENCE = 0, 255

@@ -17,7 +17,7 @@ from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.given import Given, GivenPath, check_path, open_given, path_given
 from tessera_engine.progress import ShowProgress, shown
 from tessera_engine.running.options import spelled_out
-from tessera_engine.stac.writing import Asset
+from tessera_engine.stac.items import Asset
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -80,7 +80,7 @@ evaluate.__signature__ = spelled_out(  # type: ignore[attr-defined]
 def _write(evaluation: Evaluation, embeddings: Embeddings, folder: Path) -> None:
     """Write the report of an evaluation of these embeddings."""
     title = f"Evaluation on {evaluation.facts['field'] or evaluation.facts['labels']}"
-        (folder / "report.md").write_text(markdown(evaluation), encoding="utf-8")
+    (folder / "report.md").write_text(markdown(evaluation), encoding="utf-8")
     draw(evaluation, folder / "report.png")
     numbers = json.dumps(evaluation.to_dict(), indent=2)
     (folder / "report.json").write_text(numbers + "\n", encoding="utf-8")

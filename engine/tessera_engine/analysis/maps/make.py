@@ -32,7 +32,7 @@ from tessera_engine.machine import check_threads
 from tessera_engine.progress import ShowProgress, shown
 from tessera_engine.running.memory import strip_values
 from tessera_engine.running.options import spelled_out
-from tessera_engine.stac.writing import Asset
+from tessera_engine.stac.items import Asset
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

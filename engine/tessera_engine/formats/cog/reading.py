@@ -14,15 +14,10 @@ from tessera_engine.errors import TesseraError
 from tessera_engine.formats.embeddings.base import StoredBlock, asset_path, item_grid
 from tessera_engine.scene import Grid, Window
 
-MEDIA_TYPE = "image/tiff; application=geotiff; profile=cloud-optimized"
-
-CACHE_BYTES = 64_000_000
-"""GDAL's block cache."""
-
 
 @dataclass(frozen=True)
 class CogSource:
-    """GeoTIFFs, opened anew for each window: GDAL's handles can't be shared between threads."""
+    """GeoTIFFs, opened for each window: threads can't share GDAL's file handles."""
 
     grid: Grid
     dim: int
@@ -42,7 +37,7 @@ class CogSource:
         return _read(self.observations, window, 2)
 
 
-def open_source(path: Path, item: Mapping[str, Any], year: int | None) -> CogSource:
+def open_source(path: Path, item: Mapping[str, Any]) -> CogSource:
     """Open the GeoTIFFs of an output."""
     stored_as = item["properties"]["tessera:store"]
     return CogSource(
@@ -57,18 +52,14 @@ def open_source(path: Path, item: Mapping[str, Any], year: int | None) -> CogSou
 
 def _read(path: Path, window: Window, bands: int) -> NDArray[Any]:
     """(height, width, bands)."""
-    import warnings
-
     import rasterio
-    from rasterio._err import CPLE_BaseError
-    from rasterio.errors import NotGeoreferencedWarning, RasterioError
     from rasterio.windows import Window as RasterioWindow
 
+    from tessera_engine.gdal import GDAL_ERRORS, gdal_environment
+
     try:
-        with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES), warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(path) as file:
-                block = file.read(list(range(1, bands + 1)), window=RasterioWindow(*window))
-    except (CPLE_BaseError, RasterioError, OSError) as error:
+        with gdal_environment(), rasterio.open(path) as file:
+            block = file.read(list(range(1, bands + 1)), window=RasterioWindow(*window))
+    except GDAL_ERRORS as error:
         raise TesseraError(f"can't read {path}: {error}; make or copy the output again") from None
     return np.ascontiguousarray(np.moveaxis(block, 0, 2))

@@ -1,9 +1,10 @@
-"""Embeddings on disk: a `Source` reads what is stored, `Embeddings` gives it as users want it."""
+"""Embeddings on disk: a `Source` reads what one format stores; `Embeddings` is what users and all other rooms see."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -12,7 +13,7 @@ from affine import Affine
 from numpy.typing import ArrayLike, NDArray
 
 from tessera_engine.errors import InputError
-from tessera_engine.geo import check_window
+from tessera_engine.geo import check_window, pixels_at
 from tessera_engine.scene import Grid, Window
 
 if TYPE_CHECKING:
@@ -22,7 +23,10 @@ PREFIXES = (16, 32, 64, 128)
 """Lengths to which a Matryoshka embedding can be cut."""
 
 BLOCK_VALUES = 8_000_000
-"""Values that are read at a time by whatever goes through all of a scene."""
+"""Values that are read at a time by code that goes through a whole scene."""
+
+CRS_LETTERS = 60
+"""Of a CRS without a code, whose WKT would fill the screen."""
 
 
 class StoredBlock(NamedTuple):
@@ -38,7 +42,7 @@ class StoredBlock(NamedTuple):
 
     @property
     def valid(self) -> NDArray[np.bool_]:
-        """(height, width), where there is an embedding."""
+        """(height, width), True where there is an embedding."""
         return np.isfinite(self.values[..., 0] if self.scales is None else self.scales)
 
     @property
@@ -55,7 +59,7 @@ class Source(Protocol):
 
     @property
     def grid(self) -> Grid:
-        """The grid on which `read` answers."""
+        """The grid whose windows `read` takes."""
         ...
 
     @property
@@ -82,21 +86,23 @@ class Source(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Embeddings:
     """Embeddings of one place, read when asked for.
 
     Attributes:
         path: the folder.
         source: what reads it.
-        dim: length of the embeddings that are given.
+        dim: length of the embeddings that `read` and `points` return.
         item: the output's STAC item.
+        format: a name in `tessera_engine.formats.registry.FORMATS`.
     """
 
     path: Path
     source: Source
     dim: int
     item: Mapping[str, Any]
+    format: str
 
     @property
     def grid(self) -> Grid:
@@ -110,10 +116,10 @@ class Embeddings:
 
     @property
     def bytes_per_value(self) -> int:
-        """Bytes that a value takes while it is read, whatever the format.
+        """Bytes of memory that a value takes while it is read, in any format.
 
-        What is stored, twice: bands lie one behind the other in most files, so they are turned. Once more for int8,
-        whose marks of no data are translated.
+        The stored value twice: bands lie one after the other in most files, so their axes are swapped in a copy. Once
+        more for int8, where the marks of no data are translated.
         """
         return 3 if self.stored_as == "int8" else 8
 
@@ -124,15 +130,15 @@ class Embeddings:
             key.removeprefix("tessera:"): value
             for key, value in self.item["properties"].items()
             if key.startswith("tessera:")
-            and key != "tessera:item_sha256"  # that is of the item, not of the run
+            and key != "tessera:item_sha256"  # a checksum of the item, not a fact of the run
         }
 
     def windows(self, values: int = BLOCK_VALUES, part: Window | None = None) -> Iterator[Window]:
-        """Full-width strips that cover the grid, or a part of it, from top to bottom, of about so many values."""
+        """Strips of about so many values, over the full width of the grid or of a part of it, from top to bottom."""
         part = part or self.grid.window
         rows = max(1, values // (part.width * self.dim))
         if rows > self.source.block:
-            # No tile is decoded twice
+            # So that no tile is decoded twice
             rows -= rows % self.source.block
         return part.blocks(part.width, rows)
 
@@ -163,27 +169,11 @@ class Embeddings:
             lat: (N,) degrees.
 
         Raises:
-            InputError: the embeddings aren't on Earth.
+            InputError: the embeddings have no CRS.
         """
         if self.grid.crs is None:
-            raise InputError(f"{self.path} has no CRS, so longitude and latitude can't be placed in it")
-        from rasterio.transform import array_bounds
-        from rasterio.warp import transform, transform_bounds
-
-        lon, lat = np.atleast_1d(lon).astype(float), np.atleast_1d(lat).astype(float)
-        west, south, east, north = transform_bounds(
-            self.grid.crs, "EPSG:4326", *array_bounds(self.grid.height, self.grid.width, self.grid.transform)
-        )
-        # Points far away can't be projected, and one of them would spoil the others
-        across = (lon >= west) & (lon <= east) if west <= east else (lon >= west) | (lon <= east)
-        near = np.flatnonzero(across & (lat >= south) & (lat <= north))
-        cols, rows = np.full(len(lon), -1, np.int64), np.full(len(lon), -1, np.int64)
-        if len(near):
-            x, y = map(np.asarray, transform("EPSG:4326", self.grid.crs, lon[near], lat[near]))
-            to_pixel: Affine = ~self.grid.transform
-            cols[near] = np.floor(to_pixel.a * x + to_pixel.b * y + to_pixel.c)
-            rows[near] = np.floor(to_pixel.d * x + to_pixel.e * y + to_pixel.f)
-        return cols, rows
+            raise InputError(f"{self.path} has no CRS, so longitude and latitude have no place in it")
+        return pixels_at(self.grid, lon, lat)
 
     def points(self, lon: ArrayLike, lat: ArrayLike) -> NDArray[np.float32]:
         """The embeddings of the pixels in which points lie.
@@ -196,7 +186,7 @@ class Embeddings:
             (N, dim) float32; NaN for a point outside or without data.
 
         Raises:
-            InputError: the embeddings aren't on Earth.
+            InputError: the embeddings have no CRS.
         """
         return self.pixels(*self.pixels_at(lon, lat))
 
@@ -204,7 +194,7 @@ class Embeddings:
         """The embeddings of single pixels: (N, dim) float32; NaN outside and where there is no data."""
         found = np.full((len(cols), self.dim), np.nan, np.float32)
         inside = (cols >= 0) & (rows >= 0) & (cols < self.grid.width) & (rows < self.grid.height)
-        # Points of one tile are read together: decoding it costs the same for one of them
+        # Points of one tile are read together: decoding it takes as long for one of them as for all
         block = self.source.block
         tiles = (rows // block) * (self.grid.width // block + 1) + cols // block
         for tile in np.unique(tiles[inside]):
@@ -224,7 +214,43 @@ class Embeddings:
         """
         from tessera_engine.formats.embeddings.lazy import to_xarray
 
-        return to_xarray(self)
+        attributes = {f"tessera_{key}": value for key, value in self.provenance.items() if value is not None}
+        return to_xarray(self.read, self.grid, self.dim, attributes)
+
+    def __repr__(self) -> str:
+        lines = "".join(f"\n  {name}: {value}" for name, value in self._facts().items())
+        return f"<tessera_engine.Embeddings>{lines}"
+
+    def _repr_html_(self) -> str:
+        """A table, for notebooks."""
+        rows = "".join(
+            f'<tr><th style="text-align: left">{name}</th>'
+            f'<td style="text-align: left">{escape(value)}</td></tr>'
+            for name, value in self._facts().items()
+        )
+        return f"<table><caption>tessera_engine.Embeddings</caption><tbody>{rows}</tbody></table>"
+
+    def _facts(self) -> dict[str, str]:
+        """What a user wants to see first, by name."""
+        grid, about = self.grid, self.provenance
+        year = about.get("year")
+        model = [about[key] for key in ("model", "generation", "precision") if about.get(key)]
+        crs = grid.crs if grid.crs is None or len(grid.crs) <= CRS_LETTERS else f"{grid.crs[:CRS_LETTERS]}..."
+        pixels = f"{grid.width} x {grid.height} pixels"
+        if grid.crs is not None:
+            pixels += f" of {abs(grid.transform.a):g} x {abs(grid.transform.e):g} units of the CRS"
+        return {
+            "path": str(self.path),
+            "format": self.format,
+            "size": pixels,
+            "dimensions": str(self.dim)
+            if self.dim == self.source.dim
+            else f"{self.dim} of {self.source.dim}",
+            "CRS": crs or "none",
+            "year": "not known" if year is None else str(year),
+            "model": " ".join(map(str, model)) or "not known",
+            "stored as": self.stored_as,
+        }
 
 
 def item_grid(item: Mapping[str, Any]) -> Grid:
@@ -240,12 +266,12 @@ def asset_path(path: Path, item: Mapping[str, Any], key: str) -> Path:
     """Where one of an item's files lies.
 
     Raises:
-        InputError: the item doesn't name it, or it isn't there.
+        InputError: the item doesn't list it, or the file is missing.
     """
     asset = item["assets"].get(key)
     if asset is None:
-        raise InputError(f"{path / 'item.json'} names no '{key}'; is it an output of another version?")
+        raise InputError(f"{path / 'item.json'} lists no '{key}'; is it an output of another version?")
     file: Path = path / asset["href"]
     if not file.exists():
-        raise InputError(f"{file} is missing, though item.json names it; make or copy the output again")
+        raise InputError(f"{file} is missing, though item.json lists it; make or copy the output again")
     return file

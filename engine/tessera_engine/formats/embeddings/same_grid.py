@@ -1,4 +1,4 @@
-"""Embeddings of two years can be compared where their pixels are the same places."""
+"""Whether two grids have the same pixels: only then can embeddings of two years be compared or joined."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.scene import Grid, Window
 
 OFF_GRID = 0.01
-"""How far, in pixels, corners may lie beside the other grid: rounding, not resampling."""
+"""How far, in pixels, a corner may be from a corner of the other grid: rounding, not other pixels."""
 
 
 def offset(grid: Grid, other: Grid) -> tuple[int, int] | None:
@@ -29,18 +29,18 @@ def shared_windows(one: Embeddings, other: Embeddings) -> tuple[Window, Window]:
     """The window that both have, on the grid of each.
 
     Raises:
-        InputError: other pixels, by CRS, size or place, or that isn't known; or nothing is shared.
+        InputError: the pixels differ in CRS, size or place, or have no CRS; or no pixel is shared.
     """
     for each in (one, other):
         if each.grid.crs is None:
             raise InputError(
-                f"{each.path} has no CRS, so where its pixels are isn't known; embed a scene with one"
+                f"{each.path} has no CRS, so the place of its pixels isn't known; embed a scene with a CRS"
             )
     corner = offset(one.grid, other.grid)
     if corner is None:
         raise InputError(
             f"{one.path} is on {named(one.grid)}, {other.path} on {named(other.grid)}: their pixels are "
-            "other places; embed the second scene on the first one's grid (embed --like)"
+            "other places; embed the second scene on the first one's grid, with like="
         )
     shared = one.grid.window.intersection(Window(*corner, other.grid.width, other.grid.height))
     if shared is None:

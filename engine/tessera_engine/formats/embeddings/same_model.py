@@ -7,25 +7,25 @@ from tessera_engine.formats.embeddings.base import Embeddings
 
 
 def check_same_model(one: Embeddings, other: Embeddings) -> None:
-    """Make sure, by provenance, that two outputs were made by the same model file, and are cut alike.
+    """Make sure that two outputs were made by the same model file and have embeddings of the same length.
 
     Raises:
-        InputError: they weren't, or one doesn't say.
+        InputError: they differ, or one doesn't record its model.
     """
     for each in (one, other):
         if not each.provenance.get("model_sha256"):
             raise InputError(
-                f"{each.path} doesn't say which model made it, so it can't be used together with other embeddings"
+                f"{each.path} doesn't record which model made it, so it can't be used together with other embeddings"
             )
     about, other_about = one.provenance, other.provenance
     if about["model_sha256"] != other_about["model_sha256"]:
         raise InputError(
             f"{one.path} was made by model {_named(about)}, {other.path} by {_named(other_about)}: embeddings of "
-            "different models can't be compared; embed both with one"
+            "different models can't be compared; embed both with the same model"
         )
     if one.dim != other.dim:
         raise InputError(
-            f"{one.path} has {one.dim} dimensions, {other.path} {other.dim}; give --dim {min(one.dim, other.dim)}"
+            f"{one.path} has {one.dim} dimensions, {other.path} {other.dim}; give dim={min(one.dim, other.dim)}"
         )
 
 

@@ -1,4 +1,4 @@
-"""What stands for "no data": code -128 and scale NaN with us; scale +inf, and NaN for water, with geotessera."""
+"""Marks of "no data": code -128 with scale NaN in this engine; scale +inf in geotessera, where NaN is water."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ NO_DATA_SCALE = np.float32(np.inf)
 
 
 def to_sentinels(block: StoredBlock) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Codes (h, w, K) and scales (h, w) as geotessera means them: no data is code 0, scale +inf.
+    """Codes (h, w, K) and scales (h, w) with geotessera's marks: no data is code 0 with scale +inf.
 
-    Water would be NaN. Nothing here knows water, so none is ever written.
+    Water would be NaN. The engine doesn't know where water is, so none is ever written.
     """
     assert block.scales is not None
     valid = block.valid
@@ -25,7 +25,7 @@ def to_sentinels(block: StoredBlock) -> tuple[NDArray[np.int8], NDArray[np.float
 
 
 def from_sentinels(codes: NDArray[Any], scales: NDArray[np.float32]) -> StoredBlock:
-    """The block of codes (h, w, K) and scales (h, w) as geotessera means them."""
+    """The block of codes (h, w, K) and scales (h, w) with geotessera's marks."""
     valid = np.isfinite(scales)
     return StoredBlock(
         np.where(valid[..., None], codes, np.int8(CODE_NODATA)),

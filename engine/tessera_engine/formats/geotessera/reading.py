@@ -1,13 +1,10 @@
-"""Reading geotessera's tree of 0.1 degree cells, ours or a downloaded one."""
+"""Reading geotessera's tree of 0.1 degree cells: one that this engine wrote, or a downloaded one."""
 
 from __future__ import annotations
 
 import re
-import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +16,6 @@ from tessera_engine.formats.embeddings.same_grid import named, offset, union
 from tessera_engine.formats.embeddings.sentinels import from_sentinels
 from tessera_engine.formats.npy.reading import mapped
 from tessera_engine.scene import Grid, Window
-
-MEDIA_TYPE = "application/vnd.tessera.geotessera"
-"""Of the folder; nothing is registered for it."""
 
 EMBEDDINGS_FOLDER = "global_0.1_degree_representation"
 LANDMASK_FOLDER = "global_0.1_degree_tiff_all"
@@ -42,7 +36,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class GeotesseraSource:
-    """The cells of one year as one grid. Where cells overlap, the southernmost, then westernmost with data wins."""
+    """The cells of one year as one grid.
+
+    Where cells overlap, the value is that of the southernmost, then westernmost cell that has data there.
+    """
 
     grid: Grid
     dim: int
@@ -103,11 +100,11 @@ def years(path: Path) -> list[int]:
     return sorted(int(folder.name) for folder in folders if folder.name.isdecimal())
 
 
-def open_source(path: Path, item: Mapping[str, Any], year: int | None) -> GeotesseraSource:
+def open_source(path: Path, year: int | None) -> GeotesseraSource:
     """Open one year of a tree in one CRS.
 
     Raises:
-        InputError: it holds several CRSs or grids, or no cell.
+        InputError: it holds cells on several grids, or no cell.
         TesseraError: a cell's files can't be read.
     """
     place = path / EMBEDDINGS_FOLDER / str(year)
@@ -141,22 +138,21 @@ def _dim(codes: Path) -> int:
     try:
         return int(np.load(codes, mmap_mode="r").shape[2])
     except (OSError, ValueError, IndexError) as error:
-        raise TesseraError(f"can't read {codes}: {error}; get this cell again") from None
+        raise TesseraError(f"can't read {codes}: {error}; download this cell again") from None
 
 
 def _landmask_grid(path: Path) -> Grid:
     import rasterio
-    from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+    from tessera_engine.gdal import GDAL_ERRORS, gdal_environment
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(path) as file:
-                return Grid(
-                    file.width, file.height, file.crs.to_string() if file.crs else None, file.transform
-                )
-    except RasterioError as error:
-        raise TesseraError(f"can't read {path}, which places a cell: {error}; get this cell again") from None
+        with gdal_environment(), rasterio.open(path) as file:
+            return Grid(file.width, file.height, file.crs.to_string() if file.crs else None, file.transform)
+    except GDAL_ERRORS as error:
+        raise TesseraError(
+            f"can't read {path}, which gives a cell its place: {error}; download this cell again"
+        ) from None
 
 
 def _union(path: Path, grids: list[Grid]) -> tuple[Grid, list[Window]]:
@@ -167,7 +163,7 @@ def _union(path: Path, grids: list[Grid]) -> tuple[Grid, list[Window]]:
         if grown is None:
             raise InputError(
                 f"{path} holds cells on {named(whole)} and on {named(grid)}; expected one grid: move the cells of each "
-                "to a folder of their own"
+                "grid to a folder of their own"
             )
         whole = grown
     windows = []

@@ -1,7 +1,7 @@
-"""The registry of a geotessera tree: by which its clients know, without a network, which cells there are.
+"""The registry of a geotessera tree: from it the clients know, without a network, which cells there are.
 
-`registry.parquet` is what 0.7 looks for (GeoParquet with checksums), `manifest.parquet` what 0.11 does (plain), and
-both take `landmasks.parquet`. Given as `registry_dir`, the tree's own folder is all that they need.
+Version 0.7 reads `registry.parquet` (GeoParquet with checksums), version 0.11 `manifest.parquet` (plain Parquet), and
+both read `landmasks.parquet`. They need nothing but the tree's own folder, given as `registry_dir`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from tessera_engine.errors import MissingExtra
 from tessera_engine.files.checksums import file_sha256
 from tessera_engine.formats.geotessera.reading import EMBEDDINGS_FOLDER, LANDMASK_FOLDER, cell_centre
-from tessera_engine.stac.writing import Asset
+from tessera_engine.stac.items import Asset
 
 MEDIA_TYPE = "application/vnd.apache.parquet"
 
@@ -24,7 +24,7 @@ GEO = {
     "primary_column": "geometry",
     "columns": {"geometry": {"encoding": "WKB", "geometry_types": ["Point"]}},
 }
-"""GeoParquet's word for: points in WGS 84, longitude first."""
+"""GeoParquet's description of points in WGS 84, longitude first."""
 
 
 def need_parquet() -> None:
@@ -36,7 +36,7 @@ def need_parquet() -> None:
     try:
         import pyarrow.parquet  # noqa: F401
     except ModuleNotFoundError:
-        raise MissingExtra("pyarrow", "geotessera", "--format geotessera") from None
+        raise MissingExtra("pyarrow", "geotessera", "format=geotessera") from None
 
 
 def write_registry(folder: Path, written: Mapping[int, Sequence[str]]) -> list[Asset]:

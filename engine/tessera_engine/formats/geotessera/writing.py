@@ -1,8 +1,8 @@
 """geotessera's tree: a scene cut into cells of 0.1 degrees, each with its own place on Earth.
 
 A cell is the smallest block of the scene's own pixels that holds all of its 0.1 degrees, so nothing is resampled and
-neighbours share the pixels at their edge. Pixels without data have the scale +inf. geotessera's NaN means water, which
-nobody here knows, so the landmasks say land everywhere.
+neighbours share the pixels at their edge. Pixels without data have the scale +inf. geotessera's NaN means water; the
+engine doesn't know where water is, so the landmasks are land everywhere.
 """
 
 from __future__ import annotations
@@ -18,39 +18,32 @@ from rasterio.warp import transform_bounds
 
 from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.files.durable import link
-from tessera_engine.files.staging import Staging
 from tessera_engine.formats.embeddings.sentinels import to_sentinels
+from tessera_engine.formats.format import Content
 from tessera_engine.formats.geotessera.reading import (
     EMBEDDINGS_FOLDER,
     LANDMASK_FOLDER,
-    MEDIA_TYPE,
     OBSERVATIONS_FOLDER,
 )
 from tessera_engine.formats.geotessera.registry import need_parquet, write_registry
-from tessera_engine.formats.grown import Store, hold
+from tessera_engine.formats.grown import hold
 from tessera_engine.formats.joined import Joined
 from tessera_engine.formats.origin import Origin
-from tessera_engine.geo import grid_fields, window_of_bbox
+from tessera_engine.geo import grid_fields, window_touched
 from tessera_engine.scene import Grid, Window
-from tessera_engine.stac.writing import Asset
+from tessera_engine.stac.items import Asset
 
 MANIFEST = "tessera_metadata.json"
 
 DIMENSIONS = 128
-"""What geotessera's client takes."""
+"""Length of the embeddings that geotessera's client takes."""
 
 
-def write(
-    staging: Staging, folder: Path, name: str, origin: Origin, store: Store | None = None
-) -> list[Asset]:
-    """Write the tree: see `tessera_engine.formats.writing.write`."""
-    years, name = hold(staging, name, origin, store)
-    return _write(folder, name, origin, years, store)
-
-
-def _write(
-    folder: Path, name: str, origin: Origin, years: Mapping[int, Joined], store: Store | None
-) -> list[Asset]:
+def write(content: Content, folder: Path, media_type: str) -> list[Asset]:
+    """Write the tree: see `tessera_engine.formats.format.Format`."""
+    origin, store = content.origin, content.store
+    assert origin is not None
+    years, name = hold(content.staging, content.name, origin, store)
     grid = next(iter(years.values())).grid
     added = next(joined for joined in years.values() if joined.added is not None)
     written: dict[int, list[str]] = {year: [] for year in years}
@@ -60,7 +53,7 @@ def _write(
             for made in (EMBEDDINGS_FOLDER, OBSERVATIONS_FOLDER):
                 (folder / made / str(year)).mkdir(parents=True)
         for cell, window in cells(grid):
-            # A cell has one place in all years: where a scene is added, they all get the same pixels
+            # A cell has one place in all years: where a scene is added, all years get the same pixels
             touched = added.touches(window)
             for year, joined in years.items():
                 if (
@@ -73,15 +66,16 @@ def _write(
         registry = write_registry(folder, written)
     except OSError as error:
         raise TesseraError(
-            f"can't write {folder / EMBEDDINGS_FOLDER}: {error.strerror or error}; make room and try again"
+            f"can't write {folder / EMBEDDINGS_FOLDER}: {error.strerror or error}; free some disk space and try again"
         ) from None
     fields = {"data_type": "int8"} | grid_fields(grid)
     count = sum(map(len, written.values()))
     title = f"Embeddings in {count} cells of 0.1 degrees, int8 codes with scales (+inf = no data)"
+    place, seen = "Each cell's place; land everywhere", "Observations of each pixel"
     return [
-        Asset("embeddings", EMBEDDINGS_FOLDER, MEDIA_TYPE, title, ("data",), fields),
-        Asset("landmasks", LANDMASK_FOLDER, MEDIA_TYPE, "Each cell's place; land everywhere", ("metadata",)),
-        Asset("observations", OBSERVATIONS_FOLDER, MEDIA_TYPE, "Observations of each pixel", ("metadata",)),
+        Asset("embeddings", EMBEDDINGS_FOLDER, media_type, title, ("data",), fields),
+        Asset("landmasks", LANDMASK_FOLDER, media_type, place, ("metadata",)),
+        Asset("observations", OBSERVATIONS_FOLDER, media_type, seen, ("metadata",)),
         Asset("manifest", MANIFEST, "application/json", "What the cells are and from where", ("metadata",)),
         *registry,
     ]
@@ -91,12 +85,12 @@ def check(grid: Grid, dim: int) -> None:
     """Make sure that the tree can hold a scene.
 
     Raises:
-        InputError: other dimensions than the client takes, not on Earth, or across the antimeridian; or what writes its
-            registry isn't installed.
+        InputError: the client takes other dimensions, or the scene has no CRS or crosses the antimeridian.
+        MissingExtra: pyarrow, which writes the registry, isn't installed.
     """
     need_parquet()
     if dim != DIMENSIONS:
-        raise InputError(f"--format geotessera takes {DIMENSIONS} dimensions, these are {dim}; use cog")
+        raise InputError(f"format=geotessera takes {DIMENSIONS} dimensions, these are {dim}; use format=cog")
     _bounds(grid)
 
 
@@ -106,26 +100,26 @@ def cells(grid: Grid) -> Iterator[tuple[str, Window]]:
     # In tenths of a degree, where cells are whole numbers
     for y in range(math.floor(south * 10), math.ceil(north * 10)):
         for x in range(math.floor(west * 10), math.ceil(east * 10)):
-            try:
-                window = window_of_bbox(grid, (x / 10, y / 10, (x + 1) / 10, (y + 1) / 10))
-            except InputError:
-                continue  # in the scene's bounding box in degrees, but beside the scene
-            yield f"grid_{(x + 0.5) / 10:.2f}_{(y + 0.5) / 10:.2f}", window
+            window = window_touched(grid, (x / 10, y / 10, (x + 1) / 10, (y + 1) / 10))
+            if window is not None:  # a cell in the scene's bounding box in degrees may lie beside the scene
+                yield f"grid_{(x + 0.5) / 10:.2f}_{(y + 0.5) / 10:.2f}", window
 
 
 def _bounds(grid: Grid) -> tuple[float, float, float, float]:
     """West, south, east, north in degrees."""
     if grid.crs is None:
-        raise InputError("--format geotessera needs a CRS, and the scene has none; use cog or npy")
+        raise InputError(
+            "format=geotessera needs a CRS, and the scene has none; use format=cog or format=npy"
+        )
     bounds = array_bounds(grid.height, grid.width, grid.transform)
     west, south, east, north = transform_bounds(grid.crs, "EPSG:4326", *bounds, densify_pts=21)
     if west > east:
-        raise InputError("--format geotessera can't cut a scene that crosses the antimeridian; use cog")
+        raise InputError("format=geotessera can't cut a scene that crosses the antimeridian; use format=cog")
     return west, south, east, north
 
 
 def _write_cell(joined: Joined, folder: Path, year: int, cell: str, window: Window) -> bool:
-    """Whether the cell has data; one without isn't written."""
+    """Write a cell, unless it has no data; True if it was written."""
     stored, counts = joined.read(window)
     if not stored.valid.any():
         return False
@@ -134,14 +128,14 @@ def _write_cell(joined: Joined, folder: Path, year: int, cell: str, window: Wind
     place.mkdir()
     np.save(place / f"{cell}.npy", codes)
     np.save(place / f"{cell}_scales.npy", scales)
-    # Not beside the codes: the client takes every other .npy there for a cell
+    # Not beside the codes: the client takes every other .npy there to be a cell
     np.save(folder / OBSERVATIONS_FOLDER / str(year) / f"{cell}.npy", counts)
     _write_landmask(folder / LANDMASK_FOLDER / f"{cell}.tiff", joined.grid.crop(window))
     return True
 
 
 def _link_cell(before: Path, folder: Path, year: int, cell: str) -> bool:
-    """Whether the cell was there; it stays as it is."""
+    """Give the files of a cell second names; False if the store had no such cell."""
     place = Path(EMBEDDINGS_FOLDER, str(year), cell)
     if not (before / place).is_dir():
         return False
@@ -167,9 +161,9 @@ def _write_landmask(path: Path, grid: Grid) -> None:
 
 
 def _write_manifest(path: Path, name: str, origin: Origin, written: Mapping[int, list[str]]) -> None:
-    # What the client's own sidecar says of a download, in its words: version 1.0, 1.1 or 2.0, and path v1, v1.1 or v2.
-    # It goes by these and by the variant, and refuses to mix the folder with another data set's cells. The variant
-    # names the model file, because that is what makes embeddings comparable.
+    # The client writes the same facts beside a download: version 1.0, 1.1 or 2.0, and path v1, v1.1 or v2. By these and
+    # by the variant it refuses to mix the folder with another data set's cells. The variant names the model file,
+    # because only embeddings of one model file are comparable.
     major, minor = [*origin.generation.removeprefix("v").split("."), "0"][:2]
     manifest = {
         "dataset_version": f"{major}.{minor}",

@@ -1,4 +1,4 @@
-"""Reading the published layout, memory-mapped: a window isn't copied."""
+"""Reading the published layout, memory-mapped: windows are views, not copies."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from tessera_engine.errors import TesseraError
 from tessera_engine.formats.embeddings.base import StoredBlock, asset_path, item_grid
 from tessera_engine.scene import Grid, Window
-
-MEDIA_TYPE = "application/octet-stream"
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class NpySource:
         return self.observations[_part(window)]
 
 
-def open_source(path: Path, item: Mapping[str, Any], year: int | None) -> NpySource:
+def open_source(path: Path, item: Mapping[str, Any]) -> NpySource:
     """Map the arrays of an output."""
     grid, dim = item_grid(item), int(item["properties"]["tessera:dim"])
     stored_as = item["properties"]["tessera:store"]
@@ -57,7 +55,7 @@ def open_source(path: Path, item: Mapping[str, Any], year: int | None) -> NpySou
 
 
 def mapped(path: Path, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
-    """A file's array, mapped into memory.
+    """The array of a file, mapped into memory.
 
     Raises:
         TesseraError: it isn't an array of that shape and dtype.
@@ -70,7 +68,7 @@ def mapped(path: Path, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
         raise TesseraError(
             f"{path} has {array.dtype} {array.shape}, expected {dtype} {shape}; make or copy the output again"
         )
-    # A plain array on the mapping: numpy.memmap's own bookkeeping costs more than small windows do
+    # A plain array on the mapping: numpy.memmap's own bookkeeping takes longer than reading a small window
     return np.asarray(array)
 
 

@@ -1,1 +1,44 @@
-"""Zarr stores by the `geoemb:` convention."""
+"""A Zarr v3 store by the `geoemb:` convention."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tessera_engine.formats.format import Content, Format
+
+if TYPE_CHECKING:
+    from tessera_engine.formats.embeddings.base import Source
+    from tessera_engine.scene import Grid
+    from tessera_engine.stac.items import Asset
+
+
+def _open(path: Path, item: Mapping[str, Any], year: int | None) -> Source:
+    from tessera_engine.formats.zarr.reading import open_source
+
+    return open_source(path, item, year)
+
+
+def _write(content: Content, folder: Path) -> list[Asset]:
+    from tessera_engine.formats.zarr.writing import write
+
+    return write(content, folder, FORMAT.media_type)
+
+
+def _check(grid: Grid, dim: int) -> None:
+    from tessera_engine.formats.zarr.zones import northern_grid
+
+    northern_grid(grid)
+
+
+FORMAT = Format(
+    name="zarr",
+    media_type="application/vnd.zarr; version=3",
+    open=_open,
+    write=_write,
+    check=_check,
+    appendable=True,
+    int8_only=True,
+    needs_year=True,
+)

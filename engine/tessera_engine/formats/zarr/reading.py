@@ -18,10 +18,8 @@ from tessera_engine.scene import Grid, Window
 if TYPE_CHECKING:
     from zarr import Group
 
-MEDIA_TYPE = "application/vnd.zarr; version=3"
-
 SHARD = 512
-"""Pixels across a shard: 32 MB with 128 dimensions, which is what has to be in memory to write one."""
+"""Pixels across a shard: 32 MB with 128 dimensions, and a whole shard has to be in memory to be written."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class ZarrSource:
 
     def read(self, window: Window, dim: int) -> StoredBlock:
         """See `tessera_engine.formats.embeddings.base.Source`."""
-        # A prefix has an array of its own, which is less to read
+        # A prefix has an array of its own, so less is read
         name = f"embeddings_d{dim}" if dim in PREFIXES and dim < self.dim else "embeddings"
         codes = np.moveaxis(self._read(name, window)[:dim], 0, 2)
         return from_sentinels(codes, self._read("scales", window))
@@ -61,7 +59,7 @@ class ZarrSource:
 
 
 def open_source(path: Path, item: Mapping[str, Any], year: int | None) -> ZarrSource:
-    """Open the store of an output at a year."""
+    """Open one year of an output's store."""
     try:
         import zarr
     except ModuleNotFoundError:
@@ -72,5 +70,7 @@ def open_source(path: Path, item: Mapping[str, Any], year: int | None) -> ZarrSo
     zone: Any = root[asset["tessera:group"]]
     years = [int(each) for each in zone["time"][:]]
     if year not in years:
-        raise TesseraError(f"{path} has no {year} in its store, though item.json says so; convert again")
+        raise TesseraError(
+            f"{path} has no {year} in its Zarr store, though item.json lists it; convert again"
+        )
     return ZarrSource(item_grid(item), int(item["properties"]["tessera:dim"]), zone, years.index(year))

@@ -1,13 +1,12 @@
 """A Zarr v3 store by the `geoemb:` convention: one group a UTM zone, (time, band, y, x), sharded.
 
-Inner chunks hold all bands of 32 x 32 pixels, so that a pixel's vector is one small read; a shard of 512 x 512 pixels
-is one file, so that a map is few. Prefixes have arrays of their own and share the scales: their codes are the first
-ones of the full array's, so a prefix is not quantised anew.
+Inner chunks hold all bands of 32 x 32 pixels, so that reading a pixel's vector is one small read; a shard of 512 x 512
+pixels is one file, so that a whole map has few files. Prefixes have arrays of their own and share the scales: their
+codes are the first codes of the full array, so a prefix is not quantised again.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,28 +16,27 @@ import numpy as np
 from rasterio.crs import CRS
 from rasterio.enums import WktVersion
 
-from tessera_engine.errors import InputError, MissingExtra, TesseraError
+from tessera_engine.errors import MissingExtra, TesseraError
 from tessera_engine.files.durable import link
-from tessera_engine.files.staging import Staging
 from tessera_engine.formats.embeddings.base import PREFIXES, asset_path
 from tessera_engine.formats.embeddings.same_grid import offset
 from tessera_engine.formats.embeddings.sentinels import NO_DATA_SCALE, to_sentinels
+from tessera_engine.formats.format import Content
 from tessera_engine.formats.grown import Store, hold
 from tessera_engine.formats.joined import Joined
 from tessera_engine.formats.origin import Origin
-from tessera_engine.formats.zarr.reading import MEDIA_TYPE, SHARD
+from tessera_engine.formats.zarr.reading import SHARD
+from tessera_engine.formats.zarr.zones import northern_grid
 from tessera_engine.geo import grid_fields
 from tessera_engine.scene import Grid, Window
-from tessera_engine.stac.writing import QUANTIZATION, Asset
+from tessera_engine.stac.items import Asset
+from tessera_engine.stac.writing import QUANTIZATION
 
 STORE = "embeddings.zarr"
 
 CHUNK = 32
 CHUNK_VALUES = 128 * CHUNK * CHUNK
-"""Values of an inner chunk: chunks of a prefix cover more pixels, or their index would outweigh them."""
-
-FALSE_NORTHING = 10_000_000
-"""Metres that southern UTM zones add to the northing."""
+"""Values of an inner chunk: chunks of a prefix cover more pixels, or their index would be larger than their codes."""
 
 GEOEMB_CONVENTION = {
     "uuid": "61c12cc5-0e28-4056-999a-480cf3fb7e4c",
@@ -53,22 +51,16 @@ GEOEMB_CONVENTION = {
 SOURCES = tuple(f"https://sentinel.esa.int/web/sentinel/missions/sentinel-{number}" for number in (1, 2))
 
 
-def write(
-    staging: Staging, folder: Path, name: str, origin: Origin, store: Store | None = None
-) -> list[Asset]:
-    """Write the store: see `tessera_engine.formats.writing.write`."""
-    years, name = hold(staging, name, origin, store)
-    return _write(folder, name, origin, years, store)
-
-
-def _write(
-    folder: Path, name: str, origin: Origin, years: Mapping[int, Joined], store: Store | None
-) -> list[Asset]:
+def write(content: Content, folder: Path, media_type: str) -> list[Asset]:
+    """Write the store: see `tessera_engine.formats.format.Format`."""
     try:
         import zarr
     except ModuleNotFoundError:
-        raise MissingExtra("zarr", "zarr", "--format zarr") from None
+        raise MissingExtra("zarr", "zarr", "format=zarr") from None
 
+    origin, store = content.origin, content.store
+    assert origin is not None
+    years, name = hold(content.staging, content.name, origin, store)
     first = next(iter(years.values()))
     zone, grid = northern_grid(first.grid)
     path, group_name = folder / STORE, f"utm{zone:02d}"
@@ -88,7 +80,7 @@ def _write(
         _consolidate(path)
     fields: dict[str, Any] = {"data_type": "int8", "tessera:group": group_name} | grid_fields(first.grid)
     title = "Zarr store by the geoemb: convention: embeddings, scales and observations"
-    return [Asset("embeddings", STORE, MEDIA_TYPE, title, ("data",), fields)]
+    return [Asset("embeddings", STORE, media_type, title, ("data",), fields)]
 
 
 def _create_arrays(group: Any, grid: Grid, times: int, dim: int, prefixes: list[int]) -> dict[str, Any]:
@@ -107,7 +99,7 @@ def _create_arrays(group: Any, grid: Grid, times: int, dim: int, prefixes: list[
 def _write_shard(arrays: Mapping[str, Any], time: int, window: Window, joined: Joined) -> None:
     stored, counts = joined.read(window)
     if not stored.valid.any():
-        return  # what isn't there reads as no data
+        return  # a missing shard is read as no data
     rows = slice(window.row, window.row + window.height)
     cols = slice(window.col, window.col + window.width)
     codes, scales = to_sentinels(stored)
@@ -117,31 +109,31 @@ def _write_shard(arrays: Mapping[str, Any], time: int, window: Window, joined: J
             array[time, rows, cols] = scales
         elif name == "observations":
             array[time, :, rows, cols] = np.moveaxis(counts, 2, 0)
-        else:  # of a prefix, or of all dimensions
+        else:  # the codes of a prefix, or of all dimensions
             array[time, :, rows, cols] = codes[: array.shape[1]]
 
 
 class _Links:
-    """Shards of a store that stay as they are, by second names, where they cover the same pixels as new ones."""
+    """Gives shards of the store that stay as they are second names, where new shards cover the same pixels."""
 
     def __init__(self, store: Store, path: Path, group_name: str, arrays: Mapping[str, Any]) -> None:
         import zarr
 
-        self.stored_as, self.path = store, path / group_name
+        self.store, self.path = store, path / group_name
         self.old = asset_path(store.path, store.item, "embeddings") / group_name
         group: Any = zarr.open_group(self.old, mode="r", zarr_format=3)
         self.times = {int(year): time for time, year in enumerate(group["time"][:])}
-        # Another version may have laid its shards out in another way
+        # Another version may have used another layout of shards
         self.alike = all(
             name in group and _layout(group[name]) == _layout(array) for name, array in arrays.items()
         )
         self.names = {name: len(array.shape) for name, array in arrays.items()}
 
     def link(self, year: int, time: int, window: Window, grid: Grid) -> bool:
-        """Whether the new shards of a year in a window are the old ones now."""
+        """Link the old shards of a year in a window; False if new ones have to be written."""
         if year not in self.times:
-            return True  # nothing is there
-        corner = offset(grid, self.stored_as.years[year].grid)
+            return True  # the year has no shards yet
+        corner = offset(grid, self.store.years[year].grid)
         assert corner is not None
         col, row = window.col - corner[0], window.row - corner[1]
         if not self.alike or col % SHARD or row % SHARD:
@@ -158,30 +150,12 @@ class _Links:
 
 
 def _layout(array: Any) -> dict[str, Any]:
-    """All that makes an array's shards what they are."""
+    """All facts that the bytes of an array's shards depend on."""
     return {
         key: value
         for key, value in array.metadata.to_dict().items()
         if key not in ("shape", "attributes", "consolidated_metadata")
     }
-
-
-def northern_grid(grid: Grid) -> tuple[int, Grid]:
-    """The zone of a UTM grid, and the grid in the northern zone's CRS, which the convention wants also in the south.
-
-    Raises:
-        InputError: the grid isn't in UTM on WGS 84.
-    """
-    authority = CRS.from_user_input(grid.crs).to_authority() if grid.crs is not None else None
-    found = re.fullmatch(r"EPSG:32([67])(\d\d)", ":".join(authority or ()))
-    if not found:
-        raise InputError(
-            f"--format zarr takes UTM on WGS 84 only (EPSG:326xx or 327xx), and the scene is in {grid.crs}; use cog"
-        )
-    zone, transform = int(found[2]), grid.transform
-    if found[1] == "7":
-        transform = transform.translation(0, -FALSE_NORTHING) @ transform
-    return zone, Grid(grid.width, grid.height, f"EPSG:326{zone:02d}", transform)
 
 
 @contextmanager
@@ -190,7 +164,7 @@ def _failures_named(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise TesseraError(
-            f"can't write {path}: {error.strerror or error}; make room and try again"
+            f"can't write {path}: {error.strerror or error}; free some disk space and try again"
         ) from None
 
 
@@ -213,7 +187,7 @@ def _root_attributes(first: Joined, name: str, origin: Origin, prefixes: list[in
             "scale": {"type": "array", "array_name": "scales", "nodata": "+inf"},
         },
         "geoemb:depths": [*depths, {"dimensions": first.dim, "array": "embeddings"}],
-        # No water is masked out: NaN scales never occur
+        # Water isn't masked: NaN scales never occur
         "geoemb:landmask": False,
         "tessera:scene": name,
         "tessera:model": origin.model,

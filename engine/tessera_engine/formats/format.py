@@ -1,0 +1,81 @@
+"""What a format of embeddings on disk has to offer: one `Format` record, given by the `__init__` of its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+# The registry is loaded for `--help`, so this module loads nothing heavy.
+if TYPE_CHECKING:
+    from tessera_engine.files.staging import Staging
+    from tessera_engine.formats.embeddings.base import Source
+    from tessera_engine.formats.grown import Store
+    from tessera_engine.formats.origin import Origin
+    from tessera_engine.scene import Grid
+    from tessera_engine.stac.items import Asset
+
+
+@dataclass(frozen=True)
+class Content:
+    """What is written into an output.
+
+    Attributes:
+        staging: the finished arrays; they stay as they are.
+        name: the scene's name.
+        origin: where the embeddings are from; its year is known where the format needs it.
+        store: the store that the arrays are added to, of the same format; it stays as it is. None: a new output.
+    """
+
+    staging: Staging
+    name: str
+    origin: Origin | None = None
+    store: Store | None = None
+
+
+def takes_any_grid(grid: Grid, dim: int) -> None:
+    """The check of a format that can hold any grid and any length."""
+
+
+def needs_an_item(path: Path) -> list[int] | None:
+    """The `foreign_years` of a format that is read only with an item.json."""
+    return None
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format.
+
+    `open`, `write` and `check` import what they need when they are called: the command line lists formats without
+    loading GDAL.
+
+    Attributes:
+        name: as users type it.
+        summary: what it is, in a word or two for `--help`; empty where the name says it.
+        media_type: MIME type of the item's asset `embeddings`, by which an output's format is known.
+        open: gives the source of an output: (folder, its item, year or None) -> Source. Raises InputError or
+            TesseraError where its files can't be read.
+        write: writes files into an existing folder: (content, folder) -> what was written, a file or folder each.
+            Raises TesseraError where a file can't be written; nothing of that file is left.
+        check: raises InputError if the format can't hold a (grid, length of the embedding).
+        appendable: whether scenes and years can be added to an output.
+        int8_only: whether it holds int8 codes with scales and nothing else.
+        needs_year: whether it stores embeddings under the year of their observations.
+        disk_factor: room on the disk that writing takes besides the staged arrays, at most, in units of their size
+            with the embeddings counted twice.
+        foreign_years: the years of a folder that other software wrote in this format, so that it has no item.json;
+            None if the folder isn't one.
+    """
+
+    name: str
+    media_type: str
+    open: Callable[[Path, Mapping[str, Any], int | None], Source]
+    write: Callable[[Content, Path], list[Asset]]
+    check: Callable[[Grid, int], None] = takes_any_grid
+    summary: str = ""
+    appendable: bool = False
+    int8_only: bool = False
+    needs_year: bool = False
+    disk_factor: float = 4 / 3
+    foreign_years: Callable[[Path], list[int] | None] = needs_an_item

@@ -1,0 +1,32 @@
+"""All formats. A new one is a folder or module with a `FORMAT`, and its name in the two lines below."""
+
+from __future__ import annotations
+
+from tessera_engine.errors import InputError
+from tessera_engine.formats import cog, geotessera, npy, zarr
+from tessera_engine.formats.format import Format
+
+FORMATS: dict[str, Format] = {each.FORMAT.name: each.FORMAT for each in (cog, npy, zarr, geotessera)}
+"""Formats by name, in the order in which messages and help list them."""
+
+
+def format_named(name: str) -> Format:
+    """The format of a name.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name not in FORMATS:
+        raise InputError(f"format={name!r} is unknown; choose one of {', '.join(FORMATS)}")
+    return FORMATS[name]
+
+
+def appendable() -> list[str]:
+    """Names of the formats to whose outputs scenes and years can be added."""
+    return [name for name, each in FORMATS.items() if each.appendable]
+
+
+def described() -> str:
+    """The formats in a line, for help: `cog (GeoTIFFs), npy (the published layout), ... or geotessera`."""
+    *others, last = (f"{name} ({each.summary})" if each.summary else name for name, each in FORMATS.items())
+    return f"{', '.join(others)} or {last}"

@@ -1,0 +1,146 @@
+"""The one way to write an `item.json`, and to load one: begun for a grid, given its files, sealed by a checksum."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tessera_engine.errors import CheckFailed, InputError
+from tessera_engine.files.checksums import file_sha256, folder_sha256
+from tessera_engine.files.output import ITEM
+from tessera_engine.geo import bounding_box, footprint
+from tessera_engine.scene import Grid
+
+STAC_VERSION = "1.1.0"
+EXTENSIONS = (
+    "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
+    "https://stac-extensions.github.io/file/v2.1.0/schema.json",
+    "https://stac-extensions.github.io/processing/v1.2.0/schema.json",
+)
+
+MAX_BYTES = 16 << 20
+"""An item has about ten kilobytes; one of a product with a thousand files has less than a megabyte."""
+
+ITEM_SHA256 = "tessera:item_sha256"
+"""Property with the checksum of the item itself."""
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One file of the output.
+
+    Attributes:
+        key: its name among the item's assets.
+        file_name: in the output folder.
+        media_type: MIME type.
+        title: what it is, for people.
+        roles: STAC roles.
+        fields: more STAC fields of the asset, as JSON values.
+    """
+
+    key: str
+    file_name: str
+    media_type: str
+    title: str
+    roles: tuple[str, ...]
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+def begin_item(id: str, grid: Grid) -> dict[str, Any]:
+    """An item without properties and assets: its id, and where its grid lies."""
+    return {
+        "type": "Feature",
+        "stac_version": STAC_VERSION,
+        "stac_extensions": list(EXTENSIONS),
+        "id": id,
+        **geometry_fields(grid),
+        "properties": {},
+        "links": [],
+        "assets": {},
+    }
+
+
+def geometry_fields(grid: Grid) -> dict[str, Any]:
+    """An item's geometry and bbox; STAC forbids the bbox beside a null geometry."""
+    geometry = footprint(grid)
+    return {"geometry": geometry} | ({} if geometry is None else {"bbox": bounding_box(geometry)})
+
+
+def save_item(path: Path, item: Mapping[str, Any], assets: Sequence[Asset] | None = None) -> None:
+    """Write an item with the checksums of its files and of itself.
+
+    Args:
+        path: of the item.json; the files lie beside it.
+        item: all but its assets.
+        assets: the output's files; each is read once for its checksum. None: the item has them already.
+    """
+    saved = {**item, "properties": dict(item["properties"])}
+    if assets is not None:
+        saved["assets"] = {asset.key: _described(path.parent, asset) for asset in assets}
+    saved["properties"][ITEM_SHA256] = item_sha256(saved)
+    text = json.dumps(saved, indent=2, ensure_ascii=False, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def item_sha256(item: Mapping[str, Any]) -> str:
+    """Hex sha256 of an item's id, geometry, bbox, properties and assets, without this checksum itself.
+
+    Of the values, not of the text; and not of links and collection, which catalogues add.
+    """
+    content = {key: item.get(key) for key in ("id", "geometry", "bbox", "assets")}
+    content["properties"] = {key: value for key, value in item["properties"].items() if key != ITEM_SHA256}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode("ascii")).hexdigest()
+
+
+def load_item(folder: Path) -> dict[str, Any]:
+    """The item of an output folder: a STAC item with an id, properties and assets; what they hold isn't checked.
+
+    Raises:
+        InputError: the folder has no item.json, so it is no output.
+        CheckFailed: the file is damaged: what was found.
+    """
+    path = folder / ITEM
+    if not path.is_file():
+        raise InputError(f"{folder} has no {ITEM}, so it is no output of tessera-engine")
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise CheckFailed(f"{path} has {path.stat().st_size:,} bytes; an item has at most {MAX_BYTES:,}")
+        item = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
+    except OSError as error:
+        raise CheckFailed(f"{path} can't be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise CheckFailed(f"{path} is damaged, not JSON: {str(error)[:100]}; embed again") from None
+    if not isinstance(item, dict) or item.get("type") != "Feature":
+        raise CheckFailed(f"{path} is not a STAC item; embed again")
+    types = {"id": str, "properties": dict, "assets": dict}
+    if not all(isinstance(item.get(key), expected) for key, expected in types.items()):
+        raise CheckFailed(f"{path} lacks id, properties or assets; embed again")
+    return item
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _described(folder: Path, asset: Asset) -> dict[str, Any]:
+    file = folder / asset.file_name
+    fields = {
+        "href": f"./{asset.file_name}",
+        "type": asset.media_type,
+        "title": asset.title,
+        "roles": list(asset.roles),
+        **asset.fields,
+    }
+    if file.is_dir():
+        return fields | {"tessera:sha256": folder_sha256(file)}
+    sha256 = file_sha256(file)
+    return fields | {
+        "file:size": file.stat().st_size,
+        # A multihash: 0x12 is sha2-256, 0x20 its length in bytes
+        "file:checksum": f"1220{sha256}",
+        "tessera:sha256": sha256,
+    }
