@@ -1,41 +1,50 @@
-# Everything here sets itself up: a virtual environment in the checkout, versions pinned by constraints.txt.
+# Every target makes its own virtual environment in the checkout, with the versions of constraints.txt.
 PYTHON ?= python3
+# Where PyTorch's CPU builds are. PyPI's build for Linux brings gigabytes of CUDA libraries. An index that does not
+# answer is skipped; `make test TORCH_INDEX=` does not ask it.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
-.PHONY: help demo test lint unit peers bench bench-gpu compression wheel model clean
+.PHONY: help demo test lint unit peers bench bench-gpu compression pictures wheel sdist model clean
 
 help:
-	@echo "make demo    simulate a scene, embed it in int8, say where to look"
-	@echo "make test    lint, types and all tests"
-	@echo "make peers   let geotessera's own clients read our output (installs them first)"
-	@echo "make bench   measure speed and drift beside PyTorch and other runtimes"
-	@echo "make compression   measure what int8, prefixes and less cost downstream (some minutes)"
-	@echo "make bench-gpu   on a machine with a GPU: all that needs one, into docs/gpu.json"
-	@echo "make wheel   build the wheel and try it in a clean environment"
-	@echo "make model   train the demo model again (five minutes on two cores)"
+	@echo "make demo         simulate a scene, embed it in int8, print where the files are"
+	@echo "make test         run lint, types and all tests"
+	@echo "make lint         run lint and types only"
+	@echo "make peers        read our output with geotessera's own clients (installs them first)"
+	@echo "make bench        measure speed and drift beside PyTorch and other runtimes"
+	@echo "make bench-gpu    measure everything that needs a GPU, into docs/gpu.json"
+	@echo "make compression  measure what int8 and short prefixes cost your maps (some minutes)"
+	@echo "make pictures     make the pictures of the README again"
+	@echo "make wheel        build the wheel and try it in a clean environment"
+	@echo "make sdist        build the source archive"
+	@echo "make model        train the demo model again (five minutes on two cores)"
+	@echo "make clean        remove the environment and everything that make wrote"
 
 $(VENV)/base: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) --editable .
 	@touch $@
 
+# Only torch is asked of PyTorch's index, so that an index that does not answer costs a second and not one a package.
 $(VENV)/dev: $(VENV)/base
+	$(if $(TORCH_INDEX),$(INSTALL) --no-deps --retries 1 --extra-index-url $(TORCH_INDEX) torch)
 	$(INSTALL) --editable '.[dev]'
 	@touch $@
 
-demo/scene: | $(VENV)/base
-	$(BIN)/tessera-engine simulate demo/scene --size 256
+demo_scene: | $(VENV)/base
+	$(BIN)/tessera-engine simulate demo_scene --size 256
 
-demo: $(VENV)/base demo/scene
-	$(BIN)/tessera-engine embed demo/scene --int8 --out demo/embeddings --overwrite
+demo: $(VENV)/base demo_scene
+	$(BIN)/tessera-engine embed demo_scene --int8 --overwrite
 	@echo
-	@echo "The scene:           demo/scene (cover.tif is its true land cover)"
-	@echo "The embeddings:      demo/embeddings/embeddings.tif, scales.tif (open them in QGIS)"
-	@echo "A picture of them:   demo/embeddings/quicklook.png"
-	@echo "Where they are from: demo/embeddings/item.json"
+	@echo "The scene:            demo_scene (cover.tif is its true land cover)"
+	@echo "The embeddings:       demo_scene.embeddings/embeddings.tif, scales.tif (open them in QGIS)"
+	@echo "A picture of them:    demo_scene.embeddings/quicklook.png"
+	@echo "How they were made:   demo_scene.embeddings/item.json"
 
 test: lint unit
 
@@ -44,13 +53,13 @@ lint: $(VENV)/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The kernels' tests run a second time as plain Python: what numba compiled must be what was written.
+# The kernels' tests run a second time as plain Python: the compiled code must do what the source says.
 unit: $(VENV)/dev
 	NUMBA_DISABLE_JIT=1 $(BIN)/pytest -q tests/kernels
 	$(BIN)/pytest -q
 
-# Other projects' clients read what we write, each from an environment of its own outside of the checkout. geotessera
-# 0.11 asks for Python 3.12 and newer libraries than older Pythons get; what reads our files works with these.
+# Other projects' clients read our output, each from its own environment outside the checkout. geotessera 0.11 asks for
+# Python 3.12 and for newer libraries than older Pythons have; the parts that read our files work with these versions.
 PEERS ?= $(HOME)/.cache/tessera-engine-peers
 
 peers: $(VENV)/dev
@@ -62,14 +71,15 @@ peers: $(VENV)/dev
 	  numcodecs obstore pooch pyarrow rasterio rich rioxarray scikit-image scikit-learn typer xarray zarr zarr-cm)
 	TESSERA_PEERS=$(PEERS) $(BIN)/pytest -q -m peers tests/engine/formats/test_clients.py
 
-# Beside PyTorch, ONNX Runtime and OpenVINO; leaves docs/benchmarks.json, .md and .png
+# Beside PyTorch, ONNX Runtime and OpenVINO; writes docs/benchmarks.json, .md and .png
 bench: $(VENV)/dev
 	$(INSTALL) --editable '.[openvino]'
 	$(BIN)/pytest -q benchmarks --benchmark-json docs/benchmarks.json
 	$(BIN)/python benchmarks/report.py docs/benchmarks.json docs
 
-# What stored forms cost downstream, beside other features; leaves docs/compression.md and .png. The peer Presto runs as
-# its authors' code does, from a clone outside of the checkout. Without a network, or the Flanders scene, they are left out.
+# What each stored form costs a map, beside other features; writes docs/compression.md and .png. Presto runs by its
+# authors' code, from a clone outside the checkout. Without network access Presto is left out, and without the scene of
+# Flanders (a folder with labels_lc.tif and labels_lu.tif) that scene.
 FLANDERS ?= ../shared/data/flanders-2018
 PRESTO := $(PEERS)/presto
 
@@ -80,12 +90,25 @@ compression: $(VENV)/dev
 	PYTHONPATH=$(PRESTO)/needs $(BIN)/python benchmarks/compression.py docs \
 	  $$(test -d $(PRESTO)/needs && echo --presto $(PRESTO)) $$(test -d $(FLANDERS) && echo --flanders $(FLANDERS))
 
-# Conformance, drift, determinism, memory, speed and energy on the GPU; skipped, saying why, where there is none. On a
-# machine that has what docs/gpu.md names in an environment of its own: make bench-gpu PYTHON_GPU=path/to/python
+# Conformance, drift, determinism, memory, speed and energy on the GPU. Without a GPU every test is skipped and says why.
+# With the packages of docs/gpu.md in another environment: make bench-gpu PYTHON_GPU=path/to/python
 PYTHON_GPU ?=
 
 bench-gpu: $(if $(PYTHON_GPU),,$(VENV)/dev)
 	$(or $(PYTHON_GPU),$(BIN)/python) -m pytest -rs -m gpu benchmarks/test_gpu.py
+
+# docs/quicklook.png and docs/map.png, by the commands of the README and of docs/maps.md
+SCENE := dist/pictures/scene_dir
+
+pictures: $(VENV)/dev
+	rm -rf dist/pictures && mkdir -p dist/pictures
+	$(BIN)/tessera-engine simulate $(SCENE) --size 128 --quiet
+	$(BIN)/tessera-engine embed $(SCENE) --int8 --quiet --out $(SCENE).embeddings
+	$(BIN)/python benchmarks/draw_points.py $(SCENE)/cover.tif dist/pictures/points.geojson --each 10 --largest 8 --seed 0
+	$(BIN)/tessera-engine map $(SCENE).embeddings --labels dist/pictures/points.geojson --field class --out $(SCENE).map
+	$(BIN)/python benchmarks/draw_points.py $(SCENE)/cover.tif --map $(SCENE).map
+	cp $(SCENE).embeddings/quicklook.png docs/quicklook.png
+	cp $(SCENE).map/map.png docs/map.png
 
 wheel: $(VENV)/base
 	rm -rf dist
@@ -96,10 +119,13 @@ wheel: $(VENV)/base
 	cd dist && clean/bin/tessera-engine simulate scene --size 32 --quiet
 	cd dist && clean/bin/tessera-engine embed scene --int8 --quiet
 
-# The packaged files also saw one real scene: make model SCENES=path/to/scene
+sdist: $(VENV)/dev
+	$(BIN)/python -m hatchling build -t sdist -d dist
+
+# The packaged model files also saw one real scene: make model SCENES=path/to/scene
 SCENES ?=
 model: $(VENV)/dev
 	$(BIN)/python -m tessera_export.train.demo engine/tessera_engine/model/packaged --scene $(SCENES)
 
 clean:
-	rm -rf $(VENV) demo dist
+	rm -rf $(VENV) demo_scene demo_scene.embeddings demo_scene.embeddings.partial dist

@@ -19,24 +19,23 @@ PROBE = "linear"
 INTRODUCTION = """\
 # What compression costs
 
-Made by `make compression`, on a CPU in {minutes:.0f} minutes, with the model `{model}`. Everything is measured on
-land that wasn't learned from: blocks or parcels are held out as a whole, in five folds, the same for all features.
-Scores are macro F1 in percent of all held-out predictions together; in brackets the 95 % interval of 1000 bootstrap
-draws over blocks or parcels, *paired* where two forms are compared. The draws are of the land that is validated on, not
-of the land that is learned from."""
+Written by `make compression`, on a CPU in {minutes:.0f} minutes, with the model `{model}`. All scores are of land that
+was held out: whole blocks or parcels, in five folds, the same for all features. Scores are macro F1 in percent of all
+held-out predictions together; in brackets the 95 % interval of 1000 bootstrap draws over blocks or parcels, *paired*
+where two forms are compared. The intervals cover the choice of land to validate on only, not of land to learn from."""
 
 LIMITS = """\
-Flanders is small: its blocks of 160 m are smaller than its large fields, so that a held-out block's field may have been
-learned from, and scores by blocks flatter. Held-out parcels don't, but there are few. Crops of fewer than three parcels
-(two of five) are left out: one parcel can't be learned from another."""
+Flanders is small. Its blocks of 160 m are smaller than its large fields, so parts of a held-out block's field may be
+in the training data, and scores by blocks are too high. Scores by parcels are not, but there are few parcels. Crops
+with fewer than three parcels (two of five) are left out."""
 
 FORMS = """\
 ## Forms and compute
 
-Linear probe. *Drift*: centred cosine to the float32 network's values of as many dimensions, mean and first percentile.
-Static Q/DQ is the graph for GPUs, as ONNX Runtime computes it on this CPU.
-*Found*: share of the ten pixels nearest by float32 and 128 dimensions that are among the ten nearest by this form. Both
-on {site}."""
+Linear probe. *Drift*: centred cosine to the float32 network's values in the same number of dimensions, mean and first
+percentile. Static Q/DQ is the graph for GPUs, computed by ONNX Runtime on this CPU. *Found*: share of the ten pixels
+nearest by float32 and 128 dimensions that are among the ten nearest by this form. Drift and *found* are measured on
+{site}."""
 
 PAIRS = """\
 ## int8 against float32
@@ -46,8 +45,8 @@ Difference in macro F1, points (paired)."""
 SMALLER = """\
 ## Smaller forms that were tried
 
-Four bits a code (codes -7..7 and a scale a pixel) and one bit (the side of the scene's mean, searched and then
-re-ranked by int8 codes), float32 compute. *Less the mean* needs the scene's mean vector beside the codes."""
+Four bits a code (codes -7..7 and a scale for each pixel), and one bit (above or below the scene's mean; the nearest
+are then ranked again by int8 codes). Float32 compute. *Less the mean* needs the scene's mean vector as well."""
 
 UNORDERED = """\
 The same with random weights of nano's shape, whose dimensions are in no order and whose vectors have nearly everything
@@ -57,8 +56,8 @@ PEERS = """\
 ## Beside other features
 
 Flanders 2018. Monthly medians: ten bands, VV and VH of each month, gaps interpolated. Presto: its authors' code and
-weights on the same medians, a sensor's month without data masked; weather, terrain and Dynamic World aren't known here
-and are masked."""
+weights on the same medians; a sensor's month without data is masked, and so are weather, terrain and Dynamic World, for
+which there are no data here."""
 
 
 def report(model, sites, measured, tried, unordered, peers, minutes) -> str:

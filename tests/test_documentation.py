@@ -1,7 +1,8 @@
-"""What is documented is there, and what is there is documented: every command and option, in --help and on the pages."""
+"""Pages and program agree: every command and option is documented and exists, and the pages' Python runs."""
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from itertools import chain
@@ -13,7 +14,7 @@ from typer.main import get_command
 from tessera_engine.cli import app
 
 README = ROOT / "README.md"
-PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [README, *sorted(ROOT.glob("C*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 PROGRAM = "tessera-engine"
 
 
@@ -46,7 +47,7 @@ def command_of(words):
 
 def parse(line):
     """Parse a command line as the program would, and do nothing with it; gives the command's path."""
-    words = shlex.split(line, comments=True)
+    words = shlex.split(re.sub(r" > \S+$", "", line), comments=True)
     assert words.pop(0) == PROGRAM
     path = command_of(words)
     COMMANDS[path].make_context(" ".join(path), words[len(path) :])
@@ -56,6 +57,33 @@ def parse(line):
 def blocks(text):
     """The text of each fenced block of commands and sessions; those of a named language are left out."""
     return re.findall(r"^```\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def python_blocks(page):
+    """The fenced Python of a page."""
+    return re.findall(r"^```python\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def run_python(page, folder):
+    """Run a page's Python in a folder, each block with names of its own."""
+    before = os.getcwd()
+    os.chdir(folder)
+    try:
+        for block in python_blocks(page):
+            exec(compile(block, page.name, "exec"), {})
+    finally:
+        os.chdir(before)
+
+
+@pytest.fixture(scope="module")
+def after_the_readme(tmp_path_factory):
+    """A folder with a small simulated scene, in which the README's Python ran."""
+    from tessera_engine.simulate import simulate
+
+    folder = tmp_path_factory.mktemp("readme")
+    simulate(folder / "scene_dir", size=64)
+    run_python(README, folder)
+    return folder
 
 
 def lines_typed(text):
@@ -103,6 +131,17 @@ def test_command_lines_on_the_pages_parse(page):
             # A command's name alone speaks of the command
             if tuple(words) != command_of(words):
                 parse(span)
+
+
+def test_the_readmes_python_embeds_a_scene(after_the_readme):
+    assert (after_the_readme / "scene.embeddings" / "item.json").is_file()
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES[1:] if python_blocks(page)], ids=lambda page: page.name
+)
+def test_python_on_the_pages_runs(page, after_the_readme):
+    run_python(page, after_the_readme)
 
 
 @EVERY_PAGE

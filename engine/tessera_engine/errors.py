@@ -5,9 +5,12 @@ A message says what failed, what came, what was expected and what to do, in one 
 
 from __future__ import annotations
 
+import numbers
+import sys
+
 
 class TesseraError(Exception):
-    """Something went wrong that the engine knows how to name."""
+    """Something failed in a way that the engine expects."""
 
     exit_code = 1
 
@@ -26,20 +29,65 @@ class ModelError(InputError):
     """A model file or checkpoint can't be used."""
 
 
+EXTRA_PYTHON = {"zarr": (3, 11)}
+"""Extras whose package needs a newer Python than the engine does. On older ones pip installs nothing for them."""
+
+
+def install_hint(extra: str) -> str:
+    """What to type to install an extra. The engine is not on PyPI, so pip takes it from a copy of its source."""
+    return f"in tessera-engine's source folder, run pip install '.[{extra}]'"
+
+
 class MissingExtra(InputError):
     """An optional dependency is needed and not installed."""
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
-        super().__init__(
-            f"{purpose} needs the package '{package}', which is not installed: "
-            f"pip install 'tessera-engine[{extra}]'"
-        )
+        needed = EXTRA_PYTHON.get(extra, (3,))
+        if sys.version_info < needed:
+            required, present = (".".join(map(str, version[:2])) for version in (needed, sys.version_info))
+            reason = f"which needs Python {required} or newer; this is Python {present}"
+        else:
+            reason = f"which is not installed: {install_hint(extra)}"
+        super().__init__(f"{purpose} needs the package '{package}', {reason}")
         self._wanted = package, extra, purpose
 
     def __reduce__(self) -> tuple[type[MissingExtra], tuple[str, str, str]]:
-        # It comes from other processes too; left alone, pickle would give the message as the package
+        # Other processes send it too. Without this, pickle would pass the whole message as the package
         return type(self), self._wanted
 
 
 class SceneWarning(UserWarning):
     """The scene can be embedded, but something about it is worth knowing."""
+
+
+def check_type(name: str, value: object, kinds: tuple[type, ...], expected: str) -> None:
+    """Make sure that an argument is of one of these types.
+
+    Args:
+        name: the parameter's.
+        value: what was given.
+        kinds: types that it may have; `int` and `float` stand for all whole numbers and numbers, without bool.
+        expected: the same for people, like "a whole number".
+
+    Raises:
+        InputError: it is of another type.
+    """
+    if not is_of(value, kinds):
+        raise InputError(f"{name}={_short(value)} is {_kind(value)}; expected {expected}")
+
+
+def is_of(value: object, kinds: tuple[type, ...]) -> bool:
+    """Whether a value is of one of these types, as `check_type` understands them."""
+    abstract = {int: numbers.Integral, float: numbers.Real}
+    if isinstance(value, bool):
+        return bool in kinds
+    return isinstance(value, tuple(abstract.get(kind, kind) for kind in kinds))
+
+
+def _kind(value: object) -> str:
+    return "nothing" if value is None else f"of type {type(value).__name__}"
+
+
+def _short(value: object) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -40,6 +40,12 @@ class Tokens:
         """(N,) int64, number of tokens of each pixel."""
         return np.diff(self.offsets)
 
+    def part(self, first: int, last: int) -> Tokens:
+        """The tokens of pixels `first` to `last`, without `last`."""
+        start, end = self.offsets[first], self.offsets[last]
+        offsets = self.offsets[first : last + 1] - start
+        return Tokens(self.values[start:end], self.doy[start:end], self.multiplicity[start:end], offsets)
+
 
 @dataclass(frozen=True)
 class PackedTokens:
@@ -50,6 +56,10 @@ class PackedTokens:
 
     def __len__(self) -> int:
         return len(self.s2.offsets) - 1
+
+    def part(self, first: int, last: int) -> PackedTokens:
+        """The tokens of pixels `first` to `last`, without `last`."""
+        return PackedTokens(self.s2.part(first, last), self.s1.part(first, last))
 
 
 class Statistics(Protocol):

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from tessera_engine.errors import InputError
-from tessera_engine.model.file import ModelFacts
+from tessera_engine.model.facts import ModelFacts
 from tessera_engine.scene import Observations
 from tessera_engine.scenes import open_scene
 from tessera_engine.tokens import PackedTokens, pack

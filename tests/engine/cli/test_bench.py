@@ -42,7 +42,7 @@ def test_rows_are_ratios_to_the_faster_baseline_of_each_round():
 
 
 def test_a_missing_extra_comes_back_from_the_other_process():
-    with pytest.raises(MissingExtra, match=r"pip install 'tessera-engine\[openvino\]'"):
+    with pytest.raises(MissingExtra, match=r"pip install '\.\[openvino\]'"):
         Runner(missing_backend, OBSERVATIONS, threads=1)
 
 

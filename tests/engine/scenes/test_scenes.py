@@ -125,7 +125,7 @@ MISTAKES = {
     "a shape beyond 64 bits": (
         lambda f: (f / "bands.npy").write_bytes(npy_header((1 << 31, 1 << 31, 8, 10))), r"expected [\d,]+ from its header",
     ),
-    "a shape of words": (lambda f: (f / "bands.npy").write_bytes(npy_header(("a", 1, 8, 10))), r"shape that is none"),
+    "a shape of words": (lambda f: (f / "bands.npy").write_bytes(npy_header(("a", 1, 8, 10))), r"invalid shape"),
     "an unclosed header": (
         lambda f: (f / "bands.npy").write_bytes(npy_header((1, 2, 3, 10)).replace(b")", b"(")), r"can't be read",
     ),
