@@ -16,8 +16,8 @@ import torch
 from tessera_engine.backends.rectangles import batches, rectangle
 from tessera_engine.model.drift import Drift, measure
 from tessera_engine.model.file import INPUT_NAMES
+from tessera_engine.model.installed import open_model
 from tessera_engine.model.statistics import FLAVOURS
-from tessera_engine.model.store import open_model
 from tessera_engine.simulate import simulate
 from tessera_engine.tokens import PackedTokens, sequence
 from tessera_export.onnx_graph import load_network

@@ -7,7 +7,7 @@ import time
 import numpy as np
 from numba import njit, prange
 
-from tessera_engine.model.file import ModelFacts
+from tessera_engine.model.facts import ModelFacts
 from tessera_engine.tokens import PackedTokens
 from tessera_kernels.encoder.plan import Arithmetic, Plan, make_plan
 from tessera_kernels.encoder.simd import Emitter, Value, emitted
@@ -18,7 +18,7 @@ TRIES = 200
 """Of some milliseconds each: others on the machine may take a core for longer than a few of them last."""
 
 
-@emitted("ii")
+@emitted(int, int)
 def _spin(e: Emitter, turns: Value, memory: Value) -> None:
     """Nothing but dot products of registers, in as many independent sums as a tile has."""
     kind = e.vf if e.a.is_float else e.vi

@@ -17,14 +17,14 @@ from gpu_measures import determinism, drift, memory_ceiling, speeds
 from power import find_tool
 
 from tessera_engine.api import load_model
-from tessera_engine.backends import make_backend
+from tessera_engine.backends.choosing import make_backend
 from tessera_engine.backends.gpu.cuda import Cuda
 from tessera_engine.backends.gpu.found import look
 from tessera_engine.cli.pages.doctor import examine
 from tessera_engine.machine import check_threads
 from tessera_engine.model.drift import THRESHOLDS
 from tessera_engine.model.file import read_model_file
-from tessera_engine.model.store import open_model
+from tessera_engine.model.installed import open_model
 from tessera_engine.scenes import open_scene
 from tessera_engine.scenes.sampling import sample_observations, sample_tokens
 from tessera_engine.simulate import simulate

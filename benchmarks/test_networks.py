@@ -11,7 +11,7 @@ import pytest
 import torch
 from peak import multiplications, peak
 
-from tessera_engine.backends import make_backend
+from tessera_engine.backends.choosing import make_backend
 from tessera_engine.backends.fused import choose_isa
 from tessera_engine.cli.pages.bench import Runner, compare
 from tessera_engine.machine import check_threads

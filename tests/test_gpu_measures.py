@@ -19,10 +19,10 @@ from places import ROOT
 from power import Sampler, nvidia_smi_watts, tegrastats_watts
 from standin_device import StandInDevice
 
-from tessera_engine.backends import make_backend
+from tessera_engine.backends.choosing import make_backend
 from tessera_engine.backends.gpu.found import look
 from tessera_engine.backends.tensorrt import TensorRtBackend
-from tessera_engine.model.store import open_model
+from tessera_engine.model.installed import open_model
 from tessera_engine.tokens import pack
 
 READER = FakeReader(made_up_arrays(6, 6, steps=12))

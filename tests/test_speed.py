@@ -11,11 +11,11 @@ from functools import partial
 
 import pytest
 
-from tessera_engine.backends import choose, make_backend
+from tessera_engine.backends.choosing import choose, make_backend
 from tessera_engine.backends.fused import choose_isa
 from tessera_engine.cli.pages.bench import Runner, compare
 from tessera_engine.machine import check_threads
-from tessera_engine.model.store import open_model
+from tessera_engine.model.installed import open_model
 from tessera_engine.scenes.sampling import sample_observations
 from tessera_export.torch_backend import EAGER_BATCHES, eager_baseline
 

@@ -1,42 +1,40 @@
-"""The engine from Python: open a scene, load a model, embed."""
+"""The engine from Python: load a model, embed a scene."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import dataclasses
+import html
+import os
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tessera_engine.backends import make_backend
 from tessera_engine.backends.base import Backend
-from tessera_engine.errors import InputError
-from tessera_engine.formats.origin import Origin
-from tessera_engine.formats.writing import check_format
-from tessera_engine.geo import check_window
-from tessera_engine.guard import Finding, examine, heed
-from tessera_engine.machine import check_threads, default_memory
-from tessera_engine.model.file import ModelFacts
-from tessera_engine.model.store import DEFAULT_MODEL, open_model
-from tessera_engine.pictures.quicklook import check_quicklook
-from tessera_engine.progress import Announce, Progress
-from tessera_engine.running.memory import window_pixels
-from tessera_engine.running.run import Plan, run
-from tessera_engine.scene import S1_BANDS, Observations, Scene, Window
+from tessera_engine.backends.choosing import check_options, make_backend
+from tessera_engine.errors import InputError, SceneWarning, check_type
+from tessera_engine.finding import Finding
+from tessera_engine.guard import SAMPLE_PIXELS, examine_sample, heed
+from tessera_engine.machine import check_threads
+from tessera_engine.model.facts import ModelFacts
+from tessera_engine.model.file import ModelFile
+from tessera_engine.model.installed import DEFAULT_MODEL, check_model, open_model
+from tessera_engine.progress import Announce, ShowProgress, shown
+from tessera_engine.running.options import EmbedOptions, RunOptions, check_dim, spelled_out
+from tessera_engine.running.plan import make_plan
+from tessera_engine.running.run import run
+from tessera_engine.scene import S1_BANDS, Observations, Scene
 from tessera_engine.scenes import open_scene
 from tessera_engine.tokens import pack
 from tessera_kernels.compilation import when_compiling
 from tessera_kernels.quantize import quantize
 
-_numba_config: Any = numba.config
-
-STORES = ("int8", "float32")
-
-SAMPLE_PIXELS = 4096
-"""Of a scene, to see how many tokens its pixels have."""
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 COMPILING = "compiling kernels for this CPU: once, for about half a minute ..."
 
@@ -49,23 +47,27 @@ class Model:
 
     @property
     def facts(self) -> ModelFacts:
-        """What the model file says about itself."""
+        """The facts in the model file."""
         return self.backend.model.facts
 
-    def check_dim(self, dim: int | None) -> int:
-        """The length of the embedding to give: `dim` if the model has that prefix, its whole one for None.
+    def __repr__(self) -> str:
+        facts = self.facts
+        return (
+            f"<Model {facts.name} {facts.precision} ({facts.generation}): {facts.dims} dimensions, "
+            f"{self.backend.description}, {self.threads} threads>"
+        )
 
-        Raises:
-            InputError: not one of the model's prefixes.
-        """
-        if dim is None:
-            return self.facts.dims
-        if dim not in self.facts.prefixes:
-            raise InputError(
-                f"model {self.facts.name} can't be cut to {dim} dimensions; choose one of "
-                f"{', '.join(map(str, self.facts.prefixes))}"
-            )
-        return dim
+    def _repr_html_(self) -> str:
+        facts = self.facts
+        rows = {
+            "model": f"{facts.name} {facts.precision} ({facts.generation})",
+            "dimensions": f"{facts.dims}; prefixes {', '.join(map(str, facts.prefixes))}",
+            "runs on": f"{self.backend.description}, {self.threads} threads",
+            "file": str(self.backend.model.path),
+            "licence": facts.licence,
+        }
+        cells = (f"<tr><th>{name}</th><td>{html.escape(value)}</td></tr>" for name, value in rows.items())
+        return f"<table>{''.join(cells)}</table>"
 
     def embed_pixels(
         self,
@@ -96,7 +98,7 @@ class Model:
         Raises:
             InputError: arrays of wrong shape or dtype, or days of year out of range.
         """
-        dim = self.check_dim(dim)
+        dim = check_dim(dim, self.facts)
         bands = _dates_first(s2, "s2", ("uint16",), len(self.facts.s2_bands))
         pixels = bands.shape[1]
         clear = np.asarray(s2_valid)
@@ -153,34 +155,48 @@ def _days(doy: ArrayLike | None, name: str, pixels: int, steps: int) -> NDArray[
 
 
 def load_model(
-    name_or_path: str = DEFAULT_MODEL,
+    name_or_path: str | os.PathLike[str] = DEFAULT_MODEL,
     precision: str | None = None,
     backend: str = "auto",
     threads: int | None = None,
-    announce: Callable[[str], None] | None = None,
+    announce: Announce | None = None,
     device: str = "auto",
 ) -> Model:
     """Load a model into a backend, and run it once so that all kernels are compiled.
 
-    Where what is made first depends on a scene, as TensorRT's plans do, that waits until `embed` has one.
+    A backend whose preparation depends on a scene, like TensorRT's plans, is prepared by `embed`.
 
     Args:
-        name_or_path: a model of this machine, or a model file.
-        precision: `fp32` or `int8`, of a file for GPUs `fp16` or `qdq`; None: a file's own, fp32 for a name.
-        backend: see `tessera_engine.backends.BACKENDS`.
+        name_or_path: the name of a model on this machine, or a model file.
+        precision: `fp32` or `int8`, or `fp16` or `qdq` of a file for GPUs; None: the file's own, fp32 for a name.
+        backend: see `tessera_engine.backends.registry.backend_names`.
         threads: CPU threads; None: all that this process may use.
-        announce: told when kernels have to be compiled or plans built first, which takes a while once, and when
+        announce: called before kernels are compiled or plans are built, which takes a while the first time, and when
             a GPU runs out of memory.
-        device: one of `tessera_engine.backends.DEVICES`.
+        device: one of `tessera_engine.backends.choosing.DEVICES`.
 
     Raises:
-        InputError: no such model, backend or device, or the file can't be used.
+        InputError: no such model, backend or device, an argument of the wrong type, or the file can't be used.
         DeviceError: the GPU can't be used.
     """
+    check_model(name_or_path, precision)
+    check_options(backend, device)
+    if threads is not None:
+        check_type("threads", threads, (int,), "a whole number")
+    return load(open_model(os.fspath(name_or_path), precision), backend, threads, announce, device)
+
+
+def load(
+    file: ModelFile,
+    backend: str = "auto",
+    threads: int | None = None,
+    announce: Announce | None = None,
+    device: str = "auto",
+) -> Model:
+    """`load_model` for a model file that is open already."""
     threads = check_threads(threads)
-    loaded = make_backend(open_model(name_or_path, precision), backend, threads, device, announce)
-    model = Model(loaded, threads)
-    if loaded.follows_lengths:
+    model = Model(make_backend(file, backend, threads, device, announce), threads)
+    if model.backend.follows_lengths:
         return model
     with when_compiling(lambda: announce(COMPILING) if announce else None):
         _warm_up(model)
@@ -188,7 +204,7 @@ def load_model(
 
 
 def _warm_up(model: Model) -> None:
-    """One made-up pixel through everything."""
+    """Run one made-up pixel through everything."""
     steps = np.ones(1, np.int32)
     nothing, s1 = np.empty((1, 0, 2), np.int16), np.ones((1, 1, 2), np.int16)
     embedding = model.embed_pixels(
@@ -197,7 +213,7 @@ def _warm_up(model: Model) -> None:
     quantize(embedding)
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Embedded:
     """A finished run.
 
@@ -206,7 +222,7 @@ class Embedded:
         pixels: pixels of the region that the scene covers.
         with_data: pixels that have an embedding.
         seconds: wall time of the stages, see `tessera_engine.running.pipeline.Statistics`.
-        findings: what was worth saying about the scene.
+        findings: what was found about the scene.
     """
 
     out: Path
@@ -217,94 +233,74 @@ class Embedded:
 
 
 def embed(
-    scene: Scene | str | Path,
-    model: Model,
-    out: str | Path | None = None,
+    scene: Scene | str | os.PathLike[str],
+    model: Model | str | os.PathLike[str] = DEFAULT_MODEL,
+    out: str | os.PathLike[str] | None = None,
     *,
-    window: Window | None = None,
-    dim: int | None = None,
-    stored_as: str | None = None,
-    format: str = "cog",
-    quicklook: str = "pca",
-    memory: int | None = None,
-    overwrite: bool = False,
-    append: bool = False,
-    restart: bool = False,
-    strict: bool = False,
-    progress: Progress | None = None,
+    progress: ShowProgress = None,
     announce: Announce | None = None,
+    **options: Unpack[EmbedOptions],
 ) -> Embedded:
-    """Embed a scene into an output folder, or go on with a run that was interrupted.
+    """Embed a scene into an output folder, or resume a run that was interrupted.
 
-    The work lies in `<out>.partial` until it is finished. Finished windows are on the disk there, so that the same
-    call goes on after any interruption.
+    The work lies in `<out>.partial` until it is finished. Finished windows are on the disk there, so the same call
+    resumes after any interruption.
 
     Args:
         scene: an open scene or its folder.
-        model: a loaded model.
+        model: a loaded model, the name of one on this machine, or a model file.
         out: output folder; None: `<scene name>.embeddings` in the current folder.
-        window: the part of the scene; None: all.
-        dim: length of the embedding, one of the model's prefixes; None: all of it.
+        progress: a function to call with pixels done and in all; True to show progress, False not to; None: show it
+            in terminals and notebooks.
+        announce: called with one line for each finding about the scene, for an interrupted run that is resumed, and
+            for damage in it; None: findings and damage are Python warnings (`SceneWarning`).
+        window: the part of the scene: col, row, width, height in pixels; None: all.
+        bbox: the part of the scene: west, south, east, north in degrees.
+        dim: length of the embedding, one of the model's prefixes; None: the whole.
         stored_as: `int8` or `float32`; None: int8 for an int8 model, else float32.
-        format: one of `tessera_engine.formats.writing.FORMATS`.
-        quicklook: one of `tessera_engine.pictures.quicklook.QUICKLOOKS`.
-        memory: bytes that the process may take; None: half of the free memory, at most 4 GB.
+        format: `cog`, `npy`, `zarr` or `geotessera`.
+        quicklook: what the picture shows: `pca`, `clusters` or `rgb`.
+        memory: what the process may take: bytes, or a size like "2GB"; None: half of the free memory, at most 4 GB.
         overwrite: replace an earlier output.
-        append: add to a store of that format which stands at `out`, see `tessera_engine.formats.grown`.
-        restart: begin anew where a run was interrupted.
-        strict: refuse a scene about which anything was found.
-        progress: called with pixels done and in all, after each window.
-        announce: told, in a line each, of what was found about the scene, of an interrupted run that is gone on with
-            and of what is damaged in it.
+        append: add to a zarr or geotessera output at `out`.
+        restart: discard an interrupted run and start again.
+        strict: refuse a scene with any finding.
 
     Raises:
-        InputError: something asked for can't be had, or an interrupted run differs; nothing has been written.
+        InputError: an argument is wrong, something asked for isn't available, or an interrupted run differs; nothing
+            has been written.
         TesseraError: the run failed; what is finished is kept.
     """
+    chosen = RunOptions.given(options)
+    check_type("scene", scene, (Scene, str, os.PathLike), "a scene folder or open_scene(...)")
+    check_type("model", model, (Model, str, os.PathLike), "a model's name, a model file or load_model(...)")
+    if out is not None:
+        check_type("out", out, (str, os.PathLike), "a folder")
     if not isinstance(scene, Scene):
-        scene = open_scene(scene)
-    dim = model.check_dim(dim)
-    stored_as = stored_as or ("int8" if model.facts.is_int8 else "float32")
-    if stored_as not in STORES:
-        raise InputError(f"stored_as='{stored_as}' is unknown; choose one of {', '.join(STORES)}")
-    region = check_window(scene.grid, window) if window is not None else scene.grid.window
-    if append and overwrite:
-        raise InputError("--append adds to what --overwrite would replace; give one of them")
-    origin = _origin(scene, model)
-    check_format(format, stored_as, scene.grid.crop(region), dim, origin)
-    check_quicklook(quicklook)
-    max_pixels = window_pixels(memory or default_memory(), scene.reader, model.backend.model)
-    announce = announce or (lambda line: None)
-    findings = tuple(examine(scene, model.facts, region))
-    heed(findings, strict, announce)
-    if model.backend.follows_lengths:
-        tokens = pack(scene.reader.sample(region, SAMPLE_PIXELS), model.facts).tokens
+        scene = open_scene(os.fspath(scene))
+    file = model.backend.model if isinstance(model, Model) else open_model(os.fspath(model))
+    plan = make_plan(scene, file, None if out is None else os.fspath(out), chosen)
+    say = _warn if announce is None else announce
+    sample = scene.reader.sample(plan.region, SAMPLE_PIXELS)
+    findings = tuple(examine_sample(scene, sample, file.facts))
+    heed(findings, chosen.strict, say)
+    loaded = model if isinstance(model, Model) else load(file, announce=announce)
+    if loaded.backend.follows_lengths:
+        tokens = pack(sample, file.facts).tokens
         if len(tokens):
-            model.backend.prepare(tokens)
-    target = Path(out) if out is not None else Path(f"{scene.name}.embeddings")
-    numba.set_num_threads(model.threads)
-    plan = Plan(
-        scene,
-        model.backend,
-        region,
-        dim,
-        stored_as,
-        format,
-        max_pixels,
-        target,
-        findings,
-        origin,
-        quicklook,
-        append,
-    )
-    statistics = run(plan, overwrite, restart, progress, announce)
-    return Embedded(target, statistics.pixels, statistics.with_data, statistics.seconds, findings)
+            loaded.backend.prepare(tokens)
+    del sample
+    numba.set_num_threads(loaded.threads)
+    with shown(progress, f"embedding {scene.name}", "px") as report:
+        done = run(dataclasses.replace(plan, findings=findings), loaded.backend, report, say)
+    return Embedded(plan.out, done.pixels, done.with_data, done.seconds, findings)
 
 
-def _origin(scene: Scene, model: Model) -> Origin:
-    from tessera_engine.version import __version__
+embed.__signature__ = spelled_out(embed, EmbedOptions, RunOptions())  # type: ignore[attr-defined]
 
-    facts, period = model.facts, scene.reader.period
-    # The calendar year that all observations are of, if it is one
-    year = period[0].year if period is not None and period[0].year == period[1].year else None
-    return Origin(year, facts.name, model.backend.model.sha256, facts.generation, __version__)
+
+def _warn(line: str) -> None:
+    """Findings and damage as Python warnings, at the line that called `embed`."""
+    text = line.removeprefix("warning: ")
+    if text != line:
+        warnings.warn(text, SceneWarning, stacklevel=4)

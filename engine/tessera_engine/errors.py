@@ -5,11 +5,12 @@ A message says what failed, what came, what was expected and what to do, in one 
 
 from __future__ import annotations
 
+import numbers
 import sys
 
 
 class TesseraError(Exception):
-    """Something went wrong that the engine knows how to name."""
+    """Something failed in a way that the engine expects."""
 
     exit_code = 1
 
@@ -57,3 +58,36 @@ class MissingExtra(InputError):
 
 class SceneWarning(UserWarning):
     """The scene can be embedded, but something about it is worth knowing."""
+
+
+def check_type(name: str, value: object, kinds: tuple[type, ...], expected: str) -> None:
+    """Make sure that an argument is of one of these types.
+
+    Args:
+        name: the parameter's.
+        value: what was given.
+        kinds: types that it may have; `int` and `float` stand for all whole numbers and numbers, without bool.
+        expected: the same for people, like "a whole number".
+
+    Raises:
+        InputError: it is of another type.
+    """
+    if not is_of(value, kinds):
+        raise InputError(f"{name}={_short(value)} is {_kind(value)}; expected {expected}")
+
+
+def is_of(value: object, kinds: tuple[type, ...]) -> bool:
+    """Whether a value is of one of these types, as `check_type` understands them."""
+    abstract = {int: numbers.Integral, float: numbers.Real}
+    if isinstance(value, bool):
+        return bool in kinds
+    return isinstance(value, tuple(abstract.get(kind, kind) for kind in kinds))
+
+
+def _kind(value: object) -> str:
+    return "nothing" if value is None else f"of type {type(value).__name__}"
+
+
+def _short(value: object) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,4 +1,4 @@
-"""What the guard, or a scene's reader, found worth saying."""
+"""A finding: something about a scene that is wrong, or that its user should know."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 Sure = Literal["certain", "likely"]
 
 READER = "reader"
-"""Name of a finding that is a line of the reader's `warnings`."""
+"""Name of the findings that come from a reader's `warnings`."""
 
 
 @dataclass(frozen=True)
@@ -16,11 +16,11 @@ class Finding:
     """One thing about a scene that is wrong, or that its user should know.
 
     Attributes:
-        name: for programs: `s2-offset`, ...; `reader` for what reading the files brought up.
-        sure: `certain` where nothing natural looks like it, `likely` where something rare does.
+        name: a stable name for programs, such as `s2-offset`; `reader` for a warning of the scene's reader.
+        sure: `certain` where nothing natural looks like this, `likely` where something rare does.
         found: what was found and what was expected, with numbers.
-        effect: what it does to the embeddings; empty where `found` says so.
-        fix: the option or the step that puts it right; empty where there is none.
+        effect: what this does to the embeddings; empty where `found` contains it.
+        fix: the argument or the step that corrects it; empty where there is none.
     """
 
     name: str
@@ -34,11 +34,9 @@ class Finding:
         """All of it in one line."""
         if self.name == READER:
             return self.found
-        told = f"{self.found} [{self.name}, {self.sure}]"
-        for part in (self.effect, self.fix):
-            told += f"; {part}" if part else ""
-        return told
+        parts = [f"{self.found} [{self.name}, {self.sure}]", self.effect, self.fix]
+        return "; ".join(part for part in parts if part)
 
     def to_dict(self) -> dict[str, str]:
-        """As JSON values."""
+        """The finding as a JSON object."""
         return asdict(self)

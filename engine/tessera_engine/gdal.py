@@ -23,16 +23,34 @@ CACHE_BYTES = 64_000_000
 """GDAL's block cache. Its own default is 5 % of the machine's memory."""
 
 
-@contextmanager
-def gdal_environment(cache_bytes: int = CACHE_BYTES, **options: Any) -> Iterator[None]:
-    """Run GDAL with a limited cache and without warnings about rasters that have no georeference.
-
-    Those are reported once, when a scene is opened.
+def gdal_options(cache_bytes: int = CACHE_BYTES, **options: Any) -> rasterio.Env:
+    """A context in which GDAL has a limited cache and further options; of this thread only.
 
     Args:
         cache_bytes: size of GDAL's block cache.
         options: further configuration options of GDAL.
     """
-    with rasterio.Env(GDAL_CACHEMAX=cache_bytes, **options), warnings.catch_warnings():
+    return rasterio.Env(GDAL_CACHEMAX=cache_bytes, **options)
+
+
+@contextmanager
+def without_georeference_warnings() -> Iterator[None]:
+    """Hide rasterio's warnings about rasters without a georeference, which the engine reports itself.
+
+    Not for use in several threads at once: it changes the warning filters of the whole process.
+    """
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
+
+
+@contextmanager
+def gdal_environment(cache_bytes: int = CACHE_BYTES, **options: Any) -> Iterator[None]:
+    """`gdal_options` and `without_georeference_warnings` together; not for use in several threads at once.
+
+    Args:
+        cache_bytes: size of GDAL's block cache.
+        options: further configuration options of GDAL.
+    """
+    with gdal_options(cache_bytes, **options), without_georeference_warnings():
         yield

@@ -49,10 +49,12 @@ def check_threads(threads: int | None) -> int:
     """How many CPU threads to use: `threads`, or for None all that this process may use.
 
     Raises:
-        InputError: fewer than one, or more than this process may use.
+        InputError: not a whole number, fewer than one, or more than this process may use.
     """
     # The CPUs of this process, or fewer if NUMBA_NUM_THREADS says so
     available = int(_numba_config.NUMBA_NUM_THREADS)
+    if threads is not None and type(threads) is not int:
+        raise InputError(f"threads={threads!r} is not a whole number; give one from 1 to {available}")
     if threads is not None and not 1 <= threads <= available:
         raise InputError(f"threads={threads} is not available: this machine has from 1 to {available}")
     return threads or available

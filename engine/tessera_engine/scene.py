@@ -1,6 +1,6 @@
-"""The scene: one place's observations on one grid, read window by window.
+"""The scene: the observations of one place on one grid, read window by window.
 
-A layout is a `Reader`; everything downstream sees only the types of this module.
+Each layout on disk has a `Reader`; all other rooms use only the types of this module.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from html import escape
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -15,10 +16,13 @@ from affine import Affine
 from numpy.typing import NDArray
 
 S2_BANDS = ("B04", "B02", "B03", "B08", "B8A", "B05", "B06", "B07", "B11", "B12")
-"""Sentinel-2 bands in TESSERA's order (not by wavelength)."""
+"""Sentinel-2 bands in TESSERA's order, which is not by wavelength."""
 
 S1_BANDS = ("VV", "VH")
 """Sentinel-1 channels in TESSERA's order."""
+
+_WIDTH = 80
+"""Characters in a line of `repr`."""
 
 
 class Window(NamedTuple):
@@ -35,18 +39,18 @@ class Window(NamedTuple):
         return self.width * self.height
 
     def intersection(self, other: Window) -> Window | None:
-        """The pixels that both windows have, or None."""
+        """The pixels that are in both windows, or None."""
         col, row = max(self.col, other.col), max(self.row, other.row)
         right = min(self.col + self.width, other.col + other.width)
         bottom = min(self.row + self.height, other.row + other.height)
         return Window(col, row, right - col, bottom - row) if right > col and bottom > row else None
 
     def relative_to(self, other: Window) -> Window:
-        """The same pixels, counted from `other`'s upper left corner."""
+        """The same pixels, counted from the upper left corner of `other`."""
         return Window(self.col - other.col, self.row - other.row, self.width, self.height)
 
     def blocks(self, width: int, height: int) -> Iterator[Window]:
-        """The window cut into blocks of at most `width` x `height`, row by row."""
+        """The window cut into blocks of at most `width` x `height` pixels, row by row."""
         for row in range(self.row, self.row + self.height, height):
             for col in range(self.col, self.col + self.width, width):
                 yield Window(
@@ -59,7 +63,7 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True)
 class Grid:
-    """A raster grid: size in pixels, and where it lies on Earth if that is known."""
+    """A raster grid: its size in pixels, and its place on Earth if that is known."""
 
     width: int
     height: int
@@ -69,7 +73,7 @@ class Grid:
 
     @property
     def window(self) -> Window:
-        """All of the grid."""
+        """The window of the whole grid."""
         return Window(0, 0, self.width, self.height)
 
     def crop(self, window: Window) -> Grid:
@@ -80,16 +84,16 @@ class Grid:
 
 @dataclass(frozen=True)
 class Observations:
-    """All observations of one window; pixels in row-major order, dates first.
+    """All observations of one window; dates first, pixels in row-major order.
 
     Attributes:
-        s2: (T, height, width, 10) uint16, bands as `S2_BANDS`, reflectance * 10000, offset removed.
+        s2: (T, height, width, 10) uint16, bands as in `S2_BANDS`, reflectance * 10000, baseline offset removed.
         s2_valid: (T, height, width) uint8, non-zero where clear.
-        s2_doy: (T,) int32, day of year 1..366.
+        s2_doy: (T,) int32, days of year 1..366.
         s1_ascending: (Ta, height, width, 2) int16, VV and VH in TESSERA's code, 0 = missing.
-        s1_ascending_doy: (Ta,) int32.
-        s1_descending: (Td, height, width, 2) int16.
-        s1_descending_doy: (Td,) int32.
+        s1_ascending_doy: (Ta,) int32, days of year 1..366.
+        s1_descending: (Td, height, width, 2) int16, as `s1_ascending`.
+        s1_descending_doy: (Td,) int32, days of year 1..366.
     """
 
     s2: NDArray[np.uint16]
@@ -103,7 +107,7 @@ class Observations:
 
 @dataclass(frozen=True)
 class Dates:
-    """The days of year (1..366) that a scene has, per modality and orbit, sorted, without doubles."""
+    """The days of year (1..366) with observations, for Sentinel-2 and each orbit of Sentinel-1; sorted and unique."""
 
     s2: tuple[int, ...]
     s1_ascending: tuple[int, ...]
@@ -111,16 +115,16 @@ class Dates:
 
 
 class Reader(Protocol):
-    """One layout of a scene on disk."""
+    """Reads a scene of one layout from disk."""
 
     @property
     def layout(self) -> str:
-        """The layout's name, as the user would type it."""
+        """The layout's name, or several joined by `+`."""
         ...
 
     @property
     def grid(self) -> Grid:
-        """The grid on which `read` answers."""
+        """The scene's grid, to which windows refer."""
         ...
 
     @property
@@ -130,48 +134,58 @@ class Reader(Protocol):
 
     @property
     def period(self) -> tuple[date, date] | None:
-        """First and last day that observations are taken from; None where the layout only has days of year."""
+        """First and last day of the observations; None where the layout only has days of year."""
         ...
 
     @property
     def warnings(self) -> Sequence[str]:
-        """What opening the scene found worth saying, a line each; what it has no dates of is left to the guard."""
+        """What the user should know after the scene was opened, one line each; the guard reports missing dates."""
         ...
 
     @property
     def bytes_per_pixel(self) -> int:
-        """Bytes that one pixel's observations take once read; plans the size of windows."""
+        """Bytes that one pixel's observations need in memory; the size of windows is planned with it."""
         ...
 
     @property
     def windows_held(self) -> int:
-        """How many windows' observations the reader keeps, besides those that it has given; plans memory."""
+        """Number of windows whose observations the reader keeps in memory; memory is planned with it."""
         ...
 
     def windows(self, region: Window, max_pixels: int) -> Iterator[Window]:
-        """Windows of at most `max_pixels` that cover all of `region` that has data, none twice."""
+        """Windows of at most `max_pixels` pixels; together they cover all data in `region`, without overlaps."""
         ...
 
     def read(self, window: Window) -> Observations:
-        """The observations of a window that `windows` gave, or of a part of one."""
+        """The observations of a window that `windows` returned, or of a part of one.
+
+        Raises:
+            InputError: a file is damaged, or has changed since the scene was opened.
+        """
         ...
 
     def sample(self, region: Window, max_pixels: int) -> Observations:
-        """At most `max_pixels` pixels spread over a region, cheaply read: a thinned grid, for a look at the data.
+        """The observations of at most `max_pixels` pixels of a region, chosen so that reading them is fast.
 
         Raises:
-            InputError: there is nothing in the region.
+            InputError: the scene has no data in the region.
         """
         ...
 
     def fingerprint(self) -> str:
-        """Hex sha256 that changes when the scene's content does."""
+        """Hexadecimal sha256 that changes when the scene's content does."""
         ...
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A scene that can be embedded."""
+    """A scene that can be embedded.
+
+    Attributes:
+        name: the folder's name.
+        path: the folder, as it was given.
+        reader: reads the observations.
+    """
 
     name: str
     path: str
@@ -181,3 +195,48 @@ class Scene:
     def grid(self) -> Grid:
         """The scene's grid."""
         return self.reader.grid
+
+    def __repr__(self) -> str:
+        lines = ["<tessera_engine.Scene>", *(f"  {name}: {value}" for name, value in self._facts().items())]
+        return "\n".join(_shortened(line, _WIDTH) for line in lines)
+
+    def _repr_html_(self) -> str:
+        """A table, for notebooks."""
+        rows = "".join(
+            f'<tr><th style="text-align: left">{name}</th>'
+            f'<td style="text-align: left">{escape(value)}</td></tr>'
+            for name, value in self._facts().items()
+        )
+        return f"<table><caption>tessera_engine.Scene</caption><tbody>{rows}</tbody></table>"
+
+    def _facts(self) -> dict[str, str]:
+        """What a user wants to see first, by name."""
+        grid, dates, period = self.grid, self.reader.dates, self.reader.period
+        return {
+            "name": self.name,
+            "layout": self.reader.layout,
+            "size": f"{grid.width} x {grid.height} pixels",
+            "CRS": _crs_in_words(grid.crs),
+            "Sentinel-2": _dates_in_words(dates.s2),
+            "Sentinel-1 ascending": _dates_in_words(dates.s1_ascending),
+            "Sentinel-1 descending": _dates_in_words(dates.s1_descending),
+            "period": f"{period[0]} to {period[1]}" if period else "one year; the files don't contain which",
+        }
+
+
+def _dates_in_words(days: Sequence[int]) -> str:
+    if not days:
+        return "no dates"
+    return f"{len(days)} {'dates' if len(days) > 1 else 'date'}, days of year {days[0]} to {days[-1]}"
+
+
+def _crs_in_words(crs: str | None) -> str:
+    """A CRS without an EPSG code has a long definition as WKT, of which the name is enough."""
+    if crs is None:
+        return "none: no georeference"
+    name = crs.split('"')[1:2]  # WKT is `PROJCS["<name>",...`
+    return name[0] if name else crs
+
+
+def _shortened(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 3]}..."

@@ -1,8 +1,8 @@
-"""Packed tokens: what a backend takes. Pixels lie one after the other, none padded for another's sake.
+"""Packed tokens, the input of a backend: the tokens of all pixels one after the other, without padding.
 
-v2 networks don't see the order of tokens, so a multiplicity says all about repeats. v1's pooling does see it. Their
-published sequences follow from distinct tokens in order and their multiplicities all the same, see `sequence`: no
-other index is kept.
+In v2 networks the order of tokens has no effect, so a multiplicity describes repeats completely. In v1 networks it
+does, because of their pooling. The sequences of the published v1 code can be made from the distinct tokens in order
+and their multiplicities (see `sequence`), so nothing else is stored.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from tessera_kernels.sequence import sequence_steps
 
 @dataclass(frozen=True)
 class Tokens:
-    """The distinct tokens of one modality.
+    """The distinct tokens of one modality for N pixels.
 
     Attributes:
-        values: (M, bands) float32, z-scored; all zero for the token that stands for "no observation". A pixel's
-            tokens are in the order of the published code's sequence.
-        doy: (M,) int32, day of year 1..366, 0 for that token.
+        values: (M, bands) float32, z-scored; all zero for the token that means "no observation". The tokens of a pixel
+            are in the order of the published code's sequence.
+        doy: (M,) int32, day of year 1..366; 0 for the token that means "no observation".
         multiplicity: (M,) float32, how often the published code would repeat the token; at least 1.
-        offsets: (N + 1,) int64, pixel p has the tokens offsets[p]:offsets[p + 1], at least one.
+        offsets: (N + 1,) int64; pixel p has the tokens offsets[p]:offsets[p + 1], at least one.
     """
 
     values: NDArray[np.float32]
@@ -37,13 +37,19 @@ class Tokens:
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """(N,) tokens of each pixel."""
+        """(N,) int64, number of tokens of each pixel."""
         return np.diff(self.offsets)
+
+    def part(self, first: int, last: int) -> Tokens:
+        """The tokens of pixels `first` to `last`, without `last`."""
+        start, end = self.offsets[first], self.offsets[last]
+        offsets = self.offsets[first : last + 1] - start
+        return Tokens(self.values[start:end], self.doy[start:end], self.multiplicity[start:end], offsets)
 
 
 @dataclass(frozen=True)
 class PackedTokens:
-    """Both modalities' tokens of the same N pixels."""
+    """The tokens of both modalities for the same N pixels."""
 
     s2: Tokens
     s1: Tokens
@@ -51,9 +57,16 @@ class PackedTokens:
     def __len__(self) -> int:
         return len(self.s2.offsets) - 1
 
+    def part(self, first: int, last: int) -> PackedTokens:
+        """The tokens of pixels `first` to `last`, without `last`."""
+        return PackedTokens(self.s2.part(first, last), self.s1.part(first, last))
+
 
 class Statistics(Protocol):
-    """Means and standard deviations that a model z-scores with, a value a band, and whose token rules it has."""
+    """A model's means and standard deviations for z-scores, one value for each band, and its generation.
+
+    The generation decides how tokens are made.
+    """
 
     @property
     def generation(self) -> str: ...  # noqa: D102
@@ -73,12 +86,12 @@ class Statistics(Protocol):
 
 @dataclass(frozen=True)
 class PackedPixels:
-    """What packing makes of N pixels.
+    """N pixels after packing.
 
     Attributes:
-        tokens: of the M pixels that have any observation.
-        pixels: (M,) int64, which of the N pixels those are, ascending.
-        counts: (N, 2) uint16, clear Sentinel-2 and valid Sentinel-1 observations of every pixel.
+        tokens: tokens of the M pixels that have at least one observation.
+        pixels: (M,) int64, indices of these pixels among the N, ascending.
+        counts: (N, 2) uint16, number of clear Sentinel-2 and of valid Sentinel-1 observations of every pixel.
     """
 
     tokens: PackedTokens
@@ -92,7 +105,7 @@ def pack(observations: Observations, statistics: Statistics) -> PackedPixels:
     Args:
         observations: (T, height, width, bands) arrays and (T,) days of year; or, for pixels without a grid,
             (T, N, bands) arrays and (T,) or (T, N) days of year.
-        statistics: the model's; `ModelFacts` has them.
+        statistics: the model's statistics, for instance its `ModelFacts`.
     """
     o = observations
     s2_values = _pixels_flat(o.s2)
@@ -127,10 +140,14 @@ def pack(observations: Observations, statistics: Statistics) -> PackedPixels:
 
 
 def sequence(tokens: PackedTokens, generation: str) -> PackedTokens:
-    """The tokens as the published v1 code lays them out: each repeat a token of its own, multiplicities all 1.
+    """The tokens in the sequence of the published v1 code: every repeat is a token, and all multiplicities are 1.
 
-    v1.1 appends repeats behind a pixel's last token, in the order of the tokens; v1.0's stand beside each other. A v2
-    network doesn't tell repeats from multiplicities: its tokens come back as they are.
+    v1.1 appends the repeats after a pixel's last token, in the order of the tokens; v1.0 puts each repeat next to its
+    token. In v2 networks repeats and multiplicities are equivalent, so v2 tokens are returned unchanged.
+
+    Args:
+        tokens: packed tokens.
+        generation: `v1.0`, `v1.1` or `v2`.
     """
     if generation == "v2":
         return tokens
@@ -161,6 +178,6 @@ def _series(
     mean: tuple[float, ...],
     std: tuple[float, ...],
 ) -> observe.Series:
-    """Give the kernel's arrays the dtypes that it is compiled for."""
+    """The kernel's arrays, in the dtypes for which it is compiled."""
     dates = np.ascontiguousarray(doy.reshape(doy.shape[0], -1) if doy.size else doy.reshape(0, 1), np.int32)
     return observe.Series(values, valid, dates, np.array(mean, np.float32), np.array(std, np.float32))

@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from tessera_engine.errors import ModelError
-from tessera_engine.model.file import LARGEST
+from tessera_engine.model.facts import LARGEST
 from tessera_export.reference import ReferenceConfig
 
 STATE_KEYS = ("model_state", "model_state_dict")

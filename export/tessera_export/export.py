@@ -9,12 +9,10 @@ from pathlib import Path
 import onnx
 
 from tessera_engine.errors import InputError
+from tessera_engine.files.user_folders import HOME_VARIABLE
 from tessera_engine.model.drift import Drift
-from tessera_engine.model.file import NAME, ModelFacts
-from tessera_engine.model.published import published_name
-from tessera_engine.model.statistics import FLAVOURS
-from tessera_engine.model.store import (
-    HOME_VARIABLE,
+from tessera_engine.model.facts import NAME, ModelFacts
+from tessera_engine.model.installed import (
     checksum_file,
     file_name,
     open_model,
@@ -22,12 +20,14 @@ from tessera_engine.model.store import (
     record_checksum,
     user_folder,
 )
+from tessera_engine.model.published import published_name
+from tessera_engine.model.statistics import FLAVOURS
 from tessera_engine.scene import S1_BANDS, S2_BANDS
 from tessera_export import int8, onnx_graph
 from tessera_export.checkpoint import Checkpoint, load_checkpoint, replacing, size_name
 from tessera_export.flavour import SOURCES, flavour_for
-from tessera_export.gpu import qdq
-from tessera_export.gpu.build import build_calibrated, build_half
+from tessera_export.gpu_files import qdq
+from tessera_export.gpu_files.build import build_calibrated, build_half
 from tessera_export.reference import Reference
 from tessera_export.validate import Report, validate
 

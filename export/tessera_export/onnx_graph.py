@@ -2,8 +2,8 @@
 
 Built by hand and not by torch's tracer because the graph is a contract: backends with kernels of their own read
 the weights by name (see `tessera_engine.model.file`), only plain operators of opset 17 occur (what ONNX Runtime
-1.18 and TensorRT 10.3 take), and one builder makes every precision for CPUs. `tessera_export.gpu` builds those for
-GPUs, which want another form.
+1.18 and TensorRT 10.3 take), and one builder makes every precision for CPUs. `tessera_export.gpu_files` builds those
+for GPUs, which want another form.
 
 Shapes: B pixels, T tokens, N = B * T, C bands, d = 4 * latent_dim, H heads of h = d / H channels.
 """
@@ -22,9 +22,10 @@ from numpy.typing import ArrayLike, NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from tessera_engine.errors import ModelError
-from tessera_engine.model.check import CONSTANT_PREFIX
-from tessera_engine.model.file import OUTPUT_NAME, ModelFacts, read_arrays, read_model_file
+from tessera_engine.model.facts import ModelFacts
+from tessera_engine.model.file import OUTPUT_NAME, read_arrays, read_model_file
 from tessera_engine.model.layout import VERSIONS, Versions
+from tessera_engine.model.weights import CONSTANT_PREFIX
 from tessera_export.onnx_gru import recurrence
 from tessera_export.reference import Reference, ReferenceConfig, day_of_year_table
 

@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from tessera_engine.model.file import DAYS
+from tessera_engine.model.layout import DAYS
 from tessera_engine.scene import S1_BANDS, S2_BANDS
 
 

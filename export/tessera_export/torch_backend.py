@@ -1,28 +1,39 @@
-"""The reference as a backend: PyTorch in float32, to measure others against, and where nothing else runs on a GPU."""
+"""The PyTorch reference as a backend: float32, the standard for the others, and a way to use a GPU without TensorRT.
+
+PyTorch is imported when a model is loaded, not with this module: the engine reads `BACKEND` on machines without it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from tessera_engine.backends.base import Backend
+from tessera_engine.backends.base import Backend, BackendRecord, Part
 from tessera_engine.backends.gpu.install import how_to_install
 from tessera_engine.backends.rectangles import rectangle
-from tessera_engine.errors import InputError
+from tessera_engine.errors import InputError, MissingExtra
 from tessera_engine.model.file import INPUT_NAMES, ModelFile
+from tessera_engine.progress import Announce
 from tessera_engine.tokens import PackedTokens, sequence
-from tessera_export.checkpoint import load_checkpoint
-from tessera_export.onnx_graph import load_network
-from tessera_export.reference import Reference
+
+if TYPE_CHECKING:
+    from tessera_export.reference import Reference
+
+EAGER_BATCHES = (32, 256)
+"""Pixels per batch that suit CPUs best."""
+
+GPU_BATCH = 512
+"""Pixels per batch on a GPU; not measured."""
 
 
 class TorchBackend(Backend):
-    """Batches of a fixed number of pixels of similar length, as one would write it in PyTorch."""
+    """Runs batches of a fixed number of pixels of similar length, as one would write it in PyTorch."""
 
     name = "torch"
 
@@ -38,31 +49,33 @@ class TorchBackend(Backend):
         """Put a network on a device.
 
         Args:
-            model: the model file that it is, or is compared with.
+            model: the model file that the network comes from or is compared with.
             network: the network.
-            batch_pixels: pixels a batch.
-            device: of PyTorch: `cpu`, `cuda`, `mps` or `xpu`.
+            batch_pixels: pixels per batch.
+            device: PyTorch's name of it: `cpu`, `cuda`, `mps` or `xpu`.
             half: compute in float16 where PyTorch's autocast does.
-            compiled: by `torch.compile`, for all shapes at once.
+            compiled: use `torch.compile`, once for all shapes.
         """
         super().__init__(model)
+        self._torch = _torch()
         network = network.eval().to(device)
         self._batch, self._device, self._half, self._compiled = batch_pixels, device, half, compiled
-        self._network = torch.compile(network, dynamic=True) if compiled else network
+        self._network = self._torch.compile(network, dynamic=True) if compiled else network
 
     @property
     def version(self) -> str:
-        """Of PyTorch."""
-        return str(torch.__version__)
+        """Version of PyTorch."""
+        return str(self._torch.__version__)
 
     @property
     def computes_on(self) -> str:
-        """How it is run."""
-        where = torch.cuda.get_device_name() if self._device == "cuda" else self._device.upper()
+        """How and where it runs: eager or compiled, dtype, device, batch."""
+        where = self._torch.cuda.get_device_name() if self._device == "cuda" else self._device.upper()
         how = "compiled" if self._compiled else "eager"
         return f"{how}, {'float16' if self._half else 'float32'}, {where}, batches of {self._batch}"
 
     def _run(self, tokens: PackedTokens) -> NDArray[np.float32]:
+        torch = self._torch
         tokens = sequence(tokens, self.model.facts.generation)
         embedding = np.empty((len(tokens), self.model.facts.dims), np.float32)
         order = np.lexsort((tokens.s1.lengths, tokens.s2.lengths))
@@ -75,45 +88,38 @@ class TorchBackend(Backend):
         return embedding
 
 
-def open_backend(model: ModelFile, threads: int, device: str) -> TorchBackend:
-    """An fp32 model file in PyTorch, on the device that is there.
+def open_backend(
+    model: ModelFile, threads: int, device: str, announce: Announce | None = None
+) -> TorchBackend:
+    """Load an fp32 model file into PyTorch.
 
     Args:
         model: the file.
         threads: CPU threads.
-        device: `cpu`, `cuda`, or `auto`: CUDA, else XPU, else MPS, else the CPU.
+        device: `cpu`, `cuda`, or `auto`: the first of CUDA, XPU, MPS and the CPU that this machine has.
+        announce: not used; nothing here takes long.
 
     Raises:
-        InputError: `cuda`, and PyTorch has none here.
-        ModelError: the file isn't fp32.
+        InputError: `cuda`, but PyTorch can't use it on this machine.
+        MissingExtra: PyTorch is not installed.
+        ModelError: the file is not fp32.
     """
+    torch = _torch()
     if device == "cuda":
         _check_cuda()
-    there = {
+    available = {
         "cuda": torch.cuda.is_available(),
         "xpu": torch.xpu.is_available(),
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
     if device == "auto":
-        device = next(name for name, is_there in there.items() if is_there)
+        device = next(name for name, is_available in available.items() if is_available)
     torch.set_num_threads(threads)
-    # Float32 as it stands, for what others are measured against; it is PyTorch's default, which others may have changed
+    # Full float32, since others are measured against it. It is PyTorch's default, but other code may have changed it
     torch.backends.cuda.matmul.allow_tf32 = False
     batch = EAGER_BATCHES[0] if device == "cpu" else GPU_BATCH
-    return TorchBackend(model, load_network(model.path), batch, device)
-
-
-def _check_cuda() -> None:
-    if not torch.cuda.is_available():
-        raise InputError(
-            f"--device cuda can't be had with PyTorch {torch.__version__}: it sees no GPU, or is built without CUDA; "
-            f"{how_to_install('torch')}"
-        )
-
-
-GPU_BATCH = 512
-"""Pixels a batch on a GPU; not measured."""
+    return TorchBackend(model, _network(model), batch, device)
 
 
 def open_reference(checkpoint: Path, model: ModelFile) -> TorchBackend:
@@ -121,23 +127,22 @@ def open_reference(checkpoint: Path, model: ModelFile) -> TorchBackend:
 
     Args:
         checkpoint: a TESSERA checkpoint.
-        model: the model file that it shall be compared with: its statistics pack the tokens.
+        model: the model file to compare it with; tokens are packed with this file's statistics.
 
     Raises:
-        ModelError: the checkpoint can't be used, or has another shape than the model file.
+        MissingExtra: PyTorch is not installed.
+        ModelError: the checkpoint can't be used, or its shape differs from the model file's.
     """
-    network = load_checkpoint(checkpoint).model
-    return TorchBackend(model, network, batch_pixels=32)
+    _torch("comparing with a checkpoint")
+    from tessera_export.checkpoint import load_checkpoint
 
-
-EAGER_BATCHES = (32, 256)
-"""Pixels a batch: what suits CPUs best."""
+    return TorchBackend(model, load_checkpoint(checkpoint).model, EAGER_BATCHES[0])
 
 
 def eager_baseline(model: ModelFile, threads: int, batch_pixels: int) -> TorchBackend:
-    """PyTorch eager with the weights of an fp32 model file."""
-    torch.set_num_threads(threads)
-    return TorchBackend(model, load_network(model.path), batch_pixels)
+    """PyTorch eager on the CPU with the weights of an fp32 model file."""
+    _torch().set_num_threads(threads)
+    return TorchBackend(model, _network(model), batch_pixels)
 
 
 def gpu_baseline(model: ModelFile, half: bool, compiled: bool) -> TorchBackend:
@@ -145,18 +150,19 @@ def gpu_baseline(model: ModelFile, half: bool, compiled: bool) -> TorchBackend:
 
     Args:
         model: the file.
-        half: in float16, by autocast.
-        compiled: by `torch.compile`.
+        half: compute in float16, by autocast.
+        compiled: use `torch.compile`.
 
     Raises:
-        InputError: PyTorch has no CUDA here.
+        InputError: PyTorch can't use CUDA on this machine.
+        MissingExtra: PyTorch is not installed.
     """
     _check_cuda()
-    return TorchBackend(model, load_network(model.path), GPU_BATCH, "cuda", half, compiled)
+    return TorchBackend(model, _network(model), GPU_BATCH, "cuda", half, compiled)
 
 
 def gpu_baselines(model: ModelFile) -> dict[str, Callable[[], TorchBackend]]:
-    """Ways to run it in PyTorch on the GPU, by name; the first is the reference: eager, in float32."""
+    """Ways to run a model in PyTorch on the GPU, by name. The first is the reference: eager, in float32."""
     return {
         f"torch {'compiled' if compiled else 'eager'} {'fp16' if half else 'fp32'}": partial(
             gpu_baseline, model, half, compiled
@@ -164,3 +170,48 @@ def gpu_baselines(model: ModelFile) -> dict[str, Callable[[], TorchBackend]]:
         for compiled in (False, True)
         for half in (False, True)
     }
+
+
+def _network(model: ModelFile) -> Reference:
+    from tessera_export.onnx_graph import load_network
+
+    return load_network(model.path)
+
+
+def _check_cuda() -> None:
+    torch = _torch()
+    if not torch.cuda.is_available():
+        raise InputError(
+            f"device=cuda is not available with PyTorch {torch.__version__}: it finds no GPU, or was built without "
+            f"CUDA; {how_to_install('torch')}"
+        )
+
+
+def _missing(purpose: str = "backend=torch") -> MissingExtra:
+    return MissingExtra("torch", "export", purpose)
+
+
+def _torch(purpose: str = "backend=torch") -> Any:
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise _missing(purpose) from None
+    return torch
+
+
+def _find(device: str) -> Part:
+    """Read only the installed version's name, because importing PyTorch takes seconds."""
+    try:
+        version = metadata.version("torch")
+    except metadata.PackageNotFoundError:
+        return Part(None, f"missing: {how_to_install('torch')}" if device == "cuda" else str(_missing()))
+    if device == "cuda" and version.endswith("+cpu"):
+        return Part(None, f"{version} is built without CUDA: {how_to_install('torch')}")
+    return Part(version)
+
+
+BACKEND = BackendRecord(
+    "torch", {"cpu": ("fp32",), "cuda": ("fp32",)}, _find, open_backend, picks_device=True
+)

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from tessera_engine.errors import CheckFailed
 from tessera_engine.model.drift import THRESHOLDS, Drift, Threshold, measure
-from tessera_engine.model.file import DAYS, INPUT_NAMES, ModelFacts, ModelFile, read_content, read_model_file
-from tessera_engine.model.layout import GPU_PRECISIONS
-from tessera_export.gpu.rounded import RoundedNetwork
-from tessera_export.gpu.running import Run, onnx_run
+from tessera_engine.model.facts import GPU_PRECISIONS, ModelFacts
+from tessera_engine.model.file import INPUT_NAMES, ModelFile, read_content, read_model_file
+from tessera_engine.model.layout import DAYS
+from tessera_export.gpu_files.rounded import RoundedNetwork
+from tessera_export.gpu_files.running import Run, onnx_run
 from tessera_export.reference import Reference
 
 MADE_UP_THRESHOLDS = {

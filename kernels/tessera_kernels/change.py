@@ -1,6 +1,7 @@
-"""How far each pixel has moved between two sets of codes, beyond what all pixels moved together; no dequantised copies.
+"""How far each pixel has moved between two sets of embeddings, beyond the movement that all pixels share.
 
-Values are int8 codes with a scale a pixel, or float32 with the scale 1: each call may mix them.
+Values are int8 codes with a scale a pixel, or float32 with the scale 1; a call may have one of each. Nothing is
+dequantised to a copy.
 """
 
 from __future__ import annotations
@@ -12,15 +13,15 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 CHUNK = 4096
-"""Pixels that are summed by one thread; fixed, so that sums don't depend on the number of threads."""
+"""Pixels that one thread sums. It is fixed, so that sums don't depend on the number of threads."""
 
-# Sums may be reordered, for SIMD: a squared distance then is within 1e-5 of the exact one. Neither nnan nor ninf; nor
-# contract, so that what hasn't moved has a distance of exactly 0.
+# Sums may be reordered for SIMD: a squared distance is then within 1e-5 of the exact one. Neither nnan nor ninf: NaN
+# and infinity must stay what they are. Not contract, so that a pixel that hasn't moved has a distance of exactly 0.
 REORDERED = {"reassoc"}
 
 
 class Moments(NamedTuple):
-    """Sums over the pixels that have data in both.
+    """Sums over the pixels that have data in both sets.
 
     Attributes:
         pixels: how many there are.
@@ -93,7 +94,7 @@ def moments(
     after: NDArray[Any],
     after_scales: NDArray[np.float32],
 ) -> Moments:
-    """Sums from which the mean vectors and their spread follow; sums of several calls can be added.
+    """Sums to compute the mean vectors and their spread from. The sums of several calls can be added.
 
     Args:
         before: (N, K) int8 codes or float32, C-contiguous.
@@ -128,7 +129,7 @@ def distances(
     after_scales: NDArray[np.float32],
     shift: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    """Squared distance of each pixel's second vector from its first one moved by the shift.
+    """Squared distance between each pixel's second vector and its first one plus the shift.
 
     Args:
         before: (N, K) int8 codes or float32, C-contiguous.
@@ -145,7 +146,7 @@ def distances(
     """
     _check(before, before_scales, after, after_scales)
     if shift.shape != before.shape[1:]:
-        raise ValueError(f"shift {shift.shape} doesn't go together with vectors {before.shape}")
+        raise ValueError(f"shift {shift.shape} doesn't fit vectors {before.shape}")
     found = np.empty(len(before), np.float32)
     _distances(
         np.ascontiguousarray(before),
@@ -162,5 +163,5 @@ def _check(before: NDArray[Any], before_scales: Any, after: NDArray[Any], after_
     if before.shape != after.shape or not before_scales.shape == after_scales.shape == before.shape[:1]:
         raise ValueError(
             f"vectors {before.shape} and {after.shape} with scales {before_scales.shape} and {after_scales.shape} "
-            "don't go together"
+            "don't fit together"
         )

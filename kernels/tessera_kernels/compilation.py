@@ -1,4 +1,4 @@
-"""Compilation of kernels: noticed, so that nobody waits without knowing for what."""
+"""Notices when kernels are compiled, so that users can be told what they are waiting for."""
 
 from __future__ import annotations
 
@@ -23,6 +23,6 @@ class _Listener(event.Listener):
 
 @contextmanager
 def when_compiling(first: Callable[[], None]) -> Iterator[None]:
-    """Call `first` once if a kernel is compiled within the with-block, and not found in the cache on disk."""
+    """Call `first` once if a kernel is compiled within the with-block instead of loaded from the cache on disk."""
     with event.install_listener("numba:compile", _Listener(first)):
         yield

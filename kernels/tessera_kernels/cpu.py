@@ -1,4 +1,4 @@
-"""What this CPU can do, as LLVM names it; and what LLVM overlooks."""
+"""Features of this CPU by LLVM's names, those that LLVM doesn't detect included."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from typing import Any
 import llvmlite.binding as llvm
 import numba
 
-config: Any = numba.config  # its settings are made at run time, which mypy can't see
+config: Any = numba.config  # numba adds its settings at run time, where mypy can't see them
 
 AT_HWCAP, HWCAP_ASIMDDP = 16, 1 << 20
-"""Of Linux on 64-bit Arm: the kernel's word on the CPU, and its bit for the dot product."""
+"""On Linux for 64-bit Arm: the auxiliary vector's entry of CPU features, and its bit for the dot product."""
 
 
 @cache
 def cpu_features() -> frozenset[str]:
-    """LLVM's names of this CPU's features; empty where the system doesn't tell."""
+    """LLVM's names of this CPU's features; empty where the system doesn't report them."""
     features = {feature[1:] for feature in _host_features() if feature.startswith("+")}
     return frozenset(features | ({"dotprod", "neon"} if _has_arm_dot_product() else set()))
 
 
 def _host_features() -> list[str]:
-    """Features as LLVM finds them, `+name` or `-name`."""
+    """Features as LLVM detects them, `+name` or `-name`."""
     try:
         return str(llvm.get_host_cpu_features().flatten()).split(",")
     except RuntimeError:
@@ -33,7 +33,7 @@ def _host_features() -> list[str]:
 
 
 def _has_arm_dot_product() -> bool:
-    """LLVM doesn't look for it on Linux; all of Apple's own CPUs have it."""
+    """Whether there is an Arm dot product. LLVM doesn't check on Linux; all of Apple's own CPUs have it."""
     if platform.machine() == "arm64" and sys.platform == "darwin":
         return True
     if platform.machine() != "aarch64" or sys.platform != "linux":
@@ -44,9 +44,9 @@ def _has_arm_dot_product() -> bool:
 
 
 def tell_numba() -> None:
-    """Have numba compile for what LLVM overlooks: it couldn't emit the instruction, and would end the process.
+    """Make numba compile for the features that LLVM doesn't detect; LLVM would abort at their instructions otherwise.
 
-    Only before the first kernel is compiled, and not where the user chose the features.
+    Must be called before the first kernel is compiled. Does nothing if the user set the features.
     """
     if "dotprod" in cpu_features() and config.CPU_FEATURES is None:
         config.CPU_NAME = config.CPU_NAME or llvm.get_host_cpu_name()

@@ -1,11 +1,11 @@
 """From a window's observations to packed tokens: find the valid ones, gather, z-score and weigh them.
 
 Arrays are dates first, (T, N, bands), as scenes lie on disk. A modality is two series with statistics of
-their own (Sentinel-1's orbits; Sentinel-2's second series is empty). A pixel is one thread's work from first
-to last date, so the result doesn't depend on the number of threads.
+their own (Sentinel-1's orbits; Sentinel-2's second series is empty). One thread does all dates of a pixel, so the
+result doesn't depend on the number of threads.
 
-How often each observation stands in the published code's sequence is `rules`'s matter. Here each that stands at all is
-stored once, with its multiplicity. None at all is one token of zeros with day of year 0.
+`rules` decides how often each observation stands in the published code's sequence. Here each one that stands at all is
+stored once, with its multiplicity. A pixel without any gets one token of zeros with day of year 0.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 from tessera_kernels.rules import FNV_BASIS, MAX_TOKENS, RULES, V1_0, ZERO_TOKENS, digest, weigh
+from tessera_kernels.threads import in_shares
 
 STD_EPSILON = np.float32(1e-9)
 """Added to the standard deviation by the published code."""
@@ -56,9 +57,23 @@ class Series(NamedTuple):
             )
 
 
+class Packed(NamedTuple):
+    """Arrays to write tokens to.
+
+    Attributes:
+        values: (tokens, bands) float32.
+        doy: (tokens,) int32.
+        multiplicity: (tokens,) float32.
+    """
+
+    values: NDArray[np.float32]
+    doy: NDArray[np.int32]
+    multiplicity: NDArray[np.float32]
+
+
 @njit(cache=True)
 def _digest_series(series: Series, pixel: int, state: np.uint64) -> np.uint64:
-    """The pixel's valid observations of one series into a digest."""
+    """Add the pixel's valid observations of one series to a digest."""
     own_dates = series.doy.shape[1] > 1
     for t in range(series.values.shape[0]):
         if series.valid[t, pixel] != 0:
@@ -70,7 +85,7 @@ def _digest_series(series: Series, pixel: int, state: np.uint64) -> np.uint64:
 
 @njit(cache=True)
 def _weigh_pixel(rule: int, first: Series, second: Series, pixel: int, n: int, out: NDArray[np.int32]) -> int:
-    """How often each of the pixel's n valid observations stands; gives how many stand."""
+    """Write how often each of the pixel's n valid observations stands; return how many stand at all."""
     seed = FNV_BASIS
     if rule == V1_0:
         seed = _digest_series(second, pixel, _digest_series(first, pixel, seed))
@@ -79,16 +94,9 @@ def _weigh_pixel(rule: int, first: Series, second: Series, pixel: int, n: int, o
 
 @njit(cache=True)
 def _gather(
-    series: Series,
-    pixel: int,
-    standing: NDArray[np.int32],
-    rank: int,
-    at: int,
-    out: NDArray[np.float32],
-    out_doy: NDArray[np.int32],
-    out_multiplicity: NDArray[np.float32],
+    series: Series, pixel: int, standing: NDArray[np.int32], rank: int, at: int, out: Packed
 ) -> tuple[int, int]:
-    """Write the observations of one series that stand from out[at]; gives the next rank and the next `at`.
+    """Write the observations of one series that stand to out, from `at` on; return the next rank and the next `at`.
 
     `rank` counts the pixel's valid observations over both series.
     """
@@ -99,21 +107,26 @@ def _gather(
             continue
         if standing[rank] > 0:
             for b in range(values.shape[2]):
-                out[at, b] = (np.float32(values[t, pixel, b]) - mean[b]) / (std[b] + STD_EPSILON)
-            out_doy[at] = doy[t, pixel if own_dates else 0]
-            out_multiplicity[at] = standing[rank]
+                out.values[at, b] = (np.float32(values[t, pixel, b]) - mean[b]) / (std[b] + STD_EPSILON)
+            out.doy[at] = doy[t, pixel if own_dates else 0]
+            out.multiplicity[at] = standing[rank]
             at += 1
         rank += 1
     return rank, at
 
 
 @njit(cache=True)
-def _sort_by_day(
-    values: NDArray[np.float32], doy: NDArray[np.int32], multiplicity: NDArray[np.float32]
-) -> None:
-    """Put a pixel's tokens in the order of their days; those of one day stay as they are."""
-    order = np.argsort(doy, kind="mergesort")
-    values[:], doy[:], multiplicity[:] = values[order], doy[order], multiplicity[order]
+def _sort_by_day(start: int, end: int, out: Packed) -> None:
+    """Put tokens start to end - 1, at most `rules.DRAWN`, in the order of their days; equal days keep their order."""
+    for i in range(start + 1, end):
+        at = i
+        while at > start and out.doy[at - 1] > out.doy[at]:
+            out.doy[at - 1], out.doy[at] = out.doy[at], out.doy[at - 1]
+            before = out.multiplicity[at - 1]
+            out.multiplicity[at - 1], out.multiplicity[at] = out.multiplicity[at], before
+            for b in range(out.values.shape[1]):
+                out.values[at - 1, b], out.values[at, b] = out.values[at, b], out.values[at - 1, b]
+            at -= 1
 
 
 @njit(cache=True, parallel=True)
@@ -137,7 +150,7 @@ def _any_channel(values: NDArray[Any], valid: NDArray[np.uint8]) -> None:
             valid[t, pixel] = found
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, nogil=True)
 def _count_standing(
     rule: int,
     first: Series,
@@ -146,14 +159,14 @@ def _count_standing(
     counts: NDArray[np.int32],
     out: NDArray[np.int64],
 ) -> None:
-    for i in prange(len(pixels)):
+    for i in range(len(pixels)):
         out[i] = 1
         if counts[i] > 0:
             standing = np.empty(counts[i], np.int32)
             out[i] = _weigh_pixel(rule, first, second, pixels[i], counts[i], standing)
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, nogil=True)
 def _pack(
     rule: int,
     zero_tokens: int,
@@ -162,25 +175,22 @@ def _pack(
     pixels: NDArray[np.int64],
     counts: NDArray[np.int32],
     offsets: NDArray[np.int64],
-    out: NDArray[np.float32],
-    out_doy: NDArray[np.int32],
-    out_multiplicity: NDArray[np.float32],
+    out: Packed,
 ) -> None:
-    for i in prange(len(pixels)):
+    for i in range(len(pixels)):
         pixel, n = pixels[i], counts[i]
-        tokens = slice(offsets[i], offsets[i + 1])
         if n == 0:
-            out[tokens] = 0.0
-            out_doy[tokens] = 0
-            out_multiplicity[tokens] = zero_tokens
+            for at in range(offsets[i], offsets[i + 1]):
+                out.values[at] = 0.0
+                out.doy[at] = 0
+                out.multiplicity[at] = zero_tokens
             continue
-        values, doy, multiplicity = out[tokens], out_doy[tokens], out_multiplicity[tokens]
         standing = np.empty(n, np.int32)
         _weigh_pixel(rule, first, second, pixel, n, standing)
-        rank, at = _gather(first, pixel, standing, 0, 0, values, doy, multiplicity)
-        _gather(second, pixel, standing, rank, at, values, doy, multiplicity)
+        rank, at = _gather(first, pixel, standing, 0, offsets[i], out)
+        _gather(second, pixel, standing, rank, at, out)
         if rule == V1_0:
-            _sort_by_day(values, doy, multiplicity)
+            _sort_by_day(offsets[i], offsets[i + 1], out)
 
 
 def count_valid(valid: NDArray[np.uint8]) -> NDArray[np.int32]:
@@ -243,15 +253,25 @@ def pack(
     if pixels.shape != counts.shape:
         raise ValueError(f"pixels and counts need one length: {pixels.shape} and {counts.shape}")
     rule = RULES[generation]
-    if rule == V1_0:  # how many different ones a draw gives shows only when it is made
+    if rule == V1_0:  # the number of different ones is known only once they are drawn
         standing = np.empty(len(pixels), np.int64)
-        _count_standing(rule, first, second, pixels, counts, standing)
+
+        def count(share: slice) -> None:
+            _count_standing(rule, first, second, pixels[share], counts[share], standing[share])
+
+        in_shares(count, len(pixels))
     else:
         standing = np.clip(counts, 1, MAX_TOKENS).astype(np.int64)
     offsets = np.concatenate([[0], np.cumsum(standing)]).astype(np.int64)
-    values = np.empty((offsets[-1], first.values.shape[2]), np.float32)
-    doy = np.empty(offsets[-1], np.int32)
-    multiplicity = np.empty(offsets[-1], np.float32)
-    zero_tokens = ZERO_TOKENS[generation]
-    _pack(rule, zero_tokens, first, second, pixels, counts, offsets, values, doy, multiplicity)
-    return values, doy, multiplicity, offsets
+    out = Packed(
+        np.empty((offsets[-1], first.values.shape[2]), np.float32),
+        np.empty(offsets[-1], np.int32),
+        np.empty(offsets[-1], np.float32),
+    )
+
+    def pack_share(share: slice) -> None:
+        own = offsets[share.start : share.stop + 1]
+        _pack(rule, ZERO_TOKENS[generation], first, second, pixels[share], counts[share], own, out)
+
+    in_shares(pack_share, len(pixels))
+    return *out, offsets

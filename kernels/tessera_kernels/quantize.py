@@ -2,8 +2,8 @@
 
 scale = max(max|e| / 127, smallest) over the pixel's vector; code = clip(round_half_even(e / scale), -127, 127).
 
-v1.1 clips at -128, where v2 clips at -127. That is the same: no value is larger than 127 scales, so -128 never comes
-out and can stand for nodata in both. The smallest scale is the one difference.
+v1.1 clips at -128 and v2 at -127. The results are the same: no value is larger than 127 scales, so -128 never occurs
+and can mean nodata in both. Only the smallest scale differs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ NODATA_CODE = -128
 """Code of a pixel without an embedding; its scale is NaN."""
 
 MIN_SCALES = {"v2": np.float32(1e-12), "v1.1": np.float32(1e-8), "v1.0": np.float32(1e-8)}
-"""Smallest scale by generation; v1.0's rule is not published, v1.1's is taken."""
+"""Smallest scale by generation. v1.0's rule is not published; v1.1's is used."""
 
 
 @njit(cache=True)

@@ -1,7 +1,7 @@
-"""Values of a raster at points that aren't its pixels' centres.
+"""Values of a raster at any points, not only the centres of its pixels.
 
-Each point is computed by itself, so that the result doesn't depend on the block that it is read with. One thread
-each, see `tessera_kernels.scl`.
+Each point is computed on its own, so that the result doesn't depend on the block that it is read with. Each kernel
+runs on one thread, see `tessera_kernels.scl`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 ToPixel = tuple[float, float, float, float, float, float]
-"""a, b, c, d, e, f: col = a * x + b * y + c, row = d * x + e * y + f, of a pixel's corner as whole numbers."""
+"""a, b, c, d, e, f: col = a * x + b * y + c, row = d * x + e * y + f. Whole numbers are corners of pixels."""
 
 
 @njit(cache=True, nogil=True)
@@ -66,7 +66,7 @@ def _bilinear(
 def nearest(
     source: NDArray[Any], x: NDArray[np.float64], y: NDArray[np.float64], to_pixel: ToPixel
 ) -> NDArray[Any]:
-    """The pixel that each point lies in.
+    """The value of the pixel that each point lies in.
 
     Args:
         source: (rows, cols) numbers.
@@ -75,7 +75,7 @@ def nearest(
         to_pixel: from coordinates to the source's pixels.
 
     Returns:
-        (height, width) as the source; 0 beside it.
+        (height, width) in the source's dtype; 0 outside the source.
     """
     out = np.empty(x.shape, source.dtype)
     _nearest(source, x, y, to_pixel, out)
@@ -87,7 +87,7 @@ def bilinear(
 ) -> NDArray[np.float32]:
     """The mean of the four pixels around each point, weighted by nearness.
 
-    Zero is missing: it takes no part, and a point that lies in such a pixel is missing too.
+    Zero means missing: such pixels are left out, and a point that lies in one is missing too.
 
     Args:
         source: (rows, cols) finite numbers, 0 = missing.
@@ -96,7 +96,7 @@ def bilinear(
         to_pixel: from coordinates to the source's pixels.
 
     Returns:
-        (height, width) float32; 0 where missing and beside the source.
+        (height, width) float32; 0 where missing and outside the source.
     """
     out = np.empty(x.shape, np.float32)
     _bilinear(source, x, y, to_pixel, out)

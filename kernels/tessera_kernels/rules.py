@@ -6,9 +6,9 @@ Each generation of TESSERA has its own. n valid observations in time order:
   to floor(linspace(0, n - 1, 256)).
 * v1.1: filled up with rint(linspace(0, n - 1, r + 2)[1:-1]) for r repeats; more than 256 are thinned to the middle
   elements of 256 equal groups.
-* v1.0: 40 are drawn at random, and again and again where there are fewer; then sorted by day of year. The published
-  code draws anew in each run. Here the generator is seeded by the pixel's own valid observations: the draw is the
-  same in every run, whatever windows and threads, and as random over pixels.
+* v1.0: 40 are drawn at random, repeatedly if there are fewer; then sorted by day of year. The published
+  code draws anew in each run. Here the generator is seeded with the pixel's own valid observations: the draw is the
+  same in every run, with any windows and threads, and as random over pixels.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ MAX_TOKENS = 256
 """More valid observations than this are thinned."""
 
 DRAWN = 40
-"""What v1.0 draws."""
+"""Observations that v1.0 draws."""
 
 V2, V1_1, V1_0 = 0, 1, 2
 RULES = {"v2": V2, "v1.1": V1_1, "v1.0": V1_0}
 """Generation -> number of its rules, for the kernels."""
 
 ZERO_TOKENS = {"v2": 1, "v1.1": BIN, "v1.0": DRAWN}
-"""How often the all-zero token stands that means "no observation". v1.0's is not published; this fills its sequence."""
+"""How often the all-zero token for "no observation" stands. v1.0's rule is not published; this fills its sequence."""
 
 FNV_PRIME = np.uint64(0x100000001B3)
 FNV_BASIS = np.uint64(0xCBF29CE484222325)
@@ -41,7 +41,7 @@ FNV_BASIS = np.uint64(0xCBF29CE484222325)
 
 @njit(cache=True)
 def digest(state: np.uint64, value: Any) -> np.uint64:
-    """One more integer into a 64-bit FNV-1a digest, which begins with `FNV_BASIS`."""
+    """Add an integer to a 64-bit FNV-1a digest, which begins with `FNV_BASIS`."""
     return (state ^ np.uint64(np.int64(value) & 0xFFFFFFFF)) * FNV_PRIME
 
 
@@ -80,7 +80,7 @@ def _thin(rule: int, n: int, out: NDArray[np.int32]) -> None:
 
 @njit(cache=True)
 def _fill(rule: int, n: int, out: NDArray[np.int32]) -> None:
-    """Each once, and some of them again up to the next bin."""
+    """Take each once, and some of them again up to the next multiple of `BIN`."""
     out[:n] = 1
     repeats = -n % BIN
     for i in range(repeats):
@@ -96,7 +96,7 @@ def _fill(rule: int, n: int, out: NDArray[np.int32]) -> None:
 
 @njit(cache=True)
 def _draw_some(n: int, seed: np.uint64, out: NDArray[np.int32]) -> None:
-    """DRAWN of n: each at most once where there are enough."""
+    """Draw DRAWN of n, each at most once if there are enough."""
     out[:n] = 0
     if n < DRAWN:
         for i in range(DRAWN):
@@ -104,7 +104,7 @@ def _draw_some(n: int, seed: np.uint64, out: NDArray[np.int32]) -> None:
         return
     left = DRAWN
     for i in range(n):
-        # Takes each of the n - i that are left with the same chance
+        # Each of the n - i that are left has the same chance
         if _draw(seed, i) * (n - i) < left:
             out[i] = 1
             left -= 1
@@ -112,9 +112,9 @@ def _draw_some(n: int, seed: np.uint64, out: NDArray[np.int32]) -> None:
 
 @njit(cache=True)
 def weigh(rule: int, n: int, seed: np.uint64, out: NDArray[np.int32]) -> int:
-    """Write how often each of n >= 1 valid observations stands, 0 for not at all; gives how many stand.
+    """Write how often each of n >= 1 valid observations stands, 0 for not at all; return how many stand.
 
-    `seed` is the digest of the pixel's observations, of which only v1.0 makes use.
+    `seed` is the digest of the pixel's observations; only v1.0 uses it.
     """
     if rule == V1_0:
         _draw_some(n, seed, out)

@@ -1,7 +1,7 @@
 """Sentinel-1 backscatter and TESSERA's int16 code: trunc(clip((20 * log10(x) + 50) * 200, 0, 32767)), x linear power.
 
-The factor 20 on a power is the published code's convention; the models' statistics are bound to it. One thread each,
-see `tessera_kernels.scl`.
+The published code multiplies the logarithm of a power by 20; the models' statistics depend on that. Each kernel runs on
+one thread, see `tessera_kernels.scl`.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def to_codes(values: NDArray[Any], units: str) -> NDArray[np.int16]:
     """Turn backscatter into codes.
 
     Args:
-        values: (height, width) numbers; not finite, or <= 0 but in dB, is missing.
+        values: (height, width) numbers; a value is missing if it isn't finite, or, in units other than dB, <= 0.
         units: one of `UNITS`.
 
     Returns:
@@ -84,10 +84,10 @@ def to_codes(values: NDArray[Any], units: str) -> NDArray[np.int16]:
 
 
 def to_power(values: NDArray[Any], units: str) -> NDArray[np.float32]:
-    """Turn backscatter into linear power, in which it may be averaged.
+    """Turn backscatter into linear power, the unit in which it can be averaged.
 
     Args:
-        values: (height, width) numbers; not finite, or <= 0 but in dB, is missing.
+        values: (height, width) numbers; a value is missing if it isn't finite, or, in units other than dB, <= 0.
         units: one of `UNITS`.
 
     Returns:
@@ -99,10 +99,10 @@ def to_power(values: NDArray[Any], units: str) -> NDArray[np.float32]:
 
 
 def place(codes: NDArray[np.int16], out: NDArray[np.int16]) -> None:
-    """Lay one more product over those of its date, where none had a value in any channel so far.
+    """Add a product to the mosaic of its date, for the pixels that no product before it had a value for in any channel.
 
     Args:
         codes: (channels, height, width) int16, 0 = missing.
-        out: (height, width, channels) int16, changed; zeros at first.
+        out: (height, width, channels) int16, changed in place; zeros before the first product.
     """
     _place(codes, out)

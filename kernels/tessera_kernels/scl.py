@@ -1,7 +1,7 @@
-"""Sentinel-2 products of one date, laid one over the other: the first clear one wins.
+"""Mosaics the Sentinel-2 products of one date: each pixel is taken from the first product in which it is clear.
 
-These kernels run on one thread, without Python's lock: products are read by several threads at once, and numba's
-portable threading layer takes no parallel calls from two of them.
+These kernels run on one thread and release Python's lock: several threads read products at once, and numba's portable
+threading layer allows no parallel calls from two threads.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 CLEAR_CLASSES = (4, 5, 6, 7, 10, 11)
 """Of the scene classification: vegetation, bare, water, unclassified, thin cirrus, snow. Not clear: no data, saturated,
-dark, cloud shadow, both kinds of cloud; and anything that is no class."""
+dark, cloud shadow, both kinds of cloud, and any value that is no class."""
 
 _IS_CLEAR = np.zeros(12, np.uint8)
 _IS_CLEAR[list(CLEAR_CLASSES)] = 1
@@ -74,16 +74,16 @@ def place(
     out: NDArray[np.uint16],
     valid: NDArray[np.uint8],
 ) -> None:
-    """Lay one more product over those of its date, where none was clear so far.
+    """Add a product to the mosaic of its date, for the pixels that no product before it had clear.
 
-    A pixel that is zero in all bands has no data and is never clear. Where no product is clear, the first one
-    with data is kept, not valid.
+    A pixel that is zero in all bands has no data and is never clear. A pixel that is clear in no product keeps the
+    values of the first one with data, and stays invalid.
 
     Args:
         bands: (bands, height, width) uint16, digital numbers, 0 = no data.
         clear: (height, width) uint8, non-zero where clear.
         offset: subtracted from each digital number that is at least as large.
-        out: (height, width, bands) uint16, changed; zeros at first.
-        valid: (height, width) uint8, changed; zeros at first.
+        out: (height, width, bands) uint16, changed in place; zeros before the first product.
+        valid: (height, width) uint8, changed in place; zeros before the first product.
     """
     _place(bands, clear, offset, out, valid)

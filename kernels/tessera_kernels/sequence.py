@@ -1,4 +1,4 @@
-"""The published sequence of a pixel's tokens: what a network takes that sees their order."""
+"""The published sequence of a pixel's tokens, for networks that depend on their order."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def sequence_steps(
     Args:
         multiplicity: (M,) float32, how often each token stands.
         offsets: (N + 1,) int64, pixel p has the tokens offsets[p]:offsets[p + 1], at least one.
-        at_end: whether repeats stand behind a pixel's last token, in the order of the tokens (v1.1); else a token's
-            stand beside each other (v1.0).
+        at_end: whether repeats follow a pixel's last token, in the order of the tokens (v1.1); otherwise each token's
+            repeats follow the token itself (v1.0).
 
     Returns:
         steps (S,) int64, numbers of tokens; and (N + 1,) int64, pixel p has the steps [p]:[p + 1].

@@ -1,6 +1,6 @@
 """Cosine similarity of many int8 codes to a few, exact and without dequantised copies.
 
-A pixel's scale multiplies its whole vector, so it drops out of the cosine: codes are all that is needed.
+A pixel's scale multiplies its whole vector, so the cosine doesn't depend on it: the codes are enough.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 MAX_DIM = 1024
-"""Up to here sums of products of codes are whole numbers below 2**24, which float32 holds exactly, in any order."""
+"""Up to this dimension, sums of products of codes are whole numbers below 2**24, exact in float32 in any order."""
 
-# Sums may be reordered, for SIMD: see MAX_DIM. Neither nnan nor ninf.
+# Sums may be reordered for SIMD, see MAX_DIM. Neither nnan nor ninf: NaN and infinity must stay what they are
 REORDERED = {"reassoc", "contract"}
 
 
@@ -48,7 +48,7 @@ def _most_similar(
         best = -1.0
         for q in range(queries.shape[0]):
             product = np.float64(_dot(codes[pixel], queries[q]))
-            # A vector of zeros points nowhere: it is like nothing
+            # A vector of zeros has no direction: its similarity is 0
             cosine = product / np.sqrt(squares * query_squares[q]) if squares > 0.0 else 0.0
             best = max(best, cosine)
         similarity[pixel] = best
@@ -57,11 +57,11 @@ def _most_similar(
 def most_similar(
     codes: NDArray[np.int8], scales: NDArray[np.float32], queries: NDArray[np.int8]
 ) -> NDArray[np.float32]:
-    """How similar each pixel is to the query that it is most similar to.
+    """Each pixel's cosine to the query that it is most similar to.
 
     Args:
         codes: (N, K) int8, C-contiguous, K at most `MAX_DIM`; may be mapped from a file.
-        scales: (N,) float32, not finite where there is no data.
+        scales: (N,) float32, not finite for pixels without data.
         queries: (Q, K) int8, Q at least 1, none all zero.
 
     Returns:
@@ -72,7 +72,7 @@ def most_similar(
     """
     if codes.shape[1] > MAX_DIM or codes.shape[1:] != queries.shape[1:] or scales.shape != codes.shape[:1]:
         raise ValueError(
-            f"codes {codes.shape}, scales {scales.shape} and queries {queries.shape} don't go together"
+            f"codes {codes.shape}, scales {scales.shape} and queries {queries.shape} don't fit together"
         )
     squares = (queries.astype(np.float64) ** 2).sum(axis=1)
     if not len(queries) or not squares.all():

@@ -1,4 +1,4 @@
-"""The median of a pixel's clear observations: what the land looked like, without clouds."""
+"""The median of a pixel's clear observations: the land without clouds."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from torch import nn
 
 from tessera_engine.backends.fused import FusedBackend
 from tessera_engine.model.drift import measure
-from tessera_engine.model.store import open_model
+from tessera_engine.model.installed import open_model
 from tessera_engine.tokens import PackedTokens, Tokens
 from tessera_export.int8 import quantize_weight
 from tessera_export.onnx_graph import load_network, named_weights

@@ -23,14 +23,15 @@ from tessera_engine.cli.pages.info import describe
 from tessera_engine.errors import InputError
 from tessera_engine.files.output import ITEM, is_output
 from tessera_engine.model.file import read_arrays, read_model_file
-from tessera_engine.model.layout import promised_initializers
+from tessera_engine.model.layout import expected_initializers
 from tessera_engine.pictures.palette_file import load_palette
 from tessera_engine.running.journal import Journal
 from tessera_engine.scene import S2_BANDS, Window
-from tessera_engine.scenes import open_scene, safe, stac
-from tessera_engine.scenes.listing import list_folder
-from tessera_engine.scenes.npy import NpyRaster, read_doys
+from tessera_engine.scenes import open_scene
+from tessera_engine.scenes.layouts import safe, stac
+from tessera_engine.scenes.metadata.listing import list_folder
 from tessera_engine.scenes.products import Found
+from tessera_engine.scenes.reading.npy import NpyRaster, read_doys
 from tessera_engine.stac.reading import read_item
 from tessera_engine.verify.output import open_raster
 
@@ -100,7 +101,7 @@ def _roi(path: Path) -> None:
 
 def _model(path: Path) -> None:
     model = read_model_file(path)
-    arrays, promised = read_arrays(model), promised_initializers(model.facts)
+    arrays, promised = read_arrays(model), expected_initializers(model.facts)
     assert {name: (str(a.dtype), a.shape) for name, a in arrays.items() if name in promised} == promised
     assert all(np.isfinite(values).all() for values in arrays.values())
 

@@ -1,4 +1,4 @@
-"""Products that can't be used, each bad in a way of its own, to be sprinkled into a good scene."""
+"""Products that can't be used, each for a different reason, to be added to a good scene."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ READS_A_FILE = "<!DOCTYPE a [<!ENTITY x SYSTEM 'file:///etc/passwd'>]><a><PRODUC
 
 
 def sprinkle(folder: Path, arrays: dict[str, NDArray], count: int) -> list[Path]:
-    """Write bad products into a scene folder; what the engine is to name, a path each."""
+    """Write bad products into a scene folder; returns the paths that the engine must report, one for each product."""
     one = {name: array[:1] for name, array in arrays.items()}
     makers = [*_safe_makers(one), *_stac_makers(one), *_radar_makers(one), *_other_makers(one)]
     return [makers[n % len(makers)](folder / f"spoilt{n}", n) for n in range(count)]
@@ -33,7 +33,7 @@ Maker = Callable[[Path, int], Path]
 
 
 def _safe_makers(arrays: dict[str, NDArray]) -> Iterator[Maker]:
-    """SAFE folders and zips of dates that the good scene hasn't."""
+    """SAFE folders and zips, of dates that the good scene doesn't have."""
 
     def fresh(folder: Path, n: int, **options) -> Path:
         when = date(2021, 1, 1) + timedelta(n)
@@ -151,9 +151,9 @@ def _radar_makers(arrays: dict[str, NDArray]) -> Iterator[Maker]:
 
     yield opera(lambda path: path.write_bytes(b""))
     yield opera(lambda path: path.write_text("this is no raster"))
-    yield opera(lambda path: write_raster(path, np.ones((4, 4), np.float32)))  # without the orbit's tag
+    yield opera(lambda path: write_raster(path, np.ones((4, 4), np.float32)))  # without the tag of the orbit
     yield hyp3("_gpuned_", "_spuned_", "VV")  # sigma0
-    yield hyp3("T172305", "T120000", "VV")  # at noon there is no telling the orbit
+    yield hyp3("T172305", "T120000", "VV")  # at noon the orbit can't be derived
     yield hyp3("_V", "_H", "HH")  # horizontal pulses
 
 

@@ -1,4 +1,4 @@
-"""Writers of data cubes for tests: NetCDF as openEO writes it, and Zarr of version 2, a variable a band."""
+"""Writers of data cubes for tests: NetCDF as openEO writes it, and Zarr version 2, with one variable for each band."""
 
 from __future__ import annotations
 

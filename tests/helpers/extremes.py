@@ -31,7 +31,7 @@ CLOUD = (6100, 6500, 6200, 6500, 6300, 6200, 6300, 6400, 3900, 2900)
 
 @dataclass(frozen=True)
 class Place:
-    """Surfaces with their shares, in two seasons; a share of cloud; dB of VV and VH; degrees of latitude."""
+    """A place: surfaces with their shares in two seasons, share of cloud, VV and VH in dB, latitude in degrees."""
 
     surfaces: tuple[tuple[float, tuple[int, ...], tuple[int, ...]], ...]
     cloud: float
@@ -39,7 +39,7 @@ class Place:
     latitude: float
     dark_winter: bool = False
     kept_cloudy: bool = True
-    """False: dates with clouds were left out before."""
+    """False: the scene has only dates without clouds."""
 
 
 PLACES = {
@@ -64,7 +64,7 @@ PLACES = {
 
 
 def observe(place: Place, seed: int) -> tuple[Observations, Dates, Grid]:
-    """A year over a place, with haze, cloud and speckle; the masks miss thin clouds at times."""
+    """One year of observations of a place, with haze, cloud and speckle; the masks sometimes miss thin clouds."""
     from affine import Affine
 
     rng = np.random.default_rng(seed)

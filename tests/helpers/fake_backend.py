@@ -10,7 +10,8 @@ from conformance import ASCENDING, DESCENDING, MEAN_S2, STD_S2
 
 from tessera_engine.backends.base import Backend
 from tessera_engine.errors import MissingExtra
-from tessera_engine.model.file import ModelFacts, ModelFile
+from tessera_engine.model.facts import ModelFacts
+from tessera_engine.model.file import ModelFile
 from tessera_engine.scene import S1_BANDS, S2_BANDS
 
 

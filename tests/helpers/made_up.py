@@ -16,7 +16,7 @@ ORIGIN = Affine(10, 0, 500_000, 0, -10, 5_600_000)
 
 
 def made_up_arrays(height: int = 6, width: int = 5, steps: int = 20, seed: int = 0) -> dict[str, NDArray]:
-    """The arrays of a d-pixel tile by file name; pixel (0, 0) has no observation at all."""
+    """File name -> array of a d-pixel tile; pixel (0, 0) has no observation at all."""
     rng = np.random.default_rng(seed)
     arrays: dict[str, NDArray] = {
         "bands": rng.integers(200, 6000, (steps, height, width, 10)).astype(np.uint16),
@@ -51,7 +51,7 @@ def write_roi(path: Path, width: int, height: int, transform: Affine, crs: str |
 
 
 class FakeReader:
-    """Arrays in memory behind the Reader protocol."""
+    """A reader of arrays in memory."""
 
     layout = "fake"
     period = None

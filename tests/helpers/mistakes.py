@@ -1,4 +1,4 @@
-"""The mistakes that people make with scenes, each as a change of a good scene's observations."""
+"""Mistakes that people make with scenes, each as a change of the observations of a good scene."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tessera_engine.scene import S2_BANDS, Dates, Grid, Observations
 
 
 class Mistake(NamedTuple):
-    """The name that the guard shall give it, and how to make it."""
+    """The finding that the guard must report, and how to make the mistake."""
 
     finding: str
     make: Callable[[Observations, Dates, Grid], tuple[Observations, Dates, Grid]]
@@ -42,7 +42,7 @@ def masked(change):
 
 
 def radar(change):
-    """What a change of the (T, height, width, 2) gamma0 in dB gives in place of codes; what was missing stays so."""
+    """Replace codes by a function of the (T, height, width, 2) gamma0 in dB; missing values stay missing."""
 
     def make(observations, dates, grid):
         changed = {}
@@ -56,7 +56,7 @@ def radar(change):
 
 
 def without_dates(s2=lambda doy: doy > 0, ascending=lambda doy: doy > 0, descending=lambda doy: doy > 0):
-    """Keep the dates whose day of year passes."""
+    """Keep the dates whose day of year passes a test."""
 
     def make(observations, dates, grid):
         keep = {"s2": s2, "s1_ascending": ascending, "s1_descending": descending}
@@ -98,7 +98,7 @@ def nothing(doy):
 
 
 def folded(values):
-    """1000 off where it is at least that, though it is off already: the published code's rule applied twice."""
+    """Subtract 1000 from values of at least 1000 a second time: the published code's rule applied twice."""
     return np.where(values >= 1000, values - 1000, values)
 
 
@@ -148,4 +148,4 @@ MISTAKES = {
     "no Sentinel-1": Mistake("s1-missing", without_dates(ascending=nothing, descending=nothing)),
     "no Sentinel-2": Mistake("s2-missing", without_dates(s2=nothing)),
 }  # fmt: skip
-"""By what was done wrong."""
+"""What was done wrong -> the mistake."""

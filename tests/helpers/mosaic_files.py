@@ -1,4 +1,4 @@
-"""Writes arrays as the date mosaics of the original's downloader."""
+"""Writes arrays as the date mosaics of TESSERA's downloader."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def write_s1_mosaic(
 def write_mosaics(
     folder: Path, arrays: dict[str, NDArray], days: dict[str, list[date]] | None = None, **place
 ) -> Path:
-    """Write the arrays of a d-pixel tile as mosaics; days by file name, of 2021 unless given."""
+    """Write the arrays of a d-pixel tile as mosaics; `days`: array name -> dates, in 2021 unless given."""
     days = days or {}
     for t, doy in enumerate(arrays["doys"]):
         day = days["doys"][t] if days else day_of(doy)

@@ -45,7 +45,7 @@ def made_up_output(
     staging = stage(folder / "staging", embedding, stored_as, grid)
     assets = write(format, staging, folder, "field")
     pixels = int(np.isfinite(embedding[..., 0]).sum())
-    about = FACTS | {"store": stored_as, "dim": embedding.shape[2], "pixels_with_data": pixels} | facts
+    about = FACTS | {"stored_as": stored_as, "dim": embedding.shape[2], "pixels_with_data": pixels} | facts
     if year is not None:
         about["period"] = (date(year, 2, 1), date(year, 11, 30))
     write_item(folder / ITEM, staging.grid, assets, RunFacts(**about))

@@ -1,4 +1,4 @@
-"""Writers of Sentinel products for tests: made-up or real arrays in every layout that the engine takes.
+"""Writers of Sentinel products for tests: made-up or real arrays in every layout that the engine reads.
 
 Arrays are those of a d-pixel tile (`made_up.made_up_arrays`), so that what is read can be compared with it.
 """
@@ -32,7 +32,7 @@ CLEAR, CLOUDED = (4, 5, 6, 7, 10, 11), (0, 1, 2, 3, 8, 9)
 
 
 def product_arrays(height: int = 12, width: int = 10, steps: int = 6, seed: int = 0) -> dict[str, NDArray]:
-    """Arrays of a d-pixel tile with each date once, as products have them.
+    """Arrays of a d-pixel tile in which each date occurs once, as in products.
 
     Sizes are even, and values of the 20 m bands and the mask stand in blocks of 2 x 2 pixels.
     """
@@ -51,7 +51,7 @@ def product_arrays(height: int = 12, width: int = 10, steps: int = 6, seed: int 
 
 
 def at_20_m(arrays: dict[str, NDArray], seed: int = 1) -> tuple[dict[str, NDArray], NDArray]:
-    """The same with bands that come at 20 m; and those bands at 20 m, (T, H / 2, W / 2, 10).
+    """The same arrays with the 20 m bands resampled, and those bands at 20 m, (T, H / 2, W / 2, 10).
 
     Their values are multiples of 16, so that bilinear weights (9, 3, 3 and 1 sixteenth) give whole numbers.
     """
@@ -74,7 +74,7 @@ def bilinear_double(coarse: NDArray) -> NDArray:
 
 
 def _weighted(values: NDArray) -> NDArray:
-    """Sums of the four around: a new pixel's centre lies a quarter of an old pixel from the old one's."""
+    """Sums of the four pixels around: the centres of new pixels are a quarter of an old pixel from the old centres."""
     for axis in (1, 2):
         size = values.shape[axis]
         before = values.take(np.maximum(np.arange(size) - 1, 0), axis)
@@ -105,20 +105,20 @@ def write_raster(path: Path, array: NDArray, transform: Affine = ORIGIN, crs: st
 
 
 def scl(mask: NDArray, seed: int = 0) -> NDArray:
-    """A scene classification (H, W) uint8 that gives this mask."""
+    """A scene classification (H, W) uint8 with this mask."""
     rng = np.random.default_rng(seed)
     return np.where(mask, rng.choice(CLEAR, mask.shape), rng.choice(CLOUDED, mask.shape)).astype(np.uint8)
 
 
 def radar(codes: NDArray, units: str) -> NDArray:
-    """Values (float32) of which TESSERA's codes are these; 0 becomes NaN."""
+    """Float32 values that have these TESSERA codes; 0 becomes NaN."""
     power = 10 ** (((codes + 0.5) / 200 - 50) / 20)
     values = {"power": power, "amplitude": np.sqrt(power), "db": 10 * np.log10(power)}[units]
     return np.where(codes == 0, np.nan, values).astype(np.float32)
 
 
 def s2_rasters(arrays: dict[str, NDArray], coarse: NDArray | None, offset: int):
-    """For each date: its index, its day and band -> (array, pixels of 10 m that one of its pixels has a side)."""
+    """For each date: its index, its day, and band -> (array, side of its pixels in pixels of 10 m)."""
     for t, doy in enumerate(arrays["doys"]):
         images = {}
         for i, band in enumerate(S2_BANDS):
@@ -140,7 +140,7 @@ def write_safe(
     offset: int = 0, zipped: bool = False, real: bool = False, tile: str = "T31UES", transform: Affine = ORIGIN,
     crs: str = CRS,
 ) -> list[Path]:  # fmt: skip
-    """A SAFE product a date; the paths of their folders or zips."""
+    """Write one SAFE product for each date; returns the paths of the folders or zips."""
     products = []
     for _, when, images in s2_rasters(arrays, coarse, offset):
         name = safe_name(when, "0500" if offset else "0214", tile)
@@ -156,7 +156,7 @@ def write_safe(
 
 
 def safe_metadata(name: str, when: date, offset: int, real: bool = False) -> str:
-    """An MTD_MSIL2A.xml; `real`: a real one with its name, date and offset changed."""
+    """The text of an MTD_MSIL2A.xml; `real`: a real one with another name, date and offset."""
     offsets = "".join(f'<BOA_ADD_OFFSET band_id="{i}">-{offset}</BOA_ADD_OFFSET>' for i in range(13))
     if not real:
         return (
@@ -172,7 +172,7 @@ def safe_metadata(name: str, when: date, offset: int, real: bool = False) -> str
 
 
 def zip_up(root: Path) -> Path:
-    """Replace a folder by a zip of it, beside it."""
+    """Replace a folder by a zip of it."""
     path = root.with_name(root.name.removesuffix(".SAFE") + ".zip")
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in sorted(root.rglob("*")):
@@ -182,7 +182,7 @@ def zip_up(root: Path) -> Path:
 
 
 def write_opera(folder: Path, arrays: dict[str, NDArray], bursts: int = 2) -> list[Path]:
-    """OPERA bursts: the scene cut across into parts that overlap by two rows."""
+    """Write OPERA bursts: parts of the scene that overlap by two rows."""
     height = arrays["bands"].shape[1]
     files = []
     for orbit in ("ascending", "descending"):
@@ -203,7 +203,7 @@ def write_opera(folder: Path, arrays: dict[str, NDArray], bursts: int = 2) -> li
 def write_hyp3(
     folder: Path, arrays: dict[str, NDArray], units: str = "power", zipped: bool = False
 ) -> list[Path]:
-    """HyP3 products, a folder or zip each; the place lies at 3 degrees east, so 17:23 UTC is ascending."""
+    """Write HyP3 products, each a folder or zip; the place is at 3 degrees east, so 17:23 UTC is ascending."""
     products = []
     for orbit, time in (("ascending", "172305"), ("descending", "055905")):
         for t, doy in enumerate(arrays[f"sar_{orbit}_doy"]):

@@ -14,8 +14,9 @@ from tessera_export.reference import Reference, ReferenceConfig
 CONFIGS = {
     "v2": ReferenceConfig(8, 2, 4, 48, dims=32, prefixes=(8, 32)),
     "v2 with QK norm": ReferenceConfig(8, 2, 4, 48, dims=32, prefixes=(8, 32), qk_norm=True),
-    "v1.1": ReferenceConfig(8, 1, 4, 48, dims=32, prefixes=(32,), generation="v1.1"),
-    "v1.0": ReferenceConfig(8, 1, 4, 48, dims=32, prefixes=(32,), generation="v1.0"),
+    # As wide as the networks of tests/kernels/test_recurrent.py, so that their kernels are compiled once for both
+    "v1.1": ReferenceConfig(9, 1, 4, 48, dims=32, prefixes=(32,), generation="v1.1"),
+    "v1.0": ReferenceConfig(9, 1, 4, 48, dims=32, prefixes=(32,), generation="v1.0"),
 }
 
 

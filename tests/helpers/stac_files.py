@@ -13,14 +13,14 @@ from mosaic_files import day_of
 from numpy.typing import NDArray
 from product_files import METADATA, radar, s2_rasters, safe_name, write_raster
 
-from tessera_engine.scenes.band_names import COMMON_NAMES
+from tessera_engine.scenes.metadata.band_names import COMMON_NAMES
 
 
 def write_stac_s2(
     folder: Path, arrays: dict[str, NDArray], coarse: NDArray | None = None, *, kind: str = "pc", offset: int = 0,
     real: bool = False,
 ) -> list[dict]:  # fmt: skip
-    """Rasters of Sentinel-2 in subfolders; the items that describe them, with hrefs from `folder`.
+    """Write rasters of Sentinel-2 into subfolders; returns the items that describe them, with hrefs from `folder`.
 
     Args:
         kind: `pc` Planetary Computer, `earthsearch` its present form, `earthsearch-v0` its first.
@@ -45,7 +45,7 @@ def write_stac_s2(
 
 
 def s2_item(kind: str, when: date, offset: int, real: bool) -> dict:
-    """A Sentinel-2 item of a date: a real one with date and offset changed, or a small made-up one."""
+    """A Sentinel-2 item of a date: a real one with another date and offset, or a small made-up one."""
     name = safe_name(when, "0500" if offset else "0214")
     item: dict = {"type": "Feature", "stac_version": "1.0.0", "properties": {}, "assets": {}, "links": []}
     if real:
@@ -67,7 +67,7 @@ def s2_item(kind: str, when: date, offset: int, real: bool) -> dict:
 
 
 def write_stac_s1(folder: Path, arrays: dict[str, NDArray]) -> list[dict]:
-    """Rasters of Sentinel-1 as Planetary Computer's RTC has them, and their items."""
+    """Write rasters of Sentinel-1 like those of Planetary Computer's RTC; returns their items."""
     items = []
     for orbit in ("ascending", "descending"):
         for t, doy in enumerate(arrays[f"sar_{orbit}_doy"]):
@@ -92,7 +92,7 @@ def write_stac_s1(folder: Path, arrays: dict[str, NDArray]) -> list[dict]:
 
 
 def write_items(folder: Path, items: list[dict], form: str = "files") -> None:
-    """Items as single files, as one ItemCollection, or as a static catalogue with a collection."""
+    """Write items as single files, as one ItemCollection, or as a static catalogue with a collection."""
     if form == "collection":
         (folder / "items.json").write_text(json.dumps({"type": "FeatureCollection", "features": items}))
         return
@@ -110,7 +110,7 @@ def write_items(folder: Path, items: list[dict], form: str = "files") -> None:
         write_json(
             folder / "catalog.json", "Catalog", [{"rel": "child", "href": "./collection/collection.json"}]
         )
-        # a link back up: whoever walks links without remembering where they were never ends
+        # a link back up: code that follows links without remembering them would never end
         loop = {"rel": "child", "href": "../catalog.json"}
         write_json(folder / "collection" / "collection.json", "Collection", [up, loop, *links])
 

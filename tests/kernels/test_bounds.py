@@ -73,7 +73,7 @@ print(runs)
 
 
 def run(*arguments):
-    rooms = [str(ROOT / room) for room in ("engine", "export", "kernels", "tests")]
+    rooms = [str(ROOT / room) for room in ("engine", "export", "kernels", "tests/helpers")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(rooms)}
     return subprocess.run(
         [sys.executable, "-c", GUARDED, *arguments], capture_output=True, text=True, env=environment

@@ -1,4 +1,4 @@
-"""Compiled kernels find a place wherever one may write."""
+"""Compiled kernels are kept where files can be written."""
 
 from __future__ import annotations
 
@@ -32,6 +32,15 @@ def test_a_system_wide_install_uses_the_users_cache(unset, monkeypatch, tmp_path
     cache.place_cache()
     assert cache.cache_folder() == str(tmp_path / "user" / "kernels")
     assert (tmp_path / "user" / "kernels").is_dir()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the folder is another one on each system")
+def test_the_users_cache_is_a_folder_of_the_engines_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache.user_cache() == tmp_path / "tessera-engine" / "kernels"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache.user_cache() == tmp_path / ".cache" / "tessera-engine" / "kernels"
 
 
 def test_a_set_place_is_kept(monkeypatch, tmp_path):

@@ -13,7 +13,7 @@ from numba import njit
 
 from tessera_kernels.encoder import Network
 from tessera_kernels.encoder.isa import available
-from tessera_kernels.encoder.layout import BLOCK_ROWS, KEY_ROWS_BEHIND
+from tessera_kernels.encoder.layout import BLOCK_ROWS, KEY_ROWS_BEHIND, Floats, Values
 from tessera_kernels.encoder.pack import Linear, aligned, pack_tiles
 from tessera_kernels.encoder.plan import FLOAT32, INT8, Arithmetic, make_plan
 from tessera_kernels.encoder.tiles import tile_store
@@ -47,8 +47,8 @@ def exp_of(arithmetic):
 
 
 @njit
-def product(plan, a, lda, groups, w, scales, out, ldo):
-    tile_store(plan, a, lda, groups, w, scales, out, ldo)
+def product(plan, a, groups, w, out):
+    tile_store(plan, a, groups, w, out)
 
 
 @pytest.mark.parametrize("isa", INTEGER)
@@ -72,8 +72,8 @@ def test_products_are_the_exact_integers_on_every_instruction_set(isa, is_signed
     out = np.zeros((rows, width), np.float32)
     scales = np.ones(rows, np.float32)
     product(
-        plan, stored.ctypes.data, stored.strides[0], inputs // arithmetic.group, memory.ctypes.data,
-        scales.ctypes.data, out.ctypes.data, out.strides[0],
+        plan, Values(stored.ctypes.data, stored.strides[0], scales.ctypes.data), inputs // arithmetic.group,
+        memory.ctypes.data, Floats(out.ctypes.data, out.strides[0]),
     )  # fmt: skip
     np.testing.assert_array_equal(out, a @ weight.astype(np.int64))
 

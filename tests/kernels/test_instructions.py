@@ -30,12 +30,15 @@ TARGETS = {
 CODE = """
 import sys
 from numba import njit, types
+from tessera_kernels.encoder.layout import Floats, Values
 from tessera_kernels.encoder.plan import INT8, PlanType, make_plan
 from tessera_kernels.encoder.tiles import tile_store
 @njit
-def product(plan, a, lda, groups, w, scales, out, ldo):
-    tile_store(plan, a, lda, groups, w, scales, out, ldo)
-signature = (PlanType(make_plan(INT8[sys.argv[1]], 144, 384, 4, False)),) + (types.int64,) * 7
+def product(plan, a, groups, w, out):
+    tile_store(plan, a, groups, w, out)
+values, floats = (types.NamedUniTuple(types.int64, len(kind._fields), kind) for kind in (Values, Floats))
+plan = PlanType(make_plan(INT8[sys.argv[1]], 144, 384, 4, False))
+signature = (plan, values, types.int64, types.int64, floats)
 product.compile(signature)
 print(product.inspect_asm()[signature])
 """

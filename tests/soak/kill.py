@@ -114,7 +114,7 @@ def soak(folder: Path, kills: int, longest: float, seed: int, *options: str) -> 
             said = life.communicate()[1]
             took = time.monotonic() - sent
             figures.kills[number.name] += 1
-            figures.resumed += "going on with" in said
+            figures.resumed += "resuming" in said
             if working and life.returncode != 0:  # 0: it had finished just then
                 assert life.returncode == EXIT_CODES[number], (number, life.returncode, said)
                 if number != signal.SIGKILL:
@@ -124,7 +124,7 @@ def soak(folder: Path, kills: int, longest: float, seed: int, *options: str) -> 
                 continue
         else:
             said = life.stderr.read()
-            figures.resumed += "going on with" in said
+            figures.resumed += "resuming" in said
             assert life.returncode == 0, said
         found = contents(folder / "out")
         differing = [

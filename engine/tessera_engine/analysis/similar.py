@@ -1,44 +1,45 @@
-"""Where is it like here? A map of the cosine similarity to the embeddings of given points, and its top regions."""
+"""Find places similar to given points: a map of the cosine similarity to their embeddings, and its top regions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tessera_engine.analysis.options import SimilarKeywords, SimilarOptions, check_options
 from tessera_engine.analysis.rasters import write_map, write_result_item
-from tessera_engine.analysis.regions import (
-    PIXEL_BYTES,
-    TOP_SHARE,
-    check_top,
-    find_regions,
-    top_threshold,
-    write_regions,
-)
-from tessera_engine.errors import InputError
+from tessera_engine.analysis.regions import PIXEL_BYTES, find_regions, top_threshold, write_regions
+from tessera_engine.errors import InputError, check_type, is_of
+from tessera_engine.files.naming import default_out
 from tessera_engine.files.result import result_folder
 from tessera_engine.formats.embeddings.base import Embeddings, StoredBlock
+from tessera_engine.formats.given import Given, GivenPath, check_path, open_given, path_given
+from tessera_engine.progress import Progress, ShowProgress, shown
 from tessera_engine.running.memory import strip_values
+from tessera_engine.running.options import spelled_out
 from tessera_kernels.similar import most_similar
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 STRIP_VALUES = 64_000_000
-"""Most values that are compared at a time: 64 MB of codes. Each strip costs milliseconds to start, so they are few."""
+"""Most values that are compared at a time: 64 MB of codes. Each strip takes milliseconds to start, so strips are large."""
 
 FLOAT_BYTES = 8
-"""Bytes a value of float32 that the cosine takes, besides reading it."""
+"""Bytes of memory that the cosine takes for each float32 value, besides reading it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Similar:
-    """What was found.
+    """Similar places.
 
     Attributes:
-        out: the folder.
-        threshold: cosine of the least similar pixel of the top regions.
+        out: the folder of the results.
+        threshold: cosine similarity of the least similar pixel of the top regions.
         regions: of each region, by falling size: longitude, latitude, hectares, pixels, mean and max similarity.
     """
 
@@ -46,24 +47,103 @@ class Similar:
     threshold: float
     regions: list[dict[str, Any]]
 
+    def __repr__(self) -> str:
+        return f"<Similar {self.out}: {len(self.regions)} regions from a similarity of {self.threshold:.3f}>"
+
+
+def similar(
+    embeddings: Given,
+    at: Sequence[float] | Sequence[Sequence[float]],
+    out: GivenPath | None = None,
+    *,
+    overwrite: bool = False,
+    progress: ShowProgress = None,
+    **options: Unpack[SimilarKeywords],
+) -> Similar:
+    """Write `similarity.tif`, and the most similar `top` share of the pixels as `regions.geojson`.
+
+    Args:
+        embeddings: what to search: an output folder, or `open_embeddings(...)`.
+        at: the point to compare with, (longitude, latitude) in degrees, or a list of such points. With several
+            points, each pixel's similarity is that to the most similar one.
+        out: the folder to make; None: `<name>.similar` in the current folder.
+        overwrite: replace an earlier result.
+        progress: a function to call with pixels done and in all; True to show progress, False not to; None: show it
+            in terminals and notebooks.
+        top: share of the pixels that are the top regions.
+        dim: compare only the first `dim` dimensions; None: all that are stored.
+        year: the year to read, of an output with several years.
+        memory: what the process may take: bytes, or a size like "2GB"; None: half of the free memory, at most 4 GB.
+
+    Raises:
+        InputError: an argument is wrong, a point lies outside of the embeddings or on a pixel without data, the memory
+            is too little, or there is something at `out` already.
+        TesseraError: a file couldn't be read or written; nothing is left behind.
+    """
+    chosen = check_options(SimilarOptions, "similar", options)
+    points = _points(at)
+    check_type("overwrite", overwrite, (bool,), "True or False")
+    target = default_out(path_given("embeddings", embeddings), "similar")
+    if out is not None:
+        check_path("out", out, "a folder")
+        target = Path(out)
+    opened = open_given("embeddings", embeddings, chosen.dim, chosen.year)
+    with shown(progress, "comparing", "px") as report, result_folder(target, overwrite) as folder:
+        values = similarity(opened, points, report, chosen.memory)
+        threshold = top_threshold(values, chosen.top)
+        features = find_regions(values, threshold, opened.grid, "similarity")
+        title = "Cosine similarity to the given points"
+        assets = [
+            write_map(folder / "similarity.tif", values, opened.grid, title, np.nan),
+            write_regions(folder, features, "The most similar regions"),
+        ]
+        facts = {"points": [list(point) for point in points], "top": chosen.top, "threshold": threshold}
+        write_result_item(folder, opened.grid, (opened,), "similar", title, assets, facts)
+    return Similar(target, threshold, [feature["properties"] for feature in features])
+
+
+similar.__signature__ = spelled_out(similar, SimilarKeywords, SimilarOptions())  # type: ignore[attr-defined]
+
+
+def _points(at: object) -> list[tuple[float, float]]:
+    """One point or several as a list of longitudes and latitudes."""
+    expected = "(longitude, latitude) in degrees, or a list of such points"
+    check_type("at", at, (tuple, list, np.ndarray), expected)
+    given: list[Any] = list(at)  # type: ignore[call-overload]
+    if len(given) == 2 and all(is_of(value, (float,)) for value in given):
+        given = [given]
+    if not given:
+        raise InputError(f"at= holds no point; give {expected}")
+    points = []
+    for point in given:
+        numbers = list(point) if isinstance(point, (tuple, list, np.ndarray)) else [point]
+        if len(numbers) != 2 or not all(is_of(value, (float,)) for value in numbers):
+            raise InputError(f"at={numbers} is not a point; give {expected}")
+        points.append((float(numbers[0]), float(numbers[1])))
+    return points
+
 
 def similarity(
-    embeddings: Embeddings, points: Sequence[tuple[float, float]], memory: int | None = None
+    embeddings: Embeddings,
+    points: Sequence[tuple[float, float]],
+    report: Progress | None = None,
+    memory: int | None = None,
 ) -> NDArray[np.float32]:
     """Each pixel's cosine similarity to the point that it is most similar to.
 
-    Over int8 codes it is exact, and nothing is dequantised.
+    For int8 codes it is computed exactly from the codes, without dequantising them.
 
     Args:
         embeddings: what to search.
-        points: longitude and latitude of each.
+        points: longitude and latitude of each, in degrees.
+        report: called with pixels done and in all.
         memory: bytes that the process may take; None: half of the free memory, at most 4 GB.
 
     Returns:
         (height, width) float32, -1..1, NaN where there is no data.
 
     Raises:
-        InputError: a point lies outside or where there is no data, or the memory is too little.
+        InputError: a point lies outside of the embeddings or on a pixel without data, or the memory is too little.
     """
     queries = _queries(embeddings, points)
     per_value = embeddings.bytes_per_value + (0 if embeddings.stored_as == "int8" else FLOAT_BYTES)
@@ -78,72 +158,35 @@ def similarity(
             strip.reshape(-1)[:] = _cosines(values, queries)
         else:
             strip.reshape(-1)[:] = most_similar(values, stored.scales.reshape(-1), queries)
+        if report is not None:
+            report((window.row + window.height) * window.width, pixels)
     return found
 
 
 def _queries(embeddings: Embeddings, points: Sequence[tuple[float, float]]) -> NDArray[Any]:
     """(Q, K) stored vectors of the points' pixels."""
-    if not points:
-        raise InputError("no point given; give --at LON LAT")
     cols, rows = embeddings.pixels_at([lon for lon, _ in points], [lat for _, lat in points])
     queries = []
     for (lon, lat), col, row in zip(points, cols, rows, strict=True):
         where = f"the point {lon} {lat} (longitude, latitude)"
         if not (0 <= col < embeddings.grid.width and 0 <= row < embeddings.grid.height):
-            raise InputError(f"{where} lies outside of {embeddings.path}")
+            raise point_outside(embeddings.grid, lon, lat, str(embeddings.path))
         stored: StoredBlock = embeddings.read_stored(
             embeddings.grid.window._replace(col=int(col), row=int(row), width=1, height=1)
         )
         if not stored.valid[0, 0] or not stored.values.any():
             raise InputError(
-                f"{where} lies on a pixel without data in {embeddings.path}; choose one beside it"
+                f"{where} lies on a pixel without data in {embeddings.path}; choose a point beside it"
             )
         queries.append(stored.values[0, 0])
     return np.stack(queries)
 
 
 def _cosines(values: NDArray[np.float32], queries: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The same for float32 embeddings (N, K)."""
+    """What `most_similar` returns, for float32 embeddings (N, K) and queries (Q, K)."""
     unit = queries / np.linalg.norm(queries, axis=1, keepdims=True)
     length = np.linalg.norm(values, axis=1)
     best: NDArray[np.float32] = (values @ unit.T).max(axis=1)
     cosines = np.where(np.isnan(length), np.float32(np.nan), np.float32(0))
     np.divide(best, length, out=cosines, where=length > 0)
     return cosines
-
-
-def find_similar(
-    embeddings: Embeddings,
-    points: Sequence[tuple[float, float]],
-    out: str | Path,
-    top: float = TOP_SHARE,
-    overwrite: bool = False,
-    memory: int | None = None,
-) -> Similar:
-    """Write `similarity.tif`, and the most similar `top` share of the pixels as `regions.geojson`.
-
-    Args:
-        embeddings: what to search.
-        points: longitude and latitude of each.
-        out: the folder to make.
-        top: share of the pixels.
-        overwrite: replace an earlier result.
-        memory: bytes that the process may take; None: half of the free memory, at most 4 GB.
-
-    Raises:
-        InputError: a point lies outside or without data, the memory is too little, or something stands at `out`.
-        TesseraError: a file couldn't be read or written; nothing is left behind.
-    """
-    check_top(top)
-    with result_folder(Path(out), overwrite) as folder:
-        values = similarity(embeddings, points, memory)
-        threshold = top_threshold(values, top)
-        features = find_regions(values, threshold, embeddings.grid, "similarity")
-        title = "Cosine similarity to the given points"
-        assets = [
-            write_map(folder / "similarity.tif", values, embeddings.grid, title, np.nan),
-            write_regions(folder, features, "The most similar regions"),
-        ]
-        facts = {"points": [list(point) for point in points], "top": top, "threshold": threshold}
-        write_result_item(folder, embeddings.grid, (embeddings,), "similar", title, assets, facts)
-    return Similar(Path(out), threshold, [feature["properties"] for feature in features])

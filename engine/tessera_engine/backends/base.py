@@ -1,28 +1,74 @@
-"""What every backend promises, checked here once; a backend itself writes only the bare call."""
+"""What a backend is: its record, which says what it can run here, and the class that runs a model file.
+
+The base class checks inputs and outputs once, so that a backend only writes the bare call.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.errors import TesseraError
-from tessera_engine.model.file import DAYS, ModelFile
+from tessera_engine.model.file import ModelFile
+from tessera_engine.model.layout import DAYS
+from tessera_engine.progress import Announce
 from tessera_engine.tokens import PackedTokens, Tokens
+
+
+class Part(NamedTuple):
+    """Something that a machine may have: a GPU, or a library that runs models.
+
+    Attributes:
+        version: what is installed; None: nothing that works.
+        missing: if nothing works, the reason and how to install it.
+    """
+
+    version: str | None
+    missing: str = ""
+
+
+@dataclass(frozen=True)
+class BackendRecord:
+    """What there is to know about a backend before a model is loaded into it.
+
+    The module that defines one imports its libraries only when they are used, so that this can always be read.
+
+    Attributes:
+        name: what `backend=` takes.
+        runs: device (`cpu` or `cuda`) -> the precisions of model files that it runs there.
+        find: looks for its libraries for a device, without importing anything slow.
+        load: loads a model file. It takes the file, the number of CPU threads, the device and `announce`, which it
+            calls with one line about anything that takes long. The device is one of `runs`, or `auto`, see
+            `picks_device`.
+        picks_device: whether `load` takes `auto` and chooses among more devices than `runs` names.
+    """
+
+    name: str
+    runs: Mapping[str, tuple[str, ...]]
+    find: Callable[[str], Part]
+    load: Callable[[ModelFile, int, str, Announce], Backend]
+    picks_device: bool = False
 
 
 class Backend(ABC):
     """Runs one model file on packed tokens.
 
     Class attributes:
-        name: what `--backend` takes.
+        name: see `BackendRecord`.
         follows_lengths: whether what it makes first depends on how many tokens pixels have. Then it isn't warmed up
             with a made-up pixel, but prepared with a sample of a scene.
+        piece_pixels: how many pixels can be run at a time, so that progress is seen, without changing a bit; None:
+            the backend groups pixels by length, and other groups would change the last bits.
     """
 
     name: str
     follows_lengths = False
+    piece_pixels: int | None = None
 
     def __init__(self, model: ModelFile) -> None:
         self.model = model
@@ -30,26 +76,26 @@ class Backend(ABC):
     @property
     @abstractmethod
     def version(self) -> str:
-        """Version of the library behind it."""
+        """Version of the library that computes."""
 
     @property
     @abstractmethod
     def computes_on(self) -> str:
-        """What of this machine it uses: an instruction set, a provider, a device."""
+        """The part of the machine that computes: an instruction set, a provider or a device."""
 
     @property
     def description(self) -> str:
-        """In one line, for messages."""
+        """Name, version and device in one line, for messages."""
         return f"{self.name} {self.version} ({self.computes_on})"
 
     def prepare(self, tokens: PackedTokens) -> None:  # noqa: B027
-        """Get ready for a scene, before its first window; nothing to do for most.
+        """Get ready for a scene before its first window. Most backends have nothing to do.
 
         Args:
-            tokens: of a sample of its pixels, at least one.
+            tokens: tokens of a sample of the scene's pixels, at least one.
 
         Raises:
-            TesseraError: it can't be run here.
+            TesseraError: the model can't be run here.
         """
 
     @abstractmethod
@@ -63,8 +109,8 @@ class Backend(ABC):
             (N, dims) float32, all finite.
 
         Raises:
-            ValueError: tokens that don't belong together.
-            TesseraError: the runtime gave another shape, or values that aren't finite.
+            ValueError: the tokens don't belong together.
+            TesseraError: the runtime gave another shape or dtype, or values that aren't finite.
         """
         facts = self.model.facts
         _check(tokens.s2, "s2", len(facts.s2_bands))
@@ -103,10 +149,10 @@ def _check(tokens: Tokens, modality: str, bands: int) -> None:
         raise ValueError(
             f"{modality} has doy {tokens.doy.dtype} and multiplicity {tokens.multiplicity.dtype}"
         )
-    # It is a row of a table that kernels read by address
+    # Kernels use it as a row number and read the table by address
     if total and not 0 <= tokens.doy.min() <= tokens.doy.max() < DAYS:
         raise ValueError(f"{modality} has days of year beyond 0..{DAYS - 1}")
     if tokens.offsets[0] != 0 or tokens.offsets[-1] != total or np.any(tokens.lengths < 1):
         raise ValueError(
-            f"{modality} offsets must run from 0 to {total} and give every pixel a token at least"
+            f"{modality} offsets must run from 0 to {total} and give every pixel at least one token"
         )

@@ -1,4 +1,4 @@
-"""ONNX Runtime: on the CPU every model file on every machine; on a GPU with one of its providers for that."""
+"""ONNX Runtime: runs every model file on every CPU, and on a GPU if a GPU build is installed."""
 
 from __future__ import annotations
 
@@ -9,21 +9,33 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from tessera_engine.backends.base import Backend
+from tessera_engine.backends.base import Backend, BackendRecord, Part
 from tessera_engine.backends.gpu.batching import plan_batches
-from tessera_engine.backends.gpu.providers import CPU, Provider, choose_provider, most_pixels, open_session
+from tessera_engine.backends.gpu.providers import (
+    CPU,
+    Provider,
+    choose_provider,
+    find_gpu_providers,
+    most_pixels,
+    open_session,
+)
 from tessera_engine.backends.rectangles import batches, rectangle
 from tessera_engine.errors import InputError, ModelError
+from tessera_engine.model.facts import PRECISIONS
 from tessera_engine.model.file import OUTPUT_NAME, ModelFile, read_content
+from tessera_engine.progress import Announce
 from tessera_engine.tokens import PackedTokens, sequence
 
 BATCH_TOKENS = 4096
-"""Tokens of one batch, padding included: enough to keep the cores busy, small enough for the cache and for
-the attention's (heads, T, T) cells per pixel."""
+"""Tokens of one batch, padding included: enough to keep the cores busy, but few enough for the cache and for the
+attention's (heads, T, T) values per pixel."""
 
 
 class OnnxRuntimeBackend(Backend):
-    """Rectangular batches, filled up with multiplicity 0: of pixels of one length, on a GPU of like lengths."""
+    """Runs rectangular batches, padded with tokens of multiplicity 0.
+
+    The pixels of a batch have the same length on the CPU, and similar lengths on a GPU.
+    """
 
     name = "onnxruntime"
 
@@ -31,26 +43,21 @@ class OnnxRuntimeBackend(Backend):
         """Load a model file.
 
         Args:
-            model: the file; for a GPU none with int8 in its form for CPUs.
+            model: the file; on a GPU any precision but int8, which is made for CPUs.
             threads: CPU threads.
             device: `cpu` or `cuda`.
 
         Raises:
-            InputError: no GPU provider is installed, or it can't be loaded.
+            InputError: no GPU provider is installed, or ONNX Runtime can't load it.
             ModelError: ONNX Runtime can't load the file.
         """
         super().__init__(model)
-        if device == "cuda" and model.facts.precision == "int8":
-            raise InputError(
-                f"model {model.label} has the int8 form for CPUs, which no GPU provider runs as a whole; give another "
-                "--precision, or leave out --device cuda"
-            )
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        # Arenas keep the largest batch's memory for each shape met; lengths vary, so memory would grow.
+        # An arena keeps memory for the largest batch of each shape. Lengths vary, so memory would grow
         options.enable_cpu_mem_arena = False
-        # Q/DQ as they stand: fused into integer kernels they saturate on CPUs without VNNI
+        # Keeps Q/DQ as separate operators: fused into integer kernels they saturate on CPUs without VNNI
         options.add_session_config_entry("session.disable_quant_qdq", "1")
         options.log_severity_level = 3
         available = onnxruntime.get_available_providers()
@@ -62,7 +69,7 @@ class OnnxRuntimeBackend(Backend):
             self._session = open_session(read_content(model), options, provider)
         except InputError:
             raise
-        except Exception as error:  # onnxruntime's exceptions have no common base but Exception
+        except Exception as error:  # onnxruntime's exceptions have no other common base
             reason = str(error).splitlines()[0]
             raise ModelError(
                 f"ONNX Runtime can't load {model.path}: {reason}; export the model again"
@@ -70,7 +77,7 @@ class OnnxRuntimeBackend(Backend):
 
     @property
     def version(self) -> str:
-        """Of ONNX Runtime."""
+        """Version of ONNX Runtime."""
         return str(onnxruntime.__version__)
 
     @property
@@ -91,9 +98,20 @@ class OnnxRuntimeBackend(Backend):
             inputs = rectangle(tokens.s2, pixels, "s2") | rectangle(tokens.s1, pixels, "s1")
             try:
                 (embedding[pixels],) = self._session.run([OUTPUT_NAME], inputs)
-            except Exception as error:  # a graph of allowed operators whose shapes don't fit together
+            except Exception as error:  # the graph's operators are allowed, but their shapes don't fit
                 reason = str(error).splitlines()[0]
                 raise ModelError(
                     f"ONNX Runtime can't run {self.model.path}: {reason}; export the model again"
                 ) from error
         return embedding
+
+
+def _find(device: str) -> Part:
+    return find_gpu_providers() if device == "cuda" else Part(str(onnxruntime.__version__))
+
+
+def _load(model: ModelFile, threads: int, device: str, announce: Announce) -> Backend:
+    return OnnxRuntimeBackend(model, threads, device)
+
+
+BACKEND = BackendRecord("onnxruntime", {"cpu": PRECISIONS, "cuda": ("fp32", "fp16", "qdq")}, _find, _load)

@@ -1,33 +1,40 @@
-"""OpenVINO on the CPU: the same model files, for those who have it; the extra `openvino`."""
+"""OpenVINO on the CPU, if the extra `openvino` is installed. It runs the same model files."""
 
 from __future__ import annotations
+
+import importlib.util
+from importlib import metadata
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tessera_engine.backends.base import Backend
+from tessera_engine.backends.base import Backend, BackendRecord, Part
 from tessera_engine.backends.rectangles import batches, rectangle
 from tessera_engine.errors import MissingExtra, ModelError
+from tessera_engine.model.facts import PRECISIONS
 from tessera_engine.model.file import OUTPUT_NAME, ModelFile, read_content
+from tessera_engine.progress import Announce
 from tessera_engine.tokens import PackedTokens, sequence
 
-try:
-    import openvino
-except ModuleNotFoundError as error:
-    raise MissingExtra("openvino", "openvino", "--backend openvino") from error
-
 BATCH_TOKENS = 4096
-"""As for ONNX Runtime."""
+"""Tokens of one batch, padding included, as for ONNX Runtime."""
 
 
 class OpenVinoBackend(Backend):
-    """Rectangular batches of pixels of one length, filled up with multiplicity 0."""
+    """Runs rectangular batches of pixels of one length, padded with tokens of multiplicity 0.
+
+    Raises:
+        MissingExtra: OpenVINO is not installed.
+        ModelError: OpenVINO can't load the file.
+    """
 
     name = "openvino"
 
     def __init__(self, model: ModelFile, threads: int) -> None:
         super().__init__(model)
-        # The CPU plugin would run float32 models in bfloat16 where the CPU has it: that is another model
+        openvino = _openvino()
+        # On CPUs with bfloat16 the plugin would use it for float32 models, which would be another model
         settings = {
             "INFERENCE_NUM_THREADS": threads,
             "PERFORMANCE_HINT": "THROUGHPUT",
@@ -39,17 +46,18 @@ class OpenVinoBackend(Backend):
             compiled = core.compile_model(core.read_model(read_content(model)), "CPU", settings)
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
-            raise ModelError(f"OpenVINO can't load {model.path}: {reason}; use another --backend") from error
+            raise ModelError(f"OpenVINO can't load {model.path}: {reason}; give another backend=") from error
+        self._version = str(openvino.__version__).split("-")[0]
         self._request = compiled.create_infer_request()
 
     @property
     def version(self) -> str:
-        """Of OpenVINO."""
-        return str(openvino.__version__).split("-")[0]
+        """Version of OpenVINO."""
+        return self._version
 
     @property
     def computes_on(self) -> str:
-        """The device."""
+        """OpenVINO's name of the device."""
         return "CPU"
 
     def _run(self, tokens: PackedTokens) -> NDArray[np.float32]:
@@ -59,3 +67,29 @@ class OpenVinoBackend(Backend):
             inputs = rectangle(tokens.s2, pixels, "s2") | rectangle(tokens.s1, pixels, "s1")
             embedding[pixels] = self._request.infer(inputs)[OUTPUT_NAME]
         return embedding
+
+
+def _missing() -> MissingExtra:
+    return MissingExtra("openvino", "openvino", "backend=openvino")
+
+
+def _openvino() -> ModuleType:
+    try:
+        import openvino
+    except ModuleNotFoundError as error:
+        raise _missing() from error
+    module: ModuleType = openvino
+    return module
+
+
+def _find(device: str) -> Part:
+    if importlib.util.find_spec("openvino") is None:
+        return Part(None, str(_missing()))
+    return Part(metadata.version("openvino"))
+
+
+def _load(model: ModelFile, threads: int, device: str, announce: Announce) -> Backend:
+    return OpenVinoBackend(model, threads)
+
+
+BACKEND = BackendRecord("openvino", {"cpu": PRECISIONS}, _find, _load)

@@ -1,4 +1,4 @@
-"""Rectangular batches of packed tokens, for runtimes that need them: filled up with multiplicity 0."""
+"""Rectangular batches of packed tokens, for runtimes that need them, padded with tokens of multiplicity 0."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from tessera_engine.tokens import PackedTokens, Tokens
 
 PAD_TO = 8
-"""Rectangles are as long as a pixel's own tokens, rounded up to this: a pixel meets the same rectangle length
-whichever pixels are its neighbours in the batch."""
+"""A rectangle's length is a pixel's number of tokens, rounded up to a multiple of this. So a pixel always gets the same
+rectangle length, whichever pixels are in the batch with it."""
 
 
 def _rounded(lengths: NDArray[np.int64], to: int = PAD_TO) -> NDArray[np.int64]:
@@ -19,10 +19,10 @@ def _rounded(lengths: NDArray[np.int64], to: int = PAD_TO) -> NDArray[np.int64]:
 
 
 def batches(tokens: PackedTokens, max_tokens: int) -> Iterator[NDArray[np.int64]]:
-    """Pixels of one rounded length in both modalities, in batches of at most `max_tokens` tokens.
+    """Group pixels of the same rounded lengths in both modalities into batches of at most `max_tokens` tokens.
 
     Yields:
-        (B,) int64 pixel numbers, B at least 1; every pixel once.
+        (B,) int64 pixel numbers, B at least 1; each pixel occurs once.
     """
     s2, s1 = _rounded(tokens.s2.lengths), _rounded(tokens.s1.lengths)
     order = np.lexsort((s1, s2))
@@ -36,13 +36,13 @@ def batches(tokens: PackedTokens, max_tokens: int) -> Iterator[NDArray[np.int64]
 def rectangle(
     tokens: Tokens, pixels: NDArray[np.int64], modality: str, round_to: int = PAD_TO
 ) -> dict[str, NDArray[np.generic]]:
-    """The graph's three inputs of one modality.
+    """The graph's three inputs for one modality.
 
     Args:
-        tokens: of the modality.
-        pixels: (B,) which pixels.
+        tokens: the modality's tokens.
+        pixels: (B,) pixel numbers.
         modality: `s2` or `s1`.
-        round_to: T is the longest pixel's tokens, rounded up to a multiple of it.
+        round_to: T is the largest number of tokens of these pixels, rounded up to a multiple of this.
 
     Returns:
         `<modality>` (B, T, bands) float32, `<modality>_doy` (B, T) int32, `<modality>_multiplicity` (B, T) float32.
@@ -50,7 +50,7 @@ def rectangle(
     lengths = tokens.lengths[pixels]
     steps = np.arange(_rounded(lengths.max(keepdims=True), round_to)[0])
     filled = steps < lengths[:, None]
-    # A filling token repeats the pixel's first one: finite values, and no day of year out of range.
+    # A padding token repeats the pixel's first one, so that its values are finite and its day of year is in range
     source = tokens.offsets[pixels][:, None] + np.where(filled, steps, 0)
     return {
         modality: tokens.values[source],

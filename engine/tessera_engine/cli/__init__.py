@@ -4,7 +4,7 @@ It sits above all rooms: its commands may call the export room, which the engine
 """
 
 # Importing a module registers its commands, in the order that --help lists them
-from tessera_engine.cli import embed, maps, evaluate, look, verify, bench, models, training  # noqa: F401  # isort: skip
+from tessera_engine.cli import embed, convert, compare, maps, evaluate, look, verify, bench, models, training  # noqa: F401  # isort: skip
 from tessera_engine.cli.app import app, main
 
 __all__ = ["app", "main"]

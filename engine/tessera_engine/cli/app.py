@@ -19,6 +19,7 @@ from typer.main import get_command
 
 from tessera_engine.cli.wording import speak_for
 from tessera_engine.errors import MissingExtra, TesseraError
+from tessera_engine.scenes.registry import LAYOUTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -56,7 +57,8 @@ Memory = Annotated[
 ]
 
 Layout = Annotated[
-    str | None, typer.Option(help="Read the scene as this layout only. Default: what is found in it.")
+    str | None,
+    typer.Option(help=f"Read this layout only: {', '.join(LAYOUTS)}. Default: all that the folder has."),
 ]
 Year = Annotated[
     int | None, typer.Option(help="Of products: this year only. Default: the one with most dates.")

@@ -37,11 +37,11 @@ def bench(
 
     Example: tessera-engine bench demo --device cuda --pixels 16384
     """
-    from tessera_engine.backends import choose, make_backend
+    from tessera_engine.backends.choosing import choose, make_backend
     from tessera_engine.cli import console
     from tessera_engine.cli.pages.bench import Runner, compare, stage_shares
     from tessera_engine.machine import check_threads
-    from tessera_engine.model.store import open_model, precisions
+    from tessera_engine.model.installed import open_model, precisions
     from tessera_engine.scenes.sampling import sample_observations
 
     threads = check_threads(threads)
@@ -97,8 +97,8 @@ def bench(
 
 def _on_cpu(files: dict[str, ModelFile], threads: int) -> tuple[dict[str, MakeBackend], list[str]]:
     """Ways to run a model on the CPU, PyTorch's first, and the names of those."""
-    from tessera_engine.backends import make_backend
-    from tessera_engine.model.layout import GPU_PRECISIONS
+    from tessera_engine.backends.choosing import make_backend
+    from tessera_engine.model.facts import GPU_PRECISIONS
 
     contenders: dict[str, MakeBackend] = {}
     try:
@@ -118,7 +118,7 @@ def _on_cpu(files: dict[str, ModelFile], threads: int) -> tuple[dict[str, MakeBa
 
 def _on_gpu(files: dict[str, ModelFile], threads: int) -> tuple[dict[str, MakeBackend], list[str]]:
     """The same on the GPU."""
-    from tessera_engine.backends import make_backend
+    from tessera_engine.backends.choosing import make_backend
 
     contenders: dict[str, MakeBackend] = {}
     try:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from tessera_engine.cli.wording import in_options
-from tessera_engine.progress import Progress
+from tessera_engine.progress import Progress, shown
 
 
 def plain(text: str) -> str:
@@ -61,39 +61,6 @@ def _readable(value: Any) -> str:
     return plain(str(value))
 
 
-@contextmanager
-def progress_bar(title: str, quiet: bool, unit: str) -> Iterator[Progress]:
-    """A bar on stderr with what is done, its speed and the time left."""
-    from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    bar = Bar(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn(f"{{task.completed:,.0f}}/{{task.total:,.0f}} {unit}"),
-        TextColumn("{task.fields[speed]}"),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("elapsed"),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-        disable=quiet,
-    )
-    with bar:
-        task = bar.add_task(title, total=1, speed="")
-
-        def update(done: int, total: int) -> None:
-            elapsed = bar.tasks[0].elapsed
-            speed = f"{done / elapsed:,.0f} {unit}/s" if elapsed else ""
-            bar.update(task, completed=done, total=total, speed=speed)
-
-        try:
-            yield update
-        except BaseException:
-            # A bar that never moved would only stand before the line that says why
-            if not bar.tasks[0].completed:
-                bar.live.transient = True
-                bar.live.stop()
-                bar.disable = True  # to stop it again would print an empty line
-            raise
+def progress_bar(title: str, quiet: bool, unit: str) -> AbstractContextManager[Progress]:
+    """Progress on stderr, see `tessera_engine.progress.shown`."""
+    return shown(not quiet, title, unit)

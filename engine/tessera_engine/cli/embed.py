@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tessera_engine.backends.registry import backend_names
 from tessera_engine.cli.app import (
     Device,
     From,
@@ -26,11 +27,11 @@ from tessera_engine.cli.app import (
 from tessera_engine.errors import InputError
 
 if TYPE_CHECKING:
-    from tessera_engine.scene import Scene, Window
+    from tessera_engine.running.options import EmbedOptions
 
 
 @app.command()
-@interruptible("give the same command again: it goes on with what is finished")
+@interruptible("give the same command again: it resumes with what is finished")
 def embed(
     scene: Annotated[str, typer.Argument(help="Scene folder: products, a d-pixel tile or a folder of them.")],
     out: Annotated[
@@ -55,7 +56,7 @@ def embed(
     ] = None,
     backend: Annotated[
         str,
-        typer.Option(help="What runs the model: auto, fused, onnxruntime, openvino, tensorrt or torch."),
+        typer.Option(help=f"What runs the model: auto, {', '.join(backend_names())}."),
     ] = "auto",
     device: Device = "auto",
     format: Annotated[
@@ -100,14 +101,29 @@ def embed(
     """
     from tessera_engine import api
     from tessera_engine.cli import console
-    from tessera_engine.running.memory import parse_size
+    from tessera_engine.model.store import open_model
+    from tessera_engine.running.options import RunOptions
+    from tessera_engine.running.plan import make_plan
     from tessera_engine.scenes import open_scene
 
     if int8 and precision not in (None, "int8"):
         raise InputError(
             f"--int8 and --precision {precision} contradict each other; use --precision and --store"
         )
-    wanted = "int8" if int8 else precision
+    options: EmbedOptions = {
+        "window": window,
+        "bbox": bbox,
+        "dim": dim,
+        "stored_as": "int8" if int8 and stored_as is None else stored_as,
+        "format": format,
+        "quicklook": quicklook,
+        "memory": memory,
+        "overwrite": overwrite,
+        "append": append,
+        "restart": restart,
+        "strict": strict,
+    }
+    checked = RunOptions.given(options)
     opened = open_scene(
         scene,
         layout=layout,
@@ -117,7 +133,10 @@ def embed(
         like=like,
         s1_units=s1_units,
     )
-    loaded = api.load_model(model, wanted, backend, threads, lambda text: console.say(text, quiet), device)
+    file = open_model(model, "int8" if int8 else precision)
+    # Before kernels are compiled
+    region = make_plan(opened, file, out, checked).region
+    loaded = api.load(file, backend, threads, lambda text: console.say(text, quiet), device)
     facts = loaded.facts
     if facts.name == "demo":
         console.say(
@@ -125,33 +144,17 @@ def embed(
             "('tessera-engine model import' brings one)",
             quiet,
         )
-    region = _region(opened, window, bbox)
     console.say(
         f"{opened.name}: {region.width} x {region.height} px, model {facts.name} {facts.precision}, "
         f"{loaded.backend.description}, {loaded.threads} threads",
         quiet,
     )
-    limit = parse_size(memory) if memory else None
+
+    def announce(text: str) -> None:
+        console.say(text, quiet and not _certain(text))
+
     with console.progress_bar("embedding", quiet, "px") as progress:
-        done = aside(
-            lambda: api.embed(
-                opened,
-                loaded,
-                out,
-                window=region,
-                dim=dim,
-                stored_as="int8" if int8 and stored_as is None else stored_as,
-                format=format,
-                quicklook=quicklook,
-                memory=limit,
-                overwrite=overwrite,
-                append=append,
-                restart=restart,
-                strict=strict,
-                progress=progress,
-                announce=lambda text: console.say(text, quiet),
-            )
-        )
+        done = aside(lambda: api.embed(opened, loaded, out, progress=progress, announce=announce, **options))
     total = sum(done.seconds.values())
     if json:
         console.print_json(
@@ -172,12 +175,6 @@ def embed(
     )
 
 
-def _region(scene: Scene, window: Any, bbox: Any) -> Window:
-    from tessera_engine.geo import check_window, window_of_bbox
-    from tessera_engine.scene import Window
-
-    if window and bbox:
-        raise InputError("--window and --bbox can't both be given")
-    if bbox:
-        return window_of_bbox(scene.grid, bbox)
-    return check_window(scene.grid, Window(*window)) if window else scene.grid.window
+def _certain(line: str) -> bool:
+    """Whether a line warns of something that is certain: a reader's warning, damage, or a finding of the guard."""
+    return line.startswith("warning: ") and ", likely]" not in line

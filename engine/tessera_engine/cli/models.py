@@ -23,7 +23,7 @@ def model_list(json: Json = False) -> None:
     """
     from tessera_engine.cli import console
     from tessera_engine.model.file import read_model_file
-    from tessera_engine.model.store import list_models
+    from tessera_engine.model.installed import list_models
 
     opened = [read_model_file(path) for path in list_models()]
     if json:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tessera_engine.backends.registry import backend_names
 from tessera_engine.cli.app import Json, Threads, app, export_extra
-from tessera_engine.errors import CheckFailed, InputError, ModelError
+from tessera_engine.cli.wording import in_options
+from tessera_engine.errors import CheckFailed, InputError
 
 if TYPE_CHECKING:
-    from tessera_engine.api import Model
     from tessera_engine.backends.base import Backend
-    from tessera_engine.stac.reading import Item
 
 
 @app.command()
@@ -43,8 +43,7 @@ def verify(
     backend: Annotated[
         str,
         typer.Option(
-            help="What runs the model: auto, fused, onnxruntime, openvino, tensorrt or torch. For an output, auto is "
-            "what made it."
+            help=f"What runs the model: auto, {', '.join(backend_names())}. For an output, auto is what made it."
         ),
     ] = "auto",
     pixels: Annotated[int, typer.Option(min=2, help="About how many pixels to compare.")] = 1024,
@@ -62,14 +61,33 @@ def verify(
     Example: tessera-engine verify demo --precision int8
     """
     from tessera_engine.cli import console
+    from tessera_engine.cli.pages.info import check_no_mistyped_folder
+    from tessera_engine.model.installed import is_model_name
 
-    if Path(target).is_dir():
+    # A model's name means the model; a folder of the same name is given as ./NAME
+    if Path(target).is_dir() and not is_model_name(target):
         if precision is not None or reference is not None:
             raise InputError(f"{target} is an output folder; --precision and --reference are for models")
-        result, failure = _verify_output(Path(target), scene, model, backend, pixels, seed, threads), None
+        from tessera_engine.verify.verify import verify as check
+
+        done = check(
+            target,
+            scene,
+            model=model,
+            backend=backend,
+            pixels=pixels,
+            seed=seed,
+            threads=threads,
+            announce=console.say,
+        )
+        result, failure = done.to_dict(), None
+        result["not checked"] = [in_options(each) for each in done.skipped]
     else:
         if model is not None:
-            raise InputError(f"{target} is no output folder; --model is for outputs")
+            raise InputError(f"{target} is not an output folder; --model is for outputs")
+        if Path(target).is_dir():
+            console.say(f"note: {target} is taken as the model; for the folder give ./{target}")
+        check_no_mistyped_folder(target)
         result, failure = _verify_model(target, precision, reference, scene, backend, pixels, threads)
     if json:
         console.print_json(result)
@@ -77,70 +95,6 @@ def verify(
         console.print_table(list(result.items()))
     if failure:
         raise CheckFailed(failure)
-
-
-def _verify_output(
-    folder: Path,
-    scene: str | None,
-    model: str | None,
-    backend: str,
-    pixels: int,
-    seed: int,
-    threads: int | None,
-) -> dict[str, Any]:
-    from tessera_engine.stac.reading import read_item
-    from tessera_engine.verify import output as output_check
-
-    item = read_item(folder)
-    output_check.check_files(folder, item)
-    if item.result is not None and scene is not None:
-        raise InputError(f"{folder} is a {item.result}, not embeddings; --scene is for embeddings")
-    # What was made from embeddings has files of other kinds, of which only the sums are known
-    rasters = output_check.open_rasters(folder, item) if item.result is None else {}
-    result: dict[str, Any] = {
-        "output": str(folder),
-        "files": f"{len(item.assets)}, each with the sha256 that was written",
-    }
-    skipped = [f"{asset.href}: only its sha256" for key, asset in item.assets.items() if key not in rasters]
-    if {"embeddings", "observations"} <= rasters.keys():
-        output_check.check_nodata(rasters, item)
-        result["rasters"] = f"{', '.join(rasters)}: grid, dtype and nodata as item.json says"
-        if scene is None:
-            skipped.append("the embeddings' values: give the scene with --scene to embed some places again")
-        else:
-            from tessera_engine.scenes import open_scene
-            from tessera_engine.verify.reembedding import reembed
-
-            loaded = _load(model, item, backend, threads)
-            done = reembed(rasters, item, open_scene(scene), loaded, pixels, seed)
-            result["embedded again"] = f"{done.pixels} px at random places (seed {seed})"
-            result["compared"] = (
-                f"by drift ({', '.join(done.differs)})" if done.differs else "bit for bit, equal"
-            )
-            result |= done.drift.to_dict() if done.differs and done.drift else {}
-    elif scene is not None:
-        raise InputError(
-            f"--scene compares GeoTIFF and npy outputs only; 'tessera-engine convert {folder} --format cog' makes one"
-        )
-    return result | {"not checked": skipped, "passed": True}
-
-
-def _load(model: str | None, item: Item, backend: str, threads: int | None) -> Model:
-    from tessera_engine import api
-    from tessera_engine.backends import BACKENDS
-    from tessera_engine.cli import console
-
-    made_by = item.fact("backend")
-    if backend == "auto" and made_by in BACKENDS:
-        backend = made_by
-    try:
-        return api.load_model(
-            model or item.fact("model"), item.fact("precision"), backend, threads, console.say
-        )
-    except ModelError as error:
-        if model is not None:
-            raise
-        raise ModelError(f"the output's model can't be had: {error}; or give its file with --model") from None
 
 
 def _verify_model(

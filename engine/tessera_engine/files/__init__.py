@@ -1,1 +1,1 @@
-"""Files that outlive the power: durable writing, publishing, checksums, staged arrays, the output folder."""
+"""Files that survive a power cut: durable writing, publishing, checksums, staged arrays, the output folder."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def folder_sha256(path: Path) -> str:
-    """Hex sha256 over a folder: of the lines "<sha256>  <path in it>" of its files, by path."""
+    """Hex sha256 of a folder: of the lines "<sha256>  <path in the folder>" of its files, sorted by path."""
     digest = hashlib.sha256()
     for file in sorted(file for file in path.rglob("*") if file.is_file()):
         digest.update(f"{file_sha256(file)}  {file.relative_to(path).as_posix()}\n".encode())

@@ -1,4 +1,4 @@
-"""What outlives the power: files and names that are on the disk, and locks that don't outlive their process."""
+"""What survives a power cut: files and names that are on the disk. And locks, which end with their process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from tessera_engine.errors import InputError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
-"""Errors of a disk, or of a user's share of it, that is full."""
+"""Errors of a full disk, or of a user's full share of it."""
 
 
 def sync_file(path: Path) -> None:
@@ -21,7 +21,7 @@ def sync_file(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until the names in a folder are on the disk; Windows writes them with the files."""
+    """Wait until the names in a folder are on the disk. Windows writes them together with the files."""
     if sys.platform == "win32":
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -32,7 +32,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def sync_all(folder: Path) -> None:
-    """Wait until a folder and all that is in it are on the disk."""
+    """Wait until a folder and everything in it are on the disk."""
     for path in folder.rglob("*"):
         (sync_folder if path.is_dir() else sync_file)(path)
     sync_folder(folder)
@@ -47,8 +47,12 @@ def link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
+_OPEN = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+"""A link in the place of a lock could point to anything."""
+
+
 class Lock:
-    """A file that one process at a time can hold. The system lets go of it when the process ends, however it does."""
+    """A file that one process at a time can hold. The system releases it when the process ends, in whatever way."""
 
     def __init__(self, path: Path) -> None:
         """Take the lock.
@@ -60,15 +64,14 @@ class Lock:
         while True:
             path.parent.mkdir(exist_ok=True)
             try:
-                self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-            except FileNotFoundError:  # its holder finished just now, and removed the folder
+                self._descriptor = os.open(path, _OPEN, 0o666)
+            except FileNotFoundError:  # its holder has just finished and removed the folder
                 continue
             if not _lock(self._descriptor):
                 holder = _read(self._descriptor) or "unknown"
                 os.close(self._descriptor)
                 raise InputError(
-                    f"another run (process {holder}) is writing {path.parent}; wait for it, or choose another "
-                    "place with -o"
+                    f"another run (process {holder}) is writing {path.parent}; wait for it, or choose another out="
                 )
             if _is_at(self._descriptor, path):
                 break
@@ -77,11 +80,11 @@ class Lock:
         os.write(self._descriptor, b"%d\n" % os.getpid())
 
     def release(self, remove: bool) -> None:
-        """Let go of it; `remove` takes the file away, while nobody else can hold it."""
+        """Release it; `remove` deletes the file, while nobody else can hold it."""
         if remove and sys.platform != "win32":
             self.path.unlink(missing_ok=True)
         os.close(self._descriptor)
-        if remove and sys.platform == "win32":  # which removes no open file
+        if remove and sys.platform == "win32":  # which can't delete an open file
             self.path.unlink(missing_ok=True)
 
 

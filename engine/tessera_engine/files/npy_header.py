@@ -1,7 +1,7 @@
 """The header of an .npy file, read strictly.
 
-NumPy's own reader takes headers of 1990s Python and structured types, evaluates more than is needed here, and lets
-many kinds of exceptions through; its shapes may overflow when multiplied as 64-bit integers.
+NumPy's own reader accepts old forms of headers and structured types, evaluates more than is needed here, and raises
+many kinds of exceptions; its shapes may overflow when multiplied as 64-bit integers.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from typing import Any, BinaryIO
 import numpy as np
 
 LONGEST = 10_000
-"""Bytes of a header; NumPy writes 128."""
+"""Bytes of a header at most; NumPy writes 128."""
 
 KINDS = "biuf"
-"""Kinds of dtypes: truth values, whole numbers, floats. Never objects."""
+"""Accepted kinds of dtypes: bool, whole numbers, floats. Never objects."""
 
 
 def read_npy_header(file: BinaryIO) -> tuple[tuple[int, ...], np.dtype[Any], int]:
     """Read the header of a C-ordered array of plain numbers.
 
     Args:
-        file: at its beginning; afterwards where the data begin.
+        file: opened at its beginning; afterwards it is at the start of the data.
 
     Returns:
-        Shape, dtype, and the position where the data begin.
+        Shape, dtype, and the position of the data.
 
     Raises:
-        ValueError: it is none, in one line.
+        ValueError: it is not such a header; the message is one line.
     """
     start = file.read(8)
     length_bytes = {b"\x93NUMPY\x01\x00": 2, b"\x93NUMPY\x02\x00": 4}.get(start)
@@ -42,27 +42,27 @@ def read_npy_header(file: BinaryIO) -> tuple[tuple[int, ...], np.dtype[Any], int
     try:
         header = ast.literal_eval(text.decode("latin-1").strip())
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        raise ValueError("header that can't be read") from None
+        raise ValueError("a header that can't be read") from None
     if not isinstance(header, dict) or set(header) != {"descr", "fortran_order", "shape"}:
         raise ValueError("header without descr, fortran_order and shape")
     shape, descr, fortran_order = header["shape"], header["descr"], header["fortran_order"]
     if not isinstance(shape, tuple) or not all(type(size) is int and 0 <= size < 1 << 48 for size in shape):
-        raise ValueError("shape that is none")
+        raise ValueError("an invalid shape")
     if not isinstance(descr, str) or type(fortran_order) is not bool:
-        raise ValueError("values that aren't plain numbers")
+        raise ValueError("values that are not plain numbers")
     try:
         dtype = np.dtype(descr)
     except (TypeError, ValueError, SyntaxError):
-        raise ValueError("dtype that is none") from None
+        raise ValueError("an invalid dtype") from None
     if dtype.hasobject:
         raise ValueError("Python objects, which are never loaded")
     if dtype.kind not in KINDS:
-        raise ValueError(f"values of dtype {dtype}, which are no plain numbers")
+        raise ValueError(f"values of dtype {dtype}, which are not plain numbers")
     if fortran_order and sum(size > 1 for size in shape) > 1:
         raise ValueError("Fortran order, use numpy.ascontiguousarray first")
     return shape, dtype, 8 + length_bytes + length
 
 
 def bytes_of(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
-    """Bytes that an array takes, however many they are."""
+    """Bytes that an array takes, as a Python int that can't overflow."""
     return dtype.itemsize * math.prod(shape)

@@ -1,31 +1,46 @@
-"""The output folder: it appears complete, by rename, or not at all; until then the work lies beside it.
+"""The folder `<out>.partial`, in which an output is made until it appears complete under its name.
 
-`<out>.partial/` holds the lock, the journal, the staged arrays and, at the end, the output that is being made:
+Its steps, for a run:
 
-    nothing -> journal and staging -> output/ -> journal says "complete" -> output/ renamed to <out> -> nothing
+    nothing -> journal and staging -> output/ -> journal says "complete" -> output/ becomes <out> -> nothing
 
-A run may end after any of these steps, and the same command takes the next one.
+A process may end after any of these steps; the same command takes the next one.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import stat
+from contextlib import suppress
 from pathlib import Path
 
 from tessera_engine.errors import InputError
 from tessera_engine.files.durable import Lock, sync_all, sync_folder
+from tessera_engine.files.publish import (
+    JOURNAL,
+    LOCK,
+    MADE,
+    REPLACED,
+    STAGING,
+    SWAP,
+    partial_folder,
+    publish,
+    settle,
+)
 
 ITEM = "item.json"
 
+_FILES = (LOCK, JOURNAL, f"{JOURNAL}.new", SWAP)
+_FOLDERS = (STAGING, MADE, REPLACED)
+
 
 class PartialOutput:
-    """A run's folder beside its output, which no other process can write to at the same time.
+    """The folder beside an output, in which one process at a time can work.
 
     Attributes:
-        out: where the output shall appear.
+        out: where the output will appear.
         folder: `<out>.partial`.
         journal: the file for `tessera_engine.running.journal.Journal`.
         staging: the folder for the staged arrays.
@@ -33,69 +48,60 @@ class PartialOutput:
     """
 
     def __init__(self, out: Path) -> None:
-        """Take hold of the folder, which is made if it isn't there.
+        """Take the folder, and complete a replacement of the output that was interrupted.
 
         Raises:
-            InputError: another run holds it, or the place can't be written.
+            InputError: another process works there, the folder isn't ours, or the place can't be written.
         """
-        self.out = out.absolute()
-        self.folder = self.out.with_name(f"{self.out.name}.partial")
-        self.journal = self.folder / "journal"
-        self.staging = self.folder / "staging"
-        self.made = self.folder / "output"
-        self._replaced = self.folder / "replaced"
+        # A link stays; what it points to is replaced
+        self.out = Path(os.path.realpath(out))
+        self.folder = partial_folder(self.out)
+        self.journal = self.folder / JOURNAL
+        self.staging = self.folder / STAGING
+        self.made = self.folder / MADE
         try:
             self.out.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = Lock(self.folder / "lock")
+            _check_ours(self.folder)
+            self._lock = Lock(self.folder / LOCK)
         except OSError as error:
             raise InputError(
-                f"can't write to {self.out.parent}: {error.strerror}; choose another place with -o"
+                f"can't write to {self.out.parent}: {error.strerror}; choose another out="
             ) from None
+        try:
+            settle(self.out)
+        except BaseException:
+            self._lock.release(remove=False)
+            raise
 
     @property
     def begun(self) -> bool:
         """Whether a run left its journal here."""
         return self.journal.exists()
 
-    @property
-    def published(self) -> bool:
-        """Whether what was made has become the output already."""
-        return self.out.exists() and not self.made.exists()
-
     def check_target(self, overwrite: bool) -> None:
         """Make sure that the output may appear.
 
         Raises:
-            InputError: something stands there that isn't to be replaced; nothing but an output of this engine ever is.
+            InputError: something stands there that mustn't be replaced; see `check_target`.
         """
-        if not self.out.exists():
-            return
-        if not overwrite:
-            raise InputError(
-                f"{self.out} exists already; give --overwrite to replace it, or another place with -o"
-            )
-        if not is_output(self.out):
-            raise InputError(f"{self.out} is not an output of tessera-engine, so --overwrite leaves it alone")
+        check_target(self.out, overwrite)
 
     def clear(self) -> None:
-        """Remove all that a run left here, but the lock."""
-        # The journal goes first: it must not speak of what isn't there any more.
+        """Remove what a process left here, except the lock."""
+        # The journal goes first: it must not name what no longer exists.
         self.journal.unlink(missing_ok=True)
-        self._remove_but(self._lock.path)
+        self._remove(_FILES[2:], _FOLDERS)
 
-    def _remove_but(self, *kept: Path) -> None:
-        for entry in self.folder.iterdir():
-            if entry in kept:
-                continue
-            if entry.is_dir():
-                shutil.rmtree(entry)
-            else:
-                entry.unlink()
+    def _remove(self, files: tuple[str, ...], folders: tuple[str, ...]) -> None:
+        for name in folders:
+            if (self.folder / name).exists():
+                shutil.rmtree(self.folder / name)
+        for name in files:
+            (self.folder / name).unlink(missing_ok=True)
 
     def remove_made(self) -> None:
         """Remove an output that isn't complete."""
-        if self.made.exists():
-            shutil.rmtree(self.made)
+        self._remove((), (MADE,))
 
     def make_output(self) -> Path:
         """An empty folder to make the output in."""
@@ -104,49 +110,89 @@ class PartialOutput:
         return self.made
 
     def sync_output(self) -> None:
-        """Wait until what was made is on the disk."""
+        """Wait until the output that was made is on the disk."""
         sync_all(self.made)
         sync_folder(self.folder)
 
-    def publish(self) -> None:
-        """Let what was made become the output, in the place of an earlier one."""
-        if self.out.exists():
-            if self._replaced.exists():
-                shutil.rmtree(self._replaced)
-            self.out.rename(self._replaced)
-        self.made.rename(self.out)
-        sync_folder(self.out.parent)
+    def publish(self, replace: bool) -> None:
+        """Let the output that was made appear under its name.
+
+        Raises:
+            InputError: something has appeared there meanwhile that mustn't be replaced; it is left as it is.
+        """
+        if replace:
+            self.check_target(overwrite=True)
+        publish(self.made, self.out, replace)
 
     def close(self, keep: bool) -> None:
-        """Let go of the folder; without `keep` nothing of it stays."""
+        """Release the folder; without `keep`, nothing of ours stays in it."""
         if keep:
             self._lock.release(remove=False)
             return
-        # The journal goes last: until then it says that the output is complete, and only this is left to do.
-        self._remove_but(self._lock.path, self.journal)
+        # The journal goes last: until then it says that the output is complete and that only this is left to do.
+        self._remove(_FILES[2:], _FOLDERS)
         self.journal.unlink(missing_ok=True)
         self._lock.release(remove=True)
-        with suppress(OSError):  # another run may have begun in it
+        with suppress(OSError):  # another process may have begun in it
             self.folder.rmdir()
 
 
-@contextmanager
-def alone(out: Path) -> Iterator[None]:
-    """Keep other runs from writing an output in the meantime.
+def _check_ours(folder: Path) -> None:
+    """Make sure that a folder holds only what this engine puts there.
 
     Raises:
-        InputError: another run is writing it, or an interrupted one is to be gone on with.
+        InputError: it is a link or a file, or holds something else.
     """
-    place = PartialOutput(out)
-    begun = place.begun
-    try:
-        if begun:
-            raise InputError(
-                f"{place.folder} is of an unfinished run; give its command to go on with it first"
-            )
-        yield
-    finally:
-        place.close(keep=begun)
+    if not os.path.lexists(folder):
+        return
+    alien = _alien(folder)
+    if alien is not None:
+        raise InputError(
+            f"the work is done in {folder}, {alien}: it is not a folder of tessera-engine and is left as it is; "
+            "rename it, or choose another out="
+        )
+
+
+def _alien(folder: Path) -> str | None:
+    """What shows that a folder isn't ours, in words; None where nothing does."""
+    if not stat.S_ISDIR(folder.lstat().st_mode):
+        return "which is not a folder"
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        ours = (entry.name in _FILES and entry.is_file(follow_symlinks=False)) or (
+            entry.name in _FOLDERS and entry.is_dir(follow_symlinks=False)
+        )
+        if not ours or (entry.name == LOCK and not _is_lock(Path(entry.path))):
+            return f"which holds '{entry.name}'"
+        if entry.name == STAGING:
+            for staged in os.scandir(entry.path):
+                if not staged.is_file(follow_symlinks=False):
+                    return f"which holds '{STAGING}/{staged.name}'"
+    # Every process takes the lock before it writes anything else
+    if any(folder.iterdir()) and not (folder / LOCK).exists():
+        return "which has no lock"
+    return None
+
+
+def _is_lock(path: Path) -> bool:
+    """Whether it holds the number of a process, or nothing: its process ended before it could write that."""
+    text = path.read_bytes()[:32].strip()
+    return not text or text.isdigit()
+
+
+def check_target(out: Path, overwrite: bool) -> None:
+    """Make sure that an output may appear somewhere.
+
+    Raises:
+        InputError: something stands there and `overwrite` isn't given, or it isn't an output of this engine.
+    """
+    if not os.path.lexists(out):
+        return
+    if not overwrite:
+        raise InputError(f"{out} exists already; give overwrite=True to replace it, or choose another out=")
+    if not is_output(out):
+        raise InputError(
+            f"{out} is not an output of tessera-engine, so overwrite=True does not replace it; choose another out="
+        )
 
 
 def is_output(folder: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Staging: where finished windows lie until the writers turn them into the output."""
+"""Staging: arrays on the disk that hold finished windows until they are written as the output."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tessera_engine.files.npy_header import read_npy_header
 from tessera_engine.scene import Grid, Window
 
 Block = dict[str, NDArray[Any]]
-"""A window of each staged array, by its name: (height, width, ...)."""
+"""One window of each staged array, by the array's name: (height, width, ...)."""
 
 CODE_NODATA = -128
 """int8 code of a pixel without any observation; codes of data are -127..127."""
@@ -29,12 +29,12 @@ CODE_NODATA = -128
 class RasterFile:
     """A (height, width, ...) array in an .npy file, read and written by windows.
 
-    Plain file access, not a memory map: pages of a map count as this process's memory, and the staged arrays
+    It uses plain file access, not a memory map: mapped pages count as this process's memory, and the staged arrays
     are as large as the scene.
     """
 
     def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        # Plain ints: numpy's would stand in the .npy header as "np.int64(7)", which nothing can read.
+        # Plain ints: numpy's would be written to the .npy header as "np.int64(7)", which nothing can read.
         self.path, self.shape, self.dtype = path, tuple(int(n) for n in shape), np.dtype(dtype)
         self._pixel = self.dtype.itemsize * int(np.prod(self.shape[2:], dtype=np.int64))
 
@@ -48,7 +48,7 @@ class RasterFile:
 
     @classmethod
     def mend(cls, path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], fill: float) -> RasterFile:
-        """Take up a file that a run left: its header is written anew, and what is missing at its end filled."""
+        """Reuse a file that a run left: write its header again, and fill what is missing at its end."""
         if not path.exists():
             return cls.create(path, shape, dtype, fill)
         raster = cls(path, shape, dtype)
@@ -70,7 +70,7 @@ class RasterFile:
         npy.write_array_header_1_0(file, header)
 
     def _fill(self, file: BinaryIO, first: int, fill: float) -> None:
-        """Write the header, and `fill` into all rows from the `first` on."""
+        """Write the header, and `fill` into row `first` and all rows after it."""
         self._write_header(file)
         row = np.full(self.shape[1:], fill, self.dtype).tobytes()
         file.seek(first * len(row), os.SEEK_CUR)
@@ -78,15 +78,15 @@ class RasterFile:
             file.write(row)
 
     def sync(self) -> None:
-        """Wait until all that was written is on the disk."""
+        """Wait until everything that was written is on the disk."""
         sync_file(self.path)
 
     def write(self, window: Window, block: NDArray[Any]) -> None:
-        """Put a (height, width, ...) block in its place.
+        """Write a (height, width, ...) block at its place.
 
         Raises:
-            ValueError: the window lies outside, or the block isn't of its shape.
-            TesseraError: the file isn't the one that was made.
+            ValueError: the window lies outside, or the block has another shape.
+            TesseraError: the file isn't the one that was created.
         """
         self._check_inside(window)
         expected = (window.height, window.width, *self.shape[2:])
@@ -100,14 +100,14 @@ class RasterFile:
                 file.write(block[i])
 
     def read(self, window: Window, step: int = 1) -> NDArray[Any]:
-        """The block of a window, or its every `step`-th row and column from the upper left corner.
+        """Read the block of a window, or every `step`-th row and column of it from the upper left corner.
 
         Returns:
             (ceil(height / step), ceil(width / step), ...) in the file's dtype.
 
         Raises:
             ValueError: the window lies outside.
-            TesseraError: the file isn't the one that was made, or has been cut short.
+            TesseraError: the file isn't the one that was created, or was cut short.
         """
         self._check_inside(window)
         row = np.empty((window.width, *self.shape[2:]), self.dtype)
@@ -156,8 +156,8 @@ class Staging:
         embeddings: (height, width, K) int8 codes (nodata `CODE_NODATA`) or float32 (nodata NaN).
         scales: (height, width) float32, NaN = nodata; None when float32 is stored.
         observations: (height, width, 2) uint16, clear S2 and valid S1 observations of the pixel.
-        colours: (height, width, 3) uint16, what the land looked like: red, green and blue reflectance * 10000, 0 =
-            never clear; None where nobody wants to see it.
+        colours: (height, width, 3) uint16, the land in true colour: red, green and blue reflectance * 10000, 0 =
+            never clear; None where no picture needs it.
     """
 
     grid: Grid
@@ -168,12 +168,12 @@ class Staging:
 
     @classmethod
     def create(cls, folder: Path, grid: Grid, dim: int, stored_as: str, colours: bool = False) -> Staging:
-        """Make the staged arrays in `folder`, all nodata. `stored_as` is `int8` or `float32`."""
+        """Create the staged arrays in `folder`, all nodata. `stored_as` is `int8` or `float32`."""
         return cls._make(RasterFile.create, folder, grid, dim, stored_as, colours)
 
     @classmethod
     def mend(cls, folder: Path, grid: Grid, dim: int, stored_as: str, colours: bool = False) -> Staging:
-        """Take up the staged arrays that a run left in `folder`; what is missing of them is nodata."""
+        """Reuse the staged arrays that a run left in `folder`; missing parts become nodata."""
         return cls._make(RasterFile.mend, folder, grid, dim, stored_as, colours)
 
     @classmethod
@@ -209,13 +209,13 @@ class Staging:
         return {key: raster for key, raster in rasters.items() if raster is not None}
 
     def write_block(self, window: Window, block: Block) -> None:
-        """Put a block in its place; it is on the disk then."""
+        """Write a block at its place, and wait until it is on the disk."""
         for key, raster in self._rasters.items():
             raster.write(window, block[key])
             raster.sync()
 
     def read_block(self, window: Window) -> Block:
-        """The block of a window."""
+        """Read the block of a window."""
         return {key: raster.read(window) for key, raster in self._rasters.items()}
 
     @property
@@ -224,7 +224,7 @@ class Staging:
         return self.embeddings.shape[2]
 
     def read_embeddings(self, window: Window, step: int = 1) -> NDArray[np.float32]:
-        """Embeddings of a window, dequantised where codes are stored; NaN = nodata.
+        """Read the embeddings of a window, dequantised where codes are stored; NaN = nodata.
 
         Returns:
             (ceil(height / step), ceil(width / step), K) float32, see `RasterFile.read`.

@@ -1,13 +1,12 @@
-"""The guard: whether a scene is plausible for the physics of the sensors and for the model's statistics.
+"""The guard: whether a scene is plausible, given the physics of the sensors and the model's statistics.
 
-It looks at a sample of the pixels. What it finds is told, never put right: an embedding from changed input would be
-nobody's.
+It checks a sample of the pixels. It reports what it finds and never corrects it: otherwise the embedding would no
+longer be that of the data given.
 """
 
 from __future__ import annotations
 
-from tessera_engine.finding import Finding
 from tessera_engine.guard.checks import SAMPLE_PIXELS, examine, examine_sample, heed
 from tessera_engine.guard.model_range import plausible_shares
 
-__all__ = ["SAMPLE_PIXELS", "Finding", "examine", "examine_sample", "heed", "plausible_shares"]
+__all__ = ["SAMPLE_PIXELS", "examine", "examine_sample", "heed", "plausible_shares"]

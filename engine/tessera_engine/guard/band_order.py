@@ -1,6 +1,6 @@
-"""Are the bands in TESSERA's order? Leaves and bare ground have spectra that only one order explains.
+"""Checks the order of bands: the spectra of leaves and bare ground are plausible in one order only.
 
-Which spectra to ask is decided without knowing the order: by their largest and smallest value.
+Which spectra may be leaves or ground is decided without knowing the order, from their largest and smallest value.
 """
 
 from __future__ import annotations
@@ -34,15 +34,16 @@ ORDERS: dict[str, tuple[str, ...]] = {
     "TESSERA's with B12 before B11": ("B04", "B02", "B03", "B08", "B8A", "B05", "B06", "B07", "B12", "B11"),
     "by wavelength, backwards": ("B12", "B11", "B8A", "B08", "B07", "B06", "B05", "B04", "B03", "B02"),
 }  # fmt: skip
-"""Orders that people's stacks have, by name."""
+"""Name -> an order of bands that is common in image stacks."""
 
 MIN_SPECTRA = 300
-"""Fewer spectra of leaves or ground than this say nothing: the scene is water, ice or under cloud."""
+"""Least number of spectra of leaves or ground. With fewer, the scene is water, ice or cloud, and nothing is decided."""
 
 EXPLAINED, UNEXPLAINED = 0.6, 0.4
-"""Shares of the spectra that an order explains: at least the one if it is right, at most the other if it is wrong."""
+"""Share of plausible spectra: at least the first if an order is right, at most the second if it is wrong."""
 
 MAX_SPECTRA = 20_000
+"""Most spectra that are checked, evenly chosen."""
 
 
 def check_band_order(sample: OpticalSample) -> list[Finding]:
@@ -50,7 +51,7 @@ def check_band_order(sample: OpticalSample) -> list[Finding]:
     clear = sample.values[sample.clear]
     spectra = clear[:: max(1, len(clear) // MAX_SPECTRA)].astype(np.float32)
     top, bottom = spectra.max(axis=1), np.maximum(spectra.min(axis=1), 1)
-    # Leaves: far brighter in one band than in another, but no snow
+    # Leaves are far brighter in one band than in another, but not as bright as snow
     leaves = spectra[(top > 5 * bottom) & (top > 1500) & (top < 7000)]
     ground = spectra[(top > 1.6 * bottom) & (top < 5 * bottom) & (top > 1500) & (top < 7000)]
     if len(leaves) + len(ground) < MIN_SPECTRA:
@@ -64,16 +65,16 @@ def check_band_order(sample: OpticalSample) -> list[Finding]:
         Finding(
             "s2-band-order",
             "certain",
-            f"Sentinel-2 bands look ordered {best}: read so, {shares[best]:.0%} of {len(leaves) + len(ground):,} "
-            f"spectra look like leaves or bare ground; in TESSERA's order {ours:.0%} do",
-            "each band is taken for another, and the embeddings mean nothing",
-            f"store them as {' '.join(S2_BANDS)}",
+            f"Sentinel-2 bands seem to be ordered {best}: in this order {shares[best]:.0%} of "
+            f"{len(leaves) + len(ground):,} spectra look like leaves or bare ground, in TESSERA's order {ours:.0%}",
+            "the model reads each band as another one, and the embeddings are meaningless",
+            f"store the bands in the order {' '.join(S2_BANDS)}",
         )
     ]
 
 
 def _explained(leaves: NDArray[np.float32], ground: NDArray[np.float32], order: tuple[str, ...]) -> float:
-    """Share of the spectra that look like what they must be, if their bands are in `order`."""
+    """Share of the spectra that look like leaves or ground, if their bands are in `order`."""
     right = (
         _looks_like_leaves(_reorder(leaves, order)).sum() + _looks_like_ground(_reorder(ground, order)).sum()
     )
@@ -81,12 +82,12 @@ def _explained(leaves: NDArray[np.float32], ground: NDArray[np.float32], order: 
 
 
 def _reorder(spectra: NDArray[np.float32], order: tuple[str, ...]) -> NDArray[np.float32]:
-    """Put spectra whose bands are in `order` into TESSERA's."""
+    """Put the bands of spectra from `order` into TESSERA's order."""
     return spectra[:, [order.index(name) for name in S2_BANDS]]
 
 
 def _looks_like_leaves(spectra: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """(M,) bool. Green above blue and red, the red edge rises to a plateau, water absorbs in the infrared."""
+    """(M,) bool: green above blue and red, the red edge rises to a plateau, water absorbs in the infrared."""
     b = {name: spectra[:, band_index(name)] for name in S2_BANDS}
     plateau = np.abs(b["B08"] / np.maximum(b["B8A"], 1) - 1) < 0.25
     edge = (b["B04"] < b["B05"]) & (b["B05"] < b["B06"]) & (b["B06"] < 1.05 * b["B07"])
@@ -102,7 +103,7 @@ def _looks_like_leaves(spectra: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 
 def _looks_like_ground(spectra: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """(M,) bool. Soil, sand and rock rise from blue to the near infrared, without a step."""
+    """(M,) bool: soil, sand and rock rise from blue to the near infrared, without a step."""
     b = {name: spectra[:, band_index(name)] for name in S2_BANDS}
     rising = np.ones(len(spectra), bool)
     for lower, upper in zip(

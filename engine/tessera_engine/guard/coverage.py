@@ -1,4 +1,4 @@
-"""The year: both orbits, enough clear dates, no gap of months."""
+"""Checks that the scene covers the year: both orbits, enough clear dates, no gap of months."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from tessera_engine.guard.optical_sample import OpticalSample
 from tessera_engine.scene import Dates, Grid
 
 FEW_CLEAR = 10
-"""Clear dates of the median pixel; below this the season is guessed."""
+"""Least number of clear dates of the median pixel; with fewer, the season is hardly visible."""
 
 GAP_DAYS = {"Sentinel-2": 92, "ascending Sentinel-1": 60, "descending Sentinel-1": 60}
-"""Longest time without an observation that is no finding: clouds can hide a season, they don't stop a radar."""
+"""Longest time without an observation that is normal: clouds can hide a season, but not from a radar."""
 
 POLAR = 60.0
-"""Degrees of latitude beyond which the winter is dark, and a gap in it natural."""
+"""Degrees of latitude beyond which the winter is dark, and a gap in winter is natural."""
 
 CLEAR_SHARE = 0.05
-"""Of the sampled pixels that must be clear before a date counts."""
+"""Share of the sampled pixels that must be clear for a date to count."""
 
 YEAR = 365
 
 
 def check_modalities(dates: Dates) -> list[Finding]:
-    """Tell what the scene has nothing of."""
+    """Find sensors and orbits that are missing."""
     orbits = {"ascending": dates.s1_ascending, "descending": dates.s1_descending}
     missing = [orbit for orbit, days in orbits.items() if not days]
     findings = []
@@ -35,8 +35,8 @@ def check_modalities(dates: Dates) -> list[Finding]:
             Finding(
                 "s1-missing",
                 "certain",
-                "no Sentinel-1 at all",
-                "embeddings rest on Sentinel-2 alone",
+                "the scene has no Sentinel-1",
+                "embeddings are from Sentinel-2 alone",
                 "add Sentinel-1 RTC of the year",
             )
         )
@@ -45,9 +45,10 @@ def check_modalities(dates: Dates) -> list[Finding]:
             Finding(
                 "s1-orbit-missing",
                 "certain",
-                f"no {missing[0]} Sentinel-1 orbit",
-                "embeddings rest on the other orbit; compare them only with those of places that have the same",
-                f"add the {missing[0]} orbit where the satellite flew it",
+                f"the scene has no {missing[0]} Sentinel-1 orbit",
+                "the radar part of the embeddings is from the other orbit alone; compare them only with embeddings "
+                "from the same orbit",
+                f"add the {missing[0]} orbit if it exists here",
             )
         )
     if not dates.s2:
@@ -55,8 +56,8 @@ def check_modalities(dates: Dates) -> list[Finding]:
             Finding(
                 "s2-missing",
                 "certain",
-                "no Sentinel-2 at all",
-                "embeddings rest on Sentinel-1 alone",
+                "the scene has no Sentinel-2",
+                "embeddings are from Sentinel-1 alone",
                 "add Sentinel-2 L2A of the year",
             )
         )
@@ -74,16 +75,16 @@ def check_clear_dates(sample: OpticalSample) -> list[Finding]:
         Finding(
             "s2-few-clear",
             "certain",
-            f"the median pixel has {median:.0f} clear Sentinel-2 dates of {len(sample.doy)}, expected {FEW_CLEAR} "
-            "at least",
-            "embeddings follow the few dates rather than the season",
-            "add dates; a cloud filter on whole products often drops clear parts",
+            f"the median pixel has {median:.0f} clear Sentinel-2 dates of {len(sample.doy)}, expected at least "
+            f"{FEW_CLEAR}",
+            "embeddings depend on these few dates rather than on the season",
+            "add dates; a cloud limit for whole products often excludes clear parts",
         )
     ]
 
 
 def clear_days(sample: OpticalSample) -> list[int]:
-    """Days of year on which a part of the sample is clear."""
+    """Days of year on which at least `CLEAR_SHARE` of the sample is clear."""
     if not sample.clear.size:
         return []
     return [int(day) for day in sample.doy[sample.clear.mean(axis=1) >= CLEAR_SHARE]]
@@ -93,9 +94,9 @@ def check_gaps(s2_clear: Sequence[int], dates: Dates, grid: Grid) -> list[Findin
     """Find months without an observation.
 
     Args:
-        s2_clear: see `clear_days`; empty: don't ask for Sentinel-2.
-        dates: of the whole scene, for Sentinel-1.
-        grid: for its latitude.
+        s2_clear: see `clear_days`; empty: don't check Sentinel-2.
+        dates: dates of the whole scene, for Sentinel-1.
+        grid: grid of the scene, for its latitude.
     """
     days = {
         "Sentinel-2": s2_clear,
@@ -118,15 +119,15 @@ def check_gaps(s2_clear: Sequence[int], dates: Dates, grid: Grid) -> list[Findin
                 name,
                 "certain",
                 f"no {clear}{modality} observation for {length} days, between day of year {last} and {first}",
-                "embeddings don't know that part of the year",
-                "add dates of a whole year",
+                "embeddings contain nothing of that part of the year",
+                "add dates so that the whole year is covered",
             )
         )
     return findings
 
 
 def _longest_gap(each: Sequence[int]) -> tuple[int, int, int]:
-    """Days in the longest gap, and the days of year around it; the year is a circle."""
+    """Number of days in the longest gap, and the days of year before and after it; 31 December precedes 1 January."""
     days = np.unique(np.array(each))
     following = np.roll(days, -1)
     gaps = (following - days) % YEAR
@@ -137,7 +138,7 @@ def _longest_gap(each: Sequence[int]) -> tuple[int, int, int]:
 
 
 def _dark_season(last: int, length: int, grid: Grid) -> bool:
-    """Whether a gap lies around the winter solstice of a high latitude."""
+    """Whether a gap contains the winter solstice of a high latitude."""
     from tessera_engine.geo import bounding_box, footprint
 
     outline = footprint(grid)

@@ -1,6 +1,6 @@
-"""Do the masks mark clouds? A cloud is brighter than the ground in the blue and in the short-wave infrared at once.
+"""Checks that masks mark clouds: a cloud is brighter than the ground in the blue and the short-wave infrared.
 
-Snow and salt outshine clouds in the blue only, sand in the infrared only; so both are asked for.
+Snow and salt are as bright as clouds in the blue only, sand in the infrared only; so both are required.
 """
 
 from __future__ import annotations
@@ -12,17 +12,18 @@ from tessera_engine.finding import Finding
 from tessera_engine.guard.optical_sample import OpticalSample
 
 MIN_SHARE = 0.05
-"""Of the observations that must be clear, and must not be, before the two are compared."""
+"""Least share of the observations that are clear, and that are not, for the two to be compared."""
 
 BRIGHTER = 1000.0
-"""Digital numbers by which clouds stand out in the blue, at the least: the median over a year of them."""
+"""Digital numbers by which clouds are at least brighter in the blue, as a median over the year."""
 
 CLOUDY_SHARE = 0.03
-"""Of all observations; deserts have fewer clouds than this, hardly any other place has."""
+"""Share of cloudy observations; only deserts have a smaller one."""
 
 MIN_DATES = 12
+"""Dates needed to judge a mask that is clear everywhere."""
 
-_FIX = "make masks.npy from the scene classification again: 1 = clear, 0 = classes 0 1 2 3 8 9"
+_FIX = "make masks.npy from the scene classification again: 1 = clear, 0 = classes 0, 1, 2, 3, 8 and 9"
 
 
 def check_masks(sample: OpticalSample) -> list[Finding]:
@@ -36,9 +37,9 @@ def check_masks(sample: OpticalSample) -> list[Finding]:
             Finding(
                 "mask-empty",
                 "certain",
-                f"the mask calls none of {seen:,} sampled Sentinel-2 observations clear",
-                "embeddings rest on Sentinel-1 alone",
-                f"{_FIX}; or the place had no clear day",
+                f"the mask marks none of {seen:,} sampled Sentinel-2 observations as clear",
+                "embeddings are from Sentinel-1 alone",
+                f"{_FIX}; or use another year if the place had no clear day",
             )
         ]
     if MIN_SHARE <= share <= 1 - MIN_SHARE:
@@ -53,8 +54,8 @@ def check_masks(sample: OpticalSample) -> list[Finding]:
                 Finding(
                     "mask-inverted",
                     "certain" if min(brighter["B11"], brighter["B12"]) > BRIGHTER / 4 else "likely",
-                    f"what the mask calls clear is brighter than what it calls cloud, by {brighter['B02']:.0f} in B02 "
-                    f"and {brighter['B12']:.0f} in B12, as clouds are",
+                    f"observations marked as clear are brighter than those marked as cloud, by {brighter['B02']:.0f} "
+                    f"in B02 and {brighter['B12']:.0f} in B12, as if the mask were inverted",
                     "embeddings show clouds, not the ground",
                     f"invert the mask; {_FIX}",
                 )
@@ -66,17 +67,17 @@ def check_masks(sample: OpticalSample) -> list[Finding]:
                 Finding(
                     "mask-all-clear",
                     "certain" if clouds.sum() > 3 * CLOUDY_SHARE * seen else "likely",
-                    f"the mask calls all of {seen:,} sampled Sentinel-2 observations clear, but "
+                    f"the mask marks all of {seen:,} sampled Sentinel-2 observations as clear, but "
                     f"{clouds.sum() / seen:.0%} look like clouds",
-                    "clouds count as ground",
-                    f"{_FIX} (class numbers kept as they are would all count as clear)",
+                    "the model reads clouds as ground",
+                    f"{_FIX} (in a mask of class numbers nearly everything counts as clear)",
                 )
             ]
     return []
 
 
 def _clouds(sample: OpticalSample) -> NDArray[np.bool_]:
-    """(T, N): much brighter in blue than the pixel is on its darkest days, and not as snow is."""
+    """(T, N) bool: much brighter in blue than the pixel on its darkest days, and bright in infrared, unlike snow."""
     blue = sample.band("B02").astype(np.float32)
     darkest = np.quantile(np.where(sample.seen, blue, np.float32(65535)), 0.15, axis=0)
     return (

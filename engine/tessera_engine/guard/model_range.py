@@ -1,4 +1,4 @@
-"""How much of a sample lies where the model was trained: within a few standard deviations of its statistics."""
+"""Checks that values are like those the model was trained on, within a few standard deviations of its mean."""
 
 from __future__ import annotations
 
@@ -11,15 +11,22 @@ from tessera_engine.scene import S1_BANDS, S2_BANDS, Observations
 from tessera_engine.tokens import Statistics
 
 DEVIATIONS = 4.0
+"""Standard deviations from the mean within which values are plausible."""
 
 OFF = 0.5
-"""Share of a band within `DEVIATIONS`, below which the model has hardly seen such values."""
+"""Share of plausible values in a band below which the band is reported."""
 
 
 def plausible_shares(observations: Observations, model: Statistics) -> dict[str, float]:
-    """Share of each band's valid values within `DEVIATIONS` of the model's mean, by modality and band.
+    """Share of the plausible values among the valid values of each band.
 
-    Bands without a valid value are left out.
+    Args:
+        observations: a sample.
+        model: the model's statistics.
+
+    Returns:
+        Modality and band, such as `S2 B04` or `S1 ascending VV` -> share, 0..1; bands without a valid value are left
+        out.
     """
     sample = OpticalSample.of(observations)
     shares = _shares("S2", S2_BANDS, sample.values[sample.clear], model.s2_mean, model.s2_std)
@@ -33,7 +40,7 @@ def plausible_shares(observations: Observations, model: Statistics) -> dict[str,
 
 
 def check_range(shares: dict[str, float]) -> list[Finding]:
-    """Find bands that are mostly out of the model's range."""
+    """Find bands with mostly implausible values; `shares` as from `plausible_shares`."""
     off = {band: share for band, share in shares.items() if share < OFF}
     if not off:
         return []
@@ -42,8 +49,8 @@ def check_range(shares: dict[str, float]) -> list[Finding]:
         Finding(
             "model-range",
             "likely",
-            f"most values lie beyond {DEVIATIONS:.0f} standard deviations of the model's statistics; "
-            f"within are {listed}",
+            f"most values are more than {DEVIATIONS:.0f} standard deviations from the model's mean; within are only "
+            f"{listed}",
             "the model was hardly trained on such values",
             "check the units of these bands",
         )

@@ -1,4 +1,4 @@
-"""The Sentinel-2 part of a sample, as the guard's checks look at it."""
+"""The Sentinel-2 part of a sample, in the form that the guard's checks use."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class OpticalSample:
     """Sentinel-2 observations of N sampled pixels on T dates.
 
     Attributes:
-        values: (T, N, 10) uint16, digital numbers as they came.
-        marked: (T, N) bool, where the mask says clear.
-        clear: (T, N) bool, where it does and there is data.
-        seen: (T, N) bool, where there is data: a pixel beyond the swath is 0 in all bands.
-        doy: (T,) int32.
+        values: (T, N, 10) uint16, digital numbers as in the scene.
+        marked: (T, N) bool, where the mask is clear.
+        clear: (T, N) bool, where the mask is clear and there is data.
+        seen: (T, N) bool, where there is data: outside the swath a pixel is 0 in all bands.
+        doy: (T,) int32, days of year 1..366.
     """
 
     values: NDArray[np.uint16]
@@ -30,7 +30,7 @@ class OpticalSample:
 
     @classmethod
     def of(cls, observations: Observations) -> OpticalSample:
-        """Lay the sample's pixels in a row."""
+        """Make it from observations, with the pixels in one row."""
         dates = len(observations.s2_doy)
         pixels = observations.s2_valid.shape[1] * observations.s2_valid.shape[2]
         values = observations.s2.reshape(dates, pixels, len(S2_BANDS))
@@ -44,5 +44,5 @@ class OpticalSample:
 
 
 def band_index(name: str) -> int:
-    """Where a band stands in TESSERA's order."""
+    """Position of a band in TESSERA's order."""
     return S2_BANDS.index(name)

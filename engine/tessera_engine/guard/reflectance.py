@@ -1,4 +1,4 @@
-"""Sentinel-2: reflectance * 10000, with the baseline offset removed once."""
+"""Checks that Sentinel-2 is reflectance * 10000, with the baseline offset removed exactly once."""
 
 from __future__ import annotations
 
@@ -14,56 +14,59 @@ VISIBLE_TO_SWIR = ("B04", "B02", "B12")
 """Bands in which something is dark nearly everywhere: leaves, water, shadow, wet soil."""
 
 FLOOR = 950.0
-"""Below this something is dark, so the offset is off. Raw values lie a little below 1000 where haze was overdone."""
+"""The floor is the second percentile of the clear pixels of a date. Below this, something is dark, so the offset has
+been removed. With the offset, values are a little below 1000 where the haze correction was too strong."""
 
 BRIGHT_FLOOR = 1900.0
-"""Above this the darkest is bright by itself: sand, snow, cloud."""
+"""Above this the darkest pixels are bright in themselves: sand, snow, cloud."""
 
 EVEN = 2.0
-"""Ratio of the floors in different bands: dark things plus 1000 are grey, sand is twice as bright in the infrared."""
+"""Largest ratio of the floors of two bands with an offset: dark pixels plus 1000 are grey; sand is twice as bright in
+the infrared."""
 
 EVEN_WITHOUT_LEAVES = 1.5
-"""The same where no leaves bear witness: concrete and gravel are grey too."""
+"""The same limit where there are no leaves to confirm it: concrete and gravel are grey too."""
 
 GREEN = 1500
-"""B8A less B04, whatever the offset: leaves as dense as this are darker than 900 in blue and red anywhere."""
+"""B8A minus B04, independent of the offset: such dense leaves are everywhere darker than 900 in blue and red."""
 
 LIFTED_SHARE = 0.15
-"""Of the dates; on fewer a veil of cloud that the mask missed can lift the floor."""
+"""Least share of dates with an offset; on fewer dates the cause may be thin cloud that the mask missed."""
 
 STEP = 1.5
-"""Jump of the density of values at 1000: it is smooth in nature, and folds over there when 1000 is taken off twice."""
+"""Ratio of the frequencies just below and just above 1000: smooth in nature, with a step where 1000 was subtracted
+twice."""
 
 MIN_STEP = 300
-"""Values that each side of 1000 needs before they are compared."""
+"""Least number of values on each side of 1000 for them to be compared."""
 
 MIN_CLEAR = 50
-"""Clear pixels that a date needs before its darkest ones are looked at."""
+"""Least number of clear pixels for the floor of a date."""
 
 
 def check_scale(sample: OpticalSample) -> list[Finding]:
-    """Find values in other units, whatever the masks say."""
+    """Find values in other units; masks are not used."""
     if not sample.values.size:
         return []
     brightest = sample.values.max(axis=2)
     if brightest.max() <= 1 and sample.marked.any():
-        return [_scale("all values are 0 or 1", "these are 0..1 floats cut to whole numbers")]
+        return [_scale("all values are 0 or 1", "they seem to be 0..1 floats cut to whole numbers")]
     if not sample.seen.any():
         return []
     top = float(np.percentile(brightest[sample.seen], 99.5))
-    said = f"the brightest of all observations, clouds too, is {top:.0f} (99.5th percentile)"
+    brightest_of_all = f"the brightest observations, clouds included, are {top:.0f} (99.5th percentile)"
     if top <= 300:
-        return [_scale(said, "this is 0..255 or a percentage")]
+        return [_scale(brightest_of_all, "they seem to be 0..255 or percentages")]
     if top <= 1400:
-        # A lake without a cloud is as dark; but water has no infrared
+        # A lake without clouds is equally dark, but water is dark in the infrared
         land = sample.band("B8A") > 1.2 * sample.band("B02")
         seen = sample.seen.sum()
         with_clouds = 0.2 < sample.clear.sum() / seen < 0.8
         if land.sum() > 0.2 * seen or with_clouds:
-            return [_scale(said, "this looks like reflectance * 1000")]
+            return [_scale(brightest_of_all, "they seem to be reflectance * 1000")]
     middle = float(np.median(brightest[sample.seen]))
     if 15_000 < middle < 60_000:
-        return [_scale(f"half of all observations exceed {middle:.0f}", "nothing reflects that much")]
+        return [_scale(f"half of all observations are above {middle:.0f}", "no surface reflects that much")]
     return []
 
 
@@ -71,24 +74,24 @@ def _scale(found: str, guess: str) -> Finding:
     return Finding(
         "s2-scale",
         "certain",
-        f"Sentinel-2 values aren't reflectance * 10000: {found}; {guess}",
-        "all Sentinel-2 tokens look alike to the model",
+        f"Sentinel-2 values are not reflectance * 10000: {found}; {guess}",
+        "all Sentinel-2 tokens look the same to the model",
         "store reflectance * 10000 as uint16",
     )
 
 
 def check_wrapped(sample: OpticalSample) -> list[Finding]:
-    """Find values that went below zero and came back from the upper end of uint16."""
+    """Find values that were below zero and wrapped around to the upper end of uint16."""
     if not sample.seen.any():
         return []
     wrapped = float((sample.values[sample.seen] > 60_000).any(axis=1).mean())
     if wrapped < 0.01:
         return []
-    return [_twice(f"{wrapped:.0%} of the observations have values above 60000, which lay below 0")]
+    return [_twice(f"{wrapped:.0%} of the observations have values above 60000, which were below 0")]
 
 
 def check_offset(sample: OpticalSample) -> list[Finding]:
-    """Find an offset of 1000 that is still there, or that was removed twice."""
+    """Find a baseline offset of 1000 that was not removed, or removed twice."""
     clear = sample.values[sample.clear]
     if len(clear) < 20 * MIN_CLEAR:
         return []
@@ -96,7 +99,7 @@ def check_offset(sample: OpticalSample) -> list[Finding]:
 
 
 def _removed_twice(clear: NDArray[np.uint16]) -> list[Finding]:
-    """Zeros, or 1000..2000 folded over 0..1000: what subtracting twice leaves depends on how it was written."""
+    """Zeros, or a fold at 1000: what is left after subtracting twice depends on how negative values were written."""
     land = clear[clear[:, band_index("B8A")] > 800]
     blue_red = land[:, [band_index("B02"), band_index("B04")]]
     black = float((blue_red == 0).any(axis=1).mean()) if len(land) else 0.0
@@ -108,7 +111,7 @@ def _removed_twice(clear: NDArray[np.uint16]) -> list[Finding]:
     step = (below / above) / max(far_below / max(below, 1), above / far_above, 1.0)
     if step < STEP:
         return []
-    return [_twice(f"values just below 1000 are {step:.1f} times as frequent as just above, as after a fold")]
+    return [_twice(f"values just below 1000 are {step:.1f} times as frequent as values just above")]
 
 
 def _twice(found: str) -> Finding:
@@ -116,8 +119,8 @@ def _twice(found: str) -> Finding:
         "s2-offset-twice",
         "certain",
         f"the baseline offset was removed twice, or from data without it: {found}",
-        "dark bands are wrong by up to 0.1 of reflectance, and jump within a season",
-        "subtract 1000 only from products whose metadata say so (BOA_ADD_OFFSET), and only once",
+        "dark bands are wrong by up to 0.1 in reflectance, and jump within a season",
+        "subtract 1000 only from products whose metadata have it (BOA_ADD_OFFSET), and only once",
     )
 
 
@@ -150,23 +153,23 @@ def _not_removed(sample: OpticalSample) -> list[Finding]:
         Finding(
             "s2-offset",
             "certain" if some or len(green) >= MIN_CLEAR else "likely",
-            f"the baseline offset of 1000 is still there on {lifted.sum()} of {len(usable)} dates: even the darkest "
-            f"2% are {listed}",
-            "every band is wrong by 0.1 of reflectance, and dark land looks like haze",
+            f"the baseline offset of 1000 was not removed on {lifted.sum()} of {len(usable)} dates: even the darkest "
+            f"2% of the pixels have {listed}",
+            "every band is wrong by 0.1 in reflectance, and dark land looks like haze",
             "subtract 1000 from these dates (products of baseline 04.00 and later, after January 2022)",
         )
     ]
 
 
 def _floors(sample: OpticalSample, date: int) -> NDArray[np.float64]:
-    """(3,) second percentiles of the clear pixels of one date, a band of `VISIBLE_TO_SWIR` each."""
+    """(3,) second percentiles of the clear pixels of one date, one for each band of `VISIBLE_TO_SWIR`."""
     bands = [band_index(name) for name in VISIBLE_TO_SWIR]
     floors: NDArray[np.float64] = np.percentile(sample.values[date][sample.clear[date]][:, bands], 2, axis=0)
     return floors
 
 
 def _green(sample: OpticalSample, dates: NDArray[np.int64]) -> NDArray[np.uint16]:
-    """(M, 2) blue and red of the clear observations of dense leaves."""
+    """(M, 2) uint16, blue and red of the clear observations of dense leaves."""
     clear = sample.values[dates][sample.clear[dates]].astype(np.int32)
     leaves = clear[clear[:, band_index("B8A")] - clear[:, band_index("B04")] >= GREEN]
     return leaves[:, [band_index("B02"), band_index("B04")]].astype(np.uint16)
@@ -175,7 +178,10 @@ def _green(sample: OpticalSample, dates: NDArray[np.int64]) -> NDArray[np.uint16
 def _step_between(
     sample: OpticalSample, lifted: NDArray[np.int64], others: NDArray[np.int64]
 ) -> NDArray[np.float64] | None:
-    """(10,) by how much lifted dates exceed the nearest other ones in each band: an offset is the same in all."""
+    """(10,) by how much lifted dates are brighter than the nearest other dates in each band; None: not comparable.
+
+    An offset is the same in all bands.
+    """
     steps = []
     for date in lifted:
         nearest = others[np.argmin(np.abs(sample.doy[others] - sample.doy[date]))]

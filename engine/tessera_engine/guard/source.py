@@ -1,4 +1,4 @@
-"""Whether the scene comes from where the model's training data came from."""
+"""Checks that the scene's products are from the same source as the model's training data."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from tessera_engine.model.statistics import flavour_of
 from tessera_engine.tokens import Statistics
 
 OPERA = "opera"
-"""Layout of the Sentinel-1 products that v1.1's `aws` flavour was trained on, and `mpc` was not. Other layouts don't
-tell: STAC items and tiles come from anywhere."""
+"""Layout of the Sentinel-1 products on which v1.1's `aws` flavour was trained, but not its `mpc` flavour. Other layouts
+don't define a source: STAC items and tiles come from anywhere."""
 
 
 def check_source(layout: str, model: Statistics) -> list[Finding]:
-    """Tell of a v1.1 model that is paired with the other flavour's products.
+    """Find a v1.1 model that is used with the products of the other flavour.
 
     Args:
-        layout: of the scene, as its reader has it.
-        model: its generation and statistics.
+        layout: the scene's layout, as its reader has it.
+        model: the model's statistics.
     """
     if OPERA not in layout.split("+") or flavour_of(model) != "mpc":
         return []
@@ -24,8 +24,9 @@ def check_source(layout: str, model: Statistics) -> list[Finding]:
         Finding(
             "model-source",
             "certain",
-            "OPERA's Sentinel-1 products, but a v1.1 model with the statistics of Planetary Computer's (mpc)",
-            "embeddings are off from those published for either",
-            "use the aws model: model import CHECKPOINT --statistics aws",
+            "the scene has Sentinel-1 products of OPERA, but the v1.1 model has the statistics of those of Planetary "
+            "Computer (mpc)",
+            "embeddings differ from the published ones of both sources",
+            "import the model's checkpoint with statistics='aws' and use that model",
         )
     ]

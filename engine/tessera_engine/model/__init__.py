@@ -1,1 +1,1 @@
-"""Model files: what is in one, which are on this machine, where published ones come from."""
+"""Model files: what one contains, which are on this machine, where the published ones are."""

@@ -1,7 +1,7 @@
-"""One file over HTTPS whose size and sha256 are known beforehand: resumed where it stopped, there whole or not at all.
+"""Downloads one file of known size and sha256 over HTTPS: it can be resumed, and is complete or not there at all.
 
-The only part of the engine that opens a connection, and only `model fetch` calls it. Plain urllib: it knows proxies
-and certificates, and what it doesn't do (ranges, retries, bounds) is small enough to be read here.
+Only this module of the engine opens a connection, and only `model fetch` calls it. It uses plain urllib, which handles
+proxies and certificates. What urllib doesn't do (ranges, retries, limits) is short enough to read here.
 """
 
 from __future__ import annotations
@@ -14,55 +14,53 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.files.checksums import file_sha256
+from tessera_engine.progress import Progress
 
 TIMEOUT = 30.0
-"""Seconds without a byte, or at less than `SLOWEST`, after which a connection is given up."""
+"""Seconds without a byte, or at less than `SLOWEST`, after which a connection is closed."""
 
 SLOWEST = 1000
-"""Bytes a second. A server that drips would hold the command for days."""
+"""Bytes per second. A slower server would keep the command running for days."""
 
 PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)
-"""Seconds before each further try; tries that brought something don't count."""
+"""Seconds before each further attempt; attempts that brought some bytes don't count."""
 
 CHUNK = 1 << 18
 
 REDIRECTS = 5
 
 PARTIAL, TAG = ".partial", ".etag"
-"""What the unfinished file is called, and the file with the server's name for the version that it is of."""
-
-Progress = Callable[[int, int], None]
+"""Suffixes of the unfinished file, and of the file with the ETag: the server's name for this version of it."""
 
 
 class _Again(Exception):
-    """A try failed; another may not."""
+    """An attempt failed; another may succeed."""
 
     def __init__(self, why: object) -> None:
-        # The server's words may have several lines
+        # The server's text may have several lines
         super().__init__(" ".join(str(why).split())[:200] or type(why).__name__)
 
 
 def download(url: str, path: Path, size: int, sha256: str, progress: Progress | None = None) -> None:
-    """Fetch a file; it gets its name when its sha256 is right.
+    """Download a file. It gets its name once its sha256 is right.
 
-    A stop, by Ctrl-C or by an error, leaves `<path>.partial`; the next call goes on from there.
+    After Ctrl-C or an error, `<path>.partial` remains, and the next call resumes from it.
 
     Args:
-        url: https, or http where the user named such a mirror: what comes is known by its sha256.
-        path: where it shall be.
-        size: its bytes.
+        url: https, or http if the user gave such a mirror; the sha256 protects the content either way.
+        path: the file to write.
+        size: its size in bytes.
         sha256: its sha256, hex.
-        progress: told the bytes done and in all.
+        progress: called with the bytes done and the bytes in total.
 
     Raises:
         InputError: no such address, or the server refuses.
-        TesseraError: no connection after several tries, another file than the one expected, or no room.
+        TesseraError: no connection after several attempts, not the expected file, or no space on the disk.
     """
     _check_address(url)
     partial = path.with_name(path.name + PARTIAL)
@@ -76,41 +74,42 @@ def download(url: str, path: Path, size: int, sha256: str, progress: Progress | 
                 _fetch_rest(url, partial, size, progress)
                 if file_sha256(partial) == sha256:
                     break
-                # A resumed file may consist of parts of two; a whole one is another file and stays one
+                # A resumed file may mix two versions: start over once. A file from one attempt is simply another file
                 _forget(partial)
                 if before == 0 or started_over:
                     raise TesseraError(
-                        f"{url} gave another file than the published one: its sha256 isn't {sha256[:12]}...; "
-                        "nothing was kept; try a mirror with --from"
+                        f"{url} is not the published file: its sha256 is not {sha256[:12]}...; nothing was kept; give "
+                        "the address of a mirror as source="
                     )
                 started_over = True
             except _Again as failed:
                 tries = 0 if _size(partial) > most else tries + 1
                 if tries > len(PAUSES):
                     raise TesseraError(
-                        f"can't get {url}: {failed}; {_size(partial):,} of {size:,} bytes are kept, "
-                        "run the same command again to go on"
+                        f"can't download {url}: {failed}; {_size(partial):,} of {size:,} bytes are kept, run the same "
+                        "command again to resume"
                     ) from None
                 time.sleep(PAUSES[max(0, tries - 1)])
         partial.replace(path)
         _tag(partial).unlink(missing_ok=True)
     except OSError as error:
         raise TesseraError(
-            f"can't write {partial}: {error.strerror or error}; make room, and run the same command again to go on"
+            f"can't write {partial}: {error.strerror or error}; free some space and run the same command again to "
+            "resume"
         ) from None
 
 
 def _check_address(url: str) -> None:
     parts = urllib.parse.urlsplit(url)
     if parts.scheme not in ("https", "http") or not parts.hostname:
-        raise InputError(f"{url} is no address that can be fetched; give one with https://")
+        raise InputError(f"{url} is not a web address; give one that begins with https://")
 
 
 def _fetch_rest(url: str, partial: Path, size: int, progress: Progress | None) -> None:
     """Append what is missing to the partial file.
 
     Raises:
-        _Again: the connection or the server failed on the way.
+        _Again: the connection or the server failed.
     """
     have = _size(partial)
     if have > size:
@@ -128,7 +127,7 @@ def _fetch_rest(url: str, partial: Path, size: int, progress: Progress | None) -
         with _open(url, headers) as response:
             start = _start(response, have, size)
             new_tag = response.headers.get("ETag", "")
-            # A weak tag doesn't promise the same bytes
+            # A weak ETag doesn't guarantee the same bytes
             _tag(partial).write_text(new_tag if re.fullmatch(r'"[\x21-\x7e]*"', new_tag) else "", "ascii")
             with partial.open("r+b" if start else "wb") as file:
                 file.seek(start)
@@ -136,11 +135,12 @@ def _fetch_rest(url: str, partial: Path, size: int, progress: Progress | None) -
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == 416:
-            _forget(partial)  # the server's file is shorter than what we have: not of one file
+            _forget(partial)  # the server's file is shorter than the partial one, so it is another file
         if error.code in (408, 416, 425, 429) or error.code >= 500:
             raise _Again(f"the server answers {error.code}") from None
         raise InputError(
-            f"{url} answers {error.code} ({' '.join(str(error.reason).split())[:80]}); try a mirror with --from"
+            f"{url} answers {error.code} ({' '.join(str(error.reason).split())[:80]}); give the address of a mirror "
+            "as source="
         ) from None
     except urllib.error.URLError as error:
         if isinstance(error.reason, ssl.SSLCertVerificationError):
@@ -149,24 +149,25 @@ def _fetch_rest(url: str, partial: Path, size: int, progress: Progress | None) -
             ) from None
         raise _Again(error.reason) from None
     except TimeoutError:
-        raise _Again(f"nothing came for {TIMEOUT:g} s") from None
+        raise _Again(f"no data for {TIMEOUT:g} s") from None
     except (http.client.HTTPException, ConnectionError, ssl.SSLError) as error:
         raise _Again(error) from None
 
 
 def _start(response: Any, have: int, size: int) -> int:
-    """Where in the file the answer's bytes belong."""
+    """The position in the file of the answer's first byte."""
     if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise TesseraError("the server sends the file compressed, though it wasn't asked to; try a mirror")
+        raise TesseraError("the server sends the file compressed, which was not requested; try a mirror")
     if response.status == 206:
         wanted = re.fullmatch(rf"bytes {have}-(\d+)/({size}|\*)", response.headers.get("Content-Range", ""))
         if wanted is None:
-            raise _Again("the server gave another part of the file than was asked for")
+            raise _Again("the server sent another part of the file than the requested one")
         return have
     length = response.headers.get("Content-Length")
     if length is not None and length != str(size):
         raise TesseraError(
-            f"the server's file has {length[:20]} bytes, the published one {size:,}; try a mirror with --from"
+            f"the server's file has {length[:20]} bytes, the published one {size:,}; give the address of a mirror as "
+            "source="
         )
     return 0
 
@@ -194,7 +195,7 @@ def _copy(response: Any, file: BinaryIO, start: int, size: int, progress: Progre
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """To https, or on within the server that the user named; nowhere else, and not in circles."""
+    """Follows redirects to https, or within the server that the user gave; no others, and no endless loops."""
 
     max_redirections = REDIRECTS
     max_repeats = REDIRECTS
@@ -203,7 +204,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         new, old = urllib.parse.urlsplit(newurl), urllib.parse.urlsplit(req.full_url)
         if new.scheme != "https" and (new.scheme, new.netloc) != (old.scheme, old.netloc):
             raise TesseraError(
-                f"{old.netloc} redirects to {newurl[:100]!r}, which is not https: not followed; try --from"
+                f"{old.netloc} redirects to {newurl[:100]!r}, which is not https: not followed; give another source="
             )
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
@@ -214,7 +215,8 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
             if error.code in (301, 302, 303, 307, 308):
                 error.close()
                 raise TesseraError(
-                    f"{req.full_url[:100]} redirects more than {REDIRECTS} times, or to no web address; try --from"
+                    f"{req.full_url[:100]} redirects more than {REDIRECTS} times, or not to a web address; give "
+                    "another source="
                 ) from None
             raise
 

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Drift:
-    """The distance of embeddings from the reference's, over pixels.
+    """How far embeddings are from the reference's, over pixels.
 
     Attributes:
-        pixels: how many were compared.
+        pixels: number of pixels compared.
         max_difference: largest |difference| of any value.
-        cosine_min: smallest cosine of a pixel's two vectors.
-        centred_mean, centred_p1: mean and first percentile of the centred cosine: the reference's mean vector is
-            subtracted from both first. TESSERA embeddings share a large common part, so the plain cosine flatters.
+        cosine_min: smallest cosine between a pixel's two vectors.
+        centred_mean, centred_p1: mean and first percentile of the centred cosine. It first subtracts the reference's
+            mean vector from both. TESSERA embeddings have a large part in common, so the plain cosine looks too good.
     """
 
     pixels: int
@@ -39,7 +39,7 @@ def measure(reference: NDArray[np.float32], other: NDArray[np.float32]) -> Drift
         other: (N, K), finite.
 
     Raises:
-        ValueError: shapes differ, or no pixel.
+        ValueError: the shapes differ, or there is no pixel.
     """
     if reference.shape != other.shape or len(reference) == 0:
         raise ValueError(f"can't compare embeddings of shapes {reference.shape} and {other.shape}")
@@ -56,7 +56,7 @@ def measure(reference: NDArray[np.float32], other: NDArray[np.float32]) -> Drift
 
 
 def _cosine(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N,) cosines; 1 where both vectors are zero."""
+    """(N,) cosines; 1 where both vectors are equal."""
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     product = (a * b).sum(axis=1)
     equal = np.all(a == b, axis=1)
@@ -74,7 +74,7 @@ class Threshold:
     centred_p1: float = -1.0
 
     def failures(self, drift: Drift) -> list[str]:
-        """What is beyond the threshold, a phrase each."""
+        """What exceeds the threshold, one phrase each."""
         beyond = []
         if drift.max_difference > self.max_difference:
             beyond.append(f"max |difference| {drift.max_difference:.2e} > {self.max_difference:.0e}")
@@ -91,4 +91,4 @@ THRESHOLDS = {
     "fp16": Threshold(centred_mean=0.9999, centred_p1=0.999),
     "qdq": Threshold(centred_mean=0.99, centred_p1=0.95),
 }
-"""By precision of the model file."""
+"""Precision of the model file -> how much its embeddings may drift."""

@@ -1,21 +1,20 @@
-"""What a model file's ONNX graph is made of: versions, and the name, dtype and shape of every weight.
+"""What a model file's ONNX graph consists of: versions, and the name, dtype and shape of every weight.
 
-`tessera_engine.model.file` documents the names; here is how they follow from a model's facts.
+`tessera_engine.model.file` documents the names; this module derives them from a model's facts.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from tessera_engine.model.file import ModelFacts
+from tessera_engine.model.facts import GPU_PRECISIONS, ModelFacts
 
 DAYS = 367
 """Rows of the day-of-year table: 0 (no observation) and 1..366."""
 
 
 class Versions(NamedTuple):
-    """Of ONNX's operators, and of its file format."""
+    """Versions of ONNX's operator set and of its file format (IR)."""
 
     opset: int
     ir: int
@@ -24,52 +23,49 @@ class Versions(NamedTuple):
 VERSIONS = Versions(opset=17, ir=8)
 """IR 8 goes with opset 17; the onnx package's own default is too new for older runtimes."""
 
-GPU_PRECISIONS = ("fp16", "qdq")
-"""Written by `tessera_export.gpu`: float16, and int8 with explicit Q/DQ around the matrices."""
-
 GPU_VERSIONS = Versions(opset=19, ir=9)
-"""The first opset whose QuantizeLinear takes float16; TensorRT 10.3 and ONNX Runtime 1.18 read 20 and 21."""
+"""The first opset whose QuantizeLinear takes float16. TensorRT 10.3 reads up to 20, ONNX Runtime 1.18 up to 21."""
 
 HEAD_MULTIPLE = 8
-"""Channels that a head's are filled up to in GPU files: float16 matrix kernels want multiples of it."""
+"""GPU files pad the channels of a head to a multiple of this, because float16 matrix kernels need it."""
 
-Promise = tuple[str, tuple[int, ...]]
+Initializer = tuple[str, tuple[int, ...]]
 """dtype and shape."""
 
 
 def gpu_head_dim(head_dim: int, qk_norm: bool) -> int:
-    """Channels of a head in GPU files. With qk_norm none are added: they would count in the norm's mean."""
+    """Channels of a head in GPU files. With qk_norm none are added, because the norm's mean would include them."""
     return head_dim if qk_norm else -(-head_dim // HEAD_MULTIPLE) * HEAD_MULTIPLE
 
 
-def promised_initializers(facts: ModelFacts) -> dict[str, Promise]:
-    """Name -> dtype and shape of every weight that `tessera_engine.model.file` promises for these facts."""
+def expected_initializers(facts: ModelFacts) -> dict[str, Initializer]:
+    """Name -> dtype and shape of every weight that a model file with these facts has."""
     matrices, others = _shapes(facts)
-    promised: dict[str, Promise] = {}
+    expected: dict[str, Initializer] = {}
     for name, shape in (matrices | others).items():
         dtype = "float16" if facts.precision in GPU_PRECISIONS and _of_tokens(name) else "float32"
         layer, is_weight = name.removesuffix(".weight"), name in matrices
         if facts.precision == "int8" and is_weight:
-            promised[f"{name}.int8"] = ("int8", shape)
-            promised[f"{name}.scale"] = ("float32", shape[1:])
+            expected[f"{name}.int8"] = ("int8", shape)
+            expected[f"{name}.scale"] = ("float32", shape[1:])
         elif facts.precision == "qdq" and is_weight and _of_tokens(name):
-            promised[f"{name}.int8"] = ("int8", shape)
-            promised[f"{name}.scale"] = (dtype, shape[1:])
-            promised[f"{layer}.input.scale"] = (dtype, ())
+            expected[f"{name}.int8"] = ("int8", shape)
+            expected[f"{name}.scale"] = (dtype, shape[1:])
+            expected[f"{layer}.input.scale"] = (dtype, ())
         else:
-            promised[name] = (dtype, shape)
-    return promised
+            expected[name] = (dtype, shape)
+    return expected
 
 
 def _of_tokens(name: str) -> bool:
-    """Whether GPU files compute with it in float16 or int8: pooling, recurrence, fusion and RMS norms are float32."""
+    """Whether GPU files use this weight in float16 or int8. Pooling, recurrence, fusion and RMS norms are float32."""
     branch, _, part = name.partition(".")
     float32 = part.startswith(("pool.", "gru.")) or ".q_norm." in name or ".k_norm." in name
     return branch != "fusion" and not float32
 
 
 def _shapes(facts: ModelFacts) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:
-    """The matrices that an int8 file quantises, and everything else, by name and shape."""
+    """Name -> shape of the matrices that an int8 file quantises, and of all other weights."""
     d = facts.d_model
     layers = {"fusion.0": (2 * d, facts.dims)}
     vectors: dict[str, int] = {}

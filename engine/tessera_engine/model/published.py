@@ -1,4 +1,4 @@
-"""The published TESSERA checkpoints: where they are, and the sha256 by which they are known."""
+"""The published TESSERA checkpoints: their addresses and their sha256."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 
 from tessera_engine.errors import InputError, ModelError
 from tessera_engine.files.checksums import file_sha256
-from tessera_engine.model.download import Progress, download
-from tessera_engine.model.store import user_folder
+from tessera_engine.files.nearby import nearest
+from tessera_engine.files.user_folders import data_folder
+from tessera_engine.progress import Progress
 
 HOST = "https://huggingface.co"
 
@@ -20,7 +21,7 @@ class Published:
     Attributes:
         name: `nano`, `small`, ...
         repository: on Hugging Face.
-        revision: the commit there; what it holds never changes.
+        revision: the commit there, whose content never changes.
         bytes: size of the file.
         sha256: of the file, hex.
     """
@@ -33,7 +34,7 @@ class Published:
 
     @property
     def file_name(self) -> str:
-        """As it is published."""
+        """Its published file name."""
         return f"student_{self.name}.pt"
 
     def url(self, base: str = HOST) -> str:
@@ -70,46 +71,51 @@ PUBLISHED = {
         ),
     )
 }
-"""By name: the v2 students."""
+"""Name -> checkpoint of the v2 students."""
 
 
 def published(name: str) -> Published:
-    """The published checkpoint of a name.
+    """The published checkpoint with this name.
 
     Raises:
         InputError: there is none.
     """
     if name not in PUBLISHED:
-        raise InputError(f"no published model '{name}'; choose one of {', '.join(PUBLISHED)}")
+        meant = nearest(name, PUBLISHED)
+        hint = f"did you mean '{meant}'? Published are" if meant else "choose one of"
+        raise InputError(f"no published model '{name}'; {hint} {', '.join(PUBLISHED)}")
     return PUBLISHED[name]
 
 
 def published_name(sha256: str) -> str | None:
-    """The name of the published checkpoint with this sha256; None where it is none of them."""
+    """The name of the published checkpoint with this sha256; None if there is none."""
     return next((each.name for each in PUBLISHED.values() if each.sha256 == sha256), None)
 
 
 def obtain(checkpoint: Published, source: str | None, progress: Progress | None = None) -> Path:
-    """The checkpoint as a file of this machine whose sha256 is the pinned one.
+    """Get a checkpoint as a file on this machine, and check its sha256.
 
     Args:
-        checkpoint: which.
-        source: None: from Hugging Face; an address ending in .pt: from there; another address: from a mirror with
-            Hugging Face's paths; else a file, or a folder that holds one under its published name.
-        progress: told the bytes done and in all.
+        checkpoint: which one.
+        source: None: Hugging Face. An address that ends in .pt: that file. Another address: a mirror with the same
+            paths as Hugging Face. Else a file, or a folder that contains it under its published name.
+        progress: called with the bytes done and the bytes in total.
 
     Raises:
         InputError: no such source.
-        ModelError: the file is another one.
+        ModelError: the file is not the published one.
         TesseraError: see `download`.
     """
     if source is not None and "://" not in source:
         return _from_disk(checkpoint, Path(source))
-    kept = user_folder().parent / "checkpoints" / checkpoint.file_name
+    kept = data_folder("checkpoints") / checkpoint.file_name
     if kept.is_file() and _is(checkpoint, kept):
         return kept
     if source is None or not source.endswith(".pt"):
         source = checkpoint.url(source or HOST)
+    # Only this needs a connection; models are listed and opened without its libraries
+    from tessera_engine.model.download import download
+
     download(source, kept, checkpoint.bytes, checkpoint.sha256, progress)
     return kept
 
@@ -118,11 +124,13 @@ def _from_disk(checkpoint: Published, path: Path) -> Path:
     if path.is_dir():
         path = path / checkpoint.file_name
     if not path.is_file():
-        raise InputError(f"no file {path}; give {checkpoint.file_name}, the folder it is in, or an address")
+        raise InputError(
+            f"no file {path}; give the file {checkpoint.file_name}, the folder that contains it, or an address"
+        )
     if not _is(checkpoint, path):
         raise ModelError(
             f"{path} is not the published checkpoint {checkpoint.name} ({checkpoint.bytes:,} bytes, sha256 "
-            f"{checkpoint.sha256[:12]}...): it is another file or a damaged one; a checkpoint of your own is taken by "
+            f"{checkpoint.sha256[:12]}...): it is another file or a damaged one; import a checkpoint of your own with "
             "'tessera-engine model import'"
         )
     return path

@@ -1,4 +1,7 @@
-"""What the published models z-score with. A model is bound to its statistics, and they to where scenes come from."""
+"""The means and standard deviations of the published models' z-scores.
+
+A model must be used with its own statistics, and they fit scenes from the source that it was trained on.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ class Statistics:
     `S2_BANDS` and `S1_BANDS`.
 
     Attributes:
-        generation: of the models that were trained with them.
+        generation: generation of the models that were trained with them.
     """
 
     generation: str
@@ -51,7 +54,7 @@ V2_TEACHER_STATISTICS = Statistics(
     s1_descending_mean=(5862.7652, 3341.3949),
     s1_descending_std=(1531.8051, 1540.2014),
 )
-"""Of the 2B teacher, which has one set for both orbits. No model file has them: the teacher isn't exported."""
+"""Statistics of the 2B teacher, the same for both orbits. No model file has them: the teacher is not exported."""
 
 V1_1_MPC_STATISTICS = Statistics(
     generation="v1.1",
@@ -96,11 +99,11 @@ FLAVOURS = {
     "v1.0": {"": V1_0_STATISTICS},
 }
 """Generation -> flavour -> statistics. v1.1 has two checkpoints: `mpc` was trained on Planetary Computer's products,
-`aws` on Earth Search's and OPERA's. The others have one, with a flavour of no name."""
+`aws` on Earth Search's and OPERA's. The other generations have one, whose flavour is ''."""
 
 
 def flavour_of(model: tokens.Statistics) -> str | None:
-    """The flavour whose statistics a model has, '' where its generation has only one; None: none of them."""
+    """The flavour whose statistics a model has, '' if its generation has only one; None if it has other statistics."""
     for name, statistics in FLAVOURS[model.generation].items():
         if all(getattr(model, key) == value for key, value in asdict(statistics).items()):
             return name

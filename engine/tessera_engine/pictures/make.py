@@ -1,86 +1,125 @@
-"""A picture of finished embeddings, with colours that other pictures have too."""
+"""A picture of finished embeddings, in colours of its own or those of other pictures."""
 
 from __future__ import annotations
 
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
-from tessera_engine.errors import InputError
+from tessera_engine.errors import InputError, check_type
+from tessera_engine.files.naming import default_out
 from tessera_engine.files.staging import Staging
 from tessera_engine.formats.embeddings.base import Embeddings, StoredBlock
+from tessera_engine.formats.given import Given, GivenPath, check_path, open_given, path_given
 from tessera_engine.pictures.caption import caption_of_item
 from tessera_engine.pictures.frame import thinned
 from tessera_engine.pictures.palette import FITS
 from tessera_engine.pictures.palette_file import load_palette, save_palette
-from tessera_engine.pictures.quicklook import check_quicklook, fit_palette, write_quicklook
-from tessera_engine.progress import Progress
+from tessera_engine.pictures.quicklook import QUICKLOOKS, check_quicklook, fit_palette, write_quicklook
+from tessera_engine.progress import Progress, ShowProgress, shown
 from tessera_engine.scene import Window
 
 LEAST_BLOCK = 256
-"""Pixels across the blocks that are read, at least; at most, a tile of the file."""
+"""Pixels across the blocks that are read; larger if the file has larger tiles."""
 
 
-def make_picture(
-    embeddings: Embeddings,
-    out: str | Path,
-    kind: str = "pca",
-    palette: str | Path | None = None,
+@dataclass(frozen=True, repr=False)
+class Picture:
+    """A finished picture.
+
+    Attributes:
+        out: the PNG.
+        quicklook: what it shows.
+        palette: the file with its colours; None: colours of its own.
+    """
+
+    out: Path
+    quicklook: str
+    palette: Path | None
+
+    def __repr__(self) -> str:
+        colours = "" if self.palette is None else f", colours of {self.palette}"
+        return f"<Picture {self.out}: {QUICKLOOKS[self.quicklook]}{colours}>"
+
+
+def picture(
+    embeddings: Given,
+    out: GivenPath | None = None,
+    *,
+    quicklook: str = "pca",
+    palette: GivenPath | None = None,
+    dim: int | None = None,
+    year: int | None = None,
     overwrite: bool = False,
-    progress: Progress | None = None,
-) -> None:
+    progress: ShowProgress = None,
+) -> Picture:
     """Write a picture of embeddings as PNG.
 
     Args:
-        embeddings: an opened output, or a downloaded tree.
-        out: the PNG.
-        kind: `pca` or `clusters`.
-        palette: a file with the picture's colours; it is read if it is there, and else written.
+        embeddings: an output folder, a downloaded tree, or `open_embeddings(...)`.
+        out: the PNG; None: `<name>.<quicklook>.png` in the current folder.
+        quicklook: `pca` (principal components) or `clusters`.
+        palette: a file with the colours of several pictures: used if it exists, written if not.
+        dim: show only the first `dim` dimensions; None: all that are stored.
+        year: the year to read, of an output with several years.
         overwrite: replace an earlier picture.
-        progress: called with pixels done and in all.
+        progress: a function to call with pixels done and in all; True to show progress, False not to; None: show it
+            in terminals and notebooks.
 
     Raises:
-        InputError: there is no such picture, something stands there already, or the palette is another model's.
+        InputError: an argument is wrong, there is something at `out` already, or the palette is of another model.
         TesseraError: a file couldn't be read or written; nothing is left behind.
     """
-    out = Path(out)
-    check_quicklook(kind)
-    if kind not in FITS:
+    check_type("quicklook", quicklook, (str,), f"one of {', '.join(FITS)}")
+    check_type("overwrite", overwrite, (bool,), "True or False")
+    target = default_out(path_given("embeddings", embeddings), f"{quicklook}.png")
+    if out is not None:
+        check_path("out", out, "a PNG file")
+        target = Path(out)
+    shared = None
+    if palette is not None:
+        check_path("palette", palette, "a file")
+        shared = Path(palette)
+    check_quicklook(quicklook)
+    if quicklook not in FITS:
         raise InputError(
-            f"{embeddings.path} holds no colours of the scene; 'tessera-engine embed SCENE --quicklook {kind}' has them"
+            f"outputs hold no reflectance of the scene, so quicklook={quicklook} needs the scene: "
+            f"'tessera-engine embed SCENE --quicklook {quicklook}' draws it"
         )
-    if out.exists() and not overwrite:
-        raise InputError(f"{out} exists already; give --overwrite to replace it, or another place with -o")
-    palette = None if palette is None else Path(palette)
-    about = embeddings.provenance
-    if palette is not None and not about.get("model_sha256"):
+    if target.exists() and not overwrite:
         raise InputError(
-            f"{embeddings.path} doesn't say which model made it, so it can't share a palette; leave it out"
+            f"{target} exists already; give overwrite=True to replace it, or choose another out="
         )
-    known = palette is not None and palette.exists()
-    colours = load_palette(palette, kind, about, embeddings.dim) if palette is not None and known else None
-    caption = caption_of_item(embeddings.item, embeddings.path.name, embeddings.dim)
+    opened = open_given("embeddings", embeddings, dim, year)
+    about = opened.provenance
+    if shared is not None and not about.get("model_sha256"):
+        raise InputError(
+            f"{opened.path} does not record which model made it, so it can't share a palette; leave out palette="
+        )
+    known = shared is not None and shared.exists()
+    colours = load_palette(shared, quicklook, about, opened.dim) if shared is not None and known else None
+    caption = caption_of_item(opened.item, opened.path.name, opened.dim)
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        work = tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        work = tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent)
     except OSError as error:
-        raise InputError(
-            f"can't write to {out.parent}: {error.strerror}; choose another place with -o"
-        ) from None
-    with work as folder:
-        staging = _stage(embeddings, Path(folder), progress)
+        raise InputError(f"can't write to {target.parent}: {error.strerror}; choose another out=") from None
+    with shown(progress, "drawing", "px") as report, work as folder:
+        staging = _stage(opened, Path(folder), report)
         if colours is None:
-            colours = fit_palette(staging, kind)
+            colours = fit_palette(staging, quicklook)
         made = Path(folder) / "picture.png"
-        write_quicklook(staging, made, caption, kind, colours)
-        if palette is not None and not known:
+        write_quicklook(staging, made, caption, quicklook, colours)
+        if shared is not None and not known:
             if colours is None:
-                raise InputError(f"{embeddings.path} has no data to make a palette from")
-            save_palette(palette, colours, about)
-        made.replace(out)
+                raise InputError(f"{opened.path} has no data to make a palette from")
+            save_palette(shared, colours, about)
+        made.replace(target)
+    return Picture(target, quicklook, shared)
 
 
-def _stage(embeddings: Embeddings, folder: Path, progress: Progress | None) -> Staging:
-    """The thinned embeddings. Read in whole tiles, so that none is decoded twice, however few of its rows are shown."""
+def _stage(embeddings: Embeddings, folder: Path, report: Progress) -> Staging:
+    """The thinned embeddings. They are read in whole tiles, so that no tile is decoded twice."""
     step, grid = thinned(embeddings.grid)
     staging = Staging.create(folder, grid, embeddings.dim, embeddings.stored_as)
     side = max(embeddings.source.block, LEAST_BLOCK)
@@ -101,6 +140,5 @@ def _stage(embeddings: Embeddings, folder: Path, progress: Progress | None) -> S
             if staging.scales is not None and shown.scales is not None:
                 staging.scales.write(place, shown.scales)
         done += window.pixels
-        if progress is not None:
-            progress(done, every)
+        report(done, every)
     return staging

@@ -1,1 +1,1 @@
-"""A run from its plan to the published output."""
+"""A run, from its options to the published output; and conversion between formats."""

@@ -2,69 +2,82 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 
-from tessera_engine.errors import InputError
-from tessera_engine.files.output import ITEM, alone
+from tessera_engine.errors import InputError, check_type
+from tessera_engine.files.naming import default_out
+from tessera_engine.files.output import ITEM
 from tessera_engine.files.result import result_folder
 from tessera_engine.files.staging import Staging
 from tessera_engine.formats.appending import open_store
 from tessera_engine.formats.embeddings.base import Embeddings
+from tessera_engine.formats.opening import open_embeddings, stored_years
 from tessera_engine.formats.origin import Origin
 from tessera_engine.formats.writing import INT8_FORMATS, check_format, write
 from tessera_engine.pictures.caption import caption_of_item
 from tessera_engine.pictures.quicklook import write_quicklook
-from tessera_engine.progress import Progress
+from tessera_engine.progress import Progress, ShowProgress, shown
+from tessera_engine.running.options import RunOptions
 from tessera_engine.scene import Window
 from tessera_engine.stac.writing import NODATA_RULE, QUANTIZATION, write_converted_item
 from tessera_kernels.quantize import quantize
 
 
 def convert(
-    embeddings: Embeddings,
-    out: str | Path,
-    format: str,
+    embeddings: Embeddings | str | os.PathLike[str],
+    out: str | os.PathLike[str] | None = None,
+    format: str = "cog",
+    *,
+    dim: int | None = None,
     year: int | None = None,
     overwrite: bool = False,
-    progress: Progress | None = None,
     append: bool = False,
+    progress: ShowProgress = None,
 ) -> Path:
-    """Write embeddings in another format. Codes and scales stay as they are, bit for bit.
+    """Write embeddings in another format. Codes and scales stay the same, bit for bit.
 
-    float32 embeddings are quantised, by the published rule, for formats that hold int8 codes only. A prefix of int8
+    float32 embeddings are quantised by the published rule for formats that hold int8 codes only. A prefix of int8
     codes keeps the scales of the whole vector.
 
     Args:
-        embeddings: an opened output.
-        out: the output folder.
+        embeddings: an output folder, or `open_embeddings(...)`.
+        out: the output folder to make; None: `<name>.<format>` in the current folder.
         format: one of `tessera_engine.formats.writing.FORMATS`.
-        year: of the observations, where the output doesn't say.
+        dim: keep the first `dim` dimensions; None: all that are stored.
+        year: of the observations, if the output doesn't record it; or which, if the output has several years.
         overwrite: replace an earlier output.
-        progress: called with pixels done and in all.
-        append: add to a store of that format which stands at `out`, see `tessera_engine.formats.grown`.
+        append: add to a store of that format at `out`, see `tessera_engine.formats.grown`.
+        progress: a function to call with pixels done and in all; True to show progress, False not to; None: show it
+            in terminals and notebooks.
 
     Returns:
         The output folder.
 
     Raises:
-        InputError: the format can't hold these, the year contradicts the output's, or they can't be added.
+        InputError: an argument is wrong, the format can't hold these embeddings, the year contradicts the output's,
+            or they can't be added.
         TesseraError: a file couldn't be read or written; nothing is left behind.
     """
-    if append and overwrite:
-        raise InputError("--append adds to what --overwrite would replace; give one of them")
-    about = embeddings.provenance
+    check_type(
+        "embeddings", embeddings, (Embeddings, str, os.PathLike), "an output folder or open_embeddings(...)"
+    )
+    if out is not None:
+        check_type("out", out, (str, os.PathLike), "a folder")
+    options = RunOptions.given({"format": format, "overwrite": overwrite, "append": append})
+    opened = _opened(embeddings, dim, year)
+    about = opened.provenance
     if not about:
         raise InputError(
-            f"{embeddings.path} doesn't say which model made it, so it isn't converted: its copies would look like ours"
+            f"{opened.path} does not record which model made it, so it is not converted: the copy would look like an "
+            "output of this engine"
         )
     known = about.get("year")
     if year is not None and known is not None and year != known:
-        raise InputError(f"{embeddings.path} is of {known}, not of {year}; leave out --year")
-    stored_as = "int8" if format in INT8_FORMATS else embeddings.stored_as
+        raise InputError(f"{opened.path} is of {known}, but year={year} was given; leave out year=")
     origin = Origin(
         known if year is None else year,
         about["model"],
@@ -72,35 +85,59 @@ def convert(
         about["generation"],
         about["engine_version"],
     )
-    check_format(format, stored_as, embeddings.grid, embeddings.dim, origin)
-    out = Path(out)
-    with alone(out) if append else nullcontext(), result_folder(out, overwrite or append) as folder:
-        there = None
-        if append:
-            who = about["precision"], about["scene_fingerprint"], origin
-            there = open_store(out, format, embeddings.grid, embeddings.dim, *who)
-        staged = folder / "staging"
-        staged.mkdir()
-        staging = Staging.create(staged, embeddings.grid, embeddings.dim, stored_as)
-        for window in embeddings.windows():
-            _stage(embeddings, staging, window, about["generation"])
-            if progress is not None:
-                progress((window.row + window.height) * window.width, embeddings.grid.window.pixels)
-        caption = caption_of_item(embeddings.item, embeddings.path.name, embeddings.dim)
-        quicklook = write_quicklook(staging, folder / "quicklook.png", caption)
-        assets = [*write(format, staging, folder, about["scene"], origin, there), quicklook]
-        changes = {
-            "tessera:store": stored_as,
-            "tessera:dim": embeddings.dim,
-            "tessera:quantization": QUANTIZATION[stored_as],
-            "tessera:nodata": NODATA_RULE[stored_as],
-            "tessera:year": origin.year,
-        }
-        write_converted_item(folder / ITEM, embeddings.item, assets, changes)
-        if there is not None and origin.year is not None:
-            there.write_item(folder / ITEM, origin.year, staging)
-        shutil.rmtree(staged)
-    return out
+    target = default_out(opened.path, options.format) if out is None else Path(out)
+    check_format(options.format, _stored_as(opened, options), opened.grid, opened.dim, origin)
+    with (
+        shown(progress, "converting", "px") as report,
+        result_folder(target, options.overwrite or options.append) as folder,
+    ):
+        _write(opened, target, folder, options, origin, report)
+    return target
+
+
+def _opened(embeddings: Embeddings | str | os.PathLike[str], dim: int | None, year: int | None) -> Embeddings:
+    if isinstance(embeddings, Embeddings):
+        if dim is not None:
+            raise InputError(
+                f"dim={dim} comes too late for {embeddings.path}; give it to open_embeddings(dim={dim})"
+            )
+        return embeddings
+    path = Path(embeddings)
+    return open_embeddings(path, dim, year if year in stored_years(path) else None)
+
+
+def _stored_as(embeddings: Embeddings, options: RunOptions) -> str:
+    return "int8" if options.format in INT8_FORMATS else embeddings.stored_as
+
+
+def _write(
+    embeddings: Embeddings, target: Path, folder: Path, options: RunOptions, origin: Origin, report: Progress
+) -> None:
+    """Write the converted output into a folder; `target` is the store that it is added to, with `append`."""
+    about, stored_as, there = embeddings.provenance, _stored_as(embeddings, options), None
+    if options.append:
+        made = about["precision"], about["scene_fingerprint"], origin
+        there = open_store(target, options.format, embeddings.grid, embeddings.dim, *made)
+    staged = folder / "staging"
+    staged.mkdir()
+    staging = Staging.create(staged, embeddings.grid, embeddings.dim, stored_as)
+    for window in embeddings.windows():
+        _stage(embeddings, staging, window, about["generation"])
+        report((window.row + window.height) * window.width, embeddings.grid.window.pixels)
+    caption = caption_of_item(embeddings.item, embeddings.path.name, embeddings.dim)
+    quicklook = write_quicklook(staging, folder / "quicklook.png", caption)
+    assets = [*write(options.format, staging, folder, about["scene"], origin, there), quicklook]
+    changes = {
+        "tessera:store": stored_as,
+        "tessera:dim": embeddings.dim,
+        "tessera:quantization": QUANTIZATION[stored_as],
+        "tessera:nodata": NODATA_RULE[stored_as],
+        "tessera:year": origin.year,
+    }
+    write_converted_item(folder / ITEM, embeddings.item, assets, changes)
+    if there is not None and origin.year is not None:
+        there.write_item(folder / ITEM, origin.year, staging)
+    shutil.rmtree(staged)
 
 
 def _stage(embeddings: Embeddings, staging: Staging, window: Window, generation: str) -> None:

@@ -1,4 +1,4 @@
-"""How much room a run needs on the disk, and whether it is there."""
+"""How much disk space a run needs, and whether it is free."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ OVERVIEWS = 4 / 3
 """A raster with its overviews, each of a quarter of the one before."""
 
 SMALL_FILES = 5_000_000
-"""Item, journal, and the quicklook of a small scene; each pixel of a large one's takes at most the 4 bytes of RGBA."""
+"""Item, journal and the quicklook of a small scene. A pixel of a quicklook takes at most the 4 bytes of RGBA."""
 
 QUICKLOOK_PIXELS = 2048 * 2048
 
 
 def needed_bytes(grid: Grid, dim: int, stored_as: str, format: str, colours: bool) -> int:
-    """Bytes that a run takes on the disk when it takes most.
+    """Bytes that a run takes on the disk at its peak.
 
     Args:
-        grid: the output's.
+        grid: the output's grid.
         dim: length of the stored embedding.
         stored_as: `int8` or `float32`.
         format: one of `tessera_engine.formats.writing.FORMATS`.
@@ -33,22 +33,22 @@ def needed_bytes(grid: Grid, dim: int, stored_as: str, format: str, colours: boo
     embeddings = pixels * dim * np.dtype(stored_as).itemsize
     staged = embeddings + pixels * (8 if stored_as == "int8" else 4)
     needed = staged + SMALL_FILES + 4 * min(pixels, QUICKLOOK_PIXELS) + (6 * pixels if colours else 0)
-    if format == "npy":  # second names of the staged files
+    if format == "npy":  # its files are second names of the staged ones
         return needed
-    # The GeoTIFFs, if nothing can be compressed, and the largest once more while it is copied
+    # The GeoTIFFs, if nothing can be compressed, and a second copy of the largest while it is written
     return needed + int(OVERVIEWS * (staged + embeddings))
 
 
 def check_room(folder: Path, needed: int) -> None:
-    """Make sure that a run's bytes fit on the disk, those counted that lie in its folder already.
+    """Make sure that a run's bytes fit on the disk; those in its folder already are counted.
 
     Raises:
-        TesseraError: they don't.
+        TesseraError: they don't fit.
     """
     there = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     missing = needed - there - shutil.disk_usage(folder).free
     if missing > 0:
         raise TesseraError(
-            f"the run needs {needed / 1e6:,.0f} MB beside {folder}, of which {missing / 1e6:,.0f} MB aren't free; "
-            "make room and give the same command again, or choose another place with -o"
+            f"the run needs {needed / 1e6:,.0f} MB in {folder}, and {missing / 1e6:,.0f} MB of that are not free; "
+            "free some space and give the same command again, or choose another out="
         )

@@ -1,8 +1,8 @@
-"""The journal of a run: what it is, and which windows are finished, so that it can go on after any interruption.
+"""The journal of a run: what the run is and which windows are finished, so that it can be resumed.
 
-A text file with a line a record: a checksum and the record as JSON. The first record says what the run is, each other
-one that a window's staged bytes are on the disk. A record counts once it is on the disk itself; power that goes while
-it is written leaves a torn last line, which is as if it hadn't been written.
+A text file with one record a line: a checksum and the record as JSON. The first record describes the run. Each other
+record says that a window's staged bytes are on the disk, the last one that the output is complete. A power cut while a
+record is written leaves a torn last line, which is ignored.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tessera_engine.files.durable import sync_folder
 from tessera_engine.scene import Window
 
 FORMAT = 1
-"""Of the file; another one isn't read."""
+"""Of the file; other formats are refused."""
 
 _CHECKSUM_DIGITS = 16
 
@@ -31,7 +31,7 @@ class Finished:
 
     Attributes:
         with_data: its pixels that have an embedding.
-        sha256: hex, of its staged bytes, see `tessera_engine.files.staging.Staging.checksum`.
+        sha256: hex, of its staged bytes, see `tessera_engine.files.staging.checksum`.
     """
 
     with_data: int
@@ -44,10 +44,11 @@ class Journal:
 
     Attributes:
         path: the file.
-        identity: what the run is, a word and a value each; runs that differ in any can't be mixed.
+        identity: what the run is: names and values. Runs that differ in any of them can't be mixed.
         window_pixels: the size that windows were cut to.
-        finished: the windows that are.
-        complete: whether the output was made and only had to be given its name.
+        finished: the finished windows.
+        item_sha256: hex sha256 of the item.json of the complete output, which only has to get its name; empty until
+            then.
         damaged: numbers of lines that couldn't be read when the journal was opened; their windows aren't finished.
     """
 
@@ -55,7 +56,7 @@ class Journal:
     identity: Mapping[str, str]
     window_pixels: int
     finished: dict[Window, Finished] = field(default_factory=dict)
-    complete: bool = False
+    item_sha256: str = ""
     damaged: list[int] = field(default_factory=list)
 
     @classmethod
@@ -74,22 +75,22 @@ class Journal:
             journal = cls(path, identity, int(first["window_pixels"]))
         except (KeyError, TypeError, ValueError, AttributeError):
             raise TesseraError(
-                f"{path} doesn't say which run it is of (its first line is damaged or of another version); "
-                "give --restart to begin anew"
+                f"{path} does not say which run it belongs to (its first line is damaged or of another version); "
+                "give restart=True to start again"
             ) from None
         for number, line in enumerate(lines[1:], 2):
             record = _record(line)
             if record is not None and journal._take(record):
                 continue
-            if number < len(lines):  # what follows the last line's end is nothing, or a record cut short
+            if number < len(lines):  # after the last line's end there is nothing, or a record cut short
                 journal.damaged.append(number)
         return journal
 
     def _take(self, record: dict[str, Any]) -> bool:
-        """Whether it is a record as this class writes it."""
+        """Whether this is a record as this class writes it."""
         try:
-            if record.get("complete") is True:
-                self.complete = True
+            if "item_sha256" in record:
+                self.item_sha256 = str(record["item_sha256"])
             else:
                 window = Window(*(int(n) for n in record["window"]))
                 self.finished[window] = Finished(int(record["with_data"]), str(record["sha256"]))
@@ -98,7 +99,7 @@ class Journal:
         return True
 
     def save(self) -> None:
-        """Write all records anew, in one step."""
+        """Write all records again, in one step."""
         lines = [
             _line({"format": FORMAT, "identity": dict(self.identity), "window_pixels": self.window_pixels})
         ]
@@ -116,10 +117,10 @@ class Journal:
         self._append(_window_line(window, finished))
         self.finished[window] = finished
 
-    def add_complete(self) -> None:
-        """Record that the output is made, and on the disk."""
-        self._append(_line({"complete": True}))
-        self.complete = True
+    def add_complete(self, item_sha256: str) -> None:
+        """Record that the output is complete and on the disk; its item.json has this hex sha256."""
+        self._append(_line({"item_sha256": item_sha256}))
+        self.item_sha256 = item_sha256
 
     def _append(self, line: bytes) -> None:
         with self.path.open("ab") as file:
@@ -140,7 +141,7 @@ def _line(record: dict[str, Any]) -> bytes:
 
 
 def _record(line: bytes) -> dict[str, Any] | None:
-    """None for a line that isn't whole."""
+    """None for a line that isn't complete."""
     checksum, _, text = line.partition(b" ")
     if checksum != _checksum(text):
         return None

@@ -1,4 +1,4 @@
-"""How much memory a run may take, and what windows fit into it."""
+"""How much memory a run may take, and how large its windows can be."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ BATCH_BYTES = 60_000_000
 """Activations of the batch in flight, nano; wider models take more in proportion to their FFN."""
 
 OUTPUT_BYTES = 75_000_000
-"""GDAL's cache, tiles and the quicklook, after the windows are gone; measured 45 to 65 MB whatever the size."""
+"""GDAL's cache, tiles and the quicklook, after the windows are freed; measured 45 to 65 MB for any size."""
 
 READING_BYTES = 290_000_000
-"""Of a process that only reads embeddings: interpreter, libraries, kernels, and GDAL's cache; measured 220 to 275 MB.
-Pages of mapped files (npy, geotessera) come on top while there is room; the system takes them back."""
+"""A process that only reads embeddings: interpreter, libraries, kernels, and GDAL's cache; measured 220 to 275 MB.
+Pages of mapped files (npy, geotessera) are added while memory is free; the system takes them back."""
 
 MAX_WINDOW_PIXELS = 16_384
-"""Larger windows gain nothing, and an interruption loses a window. Wider models, which take longer for a pixel, have
-smaller ones in proportion to their FFN, down to `MIN_MAX_WINDOW_PIXELS`."""
+"""Larger windows gain nothing, and an interruption loses a window. Wider models take longer for a pixel, so their
+windows are smaller in proportion to their FFN, down to `MIN_MAX_WINDOW_PIXELS`."""
 
 MIN_MAX_WINDOW_PIXELS = 1024
 
@@ -39,12 +39,15 @@ def parse_size(text: str) -> int:
     """Bytes from `2GB`, `800MB`, `1.5G`, `123456`.
 
     Raises:
-        InputError: not a size.
+        InputError: not a size, or less than a megabyte without a unit.
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:I?B)?\s*", text.upper())
     if not match:
-        raise InputError(f"'{text}' is not an amount of memory; write it like 2GB or 800MB")
-    return int(float(match[1]) * _UNITS[match[2]])
+        raise InputError(f"memory='{text}' is not an amount of memory; write it like 2GB or 800MB")
+    size = int(float(match[1]) * _UNITS[match[2]])
+    if size < 10**6:
+        raise InputError(f"memory='{text}' means {size:,} bytes; write it with a unit, like 2GB or 800MB")
+    return size
 
 
 def window_pixels(memory: int, reader: Reader, model: ModelFile) -> int:
@@ -52,60 +55,60 @@ def window_pixels(memory: int, reader: Reader, model: ModelFile) -> int:
 
     Args:
         memory: bytes for the whole process.
-        reader: the scene, for the size of a pixel's observations.
-        model: for the size of weights, tokens and embeddings.
+        reader: the scene, which gives the size of a pixel's observations.
+        model: gives the size of weights, tokens and embeddings.
 
     Raises:
-        InputError: not even the smallest window fits.
+        InputError: the smallest window doesn't fit.
     """
     needs, wider = _needs(reader, model), _wider(model)
     pixels = int((memory - needs.fixed - needs.batch) // needs.per_pixel)
     if pixels < MIN_WINDOW_PIXELS or memory < needs.fixed + OUTPUT_BYTES:
         raise InputError(
-            f"--memory {memory / 1e6:.0f}MB is too little for {model.label} on this scene: "
+            f"memory={memory / 1e6:.0f}MB is too little for {model.label} on this scene: "
             f"it needs at least {math.ceil(needs.of(MIN_WINDOW_PIXELS) / 1e6):.0f}MB"
         )
     return min(pixels, max(MAX_WINDOW_PIXELS // wider, MIN_MAX_WINDOW_PIXELS))
 
 
 def strip_values(memory: int | None, fixed: int, per_value: int, least: int, most: int) -> int:
-    """How many values of embeddings may be worked on at a time.
+    """How many values of embeddings may be processed at a time.
 
     Args:
         memory: bytes for the whole process; None: `default_memory`.
-        fixed: bytes of what is made from them, and of what makes it, besides `READING_BYTES`.
+        fixed: bytes of the results and of what computes them, besides `READING_BYTES`.
         per_value: bytes that a value takes.
         least: values of the thinnest strip.
-        most: values of the thickest that is of use.
+        most: values of the thickest useful strip.
 
     Raises:
-        InputError: not even the thinnest strip fits.
+        InputError: the thinnest strip doesn't fit.
     """
     memory = memory or default_memory()
     values = (memory - READING_BYTES - fixed) // per_value
     if values < least:
         needed = READING_BYTES + fixed + least * per_value
         raise InputError(
-            f"--memory {memory / 1e6:.0f}MB is too little for a map of this size: it needs at least "
+            f"memory={memory / 1e6:.0f}MB is too little for a map of this size: it needs at least "
             f"{math.ceil(needed / 1e6)}MB"
         )
     return min(values, most)
 
 
 def expected_memory(pixels: int, reader: Reader, model: ModelFile) -> int:
-    """Bytes that a run takes at its peak with windows of so many pixels."""
+    """Bytes that a run takes at its peak with windows of this many pixels."""
     return int(_needs(reader, model).of(pixels))
 
 
 class _Needs(NamedTuple):
-    """Bytes of a run: whatever its windows, for the batch in flight, and for each pixel of a window."""
+    """Bytes of a run: independent of its windows, for the batch that is computed, and for each pixel of a window."""
 
     fixed: int
     batch: int
     per_pixel: float
 
     def of(self, pixels: int) -> float:
-        """At the peak, with windows of so many pixels; or while the output is made, if that takes more."""
+        """At the peak, with windows of this many pixels; or while the output is made, if that takes more."""
         return self.fixed + max(self.batch + pixels * self.per_pixel, OUTPUT_BYTES)
 
 
@@ -115,7 +118,7 @@ def _needs(reader: Reader, model: ModelFile) -> _Needs:
     # masks.
     observations = (2 + reader.windows_held) * reader.bytes_per_pixel
     tokens = 3.5 * reader.bytes_per_pixel
-    # As the network gives them, with nodata between them, and two windows of them being written
+    # As the network returns them, with nodata between them, and two windows of them being written
     embedding = 4 * model.facts.dims * 4
     return _Needs(
         fixed=BASE_BYTES + 3 * model.path.stat().st_size,
@@ -125,5 +128,5 @@ def _needs(reader: Reader, model: ModelFile) -> _Needs:
 
 
 def _wider(model: ModelFile) -> int:
-    """How many times as wide as nano's the model's layers are."""
+    """How many times wider than nano's the model's layers are."""
     return max(1, model.facts.ffn_dim // 384)

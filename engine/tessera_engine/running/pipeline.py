@@ -1,12 +1,13 @@
-"""From windows of a scene to staged embeddings: read ahead, pack, run, quantise, stage, record."""
+"""From windows of a scene to staged embeddings: read, pack, run, quantise, stage, record."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from tessera_engine.files.staging import Block, Staging, checksum
 from tessera_engine.progress import Progress
 from tessera_engine.running.journal import Finished, Journal
 from tessera_engine.scene import S2_BANDS, Observations, Reader, Window
-from tessera_engine.tokens import PackedPixels, pack
+from tessera_engine.tokens import PackedPixels, PackedTokens, pack
 from tessera_kernels.quantize import quantize
 from tessera_kernels.true_colour import clear_median
 
@@ -30,10 +31,10 @@ class Statistics:
     """What a run did and where its time went.
 
     Attributes:
-        pixels: pixels that are finished, those of an interrupted run included.
-        with_data: of those, the ones that have an embedding.
-        seconds: wall time of each stage as the main thread saw it: `read` is only the waiting for windows that
-            weren't read ahead in time.
+        pixels: finished pixels, including those of an interrupted run.
+        with_data: those of them that have an embedding.
+        seconds: wall time of each stage as the main thread saw it: `read` is only the time waited for windows that
+            weren't read in time.
     """
 
     pixels: int = 0
@@ -58,15 +59,15 @@ def run(
     journal: Journal,
     progress: Progress | None = None,
 ) -> Statistics:
-    """Embed a region of a scene, window by window, into the staged arrays; windows that are finished are left alone.
+    """Embed a region of a scene, window by window, into the staged arrays. Finished windows are skipped.
 
     Args:
         reader: the scene.
         backend: the loaded model.
         staging: arrays on the region's grid; its dimension is the prefix that is stored.
         region: which part of the scene.
-        journal: says what is finished, and is told of each window that is on the disk.
-        progress: told after each window.
+        journal: says what is finished; each window that is on the disk is recorded in it.
+        progress: called with pixels done and in all: before the first window, while one is computed, and after it.
 
     Raises:
         InputError: the region has no data, or the scene changed while it was read.
@@ -85,10 +86,10 @@ def run(
     )
     if not windows:
         return statistics
-    if progress is not None and statistics.pixels:
-        progress(statistics.pixels, total)
+    report = progress or (lambda done, total: None)
+    report(statistics.pixels, total)
     # One thread reads the next window and one writes the last, while this one computes. The numba kernels are
-    # called from here only: numba's portable threading layer takes no calls from two threads at once.
+    # called from here only: numba's portable threading layer accepts no calls from two threads at once.
     with ThreadPoolExecutor(1, "tessera-read") as reading, ThreadPoolExecutor(1, "tessera-write") as writing:
         written: Future[None] | None = None
         ahead = reading.submit(_read, reader, windows[0])
@@ -100,7 +101,8 @@ def run(
             with statistics.stage("pack"):
                 packed = pack(observations, backend.model.facts)
             with statistics.stage("network"):
-                embedding = backend.run(packed.tokens)
+                within = partial(_report_part, report, statistics.pixels, window.pixels, total)
+                embedding = _run_network(backend, packed.tokens, within)
             with statistics.stage("quantise"):
                 block = _block(packed, embedding, window, staging, backend.model.facts.generation)
                 if staging.colours is not None:
@@ -113,20 +115,46 @@ def run(
                 written = writing.submit(_finish, staging, journal, window, place, block, finished)
             statistics.pixels += window.pixels
             statistics.with_data += len(packed.pixels)
-            if progress is not None:
-                progress(statistics.pixels, total)
+            report(statistics.pixels, total)
         with statistics.stage("write"):
             if written is not None:
                 written.result()
     return statistics
 
 
+def _report_part(report: Progress, before: int, pixels: int, total: int, share: float) -> None:
+    """Report that a share of a window's pixels is computed."""
+    report(before + int(pixels * share), total)
+
+
+def _run_network(
+    backend: Backend, tokens: PackedTokens, report: Callable[[float], None]
+) -> NDArray[np.float32]:
+    """Embed a window's tokens, in pieces where the backend gives the same bits for them.
+
+    Args:
+        backend: the loaded model.
+        tokens: of the window.
+        report: called with the share that is done, from 0 to 1, after each piece but the last.
+    """
+    pixels, size = len(tokens), backend.piece_pixels
+    if size is None or pixels <= size:
+        return backend.run(tokens)
+    embedding = np.empty((pixels, backend.model.facts.dims), np.float32)
+    for first in range(0, pixels, size):
+        last = min(first + size, pixels)
+        embedding[first:last] = backend.run(tokens.part(first, last))
+        if last < pixels:
+            report(last / pixels)
+    return embedding
+
+
 def _block(
     packed: PackedPixels, embedding: NDArray[np.float32], window: Window, staging: Staging, generation: str
 ) -> Block:
-    """One window's results as the staged arrays have them: (height, width, ...) each."""
+    """One window's results in the form of the staged arrays: (height, width, ...) each."""
     size = (window.height, window.width)
-    # The prefix is cut first and quantised then: that is the published order.
+    # First the prefix is cut, then it is quantised: that is the published order.
     full = np.full((window.pixels, staging.dim), np.nan, np.float32)
     full[packed.pixels] = embedding[:, : staging.dim]
     block: Block = {"observations": packed.counts.reshape(*size, 2)}
@@ -137,7 +165,7 @@ def _block(
 
 
 def _true_colours(observations: Observations, window: Window) -> NDArray[np.uint16]:
-    """What the window looked like: (height, width, 3)."""
+    """The window in true colour: (height, width, 3) uint16."""
     steps = len(observations.s2)
     s2 = np.ascontiguousarray(observations.s2).reshape(steps, window.pixels, len(S2_BANDS))
     valid = np.ascontiguousarray(observations.s2_valid).reshape(steps, window.pixels)
@@ -149,8 +177,8 @@ def _read(reader: Reader, window: Window) -> Observations:
         return reader.read(window)
     except OSError as error:
         raise TesseraError(
-            f"the scene can't be read at {tuple(window)} (col, row, width, height): {error}; when it can, give the "
-            "same command again: what is finished is kept"
+            f"the scene can't be read at {tuple(window)} (col, row, width, height): {error}; when that is solved, "
+            "give the same command again: what is finished is kept"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""Beginning a run, or going on with one that was interrupted."""
+"""Starting a run, or resuming one that was interrupted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tessera_engine.errors import InputError, TesseraError
-from tessera_engine.files.output import PartialOutput
+from tessera_engine.files.checksums import file_sha256
+from tessera_engine.files.output import ITEM, PartialOutput
 from tessera_engine.files.staging import Staging, checksum
 from tessera_engine.progress import Announce
 from tessera_engine.running.journal import Journal
@@ -19,28 +20,28 @@ def begin(
     window_pixels: int,
     overwrite: bool,
     restart: bool,
-    tell: Announce,
+    announce: Announce,
 ) -> Journal:
-    """The journal of the run: a new one, or that of the interrupted run that this one goes on with.
+    """The journal of the run: a new one, or that of the interrupted run that is resumed.
 
     Args:
         place: where the run works.
-        identity: what the run is, a word and a value each.
-        window_pixels: the largest windows that fit into the memory.
+        identity: what the run is: names and values.
+        window_pixels: size of the largest windows that fit into the memory.
         overwrite: replace an earlier output.
-        restart: forget an interrupted run.
-        tell: told what is gone on with, and what is damaged.
+        restart: discard an interrupted run.
+        announce: called with what is damaged.
 
     Raises:
-        InputError: the interrupted run was another one, needs more memory, or the output can't be replaced.
+        InputError: the interrupted run differs or needs more memory, or the output can't be replaced.
         TesseraError: the journal can't be read.
     """
     if place.begun and not restart:
         journal = Journal.open(place.journal)
-        if not (journal.complete and place.published):
+        if not is_published(place, journal):
             _check_same(journal, identity, window_pixels, place)
             place.check_target(overwrite)
-            _tell_damage(journal, place, tell)
+            _announce_damage(journal, place, announce)
             journal.save()
             return journal
         if journal.identity == identity:
@@ -52,11 +53,19 @@ def begin(
     return journal
 
 
+def is_published(place: PartialOutput, journal: Journal) -> bool:
+    """Whether the output that the journal calls complete stands under its name already."""
+    try:
+        return journal.item_sha256 == file_sha256(place.out / ITEM)
+    except OSError:
+        return False
+
+
 def check_identity(folder: Path, was: Mapping[str, str], now: Mapping[str, str]) -> None:
-    """Make sure that an unfinished run is the one that is asked for.
+    """Make sure that an unfinished run is the one that was asked for.
 
     Raises:
-        InputError: it isn't; says in what they differ.
+        InputError: it differs; the message says in what.
     """
     differences = [
         f"{word} (was {was.get(word, 'none')}, now {now.get(word, 'none')})"
@@ -65,8 +74,8 @@ def check_identity(folder: Path, was: Mapping[str, str], now: Mapping[str, str])
     ]
     if differences:
         raise InputError(
-            f"{folder} is of an unfinished run that differs in {', '.join(differences)}; give its command to go "
-            "on with it, --restart to begin anew, or another place with -o"
+            f"{folder} belongs to an unfinished run that differs in {', '.join(differences)}; give that run's command "
+            "to resume it, restart=True to start again, or choose another out="
         )
 
 
@@ -76,25 +85,25 @@ def _check_same(
     check_identity(place.folder, journal.identity, identity)
     if window_pixels < journal.window_pixels:
         raise InputError(
-            f"{place.folder} was begun with windows of {journal.window_pixels} pixels, of which --memory now allows "
-            f"{window_pixels}; give more memory to go on, or --restart to begin anew"
+            f"{place.folder} was started with windows of {journal.window_pixels} pixels, and memory= now allows "
+            f"{window_pixels}; give more memory to resume it, or restart=True to start again"
         )
 
 
-def _tell_damage(journal: Journal, place: PartialOutput, tell: Announce) -> None:
+def _announce_damage(journal: Journal, place: PartialOutput, announce: Announce) -> None:
     if journal.damaged:
         lines = ", ".join(map(str, journal.damaged))
-        tell(f"warning: {place.journal} is damaged in line {lines}: what it said there is computed again")
+        announce(f"warning: {place.journal} is damaged in line {lines}; those windows are computed again")
 
 
-def check_staged(journal: Journal, staging: Staging, region: Window, tell: Announce) -> None:
-    """Take finished windows whose staged bytes aren't those that were written out of the journal.
+def check_staged(journal: Journal, staging: Staging, region: Window, announce: Announce) -> None:
+    """Remove windows from the journal whose staged bytes aren't those that were written.
 
     Args:
-        journal: of a run that is gone on with.
+        journal: of the run that is resumed.
         staging: its arrays.
         region: the part of the scene that they cover.
-        tell: told how many windows are finished, and which are damaged.
+        announce: called with how much is finished, and with each damaged window.
     """
     damaged = []
     for window, finished in journal.finished.items():
@@ -106,13 +115,12 @@ def check_staged(journal: Journal, staging: Staging, region: Window, tell: Annou
             damaged.append(window)
     for window in damaged:
         del journal.finished[window]
-        tell(
-            f"warning: the staged window {tuple(window)} (col, row, width, height) isn't as it was written; "
-            "it is computed again"
+        announce(
+            f"warning: the staged window {tuple(window)} (col, row, width, height) is damaged; it is computed again"
         )
     if damaged:
-        journal.complete = False
+        journal.item_sha256 = ""
         journal.save()
     if journal.finished:
         pixels = sum(window.pixels for window in journal.finished)
-        tell(f"going on with an interrupted run: {pixels:,} px are finished")
+        announce(f"resuming an interrupted run: {pixels:,} px are finished")

@@ -13,33 +13,33 @@ Period = tuple[date, date]
 
 
 def asked_period(year: int | None, start: date | None, end: date | None) -> Period | None:
-    """The period that a user asks for by a year or by two days; None where by neither.
+    """The period that a year or two days define; None where none of them is given.
 
     Raises:
-        InputError: both, one day without the other, the wrong way round, or more than twelve months.
+        InputError: a year and days, one day without the other, days in the wrong order, or more than twelve months.
     """
     if year is not None and (start is not None or end is not None):
-        raise InputError("--year and --from/--to can't both be given")
+        raise InputError("year= can't be combined with start= or end=; give the year or the two days")
     if year is not None:
         if not date.min.year <= year <= date.max.year:
-            raise InputError(f"--year {year} is no year")
+            raise InputError(f"year={year} is not a year, expected {date.min.year} to {date.max.year}")
         return date(year, 1, 1), date(year, 12, 31)
     if start is None and end is None:
         return None
     if start is None or end is None:
-        raise InputError("--from and --to go together: give the first and the last day")
+        raise InputError("start= and end= go together; give the first and the last day")
     if end < start:
-        raise InputError(f"--from {start} lies after --to {end}")
+        raise InputError(f"start={start} is after end={end}; give the earlier day as start=")
     if not within_a_year(start, end):
         raise InputError(
-            f"--from {start} --to {end} is more than 12 months, and a TESSERA embedding is of one year; "
-            f"end on {_last_day(start)} at the latest"
+            f"start={start} to end={end} is more than 12 months, and a TESSERA embedding covers one year; the latest "
+            f"possible end is {_last_day(start)}"
         )
     return start, end
 
 
 def within_a_year(start: date, end: date) -> bool:
-    """Whether two days lie within twelve months."""
+    """Whether two days are within twelve months."""
     return end <= _last_day(start)
 
 
@@ -54,19 +54,19 @@ def _last_day(start: date) -> date:
 def choose_period(s2: Sequence[date], s1: Sequence[date], asked: Period | None) -> tuple[Period, str | None]:
     """The first and last day of the observations that are used.
 
-    All of them, where they lie within twelve months; else those of the calendar year with most Sentinel-2 dates
-    (Sentinel-1, where there is no Sentinel-2), of the later one where two have as many.
+    If all observations are within twelve months, all are used. Otherwise the calendar year with most Sentinel-2 dates
+    is used (most Sentinel-1 dates, where there is no Sentinel-2); the later year where two have equally many.
 
     Args:
-        s2: days with Sentinel-2, not empty unless `s1` isn't.
+        s2: days with Sentinel-2; not empty unless `s1` isn't.
         s1: days with Sentinel-1.
-        asked: the only days to use.
+        asked: the only days to use; None: choose.
 
     Returns:
-        the period, and a warning where it was chosen for the user.
+        The period, and a warning where the year was chosen here.
 
     Raises:
-        InputError: no observation in the period asked for.
+        InputError: there is no observation in the period asked for.
     """
     first, last = min([*s2, *s1]), max([*s2, *s1])
     warning = None
@@ -75,14 +75,14 @@ def choose_period(s2: Sequence[date], s1: Sequence[date], asked: Period | None) 
         year, most = max(dates.items(), key=lambda item: (item[1], item[0]))
         asked = date(year, 1, 1), date(year, 12, 31)
         warning = (
-            f"observations reach from {first} to {last}; {year} is used, the year with most dates ({most}): "
-            "--year, or --from and --to, choose another"
+            f"observations are from {first} to {last}, more than 12 months; {year} is used, the year with most dates "
+            f"({most}); choose another with year=, or with start= and end="
         )
     if asked is None:
         return (first, last), None
     used = [day for day in (*s2, *s1) if asked[0] <= day <= asked[1]]
     if not used:
         raise InputError(
-            f"no observation lies between {asked[0]} and {asked[1]}; the scene has {first} to {last}"
+            f"no observation is between {asked[0]} and {asked[1]}; the scene has observations from {first} to {last}"
         )
     return (min(used), max(used)), warning

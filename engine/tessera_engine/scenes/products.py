@@ -1,7 +1,6 @@
-"""Satellite products: what a layout's module finds in a folder, before any pixel is read.
+"""Satellite products as product layouts find them in a folder, before any pixel is read.
 
-A layout's module has a name, `LAYOUT`, and one function, `find(listing) -> Found`, that reads metadata only. All
-layouts' findings together make one scene.
+The products of all layouts together make one scene.
 """
 
 from __future__ import annotations
@@ -16,8 +15,7 @@ Orbit = Literal["ascending", "descending"]
 ORBITS: tuple[Orbit, ...] = ("ascending", "descending")
 
 S1Units = Literal["power", "amplitude", "db", "code"]
-"""Of gamma0: linear power, its square root, 10 * log10(power), or TESSERA's own int16 code."""
-
+"""Units of gamma0: linear power, its square root (amplitude), 10 * log10(power) (db), or TESSERA's int16 code."""
 
 MaskKind = Literal["scl", "clear"]
 
@@ -29,16 +27,16 @@ class Asset(NamedTuple):
     """on disk, in the scene folder"""
     band: int = 1
     name: str = ""
-    """what GDAL opens where that isn't the file itself: `/vsizip/<file>/<member>`, `NETCDF:"<file>":<variable>`"""
+    """the name that GDAL opens where it isn't the file's: `/vsizip/<file>/<member>`, `NETCDF:"<file>":<variable>`"""
 
     @property
     def path(self) -> str:
-        """What GDAL opens."""
+        """The name that GDAL opens."""
         return self.name or str(self.file)
 
     @property
     def label(self) -> str:
-        """The file within its product, for messages: the folder may be all that tells bands apart."""
+        """The file with its folder, for messages: some products have bands of the same name in different folders."""
         path = PurePath(self.file if self.name.startswith(("NETCDF:", "ZARR:")) else self.path)
         return f"{path.parent.name}/{path.name}"
 
@@ -46,8 +44,8 @@ class Asset(NamedTuple):
     def driver(self) -> str:
         """The GDAL driver that opens it.
 
-        It is named, since GDAL left alone looks at the content: a virtual raster called `B04.tif` could read any file
-        of the machine, or the network.
+        The driver is given explicitly. Otherwise GDAL chooses one by the content: a virtual raster named `B04.tif`
+        could then read any file of the machine, or the network.
         """
         for prefix, driver in (("NETCDF:", "netCDF"), ("ZARR:", "Zarr")):
             if self.name.startswith(prefix):
@@ -60,14 +58,14 @@ class S2Product:
     """One Sentinel-2 L2A product: one tile, or a part of one, on one date.
 
     Attributes:
-        name: of the product, for messages and as the order in which products of one date count: the first clear
-            one wins, and names are sorted.
+        name: name of the product, for messages. It also decides between products of one date: in the order of names,
+            the first one that is clear is used for a pixel.
         source: the file or folder that the user sees.
-        date: of acquisition.
-        bands: where each band of `S2_BANDS` lies.
-        mask: where the scene classification or the clear mask lies.
-        offset: what has to be subtracted from each digital number that is at least as large; 0 or 1000.
-        offset_known: whether the metadata say so; False: it was guessed from the date.
+        date: day of acquisition.
+        bands: band of `S2_BANDS` -> its raster.
+        mask: the raster of the scene classification or clear mask.
+        offset: number to subtract from each digital number that is at least as large; 0 or 1000.
+        offset_known: whether `offset` follows from metadata; False: it was derived from the date.
         mask_kind: `scl`: the scene classification's classes; `clear`: non-zero where clear.
     """
 
@@ -93,11 +91,11 @@ class S1Product:
     Attributes:
         name: see `S2Product`.
         source: the file or folder that the user sees.
-        date: of acquisition.
-        orbit: of the pass.
-        vv: where the VV channel lies, None where the product has none.
-        vh: where the VH channel lies, None where the product has none.
-        units: of the values; None where nothing says so: the user has to.
+        date: day of acquisition.
+        orbit: direction of the pass.
+        vv: the raster of the VV channel; None where the product has none.
+        vh: the raster of the VH channel; None where the product has none.
+        units: units of the values; None where metadata don't contain them and the user has to give them.
     """
 
     name: str
@@ -115,11 +113,11 @@ class S1Product:
 
 
 class Unusable(Exception):
-    """A product can't be used; the message is the reason, for a `Problem`."""
+    """A product can't be used. The message is the reason, as in `Problem`."""
 
 
 class Problem(NamedTuple):
-    """A product that can't be used, or a file that isn't opened."""
+    """A product that can't be used, or a file that is not opened, and the reason."""
 
     source: Path
     reason: str
@@ -127,13 +125,13 @@ class Problem(NamedTuple):
 
 @dataclass
 class Found:
-    """What one layout's module, or all of them, found in a folder.
+    """The products that one layout, or all of them, found in a folder.
 
     Attributes:
         s2: Sentinel-2 products.
         s1: Sentinel-1 products.
         problems: products that look like the layout's but can't be used, each once.
-        warnings: other things worth saying, a line each.
+        warnings: other things that the user should know, one line each.
     """
 
     s2: list[S2Product] = field(default_factory=list)
@@ -148,8 +146,8 @@ class Listing:
 
     Attributes:
         folder: the scene folder, resolved.
-        files: every regular file in it, at any depth, sorted by path; links that lead out of the folder and
-            hidden files are left out.
+        files: every regular file in it, at any depth, sorted by path; without hidden files and links that lead out of
+            the folder.
         problems: links that lead out of the folder.
     """
 

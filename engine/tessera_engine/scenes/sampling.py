@@ -1,4 +1,4 @@
-"""A sample of a scene's pixels, to measure models on."""
+"""A sample of a scene's pixels, on which models are measured."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import tempfile
 from pathlib import Path
 
 from tessera_engine.errors import InputError
-from tessera_engine.model.file import ModelFacts
+from tessera_engine.model.facts import ModelFacts
 from tessera_engine.scene import Observations
 from tessera_engine.scenes import open_scene
 from tessera_engine.tokens import PackedTokens, pack
 
 
 def sample_tokens(scene: str | None, facts: ModelFacts, pixels: int) -> PackedTokens:
-    """Tokens of the pixels that `sample_observations` gives.
+    """Tokens of the pixels that `sample_observations` returns; the arguments are the same.
 
     Raises:
-        InputError: the scene can't be read, or has no observation there.
+        InputError: the scene can't be read, or has no observations in its middle.
     """
     return pack(sample_observations(scene, facts, pixels), facts).tokens
 
@@ -25,12 +25,12 @@ def sample_observations(scene: str | None, facts: ModelFacts, pixels: int) -> Ob
     """Some rows from the middle of a scene.
 
     Args:
-        scene: its folder; None: a simulated one.
-        facts: the model's, to tell where there is anything to embed.
-        pixels: about how many.
+        scene: the scene's folder; None: a simulated scene.
+        facts: the model's facts, which decide which pixels can be embedded.
+        pixels: approximate number of pixels.
 
     Raises:
-        InputError: the scene can't be read, or has no observation there.
+        InputError: the scene can't be read, or has no observations in its middle.
     """
     if scene is None:
         from tessera_engine.simulate import simulate
@@ -47,4 +47,4 @@ def sample_observations(scene: str | None, facts: ModelFacts, pixels: int) -> Ob
         observations = opened.reader.read(window)
         if len(pack(observations, facts).pixels) > 1:
             return observations
-    raise InputError(f"{scene} has no observations in its middle; give another scene")
+    raise InputError(f"{scene} has no observations in its middle rows; give another scene")

@@ -1,15 +1,12 @@
-"""A made-up scene: a year of Sentinel-2 and Sentinel-1 over a landscape that never was, with the truth beside it.
+"""A made-up scene: a year of Sentinel-2 and Sentinel-1 over an invented landscape, with its true land cover.
 
-For trying the engine out, for tests and for training where no data are at hand. It looks like farmland, in the west
-of Europe unless another climate is asked for, and behaves like it in the ways that matter to a pixel's time series; it
-is no substitute for data.
+For trying out the engine, for tests, and for training where no data are available. It looks like farmland, in western
+Europe unless another climate is given, and behaves like farmland in the ways that matter to a pixel's time series. It
+does not replace real data.
 """
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,6 +16,8 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError
+from tessera_engine.files.result import result_folder
+from tessera_engine.progress import Progress
 from tessera_engine.simulate import weather
 from tessera_engine.simulate.climate import CLIMATES, Climate
 from tessera_engine.simulate.covers import COVERS
@@ -32,9 +31,6 @@ MAX_SIZE = 10980
 """Pixels along one side of a Sentinel-2 tile."""
 PIXEL = 10.0
 """Metres."""
-
-Progress = Callable[[int, int], None]
-"""Called with the dates done and the dates in all."""
 
 
 def simulate(
@@ -52,56 +48,43 @@ def simulate(
     cover.tif, the land cover that the scene was made from (uint8 codes, names in the band's tags and colours in its
     colour table). About 2 kB a pixel on disk. Every band is made at 10 m.
 
-    The same seed, size, climate and year give the same bytes. The folder appears complete or not at all. A date is in
-    memory at a time: memory follows the map, some 120 bytes a pixel.
+    The same seed, size, climate and year give the same bytes. The folder appears complete or not at all. One date is in
+    memory at a time, about 120 bytes a pixel.
 
     Args:
-        folder: to make; it must not be there yet.
+        folder: the folder to make; it must not exist.
         size: pixels of 10 m along both sides, or (width, height).
         seed: of everything random, 0 or more.
-        progress: told after each date.
-        climate: one of `CLIMATES`: where the scene lies, what is sown there, when it grows and how the sky is.
-        year: 0 is the first; another one has the same land with other weather, and another crop on some fields.
+        progress: called with dates done and in all, after each date.
+        climate: one of `CLIMATES`: where the scene lies, what is grown there and when, and how cloudy it is.
+        year: 0 is the first; others have the same land with other weather, and other crops on some fields.
 
     Raises:
-        InputError: the folder is there already or can't be written, or size, seed, climate or year can't be used.
+        InputError: the folder exists or can't be written, or size, seed, climate or year are out of range.
     """
     width, height = (size, size) if isinstance(size, int) else size
     if not (1 <= width <= MAX_SIZE and 1 <= height <= MAX_SIZE):
         raise InputError(
             f"can't simulate a scene of {width} x {height} pixels: each side must be 1 to {MAX_SIZE}; "
-            "give another size"
+            "give another size="
         )
     if seed < 0:
-        raise InputError(f"can't simulate with seed {seed}: it must be 0 or more; give another seed")
+        raise InputError(f"seed={seed} can't be used: it must be 0 or more")
     if year < 0:
-        raise InputError(f"can't simulate year {year}: it must be 0 or more; give another year")
+        raise InputError(f"year={year} can't be used: it must be 0 or more")
     if climate not in CLIMATES:
-        raise InputError(f"there is no climate '{climate}'; choose from {', '.join(CLIMATES)}")
+        raise InputError(f"climate={climate} is unknown; choose one of {', '.join(CLIMATES)}")
     if folder.exists():
         raise InputError(
-            f"can't simulate into {folder}: it is there already and a new folder was expected; "
-            "remove it or give another name"
+            f"can't simulate into {folder}: it is there already; remove it, or choose another folder="
         )
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        try:
+        with result_folder(folder, overwrite=False) as made:
             _write(
-                temporary,
-                (height, width),
-                seed,
-                CLIMATES[climate],
-                year,
-                progress or (lambda done, total: None),
+                made, (height, width), seed, CLIMATES[climate], year, progress or (lambda done, total: None)
             )
-            temporary.chmod(0o755)
-            temporary.rename(folder)
-        except BaseException:
-            shutil.rmtree(temporary)
-            raise
     except OSError as error:
-        raise InputError(f"can't write {folder}: {error.strerror}; choose another place") from None
+        raise InputError(f"can't write {folder}: {error.strerror}; choose another folder=") from None
 
 
 def _write(

@@ -1,7 +1,7 @@
-"""Climates: where a made-up scene lies, when things grow there, what is sown, and how the sky is.
+"""Climates: where a made-up scene lies, when plants grow there, what is sown, and how cloudy it is.
 
-Like the covers, the numbers are plausible ones of a made-up world, set by eye; they are for variety, not for
-agronomy. A climate bends the covers' calendar, which is that of the west of Europe.
+Like those of the covers, the numbers are plausible values set by eye. They give variety; they are not agronomy. A
+climate shifts the covers' calendar, which is that of western Europe.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tessera_engine.simulate import covers
 from tessera_engine.simulate.covers import Cover, Spectrum
 
 HOUR_ANGLE = -20.0
-"""Degrees: Sentinel-2 comes in the middle of the morning."""
+"""Degrees: Sentinel-2 passes in the middle of the morning."""
 
 Seasonal = tuple[float, float]
 """A share in mid-winter and in mid-summer."""
@@ -23,18 +23,18 @@ Seasonal = tuple[float, float]
 
 @dataclass(frozen=True)
 class Climate:
-    """What sets one part of the world apart from the west of Europe, which is what the defaults are.
+    """How a part of the world differs from western Europe, which the defaults describe.
 
     Attributes:
-        latitude: degrees, south negative; the sun's height follows.
+        latitude: degrees, south negative; it gives the height of the sun.
         crs: UTM zone that scenes lie in.
-        place: east and north in metres in that zone, in the middle of where scenes lie.
-        late: days that spring comes later than in the west of Europe, in the hemisphere's own year.
-        squeeze: days that spring comes later and autumn sooner still; negative where the season is longer.
-        overcast, cloudless: share of dates that are.
+        place: easting and northing in metres in that zone; scenes lie around it.
+        late: days by which spring comes later than in western Europe, in the hemisphere's own year.
+        squeeze: further days by which spring comes later and autumn earlier; negative where the season is longer.
+        overcast, cloudless: share of dates that are overcast, and cloudless.
         wet_days: share of days with rain.
-        drought: share of the grass that dries in the drought of the year beyond what dries everywhere.
-        soil: reflectance * 10000 that fields' soils lean towards.
+        drought: share of the grass that dries in the yearly drought, in addition to what dries everywhere.
+        soil: reflectance * 10000 that the soils of fields tend to.
         fields: share of each cover on farmland.
     """
 
@@ -65,7 +65,7 @@ class Climate:
         return day if self.latitude >= 0 else (day + 181) % 365 + 1
 
     def calendar(self, day: int) -> float:
-        """The day of the covers' calendar, 1 up to 366, that a day of year is like here."""
+        """The day of the covers' calendar, 1 to 366, that corresponds to a day of year here."""
         own = self.own_day(day) - self.late
         bent = own - self.squeeze * float(np.sin(2 * np.pi * (own - 20) / 365))
         return (bent - 1) % 365 + 1
@@ -88,7 +88,7 @@ class Climate:
             np.sin(latitude) * np.sin(declination)
             + np.cos(latitude) * np.cos(declination) * np.cos(hour_angle)
         )
-        return max(height, 0.05)  # nobody keeps images of the polar night
+        return max(height, 0.05)  # no images are taken in the polar night
 
     def solstice(self) -> int:
         """The day of year of mid-summer."""
@@ -171,6 +171,6 @@ CLIMATES = {
                 covers.BARE: 0.06},
     ),
 }  # fmt: skip
-"""By the names that people type. `atlantic` is the default."""
+"""By name, as users give it. `atlantic` is the default."""
 
 ATLANTIC = CLIMATES["atlantic"]

@@ -1,7 +1,7 @@
 """What grows where: land covers, with their seasons, spectra and radar backscatter.
 
-The numbers are plausible ones for a loam landscape in the west of Europe, set by eye against published leaf
-and soil spectra and against real Sentinel curves of Flanders; they are data of a made-up world, not measurements.
+The numbers are plausible for a loam landscape in western Europe. They were set by eye against published leaf and soil
+spectra and against real Sentinel curves of Flanders; they are not measurements.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Knots = tuple[tuple[int, float], ...]
-"""(day of year, value) pairs, linear in between, the year closed to a circle."""
+"""(day of year, value) pairs, linear in between; the year is a circle."""
 
 Spectrum = tuple[int, int, int, int, int, int, int, int, int, int]
 """Reflectance * 10000 in the order B04 B02 B03 B08 B8A B05 B06 B07 B11 B12."""
@@ -31,10 +31,10 @@ CLOUD: Spectrum = (6100, 6500, 6200, 6500, 6300, 6200, 6300, 6400, 4300, 3300)
 EXTINCTION: NDArray[np.float32] = np.array(
     [0.80, 0.80, 0.72, 0.45, 0.45, 0.62, 0.50, 0.46, 0.60, 0.68], np.float32
 )
-"""Per unit of leaf area index and band: leaves hide the soil sooner in the visible than in the infrared."""
+"""Per unit of leaf area index and band: leaves hide the soil more in visible light than in the infrared."""
 
 HAZE: NDArray[np.float32] = np.array([0.55, 1.0, 0.75, 0.25, 0.2, 0.48, 0.4, 0.35, 0.08, 0.05], np.float32)
-"""Spectrum of what the atmospheric correction leaves over, blue = 1."""
+"""Spectrum of the haze that the atmospheric correction leaves, blue = 1."""
 
 
 @dataclass(frozen=True)
@@ -43,19 +43,19 @@ class Cover:
 
     Attributes:
         code: value in `cover.tif`.
-        name: as in its band tags.
-        colour: red, green, blue in its colour table.
+        name: as in the band's tags.
+        colour: red, green, blue in the colour table.
         ground: spectrum below the leaves.
         canopy: spectrum of a closed green canopy.
         leaf_area: leaf area index through the year.
         dry: share of the canopy that is dry, 0..1.
         bloom: share of the canopy in bloom, 0..1.
         season: day of sowing or green-up, and of harvest; between harvest and sowing a crop field may carry a
-            catch crop. None for what isn't sown.
+            catch crop. None for covers that aren't sown.
         roughness: darkening by its own shadow when the sun is low, 0..1.
         texture: standard deviation of brightness between neighbouring pixels of one parcel.
         backscatter: dB of a closed canopy in VV and VH.
-        attenuation: per unit of leaf area, how soon the canopy hides the soil from the radar.
+        attenuation: per unit of leaf area, how strongly the canopy hides the soil from the radar.
     """
 
     code: int

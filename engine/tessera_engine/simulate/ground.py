@@ -1,4 +1,4 @@
-"""The ground: everything about a scene that stays through the year, ready to be spread over pixels."""
+"""The ground: everything about a scene that stays the same through the year, ready to be spread over pixels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tessera_engine.simulate.noise import NoiseLoop, Stream, fractal_noise, gene
 from tessera_engine.simulate.parcels import Parcels, draw_parcels
 
 STRIP_PIXELS = 1 << 12
-"""Pixels computed at once: ten bands of them fit a core's cache. The result doesn't depend on it."""
+"""Pixels computed at once: ten bands of them fit into a core's cache. The result doesn't depend on it."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Ground:
 
     Attributes:
         landscape: the map of parcels.
-        parcels: what is on them.
+        parcels: what grows on them.
         vigour: (height, width) float32, relative leaf area, mean 0.
         brightness: (height, width) float32, relative reflectance, mean 0.
         noise: of the instruments.

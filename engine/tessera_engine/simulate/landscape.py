@@ -1,7 +1,7 @@
-"""The lie of the land: which pixel belongs to which parcel, and what grows there.
+"""The landscape: which pixel belongs to which parcel, and what grows there.
 
 Blocks of land are cells of a jittered, slightly warped Voronoi diagram. Farmland blocks are cut into strips along
-a direction of their own, woods fill a block whole, villages are cut into small lots. A river, lakes, roads and
+a direction of their own, woods fill whole blocks, villages are cut into small lots. A river, lakes, roads and
 hedges lie on top.
 """
 
@@ -28,7 +28,7 @@ MEADOWS = 14
 
 LOT_SHARES = {covers.BUILT_UP: 0.62, covers.GRASS: 0.24, covers.DECIDUOUS: 0.14}
 
-# kinds of parcel, and with them the leading part of its key
+# kinds of parcel; the kind is the first part of a parcel's key
 _FIELD, _WOOD, _LOT, _HEDGE, _ROAD, _RIVER, _LAKE = range(7)
 
 
@@ -149,7 +149,7 @@ def _woods(rng: np.random.Generator, blocks: _Voronoi) -> tuple[NDArray[np.bool_
 def _villages(
     rng: np.random.Generator, row: NDArray[np.float32], col: NDArray[np.float32], ragged: NDArray[np.float32]
 ) -> NDArray[np.bool_]:
-    """Where villages are: loosely round, one on five square kilometres, at least one."""
+    """Where villages are: roughly round, one in five square kilometres, at least one."""
     height, width = row.shape
     village = np.zeros((height, width), bool)
     for _ in range(max(1, round(height * width / 220**2))):
@@ -162,7 +162,7 @@ def _villages(
 def _fields(
     rng: np.random.Generator, row: NDArray[np.float32], col: NDArray[np.float32], blocks: _Voronoi
 ) -> NDArray[np.int64]:
-    """Keys of fields: each block is cut into strips along one direction, alike in neighbouring blocks."""
+    """Keys of fields: each block is cut into strips along one direction, similar in neighbouring blocks."""
     height, width = row.shape
     count = len(blocks.sites)
     direction = rng.uniform(0, np.pi) + 0.6 * smooth_noise(rng, height, width, 70)[blocks.site_pixels()]
@@ -179,7 +179,7 @@ def _fields(
 
 
 def _borders(key: NDArray[np.int64], blocks: _Voronoi) -> NDArray[np.int64]:
-    """Hedges and lanes along the borders of blocks: what lies on a border hangs on the pair of blocks."""
+    """Hedges and lanes along the borders of blocks: what lies on a border depends on the pair of blocks."""
     b = blocks.nearest
     pair = np.minimum(b, blocks.second) * np.int64(7919) + np.maximum(b, blocks.second)
     luck = (pair * 2654435761 % 2**32) / 2**32
@@ -194,7 +194,7 @@ def _lakes(
     col: NDArray[np.float32],
     ragged: NDArray[np.float32],
 ) -> NDArray[np.int64]:
-    """Lakes, one on nine square kilometres, at least one; its middle may be off the map's edge."""
+    """Lakes, one in nine square kilometres, at least one; its middle may lie outside the map."""
     height, width = row.shape
     for lake in range(max(1, round(height * width / 300**2))):
         radius = min(rng.uniform(6, 18), 0.12 * min(height, width))
@@ -246,7 +246,7 @@ def _covers(
     meadow = rng.random(size) < 0.7 * by_river
     field = np.where(meadow, covers.GRASS.code, draw_covers(rng, climate.fields, size))
     lot = draw_covers(rng, LOT_SHARES, size)
-    # only a wood's number is sure to be a block's
+    # only a wood's number is always a block's
     is_conifer = conifer[np.where(kind == _WOOD, number, 0)]
     wood = np.where(is_conifer, covers.CONIFER.code, covers.DECIDUOUS.code)
     cover: NDArray[np.uint8] = np.select(

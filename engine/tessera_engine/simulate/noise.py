@@ -37,7 +37,7 @@ def _spline_weights(size: int, scale: float) -> tuple[NDArray[np.intp], NDArray[
 
 
 def smooth_noise(rng: np.random.Generator, height: int, width: int, scale: float) -> NDArray[np.float32]:
-    """Gaussian noise (height, width) of unit variance whose bumps are about `scale` pixels across.
+    """Gaussian noise (height, width) of unit variance with features about `scale` pixels across.
 
     Cubic B-spline interpolation of independent normals on a lattice of `scale` pixels.
     """
@@ -67,9 +67,9 @@ def fractal_noise(
 
 
 class NoiseLoop:
-    """Independent normals, drawn once and read round and round, each date from a place of its own.
+    """Independent normals, drawn once and read in a circle; each date starts at a place of its own.
 
-    Drawing anew for every value of every date would take most of the time that a scene takes.
+    Drawing new numbers for every value of every date would take most of the time of a scene.
     """
 
     LENGTH = 2_097_143

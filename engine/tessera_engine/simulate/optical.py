@@ -1,4 +1,4 @@
-"""Sentinel-2: what the parcels look like from above on a day, through the clouds of that day."""
+"""Sentinel-2: the parcels as seen from above on one day, through the clouds of that day."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Sky:
     Attributes:
         cloud: (height, width) float32, opacity 0..1.
         shadow: (height, width) float32, share of the light that clouds take from the ground, 0..1.
-        clear: (height, width) uint8, 1 where the mask says clear: it misses what is thin.
+        clear: (height, width) uint8, 1 where the mask says clear; it misses thin clouds.
     """
 
     cloud: NDArray[np.float32]
@@ -54,7 +54,7 @@ def draw_sky(rng: np.random.Generator, height: int, width: int, day: int, climat
         gap = float(np.quantile(thickness, 1 - cover))
     density = rng.uniform(1.2, 4.0)
     cloud = 1 - np.exp(-np.maximum(thickness - np.float32(gap), 0) * np.float32(density))
-    # some dates have a veil that the mask doesn't see, and on a few it misses much more
+    # some dates have thin cloud that the mask misses, and on a few it misses much more
     veil = rng.uniform(0.1, 0.4) if rng.random() < 0.09 else 0.0
     veil_shape = 1 + 0.4 * smooth_noise(rng, tall, wide, 60)
     here, casting = np.s_[:height, :width], np.s_[SHADOW_ROWS:, SHADOW_COLS:]
@@ -73,7 +73,7 @@ class Surface:
     """Spectra of all parcels on one date: (P, 10) float32.
 
     Attributes:
-        reflectance: reflectance * 10000 as the satellite sees it below clear sky.
+        reflectance: reflectance * 10000 as the satellite sees it under clear sky.
         vigour: how much it changes per relative change of leaf area.
     """
 
@@ -100,7 +100,7 @@ def draw_surface(rng: np.random.Generator, parcels: Parcels, day: int, moisture:
     climate = parcels.climate
     low_sun = 1 - climate.sun_height(day) / climate.sun_height(climate.solstice())
     light = 1 - parcels.of_cover([cover.roughness for cover in COVERS])[:, None] * low_sun
-    # the two relative orbits look from east and west; canopies shine differently
+    # the two relative orbits look from east and west, and canopies reflect differently
     view = 1 + np.float32(0.035 * rng.choice([-1, 1])) * (1 - seen_ground)
     light = light * view * np.exp(rng.normal(0, 0.025) + rng.normal(0, 0.012, 10)).astype(np.float32)
     haze = covers.HAZE * np.float32(rng.lognormal(np.log(70), 0.8) - 40)

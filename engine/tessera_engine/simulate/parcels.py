@@ -1,4 +1,4 @@
-"""Parcels: what sets one field apart from the next of the same crop, and its state on a day."""
+"""Parcels: how a field differs from others of the same crop, and its state on a day."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ class Parcels:
     """The parcels of a scene: arrays of one row a parcel.
 
     Attributes:
-        climate: that they lie in.
+        climate: the climate that they lie in.
         cover: (P,) uint8 code.
         ground, canopy: (P, 10) float32 spectra, reflectance * 10000.
         late: (P,) days later than the cover's calendar.
         vigour: (P,) factor on leaf area.
         catch_before, catch_after: (P,) leaf area index of a catch crop before sowing and after harvest, 0 = none.
-        mowing: (P, 5) days on which grass is mown, beyond the year where it isn't.
+        mowing: (P, 5) days on which grass is mown; a day beyond the year means never.
         drought: (P,) share of grass that dries in summer.
         wet: (P,) offset of soil moisture, 0..1 scale.
         rough: (P,) dB that the soil's roughness adds to its backscatter.
@@ -83,13 +83,13 @@ class Parcels:
             withered = covers.at(cover.dry, when)
             if cover.season is not None:
                 sown, harvested = cover.season
-                # both wrap around the turn of the year
+                # both go over the turn of the year
                 since = (when - harvested) % 365
                 until = (sown - when) % 365
                 fallow = since + until < 365
                 grows = np.clip((since - CATCH_CROP_EMERGES) / (CATCH_CROP_CLOSES - CATCH_CROP_EMERGES), 0, 1)
                 stands = np.where(until > PLOUGHED, grows, 0) * fallow
-                # what stood before the year's crop was sown the autumn before, and is another farmer's choice
+                # what stood before this year's crop was sown in the autumn before, and may be another crop
                 catch = np.where(when < sown, self.catch_before[mine], self.catch_after[mine]) * stands
                 withered = np.where(catch > leaf, 0, withered)
                 leaf = np.maximum(leaf, catch)
@@ -98,7 +98,7 @@ class Parcels:
         return State(leaf_area, dry, bloom)
 
     def _mow(self, day: float, leaf_area: NDArray[np.float32], dry: NDArray[np.float32]) -> None:
-        """Cut grass short where it was mown, by a day of the calendar; it closes again within weeks. In place."""
+        """Cut the grass that was mown before a day of the calendar; it grows again within weeks. In place."""
         grass = np.flatnonzero(self.cover == covers.GRASS.code)
         days = day - self.mowing[grass]
         cut = np.where(days >= 0, 0.8 * np.exp(-np.maximum(days, 0) / 16), 0).max(axis=1)
@@ -108,12 +108,12 @@ class Parcels:
 
 
 def draw_parcels(seed: int, cover: NDArray[np.uint8], climate: Climate) -> Parcels:
-    """Make up what sets the parcels apart.
+    """Make up how the parcels differ.
 
     Args:
         seed: of the scene.
         cover: (P,) code of each parcel.
-        climate: that they lie in.
+        climate: the climate that they lie in.
     """
     rng = generator(seed, Stream.PARCELS)
     n = len(cover)

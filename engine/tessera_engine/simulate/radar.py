@@ -24,7 +24,7 @@ def backscatter(
 ) -> NDArray[np.float32]:
     """(P, 2) float32 gamma0 in dB, VV and VH, of the parcels on one date.
 
-    The water cloud model: a canopy scatters itself and hides the soil behind exp(-attenuation * leaf area).
+    The water cloud model: a canopy scatters by itself and hides the soil behind exp(-attenuation * leaf area).
     """
     state = parcels.on(day)
     wet = np.clip(moisture + parcels.wet, 0, 1)
@@ -36,7 +36,7 @@ def backscatter(
     soil_db = np.stack([soil, soil - 8.3 + 0.4 * parcels.rough], axis=1)
     power = soil_seen * 10 ** (soil_db / 10) + (1 - soil_seen) * 10 ** (parcels.backscatter / 10)
     db = 10 * np.log10(power)
-    # no leaves decide here: houses stand all year, woods nearly so, water depends on the wind
+    # leaves don't matter here: houses stay the same all year, woods nearly so, and water depends on the wind
     built, water_body = parcels.cover == covers.BUILT_UP.code, parcels.cover == covers.OPEN_WATER.code
     wood = (parcels.cover == covers.DECIDUOUS.code) | (parcels.cover == covers.CONIFER.code)
     leaves = np.minimum(state.leaf_area[:, None] / 5, 1)

@@ -1,4 +1,4 @@
-"""The year's weather: how wet the soil is, and on which days the satellites came."""
+"""The year's weather: how wet the soil is, and on which days the satellites passed."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ def soil_moisture(seed: int, climate: Climate = ATLANTIC) -> NDArray[np.float32]
     rain = rng.exponential(1.0, DAYS + 61) * (rng.random(DAYS + 61) < wet)
     moisture = np.zeros(DAYS + 61)
     for i in range(1, DAYS + 61):
-        # two months to forget the start; soil dries out faster in summer
+        # after two months the start has no effect; soil dries faster in summer
         drying = 0.93 - 0.13 * climate.summer(i - 60)
         moisture[i] = moisture[i - 1] * drying + (1 - moisture[i - 1]) * min(0.17 * rain[i], 0.9)
     return moisture[60:].astype(np.float32)
 
 
 def s2_days(seed: int, climate: Climate = ATLANTIC) -> NDArray[np.uint16]:
-    """(70,) days with a Sentinel-2 product: two orbits each come every five days, and many dates are not kept."""
+    """(70,) days with a Sentinel-2 product: two orbits pass every five days each, and many dates are dropped."""
     rng = generator(seed, Stream.WEATHER, 1)
     start = rng.integers(1, 6)
     days = np.sort(np.concatenate([np.arange(start, DAYS + 1, 5), np.arange(start % 5 + 2, DAYS + 1, 5)]))
     days = np.unique(days)
-    # products that are all cloud are often left out, more of them in winter
+    # fully clouded products are often missing, more of them in winter
     weight = np.array([0.7 + 0.6 * climate.summer(int(day)) for day in days])
     kept = rng.choice(days, S2_DATES, replace=False, p=weight / weight.sum())
     return np.sort(kept).astype(np.uint16)

@@ -12,21 +12,21 @@ from tessera_engine.simulate.noise import Stream, generator
 from tessera_engine.simulate.parcels import draw_parcels
 
 CHANGED = 0.1
-"""Share of the fields on which another crop grows than in the first year. Farms rotate far more; but then nothing
-would be left that hasn't changed."""
+"""Share of the fields with another crop than in the first year. Real farms rotate far more, but then no field would
+stay the same."""
 
 FARMING = ("late", "vigour", "catch_before", "catch_after", "mowing", "drought")
-"""What is another each year on every parcel; soil, aspect and the plants' looks stay."""
+"""What differs each year on every parcel; soil, aspect and the plants' spectra stay."""
 
 
 def seed_of_year(seed: int, year: int) -> int:
-    """The seed of all that changes with the year; the scene's own in the first one, year 0."""
-    # Beyond any seed that people give
+    """The seed of everything that changes with the year; for year 0, the scene's own."""
+    # Larger than any seed that users give
     return seed + (year << 64)
 
 
 def in_year(ground: Ground, seed: int, year: int) -> Ground:
-    """The ground of a scene in another year than the first.
+    """The ground of a scene in a year after the first.
 
     Args:
         ground: in the first year.

@@ -11,7 +11,7 @@ from typing import Any
 
 from tessera_engine.errors import CheckFailed, InputError
 from tessera_engine.files.output import ITEM
-from tessera_engine.model.file import PRECISIONS
+from tessera_engine.model.facts import PRECISIONS
 from tessera_engine.stac.writing import QUANTIZATION, item_sha256
 
 MAX_BYTES = 16 << 20

@@ -1,1 +1,1 @@
-"""Whether an output is still what was written, and what the model makes of its scene."""
+"""Check that an output is what was written, and that its model computes the same again."""

@@ -1,10 +1,8 @@
-"""Whether an output folder is what was written: its files, and what its rasters say beside its item."""
+"""Check that an output folder is what was written: its files, and its rasters against its item."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,37 +10,35 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tessera_engine.errors import CheckFailed
+from tessera_engine.errors import CheckFailed, TesseraError
 from tessera_engine.files.checksums import file_sha256, folder_sha256
 from tessera_engine.files.npy_header import bytes_of, read_npy_header
 from tessera_engine.files.output import ITEM
-from tessera_engine.files.staging import CODE_NODATA
-from tessera_engine.model.file import LARGEST
+from tessera_engine.files.staging import CODE_NODATA, RasterFile
+from tessera_engine.gdal import GDAL_ERRORS, gdal_environment
+from tessera_engine.model.facts import LARGEST
 from tessera_engine.scene import Window
 from tessera_engine.stac.reading import Item, ItemAsset
 
 ROWS = 256
-"""Rows read at once: a tile of the GeoTIFFs."""
-
-CACHE_BYTES = 64_000_000
-"""GDAL's block cache; its own default is 5 % of the machine's memory."""
+"""Rows that are read at once: a tile of the GeoTIFFs."""
 
 NAMED = 5
-"""Files that a message names, before it only counts them."""
+"""Files that a message names at most; it counts the others."""
 
 
 def check_files(folder: Path, item: Item) -> None:
-    """Every file that the item lists is there and as it was written, and there is no other.
+    """Make sure that every file of the item is there and unchanged, and that there is no other.
 
     Raises:
-        CheckFailed: files that are missing, changed or extra, by name.
+        CheckFailed: files are missing, changed or extra; it names them.
     """
     listed = {asset.href: asset for asset in item.assets.values()}
     found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if not path.is_dir()}
     wrong = []
     for name in [name for name, asset in listed.items() if asset.size is None]:
         sha256 = listed.pop(name).sha256
-        # A folder's sum covers the names of its files, so a missing or extra one shows too
+        # A folder's checksum covers the names of its files, so it finds missing and extra files too
         if folder_sha256(folder / name) != sha256:
             wrong.append(f"{name}/ is changed")
         found = {path: file for path, file in found.items() if not path.startswith(f"{name}/")}
@@ -53,11 +49,11 @@ def check_files(folder: Path, item: Item) -> None:
             continue
         path = found[name]
         if path.is_symlink() or not path.is_file():
-            wrong.append(f"{name} is no plain file")
+            wrong.append(f"{name} is not a regular file")
         elif asset.size is not None and path.stat().st_size != asset.size:
-            wrong.append(f"{name} is changed ({path.stat().st_size:,} bytes, written were {asset.size:,})")
+            wrong.append(f"{name} is changed ({path.stat().st_size:,} bytes instead of {asset.size:,})")
         elif (sha256 := file_sha256(path)) != asset.sha256:
-            wrong.append(f"{name} is changed (sha256 {sha256[:12]}..., written was {asset.sha256[:12]}...)")
+            wrong.append(f"{name} is changed (sha256 {sha256[:12]}... instead of {asset.sha256[:12]}...)")
     if wrong:
         more = f"; and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
         raise CheckFailed(f"{folder} is not what was written: {'; '.join(wrong[:NAMED])}{more}")
@@ -65,79 +61,83 @@ def check_files(folder: Path, item: Item) -> None:
 
 @dataclass(frozen=True)
 class Raster:
-    """One raster file of an output, read by windows, whatever its format.
+    """One raster file of an output in any format, read by windows.
 
     Attributes:
         path: the file.
         dtype: of its values.
         shape: height, width, bands.
-        nodata: as the file has it; None where it can't say.
-        place: CRS and transform as the file has them; None where it can't say.
+        nodata: as the file records it; None where the format has no place for it.
+        place: CRS and transform as the file records them; None where the format has no place for them.
+        array: reads an .npy file; None for a GeoTIFF.
     """
 
     path: Path
     dtype: np.dtype[Any]
     shape: tuple[int, int, int]
-    nodata: float | None
-    place: tuple[Any, Any] | None
+    nodata: float | None = None
+    place: tuple[Any, Any] | None = None
+    array: RasterFile | None = None
 
     def read(self, window: Window, bands: int | None = None) -> NDArray[Any]:
-        """(height, width, bands); all bands, or the first ones."""
+        """(height, width, bands) values; all bands, or the first ones.
+
+        Raises:
+            CheckFailed: the file is damaged there.
+        """
         bands = bands or self.shape[2]
-        if self.place is not None:
-            return np.moveaxis(self._read_tiff(window, bands), 0, 2)
-        pixel = self.dtype.itemsize * self.shape[2]
-        block = np.empty((window.height, window.width, self.shape[2]), self.dtype)
-        with self.path.open("rb") as file:
-            start = read_npy_header(file)[2]
-            for i in range(window.height):
-                file.seek(start + ((window.row + i) * self.shape[1] + window.col) * pixel)
-                if file.readinto(block[i].data) != window.width * pixel:
-                    raise CheckFailed(f"{self.path} ends within row {window.row + i}; embed again")
-        return block[:, :, :bands]
+        try:
+            if self.array is None:
+                return np.moveaxis(self._read_tiff(window, bands), 0, 2)
+            block = self.array.read(window)
+        except (*GDAL_ERRORS, TesseraError):
+            raise CheckFailed(f"{self.path} can't be read in {window}: it is damaged; embed again") from None
+        return block.reshape(window.height, window.width, -1)[:, :, :bands]
 
     def _read_tiff(self, window: Window, bands: int) -> NDArray[Any]:
         import rasterio
-        from rasterio.errors import RasterioError
         from rasterio.windows import Window as RasterioWindow
 
-        try:
-            with _quietly(), rasterio.open(self.path, driver="GTiff") as file:
-                values: NDArray[Any] = file.read(list(range(1, bands + 1)), window=RasterioWindow(*window))
-        except RasterioError:
-            raise CheckFailed(f"{self.path} can't be read in {window}: it is damaged; embed again") from None
+        with gdal_environment(), rasterio.open(self.path, driver="GTiff") as file:
+            values: NDArray[Any] = file.read(list(range(1, bands + 1)), window=RasterioWindow(*window))
         return values
 
 
 def open_raster(path: Path) -> Raster | None:
-    """Open a GeoTIFF or .npy file of an output; None for any other.
+    """Open a GeoTIFF or .npy file of an output; None for any other file.
 
     Raises:
-        CheckFailed: it can't be read as what its name says.
+        CheckFailed: it isn't a valid file of the format that its name promises.
     """
     if path.suffix == ".npy":
-        try:
-            with path.open("rb") as file:
-                shape, dtype, start = read_npy_header(file)
-        except ValueError as error:
-            raise CheckFailed(f"{path} is no .npy file that was written: {error}") from None
-        if path.stat().st_size != start + bytes_of(shape, dtype):
-            raise CheckFailed(f"{path} has {path.stat().st_size:,} bytes, its header promises another size")
-        if len(shape) not in (2, 3):
-            raise CheckFailed(f"{path} has shape {shape}, expected height, width and bands")
-        height, width, bands = (*shape, 1)[:3]
-        return Raster(path, dtype, (height, width, bands), None, None)
+        return _open_npy(path)
     if path.suffix == ".tif":
         return _open_tiff(path)
     return None
 
 
+def _open_npy(path: Path) -> Raster:
+    try:
+        with path.open("rb") as file:
+            shape, dtype, start = read_npy_header(file)
+    except ValueError as error:
+        raise CheckFailed(f"{path} is not a valid .npy file: {error}") from None
+    expected = start + bytes_of(shape, dtype)
+    if path.stat().st_size != expected:
+        raise CheckFailed(
+            f"{path} has {path.stat().st_size:,} bytes, expected {expected:,} according to its header"
+        )
+    if len(shape) not in (2, 3):
+        raise CheckFailed(f"{path} has shape {shape}, expected height, width and bands")
+    height, width, bands = (*shape, 1)[:3]
+    return Raster(path, dtype, (height, width, bands), array=RasterFile(path, shape, dtype))
+
+
 def _open_tiff(path: Path) -> Raster:
     import rasterio
-    from rasterio.errors import RasterioError
 
     try:
-        with _quietly(), rasterio.open(path, driver="GTiff") as file:
+        with gdal_environment(), rasterio.open(path, driver="GTiff") as file:
             shape = (file.height, file.width, file.count)
             if file.count > LARGEST["dims"]:
                 raise CheckFailed(f"{path} has {file.count:,} bands, expected at most {LARGEST['dims']:,}")
@@ -145,27 +145,15 @@ def _open_tiff(path: Path) -> Raster:
             if len(kinds) != 1:
                 raise CheckFailed(f"{path} has bands of different dtypes: {', '.join(sorted(kinds))}")
             return Raster(path, np.dtype(kinds.pop()), shape, file.nodata, (file.crs, file.transform))
-    except RasterioError as error:
+    except GDAL_ERRORS as error:
         raise CheckFailed(f"{path} can't be read as a GeoTIFF: {str(error).splitlines()[0]}") from None
 
 
-@contextmanager
-def _quietly() -> Iterator[None]:
-    import warnings
-
-    import rasterio
-    from rasterio.errors import NotGeoreferencedWarning
-
-    with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES), warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        yield
-
-
 def open_rasters(folder: Path, item: Item) -> dict[str, Raster]:
-    """The item's rasters by key, each as the item says: dtype, shape, nodata, CRS and transform.
+    """The item's rasters by key. Each has the dtype, shape, nodata, CRS and transform that the item gives.
 
     Raises:
-        CheckFailed: one is not, or one that the stored form needs is missing.
+        CheckFailed: a raster differs from the item, or one that the stored form needs is missing.
     """
     rasters = {}
     for key, asset in item.assets.items():
@@ -175,7 +163,7 @@ def open_rasters(folder: Path, item: Item) -> dict[str, Raster]:
                 _check_raster(raster, key, asset, item)
                 rasters[key] = raster
     if "embeddings" in item.assets and item.assets["embeddings"].size is None:
-        return rasters  # a store or a tree, of which only the sum of its files is known
+        return rasters  # a store or a tree, of which only the checksum of all files is known
     needed = ["embeddings", "observations", *(["scales"] if item.fact("store") == "int8" else [])]
     missing = [key for key in needed if key not in item.assets]
     if missing:
@@ -184,9 +172,9 @@ def open_rasters(folder: Path, item: Item) -> dict[str, Raster]:
 
 
 def _check_raster(raster: Raster, key: str, asset: ItemAsset, item: Item) -> None:
-    fields, store = asset.fields, item.fact("store")
+    fields, stored_as = asset.fields, item.fact("store")
     expected = {
-        "embeddings": (store, item.fact("dim"), CODE_NODATA if store == "int8" else math.nan),
+        "embeddings": (stored_as, item.fact("dim"), CODE_NODATA if stored_as == "int8" else math.nan),
         "scales": ("float32", 1, math.nan),
         "observations": ("uint16", 2, None),
     }.get(key)
@@ -210,7 +198,7 @@ def _check_raster(raster: Raster, key: str, asset: ItemAsset, item: Item) -> Non
 
 
 def _check_place(raster: Raster, crs: Any, transform: Any, nodata: float | None, item: Item) -> None:
-    """Nodata, CRS and transform in the file's own words."""
+    """Compare nodata, CRS and transform in the file with the item."""
     from rasterio.crs import CRS
     from rasterio.errors import CRSError
 
@@ -220,7 +208,7 @@ def _check_place(raster: Raster, crs: Any, transform: Any, nodata: float | None,
     try:
         wanted = None if said is None else CRS.from_string(str(said))
     except (CRSError, ValueError):
-        raise CheckFailed(f"item.json has the CRS {str(said)[:80]!r}, which is none") from None
+        raise CheckFailed(f"item.json has {str(said)[:80]!r}, which is not a valid CRS") from None
     if crs != wanted:
         raise CheckFailed(f"{raster.path.name} has the CRS {crs}, item.json {wanted}")
     moved = item.properties.get("proj:transform")
@@ -229,10 +217,10 @@ def _check_place(raster: Raster, crs: Any, transform: Any, nodata: float | None,
 
 
 def check_nodata(rasters: dict[str, Raster], item: Item) -> None:
-    """The rasters agree about which pixels have data, and with the item about how many.
+    """Make sure that the rasters agree about which pixels have data, and that the item has their number.
 
     Raises:
-        CheckFailed: they don't.
+        CheckFailed: they disagree.
     """
     embeddings = rasters["embeddings"]
     height, width = item.shape
@@ -253,6 +241,6 @@ def check_nodata(rasters: dict[str, Raster], item: Item) -> None:
                 )
     if with_data != item.fact("pixels_with_data"):
         raise CheckFailed(
-            f"{embeddings.path.name} has {with_data:,} pixels with data, item.json says "
+            f"{embeddings.path.name} has {with_data:,} pixels with data, item.json has "
             f"{item.fact('pixels_with_data'):,}"
         )

@@ -1,4 +1,4 @@
-"""Embedding some places of an output again, and comparing what is stored with what comes out."""
+"""Embed some places of an output again, and compare the result with what is stored."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from numpy.typing import NDArray
 
 from tessera_engine.api import Model, embed
 from tessera_engine.errors import CheckFailed, InputError
+from tessera_engine.files.staging import CODE_NODATA
 from tessera_engine.model.drift import THRESHOLDS, Drift, measure
 from tessera_engine.scene import Scene, Window
 from tessera_engine.stac.reading import Item
 from tessera_engine.verify.output import Raster, open_raster
 
 SIDE = 16
-"""Pixels across a place that is embedded again: many small places find more than a large one."""
-
+"""Pixels across a place that is embedded again. Many small places find more damage than one large place."""
 
 EXACT_BACKENDS = ("fused",)
-"""Their instruction set is recorded, and a pixel's bits follow from its own tokens. Other runtimes choose kernels by
-CPU and by batch, and promise nothing of the kind."""
+"""Backends whose results can be compared bit for bit: their instruction set is recorded, and a pixel's bits depend only
+on its own tokens. Other runtimes choose kernels by CPU and by batch."""
 
 
 @dataclass(frozen=True)
 class Reembedded:
-    """What was compared.
+    """The comparison of an output with embeddings that were computed again.
 
     Attributes:
-        pixels: how many, over all places.
+        pixels: number of pixels compared, over all places.
         differs: why the comparison is by drift, a phrase each; empty where it is bit for bit.
-        drift: of the stored embeddings from those that came out; None where no pixel has data.
+        drift: of the stored embeddings from the new ones; None where no pixel has data.
     """
 
     pixels: int
@@ -48,27 +48,27 @@ def reembed(
     """Embed random places of an output again.
 
     Args:
-        rasters: the output's, checked.
-        item: what it says about itself.
+        rasters: the rasters of the output, checked.
+        item: its item.
         scene: the scene that it was made from.
-        model: the model that it was made with.
-        pixels: about how many to compare.
+        model: the model that made it.
+        pixels: approximate number of pixels to compare.
         seed: the same seed gives the same places.
 
     Raises:
         InputError: it isn't recorded where in the scene the output lies.
-        CheckFailed: another scene or model, or something stored is not what comes out: what, and where.
+        CheckFailed: it is another scene or model, or something stored differs from the new result.
     """
     if model.backend.model.sha256 != item.fact("model_sha256"):
         raise CheckFailed(
             f"model {model.backend.model.label} has sha256 {model.backend.model.sha256[:12]}..., the output was made "
-            f"with {item.fact('model')} {item.fact('model_sha256')[:12]}...; give that one with --model"
+            f"with {item.fact('model')} {item.fact('model_sha256')[:12]}...; give that one as model="
         )
     fingerprint = scene.reader.fingerprint()
     if fingerprint != item.fact("scene_fingerprint"):
         raise CheckFailed(
             f"scene {scene.path} has fingerprint {fingerprint[:12]}..., the output was made from "
-            f"{item.fact('scene')} {item.fact('scene_fingerprint')[:12]}...: another scene, or it has changed"
+            f"{item.fact('scene')} {item.fact('scene_fingerprint')[:12]}...: it is another scene, or the scene has changed"
         )
     place = _place(item, scene)
     differs = _differences(item, model)
@@ -82,7 +82,7 @@ def reembed(
             window = Window(col, row, min(SIDE, width), min(SIDE, height))
             computed = _compute(scene, model, item, window, place, Path(folder) / str(i))
             stored = {key: raster.read(window) for key, raster in rasters.items()}
-            # Which observations are valid, no backend decides
+            # Which observations are valid doesn't depend on the backend
             exact = stored.keys() if not differs else {"observations"}
             for key in exact:
                 _check_same(stored[key], computed[key], rasters[key].path.name, window)
@@ -90,7 +90,7 @@ def reembed(
             stored_values, computed_values = _values(stored), _values(computed)
             if (np.isnan(stored_values[:, :, 0]) == has_data).any():
                 raise CheckFailed(
-                    f"{rasters['embeddings'].path.name} has data elsewhere than a re-embedding in {window}"
+                    f"{rasters['embeddings'].path.name} has data at other pixels than a re-embedding in {window}"
                 )
             found.append(stored_values[has_data])
             wanted.append(computed_values[has_data])
@@ -113,14 +113,14 @@ def _place(item: Item, scene: Scene) -> tuple[int, int]:
             return 0, 0
         raise InputError(
             f"the output has {width} x {height} pixels, the scene {scene.grid.width} x {scene.grid.height}, and "
-            "neither has a CRS: where one lies in the other isn't known"
+            "one of them has no CRS, so the output's place in the scene isn't known"
         )
     col, row = ~scene.grid.transform @ Affine(*moved) @ (0, 0)
     place = Window(round(col), round(row), width, height)
     exact = scene.grid.crop(place).transform.almost_equals(Affine(*moved), 1e-6)
     if not exact or scene.grid.window.intersection(place) != place:
         raise CheckFailed(
-            "the output's grid is no part of the scene's grid: another scene, or it has changed"
+            "the output's grid is not part of the scene's grid: it is another scene, or the scene has changed"
         )
     return place.col, place.row
 
@@ -135,9 +135,9 @@ def _differences(item: Item, model: Model) -> tuple[str, ...]:
         "instruction_set": model.backend.computes_on,
     }
     if model.backend.name not in EXACT_BACKENDS:
-        return (f"backend {model.backend.name} promises no equal bits",)
+        return (f"backend {model.backend.name} does not promise equal bits",)
     return tuple(
-        f"{name.replace('_', ' ')} {item.fact(name)} then, {value} now"
+        f"{name.replace('_', ' ')} {item.fact(name)} in the output, {value} now"
         for name, value in here.items()
         if item.fact(name) != value
     )
@@ -146,9 +146,7 @@ def _differences(item: Item, model: Model) -> tuple[str, ...]:
 def _compute(
     scene: Scene, model: Model, item: Item, window: Window, place: tuple[int, int], out: Path
 ) -> dict[str, NDArray[Any]]:
-    """The arrays that embedding the window gives, by the keys of the rasters."""
-    from tessera_engine.files.staging import CODE_NODATA
-
+    """The arrays that result from embedding the window, by the keys of the rasters."""
     stored_as, dim = item.fact("store"), item.fact("dim")
     in_scene = window._replace(col=window.col + place[0], row=window.row + place[1])
     size = (window.height, window.width)
@@ -158,7 +156,7 @@ def _compute(
             "observations": np.zeros((*size, 2), np.uint16),
         }
         return nothing | ({"scales": np.full((*size, 1), np.nan, np.float32)} if stored_as == "int8" else {})
-    embed(scene, model, out, window=in_scene, dim=dim, stored_as=stored_as, format="npy")
+    embed(scene, model, out, progress=False, window=in_scene, dim=dim, stored_as=stored_as, format="npy")
     whole = Window(0, 0, window.width, window.height)
     found = {}
     for key, suffix in (("embeddings", ""), ("scales", "_scales"), ("observations", "_observations")):
@@ -176,7 +174,7 @@ def _values(arrays: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
 
 
 def _check_same(stored: NDArray[Any], computed: NDArray[Any], name: str, window: Window) -> None:
-    """The same bits, but for what a NaN carries."""
+    """Make sure that all bits are the same, except the payload of NaN."""
     unsigned = np.dtype(f"u{stored.dtype.itemsize}")
     different = np.ascontiguousarray(stored).view(unsigned) != np.ascontiguousarray(computed).view(unsigned)
     if stored.dtype.kind == "f":
@@ -190,7 +188,7 @@ def _check_same(stored: NDArray[Any], computed: NDArray[Any], name: str, window:
 
 
 def _check_drift(drift: Drift, item: Item, step: float) -> None:
-    """Within what a backend may drift; stored codes may besides fall to the other side of half a step."""
+    """Make sure that the drift is within the threshold. A stored code may also be rounded to the other neighbour."""
     threshold = THRESHOLDS[item.fact("precision")]
     if item.fact("precision") == "fp32":
         most = threshold.max_difference + step

@@ -23,8 +23,8 @@ import torch
 from numpy.typing import NDArray
 
 from tessera_engine.errors import TesseraError
+from tessera_engine.model.installed import file_name, record_checksum
 from tessera_engine.model.statistics import V2_STATISTICS
-from tessera_engine.model.store import file_name, record_checksum
 from tessera_engine.scenes import open_scene
 from tessera_engine.simulate import simulate
 from tessera_engine.simulate.climate import CLIMATES

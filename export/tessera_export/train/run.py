@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 import torch
 
 from tessera_engine.errors import InputError
-from tessera_engine.guard import Finding, examine, heed
+from tessera_engine.finding import Finding
+from tessera_engine.guard import examine, heed
 from tessera_engine.model.statistics import V2_STATISTICS
 from tessera_engine.scene import Scene
 from tessera_engine.version import __version__

@@ -1,4 +1,4 @@
-"""The whole network as numba kernels over packed tokens, in int8 or float32, for the CPU that is there."""
+"""The whole network as numba kernels over packed tokens, in int8 or float32, for this machine's CPU."""
 
 from __future__ import annotations
 
@@ -11,20 +11,22 @@ from numpy.typing import NDArray
 
 from tessera_kernels.encoder.branch import run_branch
 from tessera_kernels.encoder.fusion import PackedFusion, run_fusion
-from tessera_kernels.encoder.layout import LOG2_E, SLACK_ROWS
+from tessera_kernels.encoder.layout import LOG2_E, SLACK_ROWS, Batch, Floats
 from tessera_kernels.encoder.pack import PackedBranch, aligned, up
-from tessera_kernels.encoder.plan import Arithmetic, make_plan
+from tessera_kernels.encoder.plan import Arithmetic, make_fusion_plan, make_plan
 from tessera_kernels.encoder.recurrent import CHUNK_PIXELS
 from tessera_kernels.sequence import sequence_steps
+from tessera_kernels.threads import in_threads
 
 CHUNK_TOKENS = {False: 256, True: 1024}
 """Tokens that a thread takes at once, without a recurrence and with one: enough rows for the tiles, few enough for the
-second-level cache; a recurrence has to have many pixels, since each step reads all of its weights."""
+second-level cache. A recurrence needs many pixels at once, since each step reads all of its weights."""
 
 BRANCHES = ("s2", "s1")
 
 Tokens = tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.float32], NDArray[np.int64]]
-"""Values (M, bands), day of year (M,), multiplicity (M,), offsets (N + 1,) of one modality."""
+"""One modality of N pixels: values (M, bands) float32, day of year (M,) int32, multiplicity (M,) float32 and offsets
+(N + 1,) int64. Pixel p has the tokens offsets[p] to offsets[p + 1] - 1."""
 
 
 class Network:
@@ -46,18 +48,17 @@ class Network:
         recurrent = "s2.gru.input.bias" in arrays
         ffn = arrays["s2.layers.0.up.bias"].shape[0]
         self.plan = make_plan(arithmetic, width, ffn, heads, qk_norm, recurrent)
-        self._fusion_plan = make_plan(arithmetic.in_float, width, ffn, heads, qk_norm, recurrent)
+        self._fusion_plan = make_fusion_plan(self.plan)
         self._repeats_at_end = "fusion.1.bias" in arrays  # v1.1, and not v1.0
         self._branches = [PackedBranch(self.plan, arrays, name, heads, layers) for name in BRANCHES]
-        self._fusion = PackedFusion(self._fusion_plan, arrays, self._branches[0].padded)
+        self._fusion = PackedFusion(self._fusion_plan, arrays, self._branches[0].padded, not recurrent)
         self.dims = self._fusion.sizes.dims
         self._scratch = aligned(0)
 
-    def _scratch_for(self, each: int) -> int:
-        """Address of scratch for all threads."""
-        size = each * get_num_threads()
-        if self._scratch.size < size:
-            self._scratch = aligned(size)
+    def _scratch_for(self, each: int, threads: int) -> int:
+        """The address of scratch for all threads, `each` bytes a thread."""
+        if self._scratch.size < each * threads:
+            self._scratch = aligned(each * threads)
         return int(self._scratch.ctypes.data)
 
     def run(self, s2: Tokens, s1: Tokens) -> NDArray[np.float32]:
@@ -70,36 +71,53 @@ class Network:
         Returns:
             (N, dims) float32.
         """
-        pixels = len(s2[3]) - 1
-        width = self._branches[0].padded
-        # Rows behind the last one are read by the last block of the fusion
+        pixels, width = len(s2[3]) - 1, self._branches[0].padded
+        # Rows after the last one are read by the last block of the fusion
         pooled = np.zeros((pixels + SLACK_ROWS, 2 * width), np.float32)
-        for i, (branch, (values, doy, multiplicity, offsets)) in enumerate(
-            zip(self._branches, (s2, s1), strict=True)
-        ):
-            steps, step_offsets = np.empty(0, np.int64), np.zeros(1, np.int64)
-            recurrent = self.plan.recurrent
-            if recurrent:
-                steps, step_offsets = sequence_steps(multiplicity, offsets, self._repeats_at_end)
-            chunks = _chunks(offsets, CHUNK_TOKENS[recurrent], CHUNK_PIXELS if recurrent else max(1, pixels))
-            max_steps = int(np.diff(step_offsets[chunks]).max(initial=0)) if recurrent else 0
-            max_rows = int(np.diff(offsets[chunks]).max(initial=0)) + SLACK_ROWS
-            scratch, each = branch.scratch(max_rows, int(np.diff(offsets).max(initial=1)), max_steps)
-            values = np.ascontiguousarray(values, np.float32)
-            doy = np.ascontiguousarray(doy, np.int32)
-            bias = np.log(multiplicity) * LOG2_E
-            run_branch(
-                self.plan, branch.sizes, branch.weights, scratch, self._scratch_for(each), each, max_rows,
-                values.ctypes.data, doy.ctypes.data, bias.ctypes.data, offsets, steps, step_offsets, chunks,
-                pooled.ctypes.data + i * 4 * width, pooled.shape[1] * 4, get_num_threads(), np.zeros(1, np.int64),
-            )  # fmt: skip
+        for i, (branch, tokens) in enumerate(zip(self._branches, (s2, s1), strict=True)):
+            self._pool(branch, tokens, Floats(pooled.ctypes.data + i * 4 * width, pooled.shape[1] * 4))
+        return self._fuse(pooled.ctypes.data, pixels)
+
+    def _pool(self, branch: PackedBranch, tokens: Tokens, out: Floats) -> None:
+        """Store one branch's vector of each pixel in rows of out."""
+        values, doy, multiplicity, offsets = tokens
+        recurrent = self.plan.recurrent
+        steps, step_offsets = np.empty(0, np.int64), np.zeros(1, np.int64)
+        if recurrent:
+            steps, step_offsets = sequence_steps(multiplicity, offsets, self._repeats_at_end)
+        chunks = _chunks(offsets, CHUNK_TOKENS[recurrent], CHUNK_PIXELS if recurrent else len(offsets))
+        max_steps = int(np.diff(step_offsets[chunks]).max(initial=0)) if recurrent else 0
+        max_rows = int(np.diff(offsets[chunks]).max(initial=0)) + SLACK_ROWS
+        layout, each = branch.scratch(max_rows, int(np.diff(offsets).max(initial=1)), max_steps)
+        values = np.ascontiguousarray(values, np.float32)
+        doy = np.ascontiguousarray(doy, np.int32)
+        bias = np.log(multiplicity) * LOG2_E
+        batch = Batch(
+            values.ctypes.data, doy.ctypes.data, bias.ctypes.data, offsets, steps, step_offsets
+        )  # fmt: skip
+        threads, taken = get_num_threads(), np.zeros(1, np.int64)
+        base = self._scratch_for(each, threads)
+
+        def work(thread: int) -> None:
+            own = layout.moved(base + thread * each)
+            run_branch(self.plan, branch.sizes, branch.weights, own, batch, chunks, taken, out)
+
+        in_threads(work, threads)
+
+    def _fuse(self, pooled: int, pixels: int) -> NDArray[np.float32]:
+        """Embed rows of both branches' vectors, which begin at an address."""
+        fusion = self._fusion
         # Whole registers are written: a narrower row would spill into the next one, or out of the array
         embedding = np.empty((pixels, up(self.dims, self.plan.arithmetic.lanes)), np.float32)
-        each = self._fusion.scratch_bytes
-        run_fusion(
-            self._fusion_plan, self._fusion.sizes, self._fusion.weights, self._scratch_for(each), each,
-            pooled.ctypes.data, pixels, embedding,
-        )  # fmt: skip
+        layout, each = fusion.scratch()
+        threads, taken = get_num_threads(), np.zeros(1, np.int64)
+        base = self._scratch_for(each, threads)
+
+        def work(thread: int) -> None:
+            own = layout.moved(base + thread * each)
+            run_fusion(self._fusion_plan, fusion.sizes, fusion.weights, own, pooled, taken, embedding)
+
+        in_threads(work, threads)
         return np.ascontiguousarray(embedding[:, : self.dims])
 
 

@@ -1,8 +1,8 @@
-"""Attention of one head of one pixel, transposed: lanes are queries, keys run down memory.
+"""Attention of one head of one pixel, transposed: lanes are queries, keys follow one another in memory.
 
-So the softmax needs no reduction across lanes, its weights come out in the layout that the next product takes, and
-keys and values are read by broadcast. Only the queries and the result are ever transposed. Scores are in units of
-log2, since log2(e) / sqrt(head_dim) is part of the query's weights.
+The softmax therefore needs no reduction across lanes, its weights are written in the layout that the next product
+reads, and keys and values are read by broadcast. Only the queries and the result are transposed. Scores are in units
+of log2, since log2(e) / sqrt(head_dim) is part of the query's weights.
 
 In integers, a value's scale is folded into its key's weight: weight = round(e * 255 * scale / largest scale).
 """
@@ -10,19 +10,48 @@ In integers, a value's scale is folded into its key's weight: weight = round(e *
 from __future__ import annotations
 
 import functools
+from typing import NamedTuple
 
 from llvmlite import ir
 
+from tessera_kernels.encoder.layout import Floats, Values
 from tessera_kernels.encoder.simd import F32, I32, I64, Emitter, Value, emitted
-from tessera_kernels.encoder.tiles import mac
+from tessera_kernels.encoder.tiles import Broadcast, Registers, mac
 
 LOWEST = -1e30
 """Below any score."""
 
 
-@emitted("iiii")
+class Keys(NamedTuple):
+    """One head's keys of one pixel."""
+
+    at: Value
+    """address of the first key"""
+    scales: Value
+    """address of the keys' float32 scales; not used in float32"""
+    bias: Value
+    """address of the float32 that is added to each key's scores"""
+    count: Value
+
+
+class HeadValues(NamedTuple):
+    """One head's values of one pixel, as `interleave` writes them."""
+
+    at: Value
+    """address of the first group of tokens"""
+    group_bytes: Value
+    """from group to group"""
+    groups: Value
+    """groups of tokens"""
+    channels: Value
+
+
+@emitted(int, int, int, int)
 def pack_queries(e: Emitter, q: Value, row: Value, groups: Value, out: Value) -> None:
-    """Queries in lanes: `queries` rows of q -> [groups, up to whole registers][query vectors][lanes] groups."""
+    """Put queries into lanes: `Plan.queries` rows of q -> [groups, up to whole registers][query vectors][lanes].
+
+    `row` is the bytes from query to query. An element of the result is a group of channels.
+    """
     count = e.plan.query_vectors
 
     def body(i: Value, _: list[Value]) -> list[Value]:
@@ -37,9 +66,12 @@ def pack_queries(e: Emitter, q: Value, row: Value, groups: Value, out: Value) ->
     e.loop(groups, e.lanes, [], body)
 
 
-@emitted("iiii")
+@emitted(int, int, int, int)
 def interleave(e: Emitter, v: Value, row: Value, groups: Value, out: Value) -> None:
-    """Values with tokens grouped: rows of one head -> [token groups][channels] groups."""
+    """Group values by tokens: one head's rows -> [groups of tokens][channels].
+
+    `row` is the bytes from token to token. An element of the result is a group of tokens.
+    """
     width = e.plan.head_vectors
 
     def body(i: Value, _: list[Value]) -> list[Value]:
@@ -57,21 +89,21 @@ def interleave(e: Emitter, v: Value, row: Value, groups: Value, out: Value) -> N
     e.loop(groups, 1, [], body)
 
 
-@emitted("iiiiiiii")
+@emitted(Keys, int, int, int, int)
 def scores(
-    e: Emitter,
-    k: Value,
-    qt: Value,
-    q_scales: Value,
-    k_scales: Value,
-    bias: Value,
-    keys: Value,
-    out: Value,
-    largest_out: Value,
+    e: Emitter, keys: Keys, queries: Value, query_scales: Value, out: Value, largest_out: Value
 ) -> None:
-    """Scores of all keys against the queries in qt, [keys][query vectors][lanes], and each query's largest.
+    """Scores of all keys against some queries, and each query's largest.
 
-    Whole tiles are computed: rows past `keys` must be readable, and have a bias that is `LOWEST`.
+    Whole tiles are computed: rows after the last key must be readable and have the bias `LOWEST`.
+
+    Args:
+        e: the emitter.
+        keys: the keys.
+        queries: address of what `pack_queries` wrote.
+        query_scales: address of the queries' float32 scales; not used in float32.
+        out: address of the scores, [keys][query vectors][lanes] float32.
+        largest_out: address of the maxima, [query vectors][lanes] float32.
     """
     count = e.plan.query_vectors
     width = e.bytes * count
@@ -88,19 +120,20 @@ def scores(
             ones = ir.Constant(e.vi, [0x01010101] * e.lanes)
 
             def add(i: Value, sums: list[Value]) -> list[Value]:
-                at = e.b.add(qt, e.times(i, width))
+                at = e.b.add(queries, e.times(i, width))
                 return [e.dot(sums[v], ones, e.load(at, e.bytes * v, e.vi)) for v in range(count)]
 
             start = [e.b.mul(total, e.consti(-offset)) for total in e.loop(groups, 1, start, add)]
-        scales = [e.load(q_scales, e.bytes * v) for v in range(count)]
+        scales = [e.load(query_scales, e.bytes * v) for v in range(count)]
 
     def tile(rows: int, i: Value, largest: list[Value]) -> list[Value]:
-        sums = mac(e, rows, count, e.b.add(k, e.b.mul(i, row)), row, I64(4), qt, width, groups, start)
+        first = Broadcast(rows, e.b.add(keys.at, e.b.mul(i, row)), row, I64(4))
+        sums = mac(e, first, Registers(count, queries, width), groups, start)
         largest = list(largest)
         for r in range(rows):
             key = e.times(e.b.add(i, I64(r)), 4)
-            extra = e.splat(e.load(bias, key, F32))
-            k_scale = None if e.a.is_float else e.splat(e.load(k_scales, key, F32))
+            extra = e.splat(e.load(keys.bias, key, F32))
+            k_scale = None if e.a.is_float else e.splat(e.load(keys.scales, key, F32))
             for v in range(count):
                 if e.a.is_float:
                     x = e.b.fadd(sums[r][v], extra)
@@ -111,15 +144,15 @@ def scores(
         return largest
 
     rows, tail = e.plan.key_rows, e.plan.tail_rows
-    whole = e.times(e.b.sdiv(keys, I64(rows)), rows)
+    whole = e.times(e.b.sdiv(keys.count, I64(rows)), rows)
     maxima = [e.const(LOWEST)] * count
     maxima = e.loop(whole, rows, maxima, functools.partial(tile, rows), start=I64(0))
-    maxima = e.loop(keys, tail, maxima, functools.partial(tile, tail), start=whole)
+    maxima = e.loop(keys.count, tail, maxima, functools.partial(tile, tail), start=whole)
     for v, value in enumerate(maxima):
         e.store(value, largest_out, e.bytes * v)
 
 
-@emitted("iiiiii")
+@emitted(int, int, int, int, int, int)
 def softmax(
     e: Emitter, s: Value, keys: Value, largest: Value, weights: Value, p: Value, factor: Value
 ) -> None:
@@ -127,12 +160,13 @@ def softmax(
 
     Args:
         e: the emitter.
-        s: scores, readable and `LOWEST` up to a whole group of keys.
-        keys: how many.
+        s: address of the scores, readable and `LOWEST` up to a whole group of keys.
+        keys: their number.
         largest: address of the maxima.
-        weights: each key's 255 * scale / largest scale, 0 past the last key, and before them largest scale / 255.
-        p: the result.
-        factor: where to store what each query's result is to be multiplied with, a register a query vector.
+        weights: address of largest scale / 255, followed by each key's 255 * scale / largest scale, then zeros up to
+            a whole group of keys.
+        p: address of the result.
+        factor: address of the factor of each query's result, one register a query vector.
     """
     count = e.plan.query_vectors
     width = e.bytes * count
@@ -160,21 +194,12 @@ def softmax(
         e.store(e.b.fdiv(numerator, total), factor, e.bytes * v)
 
 
-@emitted("iiiiiiii")
-def context(
-    e: Emitter,
-    vt: Value,
-    ldv: Value,
-    groups: Value,
-    p: Value,
-    factor: Value,
-    channels: Value,
-    out: Value,
-    maxima: Value,
-) -> None:
-    """The head's result, channels down and queries in lanes; keeps each query's largest |value|.
+@emitted(HeadValues, int, int, int, int)
+def context(e: Emitter, values: HeadValues, p: Value, factor: Value, out: Value, maxima: Value) -> None:
+    """The head's result, [channels][query vectors][lanes]; raises each query's largest |value| in `maxima`.
 
-    Whole tiles are computed: channels past the last one must be readable and writable.
+    Whole tiles are computed: channels after the last one must be readable and writable. `p` and `factor` are the
+    addresses of what `softmax` wrote.
     """
     count, rows = e.plan.query_vectors, e.plan.context_rows
     width = e.bytes * count
@@ -182,12 +207,14 @@ def context(
     offset = e.a.offset(signed=False)
 
     def tile(i: Value, largest: list[Value]) -> list[Value]:
-        first = e.b.add(vt, e.times(i, 4))
+        first = e.b.add(values.at, e.times(i, 4))
         zero = e.const(0.0) if e.a.is_float else e.consti(0)
         start: list[list[Value]] = [[zero] * count for _ in range(rows)]
         if offset:
-            start = _take_back(e, first, ldv, groups, rows, count, offset)
-        sums = mac(e, rows, count, first, I64(4), ldv, p, width, groups, start, broadcast_first=False)
+            start = _take_back(e, values._replace(at=first), rows, count, offset)
+        channels = Broadcast(rows, first, I64(4), values.group_bytes)
+        weights = Registers(count, p, width)
+        sums = mac(e, channels, weights, values.groups, start, broadcast_first=False)
         largest = list(largest)
         for r in range(rows):
             for v in range(count):
@@ -198,31 +225,27 @@ def context(
         return largest
 
     before = [e.load(maxima, e.bytes * v) for v in range(count)]
-    for v, value in enumerate(e.loop(channels, rows, before, tile)):
+    for v, value in enumerate(e.loop(values.channels, rows, before, tile)):
         e.store(value, maxima, e.bytes * v)
 
 
-def _take_back(
-    e: Emitter, first: Value, ldv: Value, groups: Value, rows: int, count: int, offset: int
-) -> list[list[Value]]:
-    """What weights stored with an offset add too much: the offset times the channel's sum over all keys."""
+def _take_back(e: Emitter, values: HeadValues, rows: int, count: int, offset: int) -> list[list[Value]]:
+    """Start of the sums where weights are stored with an offset: minus the offset times the channel's sum."""
     ones = ir.Constant(e.vi, [0x01010101] * e.lanes)
 
     def add(i: Value, sums: list[Value]) -> list[Value]:
-        at = e.b.add(first, e.b.mul(i, ldv))
+        at = e.b.add(values.at, e.b.mul(i, values.group_bytes))
         return [e.dot(sums[r], ones, e.splat(e.load(at, 4 * r, I32))) for r in range(rows)]
 
-    sums = e.loop(groups, 1, [e.consti(0)] * rows, add)
+    sums = e.loop(values.groups, 1, [e.consti(0)] * rows, add)
     return [[e.b.mul(total, e.consti(-offset))] * count for total in sums]
 
 
-@emitted("iiiiii")
-def finish(
-    e: Emitter, context: Value, groups: Value, maxima: Value, out: Value, ldo: Value, scales: Value
-) -> None:
-    """All heads' results back to rows of tokens, quantised for the next product with a scale a token.
+@emitted(int, int, int, Values)
+def finish(e: Emitter, context: Value, groups: Value, maxima: Value, out: Values) -> None:
+    """Transpose all heads' results back to rows of tokens, quantised for the next product with a scale a token.
 
-    `groups` are those of a row; whole registers of them are written.
+    `groups` is the number of groups of a row; whole registers of them are written.
     """
     count = e.plan.query_vectors
     width = e.bytes * count
@@ -230,7 +253,7 @@ def finish(
     for v in range(count):
         largest = e.max(e.load(maxima, e.bytes * v), e.const(1e-12))
         if not e.a.is_float:
-            e.store(e.b.fmul(largest, e.const(1 / 127)), scales, e.bytes * v)
+            e.store(e.b.fmul(largest, e.const(1 / 127)), out.scales, e.bytes * v)
         inverse.append(e.b.fdiv(e.const(127.0), largest))
 
     def body(i: Value, _: list[Value]) -> list[Value]:
@@ -244,39 +267,37 @@ def finish(
                     parts.append(y if e.a.is_float else e.rounded(y, inverse[v], e.a.offset(signed=True)))
                 vectors.append(e.pack(parts))
             for lane, value in enumerate(e.transpose(vectors)):
-                row = e.b.add(out, e.times(ldo, v * e.lanes + lane))
+                row = e.b.add(out.at, e.times(out.row_bytes, v * e.lanes + lane))
                 e.store(value, e.b.add(row, e.times(i, 4)))
         return []
 
     e.loop(groups, e.lanes, [], body)
 
 
-@emitted("iiiiiiiii")
-def pool(
-    e: Emitter,
-    x: Value,
-    ld: Value,
-    tokens: Value,
-    query: Value,
-    bias: Value,
-    size: Value,
-    s: Value,
-    out: Value,
-    last: Value,
-) -> None:
+@emitted(Floats, int, int, int, int, int)
+def pool(e: Emitter, x: Floats, tokens: Value, query: Value, bias: Value, s: Value, out: Value) -> None:
     """Attention pooling of one pixel: softmax over tokens of x query + bias, then the weighted sum of x.
 
-    In units of log2, like all scores; `query` and `bias` are scaled so. `s` holds a float for each token, `last` of
-    them: whole registers.
+    Logits are in units of log2; `query` and `bias` are scaled accordingly.
+
+    Args:
+        e: the emitter.
+        x: the pixel's rows.
+        tokens: how many.
+        query: address of a row.
+        bias: address of a float32 for each token.
+        s: address of scratch, a float32 for each token up to whole registers.
+        out: address of the result, a row.
     """
+    last = e.b.and_(e.b.add(tokens, I64(e.lanes - 1)), I64(-e.lanes))
 
     def logit(i: Value, _: list[Value]) -> list[Value]:
-        row = e.b.add(x, e.b.mul(i, ld))
+        row = e.b.add(x.at, e.b.mul(i, x.row_bytes))
 
         def add(at: Value, sums: list[Value]) -> list[Value]:
             return [e.fma(e.load(e.b.add(row, at)), e.load(e.b.add(query, at)), sums[0])]
 
-        (total,) = e.loop(size, e.bytes, [e.const(0.0)], add)
+        (total,) = e.loop(x.row_bytes, e.bytes, [e.const(0.0)], add)
         value = e.b.extract_element(e.fold(total, e.b.fadd), I32(0))
         place = e.times(i, 4)
         e.store(e.b.fadd(value, e.load(bias, place, F32)), e.b.add(s, place))
@@ -304,10 +325,10 @@ def pool(
     def column(at: Value, _: list[Value]) -> list[Value]:
         def add(i: Value, sums: list[Value]) -> list[Value]:
             weight = e.splat(e.load(s, e.times(i, 4), F32))
-            return [e.fma(weight, e.load(e.b.add(e.b.add(x, e.b.mul(i, ld)), at)), sums[0])]
+            return [e.fma(weight, e.load(e.b.add(e.b.add(x.at, e.b.mul(i, x.row_bytes)), at)), sums[0])]
 
         (weighted,) = e.loop(tokens, 1, [e.const(0.0)], add)
         e.store(e.b.fmul(weighted, inverse), e.b.add(out, at))
         return []
 
-    e.loop(size, e.bytes, [], column)
+    e.loop(x.row_bytes, e.bytes, [], column)

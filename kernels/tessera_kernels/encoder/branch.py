@@ -1,17 +1,16 @@
 """A whole encoder branch as one kernel: a thread takes a few pixels and runs all layers in its own scratch.
 
-About a hundred tokens at a time stay in the cache from the first layer to the pooling; there is no barrier between
-layers, and no activation of the whole batch ever exists. Everything here works on addresses, see `simd`.
+About a hundred tokens at a time stay in the cache from the first layer to the pooling. There is no barrier between
+layers, and the activations of the whole batch never exist at once. Everything here works on addresses, see `simd`.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
-from numba.np.ufunc.parallel import get_thread_id
+from numba import njit
 from numpy.typing import NDArray
 
-from tessera_kernels.encoder.layout import Scratch, Sizes, Weights
+from tessera_kernels.encoder.layout import Batch, Floats, Scratch, Sizes, Weights
 from tessera_kernels.encoder.memory import fill, load_float, store_float, take_next
 from tessera_kernels.encoder.plan import Plan
 from tessera_kernels.encoder.recurrent import pool_chunk
@@ -24,100 +23,72 @@ from tessera_kernels.encoder.stages import (
     jit,
     norm,
     project,
+    values_from,
 )
 
 
 @jit
 def _run_chunk(
-    plan: Plan,
-    z: Sizes,
-    w: Weights,
-    s: Scratch,
-    base: int,
-    max_rows: int,
-    tokens: int,
-    doy: int,
-    log2_multiplicity: int,
-    offsets: NDArray[np.int64],
-    steps: NDArray[np.int64],
-    step_offsets: NDArray[np.int64],
-    first: int,
-    last: int,
-    out: int,
-    out_row: int,
+    plan: Plan, z: Sizes, w: Weights, s: Scratch, tokens: Batch, first: int, last: int, out: Floats
 ) -> None:
     """Pixels first..last-1 through the whole branch."""
+    offsets = tokens.offsets
     start = offsets[first]
     rows = offsets[last] - start
     # A copy, so that the last tile may read past the last row
     for i in range(rows * z.bands):
-        value = load_float(plan, tokens + 4 * (start * z.bands + i))
-        store_float(plan, base + s.bands + 4 * i, value)
-    embed(plan, z, w, s, base, doy + 4 * start, rows)
+        store_float(plan, s.bands + 4 * i, load_float(plan, tokens.values + 4 * (start * z.bands + i)))
+    embed(plan, z, w, s, tokens.doy + 4 * start, rows)
     for n in range(z.layers):
         layer = w.layers[n]
-        project(plan, z, layer, s, base, rows, max_rows)
-        clear_behind(plan, z, s, base, rows, max_rows)
+        project(plan, z, layer, s, rows)
+        clear_behind(plan, z, s, rows)
         for pixel in range(first, last):
             count = offsets[pixel + 1] - offsets[pixel]
-            _bias_keys(plan, z, log2_multiplicity + 4 * offsets[pixel], count, base + s.bias)
-            attend(plan, z, s, base, offsets[pixel] - start, count, max_rows)
-        add_product(
-            plan, z, base + s.values, z.value_row_bytes, z.context_groups, layer[1], base + s.scales, rows,
-            base + s.x,
-        )  # fmt: skip
-        norm(plan, z, layer[4], layer[5], s, base, rows)
-        feed_forward(plan, z, layer, s, base, rows)
-        norm(plan, z, layer[6], layer[7], s, base, rows)
-    pool_chunk(
-        plan, z, w, s, base, max_rows, log2_multiplicity, offsets, steps, step_offsets, first, last, out,
-        out_row,
-    )  # fmt: skip
+            _bias_keys(plan, tokens.log2_multiplicity + 4 * offsets[pixel], count, s.bias)
+            attend(plan, z, s, offsets[pixel] - start, count)
+        add_product(plan, z, values_from(z, s, 0), z.context_groups, layer.out, rows, s.x)
+        norm(plan, z, layer.norm1_weight, layer.norm1_bias, s, rows)
+        feed_forward(plan, z, layer, s, rows)
+        norm(plan, z, layer.norm2_weight, layer.norm2_bias, s, rows)
+    pool_chunk(plan, z, w, s, tokens, first, last, out)
 
 
 @jit
-def _bias_keys(plan: Plan, z: Sizes, log2_multiplicity: int, count: int, out: int) -> None:
-    """Keys' biases, and rows past the last one out of reach."""
+def _bias_keys(plan: Plan, log2_multiplicity: int, count: int, out: int) -> None:
+    """Store the keys' biases, and a bias for the rows after them that no score outweighs."""
     whole = (count + 63) // 32 * 32
     fill(plan, out, 4 * whole, np.float32(-1e30))
     for i in range(count):
         store_float(plan, out + 4 * i, load_float(plan, log2_multiplicity + 4 * i))
 
 
-@njit(parallel=True, cache=True, error_model="numpy", nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True)
 def run_branch(
     plan: Plan,
     z: Sizes,
     w: Weights,
     s: Scratch,
-    scratch: int,
-    scratch_bytes: int,
-    max_rows: int,
-    tokens: int,
-    doy: int,
-    log2_multiplicity: int,
-    offsets: NDArray[np.int64],
-    steps: NDArray[np.int64],
-    step_offsets: NDArray[np.int64],
+    tokens: Batch,
     chunks: NDArray[np.int64],
-    out: int,
-    out_row: int,
-    threads: int,
     taken: NDArray[np.int64],
+    out: Floats,
 ) -> None:
-    """All pixels through the branch, chunk by chunk: chunk c has the pixels chunks[c]..chunks[c + 1] - 1.
+    """One thread's share of all pixels through the branch: chunk by chunk, as long as there are any.
 
-    `steps` and `step_offsets` are `sequence_steps`'s, empty without a recurrence.
+    Whichever thread is free takes the next chunk. No thread then waits for one whose core has other work too.
 
-    Whichever thread is free takes the next chunk, so that none waits for one whose core has other work too. `taken`
-    (1,) counts them from 0.
+    Args:
+        plan: what the kernel is compiled for.
+        z: sizes of the branch.
+        w: its weights.
+        s: the thread's own scratch.
+        tokens: of all pixels.
+        chunks: (C + 1,) int64: chunk c has the pixels chunks[c] to chunks[c + 1] - 1.
+        taken: (1,) int64, shared by the threads, 0 at first: the number of chunks taken.
+        out: the pooled rows, one a pixel.
     """
-    for _ in prange(threads):
-        base = scratch + get_thread_id() * scratch_bytes
+    c = take_next(plan, taken.ctypes.data)
+    while c < len(chunks) - 1:
+        _run_chunk(plan, z, w, s, tokens, chunks[c], chunks[c + 1], out)
         c = take_next(plan, taken.ctypes.data)
-        while c < len(chunks) - 1:
-            _run_chunk(
-                plan, z, w, s, base, max_rows, tokens, doy, log2_multiplicity, offsets, steps,
-                step_offsets, chunks[c], chunks[c + 1], out, out_row,
-            )  # fmt: skip
-            c = take_next(plan, taken.ctypes.data)

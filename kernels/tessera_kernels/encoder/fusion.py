@@ -1,7 +1,7 @@
 """Fusion: the pooled vectors of both branches to the embedding, some pixels at a time.
 
-Always in float32: it is a hundredth of the work, and pooled vectors of different pixels are so much alike that their
-rounding was half of an int8 network's error.
+Always in float32. It is a hundredth of the work, and the pooled vectors of different pixels are so similar that
+rounding them caused half of an int8 network's error.
 """
 
 from __future__ import annotations
@@ -10,28 +10,37 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
-from numba.np.ufunc.parallel import get_thread_id
+from numba import njit
 from numpy.typing import NDArray
 
-from tessera_kernels.encoder.layout import BLOCK_ROWS, FusionSizes, FusionWeights
-from tessera_kernels.encoder.memory import copy
+from tessera_kernels.encoder.layout import (
+    BLOCK_ROWS,
+    Floats,
+    FusionScratch,
+    FusionSizes,
+    FusionWeights,
+    Values,
+)
+from tessera_kernels.encoder.memory import copy, take_next
 from tessera_kernels.encoder.pack import ALIGNMENT, Arena, Linear, pack_tiles, pad, up
 from tessera_kernels.encoder.plan import Plan
 from tessera_kernels.encoder.rows import layer_norm_relu, plain_norm, quantize_signed
-from tessera_kernels.encoder.stages import store_product
+from tessera_kernels.encoder.stages import jit, store_product
 
 
 class PackedFusion:
-    """The fusion's weights, packed for a plan."""
+    """The fusion's weights, packed for its plan."""
 
-    def __init__(self, plan: Plan, arrays: Mapping[str, NDArray[Any]], branch_width: int) -> None:
+    def __init__(
+        self, plan: Plan, arrays: Mapping[str, NDArray[Any]], branch_width: int, is_normalized: bool
+    ) -> None:
         """Pack.
 
         Args:
-            plan: the kernel's, in float32.
+            plan: from `plan.make_fusion_plan`.
             arrays: the model file's initialisers.
             branch_width: floats of one branch's pooled vector, padding included.
+            is_normalized: whether the embedding is layer-normalised.
         """
         self.arena = Arena()
         a = plan.arithmetic
@@ -61,7 +70,7 @@ class PackedFusion:
             hidden_bytes=4 * padded,
             hidden_groups=up(hidden, a.group) // a.group,
             dims=dims,
-            normalized=not plan.recurrent,
+            normalized=is_normalized,
             output_bytes=4 * up(dims, tile),
             value_row_bytes=max(inputs, padded) * a.value_bytes + ALIGNMENT,
             tile_bytes=4 * tile,
@@ -69,64 +78,71 @@ class PackedFusion:
             rows_together=plan.rows_together,
         )
 
-    @property
-    def scratch_bytes(self) -> int:
-        """Bytes that one thread needs."""
-        z = self.sizes
-        each = z.value_row_bytes + z.hidden_bytes + z.output_bytes + 4
-        return up((BLOCK_ROWS + 8) * each, 4096) + 5 * ALIGNMENT
+    def scratch(self) -> tuple[FusionScratch, int]:
+        """Lay out one thread's buffers, from address 0 on; returns them and how many bytes they take."""
+        z, rows = self.sizes, BLOCK_ROWS + 8
+        hidden = rows * z.value_row_bytes
+        result = hidden + rows * z.hidden_bytes
+        scales = result + rows * z.output_bytes
+        scratch = FusionScratch(
+            Values(0, z.value_row_bytes, scales),
+            Floats(hidden, z.hidden_bytes),
+            Floats(result, z.output_bytes),
+        )
+        return scratch, up(scales + 4 * rows, 4096) + 5 * ALIGNMENT
 
 
-@njit(parallel=True, cache=True, error_model="numpy", nogil=True)
+@njit(cache=True, error_model="numpy", nogil=True)
 def run_fusion(
     plan: Plan,
     z: FusionSizes,
     w: FusionWeights,
-    scratch: int,
-    scratch_bytes: int,
+    s: FusionScratch,
     pooled: int,
-    pixels: int,
+    taken: NDArray[np.int64],
     out: NDArray[np.float32],
 ) -> None:
-    """Embed `pixels` pooled rows into out (pixels, dims and padding: whole registers are copied).
+    """One thread's share of all pixels to embeddings: block by block, as long as there are any.
 
-    Rows behind the last pooled one must be readable.
+    Args:
+        plan: what the kernel is compiled for, in float32.
+        z: sizes of the fusion.
+        w: its weights.
+        s: the thread's own scratch.
+        pooled: address of a row of pooled vectors a pixel, float32; rows after the last one must be readable.
+        taken: (1,) int64, shared by the threads, 0 at first: the number of blocks taken.
+        out: (pixels, dims and padding) float32; whole registers are written.
     """
-    for block in prange((pixels + BLOCK_ROWS - 1) // BLOCK_ROWS):
+    pixels = len(out)
+    block = take_next(plan, taken.ctypes.data)
+    while block * BLOCK_ROWS < pixels:
         first = block * BLOCK_ROWS
         rows = min(BLOCK_ROWS, pixels - first)
-        values = scratch + get_thread_id() * scratch_bytes
-        hidden = values + (BLOCK_ROWS + 8) * z.value_row_bytes
-        result = hidden + (BLOCK_ROWS + 8) * z.hidden_bytes
-        scales = result + (BLOCK_ROWS + 8) * z.output_bytes
         for row in range(0, rows, z.rows_together):
-            x = pooled + (first + row) * z.input_bytes
-            quantize_signed(
-                plan, x, z.input_bytes, z.input_bytes, values + row * z.value_row_bytes,
-                z.value_row_bytes, scales + 4 * row,
-            )  # fmt: skip
+            x = Floats(pooled + (first + row) * z.input_bytes, z.input_bytes)
+            quantize_signed(plan, x, _values_from(s, row))
         if z.hidden == 0:
-            store_product(
-                plan, z, values, z.value_row_bytes, z.input_groups, w.first, scales, rows, result, z.output_bytes
-            )  # fmt: skip
+            store_product(plan, z, s.values, z.input_groups, w.first, rows, s.result)
         else:
-            store_product(
-                plan, z, values, z.value_row_bytes, z.input_groups, w.first, scales, rows, hidden, z.hidden_bytes
-            )  # fmt: skip
+            store_product(plan, z, s.values, z.input_groups, w.first, rows, s.hidden)
             for row in range(0, rows, z.rows_together):
+                x = Floats(s.hidden.at + row * z.hidden_bytes, z.hidden_bytes)
                 layer_norm_relu(
-                    plan, hidden + row * z.hidden_bytes, z.hidden_bytes, z.hidden_bytes, np.float32(z.hidden),
-                    w.norm_weight, w.norm_bias, values + row * z.value_row_bytes, z.value_row_bytes,
-                    scales + 4 * row,
+                    plan, x, np.float32(z.hidden), w.norm_weight, w.norm_bias, _values_from(s, row)
                 )  # fmt: skip
-            store_product(
-                plan, z, values, z.value_row_bytes, z.hidden_groups, w.second, scales, rows, result, z.output_bytes
-            )  # fmt: skip
+            store_product(plan, z, s.values, z.hidden_groups, w.second, rows, s.result)
         if z.normalized:
             for row in range(0, rows, z.rows_together):
-                plain_norm(
-                    plan, result + row * z.output_bytes, z.output_bytes, z.output_bytes, np.float32(z.dims)
-                )
+                x = Floats(s.result.at + row * z.output_bytes, z.output_bytes)
+                plain_norm(plan, x, np.float32(z.dims))
         for row in range(rows):
             to = out.ctypes.data + (first + row) * 4 * out.shape[1]
-            copy(plan, result + row * z.output_bytes, to, 4 * out.shape[1])
+            copy(plan, s.result.at + row * z.output_bytes, to, 4 * out.shape[1])
+        block = take_next(plan, taken.ctypes.data)
+
+
+@jit
+def _values_from(s: FusionScratch, row: int) -> Values:
+    """The rows of values from a row on."""
+    values = s.values
+    return Values(values.at + row * values.row_bytes, values.row_bytes, values.scales + 4 * row)

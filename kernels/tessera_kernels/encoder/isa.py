@@ -1,4 +1,8 @@
-"""Which instruction sets this CPU has, of those that kernels are written for."""
+"""Which of the instruction sets that kernels are written for this CPU has.
+
+The engine uses the first one. The environment variable `TESSERA_ENGINE_ISA` can name another, see
+`tessera_engine.backends.fused`.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ _NEEDS = {
     "arm-dotprod": ({"dotprod", "neon"},),
     "plain": (set(),),
 }
-"""Any of the sets of LLVM CPU features."""
+"""Sets of LLVM CPU features; an instruction set needs all of one of its sets."""
 
 
 @cache

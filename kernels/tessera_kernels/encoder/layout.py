@@ -1,8 +1,12 @@
-"""How a branch lies in memory: sizes of rows, addresses of weights, offsets of scratch."""
+"""How a branch lies in memory: sizes of rows, addresses of weights and of scratch buffers.
+
+All are named tuples, of Python integers where numba is given them and of LLVM values inside emitted code. Addresses are
+int64.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +15,49 @@ BLOCK_ROWS = 48
 """Rows whose wide float32 results (Q, K, V; the FFN's hidden layer) exist at once. A multiple of every tile height."""
 
 SLACK_ROWS = 32
-"""Rows of scratch behind the last one: tiles and blocks of queries run past it."""
+"""Rows of scratch after the last one: tiles and blocks of queries may run past it."""
 
 KEY_ROWS_BEHIND = 8
-"""Rows behind the last key that a tile of scores may read: at most its height."""
+"""Rows after the last key that a tile of scores may read: at most its height."""
 
 LOG2_E = np.float32(1.4426950408889634)
+
+
+class Floats(NamedTuple):
+    """Rows of float32."""
+
+    at: Any
+    """address of the first row"""
+    row_bytes: Any
+    """from one row to the next"""
+
+
+class Values(NamedTuple):
+    """Rows of stored values (int8, int16 or float32, see `plan.Arithmetic`): the first factor of a product."""
+
+    at: Any
+    """address of the first row"""
+    row_bytes: Any
+    """from one row to the next"""
+    scales: Any
+    """address of the rows' float32 scales; not used in float32"""
+
+
+class Batch(NamedTuple):
+    """N pixels with M tokens in total, in one modality."""
+
+    values: int
+    """address of (M, bands) float32"""
+    doy: int
+    """address of (M,) int32"""
+    log2_multiplicity: int
+    """address of (M,) float32"""
+    offsets: NDArray[np.int64]
+    """(N + 1,): pixel p has the tokens offsets[p] to offsets[p + 1] - 1"""
+    steps: NDArray[np.int64]
+    """(S,): the token of each step of a recurrence, see `sequence_steps`; empty without one"""
+    step_offsets: NDArray[np.int64]
+    """(N + 1,): pixel p has the steps step_offsets[p] to step_offsets[p + 1] - 1; (1,) without a recurrence"""
 
 
 class Sizes(NamedTuple):
@@ -53,6 +94,25 @@ class Sizes(NamedTuple):
     query_vectors: int
 
 
+class Layer(NamedTuple):
+    """Addresses of one encoder layer's packed weights."""
+
+    qkv: int
+    out: int
+    up: int
+    down: int
+    norm1_weight: int
+    norm1_bias: int
+    norm2_weight: int
+    norm2_bias: int
+    q_norm: int
+    k_norm: int
+
+
+LAYER = np.dtype([(name, np.int64) for name in Layer._fields])
+"""A `Layer` as a record, so that kernels can read one of several by its number."""
+
+
 class Weights(NamedTuple):
     """Addresses of a branch's packed weights."""
 
@@ -60,16 +120,20 @@ class Weights(NamedTuple):
     day_of_year: int
     embedding: int
     pool: int
-    """of a token's logit; for a recurrent pooling of a state's, see `recurrent.score_weights`"""
-    recurrent: NDArray[np.int64]
-    """(6,): what the gates r, z, n take from x, and from h; (0,) without a recurrence"""
-    layers: NDArray[np.int64]
-    """(layers, 10): qkv, out, up, down, norm1 weight, norm1 bias, norm2 weight, norm2 bias, q_norm, k_norm"""
+    """of the vector that gives a token's logit; with a recurrence a state's, see `recurrent.score_weights`"""
+    input_gates: NDArray[np.int64]
+    """(3,): the weights of the gates r, z, n for the tokens; (0,) without a recurrence"""
+    hidden_gates: NDArray[np.int64]
+    """(3,): the same for the state"""
+    layers: NDArray[Any]
+    """(layers,) of `LAYER`"""
 
 
 class Scratch(NamedTuple):
-    """Offsets of one thread's buffers, see `pack.PackedBranch.scratch`."""
+    """Addresses of one thread's buffers, see `pack.PackedBranch.scratch`."""
 
+    max_rows: int
+    """rows that there is room for; not an address"""
     x: int
     values: int
     wide: int
@@ -89,13 +153,17 @@ class Scratch(NamedTuple):
     factor: int
     bands: int
     gates: int
-    """three times a row a token: what the recurrence's gates take from it"""
+    """three rows a token: its product with the recurrence's input gates"""
     states: int
-    """h, r, z and n of the pixels that step together"""
+    """h, r, z and n of the pixels that are stepped together"""
     state_values: int
     state_scales: int
     logits: int
-    """a float a step"""
+    """one float32 a step"""
+
+    def moved(self, base: int) -> Scratch:
+        """The same buffers, `base` bytes further on."""
+        return Scratch(self.max_rows, *(base + address for address in self[1:]))
 
 
 class FusionSizes(NamedTuple):
@@ -108,7 +176,7 @@ class FusionSizes(NamedTuple):
     hidden_groups: int
     dims: int
     normalized: bool
-    """whether the embedding is"""
+    """whether the embedding is layer-normalised"""
     output_bytes: int
     value_row_bytes: int
     tile_bytes: int
@@ -123,3 +191,20 @@ class FusionWeights(NamedTuple):
     norm_weight: int
     norm_bias: int
     second: int
+
+
+class FusionScratch(NamedTuple):
+    """One thread's buffers, `BLOCK_ROWS` rows and eight more each."""
+
+    values: Values
+    hidden: Floats
+    result: Floats
+
+    def moved(self, base: int) -> FusionScratch:
+        """The same buffers, `base` bytes further on."""
+        values, hidden, result = self
+        return FusionScratch(
+            values._replace(at=values.at + base, scales=values.scales + base),
+            hidden._replace(at=hidden.at + base),
+            result._replace(at=result.at + base),
+        )

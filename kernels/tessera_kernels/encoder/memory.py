@@ -1,29 +1,29 @@
-"""Single values and plain runs of memory, by address."""
+"""Read, write, copy and fill memory by address."""
 
 from __future__ import annotations
 
 from tessera_kernels.encoder.simd import F32, I32, I64, Emitter, Value, emitted
 
 
-@emitted("i", result="f")
+@emitted(int, result=float)
 def load_float(e: Emitter, address: Value) -> Value:
     """The float32 at an address."""
     return e.load(address, 0, F32)
 
 
-@emitted("if")
+@emitted(int, float)
 def store_float(e: Emitter, address: Value, value: Value) -> None:
-    """Put a float32 at an address."""
+    """Store a float32 at an address."""
     e.store(value, address)
 
 
-@emitted("i", result="i")
+@emitted(int, result=int)
 def load_int(e: Emitter, address: Value) -> Value:
     """The int32 at an address."""
     return e.b.sext(e.load(address, 0, I32), I64)
 
 
-@emitted("iii")
+@emitted(int, int, int)
 def copy(e: Emitter, source: Value, target: Value, size: Value) -> None:
     """Copy whole registers."""
 
@@ -34,7 +34,7 @@ def copy(e: Emitter, source: Value, target: Value, size: Value) -> None:
     e.loop(size, e.bytes, [], body)
 
 
-@emitted("iif")
+@emitted(int, int, float)
 def fill(e: Emitter, target: Value, size: Value, value: Value) -> None:
     """Fill whole registers with a float32."""
 
@@ -45,7 +45,7 @@ def fill(e: Emitter, target: Value, size: Value, value: Value) -> None:
     e.loop(size, e.bytes, [], body)
 
 
-@emitted("i", result="i")
+@emitted(int, result=int)
 def take_next(e: Emitter, counter: Value) -> Value:
-    """The int64 at an address, which is raised by one for whoever asks next, whatever thread that is."""
+    """Read the int64 at an address and add one to it, in one step that no other thread can interrupt."""
     return e.b.atomic_rmw("add", e.b.inttoptr(counter, I64.as_pointer()), I64(1), "monotonic")

@@ -1,7 +1,8 @@
-"""Packing: a model's weights in the layout that the tiles read, once, when it is loaded."""
+"""Packs a model's weights into the layout that the tiles read, once, when the model is loaded."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tessera_kernels.encoder.layout import BLOCK_ROWS, LOG2_E, SLACK_ROWS, Scratch, Sizes, Weights
+from tessera_kernels.encoder.layout import (
+    BLOCK_ROWS,
+    LAYER,
+    LOG2_E,
+    SLACK_ROWS,
+    Layer,
+    Scratch,
+    Sizes,
+    Weights,
+)
 from tessera_kernels.encoder.plan import Plan
 from tessera_kernels.encoder.recurrent import CHUNK_PIXELS, score_weights
 
@@ -18,7 +28,7 @@ ALIGNMENT = 64
 
 
 def up(n: int, multiple: int) -> int:
-    """N rounded up to a multiple."""
+    """Round n up to a multiple."""
     return -(-n // multiple) * multiple
 
 
@@ -30,7 +40,7 @@ def aligned(size: int) -> NDArray[np.uint8]:
 
 
 class Arena:
-    """Grows while things are put into it, then becomes one block of memory."""
+    """Collects arrays, then lays them out as one block of memory."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -38,7 +48,7 @@ class Arena:
         self.memory = aligned(0)
 
     def put(self, values: NDArray[Any] | bytes) -> int:
-        """Append; gives the offset."""
+        """Append; returns the offset."""
         data = values if isinstance(values, bytes) else np.ascontiguousarray(values).tobytes()
         offset = self._size
         self._parts += [data, bytes(-len(data) % ALIGNMENT)]
@@ -46,8 +56,8 @@ class Arena:
         return offset
 
     def close(self) -> int:
-        """Lay everything out; gives the address that offsets count from."""
-        # Tiles of weights are read a register past their end at most
+        """Lay everything out; returns the address that offsets count from."""
+        # Reads of the weights end at most one register past the last tile
         self.memory = aligned(self._size + ALIGNMENT)
         self.memory[: self._size] = np.frombuffer(b"".join(self._parts), np.uint8)
         self._parts = []
@@ -70,7 +80,7 @@ class Linear:
 
     @classmethod
     def of(cls, arrays: Mapping[str, NDArray[Any]], name: str) -> Linear:
-        """The layer `name` of a model file's initialisers, in int8 where the file has it so."""
+        """The layer `name` of a model file's initialisers, in int8 if it is in the file."""
         bias = arrays[f"{name}.bias"]
         if f"{name}.weight.int8" in arrays:
             return cls(arrays[f"{name}.weight.int8"], arrays[f"{name}.weight.scale"], bias)
@@ -89,7 +99,7 @@ class Linear:
         return Linear(self.weight, self.scale * factor, self.bias * factor)
 
     def split(self, parts: int) -> list[Linear]:
-        """Layers that give an equal part of the outputs each."""
+        """Split the outputs into equal parts, a layer each."""
         scales = [None] * parts if self.scale is None else np.split(self.scale, parts)
         weights, biases = np.split(self.weight, parts, axis=1), np.split(self.bias, parts)
         return [Linear(*layer) for layer in zip(weights, scales, biases, strict=True)]
@@ -103,7 +113,7 @@ class Linear:
 
 
 def pad(values: NDArray[Any], *shape: int) -> NDArray[Any]:
-    """Zeros behind, up to a shape."""
+    """Add zeros at the end of each axis, up to a shape."""
     return np.pad(values, [(0, n - k) for n, k in zip(shape, values.shape, strict=True)])
 
 
@@ -112,7 +122,7 @@ def pack_tiles(plan: Plan, layer: Linear, vectors: int, signed: bool) -> bytes:
 
     Args:
         plan: the kernel's.
-        layer: int8 where the plan is, float32 where it is.
+        layer: in int8 or float32, as the plan.
         vectors: width of a tile.
         signed: whether the activations are -127..127 or 0..255.
     """
@@ -160,7 +170,7 @@ class PackedBranch:
             layers=layers,
             tile_bytes=4 * tile,
             row_bytes=4 * padded,
-            # A row more than whole cache lines, so that rows don't compete for the same sets
+            # One cache line more than the row, so that rows don't compete for the same sets of the cache
             value_row_bytes=up(value_row, ALIGNMENT) + ALIGNMENT,
             width_groups=up(width, a.group) // a.group,
             qkv_bytes=4 * up(3 * width, tile),
@@ -185,7 +195,7 @@ class PackedBranch:
             put(stacked.reshape(bands + 1, -1, tile).transpose(1, 0, 2)),
             put(pad(arrays[f"{prefix}.day_of_year"].astype(np.float32), 367, padded)),
             put(pack_tiles(plan, Linear.of(arrays, f"{prefix}.embedding.1"), plan.gemm_vectors, False)),
-            # The pooling's bias is the same for all tokens, so softmax doesn't see it
+            # The pooling's bias is left out: it is the same for all tokens, so softmax doesn't depend on it
             put(
                 pad(
                     score_weights(arrays, prefix)
@@ -196,26 +206,30 @@ class PackedBranch:
             ),
         ]
         gates = [
-            put(pack_tiles(plan, gate, plan.gemm_vectors, True))
-            for part in (("input", "hidden") if plan.recurrent else ())
-            for gate in self._gates(arrays, f"{prefix}.gru.{part}", width)
-        ]
+            [
+                put(pack_tiles(plan, gate, plan.gemm_vectors, True))
+                for gate in self._gates(arrays, name, width)
+            ]
+            for name in (f"{prefix}.gru.input", f"{prefix}.gru.hidden")
+            if plan.recurrent
+        ] or [[], []]
         table = [self._put_layer(arrays, f"{prefix}.layers.{n}", heads, head_dim) for n in range(layers)]
         address = self.arena.close()
         bands_at, day_of_year, embedding, pool = (address + place for place in places)
-        table_at = np.array(table, np.int64).reshape(layers, 10) + address
-        gates_at = np.array(gates, np.int64) + address
-        self.weights = Weights(bands_at, day_of_year, embedding, pool, gates_at, table_at)
+        input_gates, hidden_gates = (np.array(each, np.int64) + address for each in gates)
+        table_at = np.array([tuple(address + place for place in layer) for layer in table], LAYER)
+        self.weights = Weights(
+            bands_at, day_of_year, embedding, pool, input_gates, hidden_gates, table_at
+        )  # fmt: skip
 
     @staticmethod
     def _gates(arrays: Mapping[str, NDArray[Any]], name: str, width: int) -> list[Linear]:
-        """The gates r, z, n that a model file has side by side; those of the state have no bias."""
+        """The gates r, z and n, which a model file stores side by side; those of the state have no bias."""
         none = {f"{name}.bias": np.zeros(3 * width, np.float32)}
         return Linear.of(none | dict(arrays), name).split(3)
 
-    def _put_layer(
-        self, arrays: Mapping[str, NDArray[Any]], name: str, heads: int, head_dim: int
-    ) -> list[int]:
+    def _put_layer(self, arrays: Mapping[str, NDArray[Any]], name: str, heads: int, head_dim: int) -> Layer:
+        """Pack one layer; its addresses are offsets for now."""
         plan, put = self.plan, self.arena.put
         qkv = Linear.of(arrays, f"{name}.qkv")
         to_scores = np.float32(LOG2_E / np.sqrt(np.float32(head_dim)))
@@ -227,20 +241,25 @@ class PackedBranch:
             factor[: heads * head_dim] = to_scores
         qkv = qkv.columns(factor)
         out = Linear.of(arrays, f"{name}.out").spread_rows(heads, up(head_dim, plan.arithmetic.group))
-        return [
-            put(pack_tiles(plan, qkv, plan.gemm_vectors, True)),
-            put(pack_tiles(plan, out, plan.gemm_vectors, True)),
-            put(pack_tiles(plan, Linear.of(arrays, f"{name}.up"), plan.gemm_vectors, True)),
-            put(pack_tiles(plan, Linear.of(arrays, f"{name}.down"), plan.gemm_vectors, False)),
-            *(
-                put(pad(arrays[f"{name}.{norm}"].astype(np.float32), self.padded))
-                for norm in ("norm1.weight", "norm1.bias", "norm2.weight", "norm2.bias")
-            ),
-            *(put(pad(weight.astype(np.float32), plan.head_width)) for weight in norms),
-        ]
+
+        def whole(values: NDArray[Any], width: int) -> int:
+            return put(pad(values.astype(np.float32), width))
+
+        return Layer(
+            qkv=put(pack_tiles(plan, qkv, plan.gemm_vectors, True)),
+            out=put(pack_tiles(plan, out, plan.gemm_vectors, True)),
+            up=put(pack_tiles(plan, Linear.of(arrays, f"{name}.up"), plan.gemm_vectors, True)),
+            down=put(pack_tiles(plan, Linear.of(arrays, f"{name}.down"), plan.gemm_vectors, False)),
+            norm1_weight=whole(arrays[f"{name}.norm1.weight"], self.padded),
+            norm1_bias=whole(arrays[f"{name}.norm1.bias"], self.padded),
+            norm2_weight=whole(arrays[f"{name}.norm2.weight"], self.padded),
+            norm2_bias=whole(arrays[f"{name}.norm2.bias"], self.padded),
+            q_norm=whole(norms[0], plan.head_width),
+            k_norm=whole(norms[1], plan.head_width),
+        )
 
     def scratch(self, max_rows: int, longest: int, max_steps: int) -> tuple[Scratch, int]:
-        """Where one thread's buffers lie, and how many bytes they take.
+        """Lay out one thread's buffers, from address 0 on; returns them and how many bytes they take.
 
         Args:
             max_rows: tokens of the largest chunk, `SLACK_ROWS` included.
@@ -254,6 +273,7 @@ class PackedBranch:
         query_bytes = z.query_vectors * z.vector_bytes
         lanes = plan.arithmetic.lanes
         sizes = Scratch(
+            max_rows=0,
             x=max_rows * z.row_bytes,
             values=max_rows * z.value_row_bytes,
             wide=max(max_rows * z.row_bytes, BLOCK_ROWS * max(z.ffn_bytes, z.qkv_bytes)),
@@ -279,6 +299,6 @@ class PackedBranch:
             logits=max_steps * 4,
         )
         # A cache line between buffers, and threads not at the same offset of a page
-        rounded = [up(size, ALIGNMENT) + ALIGNMENT for size in sizes]
-        offsets = np.concatenate([[0], np.cumsum(rounded)])
-        return Scratch(*(int(o) for o in offsets[:-1])), up(int(offsets[-1]), 4096) + 5 * ALIGNMENT
+        rounded = [up(size, ALIGNMENT) + ALIGNMENT for size in sizes[1:]]
+        offsets = [0, *itertools.accumulate(rounded)]
+        return Scratch(max_rows, *offsets[:-1]), up(offsets[-1], 4096) + 5 * ALIGNMENT

@@ -1,7 +1,7 @@
-"""The plan: everything about a kernel that is fixed when it is compiled, as one constant of numba's type system.
+"""The plan: everything that is fixed when a kernel is compiled.
 
-A `Plan` names the instruction set and the arithmetic. It is passed to every jitted function; numba sees it as a
-type of its own, so each plan gets code of its own, in memory and in the cache on disk.
+A `Plan` names the instruction set and the arithmetic. It is an argument of every jitted function. To numba each plan is
+a type of its own, so each one gets its own code, in memory and in the cache on disk.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from numba.extending import NativeValue, models, register_model, typeof_impl, un
 class Arithmetic:
     """How one instruction set multiplies.
 
-    A group is what one 32-bit lane holds of the dimension that is summed over: four 8-bit values, two 16-bit
-    values or one float32.
+    A group is the part of the summed dimension that one 32-bit lane holds: four 8-bit values, two 16-bit values or
+    one float32.
 
     Attributes:
         lanes: 32-bit lanes of a vector register.
         registers: vector registers there are.
-        group: values a lane; 4, 2 or 1 (float32).
+        group: values in a lane; 4, 2 or 1 (float32).
         dot: which instruction sums a group's products into a lane, or `plain`; see `Emitter.dot`.
         unsigned_first: whether the first factor's 8-bit values are unsigned (x86) or signed (Arm).
         has_fma: whether a fused multiply-add is one instruction.
@@ -52,7 +52,7 @@ class Arithmetic:
 
     @property
     def sums_apart(self) -> bool:
-        """Whether products are summed by an instruction of its own, which takes a register in between."""
+        """Whether a second instruction sums the products, which needs one more register."""
         return self.dot in {"pmaddwd", "plain"}
 
     @property
@@ -62,11 +62,11 @@ class Arithmetic:
 
     @property
     def accumulators(self) -> int:
-        """Registers of a tile that hold sums; the others hold what is multiplied."""
+        """Registers of a tile that hold sums; the others hold the factors."""
         return 24 if self.registers == 32 else 12
 
     def offset(self, signed: bool) -> int:
-        """What is added to an activation's integer before it is stored, to fit what `dot` takes as its first."""
+        """Added to an activation's integer before it is stored, to be in the range of `dot`'s first argument."""
         if self.group != 4 or signed != self.unsigned_first:
             return 0
         return 128 if signed else -128
@@ -86,7 +86,7 @@ FLOAT32 = {isa: arithmetic.in_float for isa, arithmetic in INT8.items()}
 
 
 def _digest_of_sources() -> str:
-    """Changes with any file of this package: numba's cache on disk looks only at the file of the outer function."""
+    """A digest of all files of this package. numba's cache on disk checks only the file of the outer function."""
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
@@ -107,7 +107,7 @@ class Plan:
         context_rows: channels of a tile of the attention's result.
         qk_norm: whether queries and keys pass an RMS norm.
         recurrent: whether tokens are pooled by a recurrence.
-        sources: which code it is compiled from.
+        sources: digest of the code that it is compiled from.
     """
 
     arithmetic: Arithmetic
@@ -130,7 +130,7 @@ class Plan:
 
     @property
     def rows_together(self) -> int:
-        """Rows that are normalised or quantised at once: two sums a row must fit into the registers."""
+        """Rows that are normalised or quantised at once: two sums a row must fit in the registers."""
         return 8 if self.arithmetic.registers == 32 and self.arithmetic.lanes >= 8 else 4
 
     @property
@@ -155,7 +155,7 @@ class Plan:
 
     @property
     def tail_rows(self) -> int:
-        """Keys of the tiles behind the last whole one: fewer, since what they have too many is computed in vain."""
+        """Keys of the tiles after the last whole one: fewer, since work on rows past the last key is wasted."""
         return min(8, self.key_rows)
 
     @property
@@ -196,7 +196,7 @@ def make_plan(
             for outputs in layers
         )
 
-    # These shapes load about as much for each product; they differ in what they pad
+    # These shapes load about as much for each product; they differ in how much they pad
     candidates = (4, 3) if arithmetic.registers == 32 else (2,) if arithmetic.sums_apart else (3, 2)
     return Plan(
         arithmetic,
@@ -206,6 +206,11 @@ def make_plan(
         qk_norm=qk_norm,
         recurrent=recurrent,
     )
+
+
+def make_fusion_plan(plan: Plan) -> Plan:
+    """The plan of the fusion that belongs to a branch's plan: the same for all networks with tiles of one width."""
+    return Plan(plan.arithmetic.in_float, plan.gemm_vectors, head_dim=1, context_rows=1, qk_norm=False)
 
 
 class PlanType(types.Type):
@@ -223,7 +228,7 @@ def _typeof_plan(plan: Plan, context: object) -> PlanType:
 
 @register_model(PlanType)
 class _PlanModel(models.OpaqueModel):
-    """Nothing at run time."""
+    """A plan has no value at run time."""
 
 
 @unbox(PlanType)

@@ -1,8 +1,8 @@
 """SIMD code for numba, emitted through llvmlite while numba compiles.
 
-An `Emitter` writes straight-line vector code into the function that numba is building; Python loops around it are
-unrolled code, `Emitter.loop` is a loop at run time. Addresses are 64-bit integers: no reference counts, no bounds
-checks. Everything is loaded with the alignment of its elements, since numpy's buffers promise no more.
+An `Emitter` writes vector code into the function that numba is building. A Python loop around it gives unrolled code;
+`Emitter.loop` gives a loop at run time. Addresses are 64-bit integers: no reference counts, no bounds checks.
+Everything is loaded with the alignment of its elements, since numpy's buffers guarantee no more.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from tessera_kernels.encoder.plan import Plan
 F32, I8, I16, I32, I64 = ir.FloatType(), ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.IntType(64)
 
 MAGIC = 12582912.0
-"""1.5 * 2**23: x + MAGIC leaves round_half_even(x) in the low bits of the mantissa, for |x| < 2**22."""
+"""1.5 * 2**23: the low bits of the mantissa of x + MAGIC are round_half_even(x), for |x| < 2**22."""
 
-# 2**f on [-0.5, 0.5]: minimax polynomials, highest power first. Relative error 7e-5, enough beside 8-bit weights of
-# the attention, and 2e-7.
+# 2**f on [-0.5, 0.5]: minimax polynomials, highest power first. The relative error is 7e-5, small
+# compared with the 8-bit weights of attention, and 2e-7.
 EXP2_SHORT = (0.05517162, 0.24261112, 0.69326099, 0.99992807)
 EXP2_LONG = (1.535336e-4, 1.339887e-3, 9.618437e-3, 5.550332e-2, 2.402265e-1, 6.931472e-1, 1.0)
 
@@ -50,7 +50,7 @@ def _from_zero(coefficients: Sequence[float]) -> list[float]:
 
 
 class Emitter:
-    """Emits vector code for a plan at an IR builder's place."""
+    """Emits vector code for a plan at an IR builder's position."""
 
     def __init__(self, builder: ir.IRBuilder, plan: Plan) -> None:
         self.b, self.plan = builder, plan
@@ -176,7 +176,7 @@ class Emitter:
         return result
 
     def _masked(self, name: str, x: Value, operand: Value) -> Value:
-        """An AVX-512 instruction that LLVM knows in its masked form only, for all lanes."""
+        """Call an AVX-512 instruction for all lanes that LLVM has only in its masked form."""
         every = ir.Constant(ir.IntType(self.lanes), -1)
         return self.call(
             f"llvm.x86.avx512.mask.{name}.ps.512", self.vf, x, operand, x, every, I32(CURRENT_ROUNDING)
@@ -202,8 +202,8 @@ class Emitter:
     def fold_rows(self, rows: Sequence[Value], f: Callable[[Value, Value], Value]) -> Value:
         """Reduce a power of two of row vectors together: row r's result is in lane `_reversed(r)`.
 
-        One row after the other is latency bound; together eight rows take 23 instructions instead of 64, and what
-        follows (a root, a division) is done once for all.
+        Eight rows together take 23 instructions instead of 64 and wait less for each other's results; a root or a
+        division afterwards is done once for all of them.
         """
         vectors, bit = list(rows), self.lanes // 2
         while len(vectors) > 1:
@@ -274,7 +274,7 @@ class Emitter:
     ) -> list[Value]:
         """For i in range(start or 0, end, step): carried = body(i, carried). Without a start, end must be > 0.
 
-        What is carried stays in registers.
+        The carried values stay in registers.
         """
         b, entry = self.b, self.b.block
         head, done = b.append_basic_block("loop"), b.append_basic_block("done")
@@ -309,25 +309,38 @@ def _alignment(kind: ir.Type) -> int:
     return 4 if isinstance(element, ir.FloatType) else max(1, element.width // 8)
 
 
-_TYPES = {"i": types.int64, "f": types.float32}
+Kind = type[int] | type[float] | type[tuple[Any, ...]]
+"""int: int64; float: float32; a NamedTuple class: of int64 only."""
 
 
-def emitted(arguments: str, result: str = "") -> Callable[[Callable[..., Value]], Any]:
-    """Make a jitted function of `emit(e, *values)`.
+def _numba_type(kind: Kind) -> Any:
+    if issubclass(kind, tuple):
+        return types.NamedUniTuple(types.int64, len(kind._fields), kind)  # type: ignore[attr-defined]
+    return types.int64 if kind is int else types.float32
 
-    It takes the plan and then values, int64 `i` or float32 `f`, and gives nothing or one of these.
+
+def emitted(*arguments: Kind, result: Kind | None = None) -> Callable[[Callable[..., Value]], Any]:
+    """Make a jitted function of `emit(e, *values)`, which is called while numba compiles.
+
+    The jitted function takes the plan in place of the emitter, then one value for each of `arguments`. `emit` gets a
+    named tuple as one of LLVM values. It returns nothing, or one value of the type `result`.
     """
 
     def decorate(emit: Callable[..., Value]) -> Any:
-        kinds = [_TYPES[kind] for kind in arguments]
+        kinds = [_numba_type(kind) for kind in arguments]
+        returned = types.void if result is None else _numba_type(result)
 
         def typer(context: Any, plan: Any, *_: Any) -> Any:
             def codegen(target: Any, builder: ir.IRBuilder, signature: Any, values: Iterable[Value]) -> Value:
                 _, *rest = values
-                value = emit(Emitter(builder, signature.args[0].plan), *rest)
-                return value if result else target.get_dummy_value()
+                unpacked = [
+                    kind(*cgutils.unpack_tuple(builder, value)) if issubclass(kind, tuple) else value
+                    for kind, value in zip(arguments, rest, strict=True)
+                ]
+                value = emit(Emitter(builder, signature.args[0].plan), *unpacked)
+                return target.get_dummy_value() if result is None else value
 
-            return (_TYPES[result] if result else types.void)(plan, *kinds), codegen
+            return returned(plan, *kinds), codegen
 
         # numba takes the number of arguments from the signature, and can't lower one with *args
         names = ["context", "plan", *(f"a{i}" for i in range(len(kinds)))]

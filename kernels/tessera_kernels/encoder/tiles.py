@@ -11,75 +11,89 @@ activations are stored with.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
+from tessera_kernels.encoder.layout import Floats, Values
 from tessera_kernels.encoder.simd import F32, I32, I64, Emitter, Value, emitted
+
+
+class Broadcast(NamedTuple):
+    """A factor that is read one group a row, which is then broadcast to all lanes."""
+
+    rows: int
+    at: Value
+    """address of the first row's first group"""
+    row_bytes: Value
+    """from row to row"""
+    group_bytes: Value
+    """from group to group"""
+
+
+class Registers(NamedTuple):
+    """A factor that is read by whole registers."""
+
+    vectors: int
+    """registers a group"""
+    at: Value
+    """address of the first group"""
+    group_bytes: Value
+    """from group to group"""
 
 
 def mac(
     e: Emitter,
-    rows: int,
-    vectors: int,
-    a: Value,
-    a_row: Value,
-    a_step: Value,
-    w: Value,
-    w_step: int,
+    a: Broadcast,
+    w: Registers,
     count: Value,
     start: list[Value] | list[list[Value]],
     broadcast_first: bool = True,
 ) -> list[list[Value]]:
     """sums[row][vector] = start + sum over count groups of a[row] * w[vector].
 
-    `a` is read one group a row and broadcast, `w` by registers. The sums never leave the registers.
+    The sums stay in registers from the first group to the last.
 
     Args:
         e: the emitter.
-        rows: of a.
-        vectors: registers of w.
-        a: address of the first row's first group.
-        a_row: bytes from row to row.
-        a_step: bytes from group to group.
-        w: address of the first group's registers.
-        w_step: bytes from group to group.
+        a: the factor that is broadcast.
+        w: the other one.
         count: groups, at least 1.
         start: a value for each vector, or for each row and vector.
-        broadcast_first: whether `a` is what `Emitter.dot` takes first.
+        broadcast_first: whether `a` is the first argument of `Emitter.dot`.
     """
-    per_row = start if isinstance(start[0], list) else [start] * rows
+    per_row = start if isinstance(start[0], list) else [start] * a.rows
     group = F32 if e.a.is_float else I32
-    offsets = [e.times(a_row, row) for row in range(rows)]
+    offsets = [e.times(a.row_bytes, row) for row in range(a.rows)]
+    vectors = w.vectors
 
     def step(_: Value, carried: list[Value]) -> list[Value]:
         at_w, at_a, *sums = carried
         weights = [e.load(at_w, e.bytes * v, e.vf if e.a.is_float else e.vi) for v in range(vectors)]
         new = []
-        for row in range(rows):
+        for row in range(a.rows):
             x = e.splat(e.load(at_a, offsets[row], group))
             for v in range(vectors):
                 first, second = (x, weights[v]) if broadcast_first else (weights[v], x)
                 new.append(e.dot(sums[row * vectors + v], first, second))
-        return [e.at(at_w, w_step), e.at(at_a, a_step), *new]
+        return [e.at(at_w, w.group_bytes), e.at(at_a, a.group_bytes), *new]
 
     flat = [value for row in per_row for value in row]
-    sums = e.loop(count, 1, [w, a, *flat], step)[2:]
-    return [sums[row * vectors : (row + 1) * vectors] for row in range(rows)]
+    sums = e.loop(count, 1, [w.at, a.at, *flat], step)[2:]
+    return [sums[row * vectors : (row + 1) * vectors] for row in range(a.rows)]
 
 
-def outputs(
-    e: Emitter, a: Value, lda: Value, groups: Value, w: Value, scales: Value
-) -> Iterator[tuple[int, list[Value]]]:
+def outputs(e: Emitter, a: Values, groups: Value, w: Value) -> Iterator[tuple[int, list[Value]]]:
     """Each row of a tile's result as float vectors: (row, vectors)."""
     vectors = e.plan.gemm_vectors
     width = e.bytes * vectors
-    weights = e.at(w, 3 * width)
+    first = Broadcast(e.plan.tile_rows, a.at, a.row_bytes, I64(4))
+    weights = Registers(vectors, e.at(w, 3 * width), width)
     bias = [e.load(w, width + e.bytes * v) for v in range(vectors)]
-    rows = e.plan.tile_rows
     if e.a.is_float:
-        yield from enumerate(mac(e, rows, vectors, a, lda, I64(4), weights, width, groups, bias))
+        yield from enumerate(mac(e, first, weights, groups, bias))
         return
     start = [e.load(w, 2 * width + e.bytes * v, e.vi) for v in range(vectors)]
-    for row, sums in enumerate(mac(e, rows, vectors, a, lda, I64(4), weights, width, groups, start)):
-        scale = e.splat(e.load(scales, 4 * row, F32))
+    for row, sums in enumerate(mac(e, first, weights, groups, start)):
+        scale = e.splat(e.load(a.scales, 4 * row, F32))
         yield (
             row,
             [
@@ -93,12 +107,10 @@ def outputs(
         )
 
 
-def _store_relu(
-    e: Emitter, rows: Iterator[tuple[int, list[Value]]], out: Value, ldo: Value, maxima: Value
-) -> None:
-    """Store max(rows, 0), and keep each row's largest value as a register to be folded later."""
+def _store_relu(e: Emitter, rows: Iterator[tuple[int, list[Value]]], out: Floats, maxima: Value) -> None:
+    """Store max(rows, 0), and keep each row's largest values, one register a row, for `rows.quantize_unsigned`."""
     for row, vectors in rows:
-        place = e.at(out, e.times(ldo, row))
+        place = e.at(out.at, e.times(out.row_bytes, row))
         largest = e.load(maxima, e.bytes * row)
         for v, y in enumerate(vectors):
             y = e.max(y, e.const(0.0))
@@ -107,49 +119,35 @@ def _store_relu(
         e.store(largest, maxima, e.bytes * row)
 
 
-@emitted("iiiiiiii")
-def tile_relu(
-    e: Emitter,
-    a: Value,
-    lda: Value,
-    groups: Value,
-    w: Value,
-    scales: Value,
-    out: Value,
-    ldo: Value,
-    maxima: Value,
-) -> None:
-    """A tile of max(a W + bias, 0)."""
-    rows = outputs(e, a, lda, groups, w, scales)
-    _store_relu(e, rows, out, ldo, maxima)
+@emitted(Values, int, int, Floats, int)
+def tile_relu(e: Emitter, a: Values, groups: Value, w: Value, out: Floats, maxima: Value) -> None:
+    """Store a tile of max(a W + bias, 0)."""
+    _store_relu(e, outputs(e, a, groups, w), out, maxima)
 
 
-@emitted("iiiiiii")
-def tile_store(
-    e: Emitter, a: Value, lda: Value, groups: Value, w: Value, scales: Value, out: Value, ldo: Value
-) -> None:
-    """A tile of a W + bias."""
-    for row, vectors in outputs(e, a, lda, groups, w, scales):
+@emitted(Values, int, int, Floats)
+def tile_store(e: Emitter, a: Values, groups: Value, w: Value, out: Floats) -> None:
+    """Store a tile of a W + bias."""
+    for row, vectors in outputs(e, a, groups, w):
         for v, y in enumerate(vectors):
-            e.store(y, e.at(out, e.times(ldo, row)), e.bytes * v)
+            e.store(y, e.at(out.at, e.times(out.row_bytes, row)), e.bytes * v)
 
 
-@emitted("iiiiiii")
-def tile_add(
-    e: Emitter, a: Value, lda: Value, groups: Value, w: Value, scales: Value, out: Value, ldo: Value
-) -> None:
-    """A tile of out + a W + bias."""
-    for row, vectors in outputs(e, a, lda, groups, w, scales):
-        place = e.at(out, e.times(ldo, row))
+@emitted(Values, int, int, Floats)
+def tile_add(e: Emitter, a: Values, groups: Value, w: Value, out: Floats) -> None:
+    """Add a tile of a W + bias to what is stored in out."""
+    for row, vectors in outputs(e, a, groups, w):
+        place = e.at(out.at, e.times(out.row_bytes, row))
         for v, y in enumerate(vectors):
             e.store(e.b.fadd(y, e.load(place, e.bytes * v)), place, e.bytes * v)
 
 
-@emitted("iiiiii")
-def tile_bands(
-    e: Emitter, tokens: Value, bands: Value, w: Value, out: Value, ldo: Value, maxima: Value
-) -> None:
-    """A tile of max(tokens W + bias, 0) in float32: 10 or 2 bands need no int8. Weights: [bias | bands rows]."""
+@emitted(int, int, int, Floats, int)
+def tile_bands(e: Emitter, tokens: Value, bands: Value, w: Value, out: Floats, maxima: Value) -> None:
+    """Store a tile of max(tokens W + bias, 0) in float32: 10 or 2 bands gain nothing from int8.
+
+    The weights are one row of biases, then one row a band.
+    """
     vectors = e.plan.gemm_vectors
     width = e.bytes * vectors
     rows = e.plan.tile_rows
@@ -168,4 +166,4 @@ def tile_bands(
     bias = [e.load(w, e.bytes * v) for v in range(vectors)]
     sums = e.loop(bands, 1, bias * rows, step)
     result = ((row, sums[row * vectors : (row + 1) * vectors]) for row in range(rows))
-    _store_relu(e, result, out, ldo, maxima)
+    _store_relu(e, result, out, maxima)

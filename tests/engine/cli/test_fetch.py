@@ -15,8 +15,8 @@ import pytest
 
 from tessera_engine import cli
 from tessera_engine.errors import InputError, ModelError, TesseraError
-from tessera_engine.model import download, published
-from tessera_engine.model import store as model_store
+from tessera_engine.files.user_folders import HOME_VARIABLE
+from tessera_engine.model import download, installed, published
 
 CONTENT = np.random.default_rng(0).bytes(1_000_000)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -186,20 +186,20 @@ def test_a_good_file_comes_in_the_end(server, tmp_path, acts, asked):
 @pytest.mark.parametrize(
     ("act", "message", "kept"),
     [
-        (corrupt, "another file than the published one", 0),
+        (corrupt, SHA256[:12], 0),
         (longer, "sends more than the 1,000,000 bytes", 1_000_000),
         (of_another_length, "has 999999999999 bytes, the published one 1,000,000", 0),
         (compressed, "compressed", 0),
-        (cut_at_the_start, "can't get", 0),
-        (status(500), "answers 500; 0 of 1,000,000 bytes are kept", 0),
+        (cut_at_the_start, "0 of 1,000,000 bytes", 0),
+        (status(500), "answers 500; 0 of 1,000,000 bytes", 0),
         (status(404), "answers 404", 0),
         (status(401), "answers 401", 0),
-        (garbage, "can't get", 0),
+        (garbage, "0 of 1,000,000 bytes", 0),
         (status(302), "answers 302", 0),
         (redirect("/loop"), "redirects more than 5 times", 0),
         (redirect("http://example.org/file"), "'http://example.org/file', which is not https", 0),
         (redirect("ftp://example.org/file"), "which is not https", 0),
-        (redirect("file:///etc/passwd"), "or to no web address", 0),
+        (redirect("file:///etc/passwd"), "redirects", 0),
     ],
 )
 def test_what_cannot_be_had_is_one_line_and_never_a_file(server, tmp_path, act, message, kept):
@@ -214,9 +214,7 @@ def test_what_cannot_be_had_is_one_line_and_never_a_file(server, tmp_path, act, 
 
 def test_endless_truncation_ends_and_the_next_call_goes_on(server, tmp_path):
     server.acts = [truncating] + [cut_at_the_start] * 4
-    with pytest.raises(
-        TesseraError, match=r"300,000 of 1,000,000 bytes are kept, run the same command again"
-    ):
+    with pytest.raises(TesseraError, match=r"300,000 of 1,000,000 bytes"):
         get(server, tmp_path / "file")
     get(server, tmp_path / "file")
     assert (tmp_path / "file").read_bytes() == CONTENT
@@ -235,7 +233,7 @@ def test_a_server_that_drips_is_given_up(server, tmp_path):
             threading.Event().wait(0.05)
 
     server.acts = [dripping] * 20
-    with pytest.raises(TesseraError, match="nothing came for"):
+    with pytest.raises(TesseraError, match=f"{download.TIMEOUT:g} s"):
         get(server, tmp_path / "file")
 
 
@@ -252,9 +250,7 @@ def test_a_full_disk_says_so(server, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(download.os, "fsync", full)
-    with pytest.raises(
-        TesseraError, match="No space left on device; make room, and run the same command again"
-    ):
+    with pytest.raises(TesseraError, match=r"file\.partial: No space left on device"):
         get(server, tmp_path / "file")
     monkeypatch.undo()
     get(server, tmp_path / "file")
@@ -263,7 +259,7 @@ def test_a_full_disk_says_so(server, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("url", ["ftp://host/x.pt", "file:///etc/passwd", "https://", "nano.pt"])
 def test_other_addresses_are_refused(tmp_path, url):
-    with pytest.raises(InputError, match="is no address that can be fetched"):
+    with pytest.raises(InputError, match=f"^{url} .*https://"):
         download.download(url, tmp_path / "file", 1, SHA256)
 
 
@@ -299,7 +295,7 @@ def nano(monkeypatch, tmp_path, request):
         published.PUBLISHED["nano"], bytes=len(content), sha256=hashlib.sha256(content).hexdigest()
     )
     monkeypatch.setitem(published.PUBLISHED, "nano", entry)
-    monkeypatch.setenv(model_store.HOME_VARIABLE, str(tmp_path / "home"))
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
     return file
 
 
@@ -324,7 +320,7 @@ def test_fetch_makes_models_that_embed_finds(server, nano, run, tmp_path):
     assert out.split() == [str(models / "nano.fp32.onnx"), str(models / "nano.int8.onnx")]
     assert server.requests[0][0] == f"/{'/'.join(published.PUBLISHED['nano'].url().split('/')[3:])}"
     assert ranges(server) == [None, "bytes=20000-"]
-    opened = model_store.open_model("nano", "int8")
+    opened = installed.open_model("nano", "int8")
     assert opened.facts.card == "Published TESSERA v2 student nano, CC0."
     # A second time, nothing is fetched again
     code, _, err = run("model", "fetch", "nano", "--from", server.address, "-q")
@@ -337,11 +333,11 @@ def test_fetch_makes_models_that_embed_finds(server, nano, run, tmp_path):
     content = bytearray((models / "nano.fp32.onnx").read_bytes())
     content[len(content) // 2] ^= 1
     (models / "nano.fp32.onnx").write_bytes(content)
-    with pytest.raises(ModelError, match=r"is not the file that was stored: its sha256 is"):
-        model_store.open_model("nano")
-    model_store.checksum_file(models / "nano.fp32.onnx").write_text("")
-    with pytest.raises(ModelError, match="has nothing"):
-        model_store.open_model("nano")
+    with pytest.raises(ModelError, match=r"nano.fp32.onnx .* sha256 .* overwrite=True"):
+        installed.open_model("nano")
+    installed.checksum_file(models / "nano.fp32.onnx").write_text("")
+    with pytest.raises(ModelError, match=r"nano.fp32.onnx.sha256 has nothing"):
+        installed.open_model("nano")
 
 
 def test_fetch_from_a_stick(nano, run, tmp_path):
@@ -364,9 +360,12 @@ def test_fetch_from_a_stick(nano, run, tmp_path):
 def test_fetch_of_an_unknown_name_says_which_there_are(run):
     code, _, err = run("model", "fetch", "giant")
     assert code == 2
-    assert "no published model 'giant'; choose one of nano, small, medium, large" in err
+    assert "'giant'" in err
+    assert "nano, small, medium, large" in err
+    code, _, err = run("model", "fetch", "Nano")
+    assert (code, "did you mean 'nano'?" in err) == (2, True)
 
 
 def test_every_packaged_model_has_its_checksum():
-    for path in model_store.packaged_folder().glob("*.onnx"):
-        assert model_store.checksum_file(path).is_file()
+    for path in installed.packaged_folder().glob("*.onnx"):
+        assert installed.checksum_file(path).is_file()

@@ -50,7 +50,7 @@ def test_a_stop_within_a_long_kernel_is_obeyed_and_says_how_to_go_on(scene, tmp_
     life.send_signal(number)
     _, said = life.communicate(timeout=2)
     assert life.returncode == code
-    assert said == "interrupted: give the same command again: it goes on with what is finished\n"
+    assert said == "interrupted: give the same command again: it resumes with what is finished\n"
     done = embed(scene, "-o", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert contents(tmp_path / "out") == contents(scene / "plain")

@@ -22,6 +22,7 @@ from tessera_engine import open_embeddings
 from tessera_engine.analysis.change import draw_change
 from tessera_engine.cli.pages.info import describe_output
 from tessera_engine.errors import CheckFailed, InputError, TesseraError
+from tessera_engine.files import publish
 from tessera_engine.files.output import PartialOutput
 from tessera_engine.formats.opening import stored_years
 from tessera_engine.formats.zarr import writing as zarr_writer
@@ -213,7 +214,7 @@ def test_what_cannot_be_added_is_refused_and_changes_nothing(tmp_path, format):
     refused("not an output of tessera-engine", 2, 2019, at=tmp_path / "mine")
     if format == "zarr":
         refused("has 128 dimensions, this 32", 2, 2019, dim=32)
-    with pytest.raises(InputError, match="give one of them"):
+    with pytest.raises(InputError, match=r"append=True.*overwrite=True"):
         convert(first, store, format, append=True, overwrite=True)
     with pytest.raises(InputError, match="exists already"):
         convert(output(tmp_path, 2, 2019), store, format)
@@ -236,11 +237,12 @@ def test_a_failure_leaves_the_store_as_it_was(tmp_path, monkeypatch, format):
     rename = type(store).rename
 
     def fail_at_the_last_step(path, target):
-        if path.name == "made":
+        if path.name == "output":
             raise OSError("gone")
         return rename(path, target)
 
     with monkeypatch.context() as patched:
+        patched.setattr(publish, "_renameat2", lambda *names: False)
         patched.setattr(type(store), "rename", fail_at_the_last_step)
         with pytest.raises(OSError, match="gone"):
             convert(second, store, format, append=True)

@@ -1,4 +1,4 @@
-"""The guard: every mistake gets its name, and nothing that is right gets any."""
+"""The guard: every mistake gets its finding, and a good scene gets none."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from mistakes import MISTAKES
 from places import FLANDERS
 
 from tessera_engine.errors import InputError
-from tessera_engine.guard import SAMPLE_PIXELS, Finding, examine, heed, plausible_shares
+from tessera_engine.finding import Finding
+from tessera_engine.guard import SAMPLE_PIXELS, examine, heed, plausible_shares
 from tessera_engine.guard.checks import check_all
 from tessera_engine.guard.coverage import check_gaps, check_modalities
 from tessera_engine.model.statistics import FLAVOURS
@@ -56,7 +57,7 @@ def flanders():
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_gets_its_name_and_no_other(scenes, mistake):
+def test_a_mistake_gets_its_finding_and_no_other(scenes, mistake):
     expected, make = MISTAKES[mistake]
     for scene in scenes:
         assert [(f.name, f.sure) for f in check_all(*make(*scene), FACTS)] == [(expected, "certain")]
@@ -75,7 +76,7 @@ def test_the_real_scene_lacks_an_orbit_and_nothing_else(flanders):
 
 
 @pytest.mark.parametrize("seed", range(100, 103))
-def test_nothing_cries_wolf_over_a_good_scene(tmp_path, seed):
+def test_a_good_scene_has_no_finding(tmp_path, seed):
     assert check_all(*simulated(tmp_path, seed, (20 + seed % 3 * 20, 24)), FACTS) == []
 
 
@@ -90,26 +91,26 @@ def test_each_mistake_in_each_of_twenty_scenes(tmp_path, seed):
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_nothing_cries_wolf_over_a_strange_place(place):
+def test_an_unusual_place_has_no_finding(place):
     assert check_all(*observe(PLACES[place], 1), FACTS) == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
-def test_nothing_certain_is_said_of_twenty_strange_places(place):
+def test_twenty_unusual_places_have_no_certain_finding(place):
     for seed in range(2, 22):
         certain = {f.name for f in check_all(*observe(PLACES[place], seed), FACTS) if f.sure == "certain"}
-        # Months under cloud are a fact
+        # Months of cloud are real there
         assert certain <= {"s2-gap"}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
-def test_a_mistake_in_a_strange_place_is_named_right_or_not_at_all(place):
+def test_a_mistake_in_an_unusual_place_gets_the_right_finding_or_none(place):
     scene = observe(PLACES[place], 3)
     for mistake, (expected, make) in MISTAKES.items():
         certain = {f.name for f in check_all(*make(*scene), FACTS) if f.sure == "certain"}
-        # A place without clouds has no inverted mask: it has an empty one. Zeros are no data
+        # Where there are no clouds an inverted mask is an empty one; zeros count as missing data
         allowed = {expected, "mask-empty", "s2-few-clear"}
         assert certain <= allowed, mistake
 
@@ -121,31 +122,31 @@ def test_a_mistake_on_a_disk(tmp_path):
     scene = open_scene(tmp_path / "scene")
     (finding,) = examine(scene, FACTS)
     assert (finding.name, finding.sure) == ("s2-offset", "certain")
-    assert "on 70 of" not in finding.found  # overcast dates can't be judged
+    assert "on 70 of" not in finding.found  # overcast dates can't be checked
     assert "subtract 1000" in finding.fix
 
 
-def test_the_readers_warnings_come_first(tmp_path):
+def test_warnings_of_the_reader_come_first(tmp_path):
     scene = open_scene(write_tile(tmp_path / "scene", made_up_arrays(), transform=None))
     first = examine(scene, FACTS)[0]
     assert first == Finding("reader", "certain", scene.reader.warnings[0])
     assert first.line == scene.reader.warnings[0]
 
 
-def test_heed_tells_or_refuses():
+def test_findings_are_reported_or_refused():
     findings = [
         Finding("reader", "certain", "a file is gone"),
         Finding("s2-x", "likely", "odd", "bad", "mend it"),
     ]
-    told = []
-    heed(findings, False, told.append)
-    assert told == ["warning: a file is gone", "warning: odd [s2-x, likely]; bad; mend it"]
-    heed([], True, told.append)
-    with pytest.raises(InputError, match=r"a file is gone; odd .* because of --strict"):
-        heed(findings, True, told.append)
+    lines = []
+    heed(findings, False, lines.append)
+    assert lines == ["warning: a file is gone", "warning: odd [s2-x, likely]; bad; mend it"]
+    heed([], True, lines.append)
+    with pytest.raises(InputError, match=r"a file is gone; odd .*strict=True"):
+        heed(findings, True, lines.append)
 
 
-def test_what_is_missing_is_told():
+def test_missing_sensors_and_orbits_are_found():
     assert names(check_modalities(NO_DATES)) == ["s1-missing", "s2-missing"]
     assert names(check_modalities(Dates((1,), (), (1,)))) == ["s1-orbit-missing"]
     assert "ascending" in check_modalities(Dates((1,), (), (1,)))[0].found
@@ -160,7 +161,7 @@ def dates_with(days):
 def test_a_gap_is_the_longest_run_of_days_without_a_date(days):
     empty = 0
     longest = 0
-    for day in [*range(1, 366), *range(1, 366)]:  # once more around: the year is a circle
+    for day in [*range(1, 366), *range(1, 366)]:  # twice, because a gap may reach over the new year
         empty = 0 if day in days else min(empty + 1, 364)
         longest = max(longest, empty)
     findings = check_gaps([], dates_with(days), GRID)
@@ -180,7 +181,7 @@ def test_the_polar_night_is_no_gap(latitude, summer, told):
     assert names(check_gaps(days, NO_DATES, grid)) == (["s2-gap"] if told else [])
 
 
-def test_values_far_from_the_model_are_told_by_band(scenes):
+def test_values_far_from_the_model_are_reported_by_band(scenes):
     observations, dates, grid = scenes[0]
     shares = plausible_shares(observations, FACTS)
     assert min(shares.values()) > 0.98
@@ -208,7 +209,7 @@ def arrays(dtype, shape, values):
     st.integers(0, 14),
     st.integers(0, 9),
 )
-def test_any_values_can_be_looked_at(s2, valid, s1, s2_dates, s1_dates):
+def test_any_values_can_be_checked(s2, valid, s1, s2_dates, s1_dates):
     doys = np.arange(1, 15, dtype=np.int32)
     observations = Observations(
         s2[:s2_dates], valid[:s2_dates], doys[:s2_dates], s1[:s1_dates], doys[:s1_dates], s1[:0], doys[:0]
@@ -229,7 +230,7 @@ def test_any_values_can_be_looked_at(s2, valid, s1, s2_dates, s1_dates):
         ("opera", "v2", "", []),
     ],
 )
-def test_a_v1_1_model_of_the_other_source_is_told(layout, generation, flavour, told):
+def test_a_v1_1_model_of_the_other_source_is_found(layout, generation, flavour, told):
     reader = FakeReader(made_up_arrays())
     reader.layout = layout
     found = examine(Scene("x", "x", reader), FLAVOURS[generation][flavour])

@@ -60,14 +60,14 @@ def test_a_prefix_can_be_kept(tmp_path):
 
 def test_another_year_is_refused(tmp_path):
     cog = open_embeddings(made_up_output(tmp_path / "a", EMBEDDING, year=2018))
-    with pytest.raises(InputError, match="is of 2018, not of 2019"):
+    with pytest.raises(InputError, match=r"is of 2018.*year=2019"):
         convert(cog, tmp_path / "b", "zarr", year=2019)
 
 
 def test_overwrite_replaces_outputs_and_nothing_else(tmp_path):
     cog = open_embeddings(made_up_output(tmp_path / "a", EMBEDDING))
     (tmp_path / "b").mkdir()
-    for overwrite, message in ((False, "give --overwrite"), (True, "not an output of tessera-engine")):
+    for overwrite, message in ((False, "overwrite=True"), (True, "not an output")):
         with pytest.raises(InputError, match=message):
             convert(cog, tmp_path / "b", "npy", overwrite=overwrite)
     convert(cog, tmp_path / "c", "npy")

@@ -29,10 +29,10 @@ def filled(path):
 
 def test_what_was_recorded_is_read_again(journal):
     found = Journal.open(journal.path)
-    assert (found.identity, found.window_pixels, found.damaged, found.complete) == (IDENTITY, 14, [], False)
+    assert (found.identity, found.window_pixels, found.damaged, found.item_sha256) == (IDENTITY, 14, [], "")
     assert found.finished == {window: Finished(n, f"{n:064x}") for n, window in enumerate(WINDOWS)}
-    found.add_complete()
-    assert Journal.open(journal.path).complete
+    found.add_complete("ab" * 32)
+    assert Journal.open(journal.path).item_sha256 == "ab" * 32
 
 
 def test_saved_anew_it_is_the_same_without_what_was_taken_out(journal):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from made_up import FakeReader, made_up_arrays
 
 from tessera_engine.scene import Window
-from tessera_engine.scenes.blocks import BlockReader, cells
+from tessera_engine.scenes.reading.blocks import BlockReader, cells
 
 HEIGHT, WIDTH = 21, 17
 ARRAYS = made_up_arrays(HEIGHT, WIDTH, steps=3)

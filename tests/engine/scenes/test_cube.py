@@ -11,10 +11,10 @@ from mosaic_files import day_of
 from places import SHARED
 from product_files import product_arrays
 
-from tessera_engine.scenes import cube
-from tessera_engine.scenes.band_names import COMMON_NAMES
-from tessera_engine.scenes.listing import list_folder
-from tessera_engine.scenes.rasters import without_georeference_warnings
+from tessera_engine.gdal import without_georeference_warnings
+from tessera_engine.scenes.layouts import cube
+from tessera_engine.scenes.metadata.band_names import COMMON_NAMES
+from tessera_engine.scenes.metadata.listing import list_folder
 
 ARRAYS = product_arrays(4, 6, steps=3)
 DAYS = [day_of(doy) for doy in ARRAYS["doys"]]
@@ -41,13 +41,13 @@ def test_optical_cubes_are_found(tmp_path, name, prefix):
     assert [product.date for product in found.s2] == DAYS
     assert [product.mask.band for product in found.s2] == [1, 2, 3]
     assert {(product.offset, product.mask_kind) for product in found.s2} == {(0, "scl")}
-    assert found.warnings == [
-        f"{name} doesn't say whether the baseline offset was removed: it is read as removed, as openEO delivers it"
-    ]
+    (warning,) = found.warnings
+    assert name in warning
+    assert "baseline offset" in warning
 
 
 @writers
-def test_common_names_and_a_clear_mask_are_taken(tmp_path, name):
+def test_common_names_and_a_clear_mask_are_read(tmp_path, name):
     variables = s2_variables(ARRAYS)
     renamed = {COMMON_NAMES[band]: value for band, value in variables.items() if band != "SCL"}
     renamed["clear"] = (ARRAYS["masks"].astype("int16"), {})
@@ -82,7 +82,7 @@ def test_the_orbit_may_be_an_attribute(tmp_path, name):
 
 @writers
 @pytest.mark.parametrize(("add_offset", "wanted"), [(0.0, 0), (-0.1, 1000)])
-def test_the_offset_is_what_attributes_say(tmp_path, name, add_offset, wanted):
+def test_the_offset_follows_from_attributes(tmp_path, name, add_offset, wanted):
     packing = {"scale_factor": 0.0001, "add_offset": add_offset}
     variables = {
         key: (values, packing if key != "SCL" else {}) for key, (values, _) in s2_variables(ARRAYS).items()
@@ -104,15 +104,15 @@ def with_attributes(band, **attributes):
 
 A = ARRAYS["sar_ascending"][:3, ..., 0].astype("float32")
 MISTAKES = {
-    "no B8A": (without("B8A"), r"^lacks B8A: all ten bands and a mask are needed$"),
+    "no B8A": (without("B8A"), r"^lacks B8A:"),
     "no mask": (without("SCL"), r"^lacks SCL \(or a variable 'clear', 1 where it is clear\)"),
     "floats": ({**s2_variables(ARRAYS), "B03": (A / 1e4, {})}, "has float32 in B03, expected whole numbers"),
     "packed otherwise": (with_attributes("B02", scale_factor=0.001), "has scale_factor and add_offset"),
     "packed by nothing": (with_attributes("B02", scale_factor=0.0), "has scale_factor and add_offset"),
-    "no orbit": ({"VV": (A, {"units": "dB"})}, "doesn't say the orbit of VV: call it VV_ascending or _descending"),
+    "no orbit": ({"VV": (A, {"units": "dB"})}, r"no orbit for VV\b.*VV_ascending or _descending.*orbit_state"),
     "sigma0": ({"S1-SIGMA0-VV": (A, {})}, "has sigma0 in S1-SIGMA0-VV, expected terrain-corrected gamma0"),
     "packed radar": ({"VV_ascending": (A, {"scale_factor": 0.1})}, "has scale_factor or add_offset on VV_ascending"),
-    "units differ": ({"VV_asc": (A, {"units": "dB"}), "VH_asc": (A, {})}, "has other times or units in VH_asc"),
+    "units differ": ({"VV_asc": (A, {"units": "dB"}), "VH_asc": (A, {})}, "VH_asc and VV_asc"),
 }  # fmt: skip
 
 
@@ -133,10 +133,7 @@ def test_a_mistake_is_one_clear_line(tmp_path, name, mistake):
 def test_the_real_cube_lacks_a_band(tmp_path):
     shutil.copy(REAL, tmp_path)
     (problem,) = find(tmp_path).problems
-    assert problem.reason == (
-        "lacks B8A, SCL (or a variable 'clear', 1 where it is clear): all ten bands and a mask are needed; "
-        "has sigma0 in S1-SIGMA0-VV, expected terrain-corrected gamma0"
-    )
+    assert re.search(r"lacks B8A, SCL .*; .*sigma0 in S1-SIGMA0-VV", problem.reason)
 
 
 @pytest.mark.skipif(not REAL.exists(), reason="needs ../shared/data/cubes")
@@ -147,8 +144,8 @@ def test_the_real_cubes_times_are_read():
 
 
 @writers
-@pytest.mark.parametrize(("units", "reason"), [("degrees", "expected a time"), ("days since the flood", "expected a time"), ("months since 2021-01-01", "expected a time")])  # fmt: skip
-def test_times_that_are_none_are_named(tmp_path, monkeypatch, name, units, reason):
+@pytest.mark.parametrize("units", ["degrees", "days since the flood", "months since 2021-01-01"])
+def test_a_dimension_that_is_no_time_is_named(tmp_path, monkeypatch, name, units):
     import cube_files
 
     plain = cube_files._coordinates
@@ -159,14 +156,15 @@ def test_times_that_are_none_are_named(tmp_path, monkeypatch, name, units, reaso
     )
     write(tmp_path, name, s2_variables(ARRAYS))
     (problem,) = find(tmp_path).problems
-    assert reason in problem.reason
+    assert f"dimension t in {units}" in problem.reason
 
 
-@pytest.mark.parametrize("content", [b"", b"CDF\x01", b"\x89HDF\r\n\x1a\n", b"this is no cube"])
+@pytest.mark.parametrize("content", [b"", b"CDF\x01", b"\x89HDF\r\n\x1a\n", b"this is not a cube"])
 def test_a_damaged_file_is_named(tmp_path, content):
     (tmp_path / "c.nc").write_bytes(content)
     (problem,) = find(tmp_path).problems
-    assert "can't be read as a raster" in problem.reason
+    assert problem.source == tmp_path / "c.nc"
+    assert "raster" in problem.reason
 
 
 def test_a_truncated_file_is_named_or_read(tmp_path):
@@ -181,7 +179,7 @@ def test_zarr_of_version_3_is_named(tmp_path):
     (tmp_path / "c.zarr").mkdir()
     (tmp_path / "c.zarr" / "zarr.json").write_text('{"zarr_format": 3, "node_type": "group"}')
     (problem,) = find(tmp_path).problems
-    assert "is a Zarr store of version 3, expected version 2" in problem.reason
+    assert re.search("version 3, expected version 2", problem.reason)
 
 
 def test_a_store_with_a_link_out_of_the_scene_is_not_opened(tmp_path):
@@ -192,10 +190,10 @@ def test_a_store_with_a_link_out_of_the_scene_is_not_opened(tmp_path):
     chunk.symlink_to(secret)
     found = find(tmp_path / "scene")
     assert not found.s2
-    assert "links that lead out" in found.problems[0].reason
+    assert "links" in found.problems[0].reason
 
 
-def test_other_cubes_are_left_alone(tmp_path):
+def test_other_cubes_are_ignored(tmp_path):
     write_netcdf(tmp_path / "weather.nc", {"T2M": s2_variables(ARRAYS)["B02"]}, ARRAYS["doys"])
     found = find(tmp_path)
     assert not found.problems

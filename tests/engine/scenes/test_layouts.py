@@ -31,8 +31,8 @@ from tessera_engine import api, cli
 from tessera_engine.model.drift import measure
 from tessera_engine.scene import S2_BANDS, Observations, Window
 from tessera_engine.scenes import open_scene
-from tessera_engine.scenes.finding import find_products
-from tessera_engine.scenes.listing import list_folder
+from tessera_engine.scenes.metadata.listing import list_folder
+from tessera_engine.scenes.search import find_products
 
 
 def stac(**options):
@@ -85,7 +85,7 @@ AT_20_M = [name for name in LAYOUTS if name not in ("NetCDF", "NetCDF, dB", "Zar
 
 
 def assert_same(found: Observations, wanted: Observations) -> None:
-    """Equal, but for bands where it isn't clear, which no embedding sees."""
+    """Equal, except for the bands of observations that aren't clear: these have no effect on embeddings."""
     for name, value in vars(wanted).items():
         if name != "s2":
             np.testing.assert_array_equal(getattr(found, name), value, err_msg=name)
@@ -189,7 +189,7 @@ def centres(transform, height, width):
 
 
 def test_two_tiles_of_two_zones_embed_like_one(tmp_path):
-    """The left part in zone 31, and a tile of zone 32 over all of it; where both are, the first name wins."""
+    """The left part is in zone 31, and a tile of zone 32 covers everything; where both are, the first name is used."""
     arrays = product_arrays(48, 48, steps=8)
     doys, everywhere = arrays["doys"], np.ones((8, 64, 64), np.uint8)
     x, y = np.broadcast_arrays(*centres(ORIGIN, 48, 48))
@@ -238,7 +238,7 @@ def test_100_bad_products_are_each_named_once_and_the_good_ones_used(sprinkled):
     assert_same(scene.reader.read(scene.grid.window), FakeReader(arrays).read(scene.grid.window))
 
 
-def test_strict_stops_at_bad_products(sprinkled, tmp_path, monkeypatch, capsys):
+def test_strict_refuses_bad_products(sprinkled, tmp_path, monkeypatch, capsys):
     folder, _, bad = sprinkled
     monkeypatch.setattr(
         "sys.argv", ["tessera-engine", "embed", str(folder), "--strict", "-o", str(tmp_path / "out")]

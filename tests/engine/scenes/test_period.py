@@ -1,7 +1,8 @@
-"""Which observations of a scene count, by their dates."""
+"""Which observations of a scene are used, by their dates."""
 
 from __future__ import annotations
 
+import re
 from datetime import date, timedelta
 
 import pytest
@@ -24,18 +25,18 @@ def test_a_year_or_two_days():
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ((2024, date(2024, 1, 1), None), "can't both be given"),
-        ((None, date(2024, 1, 1), None), "go together"),
-        ((None, None, date(2024, 1, 1)), "go together"),
-        ((None, date(2024, 1, 2), date(2024, 1, 1)), "lies after"),
+        ((2024, date(2024, 1, 1), None), r"year=.*start=.*end="),
+        ((None, date(2024, 1, 1), None), r"start= and end="),
+        ((None, None, date(2024, 1, 1)), r"start= and end="),
+        ((None, date(2024, 1, 2), date(2024, 1, 1)), "start=2024-01-02 .*end=2024-01-01"),
         (
             (None, date(2023, 10, 1), date(2024, 10, 1)),
-            "more than 12 months.*end on 2024-09-30 at the latest",
+            "start=2023-10-01 .*end=2024-10-01 .*12 months.* 2024-09-30",
         ),
-        ((0, None, None), "is no year"),
+        ((0, None, None), "year=0 "),
     ],
 )
-def test_what_makes_no_sense_is_refused(asked, message):
+def test_a_period_that_makes_no_sense_is_refused(asked, message):
     with pytest.raises(InputError, match=message):
         asked_period(*asked)
 
@@ -46,12 +47,12 @@ def test_twelve_months_around_a_leap_day():
     assert within_a_year(date(2023, 3, 1), date(2024, 2, 29))
 
 
-def test_all_is_used_where_it_lies_within_twelve_months():
+def test_observations_within_twelve_months_are_all_used():
     s2 = [date(2023, 12, 1), date(2024, 11, 30)]
     assert choose_period(s2, [], None) == ((s2[0], s2[1]), None)
 
 
-def test_the_year_with_most_s2_dates_is_used_and_said():
+def test_the_year_with_most_s2_dates_is_used_with_a_warning():
     s2 = [
         date(2022, 5, 1),
         date(2022, 6, 1),
@@ -64,20 +65,17 @@ def test_the_year_with_most_s2_dates_is_used_and_said():
     period, warning = choose_period(s2, s1, None)
     assert period == (date(2023, 3, 3), date(2023, 6, 1))  # as many as 2022, and later
     assert warning is not None
-    assert "2022-05-01 to 2024-01-09; 2023 is used, the year with most dates (2)" in warning
-    assert "--year" in warning
+    assert re.search(r"2022-05-01 to 2024-01-09.* 2023 is used.*\(2\).*year=.*start=.*end=", warning)
     assert choose_period([], [*s1, date(2021, 1, 1)], None)[0][0].year == 2024
 
 
 def test_nothing_in_the_period_asked_for():
-    with pytest.raises(
-        InputError, match="between 2020-01-01 and 2020-12-31; the scene has 2024-01-01 to 2024-01-01"
-    ):
+    with pytest.raises(InputError, match=r"2020-01-01 and 2020-12-31; .* 2024-01-01 to 2024-01-01"):
         choose_period([date(2024, 1, 1)], [], asked_period(2020, None, None))
 
 
 @given(st.lists(days, min_size=1), st.lists(days))
-def test_what_is_used_is_at_most_twelve_months_and_there(s2, s1):
+def test_the_period_is_at_most_twelve_months_of_the_days_given(s2, s1):
     (first, last), warning = choose_period(s2, s1, None)
     assert {first, last} <= {*s2, *s1}
     assert within_a_year(first, last)

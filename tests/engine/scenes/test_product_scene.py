@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -22,8 +23,8 @@ from tessera_engine import api
 from tessera_engine.errors import InputError
 from tessera_engine.scene import Observations, Window
 from tessera_engine.scenes import open_scene
-from tessera_engine.scenes.product_scene import ProductScene
 from tessera_engine.scenes.products import Asset, Found, Problem, S1Product, S2Product
+from tessera_engine.scenes.reading.product_scene import ProductScene
 
 BANDS = 10
 
@@ -48,7 +49,7 @@ def mosaics(tmp_path_factory, arrays):
 
 
 def assert_same(found: Observations, wanted: Observations) -> None:
-    """Equal, but for what no embedding sees: bands where it isn't clear."""
+    """Equal, except for the bands of observations that aren't clear: these have no effect on embeddings."""
     np.testing.assert_array_equal(found.s2[found.s2_valid != 0], wanted.s2[wanted.s2_valid != 0])
     for name, value in vars(wanted).items():
         if name != "s2":
@@ -123,7 +124,7 @@ def read_all(folder: Path, **found) -> Observations:
     return scene.read(scene.grid.window)
 
 
-def test_the_first_clear_product_of_a_date_wins(tmp_path):
+def test_the_first_clear_product_of_a_date_is_used(tmp_path):
     left, right = np.array([[1, 1, 0, 0]], bool), np.array([[0, 1, 1, 0]], bool)
     first, second = s2_product(tmp_path, "A", 300, left), s2_product(tmp_path, "B", 400, right)
     for products in ([first, second], [second, first]):
@@ -209,10 +210,10 @@ def test_radar_units_become_codes(tmp_path, units):
             assert abs(int(found.s1_descending[0, row, col, 0]) - wanted) <= (size > 1)
 
 
-def test_units_can_be_said_and_have_to_be_where_nothing_does(tmp_path):
+def test_units_can_be_given_and_must_be_where_metadata_have_none(tmp_path):
     path = write_raster(tmp_path / "a.tif", np.full((2, 2), 0.1, np.float32))
     product = S1Product("A", path, date(2021, 1, 1), "ascending", Asset(path), None, None)
-    with pytest.raises(InputError, match="--s1-units power, amplitude, db or code"):
+    with pytest.raises(InputError, match=r"a\.tif .*power, amplitude, db, code as s1_units="):
         ProductScene("test", tmp_path, Found(s1=[product]))
     scene = ProductScene("test", tmp_path, Found(s1=[product]), s1_units="amplitude")
     assert scene.read(scene.grid.window).s1_ascending[0, 0, 0, 0] == naive_code(
@@ -246,7 +247,7 @@ def s2_names():
 
 
 def open_grid(path):
-    from tessera_engine.scenes.target import target_of_file
+    from tessera_engine.scenes.reading.target import target_of_file
 
     return target_of_file(path)
 
@@ -255,7 +256,7 @@ def open_grid(path):
 
 
 def broken(folder: Path, n: int) -> str:
-    """Spoil one file of a mosaic; gives what its reason has to say."""
+    """Spoil one file of a mosaic; returns a part of the reason to expect."""
     red = next(folder.glob("data_raw/red/*.tiff"))
     kind = n % 10
     if kind == 0:
@@ -266,7 +267,7 @@ def broken(folder: Path, n: int) -> str:
         return "can't be read as a raster"
     if kind == 2:
         red.write_bytes(red.read_bytes()[:-40])
-        return "is cut short"
+        return f"red/{red.name} is truncated"
     if kind == 3:
         red.unlink()
         return "has no mosaic of red"
@@ -275,7 +276,7 @@ def broken(folder: Path, n: int) -> str:
         return "has float32 values, expected whole numbers"
     if kind == 5:
         write_raster(red, np.ones((40, 40), np.uint16), crs="EPSG:32733")
-        return f"red/{red.name} is in EPSG:32733, expected EPSG:32631 as the product's other files"
+        return f"red/{red.name} is in EPSG:32733, expected EPSG:32631"
     if kind == 6:
         write_raster(red, np.ones((40, 40), np.uint16), crs=None)
         return "has no CRS"
@@ -284,14 +285,14 @@ def broken(folder: Path, n: int) -> str:
             write_raster(
                 path, np.ones((40, 40), np.uint8 if "scl" in str(path) else np.uint16), crs="EPSG:32733"
             )
-        return "beside the rest of the scene"
+        return "(in EPSG:32733)"
     if kind == 8:
         for path in [*folder.glob("data_raw/*/*.tiff")]:
             path.rename(path.with_name("2021-13-01_mosaic.tiff"))
-        return "2021-13-01 is no date"
+        return "2021-13-01"
     red.unlink()
     red.symlink_to("/etc/hostname")
-    return "leads out of the scene folder"
+    return "out of the scene folder"
 
 
 def test_100_broken_products_are_named_once_and_the_good_ones_used(tmp_path):
@@ -314,11 +315,11 @@ def test_100_broken_products_are_named_once_and_the_good_ones_used(tmp_path):
         lines = [line for line in scene.reader.warnings if f"/{name}/" in line and reason in line]
         assert lines, (name, reason, [line for line in scene.reader.warnings if name in line])
     per_product = [sum(f"/{name}/" in line for line in scene.reader.warnings) for name, _ in reasons]
-    # A date that is none is said of each of its files; a link, and what its product lacks without it
+    # An impossible date is reported for each of its files; a link, and the product that is incomplete without it
     assert all(count == {8: 11, 9: 2}.get(n % 10, 1) for n, count in enumerate(per_product))
 
 
-def test_a_scene_without_a_usable_product_says_why(tmp_path):
+def test_the_error_of_a_scene_without_usable_products_has_the_reason(tmp_path):
     write_s2_mosaic(
         tmp_path, date(2021, 6, 1), np.ones((40, 40, 10), np.uint16), np.full((40, 40), CLEAR, np.uint8)
     )
@@ -327,7 +328,7 @@ def test_a_scene_without_a_usable_product_says_why(tmp_path):
         open_scene(tmp_path)
 
 
-def test_a_file_that_breaks_later_stops_the_run_and_is_named(tmp_path):
+def test_a_file_that_turns_out_damaged_stops_the_run_and_is_named(tmp_path):
     rng = np.random.default_rng(4)
     bands = rng.integers(1, 5000, (48, 48, 10)).astype(np.uint16)
     blocks = {"compress": "deflate", "tiled": True, "blockxsize": 16, "blockysize": 16}
@@ -345,7 +346,7 @@ def test_a_file_that_breaks_later_stops_the_run_and_is_named(tmp_path):
     with pytest.raises(InputError, match=r"^nir/2021-06-01_mosaic\.tiff can't be read.*move its product out"):
         api.embed(scene, model, tmp_path / "out")
     assert not (tmp_path / "out").exists()
-    # Beside the damage it isn't even noticed: only a window's own part of the files is read
+    # Away from the damage it is not noticed: only the window's part of the files is read
     assert api.embed(scene, model, tmp_path / "out", window=Window(16, 16, 32, 32)).with_data == 32 * 32
 
 
@@ -360,13 +361,13 @@ def test_like_gives_the_grid(tmp_path, mosaics, arrays):
     beside = write_raster(
         tmp_path / "beside.tif", np.ones((5, 4), np.uint8), ORIGIN @ Affine.translation(50, 0)
     )
-    with pytest.raises(InputError, match="touches the grid of --like"):
+    with pytest.raises(InputError, match="grid of like="):
         open_scene(mosaics, like=beside)
-    with pytest.raises(InputError, match="no such file"):
+    with pytest.raises(InputError, match=r"like=.*nothing\.tif"):
         open_scene(mosaics, like=tmp_path / "nothing.tif")
 
 
-def test_a_scene_of_two_years_needs_a_choice_and_says_what_it_took(tmp_path):
+def test_the_year_of_a_scene_of_two_years_is_chosen_with_a_warning(tmp_path):
     scl = np.full((4, 4), CLEAR, np.uint8)
     for n, day in enumerate(
         [date(2020, 6, 1), date(2020, 12, 1), date(2021, 6, 1), date(2021, 7, 1), date(2021, 12, 1)]
@@ -374,9 +375,7 @@ def test_a_scene_of_two_years_needs_a_choice_and_says_what_it_took(tmp_path):
         write_s2_mosaic(tmp_path / "scene", day, np.full((4, 4, 10), n + 1, np.uint16), scl)
     scene = open_scene(tmp_path / "scene")
     assert scene.reader.dates.s2 == (152, 182, 335)
-    assert scene.reader.warnings[0].startswith(
-        "observations reach from 2020-06-01 to 2021-12-01; 2021 is used"
-    )
+    assert re.search("2020-06-01 to 2021-12-01.* 2021 is used", scene.reader.warnings[0])
     assert len(open_scene(tmp_path / "scene", year=2020).reader.dates.s2) == 2
     around = open_scene(tmp_path / "scene", start=date(2020, 12, 1), end=date(2021, 11, 30))
     assert around.reader.period == (date(2020, 12, 1), date(2021, 7, 1))
@@ -386,13 +385,13 @@ def test_a_scene_of_two_years_needs_a_choice_and_says_what_it_took(tmp_path):
     assert scene.reader.fingerprint() != around.reader.fingerprint()
 
 
-def test_d_pixel_tiles_take_no_options_of_products(tmp_path):
+def test_d_pixel_tiles_take_no_arguments_of_products(tmp_path):
     tile = write_tile(tmp_path / "tile", made_up_arrays())
-    for option in ({"year": 2024}, {"like": tile / "roi.tiff"}, {"s1_units": "db"}):
-        with pytest.raises(InputError, match=r"d-pixel tiles.*leave out --"):
-            open_scene(tile, **option)
+    for name, value in (("year", 2024), ("like", tile / "roi.tiff"), ("s1_units", "db")):
+        with pytest.raises(InputError, match=f"layout dpixel.*leave out {name}="):
+            open_scene(tile, **{name: value})
     assert open_scene(tile, layout="dpixel").reader.layout == "dpixel"
-    with pytest.raises(InputError, match="expected the layout of --layout mosaics"):
+    with pytest.raises(InputError, match=r"layout dpixel, .*layout='mosaics'"):
         open_scene(tile, layout="mosaics")
 
 
@@ -404,9 +403,8 @@ def test_a_product_in_another_crs_by_mistake_does_not_stretch_the_grid(tmp_path)
         "test", tmp_path, Found(s2=[*products, lost], problems=[Problem(tmp_path / "x", "is bad")])
     )
     assert (scene.grid.width, scene.grid.height) == (6, 4)
-    assert (
-        f"{tmp_path / 'C.tif'} is not used: C lies in EPSG:32631 beside the rest of the scene"
-        in scene.warnings
+    assert any(
+        re.match(rf"{tmp_path / 'C.tif'} is not used: C .*EPSG:32631", line) for line in scene.warnings
     )
     assert f"{tmp_path / 'x'} is not used: is bad" in scene.warnings
 
@@ -422,7 +420,7 @@ def test_the_fingerprint_follows_the_content(tmp_path, mosaics, arrays):
 
 
 @pytest.mark.parametrize("east", [1e300, np.nan])
-def test_a_lone_product_that_lies_nowhere_is_named(tmp_path, east):
+def test_an_only_product_with_an_impossible_place_is_named(tmp_path, east):
     clear = np.ones((2, 2), bool)
     product = s2_product(tmp_path, "A", 300, clear, transform=Affine(10, 0, east, 0, -10, 0))
     with pytest.raises(InputError, match=r"none of the scene's products can be used: .*A\.tif"):

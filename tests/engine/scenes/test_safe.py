@@ -22,8 +22,8 @@ from product_files import (
 )
 
 from tessera_engine.scene import S2_BANDS
-from tessera_engine.scenes import safe
-from tessera_engine.scenes.listing import list_folder
+from tessera_engine.scenes.layouts import safe
+from tessera_engine.scenes.metadata.listing import list_folder
 
 ARRAYS = product_arrays(4, 6, steps=2)
 DAYS = [day_of(doy) for doy in ARRAYS["doys"]]
@@ -97,7 +97,7 @@ EARLY, LATE = "2021-06-01", "2023-06-01"
         (LATE, "9999", OFFSETS + "<PROCESSING_BASELINE>99.99</PROCESSING_BASELINE>", (1000, True)),
     ],
 )
-def test_the_offset_is_what_metadata_say(tmp_path, when, name_baseline, said, wanted):
+def test_the_offset_follows_from_metadata(tmp_path, when, name_baseline, said, wanted):
     when = date.fromisoformat(when)
     root = write_safe(tmp_path, {**ARRAYS, "doys": ARRAYS["doys"][:1]}, pixels="tif")[0]
     root = root.rename(tmp_path / f"{safe_name(when, name_baseline)}.SAFE")
@@ -139,15 +139,15 @@ BOMB = "<!DOCTYPE a [<!ENTITY x 'xxxxxxxxxx'><!ENTITY y '&x;&x;&x;&x;'>]><a>&y;<
 READS = "<!DOCTYPE a [<!ENTITY x SYSTEM 'file:///etc/passwd'>]><a><PRODUCT_URI>&x;</PRODUCT_URI></a>"
 REMOTE = "<!DOCTYPE a SYSTEM 'http://localhost:1/a.dtd'><a/>"
 METADATA_MISTAKES = {
-    "another encoding": ("<?xml version='1.0' encoding='rot13'?><a/>", r"MTD_MSIL2A\.xml is no well-formed XML"),
+    "another encoding": ("<?xml version='1.0' encoding='rot13'?><a/>", r"MTD_MSIL2A\.xml .*XML"),
     "bomb": (BOMB, r"MTD_MSIL2A\.xml has a document type"),
     "external entity": (READS, r"MTD_MSIL2A\.xml has a document type"),
     "external type": (REMOTE, r"MTD_MSIL2A\.xml has a document type"),
-    "cut off": ("<a><PRODUCT_URI>", r"MTD_MSIL2A\.xml is no well-formed XML"),
-    "empty": ("", r"MTD_MSIL2A\.xml is no well-formed XML"),
+    "cut off": ("<a><PRODUCT_URI>", r"MTD_MSIL2A\.xml .*XML"),
+    "empty": ("", r"MTD_MSIL2A\.xml .*XML"),
     "another level": ("<a><PROCESSING_LEVEL>Level-1C</PROCESSING_LEVEL></a>", "is Level-1C, expected Level-2A"),
     "another date": ("<a><PRODUCT_START_TIME>yesterday</PRODUCT_START_TIME></a>", "date 'yesterday'"),
-    "another product": (safe_metadata(safe_name(date(2019, 1, 1), "0214"), date(2019, 1, 1), 0), "is called .* but its metadata are of"),
+    "another product": (safe_metadata(safe_name(date(2019, 1, 1), "0214"), date(2019, 1, 1), 0), r"S2A_MSIL2A_2021.* metadata .*S2A_MSIL2A_2019"),
     "another offset": ("<a>" + OFFSETS + "<BOA_ADD_OFFSET>-500</BOA_ADD_OFFSET></a>", "BOA_ADD_OFFSET -1000, -500"),
     "another scale": ("<a><BOA_QUANTIFICATION_VALUE>1000</BOA_QUANTIFICATION_VALUE></a>", r"reflectance \* 1000, expected"),
 }  # fmt: skip
@@ -192,9 +192,8 @@ def test_copies_and_older_processings_are_named(tmp_path):
     (new / "MTD_MSIL2A.xml").unlink()
     found = find(tmp_path)
     assert [product.source for product in found.s2] == [new, tmp_path / f"{safe_name(DAYS[1], '0214')}.SAFE"]
-    assert [problem.reason for problem in found.problems] == [
-        f"is an older processing of what {new.stem} has"
-    ] * 2
+    assert len(found.problems) == 2
+    assert all("older" in problem.reason and new.stem in problem.reason for problem in found.problems)
     shutil.rmtree(new)
     (problem,) = find(tmp_path).problems
     assert problem.source.suffix == ".zip"
@@ -210,12 +209,12 @@ def test_parts_of_one_acquisition_are_kept(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["../../x", "/etc/passwd", "a/../../../x", "C:\\x"])
-def test_a_zip_that_escapes_is_not_used(tmp_path, name):
+def test_a_zip_with_names_that_lead_out_is_not_used(tmp_path, name):
     path = write_safe(tmp_path, ARRAYS, pixels="tif", zipped=True)[0]
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(zipfile.ZipInfo(name), "x")
     assert len(find(tmp_path).s2) == 1
-    assert "leads out of it" in reasons(tmp_path)[path.name]
+    assert repr(name) in reasons(tmp_path)[path.name]
 
 
 @pytest.mark.parametrize("keep", [0, 100, -30])

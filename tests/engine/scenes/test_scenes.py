@@ -1,4 +1,4 @@
-"""Scenes on disk: what was written is what is read, and what can't be right is refused in one line."""
+"""D-pixel tiles and folders of them: what was written is read, and mistakes are refused in one line."""
 
 from __future__ import annotations
 
@@ -73,11 +73,11 @@ def test_orbits_may_be_missing_or_empty(tmp_path):
 def test_a_tile_without_roi_is_read_with_a_warning(tmp_path):
     scene = open_scene(write_tile(tmp_path / "tile", made_up_arrays(), transform=None))
     assert scene.grid.crs is None
-    assert "not georeferenced" in scene.reader.warnings[0]
+    assert "roi.tiff" in scene.reader.warnings[0]
 
 
 def npy_header(shape):
-    """A file of nothing but a header; its size in bytes, modulo 2^64, may be that of its data."""
+    """A file with only a header; the size of the promised data, modulo 2^64, may be the true one, 0."""
     text = repr({"descr": "<u2", "fortran_order": False, "shape": shape}).encode()
     return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
 
@@ -100,13 +100,13 @@ def remove(name):
 
 A = made_up_arrays()
 MISTAKES = {
-    "masks missing": (remove("masks.npy"), r"masks\.npy is missing.*cloud from clear"),
+    "masks missing": (remove("masks.npy"), r"masks\.npy is missing.*1 = clear"),
     "bands missing": (remove("bands.npy"), r"bands\.npy is missing"),
     "doys missing": (remove("doys.npy"), r"doys\.npy is missing"),
     "orbit without days": (remove("sar_ascending_doy.npy"), r"sar_ascending_doy\.npy is missing"),
     "band count": (change("bands.npy", A["bands"][..., :9]), r"shape .*9\), expected \(dates, height, width, 10\)"),
     "no band axis": (change("bands.npy", A["bands"][..., 0]), r"expected \(dates, height, width, 10\)"),
-    "float bands": (change("bands.npy", A["bands"].astype(np.float32)), r"dtype float32, expected uint16.*never floats"),
+    "float bands": (change("bands.npy", A["bands"].astype(np.float32)), r"dtype float32, expected uint16.*integer"),
     "NaN bands": (change("bands.npy", A["bands"] * np.nan), r"dtype float64, expected uint16"),
     "signed bands": (change("bands.npy", A["bands"].astype(np.int32)), r"dtype int32, expected uint16"),
     "float radar": (change("sar_ascending.npy", A["sar_ascending"] * 1.0), r"dtype float64, expected int16"),
@@ -123,9 +123,9 @@ MISTAKES = {
     "text": (text("bands.npy"), r"bands\.npy is not a NumPy \.npy file"),
     "pickled": (lambda f: np.save(f / "doys.npy", np.array([{}] * 20), allow_pickle=True), r"Python objects, which are never loaded"),
     "a shape beyond 64 bits": (
-        lambda f: (f / "bands.npy").write_bytes(npy_header((1 << 31, 1 << 31, 8, 10))), r"its header promises",
+        lambda f: (f / "bands.npy").write_bytes(npy_header((1 << 31, 1 << 31, 8, 10))), r"expected [\d,]+ from its header",
     ),
-    "a shape of words": (lambda f: (f / "bands.npy").write_bytes(npy_header(("a", 1, 8, 10))), r"shape that is none"),
+    "a shape of words": (lambda f: (f / "bands.npy").write_bytes(npy_header(("a", 1, 8, 10))), r"invalid shape"),
     "an unclosed header": (
         lambda f: (f / "bands.npy").write_bytes(npy_header((1, 2, 3, 10)).replace(b")", b"(")), r"can't be read",
     ),
@@ -145,27 +145,12 @@ def test_a_mistake_is_one_clear_line(tmp_path, mistake):
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_that_shrinks_while_read_is_an_error(tmp_path):
+def test_a_file_that_becomes_shorter_is_an_error(tmp_path):
     folder = write_tile(tmp_path / "tile", made_up_arrays())
     scene = open_scene(folder)
     truncate("sar_ascending.npy")(folder)
-    with pytest.raises(InputError, match="became shorter"):
+    with pytest.raises(InputError, match=r"sar_ascending\.npy became shorter"):
         scene.reader.read(scene.grid.window)
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda path: None, "no such folder"),
-        (lambda path: path.mkdir(), "is empty, expected a scene"),
-        (lambda path: path.write_text("x"), "is a file, expected a scene folder"),
-        (lambda path: (path / "photos").mkdir(parents=True), "no layout that is known: found photos"),
-    ],
-)
-def test_what_is_no_scene_is_refused(tmp_path, make, message):
-    make(tmp_path / "it")
-    with pytest.raises(InputError, match=message):
-        open_scene(tmp_path / "it")
 
 
 def split(folder, arrays, across=3, down=4):
@@ -196,7 +181,7 @@ def test_tiles_make_one_mosaic(tmp_path):
     hole[4:8, 3:6] = 0
     np.testing.assert_array_equal(seen, hole)
     assert list(scene.reader.windows(Window(3, 4, 2, 2), 100)) == []
-    with pytest.raises(InputError, match="no tile of the scene lies in the window"):
+    with pytest.raises(InputError, match=r"window \(3, 4, 2, 2\)"):
         scene.reader.sample(Window(3, 4, 2, 2), 100)
     assert scene.reader.warnings == ()
 
@@ -207,17 +192,18 @@ def test_a_tile_that_lacks_what_others_have_is_named(tmp_path):
     del arrays["sar_descending"], arrays["sar_descending_doy"]
     write_tile(tmp_path / "b", arrays, ORIGIN @ Affine.translation(5, 0))
     warnings = open_scene(tmp_path).reader.warnings
-    assert warnings == ("b: no descending Sentinel-1 orbit, which other tiles have",)
+    (warning,) = warnings
+    assert warning.startswith("b: no descending")
 
 
 @pytest.mark.parametrize(
     ("transform", "crs", "message"),
     [
-        (ORIGIN @ Affine.translation(2, 0), CRS, "overlap; keep one of them"),
-        (ORIGIN @ Affine.translation(5.5, 0), CRS, "doesn't lie on the pixel grid"),
-        (ORIGIN @ Affine.translation(5, 0) @ Affine.scale(2), CRS, "doesn't lie on the pixel grid"),
+        (ORIGIN @ Affine.translation(2, 0), CRS, "tiles a and b overlap"),
+        (ORIGIN @ Affine.translation(5.5, 0), CRS, "b is not on the pixel grid of .*a "),
+        (ORIGIN @ Affine.translation(5, 0) @ Affine.scale(2), CRS, "b is not on the pixel grid of .*a "),
         (ORIGIN @ Affine.translation(5, 0), "EPSG:32632", "EPSG:32632, expected EPSG:32631"),
-        (ORIGIN @ Affine.translation(5, 0), None, "missing or has no CRS"),
+        (ORIGIN @ Affine.translation(5, 0), None, r"b.roi\.tiff .*no CRS"),
     ],
 )
 def test_tiles_that_do_not_fit_are_refused(tmp_path, transform, crs, message):

@@ -10,8 +10,8 @@ from made_up import CRS
 from rasterio.warp import transform_bounds
 
 from tessera_engine.scene import Grid, Window
-from tessera_engine.scenes.rasters import Geometry
-from tessera_engine.scenes.target import place_on, shift_on, target_of_products
+from tessera_engine.scenes.reading.rasters import Geometry
+from tessera_engine.scenes.reading.target import place_on, shift_on, target_of_products
 
 ZONE_32 = "EPSG:32632"
 
@@ -21,7 +21,7 @@ def geometry(left=600_000.0, top=5_600_000.0, width=50, height=40, pixel=10.0, c
 
 
 def in_zone_32(of: Geometry, metres: int = 0) -> Geometry:
-    """A raster of zone 32 around another one's ground, moved to the east."""
+    """A raster of zone 32 around the place of another raster, moved to the east."""
     right, bottom = of.transform @ (of.width, of.height)
     west, south, east, north = transform_bounds(
         of.crs, ZONE_32, of.transform.c, bottom, right, of.transform.f
@@ -47,7 +47,7 @@ def test_pixels_may_begin_anywhere(left, top):
     assert shift_on(grid, one) == (0, 0)
 
 
-def test_the_zone_with_most_pixels_counts():
+def test_the_zone_with_most_pixels_is_used():
     one = geometry()
     other = in_zone_32(one, 300)
     assert target_of_products([one, one, other]).grid.crs == CRS
@@ -72,7 +72,7 @@ def test_20_m_and_degrees_are_brought_to_10_m_utm():
     assert target_of_products([feet]).grid.crs == "EPSG:32618"
 
 
-def test_what_lies_elsewhere_does_not_stretch_the_grid():
+def test_a_product_of_another_place_does_not_stretch_the_grid():
     here, beside = geometry(), geometry(left=600_500.0)  # they touch
     far, other_side = geometry(left=700_000.0), geometry(crs="EPSG:32733")
     nowhere = geometry(left=10.0**9, crs="EPSG:3857")

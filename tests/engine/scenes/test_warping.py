@@ -19,8 +19,8 @@ from tessera_engine import api
 from tessera_engine.scene import Grid, Window
 from tessera_engine.scenes import open_scene
 from tessera_engine.scenes.products import Asset
-from tessera_engine.scenes.rasters import open_raster
-from tessera_engine.scenes.warping import Points, read_bilinear, read_codes, read_nearest
+from tessera_engine.scenes.reading.rasters import open_raster
+from tessera_engine.scenes.reading.warping import Points, read_bilinear, read_codes, read_nearest
 
 OTHER_ZONE = "EPSG:32632"
 
@@ -33,7 +33,7 @@ def smooth(height: int, width: int, seed: int = 0) -> NDArray:
 
 
 def covering(grid: Grid, crs: str, pixel: float) -> tuple[Affine, int, int]:
-    """A raster's transform, height and width that covers a grid in another CRS, with 100 m to spare."""
+    """Transform, height and width of a raster in another CRS that covers a grid with a margin of 100 m."""
     right, bottom = grid.transform @ (grid.width, grid.height)
     west, south, east, north = transform_bounds(CRS, crs, grid.transform.c, bottom, right, grid.transform.f)
     height, width = (int((high - low + 200) / pixel) for low, high in ((south, north), (west, east)))
@@ -86,7 +86,7 @@ def test_resampling_equals_gdal(tmp_path, grid, crs, pixel):
     assert abs(codes - (20 * np.log10(warped) + 50) * 200).max() < 2
 
 
-def test_beside_a_raster_there_is_nothing(tmp_path, grid):
+def test_outside_a_raster_nothing_is_read(tmp_path, grid):
     transform, height, width = covering(grid, OTHER_ZONE, 10.0)
     away = Affine.translation(-20_000, 0) @ transform
     raster = open_raster(Asset(write_raster(tmp_path / "a.tif", smooth(height, width), away, OTHER_ZONE)))
@@ -115,7 +115,7 @@ def thinned_flanders(every: int) -> tuple[dict[str, NDArray], dict[str, list[dat
 def in_another_zone(
     arrays: dict[str, NDArray], grid: Grid, pixel: float
 ) -> tuple[dict[str, NDArray], Affine]:
-    """What a finer sensor of the other zone would have seen of the same ground: each point has its pixel's value."""
+    """The same ground as seen by a finer sensor in the other zone: each point has the value of its pixel."""
     transform, height, width = covering(grid, OTHER_ZONE, pixel)
     warped = {}
     for name, array in arrays.items():
@@ -160,7 +160,7 @@ def embedded(model, reader) -> NDArray:
 
 
 @pytest.mark.skipif(not FLANDERS.exists(), reason="needs ../shared/data/flanders-2018")
-def test_a_real_scene_survives_another_zone(tmp_path, model):
+def test_embeddings_of_a_real_scene_hardly_change_in_another_zone(tmp_path, model):
     arrays, days, transform = thinned_flanders(every=7)
     grid = Grid(64, 64, CRS, transform)
     here = open_scene(write_mosaics(tmp_path / "here", arrays, days, transform=transform))

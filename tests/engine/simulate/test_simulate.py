@@ -122,7 +122,7 @@ def test_another_year_is_the_same_land(tmp_path):
         assert 0 < changed.mean() < 0.35
     crops = {WHEAT.code, RAPESEED.code, BARE.code, GRASS.code, 3, 4, 5}
     assert set(np.unique(covers[0][covers[0] != covers[1]])) <= crops
-    with pytest.raises(InputError, match="year -1"):
+    with pytest.raises(InputError, match=r"year=-1"):
         simulate(tmp_path / "x", 8, year=-1)
 
 
@@ -141,7 +141,7 @@ def test_bad_sizes_are_refused(tmp_path, size):
 
 
 def test_a_bad_seed_is_refused(tmp_path):
-    with pytest.raises(InputError, match="seed -1"):
+    with pytest.raises(InputError, match=r"seed=-1"):
         simulate(tmp_path / "s", 8, seed=-1)
 
 
@@ -393,6 +393,6 @@ def test_spring_is_late_in_the_north(climates):
 
 
 def test_an_unknown_climate_is_refused(tmp_path):
-    with pytest.raises(InputError, match="no climate 'moon'; choose from atlantic"):
+    with pytest.raises(InputError, match=r"climate=moon.*atlantic"):
         simulate(tmp_path / "s", 8, climate="moon")
     assert not list(tmp_path.iterdir())

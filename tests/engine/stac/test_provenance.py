@@ -16,9 +16,9 @@ from pystac.validation.stac_validator import JsonSchemaSTACValidator
 from staged import landscape, stage
 
 from tessera_engine.files.output import is_output
+from tessera_engine.finding import Finding
 from tessera_engine.formats.writing import write
 from tessera_engine.geo import footprint
-from tessera_engine.guard import Finding
 from tessera_engine.pictures.caption import Caption
 from tessera_engine.pictures.quicklook import write_quicklook
 from tessera_engine.scene import Dates, Grid

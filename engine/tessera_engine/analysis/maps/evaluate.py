@@ -1,140 +1,93 @@
-"""What each stored form of an output's embeddings tells of labels, on land that wasn't learned from."""
+"""Evaluate an output's stored forms with labels, and write the report: text, figure, numbers, and an item."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from tessera_engine.analysis.maps.compare import MAIN_SCORES, Comparison
-from tessera_engine.analysis.maps.forms import Form, forms, read_back
-from tessera_engine.analysis.maps.intervals import CONFIDENCE, DRAWS, Interval
-from tessera_engine.analysis.maps.labels import read_labels, with_embeddings
-from tessera_engine.analysis.maps.learn import METHODS, make_blocks, need_learning
-from tessera_engine.errors import InputError
-from tessera_engine.files.checksums import file_sha256
+from tessera_engine.analysis.maps.evaluation import Evaluation, measure_forms
+from tessera_engine.analysis.maps.report import draw, markdown
+from tessera_engine.analysis.options import EvaluateKeywords, EvaluateOptions, check_options
+from tessera_engine.analysis.rasters import write_result_item
+from tessera_engine.errors import check_type
+from tessera_engine.files.result import result_folder
 from tessera_engine.formats.embeddings.base import Embeddings
-from tessera_engine.progress import Progress
+from tessera_engine.formats.given import Given, GivenPath, check_path, open_given, path_given
+from tessera_engine.progress import ShowProgress, shown
+from tessera_engine.running.options import spelled_out
+from tessera_engine.stac.writing import Asset
 
-MOST_LABELS = 5_000
-"""Labelled pixels that are used: a form is learned from fifteen times, and more hardly change the scores."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One form with one method.
-
-    Attributes:
-        method: see `tessera_engine.analysis.maps.learn.METHODS`.
-        form: how the embeddings are stored.
-        scores: name -> score, with its interval.
-        difference: of the main score to the first form's, from the same folds and draws.
-    """
-
-    method: str
-    form: Form
-    scores: dict[str, Interval]
-    difference: Interval
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What was found.
-
-    Attributes:
-        facts: of the embeddings, the labels and the validation, by name; plain values.
-        main: the score by which forms are compared.
-        rows: method by method, each from the first form to the last.
-        notes: what was worth saying about the labels, a line each.
-    """
-
-    facts: dict[str, Any]
-    main: str
-    rows: tuple[Row, ...]
-    notes: tuple[str, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain values, for JSON."""
-        rows = [
-            {
-                "method": row.method,
-                "store": row.form.stored_as,
-                "dim": row.form.dim,
-                "bytes_per_pixel": row.form.bytes_per_pixel,
-                "km2_per_gb": row.form.km2_per_gb,
-                "scores": {name: asdict(score) for name, score in row.scores.items()},
-                "difference": asdict(row.difference),
-            }
-            for row in self.rows
-        ]
-        return {**self.facts, "main_score": self.main, "rows": rows, "notes": list(self.notes)}
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 def evaluate(
-    embeddings: Embeddings,
-    labels: str | Path,
-    *,
+    embeddings: Given,
+    labels: GivenPath,
     field: str | None = None,
-    methods: Sequence[str] = METHODS,
-    regression: bool = False,
-    block_metres: float | None = None,
-    threads: int = 1,
-    progress: Progress | None = None,
+    out: GivenPath | None = None,
+    *,
+    overwrite: bool = False,
+    progress: ShowProgress = None,
+    **options: Unpack[EvaluateKeywords],
 ) -> Evaluation:
-    """Measure every form that an output's embeddings can be stored in, by spatial cross-validation.
+    """Measure how well each stored form of an output predicts labels, by spatial cross-validation.
 
     Args:
-        embeddings: an opened output.
-        labels: file with points, polygons or a raster, see `tessera_engine.analysis.maps.labels.read_labels`.
-        field: of points or polygons.
-        methods: what learns, see `tessera_engine.analysis.maps.learn.METHODS`.
+        embeddings: an output folder, or `open_embeddings(...)`.
+        labels: a file with points, polygons or a raster, see `tessera_engine.analysis.maps.labels.read_labels`.
+        field: the field of points or polygons to predict.
+        out: the folder to make, with `report.md`, `report.png`, `report.json` and `item.json`; None: write no files.
+        overwrite: replace an earlier report.
+        progress: a function to call with scores done and in all; True to show progress, False not to; None: show it
+            in terminals and notebooks.
+        method: `linear`, `knn` or `forest`, or a list of them; None: all.
         regression: the labels are numbers, not classes.
-        block_metres: side of the blocks that are left out; None: a fifth of the labelled part.
-        threads: CPU threads.
-        progress: called with what is measured and what there is in all.
+        block: side of the blocks that are held out, in metres; None: a fifth of the labelled area.
+        year: the year to read, of an output with several years.
+        threads: CPU threads; None: all that this process may use.
 
     Raises:
-        InputError: the labels can't be used, or a method is unknown.
-        MissingExtra: scikit-learn, or what reads labels, isn't installed.
-        TesseraError: a file couldn't be read.
+        InputError: an argument is wrong, the labels can't be used, or there is something at `out` already.
+        MissingExtra: scikit-learn, Pillow, or a library that reads labels, isn't installed.
+        TesseraError: a file couldn't be read or written; nothing is left behind.
     """
-    need_learning("evaluate")
-    labels = Path(labels)
-    read, x = with_embeddings(
-        read_labels(labels, field, embeddings.grid, regression), embeddings, MOST_LABELS
-    )
-    if not regression and len(set(read.values)) < 2:
-        raise InputError(f"{labels} has only one class on the embeddings; expected 2 or more")
-    blocks = make_blocks(read, embeddings.grid, block_metres)
-    comparison = Comparison(read.values, blocks.groups, regression, threads)
-    main = MAIN_SCORES[regression]
-    measured = forms(embeddings.stored_as, embeddings.dim)
-    rows = []
-    for method in methods:
-        first = None
-        for form, values in read_back(x, embeddings.stored_as, measured):
-            outcome = comparison.measure(values, method)
-            first = first or outcome
-            rows.append(Row(method, form, outcome.scores(), outcome.less(first, main)))
-            if progress is not None:
-                progress(len(rows), len(methods) * len(measured))
-    about = embeddings.provenance
-    facts = {
-        "embeddings": str(embeddings.item.get("id", embeddings.path.name)),
-        **{key: about.get(key) for key in ("model", "model_sha256", "precision")},
-        "labels": labels.name,
-        "labels_sha256": file_sha256(labels),
-        "field": field,
-        "labelled_pixels": len(read),
-        "folds": len(comparison.folds),
-        "blocks": len(np.unique(blocks.groups)),
-        "block_metres": blocks.metres,
-        "interval": f"{CONFIDENCE} %, percentile bootstrap of {DRAWS} draws over blocks",
-    }
-    if not regression:
-        names, counts = np.unique(read.values.astype(str), return_counts=True)
-        facts["classes"] = dict(zip(names.tolist(), counts.tolist(), strict=True))
-    return Evaluation(facts, main, tuple(rows), read.notes)
+    chosen = check_options(EvaluateOptions, "evaluate", options)
+    check_type("overwrite", overwrite, (bool,), "True or False")
+    path_given("embeddings", embeddings)
+    if out is not None:
+        check_path("out", out, "a folder")
+    check_path("labels", labels, "a file with points, polygons or a raster")
+    if field is not None:
+        check_type("field", field, (str,), "the name of a field")
+    opened = open_given("embeddings", embeddings, year=chosen.year)
+    with shown(progress, "evaluating", "scores") as report:
+        if out is None:
+            return measure_forms(opened, Path(labels), field, chosen, report)
+        with result_folder(Path(out), overwrite) as folder:
+            found = measure_forms(opened, Path(labels), field, chosen, report)
+            _write(found, opened, folder)
+    return replace(found, out=Path(out))
+
+
+evaluate.__signature__ = spelled_out(  # type: ignore[attr-defined]
+    evaluate, EvaluateKeywords, EvaluateOptions()
+)
+
+
+def _write(evaluation: Evaluation, embeddings: Embeddings, folder: Path) -> None:
+    """Write the report of an evaluation of these embeddings."""
+    title = f"Evaluation on {evaluation.facts['field'] or evaluation.facts['labels']}"
+    (folder / "report.md").write_text(markdown(evaluation), encoding="utf-8")
+    draw(evaluation, folder / "report.png")
+    numbers = json.dumps(evaluation.to_dict(), indent=2)
+    (folder / "report.json").write_text(numbers + "\n", encoding="utf-8")
+    assets = [
+        Asset("report", "report.md", "text/markdown", title, ("metadata",)),
+        Asset("picture", "report.png", "image/png", f"{title}, as a figure", ("overview",)),
+        Asset("numbers", "report.json", "application/json", f"{title}, as numbers", ("metadata",)),
+    ]
+    asked = {key: evaluation.facts[key] for key in ("labels", "labels_sha256", "field")}
+    write_result_item(folder, embeddings.grid, (embeddings,), "evaluation", title, assets, asked)

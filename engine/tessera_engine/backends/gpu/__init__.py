@@ -1,1 +1,1 @@
-"""GPUs: what a runtime there needs besides a model. Nothing here imports a GPU's libraries before one is asked for."""
+"""What backends need to run on a GPU. No module here imports a GPU's libraries before a GPU is used."""

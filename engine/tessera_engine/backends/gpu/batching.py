@@ -1,8 +1,8 @@
-"""Which pixels share a batch on a GPU, and which shapes its runtime is prepared for.
+"""Which pixels share a batch on a GPU, and which shapes a runtime is prepared for.
 
-A pixel has two lengths, and a batch is as long as its longest pixel in either. So pixels are cut into groups of like
-lengths, first by Sentinel-2's and within those by Sentinel-1's: both times where it costs least, counting what has to
-be filled up and what a further batch costs.
+A pixel has two lengths: its numbers of Sentinel-2 and of Sentinel-1 tokens. A batch is as long as its longest pixel in
+each. So pixels are divided into groups of similar lengths, first by Sentinel-2, then within these by Sentinel-1. Both
+times the division with the lowest cost is taken: the padding tokens plus a fixed cost per batch.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from numpy.typing import NDArray
 from tessera_engine.scene import S1_BANDS, S2_BANDS
 
 BATCH_COST = 2048
-"""Tokens that might as well be filled up as another batch begun, which is some fifty kernel launches. Not measured: for
-most pairs of GPU and model 1,000 to 2,000 by published peak speeds, more for a small model on a large GPU."""
+"""Cost of one more batch, about fifty kernel launches, in padding tokens. Not measured: published peak speeds give
+1,000 to 2,000 for most pairs of GPU and model, and more for a small model on a large GPU."""
 
 STEP = 32
-"""Profiles end at multiples of this, so that the plans of one scene serve the next."""
+"""The lengths of profiles are multiples of this, so that the next scene can use the same plans."""
 
 MOST_PROFILES = 4
-"""Each is built on its own, which takes minutes."""
+"""Each profile has a plan of its own, which takes minutes to build."""
 
 WORTH_A_PROFILE = 0.1
-"""Share of all tokens that makes a profile worth it."""
+"""Least share of all tokens for which a profile of its own is worthwhile."""
 
 Lengths = NDArray[np.int64]
 
 
 class Shape(NamedTuple):
-    """A rectangular batch: pixels, and tokens that each has of either modality."""
+    """The shape of a rectangular batch: its pixels, and each pixel's tokens in both modalities."""
 
     pixels: int
     s2: int
@@ -40,11 +40,11 @@ class Shape(NamedTuple):
 
     @property
     def tokens(self) -> int:
-        """Of all pixels and both modalities, filling included."""
+        """Tokens of all pixels and both modalities, padding included."""
         return self.pixels * (self.s2 + self.s1)
 
     def holds(self, s2: int, s1: int) -> bool:
-        """Whether pixels of these lengths fit in."""
+        """Whether pixels of these lengths fit."""
         return s2 <= self.s2 and s1 <= self.s1
 
 
@@ -52,9 +52,9 @@ class Batch(NamedTuple):
     """Pixels that are computed together.
 
     Attributes:
-        pixels: (B,) int64 numbers of pixels.
-        s2: tokens of the longest of them, and so of all, in Sentinel-2.
-        s1: the same in Sentinel-1.
+        pixels: (B,) int64 pixel numbers.
+        s2: Sentinel-2 tokens of the longest of them, and with padding of all.
+        s1: the same for Sentinel-1.
     """
 
     pixels: NDArray[np.int64]
@@ -63,7 +63,7 @@ class Batch(NamedTuple):
 
     @property
     def shape(self) -> Shape:
-        """Of its rectangles."""
+        """The batch's shape."""
         return Shape(len(self.pixels), self.s2, self.s1)
 
 
@@ -81,22 +81,23 @@ def input_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
 
 
 def plan_batches(s2: Lengths, s1: Lengths, most_pixels: Callable[[int, int], int]) -> list[Batch]:
-    """Put every pixel into one batch of pixels of like lengths.
+    """Divide pixels into batches of similar lengths.
 
     Args:
-        s2: (N,) tokens of each pixel, at least 1.
-        s1: the same in Sentinel-1.
-        most_pixels: how many pixels a batch of two given lengths may have, at least 1; fewer, the longer they are.
+        s2: (N,) Sentinel-2 tokens of each pixel, at least 1.
+        s1: (N,) Sentinel-1 tokens of each pixel, at least 1.
+        most_pixels: gives the most pixels of a batch with two given lengths, at least 1. Longer pixels give fewer.
 
     Returns:
-        Batches, the one with the most tokens first: memory that suffices for it suffices for all.
+        Batches; each pixel is in one of them. The one with the most tokens comes first: if the memory is enough for it,
+        it is enough for all.
     """
     batches = []
     for group in _groups(np.arange(len(s2)), s2):
         for pixels in _groups(group, s1):
             longest = int(s2[pixels].max()), int(s1[pixels].max())
             parts = -(-len(pixels) // most_pixels(*longest))
-            # Sorted, so that a part may be shorter than its group; and of like size, so that none is a mere rest
+            # Sorted, so that a part may be shorter than its group; of similar size, so that no part is tiny
             pixels = pixels[np.lexsort((s2[pixels], s1[pixels]))]
             for part in np.array_split(pixels, parts):
                 batches.append(Batch(part, int(s2[part].max()), int(s1[part].max())))
@@ -104,7 +105,7 @@ def plan_batches(s2: Lengths, s1: Lengths, most_pixels: Callable[[int, int], int
 
 
 def _groups(pixels: NDArray[np.int64], lengths: Lengths) -> Iterator[NDArray[np.int64]]:
-    """Cut pixels into groups by their length, at the least cost of filling and of batches."""
+    """Divide pixels into groups by their length, at the lowest cost of padding and batches."""
     own = lengths[pixels]
     values, counts = np.unique(own, return_counts=True)
     if not len(values):
@@ -115,21 +116,21 @@ def _groups(pixels: NDArray[np.int64], lengths: Lengths) -> Iterator[NDArray[np.
 
 
 def cut(values: NDArray[np.int64], counts: NDArray[np.int64], cost: int = BATCH_COST) -> list[int]:
-    """Cut a histogram of lengths into runs, so that filling each up to its longest, and `cost` a run, is least.
+    """Divide a histogram of lengths into runs at the lowest cost: padding each run to its longest, plus `cost` per run.
 
     Args:
         values: (D,) lengths, ascending.
-        counts: (D,) pixels of each.
-        cost: tokens that a further run costs.
+        counts: (D,) pixels of each length.
+        cost: tokens that each run costs.
 
     Returns:
-        Where each run ends: `values[previous:end]` is one; the last end is D.
+        Where each run ends: a run is `values[previous:end]`, and the last end is D.
     """
     before = np.concatenate([[0], np.cumsum(counts)])
     best = np.zeros(len(values) + 1)
     begin = np.zeros(len(values) + 1, np.int64)
     for end in range(1, len(values) + 1):
-        # All tokens and not only the filled ones: those of the pixels themselves are the same however they are cut
+        # Counts all tokens, not only padding: the pixels' own tokens are the same for every division
         total = best[:end] + (before[end] - before[:end]) * values[end - 1] + cost
         begin[end] = total.argmin()
         best[end] = total[begin[end]]
@@ -140,22 +141,22 @@ def cut(values: NDArray[np.int64], counts: NDArray[np.int64], cost: int = BATCH_
 
 
 def padding(s2: Lengths, s1: Lengths, batches: list[Batch]) -> float:
-    """Share of all tokens that are filled up, of both modalities together."""
+    """Share of padding in all tokens of both modalities."""
     total = sum(batch.shape.tokens for batch in batches)
     return 1 - float(s2.sum() + s1.sum()) / total
 
 
 def choose_profiles(s2: Lengths, s1: Lengths, most_tokens: int) -> list[Shape]:
-    """The shapes that a runtime shall be prepared for, from the lengths of a scene's pixels.
+    """Choose the shapes for which a runtime is prepared, from the lengths of a scene's pixels.
 
     Args:
-        s2: (N,) tokens of each pixel, at least one pixel.
-        s1: the same in Sentinel-1.
-        most_tokens: of one batch.
+        s2: (N,) Sentinel-2 tokens of each pixel, at least one pixel.
+        s1: (N,) Sentinel-1 tokens of each pixel.
+        most_tokens: most tokens of one batch.
 
     Returns:
-        Largest shapes, from the one of the shortest tokens to one that holds every pixel. Each may be met by any batch
-        with no more pixels and no more tokens.
+        Shapes in ascending length; the last holds every pixel. Each is for batches of at most that many pixels and
+        tokens.
     """
     cells = np.stack([-(-s2 // STEP) * STEP, -(-s1 // STEP) * STEP], axis=1)
     found, index = np.unique(cells, axis=0, return_inverse=True)

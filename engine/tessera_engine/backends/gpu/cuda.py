@@ -1,7 +1,7 @@
-"""The CUDA driver, by ctypes: memory, streams and copies of the first GPU that it shows.
+"""The CUDA driver, called with ctypes: memory, streams and copies of the first GPU that it lists.
 
-The driver's own library is there wherever a GPU works, on a workstation as on a Jetson, and its interface has been the
-same for many years. So nothing has to be installed for it, and no version of a toolkit has to fit.
+The driver's own library exists wherever a GPU works, on workstations and on Jetsons, and its interface has not changed
+for many years. So nothing else has to be installed, and no version of a toolkit has to match.
 """
 
 from __future__ import annotations
@@ -42,31 +42,31 @@ FUNCTIONS: dict[str, tuple[Any, ...]] = {
     "cuStreamSynchronize": (c_void_p,),
     "cuGetErrorName": (c_int, POINTER(c_char_p)),
 }
-"""Every function that is called, with its arguments; each returns a CUresult."""
+"""Every function that is called, with the types of its arguments. Each returns a CUresult."""
 
 OUT_OF_MEMORY = 2
 NON_BLOCKING = 1
 CAPABILITY_MAJOR, CAPABILITY_MINOR, INTEGRATED = 75, 76, 18
-"""CUDA_ERROR_OUT_OF_MEMORY, CU_STREAM_NON_BLOCKING, and attributes of a device, by their numbers in cuda.h."""
+"""CUDA_ERROR_OUT_OF_MEMORY, CU_STREAM_NON_BLOCKING and attributes of a device: their numbers in cuda.h."""
 
 NAME_BYTES = 256
 
 
 class Gpu:
-    """The first GPU, as the driver describes it; nothing is taken of it.
+    """The first GPU as the driver describes it. None of its memory is used.
 
     Attributes:
-        name: the GPU's.
+        name: the GPU's name.
         capability: compute capability, like `8.7`.
         driver: versions of the driver and of its CUDA.
-        integrated: whether its memory is the machine's own, as on a Jetson.
+        integrated: whether it shares the machine's memory, as on a Jetson.
     """
 
     def __init__(self) -> None:
         """Open the driver.
 
         Raises:
-            DeviceError: there is no driver, or it shows no GPU.
+            DeviceError: there is no driver, or it lists no GPU.
         """
         try:
             self._library = ctypes.CDLL(LIBRARY)
@@ -79,7 +79,7 @@ class Gpu:
         devices = self._number("cuDeviceGetCount")
         if devices < 1:
             raise DeviceError(
-                "the NVIDIA driver shows no GPU: unset CUDA_VISIBLE_DEVICES if it is set, and see nvidia-smi"
+                "the NVIDIA driver lists no GPU: unset CUDA_VISIBLE_DEVICES if it is set, and run nvidia-smi"
             )
         self._device = self._number("cuDeviceGet", 0)
         buffer = ctypes.create_string_buffer(NAME_BYTES)
@@ -114,7 +114,7 @@ class Cuda(Gpu):
         """Take the GPU.
 
         Raises:
-            DeviceError: there is no driver, or it shows no GPU.
+            DeviceError: there is no driver, or it lists no GPU.
         """
         super().__init__()
         context = c_void_p()
@@ -122,71 +122,71 @@ class Cuda(Gpu):
         self._context, self._thread = context, threading.local()
 
     def enter(self) -> None:
-        """Make the GPU this thread's; every thread that computes has to, once."""
+        """Give this thread access to the GPU. Each thread needs it once; more calls do nothing."""
         if not getattr(self._thread, "entered", False):
             self._call("cuCtxSetCurrent", self._context)
             self._thread.entered = True
 
     def memory(self) -> Memory:
-        """Free and total bytes, now."""
+        """Free and total bytes at this moment."""
         self.enter()
         free, total = c_size_t(), c_size_t()
         self._call("cuMemGetInfo_v2", byref(free), byref(total))
-        # Of shared memory the driver counts what the system only caches as taken
+        # On shared memory the driver counts the system's caches as used, which the system would give back
         shared = free_of_machine() if self.integrated else None
         return Memory(min(max(free.value, shared or 0), total.value), total.value)
 
     def allocate(self, size: int) -> int:
-        """The address of so many bytes of the device."""
+        """Allocate bytes on the device and return their address."""
         self.enter()
         address = c_uint64()
         self._call("cuMemAlloc_v2", byref(address), size)
         return address.value
 
     def free(self, address: int) -> None:
-        """Give memory of the device back."""
+        """Release memory of the device."""
         self.enter()
         self._call("cuMemFree_v2", address)
 
     def pinned(self, size: int) -> NDArray[np.uint8]:
-        """(size,) bytes of this machine's memory that stay where they are."""
+        """(size,) bytes of this machine's memory that the system never moves or swaps out."""
         self.enter()
         address = c_void_p()
         self._call("cuMemHostAlloc", byref(address), size, 0)
         if address.value is None:
-            raise OutOfDeviceMemory(f"the driver gave no {size:,} bytes of pinned memory")
+            raise OutOfDeviceMemory(f"the driver has no {size:,} bytes of pinned memory")
         return np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(address.value))
 
     def unpin(self, array: NDArray[np.uint8]) -> None:
-        """Give them back."""
+        """Release pinned memory."""
         self.enter()
         self._call("cuMemFreeHost", array.ctypes.data)
 
     def make_stream(self) -> int:
-        """A stream that doesn't wait for the default one."""
+        """Create a stream that doesn't wait for the default stream."""
         self.enter()
         stream = c_void_p()
         self._call("cuStreamCreate", byref(stream), NON_BLOCKING)
         return int(stream.value or 0)
 
     def copy_in(self, address: int, array: NDArray[Any], stream: int) -> None:
-        """Let a stream copy to the device."""
+        """Queue a copy to the device on a stream."""
         self.enter()
         self._call("cuMemcpyHtoDAsync_v2", address, array.ctypes.data, array.nbytes, stream)
 
     def copy_out(self, array: NDArray[Any], address: int, stream: int) -> None:
-        """Let a stream copy from the device."""
+        """Queue a copy from the device on a stream."""
         self.enter()
         self._call("cuMemcpyDtoHAsync_v2", array.ctypes.data, address, array.nbytes, stream)
 
     def synchronise(self, stream: int) -> None:
-        """Wait until a stream has done all."""
+        """Wait until a stream has finished all its work."""
         self.enter()
         self._call("cuStreamSynchronize", stream)
 
 
 def _driver(cuda: int, path: Path = Path("/proc/driver/nvidia/version")) -> str:
-    """`560.35.03 (CUDA 12.6)`; without the driver's own version where the system doesn't tell it."""
+    """`560.35.03 (CUDA 12.6)`, or only `CUDA 12.6` if the system doesn't report the driver's own version."""
     version = f"CUDA {cuda // 1000}.{cuda % 1000 // 10}"
     try:
         found = re.search(r"Kernel Module.*?\s(\d+(?:\.\d+)+)\s", path.read_text(encoding="utf-8"))

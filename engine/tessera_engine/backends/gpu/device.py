@@ -1,7 +1,7 @@
-"""The device interface: all that a backend wants of a GPU and its runtime.
+"""The device interface: everything that a backend needs from a GPU and its runtime.
 
-It is small, so that tests put a device of their own behind it (which computes on the CPU, and has as little memory as
-they like) and everything above it is tested for real without a GPU.
+It is small, so that tests can provide a device of their own, which computes on the CPU and has as little memory as a
+test needs. All code above the interface is tested in this way without a GPU.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from tessera_engine.errors import TesseraError
 
 
 class DeviceError(TesseraError):
-    """The driver or the runtime says no; the message is theirs."""
+    """The driver or the runtime reports an error; the message is theirs."""
 
 
 class OutOfDeviceMemory(DeviceError):
-    """The device has no memory left for this; less may fit."""
+    """The device has too little free memory; a smaller batch may fit."""
 
 
 class PlanRefused(DeviceError):
-    """The runtime doesn't take a plan: of another device, another version, or damaged."""
+    """The runtime rejects a plan: it is for another device or version, or damaged."""
 
 
 class DeviceFacts(NamedTuple):
-    """What a plan is bound to.
+    """What a plan depends on.
 
     Attributes:
-        name: the GPU's, as its driver has it.
+        name: the GPU's name, from its driver.
         capability: compute capability, like `8.7`.
-        driver: version of the driver, and of the CUDA that it has.
-        runtime: name and version of what builds and runs plans.
+        driver: versions of the driver and of its CUDA.
+        runtime: name and version of the library that builds and runs plans.
     """
 
     name: str
@@ -45,48 +45,48 @@ class DeviceFacts(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """Bytes of the device; on a Jetson they are the machine's own."""
+    """The device's memory in bytes. On a Jetson it is the machine's memory."""
 
     free: int
     total: int
 
 
 class Built(NamedTuple):
-    """What building gives: the plan, and the timings that make the next one quicker."""
+    """The results of a build: the plan, and timings that make the next build faster."""
 
     plan: bytes
     timings: bytes
 
 
 Tensors = Mapping[str, Sequence[int]]
-"""Input names -> their shapes."""
+"""Input name -> shape."""
 
 
 class Runner(Protocol):
-    """A loaded plan that one stream runs; a second stream needs a second one."""
+    """Runs a loaded plan on one stream. A second stream needs a second runner."""
 
     def fit(self, inputs: Tensors) -> int:
-        """Say what the next run's shapes are; not before the stream has done the last one.
+        """Set the shapes of the next run. The stream must have finished the previous one.
 
         Returns:
-            Bytes of the device that the run works in.
+            Bytes of the device's memory that the run needs to work in.
 
         Raises:
-            DeviceError: the plan isn't for such shapes.
+            DeviceError: the plan is not for such shapes.
         """
 
     def enqueue(self, addresses: Mapping[str, int], work: int, work_bytes: int, stream: int) -> None:
-        """Let a stream run it, behind what it has to do already.
+        """Queue a run on a stream, after the work that is queued already.
 
         Args:
-            addresses: where on the device each input and output lies.
-            work: address of memory to work in.
+            addresses: name -> address on the device, for each input and output.
+            work: address of the memory to work in.
             work_bytes: its size, at least what `fit` returned.
             stream: from `Device.make_stream`.
 
         Raises:
-            OutOfDeviceMemory: no memory for it.
-            DeviceError: the runtime refuses.
+            OutOfDeviceMemory: too little memory.
+            DeviceError: the runtime reports another error.
         """
 
 
@@ -94,74 +94,74 @@ class Plan(Protocol):
     """A plan on the device."""
 
     def make_runner(self) -> Runner:
-        """Something that runs it.
+        """Create a runner.
 
         Raises:
-            OutOfDeviceMemory: no memory for it.
+            OutOfDeviceMemory: too little memory.
         """
 
 
 class Device(Protocol):
-    """One GPU and the runtime on it."""
+    """One GPU and the runtime that uses it."""
 
     facts: DeviceFacts
 
     def memory(self) -> Memory:
-        """Free and total bytes, now."""
+        """Free and total bytes at this moment."""
 
     def build(self, model: bytes, largest: Shape, timings: bytes) -> Built:
-        """Make a plan for all shapes up to `largest`, best at it; takes minutes.
+        """Build a plan for all shapes up to `largest`, optimised for `largest`. This takes minutes.
 
         Args:
-            model: an ONNX file's content, checked.
-            largest: no input is larger.
-            timings: of an earlier build on this device, or nothing.
+            model: content of a checked ONNX file.
+            largest: the largest shape of a batch.
+            timings: timings of an earlier build on this device, or empty.
 
         Raises:
-            OutOfDeviceMemory: it doesn't fit; a smaller `largest` may.
+            OutOfDeviceMemory: it doesn't fit; a smaller `largest` may fit.
             DeviceError: the runtime can't run this model.
         """
 
     def load(self, plan: bytes) -> Plan:
-        """Put a plan on the device.
+        """Load a plan onto the device.
 
         Raises:
-            PlanRefused: it was made for something else, or is damaged.
+            PlanRefused: it is for another device or version, or damaged.
             OutOfDeviceMemory: it doesn't fit.
         """
 
     def allocate(self, size: int) -> int:
-        """The address of so many bytes on the device.
+        """Allocate bytes on the device and return their address.
 
         Raises:
-            OutOfDeviceMemory: there aren't as many.
+            OutOfDeviceMemory: too few are free.
         """
 
     def free(self, address: int) -> None:
-        """Give memory back; nothing may use it any more."""
+        """Release memory. Nothing may use it afterwards."""
 
     def pinned(self, size: int) -> NDArray[np.uint8]:
-        """(size,) bytes of this machine's memory that the device can copy from and to while others compute.
+        """(size,) bytes of this machine's memory that the device can copy from and to while it computes.
 
         Raises:
-            OutOfDeviceMemory: there aren't as many.
+            OutOfDeviceMemory: too few are free.
         """
 
     def unpin(self, array: NDArray[np.uint8]) -> None:
-        """Give pinned memory back."""
+        """Release pinned memory."""
 
     def make_stream(self) -> int:
-        """A queue of work: what is given to one is done in order, and beside what is given to another."""
+        """Create a queue of work. Work in one stream runs in order, work in different streams at the same time."""
 
     def copy_in(self, address: int, array: NDArray[Any], stream: int) -> None:
-        """Let a stream copy pinned memory to the device; the array stays as it is until the stream is synchronised."""
+        """Queue a copy of pinned memory to the device. The array must not change until the stream is synchronised."""
 
     def copy_out(self, array: NDArray[Any], address: int, stream: int) -> None:
-        """Let a stream copy from the device to pinned memory."""
+        """Queue a copy from the device to pinned memory."""
 
     def synchronise(self, stream: int) -> None:
-        """Wait until a stream has done all that it was given.
+        """Wait until a stream has finished all its work.
 
         Raises:
-            DeviceError: something of it failed.
+            DeviceError: part of the work failed.
         """

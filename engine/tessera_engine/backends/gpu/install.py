@@ -1,4 +1,4 @@
-"""What brings what a GPU needs, as lines to type: another one on a workstation than on a Jetson."""
+"""How to install what a GPU needs, as lines to type. They differ between workstations and Jetsons."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 from tessera_engine.errors import install_hint
 
 RELEASE = Path("/etc/nv_tegra_release")
-"""Says on a Jetson which release of its system it has: `# R36 (release), REVISION: 4.3, ...`."""
+"""On a Jetson this file names the release of its system: `# R36 (release), REVISION: 4.3, ...`."""
 
 JETPACKS = {36: "JetPack 6", 38: "JetPack 7"}
-"""By the release's first number."""
+"""First number of the release -> JetPack."""
 
 LINES = {
     "driver": {
@@ -28,15 +28,15 @@ LINES = {
         "JetPack": "pip uninstall -y onnxruntime, then onnxruntime-gpu from NVIDIA's Jetson index, not from PyPI",
     },
     "torch": {
-        "": "pip uninstall -y torch && pip install torch (builds for Linux have CUDA, but for those called +cpu)",
+        "": "pip uninstall -y torch && pip install torch (builds for Linux have CUDA, except those named +cpu)",
         "JetPack": "torch from NVIDIA's Jetson index, not from PyPI",
     },
 }
-"""What is missing -> the line, by kind of machine."""
+"""What is missing -> kind of machine -> the line."""
 
 
 def machine(release: Path = RELEASE) -> str:
-    """`JetPack 6`, `JetPack 7`, another `JetPack`, or nothing for any other machine."""
+    """`JetPack 6`, `JetPack 7` or `JetPack` on a Jetson; empty on any other machine."""
     try:
         found = re.match(r"#\s*R(\d+)", release.read_text(encoding="utf-8", errors="replace"))
     except OSError:

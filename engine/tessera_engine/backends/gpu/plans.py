@@ -1,7 +1,8 @@
-"""Plans that were built on this machine, kept so that they are built once.
+"""TensorRT plans that were built on this machine, kept so that each is built only once.
 
-A plan belongs to one GPU, one driver, one runtime, one model and one shape. All of that stands in front of it in its
-file, with its sha256: what doesn't match is not given to the runtime but built again, and the reason is said.
+A plan belongs to one GPU, one driver, one runtime, one model and one shape. A plan's file begins with a header that
+records all of these and the plan's sha256. A plan that doesn't match never reaches the runtime: it is built again, and
+the reason is announced.
 """
 
 from __future__ import annotations
@@ -10,8 +11,6 @@ import hashlib
 import json
 import os
 import re
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,19 +24,17 @@ from tessera_engine.backends.gpu.device import (
     PlanRefused,
 )
 from tessera_engine.files.durable import sync_file, sync_folder
+from tessera_engine.files.user_folders import cache_folder
 from tessera_engine.model.file import ModelFile, read_content
-from tessera_engine.model.store import HOME_VARIABLE
+from tessera_engine.progress import Announce
 
 MAGIC = b"tessera-engine plan 1\n"
 
 LONGEST_HEADER = 4096
 
-Announce = Callable[[str], None]
-"""Told what takes long, and why, a line each."""
-
 
 class _Key(NamedTuple):
-    """What a plan is bound to, in words that can be shown."""
+    """What a plan depends on, in a form that messages can show."""
 
     gpu: str
     capability: str
@@ -53,27 +50,23 @@ class _Key(NamedTuple):
 
 def plans_folder() -> Path:
     """Where plans are kept; may not exist yet."""
-    if home := os.environ.get(HOME_VARIABLE):
-        return Path(home) / "plans"
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    return base / "tessera-engine" / "plans"
+    return cache_folder("plans")
 
 
 class Plans:
     """The kept plans of one model on one device."""
 
-    def __init__(self, device: Device, model: ModelFile, tell: Announce, folder: Path | None = None) -> None:
-        self._device, self._model, self._tell = device, model, tell
+    def __init__(
+        self, device: Device, model: ModelFile, announce: Announce, folder: Path | None = None
+    ) -> None:
+        self._device, self._model, self._announce = device, model, announce
         self.folder = folder or plans_folder()
 
     def get(self, shape: Shape) -> Plan:
-        """The plan for shapes up to `shape`, on the device: the kept one, or one that is built now and kept.
+        """Load the plan for shapes up to `shape` onto the device. If none was kept, build and keep one.
 
         Raises:
-            OutOfDeviceMemory: it can't be built or loaded in the memory that is free.
+            OutOfDeviceMemory: too little memory is free to build or load it.
             DeviceError: the runtime can't run the model.
         """
         path, key = self.path(shape), _Key.of(self._device.facts, self._model, shape)
@@ -90,14 +83,14 @@ class Plans:
             else:
                 reason = kept
         if reason is not None:
-            self._tell(f"the plan {path.name} can't be used: {reason}; building it again")
+            self._announce(f"the plan {path.name} can't be used: {reason}; building it again")
         built = self._build(shape)
         plan = self._device.load(built.plan)
         self._keep(path, key, built)
         return plan
 
     def path(self, shape: Shape) -> Path:
-        """The file of a plan: told apart by what may be there side by side; the rest is checked when it is read."""
+        """A plan's file. Its name holds what may differ between plans kept side by side; the header holds the rest."""
         name = re.sub(r"[^A-Za-z0-9]+", "-", self._device.facts.name).strip("-")
         facts = self._model.facts
         sizes = "x".join(map(str, shape))
@@ -105,38 +98,38 @@ class Plans:
 
     def _build(self, shape: Shape) -> Built:
         device = self._device
-        self._tell(
-            f"building {self._model.label} for {device.facts.name}, {shape.pixels} px of {shape.s2} + {shape.s1} "
-            "tokens: once, some minutes ..."
+        self._announce(
+            f"building a plan of {self._model.label} for {device.facts.name}, {shape.pixels} px with {shape.s2} + "
+            f"{shape.s1} tokens: takes some minutes, only once ..."
         )
         timings = self._timings()
         kept = _unsealed(timings) if timings.exists() else b""
         return device.build(read_content(self._model), shape, kept)
 
     def _timings(self) -> Path:
-        """The file of timings: they hold for every model, on one device with one driver and runtime."""
+        """The file of timings. They apply to every model on one device with one driver and runtime."""
         digest = hashlib.sha256("\n".join(self._device.facts).encode()).hexdigest()
         return self.folder / f"{digest[:16]}.timings"
 
     def _keep(self, path: Path, key: _Key, built: Built) -> None:
-        """A plan that can't be kept is as good, only not for the next run."""
+        """Write a plan and the timings. If that fails, this run still uses the plan; the next run builds it again."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             header = json.dumps(key._asdict() | {"sha256": hashlib.sha256(built.plan).hexdigest()})
             _write(path, MAGIC + header.encode() + b"\n" + built.plan)
             _write(self._timings(), hashlib.sha256(built.timings).digest() + built.timings)
         except OSError as error:
-            self._tell(
-                f"the plan can't be kept in {self.folder} ({error.strerror}), and is built again next time"
+            self._announce(
+                f"the plan can't be kept in {self.folder} ({error.strerror}); the next run will build it again"
             )
 
 
 def _read(path: Path, key: _Key) -> bytes | str:
-    """The plan in a file, or why it can't be used."""
+    """The plan in a file, or the reason why it can't be used."""
     try:
         with path.open("rb") as file:
             if file.read(len(MAGIC)) != MAGIC:
-                return "it is no plan of this engine version"
+                return "it is not a plan of this engine version"
             header: dict[str, Any] = json.loads(file.readline(LONGEST_HEADER))
             differs = [name for name, value in key._asdict().items() if header[name] != value]
             if differs:
@@ -151,7 +144,7 @@ def _read(path: Path, key: _Key) -> bytes | str:
 
 
 def _unsealed(path: Path) -> bytes:
-    """Timings, or nothing where they are damaged: they are only a saving of time."""
+    """The timings, or nothing if they are damaged: they only save time."""
     try:
         content = path.read_bytes()
     except OSError:
@@ -160,7 +153,7 @@ def _unsealed(path: Path) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """A file that appears complete or not at all."""
+    """Write a file that appears complete or not at all."""
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         partial.write_bytes(content)

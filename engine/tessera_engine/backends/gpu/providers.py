@@ -1,25 +1,28 @@
-"""Which of ONNX Runtime's GPU providers runs a model, by rule and not by what happens to come first."""
+"""Which of ONNX Runtime's GPU providers runs a model. Fixed rules decide, not the order of ONNX Runtime's list."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import metadata
 from typing import Any, NamedTuple
 
+from tessera_engine.backends.base import Part
 from tessera_engine.backends.gpu.batching import Shape, input_shapes
 from tessera_engine.backends.gpu.install import how_to_install
+from tessera_engine.backends.gpu.plans import plans_folder
 from tessera_engine.errors import InputError
 
 CUDA, TENSORRT, CPU = "CUDAExecutionProvider", "TensorrtExecutionProvider", "CPUExecutionProvider"
 
 BATCH_TOKENS = 1 << 15
-"""Tokens of a batch on a GPU: some 400 MB of activations for nano in float32, 2 GB for large."""
+"""Tokens of a batch on a GPU: about 400 MB of activations for nano in float32, 2 GB for large."""
 
 LARGEST = Shape(64, 256, 256)
-"""The one profile of the TensorRT provider, with as many tokens; it is chosen before any pixel is seen."""
+"""The TensorRT provider has this one profile, with as many tokens. It is set before the pixels are known."""
 
 
 class Provider(NamedTuple):
-    """A provider with its options, as ONNX Runtime takes them."""
+    """A provider and its options, in ONNX Runtime's form."""
 
     name: str
     options: dict[str, str]
@@ -28,9 +31,9 @@ class Provider(NamedTuple):
 def choose_provider(precision: str, available: Sequence[str]) -> Provider:
     """The provider for a model file of a precision.
 
-    The CUDA provider, which takes any shape as it comes. But for explicit Q/DQ: it has no int8 kernels for that and
-    would compute in float32, slower than an fp16 file; the TensorRT provider has, at the price of one plan for all
-    lengths. Where that one isn't there, CUDA runs Q/DQ too, with the same results.
+    It is the CUDA provider, which takes any shape. The exception is qdq: the CUDA provider has no int8 kernels for
+    explicit Q/DQ and would compute in float32, slower than an fp16 file. The TensorRT provider has such kernels, but
+    needs one plan for all lengths. If it is not available, CUDA runs qdq files too, with the same results.
 
     Raises:
         InputError: the installed ONNX Runtime has no GPU provider.
@@ -38,17 +41,15 @@ def choose_provider(precision: str, available: Sequence[str]) -> Provider:
     if precision == "qdq" and TENSORRT in available:
         return Provider(TENSORRT, _tensorrt_options())
     if CUDA in available:
-        # TF32 would round float32 models to 10 bits; growing by what is asked for, memory doesn't double by itself
+        # TF32 would round float32 models to 10 bits. Memory grows by what is requested, and doesn't double each time
         return Provider(CUDA, {"use_tf32": "0", "arena_extend_strategy": "kSameAsRequested"})
     raise InputError(
-        f"ONNX Runtime has no GPU provider here, only {', '.join(available)}; to have one: "
+        f"the installed ONNX Runtime has no GPU provider, only {', '.join(available)}; install one: "
         f"{how_to_install('onnxruntime')}"
     )
 
 
 def _tensorrt_options() -> dict[str, str]:
-    from tessera_engine.backends.gpu.plans import plans_folder
-
     folder = plans_folder() / "onnxruntime"
     smallest, largest = (_profile(shape) for shape in (Shape(1, 1, 1), LARGEST))
     return {
@@ -63,34 +64,56 @@ def _tensorrt_options() -> dict[str, str]:
 
 
 def _profile(shape: Shape) -> str:
-    """As ONNX Runtime writes shapes: `s2:64x256x10,s2_doy:64x256,...`."""
+    """Shapes in ONNX Runtime's form: `s2:64x256x10,s2_doy:64x256,...`."""
     return ",".join(f"{name}:{'x'.join(map(str, sizes))}" for name, sizes in input_shapes(shape).items())
 
 
 def most_pixels(provider: str, s2: int, s1: int) -> int:
-    """Pixels of a batch of these lengths."""
+    """Most pixels of a batch with these lengths."""
     pixels = max(1, BATCH_TOKENS // (s2 + s1))
     return min(pixels, LARGEST.pixels) if provider == TENSORRT else pixels
 
 
 def open_session(content: bytes, options: Any, provider: Provider) -> Any:
-    """A session on that provider, and no other.
+    """Open a session on this provider, and on no other.
 
     Raises:
-        InputError: the provider can't be loaded; ONNX Runtime would take the CPU without a word.
+        InputError: the provider can't be loaded. ONNX Runtime alone would silently use the CPU.
     """
     import onnxruntime
 
     if provider.name == CPU:
         return onnxruntime.InferenceSession(content, options, providers=[CPU])
-    if hasattr(onnxruntime, "preload_dlls"):  # CUDA from pip's packages, where the system has none
+    if hasattr(onnxruntime, "preload_dlls"):  # CUDA from pip's packages, if the system has none
         onnxruntime.preload_dlls()
-    # The CPU provider stays, for the few operators on shapes that belong there
+    # The CPU provider stays for the few operators on shapes, which run there
     session = onnxruntime.InferenceSession(content, options, providers=[tuple(provider), CPU])
     found = session.get_providers()[0]
     if found != provider.name:
         raise InputError(
-            f"ONNX Runtime {onnxruntime.__version__} can't load its {provider.name}, and would have taken {found}: the "
-            f"CUDA libraries that it was made for are missing; {how_to_install('onnxruntime')}"
+            f"ONNX Runtime {onnxruntime.__version__} can't load its {provider.name} and would use {found}: the CUDA "
+            f"libraries that it was built for are missing; {how_to_install('onnxruntime')}"
         )
     return session
+
+
+def find_gpu_providers() -> Part:
+    """Look for a GPU provider in the installed ONNX Runtime."""
+    import onnxruntime
+
+    providers = [name for name in onnxruntime.get_available_providers() if name in (CUDA, TENSORRT)]
+    if not providers:
+        # Both packages have the same module: the one installed last has overwritten the other's files
+        both = "was installed over onnxruntime-gpu and " if _is_installed("onnxruntime-gpu") else ""
+        return Part(
+            None, f"{onnxruntime.__version__} {both}has no GPU provider: {how_to_install('onnxruntime')}"
+        )
+    return Part(f"{onnxruntime.__version__} with {', '.join(providers)}")
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return False
+    return True

@@ -1,4 +1,4 @@
-"""One of the two places where a batch is on its way: while one is computed, the other is filled and copied."""
+"""A slot holds one batch in progress. With two, one batch is computed while the other is filled and copied."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from tessera_engine.backends.gpu.device import Device, Runner
 
 LEAST_BYTES = 256
-"""Of an allocation: also what runtimes want addresses to be multiples of."""
+"""Smallest allocation, and the alignment of addresses that runtimes need."""
 
 
 class Slot:
-    """A stream, with pinned memory of this machine, memory of the device, and a batch that may be in flight.
+    """A stream with pinned memory of this machine, memory of the device, and perhaps a batch in progress.
 
     Attributes:
-        pixels: the pixel numbers of the batch in flight; None: the slot is idle.
+        pixels: pixel numbers of the batch in progress; None: the slot is idle.
     """
 
     def __init__(self, device: Device) -> None:
@@ -37,18 +37,18 @@ class Slot:
         dims: int,
         pixels: NDArray[np.int64],
     ) -> None:
-        """Copy a batch in, compute it and copy it out again, all of it behind this call.
+        """Start to copy a batch to the device, compute it and copy the result back. This call doesn't wait for it.
 
         Args:
-            runner: this slot's own.
-            inputs: arrays with (B, T, ...).
+            runner: this slot's own runner.
+            inputs: arrays of shape (B, T, ...), by name.
             output: name of the (B, dims) float32 output.
-            dims: its length.
-            pixels: (B,), kept for `finish`.
+            dims: length of an embedding.
+            pixels: (B,) pixel numbers, kept for `finish`.
 
         Raises:
-            OutOfDeviceMemory: the batch is too large; the slot is idle then.
-            DeviceError: the runtime refuses.
+            OutOfDeviceMemory: the batch is too large; the slot is then idle.
+            DeviceError: the runtime reports another error.
         """
         size = 4 * len(pixels) * dims
         result = self._array(output, size).view(np.float32).reshape(len(pixels), dims)
@@ -60,7 +60,7 @@ class Slot:
             addresses[name] = self._memory(name, array.nbytes)
         work_bytes = max(LEAST_BYTES, runner.fit({name: array.shape for name, array in inputs.items()}))
         work = self._memory("work", work_bytes)
-        # From here on the stream may use the memory, whatever fails: `drop` or `finish` waits for it
+        # From here on the stream may use the memory, even after an error; `drop` and `finish` wait for it
         self.pixels, self._result = pixels, result
         for name, copy in copies.items():
             self._device.copy_in(addresses[name], copy, self._stream)
@@ -68,14 +68,14 @@ class Slot:
         self._device.copy_out(result, addresses[output], self._stream)
 
     def finish(self, embedding: NDArray[np.float32], done: NDArray[np.bool_]) -> None:
-        """Wait for the batch in flight, if there is one, and write its embeddings to their pixels' rows.
+        """Wait for the batch in progress, if there is one, and write its embeddings.
 
         Args:
-            embedding: (N, dims), written to.
-            done: (N,), set for the batch's pixels.
+            embedding: (N, dims) float32; the rows of the batch's pixels are written.
+            done: (N,) bool; set to True for the batch's pixels.
 
         Raises:
-            DeviceError: it failed.
+            DeviceError: the batch failed.
         """
         if self.pixels is None or self._result is None:
             return
@@ -85,7 +85,7 @@ class Slot:
         self.pixels = self._result = None
 
     def drop(self) -> None:
-        """Forget the batch in flight and give all memory back."""
+        """Discard the batch in progress and release all memory."""
         self._device.synchronise(self._stream)
         self.pixels = self._result = None
         for address, _ in self._held.values():
@@ -95,7 +95,7 @@ class Slot:
         self._held, self._pinned = {}, {}
 
     def _array(self, name: str, size: int) -> NDArray[np.uint8]:
-        """`size` bytes of pinned memory of that name; grows, never shrinks."""
+        """`size` bytes of pinned memory with this name. It grows as needed and never shrinks."""
         held = self._pinned.get(name)
         if held is None or len(held) < size:
             if held is not None:
@@ -104,7 +104,7 @@ class Slot:
         return held[:size]
 
     def _memory(self, name: str, size: int) -> int:
-        """The address of at least `size` bytes of the device of that name; grows, never shrinks."""
+        """Address of at least `size` bytes on the device with this name. They grow as needed and never shrink."""
         address, held = self._held.get(name, (0, 0))
         if held < size:
             if held:

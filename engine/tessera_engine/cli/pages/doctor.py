@@ -1,31 +1,22 @@
-"""What the engine finds on this machine, and what would be missing for what."""
+"""What the engine finds on this machine, and what is missing for which purpose."""
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import platform
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from tessera_engine.backends import choose
+from tessera_engine.backends.choosing import choose
 from tessera_engine.backends.fused import ISA_VARIABLE
 from tessera_engine.backends.gpu.found import look
 from tessera_engine.backends.gpu.install import machine
 from tessera_engine.backends.gpu.plans import plans_folder
-from tessera_engine.errors import install_hint
+from tessera_engine.backends.registry import backend_names, backend_record
 from tessera_engine.machine import default_memory
-from tessera_engine.model.store import list_models, user_folder
+from tessera_engine.model.installed import list_models, user_folder
 from tessera_kernels.cache import cache_folder
 from tessera_kernels.encoder.isa import available
-
-PACKAGES = {
-    "onnxruntime": "onnxruntime",
-    "openvino": "openvino",
-    "torch": "export",
-}
-"""Packages that a machine may lack -> the extra that brings them."""
 
 DRIVERS = {
     "GTiff": "GeoTIFF",
@@ -48,7 +39,7 @@ def examine() -> dict[str, Any]:
         "forced_instruction_set": os.environ.get(ISA_VARIABLE),
         "memory_by_default": f"{default_memory() / 1e9:.1f} GB",
         "backend": f"{backend}: {why}",
-        "packages": {package: _package(package, extra) for package, extra in PACKAGES.items()},
+        "packages": _on_cpu(),
         "gpu": _gpu(),
         "gdal": _gdal(),
         "compiled_kernels": cache_folder(),
@@ -65,18 +56,17 @@ def _cpu_name() -> str:
         return platform.processor() or "unknown"
 
 
-def _package(package: str, extra: str) -> str:
-    if importlib.util.find_spec(package) is None:
-        return f"missing: {install_hint(extra)}"
-    return metadata.version(package)
+def _on_cpu() -> dict[str, str]:
+    """The backends for CPUs: their versions, or how to install them."""
+    records = [backend_record(name) for name in backend_names()]
+    parts = {record.name: record.find("cpu") for record in records if "cpu" in record.runs}
+    return {name: part.version or part.missing for name, part in parts.items()}
 
 
 def _gpu() -> dict[str, str]:
-    """What is there, or the line that brings it."""
+    """The GPU's driver and the backends for GPUs: their versions, or how to install them."""
     found = look()
-    parts = {"driver": found.gpu} | {
-        name: getattr(found, name) for name in ("tensorrt", "onnxruntime", "torch") if found.gpu.version
-    }
+    parts = {"driver": found.gpu, **found.backends}
     return {name: part.version or part.missing for name, part in parts.items()} | {
         "machine": machine() or "no Jetson",
         "plans": str(plans_folder()),

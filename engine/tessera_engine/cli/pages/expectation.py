@@ -11,7 +11,7 @@ import numpy as np
 
 from tessera_engine.api import load_model
 from tessera_engine.machine import default_memory
-from tessera_engine.model.store import DEFAULT_MODEL
+from tessera_engine.model.installed import DEFAULT_MODEL
 from tessera_engine.running.memory import expected_memory, window_pixels
 from tessera_engine.scene import Observations, Reader
 from tessera_engine.tokens import pack

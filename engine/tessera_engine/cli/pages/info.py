@@ -7,30 +7,39 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tessera_engine.backends import choose
+from tessera_engine.backends.choosing import choose
 from tessera_engine.cli.pages.calendar_strip import valid_shares
 from tessera_engine.errors import InputError
+from tessera_engine.files.nearby import nearest, no_such_folder
 from tessera_engine.files.output import is_output
 from tessera_engine.geo import bounding_box, footprint
 from tessera_engine.model.file import ModelFile
-from tessera_engine.model.store import DEFAULT_MODEL, open_model
+from tessera_engine.model.installed import DEFAULT_MODEL, is_model_name, open_model
 from tessera_engine.scene import Scene
 from tessera_engine.stac.members import MEMBERS
 from tessera_engine.stac.reading import read_item
 
 
 def describe(target: str, announce: Callable[[str], None] | None = None, **opening: Any) -> dict[str, Any]:
-    """Describe whatever the user names: a scene folder, an output folder or a model.
+    """Describe what the user names: a scene folder, an output folder or a model.
+
+    A model's name means the model, even if the current folder contains a folder of that name: `info demo` gives the
+    same answer everywhere. That folder is given as `./demo` or `demo/`.
 
     Args:
         target: a folder, a file or a model's name.
-        announce: told when kernels have to be compiled first, to time them on a scene.
+        announce: called if kernels have to be compiled first, to time them on a scene, and if there is also a folder
+            with the model's name.
         opening: how to open a scene, see `tessera_engine.scenes.open_scene`.
 
     Raises:
-        InputError: none of these.
+        InputError: it is none of these.
     """
     path = Path(target)
+    if is_model_name(target):
+        if path.is_dir() and announce is not None:
+            announce(f"note: {target} is taken as the model; for the folder give ./{target}")
+        return describe_model(open_model(target))
     if path.is_dir():
         if is_output(path):
             return describe_output(path)
@@ -39,7 +48,18 @@ def describe(target: str, announce: Callable[[str], None] | None = None, **openi
         return describe_scene(open_scene(path, **opening), announce)
     if path.exists() and path.suffix != ".onnx":
         raise InputError(f"{path} is neither a scene folder, an output folder nor a model file (.onnx)")
+    check_no_mistyped_folder(target)
     return describe_model(open_model(target))
+
+
+def check_no_mistyped_folder(target: str) -> None:
+    """Raise InputError if nothing has this name, but a folder beside it has a similar one."""
+    path = Path(target)
+    if path.exists() or path.suffix == ".onnx" or is_model_name(target):
+        return
+    beside = (each.name for each in path.parent.glob("*") if each.is_dir())
+    if nearest(path.name, beside) is not None:
+        raise no_such_folder(path)
 
 
 def describe_scene(scene: Scene, announce: Callable[[str], None] | None = None) -> dict[str, Any]:

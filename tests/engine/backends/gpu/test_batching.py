@@ -1,4 +1,4 @@
-"""Batches of two lengths: every pixel once, little filling; profiles that hold what was met."""
+"""Batches of two lengths: every pixel once, little padding; profiles that hold all pixels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tessera_engine.backends.gpu.batching import (
     padding,
     plan_batches,
 )
-from tessera_engine.model.store import open_model
+from tessera_engine.model.installed import open_model
 from tessera_engine.scenes import open_scene
 from tessera_engine.simulate import simulate
 from tessera_engine.tokens import pack

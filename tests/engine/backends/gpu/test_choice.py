@@ -1,7 +1,8 @@
-"""What runs a model where: the rules, what is told when something is missing, and that the CPU is never taken silently."""
+"""Which backend runs a model where: the rules, the errors when something is missing, and no silent use of the CPU."""
 
 from __future__ import annotations
 
+import re
 import sys
 from types import SimpleNamespace
 
@@ -10,29 +11,37 @@ import onnxruntime
 import pytest
 from made_up import FakeReader, made_up_arrays
 
-from tessera_engine import backends
-from tessera_engine.backends import choose, make_backend
-from tessera_engine.backends.gpu import found, install, providers
+from tessera_engine.backends import choosing, tensorrt
+from tessera_engine.backends.base import Part
+from tessera_engine.backends.choosing import choose, make_backend
+from tessera_engine.backends.gpu import install, providers
 from tessera_engine.backends.gpu.batching import input_shapes
-from tessera_engine.backends.gpu.found import Found, Part
+from tessera_engine.backends.gpu.found import Found
 from tessera_engine.backends.gpu.providers import (
     CPU,
     CUDA,
     TENSORRT,
     choose_provider,
+    find_gpu_providers,
     most_pixels,
     open_session,
 )
 from tessera_engine.backends.onnxruntime import OnnxRuntimeBackend
+from tessera_engine.backends.registry import backend_record
 from tessera_engine.errors import InputError, MissingExtra
-from tessera_engine.model.store import open_model
+from tessera_engine.model.installed import open_model
 from tessera_engine.tokens import pack
 
-NOTHING = Found(
-    Part(None, "there is no NVIDIA driver"), Part(None, "missing: A"), Part(None, "no GPU provider: B"), Part(None, "+cpu: C")
-)  # fmt: skip
-GPU = Part("Orin, compute capability 8.7, driver CUDA 12.6")
-BARE = NOTHING._replace(gpu=GPU)
+NOTHING = Found(Part(None, "no NVIDIA driver"), {})
+MISSING = {
+    "onnxruntime": Part(None, "no GPU provider: B"), "tensorrt": Part(None, "missing: A"), "torch": Part(None, "+cpu: C")
+}  # fmt: skip
+
+
+def on_gpu(**installed):
+    """A machine with a GPU and these backends for it."""
+    versions = {name: Part(version) for name, version in installed.items()}
+    return Found(Part("Orin, compute capability 8.7, driver CUDA 12.6"), MISSING | versions)
 
 
 @pytest.fixture
@@ -40,7 +49,7 @@ def machine(monkeypatch):
     """Say what is on this machine."""
 
     def has(what):
-        monkeypatch.setattr(found, "look", lambda: what)
+        monkeypatch.setattr(choosing, "look", lambda: what)
 
     return has
 
@@ -49,16 +58,16 @@ def machine(monkeypatch):
     ("there", "device", "precision", "backend", "on"),
     [
         (NOTHING, "auto", "fp32", "cpu", "cpu"),
-        (BARE, "auto", "fp32", "cpu", "cpu"),
-        (BARE._replace(tensorrt=Part("10.3.0")), "auto", "fp32", "tensorrt", "cuda"),
-        (BARE._replace(tensorrt=Part("10.3.0")), "auto", "qdq", "tensorrt", "cuda"),
-        (BARE._replace(tensorrt=Part("10.3.0")), "auto", "int8", "cpu", "cpu"),
-        (BARE._replace(tensorrt=Part("10.3.0")), "cpu", "fp32", "cpu", "cpu"),
-        (BARE._replace(onnxruntime=Part("1.31")), "auto", "fp16", "onnxruntime", "cuda"),
-        (BARE._replace(tensorrt=Part("11"), onnxruntime=Part("1.31")), "cuda", "fp16", "tensorrt", "cuda"),
-        (BARE._replace(torch=Part("2.13")), "auto", "fp32", "cpu", "cpu"),  # many have it for other reasons
-        (BARE._replace(torch=Part("2.13")), "cuda", "fp32", "torch", "cuda"),
-        (NOTHING._replace(tensorrt=Part("10.3.0")), "auto", "fp32", "cpu", "cpu"),
+        (on_gpu(), "auto", "fp32", "cpu", "cpu"),
+        (on_gpu(tensorrt="10.3.0"), "auto", "fp32", "tensorrt", "cuda"),
+        (on_gpu(tensorrt="10.3.0"), "auto", "qdq", "tensorrt", "cuda"),
+        (on_gpu(tensorrt="10.3.0"), "auto", "int8", "cpu", "cpu"),
+        (on_gpu(tensorrt="10.3.0"), "cpu", "fp32", "cpu", "cpu"),
+        (on_gpu(onnxruntime="1.31"), "auto", "fp16", "onnxruntime", "cuda"),
+        (on_gpu(tensorrt="11", onnxruntime="1.31"), "cuda", "fp16", "tensorrt", "cuda"),
+        (on_gpu(torch="2.13"), "auto", "fp32", "cpu", "cpu"),  # often installed for other reasons
+        (on_gpu(torch="2.13"), "cuda", "fp32", "torch", "cuda"),
+        (on_gpu(torch="2.13", onnxruntime="1.31"), "cuda", "fp32", "onnxruntime", "cuda"),
     ],
 )
 def test_the_rules(machine, there, device, precision, backend, on):
@@ -74,37 +83,44 @@ def test_files_for_gpus_run_on_the_cpu_by_onnx_runtime(machine):
 
 
 @pytest.mark.parametrize(
-    ("there", "precision", "says"),
+    ("there", "precision", "facts"),
     [
-        (NOTHING, "fp32", "--device cuda can't be had: there is no NVIDIA driver$"),
-        (BARE, "fp32", "Orin, .* is there, but nothing that runs this model on it: TensorRT: missing: A; ONNX Runtime: no GPU provider: B; PyTorch: .cpu: C"),
-        (BARE._replace(torch=Part("2.13")), "fp16", "nothing that runs this model on it: TensorRT: missing: A; ONNX Runtime"),
-        (BARE._replace(tensorrt=Part("10.3")), "int8", "int8 files have a form for CPUs"),
+        (NOTHING, "fp32", ["device=cuda", "no NVIDIA driver"]),
+        (on_gpu(), "fp32", ["Orin", "tensorrt: missing: A", "onnxruntime: no GPU provider: B", "torch: +cpu: C"]),
+        (on_gpu(torch="2.13"), "fp16", ["Orin", "tensorrt: missing: A", "onnxruntime: no GPU provider: B"]),
+        (on_gpu(tensorrt="10.3"), "int8", ["int8", "precision=", "device=cuda"]),
     ],
 )  # fmt: skip
-def test_cuda_never_means_the_cpu(machine, there, precision, says):
+def test_cuda_never_means_the_cpu(machine, there, precision, facts):
     machine(there)
-    with pytest.raises(InputError, match=says):
+    with pytest.raises(InputError) as error:
         choose("auto", "cuda", precision)
+    assert [fact for fact in facts if fact not in str(error.value)] == []
 
 
 @pytest.mark.parametrize(
-    ("backend", "device", "says"),
+    ("backend", "device", "precision", "facts"),
     [
-        ("fused", "cuda", "runs on CPUs only"),
-        ("openvino", "cuda", "runs on CPUs only"),
-        ("tensorrt", "cpu", "runs on GPUs only"),
-        ("nothing", "auto", "unknown backend"),
-        ("auto", "tpu", "unknown device 'tpu'; choose one of auto, cpu, cuda"),
+        ("fused", "cuda", "fp32", ["backend=fused", "CPUs", "device=cuda", "onnxruntime, tensorrt, torch"]),
+        ("openvino", "cuda", "fp32", ["backend=openvino", "CPUs", "device=cuda"]),
+        ("tensorrt", "cpu", "fp32", ["backend=tensorrt", "GPUs", "device=cpu", "fused, onnxruntime, openvino, torch"]),
+        ("tensorrt", "auto", "int8", ["backend=tensorrt", "GPUs", "int8", "fp32, fp16, qdq", "precision="]),
+        ("onnxruntime", "cuda", "int8", ["backend=onnxruntime", "GPUs", "int8", "fp32, fp16, qdq", "precision="]),
+        ("fused", "auto", "fp16", ["backend=fused", "CPUs", "fp16", "onnxruntime, openvino"]),
+        ("torch", "auto", "int8", ["backend=torch", "int8", "fused, onnxruntime, openvino"]),
+        ("nothing", "auto", "fp32", ["backend='nothing'", "auto, fused, onnxruntime, openvino, tensorrt, torch"]),
+        ("onnx-runtime", "auto", "fp32", ["did you mean 'onnxruntime'?"]),
+        ("auto", "tpu", "fp32", ["device='tpu'", "auto, cpu, cuda"]),
     ],
-)
-def test_contradictions_are_refused(backend, device, says):
-    with pytest.raises(InputError, match=says):
-        choose(backend, device)
+)  # fmt: skip
+def test_contradictions_are_refused(backend, device, precision, facts):
+    with pytest.raises(InputError) as error:
+        choose(backend, device, precision)
+    assert [fact for fact in facts if fact not in str(error.value)] == []
 
 
-def test_a_named_onnx_runtime_stays_on_the_cpu_unless_told(machine):
-    machine(BARE._replace(onnxruntime=Part("1.31")))
+def test_a_named_onnx_runtime_uses_the_cpu_unless_a_gpu_is_requested(machine):
+    machine(on_gpu(onnxruntime="1.31"))
     assert choose("onnxruntime").device == "cpu"
     assert choose("onnxruntime", "cuda").device == "cuda"
 
@@ -116,7 +132,7 @@ def test_providers_follow_rules_and_not_their_order():
     assert choose_provider("qdq", every).name == TENSORRT
     assert choose_provider("qdq", [CPU, CUDA]).name == CUDA
     assert choose_provider("fp32", every).options["use_tf32"] == "0"
-    with pytest.raises(InputError, match=r"no GPU provider here, only .*onnxruntime-gpu"):
+    with pytest.raises(InputError, match=r"AzureExecutionProvider, .*onnxruntime-gpu"):
         choose_provider("fp32", ["AzureExecutionProvider", CPU])
     # One profile for all lengths can't have many pixels of the longest
     options = choose_provider("qdq", every).options
@@ -130,11 +146,11 @@ def test_a_provider_that_cannot_be_loaded_is_an_error(monkeypatch):
     fell_back = SimpleNamespace(get_providers=lambda: [CPU])
     monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *given, **more: fell_back)
     monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None, raising=False)
-    with pytest.raises(InputError, match=f"can't load its {CUDA}, and would have taken {CPU}"):
+    with pytest.raises(InputError, match=f"{CUDA} .*{CPU}"):
         open_session(b"", None, providers.Provider(CUDA, {}))
 
 
-def test_onnx_runtime_on_a_gpu_fills_up_little_and_gives_the_same(monkeypatch):
+def test_onnx_runtime_on_a_gpu_pads_little_and_gives_the_same(monkeypatch):
     """Everything but the provider itself, which is the CPU's here."""
     model = open_model("demo", "fp32")
     reader = FakeReader(made_up_arrays(6, 6, steps=20))
@@ -155,26 +171,26 @@ def test_onnx_runtime_on_a_gpu_fills_up_little_and_gives_the_same(monkeypatch):
     assert asked[0][0][0] == CUDA
     np.testing.assert_allclose(backend.run(tokens), expected, atol=2e-5)
     assert backend.computes_on == CUDA
-    with pytest.raises(InputError, match="int8 form for CPUs"):
-        OnnxRuntimeBackend(open_model("demo", "int8"), 1, "cuda")
 
 
-def test_what_is_found_here_is_told_with_the_line_that_brings_it(monkeypatch):
+def test_what_is_missing_for_a_gpu_comes_with_the_line_that_installs_it(monkeypatch):
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CPU])
-    assert "has no GPU provider: pip uninstall" in found._onnxruntime().missing
-    assert "pip install 'onnxruntime-gpu" in found._onnxruntime().missing
+    assert install.how_to_install("onnxruntime") in find_gpu_providers().missing
     with monkeypatch.context() as both:
-        both.setattr(found.metadata, "version", lambda name: "1.31.1")
-        assert "lies over onnxruntime-gpu" in found._onnxruntime().missing
+        both.setattr(providers.metadata, "version", lambda name: "1.31.1")
+        assert "onnxruntime-gpu and" in find_gpu_providers().missing
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [TENSORRT, CUDA, CPU])
-    assert found._onnxruntime().version.endswith(f"with {TENSORRT}, {CUDA}")
-    monkeypatch.setattr(found.metadata, "version", lambda name: "2.13.0+cpu")
-    assert found._torch() == (None, f"2.13.0+cpu is built without CUDA: {install.how_to_install('torch')}")
-    monkeypatch.setattr(found.metadata, "version", lambda name: "2.13.0")
-    assert found._torch().version == "2.13.0"
+    assert find_gpu_providers().version.endswith(f"with {TENSORRT}, {CUDA}")
+    find_torch = backend_record("torch").find
+    monkeypatch.setattr(providers.metadata, "version", lambda name: "2.13.0+cpu")
+    assert find_torch("cpu").version == "2.13.0+cpu"
+    assert find_torch("cuda").version is None
+    assert install.how_to_install("torch") in find_torch("cuda").missing
+    monkeypatch.setattr(providers.metadata, "version", lambda name: "2.13.0")
+    assert find_torch("cuda").version == "2.13.0"
     monkeypatch.setitem(sys.modules, "tensorrt", None)
-    monkeypatch.delitem(sys.modules, "tessera_engine.backends.gpu.tensorrt", raising=False)
-    assert "pip install '.[tensorrt]'" in found._tensorrt().missing
+    monkeypatch.delitem(sys.modules, "tessera_engine.backends.gpu.tensorrt_api", raising=False)
+    assert install.how_to_install("tensorrt") in tensorrt.BACKEND.find("cuda").missing
 
 
 def test_a_jetson_gets_other_lines(tmp_path, monkeypatch):
@@ -202,15 +218,11 @@ def test_pytorch_runs_files_that_it_is_asked_for():
     np.testing.assert_allclose(backend.run(tokens), OnnxRuntimeBackend(model, 1).run(tokens), atol=2e-5)
     assert backend.computes_on == "eager, float32, CPU, batches of 32"
     if not torch.cuda.is_available():
-        with pytest.raises(InputError, match="--device cuda can't be had with PyTorch"):
+        with pytest.raises(InputError, match=f"device=cuda .*{re.escape(torch.__version__)}"):
             make_backend(model, "torch", 1, "cuda")
-    with pytest.raises(InputError, match="is int8"):
-        make_backend(open_model("demo", "int8"), "torch", 1)
 
 
 def test_a_missing_pytorch_names_its_extra(monkeypatch):
-    monkeypatch.setattr(backends, "TORCH_MODULE", "a_module_that_wants_torch")
-    error = ModuleNotFoundError("no torch", name="torch")
-    monkeypatch.setattr(backends.importlib, "import_module", lambda name: (_ for _ in ()).throw(error))
-    with pytest.raises(MissingExtra, match=r"'\.\[export\]'"):
+    monkeypatch.setitem(sys.modules, "torch", None)  # as if it were not installed
+    with pytest.raises(MissingExtra, match=r"backend=torch .*'torch'.*\[export\]"):
         make_backend(open_model("demo", "fp32"), "torch", 1)

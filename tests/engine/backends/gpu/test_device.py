@@ -15,14 +15,14 @@ import pytest
 import standin_tensorrt
 from made_up import FakeReader, made_up_arrays
 
-from tessera_engine.backends import make_backend
+from tessera_engine.backends.choosing import make_backend
 from tessera_engine.backends.gpu import cuda
 from tessera_engine.backends.gpu.batching import Shape
 from tessera_engine.backends.gpu.device import DeviceError, OutOfDeviceMemory, PlanRefused
 from tessera_engine.backends.tensorrt import TensorRtBackend
 from tessera_engine.errors import InputError
 from tessera_engine.model.file import read_content
-from tessera_engine.model.store import open_model
+from tessera_engine.model.installed import open_model
 from tessera_engine.tokens import pack
 
 pytestmark = [
@@ -55,9 +55,9 @@ def driver(library, monkeypatch):
 @pytest.fixture
 def tensorrt(driver, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorrt", standin_tensorrt)
-    monkeypatch.delitem(sys.modules, "tessera_engine.backends.gpu.tensorrt", raising=False)
-    yield importlib.import_module("tessera_engine.backends.gpu.tensorrt")
-    sys.modules.pop("tessera_engine.backends.gpu.tensorrt", None)
+    monkeypatch.delitem(sys.modules, "tessera_engine.backends.gpu.tensorrt_api", raising=False)
+    yield importlib.import_module("tessera_engine.backends.gpu.tensorrt_api")
+    sys.modules.pop("tessera_engine.backends.gpu.tensorrt_api", None)
 
 
 def test_the_driver_says_what_it_is(driver):
@@ -93,7 +93,7 @@ def test_another_thread_can_use_it_too(driver):
     gpu.free(found[0])
 
 
-def test_out_of_memory_is_told_from_other_errors(driver):
+def test_out_of_memory_is_distinguished_from_other_errors(driver):
     gpu = cuda.Cuda()
     with pytest.raises(OutOfDeviceMemory, match=r"cuMemAlloc_v2 failed: CUDA_ERROR_OUT_OF_MEMORY \(2\)"):
         gpu.allocate(1 << 31)
@@ -102,12 +102,12 @@ def test_out_of_memory_is_told_from_other_errors(driver):
     assert not isinstance(error.value, OutOfDeviceMemory)
 
 
-def test_no_driver_and_no_gpu_are_told(monkeypatch, driver):
+def test_a_missing_driver_or_gpu_is_an_error(monkeypatch, driver):
     monkeypatch.setenv("STANDIN_NO_GPU", "1")
-    with pytest.raises(DeviceError, match="shows no GPU"):
+    with pytest.raises(DeviceError, match=r"no GPU.*CUDA_VISIBLE_DEVICES"):
         cuda.Cuda()
     monkeypatch.setattr(cuda, "LIBRARY", "libcuda_that_is_nowhere.so")
-    with pytest.raises(DeviceError, match="no NVIDIA driver on this machine"):
+    with pytest.raises(DeviceError, match="libcuda_that_is_nowhere"):
         cuda.Cuda()
 
 
@@ -149,9 +149,7 @@ def test_what_tensorrt_only_logs_becomes_the_error(tensorrt, monkeypatch):
     monkeypatch.setattr(
         standin_tensorrt.Builder, "fails_with", "[x.cpp::y::12] Error Code 9:\nno kernel for it"
     )
-    with pytest.raises(
-        DeviceError, match=r"can't build the model: .*Error Code 9: no kernel for it$"
-    ) as error:
+    with pytest.raises(DeviceError, match=r"10\.3\.0 .*Error Code 9: no kernel for it$") as error:
         device.build(model, shape, b"")
     assert not isinstance(error.value, OutOfDeviceMemory)
     monkeypatch.setattr(
@@ -159,13 +157,13 @@ def test_what_tensorrt_only_logs_becomes_the_error(tensorrt, monkeypatch):
     )
     with pytest.raises(OutOfDeviceMemory):
         device.build(model, shape, b"")
-    with pytest.raises(DeviceError, match="can't read the model: no importer registered for this operator"):
+    with pytest.raises(DeviceError, match="no importer registered for this operator"):
         device.build(b"broken", shape, b"")
     with pytest.raises(PlanRefused, match="magic tag does not match"):
         device.load(b"what is that")
 
 
-def test_foreign_timings_are_left_alone(tensorrt):
+def test_foreign_timings_are_not_used(tensorrt):
     device, model = tensorrt.TensorRtDevice(), read_content(open_model("demo", "fp32"))
     for timings in (b"", b"timings", b"of another GPU"):
         assert device.build(model, Shape(4, 32, 32), timings).timings == b"timings"
@@ -174,11 +172,11 @@ def test_foreign_timings_are_left_alone(tensorrt):
 def test_a_batch_beyond_the_profile_is_an_error(tensorrt):
     device, model = tensorrt.TensorRtDevice(), read_content(open_model("demo", "fp32"))
     runner = device.load(device.build(model, Shape(4, 32, 32), b"").plan).make_runner()
-    with pytest.raises(DeviceError, match=r"doesn't take s2 of shape \(5, 32, 10\)"):
+    with pytest.raises(DeviceError, match=r"s2 of shape \(5, 32, 10\)"):
         runner.fit(tensorrt.input_shapes(Shape(5, 32, 32)))
 
 
 def test_an_old_tensorrt_is_refused(tensorrt, monkeypatch):
     monkeypatch.setattr(tensorrt, "VERSION", "8.6.2")
-    with pytest.raises(InputError, match=r"TensorRT 8.6.2 is too old, 10.3 or later"):
+    with pytest.raises(InputError, match=r"8\.6\.2 .*10\.3 or later"):
         tensorrt.TensorRtDevice()

@@ -18,7 +18,7 @@ from tessera_engine.backends.gpu import cuda
 
 NAMES = json.loads((Path(__file__).parent / "names.json").read_text())
 VERSIONS = sorted(NAMES["tensorrt"])
-SOURCE = Path(cuda.__file__).with_name("tensorrt.py")
+SOURCE = Path(cuda.__file__).with_name("tensorrt_api.py")
 
 CLASS_OF = {
     "builder": "Builder",

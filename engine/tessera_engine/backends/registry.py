@@ -1,0 +1,52 @@
+"""The backends, by name. To add one, write a module with a `BACKEND` and a line here.
+
+Other packages add backends with the entry-point group `tessera_engine.backends`; this is how the export package adds
+`torch`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
+
+from tessera_engine.errors import InputError
+from tessera_engine.files.nearby import nearest
+
+if TYPE_CHECKING:
+    from tessera_engine.backends.base import BackendRecord
+
+BACKENDS = {
+    "fused": "tessera_engine.backends.fused",
+    "onnxruntime": "tessera_engine.backends.onnxruntime",
+    "openvino": "tessera_engine.backends.openvino",
+    "tensorrt": "tessera_engine.backends.tensorrt",
+}
+"""Name -> the module whose `BACKEND` is its `BackendRecord`."""
+
+GROUP = "tessera_engine.backends"
+
+
+def _modules() -> dict[str, str]:
+    added = {each.name: each.module for each in entry_points(group=GROUP)}
+    return {**BACKENDS, **{name: module for name, module in added.items() if name not in BACKENDS}}
+
+
+def backend_names() -> tuple[str, ...]:
+    """The names of all backends. It imports none of them, so the command line's help can use it."""
+    return tuple(_modules())
+
+
+def backend_record(name: str) -> BackendRecord:
+    """The record of a backend.
+
+    Raises:
+        InputError: there is no such backend.
+    """
+    modules = _modules()
+    if not isinstance(name, str) or name not in modules:
+        meant = nearest(name, modules) if isinstance(name, str) else None
+        hint = f"did you mean '{meant}'? There are" if meant else "choose one of"
+        raise InputError(f"backend={name!r} is unknown; {hint} {', '.join(['auto', *modules])}")
+    record: BackendRecord = importlib.import_module(modules[name]).BACKEND
+    return record

@@ -1,0 +1,157 @@
+"""The commands `similar` and `change`: embeddings compared with those of given points, or of another year."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from tessera_engine.cli.app import Json, Memory, Quiet, app, interruptible
+from tessera_engine.cli.embeddings import NOTHING_LEFT, Embeddings, OfYear, Out, Overwrite
+from tessera_engine.errors import InputError
+
+
+class _Points(TyperCommand):
+    """A command with `--at LON LAT`, repeatable. Typer has options that repeat and options of two values, not both."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Join the two words after each `--at` into one."""
+        words = list(args)
+        for place in [i for i, word in enumerate(words[:-2]) if word == "--at"][::-1]:
+            # If the latitude is missing, an option may follow
+            if re.match(r"[-+]?[.\d]", words[place + 2]):
+                words[place + 1 : place + 3] = [" ".join(words[place + 1 : place + 3])]
+        return super().parse_args(ctx, words)
+
+
+def _point(text: str) -> tuple[float, float]:
+    try:
+        lon, lat = map(float, text.split())
+    except ValueError:
+        raise InputError(
+            f"--at '{text}' is not a longitude and a latitude; write it like --at 4.021 50.804"
+        ) from None
+    return lon, lat
+
+
+@app.command(cls=_Points)
+def similar(
+    embeddings: Embeddings,
+    at: Annotated[
+        list[str],
+        typer.Option(help="Point to compare with, in degrees; may be repeated.", metavar="LON LAT"),
+    ],
+    out: Out = None,
+    top: Annotated[float, typer.Option(help="Share of all pixels that belong to the top regions.")] = 0.01,
+    year: OfYear = None,
+    dim: Annotated[
+        int | None, typer.Option(help="Compare only the first 16, 32, 64 or 128 dimensions.")
+    ] = None,
+    memory: Memory = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Find places similar to given points.
+
+    Writes a map of the cosine similarity, and the top regions as GeoJSON. With several points, each pixel gets its
+    similarity to the most similar point.
+
+    Example: tessera-engine similar scene_dir.embeddings --at 4.021 50.804
+    """
+    from tessera_engine.analysis.similar import similar as find
+    from tessera_engine.cli import console
+
+    with interruptible(NOTHING_LEFT):
+        found = find(
+            embeddings,
+            [_point(text) for text in at],
+            out,
+            top=top,
+            dim=dim,
+            year=year,
+            memory=memory,
+            overwrite=overwrite,
+            progress=not quiet,
+        )
+    if json:
+        console.print_json({"out": str(found.out), "threshold": found.threshold, "regions": found.regions})
+        return
+    print(found.out)
+    _print_regions(found.regions, "similarity", quiet)
+    console.say(
+        f"{len(found.regions)} regions with a similarity of at least {found.threshold:.3f}; see "
+        f"{found.out / 'similarity.tif'}",
+        quiet,
+    )
+
+
+def _print_regions(regions: list[dict[str, Any]], quantity: str, quiet: bool) -> None:
+    """Print the largest regions."""
+    from tessera_engine.cli import console
+
+    for region in regions[:5]:
+        console.say(
+            f"{region['hectares']:8.2f} ha around {region['lon']:.5f} {region['lat']:.5f}, "
+            f"{quantity} {region[f'mean_{quantity}']:.3f}",
+            quiet,
+        )
+
+
+@app.command()
+def change(
+    before: Annotated[Path, typer.Argument(help="Output folder of embed or convert, of one year.")],
+    after: Annotated[
+        Path, typer.Argument(help="Output folder of the same place in another year, by the same model.")
+    ],
+    out: Out = None,
+    top: Annotated[float, typer.Option(help="Share of all pixels that belong to the top regions.")] = 0.01,
+    years: Annotated[
+        tuple[int, int] | None,
+        typer.Option(help="Year to use from each output, if they have several.", metavar="YEAR YEAR"),
+    ] = None,
+    dim: Annotated[
+        int | None, typer.Option(help="Compare only the first 16, 32, 64 or 128 dimensions.")
+    ] = None,
+    memory: Memory = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Find what changed between two years.
+
+    Writes a map of the change, and the top regions as GeoJSON. The change that all pixels have in common (weather,
+    dates) is removed. 0 means no other change, 1 means as different as two random pixels of the scene.
+
+    Example: tessera-engine change 2023.embeddings 2024.embeddings
+    """
+    from tessera_engine.analysis.change import change as find
+    from tessera_engine.cli import console
+
+    with interruptible(NOTHING_LEFT):
+        found = find(
+            before,
+            after,
+            out,
+            top=top,
+            dim=dim,
+            years=years,
+            memory=memory,
+            overwrite=overwrite,
+            progress=not quiet,
+        )
+    if json:
+        console.print_json(asdict(found) | {"out": str(found.out)})
+        return
+    print(found.out)
+    _print_regions(found.regions, "change", quiet)
+    console.say(
+        f"{len(found.regions)} regions with a change of at least {found.threshold:.3f}; the median pixel has "
+        f"{found.typical:.3f}, after removing {found.common:.3f} that all pixels have in common; see "
+        f"{found.out / 'change.tif'}",
+        quiet,
+    )

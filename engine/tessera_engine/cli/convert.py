@@ -1,0 +1,95 @@
+"""The commands `convert` and `picture`: embeddings in another format, or as a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tessera_engine.cli.app import Quiet, app, interruptible
+from tessera_engine.cli.embeddings import NOTHING_LEFT, Embeddings, OfYear, Out, Overwrite
+
+
+@app.command()
+def convert(
+    embeddings: Embeddings,
+    format: Annotated[str, typer.Option(help="Output format: cog, npy, zarr or geotessera.")],
+    out: Out = None,
+    dim: Annotated[int | None, typer.Option(help="Keep the first 16, 32, 64 or 128 dimensions.")] = None,
+    year: Annotated[
+        int | None,
+        typer.Option(
+            min=2015,
+            help="Year of the observations, if the output does not record it; or the year to use, if it has several.",
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+    append: Annotated[
+        bool, typer.Option("--append", help="Add to the zarr or geotessera output at --out.")
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write finished embeddings in another format, without computing them again.
+
+    Example: tessera-engine convert scene_dir.embeddings --format zarr --year 2024
+    """
+    from tessera_engine.cli import console
+    from tessera_engine.formats.opening import open_embeddings, stored_years
+    from tessera_engine.formats.writing import INT8_FORMATS
+    from tessera_engine.running.convert import convert as write
+
+    opened = open_embeddings(embeddings, dim, year if year in stored_years(embeddings) else None)
+    if format in INT8_FORMATS and opened.stored_as != "int8":
+        console.say(f"note: {format} holds int8 codes only, so the float32 embeddings are quantised", quiet)
+    with interruptible(NOTHING_LEFT):
+        made = write(opened, out, format, year=year, overwrite=overwrite, append=append, progress=not quiet)
+    print(made)
+
+
+@app.command()
+def picture(
+    embeddings: Embeddings,
+    quicklook: Annotated[
+        str, typer.Option(help="What the picture shows: pca (principal components) or clusters.")
+    ] = "pca",
+    palette: Annotated[
+        Path | None,
+        typer.Option(
+            help="File of colours shared by pictures of several scenes: used if it exists, written if not.",
+            metavar="FILE",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--out",
+            help="PNG file to write. Default: named after the embeddings, in the current folder.",
+        ),
+    ] = None,
+    dim: Annotated[int | None, typer.Option(help="Show only the first 16, 32, 64 or 128 dimensions.")] = None,
+    year: OfYear = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Draw a picture of finished embeddings.
+
+    With --palette, several pictures have the same colours and can be compared.
+
+    Example: tessera-engine picture scene_dir.embeddings --quicklook clusters --palette farm.json
+    """
+    from tessera_engine.pictures.make import picture as draw
+
+    with interruptible(NOTHING_LEFT):
+        made = draw(
+            embeddings,
+            out,
+            quicklook=quicklook,
+            palette=palette,
+            dim=dim,
+            year=year,
+            overwrite=overwrite,
+            progress=not quiet,
+        )
+    print(made.out)

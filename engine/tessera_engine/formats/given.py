@@ -1,0 +1,63 @@
+"""Embeddings as functions of the Python API take them: a folder, or embeddings that are open already."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TypeAlias
+
+from tessera_engine.errors import InputError, check_type
+from tessera_engine.formats.embeddings.base import Embeddings
+from tessera_engine.formats.opening import open_embeddings
+
+GivenPath: TypeAlias = str | os.PathLike[str]
+"""A file or folder as an argument."""
+
+Given: TypeAlias = Embeddings | str | os.PathLike[str]
+"""Embeddings as an argument."""
+
+
+def check_path(name: str, value: object, expected: str) -> None:
+    """Make sure that an argument names a file or folder.
+
+    Raises:
+        InputError: it is of another type.
+    """
+    check_type(name, value, (str, os.PathLike), expected)
+
+
+def path_given(name: str, embeddings: Given) -> Path:
+    """The folder of embeddings.
+
+    Args:
+        name: the parameter's.
+        embeddings: its value.
+
+    Raises:
+        InputError: it is of another type.
+    """
+    check_type(name, embeddings, (Embeddings, str, os.PathLike), "an output folder or open_embeddings(...)")
+    return embeddings.path if isinstance(embeddings, Embeddings) else Path(embeddings)
+
+
+def open_given(name: str, embeddings: Given, dim: int | None = None, year: int | None = None) -> Embeddings:
+    """Open embeddings, if they are not open already.
+
+    Args:
+        name: the parameter's.
+        embeddings: its value.
+        dim: read only the first `dim` dimensions; None: all that are stored.
+        year: the year to read, of an output with several years.
+
+    Raises:
+        InputError: it is of another type or can't be opened, or `dim` or `year` was given for open embeddings.
+    """
+    path = path_given(name, embeddings)
+    if not isinstance(embeddings, Embeddings):
+        return open_embeddings(path, dim, year)
+    for option, value in (("dim", dim), ("year", year)):
+        if value is not None:
+            raise InputError(
+                f"{name} are open already, so {option}={value} comes too late; give it to open_embeddings"
+            )
+    return embeddings

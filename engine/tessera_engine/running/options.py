@@ -1,0 +1,235 @@
+"""The options of a run: from the command line or Python, checked once, in one place."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypedDict, cast
+
+from tessera_engine.errors import InputError, check_type, is_of
+from tessera_engine.files.nearby import nearest
+from tessera_engine.formats.writing import FORMATS
+from tessera_engine.geo import check_window, window_of_bbox
+from tessera_engine.model.file import ModelFacts
+from tessera_engine.pictures.quicklook import QUICKLOOKS
+from tessera_engine.running.memory import parse_size
+from tessera_engine.scene import Grid, Window
+
+STORED_AS = ("int8", "float32")
+
+ELSEWHERE = {
+    "load_model": ("precision", "backend", "device", "threads"),
+    "open_scene": ("layout", "year", "start", "end", "like", "s1_units"),
+}
+"""Options of the command `embed` that Python gives to another function."""
+
+
+class EmbedOptions(TypedDict, total=False):
+    """What `embed` takes as keywords; see `RunOptions`."""
+
+    window: tuple[int, int, int, int] | None
+    bbox: tuple[float, float, float, float] | None
+    dim: int | None
+    stored_as: str | None
+    format: str
+    quicklook: str
+    memory: int | str | None
+    overwrite: bool
+    append: bool
+    restart: bool
+    strict: bool
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a scene is embedded and stored.
+
+    Attributes:
+        window: the part of the scene, in pixels; None: all, or what `bbox` says.
+        bbox: the part of the scene: west, south, east, north in degrees.
+        dim: length of the embedding, one of the model's prefixes; None: the whole.
+        stored_as: `int8` or `float32`; None: int8 for an int8 model, else float32.
+        format: one of `tessera_engine.formats.writing.FORMATS`.
+        quicklook: one of `tessera_engine.pictures.quicklook.QUICKLOOKS`.
+        memory: bytes that the process may take; None: half of the free memory, at most 4 GB.
+        overwrite: replace an earlier output.
+        append: add to a store of that format at `out`, see `tessera_engine.formats.grown`.
+        restart: discard an interrupted run and start again.
+        strict: refuse a scene with any finding.
+    """
+
+    window: Window | None = None
+    bbox: tuple[float, float, float, float] | None = None
+    dim: int | None = None
+    stored_as: str | None = None
+    format: str = "cog"
+    quicklook: str = "pca"
+    memory: int | None = None
+    overwrite: bool = False
+    append: bool = False
+    restart: bool = False
+    strict: bool = False
+
+    @classmethod
+    def given(cls, options: Mapping[str, Any]) -> RunOptions:
+        """Check options as a user gave them, without opening or loading anything.
+
+        Args:
+            options: see `EmbedOptions`.
+
+        Raises:
+            InputError: an unknown option, a value of the wrong type, an unknown value, or options that contradict
+                each other.
+        """
+        names = [field.name for field in fields(cls)]
+        for name in options:
+            if name not in names:
+                raise InputError(_unknown(name, names))
+        checked = {name: CHECKS[name](name, value) for name, value in options.items() if value is not None}
+        made = cls(**checked)
+        if made.append and made.overwrite:
+            raise InputError(
+                "append=True adds to an output that overwrite=True would replace; give only one of them"
+            )
+        if made.window is not None and made.bbox is not None:
+            raise InputError("window= and bbox= both name a part of the scene; give only one of them")
+        return made
+
+    def resolve(self, grid: Grid, facts: ModelFacts) -> RunOptions:
+        """The same with `window`, `dim` and `stored_as` filled in for a scene and a model.
+
+        Raises:
+            InputError: the window or the box doesn't lie in the scene, or the model has no such prefix.
+        """
+        if self.bbox is not None:
+            window = window_of_bbox(grid, self.bbox)
+        else:
+            window = grid.window if self.window is None else check_window(grid, self.window)
+        return replace(
+            self,
+            window=window,
+            bbox=None,
+            dim=check_dim(self.dim, facts),
+            stored_as=self.stored_as or ("int8" if facts.is_int8 else "float32"),
+        )
+
+
+def check_dim(dim: int | None, facts: ModelFacts) -> int:
+    """The length of an embedding: `dim` if the model has that prefix, its whole length for None.
+
+    Raises:
+        InputError: the model has no such prefix.
+    """
+    if dim is None:
+        return facts.dims
+    check_type("dim", dim, (int,), "a whole number")
+    if dim not in facts.prefixes:
+        raise InputError(
+            f"dim={dim} is not a prefix of model {facts.name}; choose one of "
+            f"{', '.join(map(str, facts.prefixes))}"
+        )
+    return int(dim)
+
+
+def spelled_out(function: Callable[..., Any], options: type, defaults: object) -> inspect.Signature:
+    """The signature of a function with each option in the place of `**options`, for help and editors.
+
+    Args:
+        function: takes `**options`.
+        options: a TypedDict of the options.
+        defaults: has the default of each option as an attribute.
+    """
+    known = [
+        each for each in inspect.signature(function).parameters.values() if each.kind != each.VAR_KEYWORD
+    ]
+    named = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=getattr(defaults, name),
+            annotation=getattr(annotation, "__forward_arg__", annotation),
+        )
+        for name, annotation in options.__annotations__.items()
+    ]
+    return inspect.Signature(
+        [*known, *named], return_annotation=inspect.signature(function).return_annotation
+    )
+
+
+def _unknown(name: str, names: list[str]) -> str:
+    for function, theirs in ELSEWHERE.items():
+        if name in theirs:
+            return f"'{name}' is not an option of embed; give it to {function}({name}=...)"
+    near = nearest(name, names)
+    hint = f"did you mean '{near}'?" if near else f"the options are {', '.join(names)}"
+    return f"unknown option '{name}'; {hint}"
+
+
+def _flag(name: str, value: object) -> bool:
+    check_type(name, value, (bool,), "True or False")
+    return bool(value)
+
+
+def _window(name: str, value: object) -> Window:
+    return Window(*map(int, _numbers(name, value, int, "four whole numbers: col, row, width, height")))
+
+
+def _box(name: str, value: object) -> tuple[float, ...]:
+    return tuple(
+        map(float, _numbers(name, value, float, "four numbers: west, south, east, north in degrees"))
+    )
+
+
+def _numbers(name: str, value: object, kind: type, expected: str) -> tuple[Any, ...]:
+    check_type(name, value, (tuple, list), expected)
+    numbers = tuple(cast(Sequence[Any], value))
+    if len(numbers) != 4 or not all(is_of(each, (kind,)) for each in numbers):
+        raise InputError(f"{name}={list(numbers)} is not {expected}")
+    return numbers
+
+
+def _whole(name: str, value: object) -> int:
+    check_type(name, value, (int,), "a whole number")
+    return int(cast(int, value))
+
+
+def _stored_as(name: str, value: object) -> str:
+    return _one_of(name, value, STORED_AS)
+
+
+def _format(name: str, value: object) -> str:
+    return _one_of(name, value, tuple(FORMATS))
+
+
+def _quicklook(name: str, value: object) -> str:
+    return _one_of(name, value, tuple(QUICKLOOKS))
+
+
+def _one_of(name: str, value: object, values: tuple[str, ...]) -> str:
+    check_type(name, value, (str,), f"one of {', '.join(values)}")
+    if value not in values:
+        near = nearest(str(value), values)
+        hint = f"; did you mean '{near}'?" if near else ""
+        raise InputError(f"{name}={value} is unknown; choose one of {', '.join(values)}{hint}")
+    return str(value)
+
+
+def _memory(name: str, value: object) -> int:
+    check_type(name, value, (int, str), "bytes, or a size like '2GB'")
+    return parse_size(value) if isinstance(value, str) else _whole(name, value)
+
+
+CHECKS: Mapping[str, Callable[[str, object], Any]] = {
+    "window": _window,
+    "bbox": _box,
+    "dim": _whole,
+    "stored_as": _stored_as,
+    "format": _format,
+    "quicklook": _quicklook,
+    "memory": _memory,
+    "overwrite": _flag,
+    "append": _flag,
+    "restart": _flag,
+    "strict": _flag,
+}

@@ -1,0 +1,99 @@
+"""What a run does, with everything checked that can be checked before a model is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tessera_engine.files.output import check_target
+from tessera_engine.files.publish import JOURNAL, finish_or_undo, partial_folder
+from tessera_engine.finding import Finding
+from tessera_engine.formats.origin import Origin
+from tessera_engine.formats.writing import check_format
+from tessera_engine.machine import default_memory
+from tessera_engine.model.file import ModelFile
+from tessera_engine.running.memory import window_pixels
+from tessera_engine.running.options import RunOptions
+from tessera_engine.scene import Grid, Scene, Window
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run does.
+
+    Attributes:
+        scene: what is embedded.
+        model: the model file.
+        out: where the output will appear.
+        options: how; window, dim and stored_as are filled in.
+        window_pixels: largest size of the windows that are computed at a time.
+        origin: where the embeddings are from, as the format records it.
+        findings: what was found about the scene.
+    """
+
+    scene: Scene
+    model: ModelFile
+    out: Path
+    options: RunOptions
+    window_pixels: int
+    origin: Origin
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def region(self) -> Window:
+        """The part of the scene that is embedded."""
+        return self.options.window or self.scene.grid.window
+
+    @property
+    def dim(self) -> int:
+        """Length of the stored embedding."""
+        return self.options.dim or self.model.facts.dims
+
+    @property
+    def stored_as(self) -> str:
+        """`int8` or `float32`."""
+        return self.options.stored_as or "float32"
+
+    @property
+    def grid(self) -> Grid:
+        """The output's grid."""
+        return self.scene.grid.crop(self.region)
+
+
+def make_plan(scene: Scene, model: ModelFile, out: str | Path | None, options: RunOptions) -> Plan:
+    """Check what a user asks for against the scene and the facts of the model file.
+
+    Args:
+        scene: what is to be embedded.
+        model: the model file; it isn't loaded.
+        out: the output folder; None: `<scene name>.embeddings` in the current folder.
+        options: see `RunOptions`.
+
+    Raises:
+        InputError: the scene, the model or the format can't do what is asked for, the memory is too little, or
+            something stands at `out`.
+    """
+    options = options.resolve(scene.grid, model.facts)
+    period = scene.reader.period
+    # The calendar year of all observations, if there is one
+    year = period[0].year if period is not None and period[0].year == period[1].year else None
+    plan = Plan(
+        scene=scene,
+        model=model,
+        out=Path(f"{scene.name}.embeddings") if out is None else Path(out),
+        options=options,
+        window_pixels=window_pixels(options.memory or default_memory(), scene.reader, model),
+        origin=_origin(model, year),
+    )
+    check_format(options.format, plan.stored_as, plan.grid, plan.dim, plan.origin)
+    finish_or_undo(plan.out)
+    if not (partial_folder(plan.out) / JOURNAL).exists():
+        # Beside a journal, the output may be the one that its run has finished
+        check_target(plan.out, options.overwrite or options.append)
+    return plan
+
+
+def _origin(model: ModelFile, year: int | None) -> Origin:
+    from tessera_engine.version import __version__
+
+    return Origin(year, model.facts.name, model.sha256, model.facts.generation, __version__)

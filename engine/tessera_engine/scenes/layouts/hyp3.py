@@ -1,0 +1,125 @@
+"""ASF HyP3 RTC: Sentinel-1 scenes processed on demand, unpacked or as the zips that ASF delivers.
+
+The name contains all options, `S1A_IW_<start>_DVP_RTC10_G_gpuned_1A2B_VV.tif`: the letters after `G_` mean gamma0 or
+sigma0, then power, amplitude or decibel. The product doesn't contain the direction of the orbit. It follows from the
+time of day: Sentinel-1 crosses the equator northwards at 18 h local solar time and southwards at 6 h.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from datetime import datetime
+from pathlib import Path
+
+from tessera_engine.scenes.metadata.channels import Channels, by_product, first, half_products, vv_vh
+from tessera_engine.scenes.metadata.duplicates import drop_duplicates
+from tessera_engine.scenes.metadata.members import Member, in_zip, on_disk, zips
+from tessera_engine.scenes.products import Asset, Found, Listing, Orbit, Problem, S1Product, S1Units, Unusable
+from tessera_engine.scenes.reading.rasters import opened
+
+_PRODUCT = re.compile(
+    r"S1[A-D]_[A-Z]{2}_(?P<start>\d{8}T\d{6})_[SD][HV][PRO]_RTC\d\d_G_"
+    r"(?P<radiometry>[gs])(?P<scale>[pad])[uw](?P<filter>[nf])[ec][dm]_[0-9A-F]{4}"
+)
+_FILE = re.compile(rf"(?P<product>{_PRODUCT.pattern})_(?P<channel>VV|VH|HH|HV)\.tiff?")
+_UNITS: dict[str, S1Units] = {"p": "power", "a": "amplitude", "d": "db"}
+
+_ASCENDING_HOUR, _DESCENDING_HOUR = 18.0, 6.0
+_MOST_HOURS_AWAY = 4.5
+"""Only beyond 80 degrees of latitude does a pass differ by more hours of local solar time from its equator crossing."""
+
+
+def is_name(name: str) -> bool:
+    """Whether a file or folder has the name of a product of this layout."""
+    return _PRODUCT.match(name) is not None
+
+
+def find(listing: Listing) -> Found:
+    """Find the HyP3 RTC products of a scene folder; reads names and headers only."""
+    found = Found()
+    members = on_disk(listing)
+    for path in zips(listing):
+        if is_name(path.stem):
+            try:
+                members += _channels_in(path)
+            except Unusable as error:
+                found.problems.append(Problem(path, str(error)))
+    reasons: dict[Path, list[str]] = defaultdict(list)
+    for (_, name), channels in by_product(members, _FILE).items():
+        try:
+            found.s1.append(_product(name, channels))
+        except Unusable as error:
+            reasons[first(channels).source].append(str(error))  # a zip may contain several products
+    found.problems += [Problem(source, "; ".join(every)) for source, every in reasons.items()]
+    found.s1, duplicates = drop_duplicates(found.s1, lambda product: ((product.name,), ""))
+    found.problems += duplicates
+    found.warnings += _warnings(found.s1)
+    return found
+
+
+def _channels_in(path: Path) -> list[Member]:
+    """The files of channels in a zip."""
+    members = [member for member in in_zip(path) if _FILE.fullmatch(member.path.name)]
+    if not members:
+        raise Unusable("has no file of VV or VH; download it again")
+    return members
+
+
+def _product(name: str, channels: Channels) -> S1Product:
+    vv, vh = vv_vh(channels)
+    match = _PRODUCT.fullmatch(name)
+    assert match is not None  # by_product returns names of this form only
+    if match["radiometry"] == "s":
+        raise Unusable(
+            "is sigma0 (the s after G_ in its name), expected gamma0; order it with radiometry gamma0"
+        )
+    try:
+        start = datetime.strptime(match["start"], "%Y%m%dT%H%M%S")
+    except ValueError:
+        raise Unusable(f"has {match['start']} in its name, which is not a date") from None
+    file = first(channels)
+    orbit = _orbit(start, _longitude(file.asset))
+    return S1Product(name, file.source, start.date(), orbit, vv, vh, _UNITS[match["scale"]])
+
+
+def _longitude(asset: Asset) -> float:
+    """Longitude of a raster's centre, in degrees."""
+    from rasterio.warp import transform
+
+    with opened(asset) as dataset:
+        if dataset.crs is None:
+            raise Unusable("has no coordinate reference system, so its place on Earth is unknown")
+        x, y = dataset.transform @ (dataset.width / 2, dataset.height / 2)
+        (longitude,), _ = transform(dataset.crs, "EPSG:4326", [x], [y])
+    return float(longitude)
+
+
+def _orbit(start: datetime, longitude: float) -> Orbit:
+    """The direction of a pass, from its time (UTC) and longitude (degrees)."""
+    hours = (start.hour + start.minute / 60 + longitude / 15) % 24
+    if abs(hours - _ASCENDING_HOUR) <= _MOST_HOURS_AWAY:
+        return "ascending"
+    if abs(hours - _DESCENDING_HOUR) <= _MOST_HOURS_AWAY:
+        return "descending"
+    raise Unusable(
+        f"was taken at {hours:.1f} h local solar time, expected near 6 h (descending) or 18 h (ascending): "
+        "the direction of its orbit can't be derived"
+    )
+
+
+def _warnings(products: list[S1Product]) -> list[str]:
+    warnings = half_products(products, "HyP3 product")
+    if products:
+        ascending = sum(product.orbit == "ascending" for product in products)
+        warnings.append(
+            f"HyP3 products don't contain the direction of their orbit: by their time of day, {ascending} are "
+            f"ascending and {len(products) - ascending} descending"
+        )
+    filtered = [product.name for product in products if _PRODUCT.fullmatch(product.name)["filter"] == "f"]  # type: ignore[index]
+    if filtered:
+        warnings.append(
+            f"{len(filtered)} HyP3 products are speckle-filtered ({filtered[0]}, ...), but the models were trained "
+            "on unfiltered ones; order them without the filter"
+        )
+    return warnings

@@ -1,0 +1,1 @@
+"""From files to observations: headers, one common grid, resampling, windows."""

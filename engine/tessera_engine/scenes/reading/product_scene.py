@@ -1,0 +1,285 @@
+"""A scene made of satellite products. They are brought to one grid while they are read, window by window."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tessera_engine.errors import InputError
+from tessera_engine.scene import S1_BANDS, S2_BANDS, Dates, Grid, Observations, Window
+from tessera_engine.scenes.period import Period, choose_period
+from tessera_engine.scenes.products import ORBITS, Found, Orbit, S1Units
+from tessera_engine.scenes.reading.blocks import BlockReader, Size, cells
+from tessera_engine.scenes.reading.headers import OpenS1, OpenS2, open_products
+from tessera_engine.scenes.reading.target import shift_on
+from tessera_engine.scenes.reading.warping import Points, read_bilinear, read_codes, read_nearest
+from tessera_kernels import sar, scl
+
+READ_THREADS = 4
+"""Dates read at the same time: decompression takes most of the time, and it doesn't hold Python's lock."""
+
+_SAMPLE_BYTES = 4096
+_SAMPLES = 3
+
+
+class ProductScene:
+    """Reads products as one scene; implements `tessera_engine.scene.Reader`.
+
+    Where several products of one date cover a pixel, they are taken in the order of their names and the first one that
+    is clear is used (Sentinel-1: the first one with a value).
+    """
+
+    windows_held = 16
+    """A square number. With windows of the planned size, a block has as many pixels as the blocks of most files."""
+
+    def __init__(
+        self,
+        layout: str,
+        folder: Path,
+        found: Found,
+        period: Period | None = None,
+        like: Grid | None = None,
+        s1_units: S1Units | None = None,
+    ) -> None:
+        """Open the headers of the products of one year and place them on one grid.
+
+        Args:
+            layout: names of the layouts in which products were found, joined by `+`.
+            folder: the scene folder, resolved.
+            found: its products, sorted by date and name.
+            period: first and last day to use; None: chosen, see `choose_period`.
+            like: the target grid; None: made from the products.
+            s1_units: units of all Sentinel-1 products, whatever their metadata say; None: as in their metadata.
+
+        Raises:
+            InputError: no product can be used.
+        """
+        self.layout, self._folder = layout, folder
+        used, (first, last), chosen = _of_period(found, period)
+        self.period = (first, last)
+        self.grid, self._s2, s1, problems = open_products(used, like, s1_units)
+        self._s1: dict[Orbit, list[OpenS1]] = {
+            orbit: [each for each in s1 if each.product.orbit == orbit] for orbit in ORBITS
+        }
+        # Blocks begin where the files of a product do, so that they match the blocks of the files
+        first_product = self._products[0]
+        place = first_product.place
+        self._anchor = shift_on(self.grid, first_product.geometry) or (place.col, place.row)
+        self._blocks = BlockReader(self._read_all, self._anchor)
+        self.warnings = tuple(
+            ([] if chosen is None else [chosen])
+            + _guessed_offsets(self._s2)
+            + found.warnings
+            + [f"{problem.source} is not used: {problem.reason}" for problem in found.problems + problems]
+        )
+
+    @property
+    def _products(self) -> list[OpenS2 | OpenS1]:
+        return [*self._s2, *self._s1["ascending"], *self._s1["descending"]]
+
+    @property
+    def dates(self) -> Dates:
+        """Days of year in the scene."""
+        return Dates(_days(self._s2), _days(self._s1["ascending"]), _days(self._s1["descending"]))
+
+    @property
+    def bytes_per_pixel(self) -> int:
+        """Bytes of one pixel's observations if every date covers it, and of the arrays needed to read them."""
+        dates = self.dates
+        s1_dates = len(dates.s1_ascending) + len(dates.s1_descending)
+        observations = len(dates.s2) * (2 * len(S2_BANDS) + 1) + s1_dates * 2 * len(S1_BANDS)
+        points = 16 * len({each.geometry.crs for each in self._products})
+        return observations + points + READ_THREADS * (2 * len(S2_BANDS) + 8)
+
+    def windows(self, region: Window, max_pixels: int) -> Iterator[Window]:
+        """Cells that a product covers; the `windows_held` cells of one block follow each other."""
+        width, height = _size(max_pixels)
+        times = math.isqrt(self.windows_held)
+        for block in self._blocks.plan(region, (width * times, height * times)):
+            yield from self._covered(block, (width, height))
+
+    def read(self, window: Window) -> Observations:
+        """The observations of a window; dates without a product that touches it are left out.
+
+        Where a Sentinel-2 product isn't clear anywhere in the window, its bands are not read: they stay 0.
+
+        Raises:
+            InputError: a file is damaged, or has changed since the scene was opened.
+        """
+        return self._blocks.read(window)
+
+    def sample(self, region: Window, max_pixels: int) -> Observations:
+        """One cell near the middle of the region, where most products are.
+
+        One cell, because every further one would mean to decode another block of each file.
+        """
+        windows = list(self._covered(region, _size(max_pixels)))
+        if not windows:
+            raise InputError(
+                f"no product of the scene covers the window {tuple(region)} (col, row, width, height)"
+            )
+        middle = (region.col + region.width / 2, region.row + region.height / 2)
+
+        places = Counter(each.place for each in self._products)
+
+        def rank(window: Window) -> tuple[int, int, float]:
+            products = sum(n for place, n in places.items() if window.intersection(place) == window)
+            away = math.hypot(
+                window.col + window.width / 2 - middle[0], window.row + window.height / 2 - middle[1]
+            )
+            return -products, -window.pixels, away
+
+        return self._read_all(min(windows, key=rank), every_band=True)
+
+    def fingerprint(self) -> str:
+        """Sha256 over the grid, the products' facts, and their files' names, sizes and a sample of their bytes."""
+        digest = hashlib.sha256(f"{self.grid}\n".encode())
+        files: set[Path] = set()
+        for s2 in self._s2:
+            known = (s2.product.name, s2.product.date, s2.product.offset, s2.product.mask_kind)
+            digest.update(f"{known}\n".encode())
+            files.update(asset.file for asset in s2.product.assets)
+        for s1 in (*self._s1["ascending"], *self._s1["descending"]):
+            digest.update(f"{(s1.product.name, s1.product.date, s1.product.orbit, s1.units)}\n".encode())
+            files.update(asset.file for asset in s1.product.assets)
+        # A Zarr store is a folder
+        for path in sorted(file for each in files for file in (each.rglob("*") if each.is_dir() else [each])):
+            if path.is_dir():
+                continue
+            size = path.stat().st_size
+            digest.update(f"{path.relative_to(self._folder).as_posix()} {size}\n".encode())
+            with path.open("rb") as file:
+                for start in np.linspace(0, max(0, size - _SAMPLE_BYTES), _SAMPLES).astype(int):
+                    file.seek(int(start))
+                    digest.update(file.read(_SAMPLE_BYTES))
+        return digest.hexdigest()
+
+    def _covered(self, region: Window, size: Size) -> Iterator[Window]:
+        """Cells of a region that a product covers."""
+        places = {each.place for each in self._products}
+        for cell in cells(region, size, self._anchor):
+            if any(cell.intersection(place) is not None for place in places):
+                yield cell
+
+    def _read_all(self, window: Window, every_band: bool = False) -> Observations:
+        here = [each for each in self._s2 if each.place.intersection(window) is not None]
+        s2_dates = [list(group) for _, group in groupby(here, key=_date)]
+        s2 = np.zeros((len(s2_dates), window.height, window.width, len(S2_BANDS)), np.uint16)
+        valid = np.zeros(s2.shape[:3], np.uint8)
+        points = Points(self.grid, window)
+        s1, s1_doys = {}, {}
+        with ThreadPoolExecutor(READ_THREADS, "tessera-date") as pool:
+            tasks = [
+                pool.submit(_read_s2, products, points, s2[t], valid[t], every_band)
+                for t, products in enumerate(s2_dates)
+            ]
+            for orbit, opened in self._s1.items():
+                covering = [each for each in opened if each.place.intersection(window) is not None]
+                dates = [list(group) for _, group in groupby(covering, key=_date)]
+                s1[orbit] = np.zeros((len(dates), window.height, window.width, len(S1_BANDS)), np.int16)
+                s1_doys[orbit] = _doys(dates)
+                tasks += [
+                    pool.submit(_read_s1, products, points, s1[orbit][t]) for t, products in enumerate(dates)
+                ]
+            try:
+                for task in tasks:
+                    task.result()
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+        return Observations(
+            s2=s2,
+            s2_valid=valid,
+            s2_doy=_doys(s2_dates),
+            s1_ascending=s1["ascending"],
+            s1_ascending_doy=s1_doys["ascending"],
+            s1_descending=s1["descending"],
+            s1_descending_doy=s1_doys["descending"],
+        )
+
+
+def _size(max_pixels: int) -> Size:
+    """Sides that are powers of two, like those of the files' blocks: a square, or two squares side by side."""
+    exponent = int(math.log2(max_pixels))
+    return 2 ** ((exponent + 1) // 2), 2 ** (exponent // 2)
+
+
+def _of_period(found: Found, asked: Period | None) -> tuple[Found, Period, str | None]:
+    """The products of one year, its first and last day, and a warning where the year was chosen here."""
+    if not found.s2 and not found.s1:
+        reasons = "; ".join(f"{problem.source}: {problem.reason}" for problem in found.problems[:3])
+        raise InputError(f"none of the scene's products can be used: {reasons}")
+    days_s2, days_s1 = [each.date for each in found.s2], [each.date for each in found.s1]
+    (first, last), warning = choose_period(days_s2, days_s1, asked)
+    used = Found(
+        [each for each in found.s2 if first <= each.date <= last],
+        [each for each in found.s1 if first <= each.date <= last],
+    )
+    return used, (first, last), warning
+
+
+def _guessed_offsets(opened: Sequence[OpenS2]) -> list[str]:
+    guessed = [each.product for each in opened if not each.product.offset_known]
+    if not guessed:
+        return []
+    having = sum(product.offset != 0 for product in guessed)
+    line = (
+        f"{len(guessed)} Sentinel-2 products (the first is {guessed[0].name}) have no metadata about the baseline "
+        f"offset: by their date, {having} of them have it"
+    )
+    return [line]
+
+
+def _date(opened: OpenS1 | OpenS2) -> date:
+    return opened.product.date
+
+
+def _days(opened: Sequence[OpenS1 | OpenS2]) -> tuple[int, ...]:
+    return tuple(sorted({_date(each).timetuple().tm_yday for each in opened}))
+
+
+def _doys(dates: Sequence[Sequence[OpenS1 | OpenS2]]) -> NDArray[np.int32]:
+    return np.array([_date(products[0]).timetuple().tm_yday for products in dates], np.int32)
+
+
+def _read_s2(
+    products: Sequence[OpenS2],
+    points: Points,
+    out: NDArray[np.uint16],
+    valid: NDArray[np.uint8],
+    every_band: bool,
+) -> None:
+    """Combine one date's products into bands (height, width, 10) and a mask (height, width)."""
+    for opened in products:
+        mask = read_nearest(opened.mask, points)
+        if mask is None:
+            continue
+        clear: NDArray[Any] = (
+            scl.clear_classes(mask) if opened.product.mask_kind == "scl" else (mask != 0).view(np.uint8)
+        )
+        if not every_band and not (clear & (valid == 0)).any():
+            continue
+        bands = np.zeros((len(opened.bands), *valid.shape), np.uint16)
+        for b, raster in enumerate(opened.bands):
+            read_bilinear(raster, points, bands[b])
+        scl.place(bands, clear, opened.product.offset, out, valid)
+
+
+def _read_s1(products: Sequence[OpenS1], points: Points, out: NDArray[np.int16]) -> None:
+    """Combine one date's products of one orbit into codes (height, width, 2)."""
+    for opened in products:
+        codes = np.zeros((len(S1_BANDS), *out.shape[:2]), np.int16)
+        for c, raster in enumerate(opened.channels):
+            if raster is not None:
+                read_codes(raster, points, opened.units, codes[c])
+        sar.place(codes, out)

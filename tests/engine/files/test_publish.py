@@ -1,0 +1,291 @@
+"""Publishing: a kill at any step leaves the old or the new, and nothing that isn't ours is touched."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tessera_engine.errors import InputError
+from tessera_engine.files import publish
+from tessera_engine.files.durable import Lock
+from tessera_engine.files.output import PartialOutput, is_output
+from tessera_engine.files.result import result_folder
+
+ITEM = '{"properties": {"tessera:made": 1}}'
+
+MODES = pytest.mark.parametrize("exchange", [True, False], ids=["one step", "two steps"])
+
+
+@pytest.fixture
+def mode(exchange, monkeypatch):
+    """Publish with or without an exchange of two names by the system."""
+    if not exchange:
+        monkeypatch.setattr(publish, "_renameat2", lambda *names: False)
+    elif sys.platform != "linux":
+        pytest.skip("only Linux exchanges names")
+
+
+def write(folder, content):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "item.json").write_text(ITEM)
+    (folder / "content").write_text(content)
+
+
+def make(out, content, overwrite=False):
+    with result_folder(out, overwrite) as folder:
+        write(folder, content)
+
+
+def content(out):
+    assert is_output(out)
+    return (out / "content").read_text()
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@MODES
+def test_a_result_appears_and_is_replaced(tmp_path, mode):
+    make(tmp_path / "out", "old")
+    assert (names(tmp_path), content(tmp_path / "out")) == (["out"], "old")
+    with pytest.raises(InputError, match="overwrite=True"):
+        make(tmp_path / "out", "new")
+    make(tmp_path / "out", "new", overwrite=True)
+    assert (names(tmp_path), content(tmp_path / "out")) == (["out"], "new")
+
+
+PROGRAM = """
+import os, shutil, signal, sys
+from pathlib import Path
+sys.path[:0] = [sys.argv[6]]
+from test_publish import make
+from tessera_engine.files import publish
+step, number, out, exchange = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), sys.argv[4] == "True"
+steps = 0
+
+def after(module, name):
+    honest = getattr(module, name)
+    def call(*arguments, **options):
+        global steps
+        result = honest(*arguments, **options)
+        steps += 1
+        if steps == step:
+            os.kill(os.getpid(), number)
+        return result
+    setattr(module, name, call)
+
+def stop(number, frame):
+    raise SystemExit(9)
+
+signal.signal(signal.SIGTERM, stop)
+if not exchange:
+    publish._renameat2 = lambda *names: False
+for module, name in ((os, "fsync"), (os, "ftruncate"), (Path, "mkdir"), (Path, "rename"), (Path, "unlink"),
+                     (Path, "touch"), (Path, "rmdir"), (publish, "_renameat2"), (shutil, "rmtree")):
+    after(module, name)
+make(out, "new", overwrite=True)
+Path(sys.argv[5]).write_text(str(steps))
+"""
+
+
+@MODES
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)
+@pytest.mark.skipif(sys.platform != "linux", reason="sends signals")
+def test_a_signal_after_any_step_leaves_the_old_or_the_new(tmp_path, number, exchange):
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+
+    def life(step, folder):
+        make(folder / "out", "old")
+        arguments = (step, int(number), folder / "out", exchange, tmp_path / "steps", Path(__file__).parent)
+        return subprocess.run(
+            [sys.executable, "-c", PROGRAM, *map(str, arguments)], env=environment, capture_output=True
+        )
+
+    assert life(0, tmp_path / "whole").returncode == 0
+    steps = int((tmp_path / "steps").read_text())
+    assert steps > 10
+    found = set()
+    for step in range(1, steps + 1):
+        folder = tmp_path / f"step{step}"
+        life(step, folder)
+        if exchange:
+            found.add(content(folder / "out"))
+        publish.finish_or_undo(folder / "out")
+        found.add(content(folder / "out"))
+        make(folder / "out", "next", overwrite=True)
+        assert (names(folder), content(folder / "out")) == (["out"], "next")
+    assert found == {"old", "new"}
+
+
+@pytest.mark.parametrize("holds", [(), ("output",), ("replaced",), ("output", "replaced")])
+def test_an_interrupted_replacement_is_finished_or_undone(tmp_path, holds):
+    """What a kill between the two renames, or a disk that lost one of the folders, leaves."""
+    partial = tmp_path / "out.partial"
+    for name in holds:
+        write(partial / name, name)
+    partial.mkdir(exist_ok=True)
+    (partial / "lock").touch()
+    (partial / "swap").touch()
+    if holds == ("output",):
+        write(tmp_path / "out", "old")
+    publish.finish_or_undo(tmp_path / "out")
+    assert not (partial / "swap").exists()
+    expected = {(): None, ("output",): "old", ("replaced",): "replaced", ("output", "replaced"): "output"}[
+        holds
+    ]
+    if expected is None:
+        assert not (tmp_path / "out").exists()
+    else:
+        assert content(tmp_path / "out") == expected
+
+
+def test_a_replacement_by_a_living_process_is_waited_for(tmp_path, monkeypatch):
+    write(tmp_path / "out.partial" / "replaced", "old")
+    lock = Lock(tmp_path / "out.partial" / "lock")
+    (tmp_path / "out.partial" / "swap").touch()
+    slept = []
+
+    def sleep(seconds):
+        slept.append(seconds)
+        (tmp_path / "out.partial" / "swap").unlink()
+
+    monkeypatch.setattr(publish.time, "sleep", sleep)
+    publish.finish_or_undo(tmp_path / "out")
+    assert len(slept) == 1
+    lock.release(remove=True)
+
+
+def test_a_folder_that_appears_between_the_renames_is_left_alone(tmp_path):
+    for name in ("output", "replaced"):
+        write(tmp_path / "out.partial" / name, name)
+    for name in ("lock", "swap"):
+        (tmp_path / "out.partial" / name).touch()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "notes").write_text("mine")
+    with pytest.raises(InputError, match="out has appeared"):
+        publish.finish_or_undo(tmp_path / "out")
+    assert (tmp_path / "out" / "notes").read_text() == "mine"
+    shutil.move(tmp_path / "out", tmp_path / "mine")
+    publish.finish_or_undo(tmp_path / "out")
+    assert content(tmp_path / "out") == "output"
+
+
+@MODES
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_appears_meanwhile_is_never_replaced(tmp_path, mode, overwrite):
+    def make_while_a_folder_appears():
+        with result_folder(tmp_path / "out", overwrite) as folder:
+            write(folder, "new")
+            (tmp_path / "out").mkdir()
+            (tmp_path / "out" / "notes").write_text("mine")
+
+    with pytest.raises(InputError, match="out "):
+        make_while_a_folder_appears()
+    assert names(tmp_path) == ["out"]
+    assert (tmp_path / "out" / "notes").read_text() == "mine"
+
+
+def test_two_processes_do_not_write_one_output(tmp_path):
+    with (
+        result_folder(tmp_path / "out", False) as folder,
+        pytest.raises(InputError, match=f"another run .process {os.getpid()}"),
+        result_folder(tmp_path / "out", True),
+    ):
+        pass
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("make_it", "named"),
+    [
+        (lambda folder: (folder / "survey").mkdir(parents=True), "survey"),
+        (lambda folder: (folder.mkdir(), (folder / "lock").write_text("a bicycle")), "lock"),
+        (lambda folder: (folder / "staging").mkdir(parents=True), "no lock"),
+        (lambda folder: folder.write_text("a file"), "not a folder"),
+        (lambda folder: folder.symlink_to(folder.parent), "not a folder"),
+        (lambda folder: (folder.mkdir(), (folder / "lock").symlink_to("../precious")), "lock"),
+        (
+            lambda folder: (folder.mkdir(), (folder / "lock").touch(), (folder / "output").symlink_to("..")),
+            "output",
+        ),
+        (
+            lambda folder: (
+                (folder / "staging").mkdir(parents=True),
+                (folder / "lock").touch(),
+                (folder / "staging" / "scales.npy").symlink_to("../../precious"),
+            ),
+            "staging/scales.npy",
+        ),
+    ],
+)
+def test_a_partial_folder_that_is_not_ours_is_refused_by_name(tmp_path, make_it, named):
+    (tmp_path / "precious").write_text("precious")
+    make_it(tmp_path / "out.partial")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(InputError, match=rf"out.partial.*{named}.*out="):
+        PartialOutput(tmp_path / "out")
+    assert sorted(tmp_path.rglob("*")) == before
+    assert (tmp_path / "precious").read_text() == "precious"
+
+
+def test_what_a_dead_process_left_is_removed(tmp_path):
+    partial = tmp_path / "out.partial"
+    write(partial / "output", "half")
+    (partial / "lock").write_text("4194304\n")
+    make(tmp_path / "out", "new")
+    assert (names(tmp_path), content(tmp_path / "out")) == (["out"], "new")
+
+
+def test_an_unfinished_run_is_not_removed_by_a_result(tmp_path):
+    place = PartialOutput(tmp_path / "out")
+    place.journal.write_text("x")
+    place.close(keep=True)
+    with pytest.raises(InputError, match="unfinished run"):
+        make(tmp_path / "out", "new", overwrite=True)
+    assert place.journal.read_text() == "x"
+
+
+def test_a_link_stays_and_what_it_points_to_is_replaced(tmp_path):
+    make(tmp_path / "disk" / "real", "old")
+    (tmp_path / "out").symlink_to(tmp_path / "disk" / "real")
+    make(tmp_path / "out", "new", overwrite=True)
+    assert (tmp_path / "out").is_symlink()
+    assert content(tmp_path / "disk" / "real") == "new"
+    assert names(tmp_path / "disk") == ["real"]
+
+
+@MODES
+def test_a_file_appears_whole_or_not_at_all(tmp_path, mode):
+    target = tmp_path / "file"
+    with publish.new_file(target, replace=False) as made:
+        made.write_text("one")
+    with (
+        pytest.raises(InputError, match="file has appeared"),
+        publish.new_file(target, replace=False) as made,
+    ):
+        made.write_text("two")
+    assert (names(tmp_path), target.read_text()) == (["file"], "one")
+    with publish.new_file(target, replace=True) as made:
+        made.write_text("three")
+    with pytest.raises(RuntimeError), publish.new_file(target, replace=True) as made:
+        raise RuntimeError
+    assert (names(tmp_path), target.read_text()) == (["file"], "three")
+
+
+def test_a_file_system_without_links_gets_files_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(publish, "_renameat2", lambda *names: False)
+
+    def refuse(source, target):
+        raise OSError(1, "no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    with publish.new_file(tmp_path / "file", replace=False) as made:
+        made.write_text("one")
+    assert (names(tmp_path), (tmp_path / "file").read_text()) == (["file"], "one")

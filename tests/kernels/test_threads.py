@@ -1,0 +1,42 @@
+"""Work that is done by several threads at once."""
+
+from __future__ import annotations
+
+import threading
+
+import numba
+import pytest
+
+from tessera_kernels.threads import in_shares, in_threads
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_every_number_has_a_thread_of_its_own(threads):
+    together, seen = threading.Barrier(threads, timeout=60), {}
+
+    def work(number):
+        together.wait()  # passes only if all of them run at the same time
+        seen[number] = threading.get_ident()
+
+    in_threads(work, threads)
+    assert sorted(seen) == list(range(threads))
+    assert len(set(seen.values())) == threads
+    assert seen[0] == threading.get_ident()
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_an_error_in_any_thread_is_raised(failing):
+    def work(number):
+        if number == failing:
+            raise ValueError(number)
+
+    with pytest.raises(ValueError, match=str(failing)):
+        in_threads(work, 2)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 7, 100])
+def test_shares_cover_everything_once(count):
+    shares = []
+    in_shares(shares.append, count)
+    assert len(shares) <= max(1, min(numba.get_num_threads(), count))
+    assert sorted(i for share in shares for i in range(count)[share]) == list(range(count))
