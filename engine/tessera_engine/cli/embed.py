@@ -101,7 +101,7 @@ def embed(
     """
     from tessera_engine import api
     from tessera_engine.cli import console
-    from tessera_engine.model.store import open_model
+    from tessera_engine.model.installed import open_model
     from tessera_engine.running.options import RunOptions
     from tessera_engine.running.plan import make_plan
     from tessera_engine.scenes import open_scene

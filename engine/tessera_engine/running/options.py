@@ -11,7 +11,7 @@ from tessera_engine.errors import InputError, check_type, is_of
 from tessera_engine.files.nearby import nearest
 from tessera_engine.formats.writing import FORMATS
 from tessera_engine.geo import check_window, window_of_bbox
-from tessera_engine.model.file import ModelFacts
+from tessera_engine.model.facts import ModelFacts
 from tessera_engine.pictures.quicklook import QUICKLOOKS
 from tessera_engine.running.memory import parse_size
 from tessera_engine.scene import Grid, Window
