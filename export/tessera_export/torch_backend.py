@@ -161,8 +161,16 @@ def gpu_baseline(model: ModelFile, half: bool, compiled: bool) -> TorchBackend:
     return TorchBackend(model, _network(model), GPU_BATCH, "cuda", half, compiled)
 
 
-def gpu_baselines(model: ModelFile) -> dict[str, Callable[[], TorchBackend]]:
-    """Ways to run a model in PyTorch on the GPU, by name. The first is the reference: eager, in float32."""
+def baselines(model: ModelFile, threads: int, device: str) -> dict[str, Callable[[], TorchBackend]]:
+    """Ways to run an fp32 model file in PyTorch, by name, to compare the speed of other backends with.
+
+    The first is the reference for embeddings too: eager, in float32.
+    """
+    if device == "cpu":
+        return {
+            f"torch eager, batch {size}": partial(eager_baseline, model, threads, size)
+            for size in EAGER_BATCHES
+        }
     return {
         f"torch {'compiled' if compiled else 'eager'} {'fp16' if half else 'fp32'}": partial(
             gpu_baseline, model, half, compiled
@@ -213,5 +221,11 @@ def _find(device: str) -> Part:
 
 
 BACKEND = BackendRecord(
-    "torch", {"cpu": ("fp32",), "cuda": ("fp32",)}, _find, open_backend, picks_device=True
+    "torch",
+    {"cpu": ("fp32",), "cuda": ("fp32",)},
+    _find,
+    open_backend,
+    picks_device=True,
+    baselines=baselines,
+    open_checkpoint=open_reference,
 )

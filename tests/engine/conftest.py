@@ -2,29 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
 import conformance
 import pytest
 from made_up import made_up_arrays
 from mosaic_files import write_mosaics
-
-from tessera_engine import cli
-
-
-@pytest.fixture
-def run(monkeypatch, capsys, tmp_path):
-    """Run the command line in this process, in a folder of its own: exit code, stdout, stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["tessera-engine", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        out, err = capsys.readouterr()
-        return end.value.code or 0, out, err
-
-    return call
 
 
 @pytest.fixture(scope="session")

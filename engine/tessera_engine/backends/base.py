@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -46,6 +47,9 @@ class BackendRecord:
             calls with one line about anything that takes long. The device is one of `runs`, or `auto`, see
             `picks_device`.
         picks_device: whether `load` takes `auto` and chooses among more devices than `runs` names.
+        baselines: for the reference only: takes an fp32 model file, the number of CPU threads and a device of `runs`.
+            Gives the ways to run the file there to compare the speed of others with, by name, the standard one first.
+        open_checkpoint: for the reference only: loads a checkpoint to compare a model file with.
     """
 
     name: str
@@ -53,6 +57,8 @@ class BackendRecord:
     find: Callable[[str], Part]
     load: Callable[[ModelFile, int, str, Announce], Backend]
     picks_device: bool = False
+    baselines: Callable[[ModelFile, int, str], Mapping[str, Callable[[], Backend]]] | None = None
+    open_checkpoint: Callable[[Path, ModelFile], Backend] | None = None
 
 
 class Backend(ABC):

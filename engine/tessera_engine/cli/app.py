@@ -1,4 +1,4 @@
-"""The application that commands register with, and what they share."""
+"""The application with which commands register, and what all of them share: options, errors, signals."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import typer
 from typer.main import get_command
 
 from tessera_engine.cli.wording import speak_for
-from tessera_engine.errors import MissingExtra, TesseraError
+from tessera_engine.errors import TesseraError
 from tessera_engine.scenes.registry import LAYOUTS
 
 if TYPE_CHECKING:
@@ -29,64 +29,73 @@ T = TypeVar("T")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 _LISTEN_SECONDS = 0.2
-"""Windows tells a thread of Ctrl-C only when it wakes up."""
+"""Seconds between two looks for Ctrl-C: on Windows a waiting thread gets the signal only when it wakes up."""
 
 DEBUG_VARIABLE = "TESSERA_ENGINE_DEBUG"
 
 app = typer.Typer(
-    help="Turn a year of Sentinel-2 and Sentinel-1 over a place into TESSERA embeddings, offline.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-models = typer.Typer(help="Models on this machine.", no_args_is_help=True)
+models = typer.Typer(help="List, import and download models.", no_args_is_help=True)
 app.add_typer(models, name="model")
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no notes.")]
 Device = Annotated[
     str,
-    typer.Option(help="auto, cpu or cuda. auto: a GPU where TensorRT or ONNX Runtime for one is installed."),
+    typer.Option(
+        help="auto, cpu or cuda. auto uses a GPU if TensorRT or a GPU build of ONNX Runtime is installed."
+    ),
 ]
-Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads. Default: all.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Number of CPU threads. Default: all.")]
 
 Memory = Annotated[
-    str | None, typer.Option(help="Most memory to use, like 2GB. Default: half of what is free, at most 4GB.")
+    str | None, typer.Option(help="Memory limit, like 2GB. Default: half of the free memory, at most 4GB.")
 ]
 
 Layout = Annotated[
     str | None,
-    typer.Option(help=f"Read this layout only: {', '.join(LAYOUTS)}. Default: all that the folder has."),
+    typer.Option(help=f"Read only this layout: {', '.join(LAYOUTS)}. Default: all that the folder has."),
 ]
 Year = Annotated[
-    int | None, typer.Option(help="Of products: this year only. Default: the one with most dates.")
+    int | None, typer.Option(help="For products: use this year only. Default: the year with most dates.")
 ]
 From = Annotated[
     datetime | None,
     typer.Option(
-        "--from", formats=["%Y-%m-%d"], metavar="DATE", help="Of products: from this day on; with --to."
+        "--from", formats=["%Y-%m-%d"], metavar="DATE", help="For products: the first day; needs --to."
     ),
 ]
 To = Annotated[
     datetime | None,
-    typer.Option("--to", formats=["%Y-%m-%d"], metavar="DATE", help="The last day, at most 12 months later."),
+    typer.Option(
+        "--to",
+        formats=["%Y-%m-%d"],
+        metavar="DATE",
+        help="For products: the last day, at most 12 months after --from.",
+    ),
 ]
 Like = Annotated[
     Path | None,
-    typer.Option(help="Bring products to this raster's grid. Default: their own, 10 m.", metavar="FILE"),
+    typer.Option(
+        help="For products: resample to this raster's grid. Default: their own 10 m grid.", metavar="FILE"
+    ),
 ]
 S1Units = Annotated[
     str | None,
-    typer.Option(help="What Sentinel-1 products hold, if not what they say: power, amplitude, db or code."),
+    typer.Option(
+        help="For products: units of Sentinel-1 (power, amplitude, db or code). Default: as they say."
+    ),
 ]
 
 
 def main() -> None:
-    """Entry point: expected errors are one line on stderr and an exit code."""
+    """Run the command line. An expected error is one line on stderr and an exit code."""
     for stream in (sys.stdout, sys.stderr):
-        # A terminal that can't show a folder's name shall show what it can
+        # A terminal that can't show every character of a name still shows the others
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     speak_for(_given_command(sys.argv[1:]))
@@ -95,7 +104,7 @@ def main() -> None:
     except TesseraError as error:
         _give_up(str(error), error.exit_code)
     except OSError as error:
-        # The disk is full, a drive is gone, a file may not be read: not ours to foresee one by one
+        # A full disk, a missing drive, a file without permission: too many cases to name each
         where = f" ({error.filename})" if error.filename else ""
         _give_up(f"{error.strerror or error}{where}", 1)
     except MemoryError:
@@ -104,13 +113,13 @@ def main() -> None:
         if "start new thread" not in str(error):
             raise
         _give_up(
-            "the system gives no memory for another thread; allow more (ulimit -v), or give fewer --threads",
+            "the system has no memory for another thread; raise its limit (ulimit -v), or give fewer --threads",
             1,
         )
 
 
 def _given_command(words: Sequence[str]) -> Any:
-    """The click command that the words begin with; the whole application if they name none."""
+    """The click command that the words name first, or the whole application if they name none."""
     command: Any = get_command(app)
     for word in words:
         if word not in getattr(command, "commands", ()):
@@ -139,26 +148,34 @@ def _version(show: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+        bool, typer.Option("--version", "-V", help="Print the version.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
-    pass
+    """Compute TESSERA embeddings of a year of Sentinel-2 and Sentinel-1, offline.
+
+    "tessera-engine COMMAND --help" explains a command. --install-completion lets the Tab key complete commands and
+    options in your shell.
+    """
 
 
 class _Stop(BaseException):
-    """A signal that asks the process to end."""
+    """The process received a signal that asks it to end."""
 
     def __init__(self, number: int) -> None:
         self.exit_code = 128 + number
 
 
 @contextmanager
-def interruptible(how_to_go_on: str) -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM end the process at once, with a line that says how to go on and code 130 or 143."""
+def interruptible(advice: str) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end the process at once, with exit code 130 or 143.
+
+    Args:
+        advice: what the last line says after "interrupted": what is left, and how to continue.
+    """
 
     def stop(number: int, frame: object) -> NoReturn:
         for each in _SIGNALS:
-            signal.signal(each, signal.SIG_IGN)  # a second one shall not disturb the first one's last line
+            signal.signal(each, signal.SIG_IGN)  # a second signal must not disturb the last line
         raise _Stop(number)
 
     for number in _SIGNALS:
@@ -166,19 +183,19 @@ def interruptible(how_to_go_on: str) -> Iterator[None]:
     try:
         yield
     except _Stop as stopped:
-        print(f"interrupted: {how_to_go_on}", file=sys.stderr)
+        print(f"interrupted: {advice}", file=sys.stderr)
         sys.stdout.flush()
         sys.stderr.flush()
-        # Not sys.exit: that waits for threads, which may be deep in a kernel. Whatever must last is on the disk.
+        # Not sys.exit, which waits for threads that may be deep in a kernel. Everything to keep is on the disk already.
         os._exit(stopped.exit_code)
     finally:
-        # Only the end of the process is left: a signal now must not make what is finished look interrupted
+        # Only the end of the process is left. A signal now must not make a finished run look interrupted
         for each in _SIGNALS:
             signal.signal(each, signal.SIG_IGN)
 
 
 def aside(work: Callable[[], T]) -> T:
-    """Do something in another thread and wait for it, so that this thread hears signals whatever is computed."""
+    """Run `work` in another thread and return its result. This thread stays free for signals meanwhile."""
     result: Future[T] = Future()
 
     def run() -> None:
@@ -192,14 +209,3 @@ def aside(work: Callable[[], T]) -> T:
     while thread.is_alive():
         thread.join(_LISTEN_SECONDS)
     return result.result()
-
-
-@contextmanager
-def export_extra(purpose: str) -> Iterator[None]:
-    """The command line sits above all rooms; the engine below it never imports the export room."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        raise MissingExtra("torch", "export", purpose) from None

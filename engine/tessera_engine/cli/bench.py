@@ -19,19 +19,26 @@ if TYPE_CHECKING:
 
 @app.command()
 def bench(
-    model: Annotated[str, typer.Argument(help="Model name.")] = "demo",
+    model: Annotated[str, typer.Argument(help="Name of the model.")] = "demo",
     scene: Annotated[
         str | None,
-        typer.Option(help="Scene to take pixels from. Default: a simulated one."),
+        typer.Option(help="Scene to take pixels from. Default: a simulated scene."),
     ] = None,
-    pixels: Annotated[int, typer.Option(min=16, help="About how many pixels a run has.")] = 512,
-    rounds: Annotated[int, typer.Option(min=1, help="Alternating rounds.")] = 7,
+    pixels: Annotated[int, typer.Option(min=16, help="Approximate number of pixels per run.")] = 512,
+    rounds: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Number of rounds. In each round every way to run the model takes its turn."
+        ),
+    ] = 7,
     device: Device = "auto",
     threads: Threads = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Measure speed and drift of each way to run a model, beside PyTorch where it is installed.
+    """Measure the speed and drift of each way to run a model.
+
+    The results are compared with PyTorch if it is installed.
 
     Example: tessera-engine bench demo
 
@@ -47,26 +54,28 @@ def bench(
     threads = check_threads(threads)
     device = choose("auto", device).device
     files = {precision: open_model(model, precision) for precision in precisions(model)}
-    contenders, baselines = (_on_gpu if device == "cuda" else _on_cpu)(files, threads)
+    ways, baselines = _ways_to_run(files, threads, device)
     observations = sample_observations(scene, files["fp32"].facts, pixels)
     with ExitStack() as stack:
         runners = {}
         with console.progress_bar("starting", quiet, "runtimes") as progress:
-            for i, (name, make) in enumerate(contenders.items()):
+            for i, (name, make) in enumerate(ways.items()):
                 try:
                     runners[name] = stack.enter_context(Runner(make, observations, threads))
                 except InputError as missing:
-                    # On a GPU every runtime may be the one that isn't there
+                    # On a GPU, any of the runtimes may be missing
                     if device != "cuda" and not isinstance(missing, MissingExtra):
                         raise
                     console.say(f"note: {missing}", quiet)
-                progress(i + 1, len(contenders))
+                progress(i + 1, len(ways))
         if not runners:
-            raise InputError("nothing of this can be measured here; see 'tessera-engine doctor'")
+            raise InputError(
+                "no backend can run this model here; 'tessera-engine doctor' shows what is missing"
+            )
         baselines = [name for name in baselines if name in runners]
         if not baselines:
             baselines = ["onnxruntime fp32" if "onnxruntime fp32" in runners else next(iter(runners))]
-            console.say(f"note: there is no PyTorch for this, so the baseline is {baselines[0]}", quiet)
+            console.say(f"note: PyTorch is not available for this, so the baseline is {baselines[0]}", quiet)
         with console.progress_bar("measuring", quiet, "runs") as progress:
             rows = compare(runners, baselines, rounds, progress)
     precision = "fp32" if device == "cuda" or "int8" not in files else "int8"
@@ -88,48 +97,33 @@ def bench(
     console.print_table(table, header)
     console.say(
         f"{model}: {rows[0].drift.pixels} px, {threads} thread(s), median of {rounds} alternating rounds; "
-        f"baseline: {' or '.join(baselines)}, whichever was faster",
+        f"baseline: the fastest of {', '.join(baselines)} in each round",
         quiet,
     )
     listed = ", ".join(f"{stage} {share:.1%}" for stage, share in shares.items())
-    console.say(f"wall time of embed in {precision}: {listed}", quiet)
+    console.say(f"share of embed's wall time in {precision}: {listed}", quiet)
 
 
-def _on_cpu(files: dict[str, ModelFile], threads: int) -> tuple[dict[str, MakeBackend], list[str]]:
-    """Ways to run a model on the CPU, PyTorch's first, and the names of those."""
+def _ways_to_run(
+    files: dict[str, ModelFile], threads: int, device: str
+) -> tuple[dict[str, MakeBackend], list[str]]:
+    """All ways to run a model on a device, by name, the reference's first; and the names of the reference's."""
     from tessera_engine.backends.choosing import make_backend
+    from tessera_engine.backends.registry import backend_names, backend_record
+    from tessera_engine.cli.reference import find_reference
     from tessera_engine.model.facts import GPU_PRECISIONS
 
-    contenders: dict[str, MakeBackend] = {}
-    try:
-        from tessera_export.torch_backend import EAGER_BATCHES, eager_baseline
-    except ModuleNotFoundError:
-        pass
-    else:
-        for size in EAGER_BATCHES:
-            contenders[f"torch eager, batch {size}"] = partial(eager_baseline, files["fp32"], threads, size)
-    baselines = list(contenders)
-    for backend in ("fused", "onnxruntime", "openvino"):
+    ways: dict[str, MakeBackend] = {}
+    reference = find_reference()
+    if reference is not None and reference.baselines is not None and reference.find(device).version:
+        ways |= reference.baselines(files["fp32"], threads, device)
+    baselines = list(ways)
+    for name in backend_names():
+        record = backend_record(name)
+        if record.baselines is not None:
+            continue
         for precision, file in files.items():
-            if precision not in GPU_PRECISIONS:
-                contenders[f"{backend} {precision}"] = partial(make_backend, file, backend, threads, "cpu")
-    return contenders, baselines
-
-
-def _on_gpu(files: dict[str, ModelFile], threads: int) -> tuple[dict[str, MakeBackend], list[str]]:
-    """The same on the GPU."""
-    from tessera_engine.backends.choosing import make_backend
-
-    contenders: dict[str, MakeBackend] = {}
-    try:
-        from tessera_export.torch_backend import gpu_baselines
-    except ModuleNotFoundError:
-        pass
-    else:
-        contenders |= gpu_baselines(files["fp32"])
-    baselines = list(contenders)
-    for backend in ("onnxruntime", "tensorrt"):
-        for precision, file in files.items():
-            if precision != "int8":
-                contenders[f"{backend} {precision}"] = partial(make_backend, file, backend, threads, "cuda")
-    return contenders, baselines
+            for_gpus = device == "cpu" and precision in GPU_PRECISIONS
+            if precision in record.runs.get(device, ()) and not for_gpus:
+                ways[f"{name} {precision}"] = partial(make_backend, file, name, threads, device)
+    return ways, baselines

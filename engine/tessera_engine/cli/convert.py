@@ -31,7 +31,7 @@ def convert(
     ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write finished embeddings in another format, without computing them again.
+    """Write finished embeddings in another format.
 
     Example: tessera-engine convert scene_dir.embeddings --format zarr --year 2024
     """

@@ -32,24 +32,28 @@ if TYPE_CHECKING:
 
 
 @app.command()
-@interruptible("give the same command again: it resumes with what is finished")
+@interruptible("give the same command again to resume")
 def embed(
-    scene: Annotated[str, typer.Argument(help="Scene folder: products, a d-pixel tile or a folder of them.")],
+    scene: Annotated[
+        str, typer.Argument(help="Scene folder: products, a d-pixel tile, or a folder of tiles.")
+    ],
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", help="Output folder. Default: SCENE's name + '.embeddings', here."),
+        typer.Option(
+            "-o", "--out", help="Output folder. Default: SCENE's name + '.embeddings', in the current folder."
+        ),
     ] = None,
     model: Annotated[str, typer.Option(help="Model name or file; see 'model list'.")] = "demo",
     int8: Annotated[
-        bool, typer.Option("--int8", help="Run the network in int8 and store int8 codes with scales.")
+        bool, typer.Option("--int8", help="Run the network in int8, and store int8 codes with scales.")
     ] = False,
     precision: Annotated[
         str | None,
-        typer.Option(help="Of the network alone: fp32 or int8; fp16 or qdq of a file for GPUs."),
+        typer.Option(help="Network precision: fp32 or int8 (fp16 or qdq with GPU model files)."),
     ] = None,
     stored_as: Annotated[
         str | None,
-        typer.Option("--store", help="What is stored: int8 or float32."),
+        typer.Option("--store", help="How embeddings are stored: int8 or float32."),
     ] = None,
     dim: Annotated[
         int | None,
@@ -57,21 +61,21 @@ def embed(
     ] = None,
     backend: Annotated[
         str,
-        typer.Option(help=f"What runs the model: auto, {', '.join(backend_names())}."),
+        typer.Option(help=f"Backend that runs the model: auto, {', '.join(backend_names())}."),
     ] = "auto",
     device: Device = "auto",
-    format: Annotated[str, typer.Option(help=f"{described()}.")] = "cog",
+    format: Annotated[str, typer.Option(help=f"Output format: {described()}.")] = "cog",
     quicklook: Annotated[
         str,
-        typer.Option(help="What the picture shows: pca, clusters, or rgb: the scene itself, in true colour."),
+        typer.Option(help="What the picture shows: pca, clusters or rgb (the scene in true colour)."),
     ] = "pca",
     window: Annotated[
         tuple[int, int, int, int] | None,
-        typer.Option(help="Only this part, in pixels.", metavar="COL ROW WIDTH HEIGHT"),
+        typer.Option(help="Embed only this part, in pixels.", metavar="COL ROW WIDTH HEIGHT"),
     ] = None,
     bbox: Annotated[
         tuple[float, float, float, float] | None,
-        typer.Option(help="Only this part, in degrees.", metavar="W S E N"),
+        typer.Option(help="Embed only this part, in degrees: west, south, east, north.", metavar="W S E N"),
     ] = None,
     layout: Layout = None,
     year: Year = None,
@@ -81,20 +85,22 @@ def embed(
     s1_units: S1Units = None,
     memory: Memory = None,
     threads: Threads = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier output.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
     append: Annotated[
         bool, typer.Option("--append", help=f"Add to the {' or '.join(appendable())} output at --out.")
     ] = False,
     restart: Annotated[
-        bool, typer.Option("--restart", help="Begin anew where a run was interrupted.")
+        bool, typer.Option("--restart", help="Start again instead of resuming an interrupted run.")
     ] = False,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse a scene about which there is any warning.")
+        bool, typer.Option("--strict", help="Treat every warning about the scene as an error.")
     ] = False,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Embed a scene: GeoTIFFs, a quicklook and a STAC item in one folder.
+    """Compute the embeddings of a scene.
+
+    Writes GeoTIFFs (or another --format), a quicklook and a STAC item into one folder.
 
     Example: tessera-engine embed scene_dir/ --int8
     """

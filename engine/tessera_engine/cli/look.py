@@ -1,4 +1,4 @@
-"""Commands that look: `info`, `doctor`; and `simulate`, for something to look at."""
+"""The commands `info`, `doctor` and `simulate`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def info(
 ) -> None:
     """Show what is in a scene, a model or an output.
 
-    Of a scene also what it shows through the year, what is odd about it, and what it takes to embed it here.
+    For a scene, it also shows how much of the year is clear, what is suspicious, and the time and memory to embed it on
+    this machine.
 
     Example: tessera-engine info scene_dir/
     """
@@ -53,7 +54,7 @@ def info(
 
 @app.command()
 def doctor(json: Json = False) -> None:
-    """Show what this machine has: instruction sets, backends, drivers, models.
+    """Show this machine's CPU, GPU, backends, drivers and models.
 
     Example: tessera-engine doctor
     """
@@ -69,21 +70,24 @@ def doctor(json: Json = False) -> None:
 
 @app.command()
 def simulate(
-    folder: Annotated[Path, typer.Argument(help="Folder to make.")],
-    size: Annotated[int, typer.Option(min=1, help="Pixels a side.")] = 256,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same scene.")] = 0,
+    folder: Annotated[Path, typer.Argument(help="Folder to write the scene into.")],
+    size: Annotated[int, typer.Option(min=1, help="Width and height in pixels.")] = 256,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed. The same seed gives the same scene.")] = 0,
     year: Annotated[
         int,
         typer.Option(
-            min=0, help="Another year of the same land: other weather, on some fields another crop."
+            min=0,
+            help="Number of the year. Another year has the same land, other weather, and other crops on some fields.",
         ),
     ] = 0,
     climate: Annotated[
-        str, typer.Option(help="atlantic, mediterranean, continental, boreal, monsoon or pampas.")
+        str, typer.Option(help="Climate: atlantic, mediterranean, continental, boreal, monsoon or pampas.")
     ] = "atlantic",
     quiet: Quiet = False,
 ) -> None:
-    """Make up a scene, as a d-pixel tile: fields, forest, water, clouds, both orbits, and the true cover.
+    """Make a simulated scene, with its true land cover.
+
+    The scene is a d-pixel tile with fields, forest, water, clouds and both orbits of Sentinel-1.
 
     Example: tessera-engine simulate scene_dir --size 256
     """

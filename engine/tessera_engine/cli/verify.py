@@ -1,4 +1,4 @@
-"""The command `verify`, of models and of outputs."""
+"""The command `verify`, for models and for outputs."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tessera_engine.backends.registry import backend_names
-from tessera_engine.cli.app import Json, Threads, app, export_extra
+from tessera_engine.cli.app import Json, Threads, app
 from tessera_engine.cli.wording import in_options
-from tessera_engine.errors import CheckFailed, InputError
+from tessera_engine.errors import CheckFailed, InputError, MissingExtra
 
 if TYPE_CHECKING:
+    from tessera_engine.api import Model
     from tessera_engine.backends.base import Backend
 
 
@@ -21,40 +22,47 @@ def verify(
     target: Annotated[str, typer.Argument(help="Model name or file, or an output folder.")],
     precision: Annotated[
         str | None,
-        typer.Option(help="Of a model: fp32 or int8, when a name is given."),
+        typer.Option(help="For a model given by name: its precision, fp32 or int8."),
     ] = None,
     reference: Annotated[
         Path | None,
         typer.Option(
-            help="Of a model: checkpoint (.pt) or fp32 model file. Default: the same model in fp32."
+            help="For a model: checkpoint (.pt) or fp32 model file. Default: the same model in fp32."
         ),
     ] = None,
     scene: Annotated[
         str | None,
         typer.Option(
-            help="For a model: scene to take pixels from, by default a simulated one. For an output: the scene that "
-            "it was made from, to embed some places of it again."
+            help="For a model: scene to take pixels from. Default: a simulated scene. For an output: the scene "
+            "that it was made from, to embed some places again."
         ),
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="Of an output: the model that made it. Default: the one of that name."),
+        typer.Option(
+            help="For an output: the model that made it. Default: the model named in its item.json."
+        ),
     ] = None,
     backend: Annotated[
         str,
         typer.Option(
-            help=f"What runs the model: auto, {', '.join(backend_names())}. For an output, auto is what made it."
+            help=f"Backend that runs the model: auto, {', '.join(backend_names())}. For outputs, auto uses the backend "
+            "that produced them."
         ),
     ] = "auto",
-    pixels: Annotated[int, typer.Option(min=2, help="About how many pixels to compare.")] = 1024,
-    seed: Annotated[int, typer.Option(min=0, help="Of an output: which random places to embed again.")] = 0,
+    pixels: Annotated[int, typer.Option(min=2, help="Approximate number of pixels to compare.")] = 1024,
+    seed: Annotated[
+        int, typer.Option(min=0, help="For an output: random seed of the places to embed again.")
+    ] = 0,
     threads: Threads = None,
     json: Json = False,
 ) -> None:
-    """Check an output's files, or measure a model's drift from the reference; exit 1 when something is wrong.
+    """Check an output's files, or measure the drift of a model.
 
-    An output: every file's sha256, what the rasters say, and with --scene random places embedded again: bit for bit
-    where the same engine, backend and instruction set made it, else within the drift that a model may have.
+    For an output, it checks the sha256 and the contents of every file. With --scene it embeds random places again:
+    they must be equal bit for bit if engine, backend and instruction set are the same, and otherwise within the drift
+    that is allowed for the model. For a model, it measures the drift from the reference. If a check fails, the exit
+    code is 1.
 
     Example: tessera-engine verify scene_dir.embeddings --scene scene_dir
 
@@ -62,8 +70,12 @@ def verify(
     """
     from tessera_engine.cli import console
     from tessera_engine.cli.pages.info import check_no_mistyped_folder
+    from tessera_engine.machine import check_threads
     from tessera_engine.model.installed import is_model_name
 
+    threads = check_threads(threads)
+    if backend != "auto" and backend not in backend_names():
+        raise InputError(f"unknown --backend '{backend}'; choose one of auto, {', '.join(backend_names())}")
     # A model's name means the model; a folder of the same name is given as ./NAME
     if Path(target).is_dir() and not is_model_name(target):
         if precision is not None or reference is not None:
@@ -104,22 +116,21 @@ def _verify_model(
     scene: str | None,
     backend: str,
     pixels: int,
-    threads: int | None,
+    threads: int,
 ) -> tuple[dict[str, Any], str | None]:
     from tessera_engine import api
     from tessera_engine.cli import console
     from tessera_engine.model.drift import THRESHOLDS, measure
+    from tessera_engine.model.installed import open_model
     from tessera_engine.scenes.sampling import sample_tokens
 
+    if reference is None and open_model(model, precision).facts.precision == "fp32":
+        raise InputError(f"{model} is fp32 itself; give --reference CHECKPOINT to compare it with")
     loaded = api.load_model(model, precision, backend, threads, console.say)
     if reference is not None and reference.suffix != ".onnx":
-        with export_extra("verify --reference CHECKPOINT"):
-            from tessera_export.torch_backend import open_reference
-        truth: Backend = open_reference(reference, loaded.backend.model)
-    elif reference is not None or loaded.facts.precision != "fp32":
-        truth = api.load_model(str(reference or loaded.facts.name), "fp32", "onnxruntime", threads).backend
+        truth = _open_checkpoint(reference, loaded)
     else:
-        raise InputError(f"{model} is fp32 itself; give --reference CHECKPOINT to compare it with")
+        truth = api.load_model(str(reference or loaded.facts.name), "fp32", "onnxruntime", threads).backend
     tokens = sample_tokens(scene, loaded.facts, pixels)
     drift = measure(truth.run(tokens), loaded.backend.run(tokens))
     failures = THRESHOLDS[loaded.facts.precision].failures(drift)
@@ -133,3 +144,12 @@ def _verify_model(
     }
     failure = f"{loaded.backend.model.label} drifts beyond the threshold: {'; '.join(failures)}"
     return result, failure if failures else None
+
+
+def _open_checkpoint(checkpoint: Path, compared: Model) -> Backend:
+    from tessera_engine.cli.reference import find_reference
+
+    reference = find_reference()
+    if reference is None or reference.open_checkpoint is None:
+        raise MissingExtra("torch", "export", "verify --reference CHECKPOINT")
+    return reference.open_checkpoint(checkpoint, compared.backend.model)

@@ -7,6 +7,7 @@ import pytest
 import rasterio
 
 from tessera_engine.api import load_model
+from tessera_engine.model import installed
 from tessera_engine.model.drift import THRESHOLDS, measure
 from tessera_engine.scenes import open_scene
 from tessera_engine.scenes.sampling import sample_tokens
@@ -61,3 +62,8 @@ def test_the_card_says_what_it_is(model):
     assert "Copernicus" in model.facts.card
     assert model.facts.licence == "MIT"
     assert model.facts.size == "nano"
+
+
+def test_every_packaged_model_has_its_checksum():
+    for path in installed.packaged_folder().glob("*.onnx"):
+        assert installed.checksum_file(path).is_file()

@@ -56,6 +56,13 @@ def test_people_read_it_in_80_columns(described, capsys):
     assert "timed on" in out
 
 
+def test_a_file_of_an_output_names_its_folder(run, tmp_path):
+    simulate(tmp_path / "scene", 16, 3)
+    assert run("embed", "scene", "-q", "-o", "made")[0] == 0
+    code, _, err = run("info", "made/embeddings.tif")
+    assert (code, "made/embeddings.tif" in err, err.rstrip().endswith(": made")) == (2, True, True)
+
+
 def test_a_scene_without_place_radar_or_clear_sky(tmp_path, capsys):
     arrays = made_up_arrays()
     arrays["masks"][:] = 0

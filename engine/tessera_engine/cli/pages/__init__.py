@@ -1,1 +1,1 @@
-"""What `info`, `doctor` and `bench` show."""
+"""What `info`, `doctor` and `bench` measure and print."""

@@ -1,7 +1,7 @@
-"""Benchmark: how fast each way to run a model is here, beside PyTorch, on the same pixels in one run.
+"""Benchmark: the speed of each way to run a model on this machine, compared with PyTorch, on the same pixels.
 
-Each runtime gets a process of its own, and they take turns. In one process the idle threads of one would spin on the
-cores of the next: PyTorch was seen fifty times slower beside two others.
+Each runtime has its own process, and they take turns. In one process, the idle threads of one runtime would occupy the
+cores that the next one needs: PyTorch was fifty times slower in a process with two others.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ from tessera_engine.scenes import open_scene
 from tessera_engine.tokens import pack
 
 STAGE_PIXELS = 2048
-"""Window of the run that is timed stage by stage: several windows, so that reading ahead shows."""
+"""Size of the windows of the run whose stages are timed. It has several windows, so that reading overlaps computing."""
 
 MakeBackend = Callable[[], Backend]
-"""Loads a model; importable by name (a function, or a `functools.partial` of one), since another process calls it."""
+"""Loads a model. A function or a `functools.partial` of one, importable by name, since another process calls it."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One way to run the model.
+    """The result of one way to run the model.
 
     Attributes:
         name: precision and runtime.
         pixels_per_second: median over the rounds, packing of tokens included.
-        ratio: median over the rounds of its speed by the baseline's in the same round.
-        drift: from the baseline's embeddings.
+        ratio: its speed divided by the baseline's in the same round; median over the rounds.
+        drift: drift from the baseline's embeddings.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Row:
 
 
 class Runner:
-    """A backend in a process of its own, with the pixels that it is timed on."""
+    """A backend in its own process, with the pixels that it is timed on."""
 
     def __init__(self, make: MakeBackend, observations: Observations, threads: int) -> None:
         """Start the process, load the model and run it twice, so that everything is compiled and warm.
@@ -64,17 +64,17 @@ class Runner:
         Args:
             make: loads the backend.
             observations: (T, N, bands) or (T, height, width, bands) arrays; every pixel has an observation.
-            threads: of the packing; the backend's are `make`'s.
+            threads: CPU threads for packing tokens; `make` sets those of the backend.
 
         Raises:
-            TesseraError: the backend can't be loaded, as `make` says.
+            TesseraError: the error of `make`, or the process ended.
         """
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs,), daemon=True)
         self._process.start()
         theirs.close()
-        # through the pipe, not as arguments: those are waited for forever where a process ends before it reads them
+        # Sent through the pipe: arguments would block this process forever if the other ended before it read them
         self.embedding: NDArray[np.float32] = self._ask((make, observations, threads))
 
     def _ask(self, question: object) -> Any:
@@ -92,7 +92,7 @@ class Runner:
         return answer
 
     def seconds(self) -> float:
-        """Run once: seconds from observations to embeddings."""
+        """Run once, from observations to embeddings, and return the time in seconds."""
         return float(self._ask(True))
 
     def close(self) -> None:
@@ -113,7 +113,7 @@ class Runner:
 
 
 def _serve(pipe: Connection) -> None:
-    """What a runner's process does, until the pipe is closed at its other end."""
+    """Load the backend, then run it whenever asked, until the other end of the pipe is closed."""
     make, observations, threads = pipe.recv()
     try:
         numba.set_num_threads(threads)
@@ -142,10 +142,10 @@ def compare(
     """Time runners in alternating rounds.
 
     Args:
-        runners: by name, all with the same pixels.
-        baselines: names of those that the others are compared with: the faster one of each round.
-        rounds: how often each runs.
-        progress: told after each run.
+        runners: runners by name, all with the same pixels.
+        baselines: names of the runners to compare with: the fastest one of each round counts.
+        rounds: number of runs of each runner.
+        progress: called after each run.
     """
     seconds: dict[str, list[float]] = {name: [] for name in runners}
     for i in range(rounds):
@@ -167,10 +167,10 @@ def compare(
 
 
 def stage_shares(scene: str | None, backend: Backend) -> dict[str, float]:
-    """Which share of the wall time each stage of the pipeline takes, output files left out.
+    """Share of the wall time of each stage of the pipeline, without writing output files.
 
     Args:
-        scene: a scene folder; None: a simulated one.
+        scene: a scene folder; None: a simulated scene.
         backend: the loaded model.
     """
     with tempfile.TemporaryDirectory() as temporary:

@@ -1,4 +1,4 @@
-"""What it would take to embed a scene here: measured on a sample of its own pixels."""
+"""The time and memory to embed a scene on this machine, measured on a sample of its own pixels."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from tessera_engine.tokens import pack
 
 FIRST_PIXELS = 64
 LEAST_SECONDS = 0.5
-"""Timings shorter than this are mostly noise."""
+"""Shorter timings are too noisy."""
 
 
 @dataclass(frozen=True)
 class Expectation:
-    """What a run would take.
+    """The expected time and memory of a run.
 
     Attributes:
         model: the model that was measured, with its precision.
-        backend: what ran it.
+        backend: the backend that ran it.
         threads: CPU threads.
-        measured_pixels: pixels of the scene's sample that were timed, read and packed before.
-        pixels_per_second: of the network.
-        pixels: pixels that a run would read.
-        seconds: what they would take the network, which takes nearly all of a run.
-        memory: bytes at the peak, with the default of --memory.
+        measured_pixels: number of pixels that were timed; reading and packing them is not included.
+        pixels_per_second: speed of the network.
+        pixels: number of pixels that a run would read.
+        seconds: time of the network for these pixels, which is nearly the time of the run.
+        memory: peak memory in bytes, with the default memory limit.
     """
 
     model: str
@@ -57,14 +57,14 @@ def expect(
 
     Args:
         reader: the scene.
-        sample: of its pixels.
-        announce: told when kernels have to be compiled first, which takes a while once.
+        sample: a sample of its pixels.
+        announce: called if kernels have to be compiled first, which takes a while the first time.
 
     Returns:
-        None where no sampled pixel has an observation.
+        None if no sampled pixel has an observation.
 
     Raises:
-        InputError: the memory that is free here can't hold a window.
+        InputError: the free memory is too small for a window.
     """
     model = load_model(DEFAULT_MODEL, "int8", announce=announce)
     available = sample.s2_valid.shape[1] * sample.s2_valid.shape[2]

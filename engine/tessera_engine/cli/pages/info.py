@@ -1,4 +1,4 @@
-"""What is in a scene, a model or an output, as plain values for a table or JSON."""
+"""The contents of a scene, a model or an output, as plain values for a table or JSON."""
 
 from __future__ import annotations
 
@@ -46,6 +46,8 @@ def describe(target: str, announce: Callable[[str], None] | None = None, **openi
         from tessera_engine.scenes import open_scene
 
         return describe_scene(open_scene(path, **opening), announce)
+    if path.is_file() and is_output(path.parent):
+        raise InputError(f"{path} is one file of an output; give the output's folder: {path.parent}")
     if path.exists() and path.suffix != ".onnx":
         raise InputError(f"{path} is neither a scene folder, an output folder nor a model file (.onnx)")
     check_no_mistyped_folder(target)
@@ -63,7 +65,7 @@ def check_no_mistyped_folder(target: str) -> None:
 
 
 def describe_scene(scene: Scene, announce: Callable[[str], None] | None = None) -> dict[str, Any]:
-    """Layout, grid, place, dates and what they show, what was found, and what it would take to embed it here."""
+    """Describe a scene: layout, grid, place, dates, valid shares, findings, and time and memory to embed it here."""
     from tessera_engine.cli.pages.expectation import expect
     from tessera_engine.guard import SAMPLE_PIXELS, examine_sample, plausible_shares
 
@@ -96,7 +98,7 @@ def describe_scene(scene: Scene, announce: Callable[[str], None] | None = None) 
 
 
 def describe_model(model: ModelFile) -> dict[str, Any]:
-    """The facts of a model file, and what would run it here."""
+    """Describe a model file: its facts, and the backend that runs it on this machine."""
     backend, _, why = choose("auto", precision=model.facts.precision)
     return {
         "kind": "model",
@@ -109,7 +111,7 @@ def describe_model(model: ModelFile) -> dict[str, Any]:
 
 
 def describe_output(folder: Path) -> dict[str, Any]:
-    """Provenance and files of an output folder or of results, as its item says; `verify` checks them."""
+    """Describe an output folder or results: provenance and files, from its item. `verify` checks them."""
     item = read_item(folder)
     return {
         "kind": item.result or "output",
@@ -121,7 +123,7 @@ def describe_output(folder: Path) -> dict[str, Any]:
 
 
 def _scenes(members: list[dict[str, Any]]) -> list[str]:
-    """A line for each scene of a grown store; item.json has all of it."""
+    """One line for each scene of a grown store; item.json has the details."""
     return [
         f"{each['tessera:scene']} of {each['tessera:year']}, {each['tessera:pixels_with_data']} px with data, by "
         f"{each['tessera:backend']} on {each['tessera:instruction_set']}"

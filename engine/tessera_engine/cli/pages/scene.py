@@ -1,4 +1,4 @@
-"""What `info SCENE` shows to people: a table, the calendar and the findings."""
+"""What `info SCENE` prints for people: a table, the calendar and the findings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def print_scene(described: Mapping[str, Any]) -> None:
     """Print a scene to stdout.
 
     Args:
-        described: what `tessera_engine.cli.pages.info.describe_scene` gives.
+        described: the result of `tessera_engine.cli.pages.info.describe_scene`.
     """
     print_table(list(_rows(described).items()))
     blocks = sys.stdout.isatty() and _can_print(BLOCKS)
@@ -36,14 +36,14 @@ def print_scene(described: Mapping[str, Any]) -> None:
     if described["findings"]:
         print("\nfindings")
     for finding in described["findings"]:
-        told = f"{finding['name']} ({finding['sure']}): {finding['found']}"
+        text = f"{finding['name']} ({finding['sure']}): {finding['found']}"
         for part in ("effect", "fix"):
-            told += f". {part.capitalize()}: {finding[part]}" if finding[part] else ""
-        print(textwrap.fill(told, COLUMNS, initial_indent="  ", subsequent_indent="    "))
+            text += f". {part.capitalize()}: {finding[part]}" if finding[part] else ""
+        print(textwrap.fill(text, COLUMNS, initial_indent="  ", subsequent_indent="    "))
 
 
 def _rows(described: Mapping[str, Any]) -> dict[str, Any]:
-    """The table: what is one line, in words."""
+    """The rows of the table: everything that takes one line."""
     box = described["footprint"]
     expected = described["expected"]
     dates = " ".join(f"{described[f'{modality}_dates']} {label}," for modality, label in _LABELS.items())
@@ -69,7 +69,7 @@ def _rows(described: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plausible(shares: Mapping[str, float]) -> str | None:
-    """The band that lies least in the model's range."""
+    """The smallest share of plausible values, and its band."""
     if not shares:
         return None
     band = min(shares, key=lambda name: shares[name])

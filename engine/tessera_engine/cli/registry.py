@@ -1,0 +1,40 @@
+"""The commands of the command line: those of the engine, one module a line, and then those of other packages.
+
+A module of commands registers them with `tessera_engine.cli.app.app` when it is imported. Another package adds its own
+by an entry point of the group `tessera_engine.commands` that names such a module:
+
+    [project.entry-points."tessera_engine.commands"]
+    anything = "their_package.their_commands"
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from importlib.metadata import entry_points
+
+GROUP = "tessera_engine.commands"
+
+MODULES = (
+    "embed",
+    "convert",
+    "compare",
+    "maps",
+    "evaluate",
+    "look",
+    "verify",
+    "bench",
+    "models",
+)
+"""Modules of `tessera_engine.cli`, in the order in which `--help` lists their commands."""
+
+
+def register_commands() -> None:
+    """Import every module of commands. If another package's can't be imported, warn and go on without its commands."""
+    for name in MODULES:
+        import_module(f"tessera_engine.cli.{name}")
+    for entry in sorted(entry_points(group=GROUP)):
+        try:
+            entry.load()
+        except ImportError as error:
+            print(f"warning: the commands of '{entry.name}' are not available: {error}", file=sys.stderr)

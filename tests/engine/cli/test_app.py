@@ -1,0 +1,91 @@
+"""What all commands have in common: help, version, completion, and how fast they start."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.metadata import version
+from itertools import chain
+
+import pytest
+from typer.main import get_command
+
+from tessera_engine.cli import app
+
+
+def start(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | environment,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("words", [[], ["model"]])
+def test_no_summary_is_cut_off_in_80_columns(words):
+    out = start("-m", "tessera_engine", *words, "--help", COLUMNS="80").stdout
+    listed = out.split("Commands:\n")[1].splitlines()
+    assert len(listed) > 2
+    assert [line for line in listed if not line.endswith(".") or line.endswith("...")] == []
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_every_help_is_words_only(run):
+    """No markup, no internal names, and each sentence of an option ends."""
+
+    def commands(command, path=()):
+        subs = getattr(command, "commands", None)
+        if subs is None:
+            return [path]
+        return [path, *chain.from_iterable(commands(sub, (*path, name)) for name, sub in subs.items())]
+
+    for path in commands(get_command(app)):
+        code, out, _ = run(*path, "--help")
+        assert code == 0
+        assert "[/" not in out
+        assert "_version" not in out
+    root = get_command(app)
+    options = [(name, param) for name, command in root.commands.items() for param in command.params]
+    assert [(name, param.name) for name, param in options if not param.help.endswith(".")] == []
+
+
+def test_the_version_has_a_short_option(run):
+    expected = f"tessera-engine {version('tessera-engine')}\n"
+    assert run("-V")[1] == run("--version")[1] == expected
+
+
+def test_the_shell_can_complete(run):
+    code, out, _ = run("--help")
+    assert code == 0
+    assert "--install-completion" in out.split("Options:")[0]
+    done = start(
+        "-m", "tessera_engine",
+        _TESSERA_ENGINE_COMPLETE="complete_bash", COMP_WORDS="tessera-engine dis", COMP_CWORD="1",
+    )  # fmt: skip
+    assert done.stdout.split() == ["distil"]
+
+
+def test_help_starts_little_later_than_python():
+    """In seconds of CPU, so that a busy machine does not count."""
+
+    def fastest(*arguments):
+        seconds = []
+        for _ in range(4):  # the first one makes bytecode
+            before = os.times()
+            assert start(*arguments).returncode == 0
+            after = os.times()
+            seconds.append(sum(after[2:4]) - sum(before[2:4]))
+        return min(seconds)
+
+    assert fastest("-m", "tessera_engine", "--help") - fastest("-c", "pass") < 0.3
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from tessera_engine.cli import app\n"
+        "sys.exit(' '.join({'numpy', 'numba', 'onnxruntime', 'rasterio', 'rich', 'torch'} & set(sys.modules)))"
+    )
+    assert start("-c", code).stderr.strip() == ""
