@@ -1,8 +1,8 @@
-"""Linear layers in int8: weights quantised once, activations as they come.
+"""Linear layers in int8: weights are quantised once, activations at run time.
 
-Weights are symmetric per output channel, activations symmetric per token. Per token and not per tensor, because
-a tensor's largest value would make a pixel's embedding depend on the pixels computed beside it, and on what
-filling holds; the error is also less. Per-token scales need no calibration.
+Weights are symmetric per output channel, activations symmetric per token. A scale per tensor would depend on the
+tensor's largest value: a pixel's embedding would change with the other pixels of its batch, and with the values of the
+filling. The error is also smaller with a scale per token, and no calibration is needed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from tessera_export.onnx_graph import Graph, Precision
+from tessera_export.onnx_builder import Graph, Precision
 
 LEVELS = 127
 """Codes are -127..127, symmetric around 0."""
@@ -25,11 +25,11 @@ DESCRIPTION = (
 )
 
 RECURRENCE = "; weights of the recurrence likewise, its activations as the backend has them"
-"""Of v1 models: ONNX's operator has no integer form."""
+"""Added for v1 models: ONNX's operator has no integer form."""
 
 
 def quantize_weight(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Symmetric int8 per output channel: weight = codes * scale, off by at most half a scale.
+    """Symmetric int8 per output channel: weight = codes * scale, with an error of at most half a scale.
 
     Args:
         weight: (in, out) float32.
@@ -46,9 +46,9 @@ def quantize_weight(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDAr
 def linear(graph: Graph, x: str, name: str) -> str:
     """X @ `name.weight` + `name.bias` in int8, for x (N, in).
 
-    Both sides go to MatMulInteger as uint8 around 128. With int8 weights, ONNX Runtime's kernels for CPUs
-    without VNNI add pairs of products in int16, which saturates: embeddings came out at a centred cosine of
-    0.6 to the float32 ones. The runtime turns the weights into uint8 once, when it loads the model.
+    Both factors of MatMulInteger are uint8 around 128. With int8 weights, ONNX Runtime's kernels for CPUs without
+    VNNI add pairs of products in int16, which saturates: the centred cosine to the float32 embeddings was 0.6. The
+    runtime converts the weights to uint8 once, when it loads the model.
     """
     codes, scale = quantize_weight(graph.weights[f"{name}.weight"])
     zero = graph.constant(128, np.uint8)
@@ -56,8 +56,8 @@ def linear(graph: Graph, x: str, name: str) -> str:
     weight = graph.node("Add", weight, graph.constant(128, np.int32))
     weight = graph.node("Cast", weight, to=TensorProto.UINT8)
 
-    # ONNX Runtime takes a product of scales for one scale a tensor and fuses it with MatMulInteger, which is
-    # wrong for scales per token: the token's scale must not come out of a Mul, nor be multiplied beforehand.
+    # ONNX Runtime takes a product of scales for one scale per tensor and fuses it with MatMulInteger, which is wrong
+    # for scales per token. So the token's scale must not be the result of a Mul, and must be multiplied separately.
     token_scale = graph.node("ReduceMax", graph.node("Abs", x), axes=[1], keepdims=1)  # (N, 1)
     token_scale = graph.node("Div", token_scale, graph.constant(LEVELS, np.float32))
     token_scale = graph.node("Max", token_scale, graph.constant(SMALLEST_SCALE, np.float32))
@@ -71,7 +71,7 @@ def linear(graph: Graph, x: str, name: str) -> str:
 
 
 def matrix(graph: Graph, name: str) -> str:
-    """`name.weight` from int8, as float32: for ONNX's GRU, which knows nothing else."""
+    """`name.weight` from int8, as float32: ONNX's GRU takes nothing else."""
     codes, scale = quantize_weight(graph.weights[f"{name}.weight"])
     weight = graph.node("Cast", graph.initializer(f"{name}.weight.int8", codes), to=TensorProto.FLOAT)
     return graph.node("Mul", weight, graph.initializer(f"{name}.weight.scale", scale))

@@ -1,31 +1,26 @@
-"""The network as an ONNX graph, built operator by operator from the reference's weights.
+"""The network as an ONNX graph, built operator by operator from the weights of the reference.
 
-Built by hand and not by torch's tracer because the graph is a contract: backends with kernels of their own read
-the weights by name (see `tessera_engine.model.file`), only plain operators of opset 17 occur (what ONNX Runtime
-1.18 and TensorRT 10.3 take), and one builder makes every precision for CPUs. `tessera_export.gpu_files` builds those
-for GPUs, which want another form.
+It is not traced by torch, because the graph is a contract: backends with their own kernels read the weights by name
+(see `tessera_engine.model.file`), it has only plain operators of opset 17 (supported by ONNX Runtime 1.18 and TensorRT
+10.3), and the same code builds every precision for CPUs. `tessera_export.gpu_files` builds the graphs for GPUs, which
+need another form.
 
 Shapes: B pixels, T tokens, N = B * T, C bands, d = 4 * latent_dim, H heads of h = d / H channels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import torch
-from numpy.typing import ArrayLike, NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from tessera_engine.errors import ModelError
 from tessera_engine.model.facts import ModelFacts
 from tessera_engine.model.file import OUTPUT_NAME, read_arrays, read_model_file
-from tessera_engine.model.layout import VERSIONS, Versions
-from tessera_engine.model.weights import CONSTANT_PREFIX
+from tessera_export.onnx_builder import Graph, Linear, Precision, Weights, linear
 from tessera_export.onnx_gru import recurrence
 from tessera_export.reference import Reference, ReferenceConfig, day_of_year_table
 
@@ -33,98 +28,9 @@ LAYER_NORM_EPSILON = 1e-5
 RMS_NORM_EPSILON = np.finfo(np.float32).eps
 
 FILLING_BIAS = -1e4
-"""Stands for log(0): beside any real token, exp of it is exactly 0; and float16 can hold it."""
+"""Used in place of log(0), because float16 can store it. Beside any real token, its exp is exactly 0."""
 
 PIXELS_AXIS = "pixels"
-
-Weights = dict[str, NDArray[np.float32]]
-
-
-class Graph:
-    """A graph under construction. Its methods add to it and return the name of what they added.
-
-    Attributes:
-        weights: the model's weights by the name of their initialiser; matrices are (in, out).
-    """
-
-    def __init__(self, weights: Weights) -> None:
-        self.weights = weights
-        self._nodes: list[onnx.NodeProto] = []
-        self._initializers: dict[str, onnx.TensorProto] = {}
-
-    def node(self, operator: str, *inputs: str, output: str = "", **attributes: Any) -> str:
-        """A node with one output; '' stands for an input left out."""
-        return self.nodes(operator, *inputs, outputs=[output or self._new_name(operator)], **attributes)[0]
-
-    def nodes(self, operator: str, *inputs: str, outputs: Sequence[str], **attributes: Any) -> Sequence[str]:
-        """A node with the given outputs."""
-        self._nodes.append(helper.make_node(operator, inputs, outputs, name=outputs[0], **attributes))
-        return outputs
-
-    def split(self, x: str, sizes: Sequence[int], axis: int) -> Sequence[str]:
-        """The parts of x along an axis."""
-        name = self._new_name("Split")
-        outputs = [f"{name}.{i}" for i in range(len(sizes))]
-        return self.nodes("Split", x, self.constant(sizes, np.int64), outputs=outputs, axis=axis)
-
-    def constant(self, value: ArrayLike, dtype: type[np.generic]) -> str:
-        """A value that is no weight of the model: a shape, a factor."""
-        return self.initializer(f"{CONSTANT_PREFIX}{len(self._initializers)}", np.asarray(value, dtype))
-
-    def initializer(self, name: str, value: NDArray[Any]) -> str:
-        """A tensor stored under `name`."""
-        self._initializers[name] = numpy_helper.from_array(value, name)
-        return name
-
-    def weight(self, name: str, dtype: type[np.generic] = np.float32) -> str:
-        """The model's weight of that name, stored as `dtype`."""
-        return self.initializer(name, self.weights[name].astype(dtype, copy=False))
-
-    def model(
-        self, inputs: list[onnx.ValueInfoProto], output: onnx.ValueInfoProto, versions: Versions = VERSIONS
-    ) -> onnx.ModelProto:
-        """The finished graph as a model, of an opset and an IR version."""
-        graph = helper.make_graph(
-            self._nodes, "tessera", inputs, [output], initializer=list(self._initializers.values())
-        )
-        return helper.make_model(
-            graph,
-            opset_imports=[helper.make_opsetid("", versions.opset)],
-            ir_version=versions.ir,
-            producer_name="tessera-engine",
-        )
-
-    def _new_name(self, operator: str) -> str:
-        return f"{operator}.{len(self._nodes)}"
-
-
-Linear = Callable[[Graph, str, str], str]
-"""(graph, x, name) -> x @ `name.weight` + `name.bias` for x (N, in); how, is a matter of precision."""
-
-
-Matrix = Callable[[Graph, str], str]
-"""(graph, name) -> the float32 matrix `name.weight`, for an operator that has no integer form."""
-
-
-@dataclass(frozen=True)
-class Precision:
-    """How weights are stored, and computed with."""
-
-    linear: Linear
-    matrix: Matrix
-
-
-def linear(graph: Graph, x: str, name: str) -> str:
-    """In float32. Gemm and not MatMul: runtimes add its bias, and a ReLU behind it, without another pass."""
-    return graph.node("Gemm", x, graph.weight(f"{name}.weight"), graph.weight(f"{name}.bias"))
-
-
-def matrix(graph: Graph, name: str) -> str:
-    """In float32."""
-    return graph.weight(f"{name}.weight")
-
-
-FLOAT32 = Precision(linear, matrix)
 
 
 def build_onnx(model: Reference, facts: ModelFacts, precision: Precision) -> onnx.ModelProto:
@@ -132,9 +38,9 @@ def build_onnx(model: Reference, facts: ModelFacts, precision: Precision) -> onn
 
     Args:
         model: the network.
-        facts: what the file says about itself.
-        precision: of the linear layers that an int8 model quantises: all but each branch's first (10 or 2 inputs)
-            and the pooling's (1 output), which cost next to nothing.
+        facts: the facts of the model file.
+        precision: how to compute the linear layers that int8 models quantise. Not quantised are each branch's first
+            layer (10 or 2 inputs) and the pooling's (1 output), which take nearly no time.
     """
     config = model.config
     graph = Graph(named_weights(model))
@@ -153,7 +59,7 @@ def build_onnx(model: Reference, facts: ModelFacts, precision: Precision) -> onn
             output=OUTPUT_NAME,
             epsilon=LAYER_NORM_EPSILON,
         )
-    else:  # only gives it its name
+    else:  # it only gets its name
         graph.node("Reshape", x, graph.constant([-1, config.dims], np.int64), output=OUTPUT_NAME)
     onnx_model = graph.model(graph_inputs(facts), graph_output(facts))
     helper.set_model_props(onnx_model, facts.to_metadata())
@@ -161,7 +67,7 @@ def build_onnx(model: Reference, facts: ModelFacts, precision: Precision) -> onn
 
 
 def graph_inputs(facts: ModelFacts) -> list[onnx.ValueInfoProto]:
-    """The declared inputs, as `tessera_engine.model.file` promises them."""
+    """The declared inputs, as described in `tessera_engine.model.file`."""
     inputs = []
     for branch, bands in (("s2", facts.s2_bands), ("s1", facts.s1_bands)):
         tokens = [PIXELS_AXIS, f"{branch}_tokens"]
@@ -179,7 +85,7 @@ def graph_output(facts: ModelFacts) -> onnx.ValueInfoProto:
 
 
 def weight_keys(config: ReferenceConfig) -> dict[str, tuple[str, ...]]:
-    """Which of the network's weights make which initialiser: transposed, then side by side."""
+    """Initialiser -> the weights of the network that it consists of: each transposed, then side by side."""
     keys: dict[str, tuple[str, ...]] = {}
 
     def add(name: str, *modules: str) -> None:
@@ -223,7 +129,7 @@ def weight_keys(config: ReferenceConfig) -> dict[str, tuple[str, ...]]:
 
 
 def named_weights(model: Reference) -> Weights:
-    """The network's weights by the names of the model file."""
+    """The weights of the network, by the names in the model file."""
     state = {key: value.detach().cpu().numpy() for key, value in model.state_dict().items()}
     weights = {
         name: np.ascontiguousarray(np.concatenate([state[key].T for key in keys], axis=-1))
@@ -234,15 +140,15 @@ def named_weights(model: Reference) -> Weights:
 
 
 def load_network(path: Path) -> Reference:
-    """The network of an fp32 model file, in eval mode: `named_weights` the other way.
+    """The network of an fp32 model file, in eval mode: the inverse of `named_weights`.
 
     Raises:
-        ModelError: no model file of this engine, or not fp32.
+        ModelError: it is not a model file of this engine, or not fp32.
     """
     file = read_model_file(path)
     facts = file.facts
     if facts.precision != "fp32":
-        raise ModelError(f"{path} is {facts.precision}, a network can be had from an fp32 model file only")
+        raise ModelError(f"{path} is {facts.precision}; give an fp32 model file, whose weights are exact")
     config = ReferenceConfig(
         latent_dim=facts.latent_dim,
         num_layers=facts.num_layers,
@@ -264,9 +170,9 @@ def load_network(path: Path) -> Reference:
 
 
 def _branch(graph: Graph, branch: str, config: ReferenceConfig, precision: Precision) -> str:
-    """One modality's pooled vector (B, d).
+    """The pooled vector of one modality, (B, d).
 
-    Tokens lie in one matrix (N, d) outside the attention: runtimes are faster on it than on (B, T, d).
+    Outside the attention, tokens are one matrix (N, d): runtimes are faster with it than with (B, T, d).
     """
     d = config.d_model
     tokens = graph.node("Shape", f"{branch}_doy")  # (B, T)
@@ -327,7 +233,7 @@ def _layer(
     q = graph.node("Transpose", q, perm=[0, 2, 1, 3])  # (B, H, T, h)
     k = graph.node("Transpose", k, perm=[0, 2, 3, 1])  # (B, H, h, T)
     v = graph.node("Transpose", v, perm=[0, 2, 1, 3])
-    # the scale goes on q and not on the scores, which in float16 could overflow before it
+    # q is scaled, not the scores, which could overflow in float16 before they are scaled
     q = graph.node("Mul", q, graph.constant(config.head_dim**-0.5, np.float32))
     scores = graph.node("Add", graph.node("MatMul", q, k), key_bias)  # (B, H, T, T)
     mixed = graph.node("MatMul", graph.node("Softmax", scores, axis=3), v)  # (B, H, T, h)
@@ -351,7 +257,7 @@ def _layer_norm(graph: Graph, x: str, name: str) -> str:
 
 
 def _rms_norm(graph: Graph, x: str, name: str) -> str:
-    """X / sqrt(mean(x^2) + eps) * weight over the last axis; opset 17 has no operator for it."""
+    """X / sqrt(mean(x^2) + eps) * weight over the last axis. Opset 17 has no operator for it."""
     mean_square = graph.node("ReduceMean", graph.node("Mul", x, x), axes=[-1], keepdims=1)
     mean_square = graph.node("Add", mean_square, graph.constant(RMS_NORM_EPSILON, np.float32))
     x = graph.node("Div", x, graph.node("Sqrt", mean_square))

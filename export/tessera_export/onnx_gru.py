@@ -1,24 +1,21 @@
-"""v1's recurrence as ONNX's operator GRU, which computes it exactly if it is told so.
+"""The recurrence of v1 as ONNX's operator GRU, which can compute exactly the same.
 
 TESSERA: h' = (1 - z) * h + z * n, n = tanh(W_ih x + W_hh (r * h) + b_h). ONNX with linear_before_reset=0 has the same
-n, but h' = (1 - z) * n + z * h: its z is one minus ours. Since 1 - sigmoid(a) = sigmoid(-a), z's weights and bias are
-negated. (torch.nn.GRU is neither: exporting one gives linear_before_reset=1.)
+n, but h' = (1 - z) * n + z * h: its z is one minus ours. Since 1 - sigmoid(a) = sigmoid(-a), the weights and the bias
+of z are negated. (torch.nn.GRU is another recurrence: exporting it gives linear_before_reset=1.)
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-if TYPE_CHECKING:
-    from tessera_export.onnx_graph import Graph, Matrix
+from tessera_export.onnx_builder import Graph, Matrix
 
 
 def recurrence(graph: Graph, x: str, name: str, matrix: Matrix) -> str:
     """All states of the recurrence `name` over tokens x (B, T, d), from zero: (B, T, d).
 
-    Filling behind a pixel's tokens has states too; they don't reach back.
+    The filling after a pixel's tokens has states too. They don't change earlier ones.
     """
     d = len(graph.weights[f"{name}.hidden.weight"])
     weight, recurrent = (
@@ -28,7 +25,7 @@ def recurrence(graph: Graph, x: str, name: str, matrix: Matrix) -> str:
     bias = _onnx_gates(graph, graph.weight(f"{name}.input.bias"), d, axis=0)  # (3d,)
     none = graph.node("Mul", bias, graph.constant(0, np.float32))
     bias = graph.node("Concat", bias, none, axis=0)
-    direction = graph.constant([0], np.int64)  # one of them
+    direction = graph.constant([0], np.int64)  # one direction
     weight, recurrent, bias = (graph.node("Unsqueeze", part, direction) for part in (weight, recurrent, bias))
     x = graph.node("Transpose", x, perm=[1, 0, 2])  # (T, B, d)
     states = graph.node("GRU", x, weight, recurrent, bias, hidden_size=d, linear_before_reset=0)
@@ -37,6 +34,6 @@ def recurrence(graph: Graph, x: str, name: str, matrix: Matrix) -> str:
 
 
 def _onnx_gates(graph: Graph, side_by_side: str, d: int, axis: int) -> str:
-    """Gates r, z, n in ONNX's order: 1 - z, r, n."""
+    """Gates r, z, n in the order of ONNX: 1 - z, r, n."""
     r, z, n = graph.split(side_by_side, [d, d, d], axis)
     return graph.node("Concat", graph.node("Mul", z, graph.constant(-1, np.float32)), r, n, axis=axis)

@@ -17,7 +17,7 @@ from tessera_engine.model.drift import measure
 from tessera_export import int8
 from tessera_export.checkpoint import load_checkpoint
 from tessera_export.export import export_model
-from tessera_export.onnx_graph import Graph
+from tessera_export.onnx_builder import Graph
 
 
 @pytest.fixture(scope="module")

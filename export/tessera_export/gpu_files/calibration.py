@@ -23,7 +23,7 @@ from tessera_engine.tokens import PackedTokens
 from tessera_export.gpu_files.graph import GpuPrecision, build_gpu_graph, linear
 from tessera_export.gpu_files.running import onnx_session, rectangles
 from tessera_export.int8 import LEVELS
-from tessera_export.onnx_graph import Graph, Weights
+from tessera_export.onnx_builder import Graph, Weights
 
 BINS = 2048
 PERCENTILE = 99.99

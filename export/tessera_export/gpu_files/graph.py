@@ -25,15 +25,13 @@ from onnx import TensorProto, helper
 from tessera_engine.model.facts import ModelFacts
 from tessera_engine.model.file import OUTPUT_NAME
 from tessera_engine.model.layout import GPU_VERSIONS
+from tessera_export.onnx_builder import Graph, Weights, matrix
 from tessera_export.onnx_graph import (
     FILLING_BIAS,
     LAYER_NORM_EPSILON,
     RMS_NORM_EPSILON,
-    Graph,
-    Weights,
     graph_inputs,
     graph_output,
-    matrix,
 )
 from tessera_export.onnx_gru import recurrence
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tessera_export.gpu_files.graph import GpuPrecision
 from tessera_export.int8 import LEVELS
-from tessera_export.onnx_graph import Graph
+from tessera_export.onnx_builder import Graph
 
 DESCRIPTION = (
     "explicit Q/DQ: weights int8, symmetric per output channel; activations int8, symmetric, one scale a layer; each "

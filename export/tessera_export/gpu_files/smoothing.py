@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.model.facts import ModelFacts
-from tessera_export.onnx_graph import Weights
+from tessera_export.onnx_builder import Weights
 
 Maxima = dict[str, NDArray[np.float32]]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from tessera_engine.model.layout import gpu_head_dim
-from tessera_export.onnx_graph import Weights, named_weights
+from tessera_export.onnx_builder import Weights
+from tessera_export.onnx_graph import named_weights
 from tessera_export.reference import Reference
 
 

@@ -23,7 +23,8 @@ from tessera_export.gpu_files.rounded import RoundedNetwork
 from tessera_export.gpu_files.running import onnx_run
 from tessera_export.gpu_files.weights import gpu_weights
 from tessera_export.int8 import INT8
-from tessera_export.onnx_graph import FLOAT32, build_onnx
+from tessera_export.onnx_builder import FLOAT32
+from tessera_export.onnx_graph import build_onnx
 
 MODELS = ("tiny", "tiny_qknorm", "nano", "v1_1_tiny", "v1_0_tiny")
 

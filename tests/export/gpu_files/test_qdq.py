@@ -11,7 +11,7 @@ from tessera_engine.model.file import OUTPUT_NAME
 from tessera_engine.model.layout import GPU_VERSIONS
 from tessera_export.gpu_files import qdq
 from tessera_export.gpu_files.rounded import RoundedNetwork
-from tessera_export.onnx_graph import Graph
+from tessera_export.onnx_builder import Graph
 
 
 @given(st.floats(2.0**-26, 60000, width=32))
