@@ -1,1 +1,1 @@
-"""The trainable PyTorch reference and its way into model files. Needs the extra `export`."""
+"""The trainable PyTorch reference, and the export of checkpoints to model files. It needs the extra `export`."""

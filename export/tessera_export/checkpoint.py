@@ -1,7 +1,7 @@
-"""Checkpoints in the published formats, read without trusting them and written whole or not at all.
+"""Checkpoints in the published formats: read without trusting them, and written completely or not at all.
 
-A v2 checkpoint is a torch file `{"args": {...}, "model": state_dict}`; v1's are in `checkpoint_v1`. Torch files are
-pickles, and a pickle can run code: only `weights_only=True` is used, so that a hostile file is refused before
+A v2 checkpoint is a torch file `{"args": {...}, "model": state_dict}`; for v1 see `checkpoint_v1`. Torch files are
+pickles, and a pickle can run code. They are opened with `weights_only=True` only, which refuses a hostile file before
 anything in it runs.
 """
 
@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import re
-import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,22 +20,23 @@ import torch
 from torch import Tensor
 
 from tessera_engine.errors import InputError, ModelError
+from tessera_engine.files.publish import new_file
 from tessera_export.checkpoint_v1 import is_v1, read_v1
 from tessera_export.reference import SIZES, Reference, ReferenceConfig
 
 MAX_BYTES = 1 << 32
-"""A v1 checkpoint may hold its projectors and its optimizer too; a larger file is not read into memory."""
+"""A v1 checkpoint may also contain its projectors and its optimiser. Larger files are not read into memory."""
 
 MAX_TOKENS = 256
 """`max_seq_len` of every v2 student: the largest bin of the token rules."""
 
 LARGEST = {"latent_dim": 1024, "num_layers": 64, "nhead": 64, "dim_feedforward": 16384, "repr_dim": 4096}
-"""Largest believable value of each integer in `args`."""
+"""Largest plausible value of each integer in `args`."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint that was read and checked.
+    """A checkpoint that has been read and checked.
 
     Attributes:
         model: the network on the CPU, in eval mode.
@@ -54,18 +52,18 @@ class Checkpoint:
 
 
 def size_name(config: ReferenceConfig) -> str:
-    """nano, small, medium, large, v1.1 or v1.0 where the shape is a published one, else custom."""
+    """The name of a published shape (nano, small, medium, large, v1.1 or v1.0), or custom."""
     return next((name for name, size in SIZES.items() if size == config), "custom")
 
 
 def load_checkpoint(path: Path | str) -> Checkpoint:
     """Read the checkpoint of a v2 student or a v1 model.
 
-    Nothing in the file is run, and no memory beyond the file's own size is taken for weights.
+    Nothing in the file is run, and the weights take no more memory than the file's size.
 
     Raises:
-        ModelError: there is no such file, it is no such checkpoint, its `args` can't be true, or its weights
-            don't fit them.
+        ModelError: the file can't be read, it is not such a checkpoint, its `args` are not plausible, or its weights
+            have other shapes than `args` describe.
     """
     path = Path(path)
     data = _read(path)
@@ -78,26 +76,32 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
         described_by = "'args'"
     elif isinstance(content, dict) and "encoder_state_dict" in content:
         raise ModelError(
-            f"{path} is a TESSERA teacher: it is there to be distilled from (tessera-engine distil --teacher) and "
-            "isn't run or exported; use a student"
+            f"{path} is a TESSERA teacher, which can be distilled from (tessera-engine distil --teacher) but not run "
+            "or exported; use a student"
         )
     else:
         found = _short(list(content)) if isinstance(content, dict) else f"a {type(content).__name__}"
         raise ModelError(
-            f"{path} holds {found}, expected a v2 checkpoint with 'args' and 'model', or a v1 checkpoint"
+            f"{path} contains {found}, expected a v2 checkpoint with 'args' and 'model', or a v1 checkpoint"
         )
-    with torch.device("meta"):  # shapes without memory; the weights are the file's own
+    with torch.device("meta"):  # only shapes; the weights come from the file
         model = Reference(config)
     weights = checked_weights(weights, model.state_dict(), described_by, path)
     model.load_state_dict(weights, assign=True)
     return Checkpoint(model.eval(), config, path.name, hashlib.sha256(data).hexdigest())
 
 
-def save_checkpoint(model: Reference, path: Path | str) -> None:
-    """Write a network in the published v2 format; `path` appears complete or not at all.
+def save_checkpoint(model: Reference, path: Path | str, overwrite: bool = True) -> None:
+    """Write a network in the published v2 format. `path` appears complete or not at all.
+
+    Args:
+        model: the network.
+        path: the file.
+        overwrite: replace an existing file.
 
     Raises:
-        InputError: the file can't be written there.
+        InputError: there is a file already, and `overwrite` is False.
+        OSError: the file can't be written.
     """
     config = model.config
     args = {
@@ -111,38 +115,19 @@ def save_checkpoint(model: Reference, path: Path | str) -> None:
         "enable_qk_norm": config.qk_norm,
     }
     weights = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    with replacing(Path(path)) as temporary, temporary.open("wb") as file:
-        # given a path, torch would write its name into the file: the same weights would not give the same bytes
+    with new_file(Path(path), replace=overwrite) as made, made.open("wb") as file:
+        # Given a path, torch would write the path's name into the file: equal weights would give different bytes
         torch.save({"args": args, "model": weights}, file)
 
 
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path` that takes its name when the block ends, and goes away if it fails.
+def check_free(out: Path, overwrite: bool) -> None:
+    """Make sure that a file may be written to `out`.
 
     Raises:
-        InputError: the file can't be written there.
+        InputError: something is there already, and `overwrite` is not given.
     """
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
-    except OSError as error:
-        raise InputError(f"can't write {path}: {error.strerror}; choose another folder") from None
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.chmod(0o666 & ~_umask())  # mkstemp's files are private
-        temporary.replace(path)
-    except OSError as error:
-        raise InputError(f"can't write {path}: {error.strerror}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    if out.exists() and not overwrite:
+        raise InputError(f"{out} exists already; give overwrite=True to replace it, or choose another out=")
 
 
 def _read(path: Path) -> bytes:
@@ -158,47 +143,47 @@ def _read(path: Path) -> bytes:
 
 
 def unpickle(source: io.BytesIO | Path, path: Path) -> Any:
-    """What a torch file holds, if it holds tensors and plain values only.
+    """The content of a torch file, which may consist of tensors and plain values only.
 
     Args:
-        source: the file's bytes, or the file itself, whose tensors then stay on the disk until they are used.
+        source: the file's bytes; or the file itself, so that its tensors stay on the disk until they are used.
         path: the file, for messages.
 
     Raises:
-        ModelError: it holds anything else, or can't be read.
+        ModelError: the file contains anything else, or can't be read.
     """
     on_disk = isinstance(source, Path)
     size = source.stat().st_size if isinstance(source, Path) else len(source.getbuffer())
     try:
         with zipfile.ZipFile(source) as archive:
-            # torch stores its records plain, one after the other; others could be made to fill the memory
+            # torch does not compress its records. A compressed one could fill the memory
             records = archive.infolist()
             compressed = any(record.compress_type != zipfile.ZIP_STORED for record in records)
             if compressed or sum(record.file_size for record in records) > size:
                 raise ModelError(
-                    f"{path} is packed as no torch checkpoint is (compressed records); not opened"
+                    f"{path} has compressed records, which no torch checkpoint has; it is not opened"
                 )
     except (zipfile.BadZipFile, ValueError, NotImplementedError):
         raise ModelError(
-            f"{path} is not a torch checkpoint (a zip file), or it was cut short; get the file again"
+            f"{path} is not a torch checkpoint (a zip file), or it is incomplete; get the file again"
         ) from None
     try:
         if not isinstance(source, Path):
             source.seek(0)
         return torch.load(source, map_location="cpu", weights_only=True, mmap=on_disk)
-    except Exception as error:  # torch raises nearly anything on a broken file
+    except Exception as error:  # torch raises exceptions of many kinds for a broken file
         refused = re.search(r"GLOBAL ([\w.]+)", str(error))
         if refused:
             raise ModelError(
-                f"{path} wants to run '{refused[1]}' when opened, a checkpoint holds only tensors and plain "
-                "values; not opened, and don't open it with other tools either"
+                f"{path} would run '{refused[1]}' when opened, but a checkpoint has only tensors and plain values; "
+                "it is not opened, and other tools should not open it either"
             ) from None
         first_line = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelError(f"{path} can't be read as a torch checkpoint: {_short(first_line)}") from None
 
 
 def _config(args: Any, path: Path) -> ReferenceConfig:
-    """The shape that `args` describes, checked to be a believable one."""
+    """The shape that `args` describe, checked to be plausible."""
     if not isinstance(args, Mapping):
         raise ModelError(f"{path}: 'args' is a {type(args).__name__}, expected a dict of the model's shape")
     needed = (*LARGEST, "max_seq_len", "matryoshka_dims", "enable_qk_norm")
@@ -223,7 +208,7 @@ def _config(args: Any, path: Path) -> ReferenceConfig:
     prefixes = _prefixes(args["matryoshka_dims"])
     if not prefixes or prefixes[-1] != args["repr_dim"]:
         raise wrong(
-            "matryoshka_dims", f"rising lengths with commas between them, up to repr_dim {args['repr_dim']}"
+            "matryoshka_dims", f"ascending lengths separated by commas, up to repr_dim {args['repr_dim']}"
         )
     return ReferenceConfig(
         latent_dim=args["latent_dim"],
@@ -237,7 +222,7 @@ def _config(args: Any, path: Path) -> ReferenceConfig:
 
 
 def _prefixes(text: Any) -> tuple[int, ...]:
-    """`16,32,64,128` as numbers; empty where the text is anything but rising positive integers."""
+    """`16,32,64,128` as numbers; empty if the text is not a list of ascending positive integers."""
     if not isinstance(text, str) or not re.fullmatch(r"\s*\d{1,6}\s*(,\s*\d{1,6}\s*)*", text):
         return ()
     prefixes = tuple(int(part) for part in text.split(","))
@@ -248,10 +233,16 @@ def _prefixes(text: Any) -> tuple[int, ...]:
 def checked_weights(
     weights: Any, expected: Mapping[str, Tensor], described_by: str, path: Path
 ) -> dict[str, Tensor]:
-    """The weights, if they are exactly those that the shape asks for.
+    """The weights, in the order of `expected`, after checking that they are exactly those.
+
+    Args:
+        weights: from the file.
+        expected: a tensor of the right shape for each weight.
+        described_by: which part of the file describes the shape, for messages.
+        path: the file, for messages.
 
     Raises:
-        ModelError: they aren't.
+        ModelError: they are not.
     """
     if not isinstance(weights, Mapping):
         raise ModelError(f"{path}: 'model' is a {type(weights).__name__}, expected a dict of tensors")
@@ -271,18 +262,18 @@ def checked_weights(
             raise ModelError(f"{path}: weight '{key}' is {kind}, expected dense torch.float32")
         if value.shape != meta.shape:
             raise ModelError(
-                f"{path}: weight '{key}' has shape {tuple(value.shape)}, {described_by} ask for {tuple(meta.shape)}"
+                f"{path}: weight '{key}' has shape {tuple(value.shape)}, {described_by} describe {tuple(meta.shape)}"
             )
-        # a view that repeats its numbers could be far larger than the file
+        # A view that repeats its numbers could be much larger than the file
         if not value.is_contiguous():
             raise ModelError(f"{path}: weight '{key}' is not stored contiguously; save the checkpoint again")
         if not bool(torch.isfinite(value).all()):
-            raise ModelError(f"{path}: weight '{key}' has values that aren't finite; train again")
+            raise ModelError(f"{path}: weight '{key}' has values that are not finite; train again")
     return {key: weights[key] for key in expected}
 
 
 def _kind(value: Any) -> str:
-    """Layout and dtype of a tensor that has values, or what else it is."""
+    """Layout and dtype of a tensor with values, or a description of what it is instead."""
     if not isinstance(value, Tensor):
         return f"a {type(value).__name__}"
     if value.device.type != "cpu":
@@ -291,5 +282,5 @@ def _kind(value: Any) -> str:
 
 
 def _short(value: Any) -> str:
-    """A value from an untrusted file, fit for one line."""
+    """A value from an untrusted file, shortened for a message of one line."""
     return " ".join(repr(value).split())[:120]

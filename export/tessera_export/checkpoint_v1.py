@@ -1,7 +1,7 @@
-"""What a v1 checkpoint holds: weights under one of two keys, and not always its shape in words.
+"""The content of a v1 checkpoint: weights under one of two keys, and not always a description of the shape.
 
-Weights of training's projectors lie beside the network's and are left out. The shape follows from the weights
-themselves, but for the number of attention heads.
+It also has the weights of the projectors of training, which are left out. The shape follows from the weights
+themselves, except for the number of attention heads.
 """
 
 from __future__ import annotations
@@ -20,35 +20,35 @@ STATE_KEYS = ("model_state", "model_state_dict")
 """A v1 checkpoint keeps its weights under one of these."""
 
 PREFIX = "_orig_mod."
-"""Compiled modules save their keys with it."""
+"""Compiled modules put it before their keys."""
 
 IGNORED = ("projector.", "segmented_matryoshka_projector.")
-"""Prefixes of weights that only training uses."""
+"""Prefixes of weights that only training needs."""
 
 SAVED_DIMS = 128
-"""Of the 192 dimensions that v1.1 computes, the published embeddings are the first 128."""
+"""The published embeddings are the first 128 of the 192 dimensions that v1.1 computes."""
 
 HEADS = 4
-"""Of both published v1 models; weights don't show it."""
+"""Attention heads of both published v1 models. The weights don't show the number."""
 
 BACKBONE = "s2_backbone"
 LAYER = f"{BACKBONE}.transformer_encoder.layers"
 
 
 def is_v1(content: Mapping[Any, Any]) -> bool:
-    """Whether a checkpoint's content is laid out as v1's."""
+    """Whether the content of a checkpoint has the layout of v1."""
     return any(key in content for key in STATE_KEYS)
 
 
 def read_v1(content: Mapping[Any, Any], path: Path) -> tuple[ReferenceConfig, dict[str, Any]]:
-    """The shape of a v1 network, and its weights by the reference's names, cut to the published dimensions.
+    """The shape of a v1 network, and its weights by the names of the reference, cut to the published dimensions.
 
     Args:
-        content: of the checkpoint.
-        path: of the checkpoint, for messages.
+        content: what the checkpoint contains.
+        path: the checkpoint, for messages.
 
     Raises:
-        ModelError: it is no v1 network, or one that was built in another way than the published ones.
+        ModelError: it is not a v1 network, or not one built like the published ones.
     """
     state = content[next(key for key in STATE_KEYS if key in content)]
     if not isinstance(state, Mapping) or not all(isinstance(key, str) for key in state):
@@ -61,7 +61,7 @@ def read_v1(content: Mapping[Any, Any], path: Path) -> tuple[ReferenceConfig, di
     recurrent = f"{BACKBONE}.attn_pool.temporal_context.gru_cell.W_hr.weight"
     if recurrent not in weights:
         raise ModelError(
-            f"{path} has no weight '{recurrent}': it is no v1 model that is known, or not a whole one"
+            f"{path} has no weight '{recurrent}': it is not a known v1 model, or it is incomplete"
         )
     layers = 0
     while f"{LAYER}.{layers}.linear1.weight" in weights:
@@ -94,16 +94,16 @@ def read_v1(content: Mapping[Any, Any], path: Path) -> tuple[ReferenceConfig, di
 
 
 def _rows(weights: Mapping[str, Any], key: str, path: Path) -> int:
-    """Length of a weight's first axis."""
+    """Length of the first axis of a weight."""
     value = weights.get(key)
     if not isinstance(value, Tensor) or value.dim() < 1:
-        found = "isn't there" if value is None else f"is a {type(value).__name__} without rows"
+        found = "is missing" if value is None else f"is a {type(value).__name__} without rows"
         raise ModelError(f"{path}: weight '{key}' {found}, expected a tensor; get the checkpoint again")
     return int(value.shape[0])
 
 
 def _heads(config: Any, path: Path) -> int:
-    """The number of attention heads; and what else `config` says must be as in the published models."""
+    """The number of attention heads, after checking that `config` describes a network like the published ones."""
     if not isinstance(config, Mapping):
         return HEADS
     heads = config.get("s2_num_heads", HEADS)

@@ -1,4 +1,4 @@
-"""From a checkpoint to a model file that was validated before it got its name."""
+"""From a checkpoint to a model file, which is validated before it gets its name."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 import onnx
 
 from tessera_engine.errors import InputError
+from tessera_engine.files.nearby import no_such_folder
+from tessera_engine.files.publish import new_file
 from tessera_engine.files.user_folders import HOME_VARIABLE
 from tessera_engine.model.drift import Drift
 from tessera_engine.model.facts import NAME, ModelFacts
@@ -23,21 +25,25 @@ from tessera_engine.model.installed import (
 from tessera_engine.model.published import published_name
 from tessera_engine.model.statistics import FLAVOURS
 from tessera_engine.scene import S1_BANDS, S2_BANDS
-from tessera_export import int8, onnx_graph
-from tessera_export.checkpoint import Checkpoint, load_checkpoint, replacing, size_name
+from tessera_export import int8
+from tessera_export.checkpoint import Checkpoint, check_free, load_checkpoint, size_name
 from tessera_export.flavour import SOURCES, flavour_for
 from tessera_export.gpu_files import qdq
 from tessera_export.gpu_files.build import build_calibrated, build_half
+from tessera_export.onnx_builder import FLOAT32
+from tessera_export.onnx_graph import build_onnx, load_network
 from tessera_export.reference import Reference
 from tessera_export.validate import Report, validate
 
-BUILD = {"fp32": onnx_graph.FLOAT32, "int8": int8.INT8}
+BUILD = {"fp32": FLOAT32, "int8": int8.INT8}
 CPU_PRECISIONS = tuple(BUILD)
-"""What a model is imported as."""
+"""The precisions of an imported model."""
 
 ASKED = ("fp32", "fp16", "int8")
+"""What `precision=` takes."""
+
 TARGETS = ("onnx", "tensorrt")
-"""What int8 is for; the other precisions are the same for both."""
+"""What int8 can be made for. The other precisions are the same for both."""
 
 QUANTIZATION = {
     "fp32": "none",
@@ -48,12 +54,27 @@ QUANTIZATION = {
 
 
 @dataclass(frozen=True)
+class Description:
+    """What a model file says about its model.
+
+    Attributes:
+        name: the model's name. Default: its size, or the checkpoint's name if its size has no name.
+        licence: of the weights. Default: that of a published checkpoint, or `unknown`.
+        card: what the model is, what it was trained on, what it is not. Default: whether it is a published checkpoint.
+    """
+
+    name: str | None = None
+    licence: str | None = None
+    card: str | None = None
+
+
+@dataclass(frozen=True)
 class Source:
-    """What model files are made of.
+    """What model files are made from.
 
     Attributes:
         network: in eval mode.
-        facts: of its fp32 model file.
+        facts: the facts of its fp32 model file.
     """
 
     network: Reference
@@ -68,35 +89,33 @@ def export_model(
     target: str = "onnx",
     calibrate: Sequence[Path] = (),
     statistics: str | None = None,
-    name: str | None = None,
-    licence: str | None = None,
-    card: str | None = None,
+    description: Description = Description(),
     overwrite: bool = False,
 ) -> Report:
-    """Turn a checkpoint into one model file, which appears under its name only after it was validated.
+    """Export a checkpoint to one model file, which gets its name only after it has been validated.
 
     Args:
-        checkpoint: of a v2 student or a v1 model; or an fp32 model file, or the name of a model on this machine.
+        checkpoint: checkpoint of a v2 student or a v1 model; or an fp32 model file, or the name of a model.
         out: the model file to write.
         precision: fp32, fp16 or int8.
-        target: what int8 is for: `onnx`, with a scale a token, for CPUs; or `tensorrt`, with explicit Q/DQ.
-        calibrate: scenes that the scales of the latter are found on.
-        statistics: the flavour of a v1.1 checkpoint, `mpc` or `aws`: what it was trained on. None for all others.
-        name: the model's name in the file; default: its size, or the checkpoint's name for a size of its own.
-        licence: of the weights; default: what is known about a published checkpoint, else `unknown`.
-        card: what it is, what it was trained on, what it is not; default: whether it is a published checkpoint.
-        overwrite: replace the file if it is there.
+        target: what int8 is made for: `onnx`, with a scale per token, for CPUs; or `tensorrt`, with explicit Q/DQ.
+        calibrate: scenes to calibrate int8 for `tensorrt` on.
+        statistics: the flavour of a v1.1 checkpoint: `mpc` or `aws`, the data it was trained on. None for all others.
+        description: what the file says about the model.
+        overwrite: replace an existing file.
 
     Raises:
-        InputError: unknown precision, target or statistics, unusable name, a scene to calibrate on is missing or can't
-            be read, `out` is there already or can't be written.
+        InputError: unknown precision, target or statistics, an invalid name, no scene to calibrate on or one that
+            can't be read, `out` exists already or its folder doesn't.
         ModelError: the checkpoint can't be used.
-        CheckFailed: the file made is not as promised; nothing is left of it.
+        CheckFailed: the file did not pass its validation; it is removed.
     """
     out = Path(out)
-    _check_target(out, overwrite)
+    check_free(out, overwrite)
+    if not out.absolute().parent.is_dir():
+        raise no_such_folder(out.parent)
     written = _written_precision(precision, target, calibrate)
-    source = _source(checkpoint, statistics, name, licence, card)
+    source = _source(checkpoint, statistics, description)
     return _export(source, out, written, calibrate)
 
 
@@ -106,21 +125,21 @@ def import_checkpoint(
     overwrite: bool = False,
     statistics: str | None = None,
 ) -> list[Report]:
-    """Make a checkpoint's model files, one a precision, where the engine finds them by name.
+    """Make the model files of a checkpoint, one for each precision, in the folder where the engine finds them by name.
 
     Args:
-        checkpoint: of a v2 student or a v1 model.
-        name: name to use it by; default as in `export_model`.
+        checkpoint: checkpoint of a v2 student or a v1 model.
+        name: the model's name. Default: as in `Description`.
         overwrite: replace an imported model of that name.
         statistics: as in `export_model`.
 
     Raises:
-        InputError: unknown statistics, unusable name, or one that is taken.
+        InputError: unknown statistics, or a name that is invalid or taken.
         ModelError: the checkpoint can't be used.
-        CheckFailed: a file made is not as promised; nothing is left of it.
+        CheckFailed: a file did not pass its validation; it is removed.
     """
     loaded = load_checkpoint(checkpoint)
-    source = Source(loaded.model, _facts(loaded, flavour_for(loaded, statistics), name))
+    source = Source(loaded.model, _facts(loaded, flavour_for(loaded, statistics), Description(name)))
     targets = import_targets(source.facts.name, overwrite)
     try:
         user_folder().mkdir(parents=True, exist_ok=True)
@@ -130,7 +149,7 @@ def import_checkpoint(
         ) from None
     reports = []
     for precision, target in targets.items():
-        # Between the two, an old sum would make a good file look damaged
+        # Between these steps, an old checksum would make a good file look damaged
         checksum_file(target).unlink(missing_ok=True)
         reports.append(_export(source, target, precision))
         record_checksum(target)
@@ -138,29 +157,27 @@ def import_checkpoint(
 
 
 def import_targets(name: str, overwrite: bool = False) -> dict[str, Path]:
-    """The files that importing a checkpoint by a name will make, by precision.
+    """The files that an import under a name makes, by precision.
 
     Raises:
-        InputError: unusable name, or one that is taken.
+        InputError: the name is invalid or taken.
     """
     targets = {
         precision: user_folder() / file_name(_checked_name(name), precision) for precision in CPU_PRECISIONS
     }
     for target in targets.values():
         if (packaged_folder() / target.name).exists():
-            raise InputError(f"'{name}' is a model of the package itself; import it with another --name")
-        _check_target(target, overwrite)
+            raise InputError(f"'{name}' is a model of the package itself; choose another name=")
+        if target.exists() and not overwrite:
+            raise InputError(f"{target} exists already; give overwrite=True to replace it")
     return targets
-
-
-def _check_target(out: Path, overwrite: bool) -> None:
-    if out.exists() and not overwrite:
-        raise InputError(f"{out} is there already; add --overwrite or choose another name")
 
 
 def _checked_name(name: str) -> str:
     if not NAME.fullmatch(name):
-        raise InputError(f"'{name}' can't be a model's name; use letters, digits, '.', '_' and '-'")
+        raise InputError(
+            f"name={name} is not valid; use letters, digits, '.', '_' and '-', not first '.' or '-'"
+        )
     return name
 
 
@@ -172,39 +189,37 @@ def _default_name(checkpoint: Checkpoint, flavour: str) -> str:
 
 
 def _written_precision(precision: str, target: str, calibrate: Sequence[Path]) -> str:
-    """What the file's facts call it."""
+    """The name of the precision in the facts of the file."""
     if precision not in ASKED:
-        raise InputError(f"unknown precision '{precision}'; choose one of {', '.join(ASKED)}")
+        raise InputError(f"precision={precision} is unknown; choose one of {', '.join(ASKED)}")
     if target not in TARGETS:
-        raise InputError(f"unknown target '{target}'; choose one of {', '.join(TARGETS)}")
+        raise InputError(f"target={target} is unknown; choose one of {', '.join(TARGETS)}")
     quantized = precision == "int8" and target == "tensorrt"
     if calibrate and not quantized:
-        raise InputError("only --precision int8 --target tensorrt is calibrated; leave --calibrate out")
+        raise InputError("calibrate= is only for precision=int8 with target=tensorrt; omit it")
     if quantized and not calibrate:
         raise InputError(
-            "int8 for TensorRT has fixed scales, which have to be found on real pixels: add --calibrate SCENE, a scene "
-            "like those to embed; repeat it for several"
+            "int8 for TensorRT has fixed scales, which are found on real pixels: give scenes similar to those to embed "
+            "as calibrate="
         )
     return "qdq" if quantized else precision
 
 
-def _source(
-    checkpoint: Path | str, statistics: str | None, name: str | None, licence: str | None, card: str | None
-) -> Source:
+def _source(checkpoint: Path | str, statistics: str | None, description: Description) -> Source:
     path = Path(checkpoint)
     if path.suffix != ".onnx" and (path.suffix == ".pt" or path.is_file()):
         loaded = load_checkpoint(path)
-        return Source(loaded.model, _facts(loaded, flavour_for(loaded, statistics), name, licence, card))
+        return Source(loaded.model, _facts(loaded, flavour_for(loaded, statistics), description))
     if statistics is not None:
-        raise InputError(f"--statistics is for checkpoints; the model {checkpoint} has its own")
+        raise InputError(f"statistics={statistics} is for checkpoints; the model {checkpoint} has its own")
     file = open_model(str(checkpoint), "fp32")
     facts = replace(
         file.facts,
-        name=_checked_name(name or file.facts.name),
-        licence=licence or file.facts.licence,
-        card=card or file.facts.card,
+        name=_checked_name(description.name or file.facts.name),
+        licence=description.licence or file.facts.licence,
+        card=description.card or file.facts.card,
     )
-    return Source(onnx_graph.load_network(file.path), facts)
+    return Source(load_network(file.path), facts)
 
 
 def _export(source: Source, out: Path, precision: str, calibrate: Sequence[Path] = ()) -> Report:
@@ -218,21 +233,15 @@ def _export(source: Source, out: Path, precision: str, calibrate: Sequence[Path]
         calibrated = build_calibrated(source.network, facts, calibrate)
         proto, drifts = calibrated.model, calibrated.drifts
     else:
-        proto = onnx_graph.build_onnx(source.network, facts, BUILD[precision])
-    with replacing(out) as temporary:
-        onnx.save(proto, temporary)
-        report = validate(temporary, source.network)
+        proto = build_onnx(source.network, facts, BUILD[precision])
+    with new_file(out, replace=True) as made:
+        onnx.save(proto, made)
+        report = validate(made, source.network)
     return replace(report, path=out, calibration=drifts)
 
 
-def _facts(
-    checkpoint: Checkpoint,
-    flavour: str,
-    name: str | None,
-    licence: str | None = None,
-    card: str | None = None,
-) -> ModelFacts:
-    """Of the fp32 model file."""
+def _facts(checkpoint: Checkpoint, flavour: str, description: Description) -> ModelFacts:
+    """The facts of a checkpoint's fp32 model file."""
     published = published_name(checkpoint.sha256)
     if published:
         known_card = f"Published TESSERA v2 student {published}, CC0."
@@ -245,7 +254,7 @@ def _facts(
     if flavour:
         known_card += f" Its statistics are those of {SOURCES[flavour]}: scenes have to come from there."
     return ModelFacts(
-        name=_checked_name(name or _default_name(checkpoint, flavour)),
+        name=_checked_name(description.name or _default_name(checkpoint, flavour)),
         size=size_name(config),
         precision="fp32",
         latent_dim=config.latent_dim,
@@ -261,6 +270,6 @@ def _facts(
         quantization=QUANTIZATION["fp32"],
         checkpoint_name=checkpoint.name,
         checkpoint_sha256=checkpoint.sha256,
-        licence=licence or ("CC0-1.0" if published else "unknown"),
-        card=card or known_card,
+        licence=description.licence or ("CC0-1.0" if published else "unknown"),
+        card=description.card or known_card,
     )

@@ -1,4 +1,4 @@
-"""Whose statistics a checkpoint is bound to: v1.1 was trained twice, on data of two providers."""
+"""Which statistics a checkpoint needs: v1.1 was trained twice, on the data of two providers."""
 
 from __future__ import annotations
 
@@ -10,10 +10,17 @@ SOURCES = {"mpc": "Planetary Computer", "aws": "Earth Search and OPERA (AWS)"}
 
 
 def flavour_for(checkpoint: Checkpoint, asked: str | None) -> str:
-    """Whose statistics the checkpoint is bound to. The file doesn't say, so where there is a choice the user has to.
+    """The flavour of a checkpoint. The file doesn't record it, so the user has to say it if there are several.
+
+    Args:
+        checkpoint: the checkpoint.
+        asked: the flavour that the user gave, if any.
+
+    Returns:
+        A key of `FLAVOURS[generation]`.
 
     Raises:
-        InputError: there is no such choice, or none was made.
+        InputError: the generation has no such flavour, or it has several and none was given.
     """
     generation = checkpoint.config.generation
     known = FLAVOURS[generation]
@@ -23,11 +30,11 @@ def flavour_for(checkpoint: Checkpoint, asked: str | None) -> str:
         return asked
     if len(known) == 1:
         raise InputError(
-            f"--statistics {asked} can't be had: {checkpoint.name} is a {generation} model, which has only one; "
-            "leave --statistics out"
+            f"statistics={asked} is not available: {checkpoint.name} is a {generation} model, which has only one kind; "
+            "omit statistics="
         )
     raise InputError(
-        f"{checkpoint.name} is a {generation} model, of which there are two, each bound to what it was trained on: "
-        f"add --statistics {' or '.join(f'{flavour} ({SOURCES[flavour]})' for flavour in known)}"
+        f"{checkpoint.name} is a {generation} model, of which there are two, each for the data it was trained on: "
+        f"give {' or '.join(f'statistics={flavour} ({SOURCES[flavour]})' for flavour in known)}"
         + (f", not '{asked}'" if asked is not None else "")
     )

@@ -1,15 +1,15 @@
-"""TESSERA's networks in PyTorch, v2 students and v1: what every other form of them is held to.
+"""The networks of TESSERA in PyTorch, v2 students and v1: every other form of them is compared with this one.
 
-One pixel's year of Sentinel-2 and Sentinel-1 becomes one vector. Two transformer encoders read one token a
-distinct valid observation, pool over time, and an MLP fuses the two (arXiv 2607.03949). Module names give
-`state_dict()` the keys of the published checkpoints, for all variants.
+One pixel's year of Sentinel-2 and Sentinel-1 becomes one vector. Two transformer encoders read one token for each
+distinct valid observation and pool over time, and an MLP fuses the two results (arXiv 2607.03949). The names of the
+modules give `state_dict()` the keys of the published checkpoints, for all variants.
 
-The published code repeats observations to fill a rectangle and has no mask. A token that stands m times has
-the same value in every layer, and exp(a + log m) = m exp(a): so each distinct token is computed once, with
-log(m) added to its attention logit as a key and to its pooling logit. m = 0 (filling) gives -inf: no weight.
+The published code repeats observations to fill a rectangle and has no mask. A token that is repeated m times has the
+same value in every layer, and exp(a + log m) = m exp(a). So each distinct token is computed once, with log(m) added to
+its attention logit as a key and to its pooling logit. m = 0 (filling) gives -inf: no weight.
 
-v1 pools with a recurrence over the tokens in their order (arXiv 2506.20380), which sees each repeat anew. A v1
-network therefore takes the whole sequence, repeats included, with multiplicity 1; filling comes last, with 0.
+v1 pools with a recurrence over the tokens in their order (arXiv 2506.20380), in which every repeat counts. A v1
+network therefore takes the whole sequence, repeats included, with multiplicity 1. The filling comes last, with 0.
 
 Shapes: B pixels, T tokens, C bands, d = 4 * latent_dim, H heads of h = d / H channels.
 """
@@ -38,8 +38,8 @@ class ReferenceConfig:
         ffn_dim: width of the feed-forward layer.
         dims: length of the embedding.
         prefixes: lengths at which the embedding may be cut (Matryoshka), ascending, the last is `dims`.
-        qk_norm: RMSNorm on each head's queries and keys; none of the published students has it.
-        generation: v2, v1.1 or v1.0; decides how tokens are pooled and branches fused.
+        qk_norm: RMSNorm on the queries and keys of each head; none of the published students has it.
+        generation: v2, v1.1 or v1.0, which differ in pooling and fusion.
     """
 
     latent_dim: int
@@ -76,8 +76,8 @@ SIZES = {
 def day_of_year_table(d_model: int) -> Tensor:
     """The sinusoidal encoding of days 0..366: (367, d) float32, sin on even, cos on odd channels.
 
-    Computed in float32 in the order of the published code, so that it has the same bits. Always on the CPU:
-    a network built on the `meta` device still gets its table.
+    It is computed in float32 in the order of the published code, so that it has the same bits; and always on the CPU,
+    so that a network built on the `meta` device has it too.
     """
     rates = torch.exp(
         torch.arange(0, d_model, 2, dtype=torch.float32, device="cpu") * -(math.log(10000.0) / d_model)
@@ -89,7 +89,7 @@ def day_of_year_table(d_model: int) -> Tensor:
 def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
     """Scaled dot-product attention over time: q, k, v (B, T, H, h), bias (B, T) of the keys -> (B, T, d)."""
     if q.dtype == torch.bfloat16 and q.device.type == "cpu":
-        # of no use but to training: on CPUs, bfloat16 attention takes several times as long backwards
+        # For training only: on CPUs, the backward pass of bfloat16 attention takes several times as long
         q, k, v = q.float(), k.float(), v.float()
     with torch.autocast("cpu", enabled=False):
         out = F.scaled_dot_product_attention(
@@ -139,7 +139,7 @@ class EncoderLayer(nn.Module):
 
 
 class Encoder(nn.Module):
-    """The layers of one branch, under the name `layers` as in `torch.nn.TransformerEncoder`."""
+    """The layers of one branch, named `layers` as in `torch.nn.TransformerEncoder`."""
 
     layer: type[nn.Module] = EncoderLayer
 
@@ -155,7 +155,7 @@ class Encoder(nn.Module):
 
 
 class QKNormEncoderLayer(nn.Module):
-    """The same layer with an RMSNorm on each head's queries and keys, and its parameters side by side."""
+    """The same layer with an RMSNorm on the queries and keys of each head, and separate projections."""
 
     def __init__(self, config: ReferenceConfig) -> None:
         super().__init__()
@@ -188,7 +188,7 @@ class QKNormEncoderLayer(nn.Module):
 
 
 class QKNormEncoder(nn.ModuleList):
-    """The layers of one branch with QK norm, numbered directly as in the published checkpoints."""
+    """The layers of one branch with QK norm, numbered without a name as in the published checkpoints."""
 
     def __init__(self, config: ReferenceConfig) -> None:
         super().__init__(QKNormEncoderLayer(config) for _ in range(config.num_layers))
@@ -216,8 +216,8 @@ class AttentionPool(nn.Module):
 class GruCell(nn.Module):
     """The published recurrence, which is not `torch.nn.GRU`.
 
-    The reset gate multiplies h BEFORE W_hh, and z weighs the NEW state. torch.nn.GRU does both the other way
-    round; with it embeddings come out similar, at a cosine of 0.997, and wrong.
+    The reset gate multiplies h BEFORE W_hh, and z is the weight of the NEW state. torch.nn.GRU does both the other way
+    round. Its embeddings would be similar, at a cosine of 0.997, but wrong.
     """
 
     def __init__(self, d_model: int) -> None:
@@ -256,7 +256,7 @@ class TemporalContext(nn.Module):
 
 
 class RecurrentPool(nn.Module):
-    """A weighted mean over time, whose logits come from a recurrence over the tokens; of v1."""
+    """The pooling of v1: a weighted mean over time, with logits from a recurrence over the tokens."""
 
     def __init__(self, d_model: int) -> None:
         super().__init__()
@@ -265,7 +265,7 @@ class RecurrentPool(nn.Module):
         self.query = nn.Linear(d_model, 1)
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
-        """From x (B, T, d), bias (B, T) to (B, d); filling only behind a pixel's last token."""
+        """From x (B, T, d), bias (B, T) to (B, d). Filling may only follow a pixel's last token."""
         context = self.layer_norm(self.temporal_context(x))
         weights = torch.softmax(self.query(context).squeeze(2) + bias, dim=1)  # (B, T)
         return (weights[:, None, :] @ x).squeeze(1)
@@ -286,7 +286,7 @@ class Backbone(nn.Module):
 
     @staticmethod
     def encoder(config: ReferenceConfig) -> nn.Module:
-        """The layers, of the kind that the network has."""
+        """The encoder layers, with or without QK norm."""
         return QKNormEncoder(config) if config.qk_norm else Encoder(config)
 
     def forward(self, values: Tensor, doy: Tensor, multiplicity: Tensor) -> Tensor:
@@ -299,7 +299,7 @@ class Backbone(nn.Module):
 
 
 def dim_reducer(config: ReferenceConfig) -> nn.Sequential:
-    """What fuses the pooled branches (B, 2d) into (B, dims)."""
+    """The MLP that fuses the pooled branches, (B, 2d) to (B, dims)."""
     d = config.d_model
     if config.generation == "v1.0":
         return nn.Sequential(nn.Linear(2 * d, config.dims))
@@ -334,10 +334,10 @@ class Reference(nn.Module):
         """Embed a rectangle of tokens.
 
         Args:
-            s2: (B, T2, 10) float32, z-scored; all zero for the token that stands for "no observation".
+            s2: (B, T2, 10) float32, z-scored; all zero for the token that means "no observation".
             s2_doy: (B, T2) int32 or int64, day of year 1..366, 0 for that token and for filling.
-            s2_multiplicity: (B, T2) float32, how often the token stands, 0 for filling; not all 0 in a row. Of a
-                v1 model 1, and 0 for the filling behind.
+            s2_multiplicity: (B, T2) float32, how often the token is repeated, 0 for filling; each row has a value above
+                0. For v1 models it is 1, and 0 for the filling at the end.
             s1: (B, T1, 2) float32.
             s1_doy: (B, T1) int32 or int64.
             s1_multiplicity: (B, T1) float32.

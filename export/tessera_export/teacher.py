@@ -1,10 +1,10 @@
-"""TESSERA's 2B teacher in PyTorch: what the published students were distilled from. Only for distilling from.
+"""TESSERA's 2B teacher in PyTorch, from which the published students were distilled. It is only for distilling.
 
-Beside a student (`reference`, whose parts are used): layers are pre-norm with QK norm; the two pooled branches are the
-two tokens of a fusion transformer, each with a learned vector that says which branch it is; their outputs side by side
-go through the same kind of MLP. Names give `state_dict()` the keys of the published checkpoint, and the parameter
-count is the published one. The token rules are the students'; Sentinel-1 is z-scored with one set of statistics for
-both orbits.
+It uses parts of the students' `reference` and differs from it as follows: layers are pre-norm with QK norm; the two
+pooled branches are the two tokens of a fusion transformer, each with a learned vector for its branch; their outputs,
+side by side, are the input of the same kind of MLP. The names give `state_dict()` the keys of the published
+checkpoint, and the number of parameters is the published one. The token rules are those of the students; Sentinel-1 is
+z-scored with the same statistics for both orbits.
 
 A teacher checkpoint is a torch file `{"arch": {...}, "encoder_state_dict": state_dict}` of 8.26 GB. Its weights stay
 on the disk until they are used.
@@ -30,7 +30,7 @@ from tessera_export.reference import Backbone, Encoder, QKNormEncoderLayer, Refe
 FUSION_LAYERS = 2
 
 TEACHER_2B = ReferenceConfig(1024, 4, 4, 16384, dims=1024, prefixes=(1024,), qk_norm=True)
-"""The published teacher. Its embedding isn't to be cut: there is one prefix."""
+"""The published teacher. Its embedding has one prefix only, the whole of it."""
 
 ARCH = {
     "repr_dim": "dims",
@@ -39,11 +39,11 @@ ARCH = {
     "nhead": "num_heads",
     "dim_feedforward": "ffn_dim",
 }
-"""Names in the checkpoint's `arch`, and ours."""
+"""Name in the checkpoint's `arch` -> our name."""
 
 
 class PreNormLayer(QKNormEncoderLayer):
-    """A layer with the parameters of the students' QK-norm layer, which normalises before and not behind."""
+    """A layer with the parameters of the students' QK-norm layer, but with the norms before its parts, not after."""
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
         """From x (B, T, d), bias (B, T) to (B, T, d)."""
@@ -53,7 +53,7 @@ class PreNormLayer(QKNormEncoderLayer):
 
 
 class PreNormEncoder(Encoder):
-    """Such layers one after the other."""
+    """A stack of such layers."""
 
     layer = PreNormLayer
 
@@ -68,7 +68,7 @@ class TeacherBackbone(Backbone):
 
 
 class Teacher(nn.Module):
-    """The 2B teacher, or one of its form and another size."""
+    """The 2B teacher, or a network of the same form and another size."""
 
     def __init__(self, config: ReferenceConfig) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class Teacher(nn.Module):
         s1_doy: Tensor,
         s1_multiplicity: Tensor,
     ) -> Tensor:
-        """Embed a rectangle of tokens, as `tessera_export.reference.Reference.forward` does: (B, dims) float32."""
+        """Embed a rectangle of tokens: arguments and result are those of `Reference.forward`."""
         branches = (
             self.s2_backbone(s2, s2_doy, s2_multiplicity),
             self.s1_backbone(s1, s1_doy, s1_multiplicity),
@@ -102,7 +102,7 @@ class Teacher(nn.Module):
 
 @dataclass(frozen=True)
 class TeacherCheckpoint:
-    """A teacher's checkpoint that was read and checked.
+    """A teacher's checkpoint that has been read and checked.
 
     Attributes:
         model: the network on the CPU, in eval mode.
@@ -116,7 +116,7 @@ class TeacherCheckpoint:
 
 
 def is_teacher(path: Path) -> bool:
-    """Whether a torch file is laid out as a teacher's checkpoint.
+    """Whether a torch file has the layout of a teacher's checkpoint.
 
     Raises:
         ModelError: it can't be read as a torch file.
@@ -126,15 +126,16 @@ def is_teacher(path: Path) -> bool:
 
 
 def load_teacher(path: Path | str) -> TeacherCheckpoint:
-    """Read a teacher's checkpoint; nothing in the file is run.
+    """Read a teacher's checkpoint. Nothing in the file is run.
 
     Raises:
-        ModelError: there is no such file, it is no such checkpoint, or its weights don't fit its `arch`.
+        ModelError: the file can't be read, it is not such a checkpoint, or its weights have other shapes than `arch`
+            describes.
     """
     path = Path(path)
     content = _content(path)
     if not isinstance(content, Mapping) or not {"arch", "encoder_state_dict"} <= content.keys():
-        raise ModelError(f"{path} is no teacher's checkpoint: it lacks 'arch' or 'encoder_state_dict'")
+        raise ModelError(f"{path} is not a teacher's checkpoint: 'arch' or 'encoder_state_dict' is missing")
     config = _config(content["arch"], path)
     with torch.device("meta"):
         model = Teacher(config)
@@ -155,11 +156,11 @@ def _content(path: Path) -> Any:
 
 
 def _config(arch: Any, path: Path) -> ReferenceConfig:
-    """The shape that `arch` describes, no larger than the published one."""
+    """The shape that `arch` describes, checked to be no larger than the published one."""
     if not isinstance(arch, Mapping):
         raise ModelError(f"{path}: 'arch' is a {type(arch).__name__}, expected a dict of the model's shape")
     if arch.get("final_layernorm", True) is not True:
-        raise ModelError(f"{path}: arch 'final_layernorm' is not True; no such teacher is known")
+        raise ModelError(f"{path}: arch 'final_layernorm' is not True, as in the published teacher")
     shape: dict[str, Any] = {}
     for theirs, ours in ARCH.items():
         value, largest = arch.get(theirs), getattr(TEACHER_2B, ours)
@@ -169,5 +170,7 @@ def _config(arch: Any, path: Path) -> ReferenceConfig:
             )
         shape[ours] = value
     if 4 * shape["latent_dim"] % shape["num_heads"]:
-        raise ModelError(f"{path}: arch 'nhead' is no divisor of 4 * latent_dim = {4 * shape['latent_dim']}")
+        raise ModelError(
+            f"{path}: arch 'nhead' is not a divisor of 4 * latent_dim = {4 * shape['latent_dim']}"
+        )
     return replace(TEACHER_2B, **shape, prefixes=(shape["dims"],))

@@ -1,4 +1,4 @@
-"""Holds a model file to its promises: what `tessera_engine.model.file` says, and the reference's values."""
+"""Checks a model file against the description in `tessera_engine.model.file` and the values of the reference."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ MADE_UP_THRESHOLDS = {
     "int8": Threshold(centred_mean=0.95),
     "qdq": Threshold(centred_mean=0.9),
 }
-"""For int8 wide, to find broken quantisation: how far it drifts on real pixels, `tessera-engine verify` measures. Those
-that a file was calibrated on are unlike made-up ones."""
+"""Wide for int8, to find only broken quantisation; `tessera-engine verify` measures the drift on real pixels. Made-up
+pixels differ much from those that a file was calibrated on."""
 
 LONGEST_YEAR = 256
 """Tokens of the largest bin of the token rules."""
 
 LARGEST_VALUE = np.float32(60)
-"""Beyond what z-scoring makes of the largest uint16 in any band, 58.1: even that must not overflow float16."""
+"""More than the largest z-score of a uint16 in any band, 58.1. Even this must not overflow float16."""
 
 Inputs = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class Report:
-    """A model file that passed.
+    """A model file that passed the checks.
 
     Attributes:
         path: the file.
-        facts: what it says about itself.
-        drift: from the reference, on made-up tokens. Of a file for GPUs as `RoundedNetwork` computes it.
-        calibration: of a calibrated file: method -> drift on pixels of the scenes, the one that was taken first.
+        facts: the facts in the file.
+        drift: from the reference, on made-up tokens. For a GPU model file as `RoundedNetwork` computes it.
+        calibration: for a calibrated file: method -> drift on pixels of the scenes; the chosen method comes first.
     """
 
     path: Path
@@ -55,16 +55,16 @@ class Report:
     calibration: dict[str, Drift] = field(default_factory=dict)
 
     def lines(self) -> list[str]:
-        """What a calibration found, a line a method, and the summary."""
+        """The results of a calibration, one line per method, and the summary."""
         methods = [
-            f"{'took' if place == 0 else 'also'} {method}: centred cosine {drift.centred_mean:.6f}, first percentile "
-            f"{drift.centred_p1:.6f} on {drift.pixels} other pixels of the scenes"
+            f"{'chosen' if place == 0 else 'tried'} {method}: centred cosine {drift.centred_mean:.6f}, first "
+            f"percentile {drift.centred_p1:.6f} on {drift.pixels} other pixels of the scenes"
             for place, (method, drift) in enumerate(self.calibration.items())
         ]
         return [*methods, self.summary()]
 
     def summary(self) -> str:
-        """One line for a person."""
+        """One line for the user."""
         size = self.path.stat().st_size / 1e6
         if self.facts.precision == "fp32":
             drift = f"max |difference| {self.drift.max_difference:.1e}"
@@ -77,17 +77,17 @@ class Report:
 
 
 def validate(path: Path, model: Reference) -> Report:
-    """Check a model file from outside, and its embeddings against the network that it was made from.
+    """Check a model file, and compare its embeddings with those of the network that it was made from.
 
-    Reading it holds its graph, names, shapes and values against what the format promises.
+    Reading the file checks its graph, names, shapes and values against the format.
 
     Args:
         path: the model file.
         model: the network, in eval mode.
 
     Raises:
-        CheckFailed: something is not as promised: what was found, and what was expected.
-        ModelError: it is no model file of this engine at all.
+        CheckFailed: a check failed; the message says what was found, and what was expected.
+        ModelError: it is not a model file of this engine.
     """
     file = read_model_file(path)
     proto = onnx.load(path)
@@ -106,7 +106,7 @@ def _expect(file: ModelFile, what: str, found: object, expected: object) -> None
 
 
 def _check_values(file: ModelFile, model: Reference, proto: onnx.ModelProto) -> Drift:
-    """Embeddings beside the reference's: from ONNX Runtime on the CPU; of a file for GPUs also rounded as they do."""
+    """Compare embeddings with the reference: by ONNX Runtime on the CPU, and for GPU files also rounded as on GPUs."""
     runs = [_onnx_run(file)]
     if file.facts.precision in GPU_PRECISIONS:
         runs.append(RoundedNetwork(proto).run)
@@ -154,9 +154,9 @@ def _onnx_run(file: ModelFile) -> Run:
 def _made_up_tokens(
     branch: str, bands: int, lengths: NDArray[np.int64], repeats: int, rng: np.random.Generator
 ) -> Inputs:
-    """A rectangle of random tokens; the first pixel has only the token that stands for "no observation".
+    """A rectangle of random tokens. The first pixel has only the token that means "no observation".
 
-    Each stands up to `repeats` times: once where the network sees the order of tokens.
+    Each token has a multiplicity of up to `repeats`, which is 1 if the network depends on the order of tokens.
     """
     shape = (len(lengths), int(lengths.max()))
     filled = np.arange(shape[1]) < lengths[:, None]
@@ -169,7 +169,7 @@ def _made_up_tokens(
 
 
 def _with_other_filling(inputs: Inputs) -> Inputs:
-    """The same tokens with other values where the multiplicity is 0."""
+    """The same tokens, with other values where the multiplicity is 0."""
     other = dict(inputs)
     for branch in ("s2", "s1"):
         filling = inputs[f"{branch}_multiplicity"] == 0

@@ -12,7 +12,7 @@ import torch
 
 from tessera_engine.errors import InputError, ModelError
 from tessera_export import checkpoint as checkpoint_module
-from tessera_export.checkpoint import load_checkpoint, replacing, save_checkpoint, size_name
+from tessera_export.checkpoint import load_checkpoint, save_checkpoint, size_name
 from tessera_export.reference import SIZES, Reference, ReferenceConfig
 
 
@@ -84,25 +84,33 @@ def test_recognises_published_sizes(size):
     assert size_name(SIZES[size]) == size
 
 
-def test_failed_save_leaves_the_old_file(tmp_path):
+def test_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "student.pt"
     path.write_text("old")
 
-    def fail() -> None:
-        with replacing(path) as temporary:
-            temporary.write_text("half")
-            raise RuntimeError("the disk caught fire")
+    def fail(content, file) -> None:
+        file.write(b"half")
+        raise RuntimeError("the disk caught fire")
 
+    monkeypatch.setattr(torch, "save", fail)
     with pytest.raises(RuntimeError, match="fire"):
-        fail()
+        save_checkpoint(Reference(ReferenceConfig(2, 1, 2, 8)), path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_save_into_a_missing_folder_says_so(tmp_path):
-    model = Reference(ReferenceConfig(2, 1, 2, 8))
-    with pytest.raises(InputError, match="No such file"):
-        save_checkpoint(model, tmp_path / "missing" / "student.pt")
+def test_a_file_is_kept_unless_it_may_be_overwritten(tmp_path):
+    path = tmp_path / "student.pt"
+    path.write_text("old")
+    with pytest.raises(InputError, match=r"student\.pt"):
+        save_checkpoint(Reference(ReferenceConfig(2, 1, 2, 8)), path, overwrite=False)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_save_into_a_missing_folder_fails(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        save_checkpoint(Reference(ReferenceConfig(2, 1, 2, 8)), tmp_path / "missing" / "student.pt")
 
 
 def test_pickle_that_runs_code_is_refused_and_does_not_run(tmp_path):
@@ -141,7 +149,7 @@ def test_truncated_checkpoint_is_refused(tmp_path, part):
     data = conformance.checkpoint("tiny").read_bytes()
     path = tmp_path / "student.pt"
     path.write_bytes(data[: int(len(data) * part)])
-    assert "cut short" in refused_file(path)
+    assert "incomplete" in refused_file(path)
 
 
 def test_any_other_zip_is_refused(tmp_path):
@@ -178,7 +186,7 @@ def test_records_that_share_their_bytes_are_refused_unread(tmp_path):
             )
             archive.filelist.append(copy)
         archive._didModify = True
-    assert "packed as no torch checkpoint is" in refused_file(path)
+    assert "compressed records" in refused_file(path)
 
 
 def test_missing_file_and_folder_are_refused(tmp_path):
@@ -257,8 +265,8 @@ KEY = "s1_backbone.embedding.2.weight"
         (lambda w: w.update({KEY: w[KEY].to("meta")}), f"'{KEY}' is a tensor on device 'meta'"),
         (lambda w: w.update({"two\nlines": w[KEY]}), r"unexpected weight 'two\nlines'"),
         (lambda w: w.update({KEY: torch.zeros(1).expand(32, 32)}), "not stored contiguously"),
-        (lambda w: w[KEY].view(-1)[5:6].fill_(torch.nan), "aren't finite"),
-        (lambda w: w[KEY].view(-1)[5:6].fill_(torch.inf), "aren't finite"),
+        (lambda w: w[KEY].view(-1)[5:6].fill_(torch.nan), "not finite"),
+        (lambda w: w[KEY].view(-1)[5:6].fill_(torch.inf), "not finite"),
     ],
 )
 def test_weights_that_do_not_fit_are_refused(tmp_path, change, said):

@@ -62,15 +62,15 @@ def test_another_state_key_without_prefix_and_config_is_the_same_model(tmp_path)
     [
         (lambda c: c.update(model_state=[1]), "its weights are a list"),
         (lambda c: c["model_state"].clear(), "no weight 's2_backbone.attn_pool.temporal_context"),
-        (lambda c: c["model_state"].pop(LAST.replace("weight", "bias")), "'dim_reducer.4.bias' isn't there"),
+        (lambda c: c["model_state"].pop(LAST.replace("weight", "bias")), "'dim_reducer.4.bias' is missing"),
         (lambda c: c["model_state"].pop("_orig_mod.s1_backbone.attn_pool.layer_norm.bias"), "lacks weight"),
         (lambda c: c["model_state"].update({"_orig_mod.extra": torch.zeros(2)}), "unexpected weight 'extra'"),
         (
             lambda c: c["model_state"].update({LAST: torch.zeros(192, 3)}),
-            "the other weights ask for (128, 128)",
+            "the other weights describe (128, 128)",
         ),
         (lambda c: c["model_state"].update({LAST: 3}), "is a int without rows"),
-        (lambda c: c["model_state"][LAST].fill_(torch.nan), "aren't finite"),
+        (lambda c: c["model_state"][LAST].fill_(torch.nan), "not finite"),
         (lambda c: c["config"].update(s2_num_heads=5, s1_num_heads=5), "multiple of 4 and of its 5 heads"),
         (lambda c: c["config"].update(s2_num_heads="4", s1_num_heads="4"), "expected an integer"),
         (lambda c: c["config"].update(s1_num_heads=2), "'s1_num_heads' is '2', expected 4"),

@@ -7,7 +7,7 @@ from training_pixels import TINY, made_up_pixels
 
 from tessera_export.reference import Reference
 from tessera_export.train.distil import DistilConfig, begin, distil, distil_loss, explained_variance
-from tessera_export.train.embedding import embed
+from tessera_export.train.embedding import embed_tokens
 from tessera_export.train.loop import Loop
 from tessera_export.train.ssl import TrainConfig, train
 
@@ -23,7 +23,7 @@ def teacher_of(source, dims=24):
 
     torch.manual_seed(3)
     network = Reference(replace(TINY, latent_dim=8, dims=dims, prefixes=(dims,))).eval()
-    return embed(network, source)
+    return embed_tokens(network, source)
 
 
 def naive_loss(reconstructions, target, variance):
@@ -122,7 +122,7 @@ def test_a_distilled_student_tells_more_of_its_teacher_than_one_trained_alone():
     held_out = np.arange(300) % 2 == 0
     for length in TINY.prefixes:
         ours, theirs = (
-            explained_variance(embed(network, unseen)[:, :length], truth, held_out)
+            explained_variance(embed_tokens(network, unseen)[:, :length], truth, held_out)
             for network in (distilled, alone)
         )
         assert ours > theirs, length

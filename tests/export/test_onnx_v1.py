@@ -96,9 +96,9 @@ def test_the_file_is_bound_to_its_statistics(exported, flavour, precision):
 @pytest.mark.parametrize(
     ("checkpoint", "statistics", "said"),
     [
-        (V1_1, None, "add --statistics mpc (Planetary Computer) or aws (Earth Search and OPERA (AWS))"),
+        (V1_1, None, "statistics=mpc (Planetary Computer) or statistics=aws (Earth Search and OPERA (AWS))"),
         (V1_1, "gee", "not 'gee'"),
-        (V1_0, "mpc", "a v1.0 model, which has only one; leave --statistics out"),
+        (V1_0, "mpc", "statistics=mpc"),
         (conformance.checkpoint("tiny"), "aws", "a v2 model, which has only one"),
     ],
 )

@@ -9,7 +9,7 @@ from tessera_engine.model.statistics import V1_1_AWS_STATISTICS, V2_STATISTICS, 
 from tessera_export.checkpoint import load_checkpoint
 from tessera_export.reference import ReferenceConfig
 from tessera_export.teacher import TEACHER_2B, Teacher, is_teacher, load_teacher
-from tessera_export.train.embedding import embed, open_teacher
+from tessera_export.train.embedding import embed_tokens, open_teacher
 
 SIBLING = ReferenceConfig(4, 2, 2, 24, dims=12, prefixes=(12,), qk_norm=True)
 
@@ -91,7 +91,7 @@ def naive_teacher(w, s2, s1, heads=2):
 def test_a_small_sibling_is_its_naive_twin(tmp_path):
     model = write(tmp_path / "t.pt")
     tokens = made_up_pixels(5, fewest=2)
-    embedding = embed(model, tokens)
+    embedding = embed_tokens(model, tokens)
     weights = {key: value.double().numpy() for key, value in model.state_dict().items()}
     for pixel in range(5):
         modalities = []
@@ -106,7 +106,7 @@ def test_a_checkpoint_of_the_published_form_is_loaded(tmp_path):
     assert is_teacher(tmp_path / "t.pt")
     loaded = load_teacher(tmp_path / "t.pt")
     tokens = made_up_pixels(4)
-    np.testing.assert_array_equal(embed(loaded.model, tokens), embed(model, tokens))
+    np.testing.assert_array_equal(embed_tokens(loaded.model, tokens), embed_tokens(model, tokens))
     assert loaded.name == "t.pt"
     assert len(loaded.sha256) == 64
 
@@ -116,10 +116,10 @@ def test_a_checkpoint_of_the_published_form_is_loaded(tmp_path):
     [
         ({"latent_dim": "4"}, None, "'latent_dim' is '4'"),
         ({"dim_feedforward": 10**6}, None, "1..16384"),
-        ({"nhead": 3}, None, "no divisor"),
+        ({"nhead": 3}, None, "not a divisor"),
         ({"final_layernorm": False}, None, "final_layernorm"),
         ({"latent_dim": 8}, None, "has shape"),
-        (None, {"fusion_modality_embed": torch.full((2, 16), float("nan"))}, "aren't finite"),
+        (None, {"fusion_modality_embed": torch.full((2, 16), float("nan"))}, "not finite"),
         (None, {"stray": torch.zeros(1)}, "unexpected weight 'stray'"),
     ],
 )
@@ -148,8 +148,8 @@ def test_any_network_teaches_with_its_own_statistics(tmp_path):
     assert open_teacher(conformance.checkpoint("tiny")).statistics == V2_STATISTICS
     v1 = open_teacher(conformance.checkpoint("v1_1_tiny"), "aws")
     assert v1.statistics == V1_1_AWS_STATISTICS
-    assert v1.embed(made_up_pixels(3)).shape == (3, v1.network.config.dims)
-    with pytest.raises(InputError, match="--statistics mpc"):
+    assert v1.targets(made_up_pixels(3)).shape == (3, v1.network.config.dims)
+    with pytest.raises(InputError, match="statistics=mpc"):
         open_teacher(conformance.checkpoint("v1_1_tiny"))
     with pytest.raises(InputError, match="only one"):
         open_teacher(conformance.checkpoint("tiny"), "aws")

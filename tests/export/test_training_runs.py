@@ -1,11 +1,6 @@
 """Training as a user starts it: from scenes to a checkpoint, interrupted and gone on with, and its errors."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from functools import partial
 
 import conformance
@@ -116,7 +111,7 @@ def test_a_killed_training_goes_on_to_the_same_bits(scenes, tmp_path, killed_aft
     assert not (tmp_path / "m.pt").exists()
     lines = []
     done = train(config(), order(scenes, tmp_path / "m.pt"), lines.append)
-    assert "going on with an interrupted training: 3 of 6 steps are done" in lines
+    assert any("3 of 6 steps" in line for line in lines)
     assert not any("drawing" in line for line in lines)
     assert same(weights(tmp_path / "m.pt"), weights(tmp_path / "whole.pt"))
     assert done.steps == 6
@@ -150,7 +145,7 @@ def test_an_interrupted_training_of_another_kind_is_not_gone_on_with(scenes, tmp
     killed_after(2)
     with pytest.raises(Killed):
         train(config(), order(scenes, tmp_path / "m.pt"), lambda line: None)
-    with pytest.raises(InputError, match=r"differs in batch \(was 16, now 32\).*--restart"):
+    with pytest.raises(InputError, match=r"batch \(was 16, now 32\).*restart"):
         train(config(batch=32), order(scenes, tmp_path / "m.pt"), lambda line: None)
     with pytest.raises(InputError, match="differs in scenes"):
         train(config(), order(scenes[:1], tmp_path / "m.pt"), lambda line: None)
@@ -171,13 +166,13 @@ def test_a_damaged_record_is_told(scenes, tmp_path, killed_after):
     with pytest.raises(Killed):
         train(config(), order(scenes, tmp_path / "m.pt"), lambda line: None)
     (tmp_path / "m.pt.partial" / "run.json").write_text("{")
-    with pytest.raises(TesseraError, match="--restart"):
+    with pytest.raises(TesseraError, match="restart=True"):
         train(config(), order(scenes, tmp_path / "m.pt"), lambda line: None)
 
 
 def test_a_file_that_is_there_is_kept(scenes, tmp_path):
     (tmp_path / "m.pt").write_text("mine")
-    with pytest.raises(InputError, match="--overwrite"):
+    with pytest.raises(InputError, match="overwrite=True"):
         train(config(), order(scenes, tmp_path / "m.pt"), lambda line: None)
     assert (tmp_path / "m.pt").read_text() == "mine"
     assert [path.name for path in tmp_path.iterdir()] == ["m.pt"]
@@ -227,7 +222,7 @@ def test_collected_pixels_are_the_scenes_own(scenes, tmp_path):
     np.testing.assert_array_equal(source.s2.values, np.concatenate([t.s2.values for t in everything]))
     np.testing.assert_array_equal(source.s1.doy, np.concatenate([t.s1.doy for t in everything]))
     np.testing.assert_array_equal(source.s1.lengths, np.concatenate([t.s1.lengths for t in everything]))
-    np.testing.assert_allclose(targets, np.concatenate([teacher.embed(t) for t in everything]), atol=1e-5)
+    np.testing.assert_allclose(targets, np.concatenate([teacher.targets(t) for t in everything]), atol=1e-5)
     assert isinstance(source.s2.values, np.memmap)
     assert isinstance(targets, np.memmap)
 
@@ -253,7 +248,7 @@ def test_a_scene_without_observations_is_named(scenes, tmp_path):
 def test_memory_bounds_what_is_read_at_once():
     reader = FakeReader(made_up_arrays(30, 30))
     assert window_pixels(BASE_BYTES + 100 * 6 * 2000, reader) == 100
-    with pytest.raises(InputError, match="--memory 100MB is too little"):
+    with pytest.raises(InputError, match="memory=100MB"):
         window_pixels(10**8, reader)
     drawn = list(drawn_observations(Scene("fake", "fake", reader), 200, 0, max_pixels=100))
     assert sum(o.s2.shape[1] for o in drawn) == 200
@@ -266,58 +261,3 @@ def test_of_a_large_scene_only_some_windows_are_read(monkeypatch):
     drawn = list(drawn_observations(Scene("fake", "fake", reader), 50, 0, max_pixels=60))
     assert sum(o.s2.shape[1] for o in drawn) == 50
     assert len(reader.windows_read) == 3
-
-
-# the command line
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["train", "nothing", "-o", "m.pt"], "nothing"),
-        (["train", "SCENE", "-o", "m.pt", "--size", "huge"], "choose from nano, small, medium, large"),
-        (["train", "SCENE", "-o", "m.pt", "--size", "v1.1"], "no size 'v1.1'"),
-        (["train", "SCENE", "-o", "m.pt", "--device", "tpu"], "choose auto, cpu or cuda"),
-        (["train", "SCENE", "-o", "m.pt", "--qat", "fp8"], "--qat fp8: .* int8 or qdq; choose one of them"),
-        (["train", "SCENE", "-o", "SCENE/bands.npy"], "--overwrite"),
-        (["distil", "SCENE", "-o", "m.pt", "--teacher", "SCENE/bands.npy"], "not a torch checkpoint"),
-        (["distil", "SCENE", "-o", "m.pt", "--teacher", "gone.pt"], "gone.pt"),
-    ],
-)
-def test_errors_are_one_line(scenes, tmp_path, arguments, message):
-    from typer.testing import CliRunner
-
-    from tessera_engine.cli import app
-
-    arguments = [a.replace("SCENE", scenes[0].path) for a in arguments]
-    with pytest.raises(InputError, match=message) as error:
-        CliRunner().invoke(app, arguments, catch_exceptions=False, standalone_mode=False)
-    assert "\n" not in str(error.value)
-    assert not list(tmp_path.iterdir())
-
-
-OFTEN_SAVED = """
-from tessera_export.train import run
-run.SAVE_SECONDS = 0.2
-from tessera_engine.cli import main
-main()
-"""
-
-
-@pytest.mark.slow
-def test_a_training_killed_from_outside_goes_on_with_the_same_command(scenes, tmp_path):
-    """By SIGKILL, once it has saved a state; the weights are those of a training that nobody disturbed."""
-    options = ["--steps", "40", "--batch", "16", "--pixels", "256", "--threads", "1", "--json", "-o"]
-    command = [sys.executable, "-c", OFTEN_SAVED, "train", *[s.path for s in scenes], *options]
-    kept = {"env": os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}, "text": True}
-    subprocess.run([*command, tmp_path / "whole.pt"], check=True, capture_output=True, **kept)
-    process = subprocess.Popen([*command, tmp_path / "m.pt"], stderr=subprocess.DEVNULL, **kept)
-    while not (tmp_path / "m.pt.partial" / "state.pt").exists() and process.poll() is None:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not (tmp_path / "m.pt").exists()
-    done = subprocess.run([*command, tmp_path / "m.pt"], check=True, capture_output=True, **kept)
-    assert "going on with an interrupted training" in done.stderr
-    assert json.loads(done.stdout)["steps"] == 40
-    assert same(weights(tmp_path / "m.pt"), weights(tmp_path / "whole.pt"))

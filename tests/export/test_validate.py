@@ -116,7 +116,7 @@ def test_finds_foreign_metadata_and_versions(model_file, tmp_path):
     def raise_ir(proto: onnx.ModelProto) -> None:
         proto.ir_version = 10
 
-    assert "unknown 'tessera.extra'" in found(model_file, tmp_path, add_metadata)
+    assert "'tessera.extra'" in found(model_file, tmp_path, add_metadata)
     assert "IR version is 10, expected 8" in found(model_file, tmp_path, raise_ir)
 
 
@@ -132,4 +132,4 @@ def test_finds_an_invalid_graph(model_file, tmp_path):
     def change(proto: onnx.ModelProto) -> None:
         del proto.graph.node[5]
 
-    assert "which nothing before it gives" in found(model_file, tmp_path, change)
+    assert "takes 'Relu.5'" in found(model_file, tmp_path, change)

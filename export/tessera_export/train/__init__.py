@@ -1,1 +1,1 @@
-"""Training of the reference."""
+"""Training of the reference: by Barlow Twins, or by distillation."""

@@ -1,10 +1,10 @@
-"""Makes the demo model that lies in the package: `python -m tessera_export.train.demo OUT [--scene PATH ...]`.
+"""Makes the demo model of the package: `python -m tessera_export.train.demo OUT [--scene PATH ...]`.
 
-A network of the nano student's shape, from nothing, on two cores in some minutes, without labels, on simulated
-scenes of many climates, and on real ones where they are given. It is distilled from the pixels' own seasons and
-finished under int8's rounding. A larger network of one's own as the teacher, and Barlow Twins alone, were tried: they
-tell real land covers worse (docs/training.md). It shows what the engine does; it is not a published TESSERA model and
-not meant for maps.
+It trains a network of the nano student's shape from random weights, on two cores in some minutes, without labels. The
+pixels come from simulated scenes of many climates, and from real ones if they are given. The network is distilled from
+the seasons of the pixels themselves and finished under int8's rounding. A larger network as the teacher, and Barlow
+Twins alone, were less accurate for real land covers (docs/training.md). The demo shows what the engine does. It is not
+a published TESSERA model and not meant for maps.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from tessera_engine.simulate import simulate
 from tessera_engine.simulate.climate import CLIMATES
 from tessera_engine.tokens import PackedTokens, pack
 from tessera_export.checkpoint import save_checkpoint
-from tessera_export.export import CPU_PRECISIONS, export_model
+from tessera_export.export import CPU_PRECISIONS, Description, export_model
 from tessera_export.reference import SIZES, Reference
 from tessera_export.train.distil import DistilConfig, distil, explained_variance
-from tessera_export.train.embedding import embed
+from tessera_export.train.embedding import embed_tokens
 from tessera_export.train.loop import multiplies_in_bfloat16
 from tessera_export.train.monitor import effective_rank
 from tessera_export.train.pixels import concatenate, sample_scene, select_pixels
@@ -47,21 +47,22 @@ LICENCE = "MIT"
 SCENES_PER_CLIMATE = 8
 TRAINING_SIZE = 128
 TRAINING_PIXELS = 1400
-"""Of each simulated scene: many scenes with few pixels each, for neighbours tell nearly the same."""
+"""Pixels of each simulated scene. Many scenes with few pixels each are better, since neighbours are nearly equal."""
 REAL_PIXELS = 4096
-"""Of each real scene."""
+"""Pixels of each real scene."""
 REAL_TIMES = 8
-"""So often does a real pixel count. With one real scene they are a third of all."""
+"""Number of times that a real pixel is repeated. With one real scene, a third of all pixels are real."""
 
 TEST_SCENES = (("atlantic", 101), ("mediterranean", 102), ("continental", 201), ("monsoon", 202))
-"""What the card reports on; climate and seed."""
+"""Climates and seeds of the scenes that the card reports on."""
 TEST_SIZE = 160
 TEST_PIXELS = 4000
 
 THREADS = 2
-"""Another number would change the result."""
+"""CPU threads. Another number would change the result."""
 
-# 2,000 steps tell simulated land covers better, real ones worse, and take other weather for another land cover
+# With 2,000 steps, simulated land covers are predicted better and real ones worse, and other weather looks like another
+# land cover
 DISTILLED = DistilConfig(SIZES["nano"], steps=400)
 FINISH = FinishConfig()
 
@@ -73,8 +74,8 @@ class HeldOut:
     Attributes:
         name: climate and seed.
         tokens: of N pixels.
-        truth: (N,) land cover, rows and columns.
-        baseline: score of a linear probe for the land cover, from the mean spectrum.
+        truth: land cover, row and column of each pixel, (N,) each.
+        baseline: score of a linear probe of the mean spectrum for the land cover.
     """
 
     name: str
@@ -85,12 +86,12 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a network is worth on one simulated scene.
+    """The quality of a network on one simulated scene.
 
     Attributes:
-        scene: which.
+        scene: the scene.
         prefixes: length of the embedding -> score of a linear probe for the land cover.
-        explained: length of the embedding -> R2 of the seasons, reconstructed linearly on held-out pixels.
+        explained: length of the embedding -> R2 of the seasons, predicted linearly on held-out pixels.
         rank: effective rank of the embedding.
     """
 
@@ -125,8 +126,8 @@ def make_test_scene(folder: Path, climate: str, seed: int) -> HeldOut:
 
 
 def evaluate(network: Reference, scene: HeldOut) -> Evaluation:
-    """Probe a network, and see how much it tells of the seasons."""
-    embedding, target = embed(network, scene.tokens), standardised(seasons(scene.tokens))
+    """Measure how well the embeddings of a network predict land cover and seasons."""
+    embedding, target = embed_tokens(network, scene.tokens), standardised(seasons(scene.tokens))
     held_out = np.random.default_rng(0).random(len(target)) < 0.5
     prefixes = network.config.prefixes
     return Evaluation(
@@ -138,7 +139,7 @@ def evaluate(network: Reference, scene: HeldOut) -> Evaluation:
 
 
 def standardised(targets: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(N, D) with mean 0 and variance 1 in each dimension, so that each weighs the same; 0 where nothing varies."""
+    """(N, D) with mean 0 and variance 1 in each dimension, so that all have the same weight; 0 if it is constant."""
     spread = targets.std(axis=0)
     found: NDArray[np.float32] = (targets - targets.mean(axis=0)) / np.where(
         spread > 0, spread, np.float32(1)
@@ -147,7 +148,7 @@ def standardised(targets: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def training_pixels(work: Path, scenes: list[Path]) -> PackedTokens:
-    """Pixels of simulated scenes of all climates, and of the given ones."""
+    """Pixels of simulated scenes of all climates, and of the given scenes."""
     parts = [sample_scene(scene, V2_STATISTICS, REAL_PIXELS, seed=0) for scene in scenes] * REAL_TIMES
     for number, climate in enumerate(CLIMATES, 1):
         for seed in range(1000 * number, 1000 * number + SCENES_PER_CLIMATE):
@@ -162,12 +163,12 @@ def make_demo(out: Path, scenes: list[Path]) -> None:
     """Train the demo model and write `demo.pt`, `demo.fp32.onnx` and `demo.int8.onnx` into a folder.
 
     Args:
-        out: the folder; made if it isn't there. Files of those names are replaced.
-        scenes: real scenes to train on, beside the simulated ones.
+        out: the folder; made if it does not exist. Existing files of these names are replaced.
+        scenes: real scenes to train on, besides the simulated ones.
 
     Raises:
         InputError: a scene can't be read, or the files can't be written.
-        CheckFailed: an exported file is not as promised.
+        CheckFailed: an exported file did not pass its validation.
     """
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
@@ -189,7 +190,7 @@ def make_demo(out: Path, scenes: list[Path]) -> None:
     for precision in CPU_PRECISIONS:
         target = out / file_name(NAME, precision)
         report = export_model(
-            checkpoint, target, precision, name=NAME, licence=LICENCE, card=card, overwrite=True
+            checkpoint, target, precision, description=Description(NAME, LICENCE, card), overwrite=True
         )
         record_checksum(target)
         _say(report.summary())
@@ -220,7 +221,13 @@ def main() -> None:
         prog="python -m tessera_export.train.demo", description=make_demo.__doc__
     )
     parser.add_argument("out", type=Path, help="folder for the model files")
-    parser.add_argument("--scene", type=Path, nargs="*", default=[], help="real scenes to train on, too")
+    parser.add_argument(
+        "--scene",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="real scenes to train on, besides the simulated ones",
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(THREADS)
     try:

@@ -1,12 +1,12 @@
-"""Distilling: a small network learns to tell what a large one tells, at every prefix.
+"""Distillation: a small network learns to predict the embeddings of a large one, from every prefix.
 
-One linear head a prefix K reconstructs the frozen teacher's whole embedding from the student's first K dimensions
-(Matryoshka, as arXiv 2607.03949 has it); heads are thrown away. The teacher sees a pixel's whole year as it would
-when embedding, once, before training begins. The student sees a random draw of it, so that it learns to tell the
-same from less.
+For each prefix of length K, a linear head reconstructs the frozen teacher's whole embedding from the student's first K
+dimensions (Matryoshka, as in arXiv 2607.03949). The heads are discarded after training. The teacher embeds the whole
+year of each pixel once, before training. The student gets a random draw of the year, so that it learns to predict the
+same from fewer observations.
 
-The loss is the mean over prefixes of the squared error, in units of the teacher's variance: 0 is perfect, and 1 is
-no better than the teacher's mean. The weights of prefixes are not known from publications; here they are equal.
+The loss is the mean squared error over prefixes, in units of the teacher's variance: 0 is perfect, 1 is as good as the
+teacher's mean. The weights of prefixes have not been published; here they are equal.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class DistilConfig(Pace):
     """How to distil.
 
     Attributes:
-        s2_lengths, s1_lengths: shortest and longest draw of observations for the student; short ones more often.
+        s2_lengths, s1_lengths: shortest and longest draw of observations for the student; short ones are more frequent.
     """
 
     s2_lengths: tuple[int, int] = (8, 64)
@@ -39,7 +39,7 @@ class DistilConfig(Pace):
 
 
 class Task(NamedTuple):
-    """A view of some pixels, and (B, D) what the teacher says of them."""
+    """A view of some pixels, and the teacher's embeddings of them, (B, D)."""
 
     view: View
     target: Tensor
@@ -51,22 +51,22 @@ def distil_loss(reconstructions: list[Tensor], target: Tensor, variance: float) 
     Args:
         reconstructions: (B, D) from each prefix.
         target: (B, D) the teacher's embeddings.
-        variance: of the teacher's embeddings around their mean, averaged over dimensions.
+        variance: variance of the teacher's embeddings, averaged over dimensions.
     """
     errors = [(guess - target).square().mean() for guess in reconstructions]
     return torch.stack(errors).mean() / variance
 
 
 class Distillation(Objective):
-    """The student and its heads, one a prefix, on some pixels that the teacher has embedded."""
+    """The student and its heads, one for each prefix, with pixels that the teacher has embedded."""
 
     def __init__(self, config: DistilConfig, source: PackedTokens, targets: NDArray[np.float32]) -> None:
-        """Make them, untrained.
+        """Make student and heads, untrained.
 
         Args:
-            config: how.
+            config: how to distil.
             source: N pixels.
-            targets: (N, D) the teacher's embeddings of them; may lie on the disk.
+            targets: (N, D) the teacher's embeddings of them; may be mapped from the disk.
         """
         super().__init__()
         self.config, self.source, self.targets = config, source, targets
@@ -75,28 +75,28 @@ class Distillation(Objective):
         mean = np.mean(targets, axis=0, dtype=np.float64)
         self.variance = float(np.mean(np.square(targets, dtype=np.float64)) - np.mean(mean**2))
         for head in self.heads:
-            # from the mean on: what there is to learn is how pixels differ
+            # Start with the mean, so that only the differences of pixels have to be learnt
             head.get_parameter("bias").data.copy_(torch.from_numpy(mean))
 
     def draw(self, rng: np.random.Generator, pixels: NDArray[np.int64]) -> Task:
-        """A view of each pixel, and its target."""
+        """Draw a view of each pixel, and take its target."""
         lengths = draw_length(rng, self.config.s2_lengths), draw_length(rng, self.config.s1_lengths)
         view = draw_view(rng, self.source, pixels, *lengths)
         return Task(view, torch.from_numpy(np.asarray(self.targets[pixels])))
 
     def forward(self, batch: Task) -> Outputs:
-        """The student's embeddings, and the teacher's as each prefix reconstructs them."""
+        """Compute the student's embeddings, and the teacher's as reconstructed from each prefix."""
         embedding = self.network(*batch.view)
         heads = zip(self.config.model.prefixes, self.heads, strict=True)
         return Outputs(embedding, [head(embedding[:, :length]) for length, head in heads])
 
     def loss(self, outputs: Outputs, batch: Task) -> Tensor:
-        """How far the reconstructions are from the teacher's embeddings."""
+        """Compute the distance of the reconstructions from the teacher's embeddings."""
         return distil_loss(outputs.others, batch.target, self.variance)
 
 
 def begin(config: DistilConfig, source: PackedTokens, targets: NDArray[np.float32]) -> Distillation:
-    """An untrained student with its heads; the weights hang on the seed only."""
+    """An untrained student with its heads. The weights depend on the seed only."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         return Distillation(config, source, targets)
@@ -114,26 +114,26 @@ def distil(
     The same configuration, pixels, targets and number of torch threads give the same network.
 
     Args:
-        config: how.
+        config: how to distil.
         source: N pixels.
         targets: (N, D) the teacher's embeddings of them.
-        report: told a line of progress now and then.
+        report: called with a line about the progress from time to time.
         bfloat16: multiply in bfloat16.
     """
     objective = begin(config, source, targets)
-    Loop(objective, len(source), config, bfloat16=bfloat16).run(lambda progress: report(str(progress)))
+    Loop(objective, len(source), config, bfloat16=bfloat16).run(lambda latest: report(str(latest)))
     return objective.network.eval()
 
 
 def explained_variance(
     student: NDArray[np.float32], teacher: NDArray[np.float32], held_out: NDArray[np.bool_]
 ) -> float:
-    """R2 of the best linear reconstruction of the teacher's embeddings, on pixels that it wasn't fitted on.
+    """R2 of the best linear reconstruction of the teacher's embeddings, on pixels that were not used for the fit.
 
     Args:
         student: (N, K) embeddings, or a prefix of them.
         teacher: (N, D) embeddings of the same pixels.
-        held_out: (N,) pixels to measure on; the others are to fit on.
+        held_out: (N,) whether a pixel is used to measure; the others are used to fit.
     """
     inputs = np.concatenate([student, np.ones((len(student), 1))], axis=1, dtype=np.float64)
     fit, test = inputs[~held_out], inputs[held_out]

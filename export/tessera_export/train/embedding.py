@@ -1,4 +1,4 @@
-"""Embedding pixels with a network in PyTorch: a teacher's targets, and tests of what was trained."""
+"""Embeds pixels with a network in PyTorch: for the targets of a teacher, and to test trained networks."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ from tessera_export.teacher import Teacher, is_teacher, load_teacher
 BATCH_TOKENS = 1 << 15
 
 
-def embed(network: Reference | Teacher, tokens: PackedTokens, device: str = "cpu") -> NDArray[np.float32]:
-    """Embed pixels: (N, dims) float32, from their whole year as the published code would take it."""
+def embed_tokens(
+    network: Reference | Teacher, tokens: PackedTokens, device: str = "cpu"
+) -> NDArray[np.float32]:
+    """Embed N pixels from their whole year, like the published code: (N, dims) float32."""
     tokens = sequence(tokens, network.config.generation)
     embedding = np.empty((len(tokens), network.config.dims), np.float32)
     with torch.inference_mode():
@@ -39,9 +41,9 @@ class FrozenTeacher:
 
     Attributes:
         network: in eval mode, on the device.
-        statistics: what it z-scores with.
-        name: its file's name.
-        sha256: of the file.
+        statistics: statistics for its z-scores.
+        name: name of its file.
+        sha256: sha256 of the file, hex.
         device: `cpu` or `cuda`.
     """
 
@@ -51,22 +53,22 @@ class FrozenTeacher:
     sha256: str
     device: str
 
-    def embed(self, tokens: PackedTokens) -> NDArray[np.float32]:
-        """(N, dims) float32 of tokens that were packed with its statistics."""
-        return embed(self.network, tokens, self.device)
+    def targets(self, tokens: PackedTokens) -> NDArray[np.float32]:
+        """Embeddings of N pixels whose tokens were packed with its statistics: (N, dims) float32."""
+        return embed_tokens(self.network, tokens, self.device)
 
 
 def open_teacher(path: Path, flavour: str | None = None, device: str = "cpu") -> FrozenTeacher:
-    """Load any checkpoint as a teacher: of a v2 student, of v1, of the 2B teacher, or of a network of one's own.
+    """Load a checkpoint as a teacher: a v2 student, a v1 model, the 2B teacher, or a network of the user.
 
     Args:
         path: the checkpoint.
-        flavour: of a v1.1 checkpoint: `mpc` or `aws`.
-        device: where it shall run.
+        flavour: for a v1.1 checkpoint: `mpc` or `aws`.
+        device: `cpu` or `cuda`, where it runs.
 
     Raises:
-        ModelError: it can't be used.
-        InputError: the flavour can't be had, or is missing.
+        ModelError: the checkpoint can't be used.
+        InputError: there is no such flavour, or it is missing.
     """
     if is_teacher(path):
         teacher = load_teacher(path)

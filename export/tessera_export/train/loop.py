@@ -1,7 +1,7 @@
-"""The training loop: what every objective shares. Optimiser, learning rate, order of pixels, state, progress.
+"""The training loop, shared by all objectives: optimiser, learning rate, order of pixels, state, reports.
 
-All that is random in a step hangs on the seed and the step's number only. So a training that goes on from a saved
-state takes the very steps that it would have taken without the interruption, on the same machine and threads.
+The random numbers of a step depend only on the seed and the step's number. So a training that is resumed from a saved
+state takes exactly the steps that it would have taken without the interruption, on the same machine and threads.
 """
 
 from __future__ import annotations
@@ -26,26 +26,27 @@ from tessera_export.train.monitor import Health, health
 from tessera_kernels.cpu import cpu_features
 
 DRAWS, DROPOUT, ORDER = range(3)
-"""What random numbers of a seed are for: each purpose has its own."""
+"""The purposes of random numbers: each has its own sequence for the same seed."""
 
 REPORT_STEPS = 20
+"""Steps between two reports."""
 
 BFLOAT16_FEATURES = frozenset({"avx512bf16", "amx-bf16"})
-"""With one of these a CPU multiplies in bfloat16 faster than in float32: a nano step takes 0.55 to 0.65 of the time."""
+"""CPU features with which bfloat16 is faster than float32: a nano step takes 0.55 to 0.65 of the time."""
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast and how long, whatever the objective.
+    """How fast and how long to train, for any objective.
 
     Attributes:
-        model: the network's shape.
-        steps: optimiser steps.
-        batch: pixels a step, drawn over all scenes.
+        model: the shape of the network.
+        steps: number of optimiser steps.
+        batch: pixels per step, from all scenes.
         learning_rate: its peak.
-        warmup: steps until the peak; then it falls to 0 along a cosine.
-        weight_decay: of AdamW, on matrices only.
-        seed: of weights, dropout, draws and the order of pixels.
+        warmup: number of steps until the peak; then the learning rate falls to 0 along a cosine.
+        weight_decay: of AdamW, for matrices only.
+        seed: for weights, dropout, draws and the order of pixels.
     """
 
     model: ReferenceConfig
@@ -57,7 +58,7 @@ class Pace:
     seed: int = 0
 
     def rate(self, step: int) -> float:
-        """The learning rate of a step, counted from 0: a linear warm-up, then a cosine to 0."""
+        """The learning rate of a step (the first is 0): a linear warm-up, then a cosine to 0."""
         if step < self.warmup:
             return self.learning_rate * (step + 1) / self.warmup
         done = (step - self.warmup) / max(1, self.steps - self.warmup)
@@ -65,11 +66,11 @@ class Pace:
 
 
 class Outputs(NamedTuple):
-    """What an objective's networks give for a batch.
+    """The output of an objective's networks for a batch.
 
     Attributes:
-        embedding: (B, dims) of the network that is trained.
-        others: what else the loss needs.
+        embedding: (B, dims) embeddings of the network that is trained.
+        others: the other tensors that the loss needs.
     """
 
     embedding: Tensor
@@ -77,33 +78,33 @@ class Outputs(NamedTuple):
 
 
 class Objective(nn.Module, ABC):
-    """What is trained for: the network, what only training needs beside it, and the loss."""
+    """What is trained: the network, the modules that only training needs, and the loss."""
 
     network: Reference
 
     @abstractmethod
     def draw(self, rng: np.random.Generator, pixels: NDArray[np.int64]) -> Any:
-        """A batch of some pixels (B,): nested tuples of tensors and plain values."""
+        """Draw a batch for some pixels (B,): nested tuples of tensors and plain values."""
 
     @abstractmethod
     def forward(self, batch: Any) -> Outputs:
-        """Run the networks, in the precision that the loop asks for."""
+        """Run the networks, in the precision of the loop."""
 
     @abstractmethod
     def loss(self, outputs: Outputs, batch: Any) -> Tensor:
-        """The loss of float32 outputs."""
+        """Compute the loss from float32 outputs."""
 
 
 @dataclass(frozen=True)
-class Progress:
-    """Where a training is.
+class StepReport:
+    """The state of a training after a step.
 
     Attributes:
         step: steps done.
-        steps: in all.
-        loss: mean of the steps since the last report.
-        health: of the last batch's embeddings.
-        seconds: since this process began to train.
+        steps: steps in all.
+        loss: mean loss of the steps since the last report.
+        health: health of the last batch's embeddings.
+        seconds: time since this process began to train.
     """
 
     step: int
@@ -120,7 +121,7 @@ class Progress:
 
 
 class Loop:
-    """An objective on its way: optimiser, step and losses so far."""
+    """The training of an objective: its optimiser, the step and the losses so far."""
 
     def __init__(
         self, objective: Objective, pixels: int, pace: Pace, device: str = "cpu", bfloat16: bool = False
@@ -128,9 +129,9 @@ class Loop:
         """Begin at step 0.
 
         Args:
-            objective: with its pixels.
-            pixels: how many those are.
-            pace: how.
+            objective: what to train, with its pixels.
+            pixels: the number of its pixels.
+            pace: how fast and how long to train.
             device: `cpu` or `cuda`.
             bfloat16: multiply in bfloat16; weights, optimiser and loss stay in float32.
         """
@@ -148,11 +149,11 @@ class Loop:
         self._order = lru_cache(maxsize=2)(self._shuffled)
 
     def _shuffled(self, epoch: int) -> NDArray[np.int64]:
-        """All pixels of all scenes in the order of an epoch."""
+        """All pixels of all scenes, in the order of an epoch."""
         return np.random.default_rng((self.pace.seed, ORDER, epoch)).permutation(self.pixels)
 
     def pixels_of(self, step: int) -> NDArray[np.int64]:
-        """The (B,) pixels of a step: every pixel of every scene once before any twice."""
+        """The pixels of a step, (B,). Every pixel of every scene comes once before any comes twice."""
         first, batch = step * self.pace.batch, self.pace.batch
         epochs = range(first // self.pixels, (first + batch - 1) // self.pixels + 1)
         places = np.arange(first, first + batch)
@@ -164,7 +165,7 @@ class Loop:
         """Take one step.
 
         Raises:
-            TesseraError: the loss isn't finite any more.
+            TesseraError: the loss is not finite.
         """
         rng = np.random.default_rng((self.pace.seed, DRAWS, self.step))
         batch = _moved(self.objective.draw(rng, self.pixels_of(self.step)), self.device)
@@ -178,7 +179,7 @@ class Loop:
         if not math.isfinite(loss.item()):
             raise TesseraError(
                 f"the loss is {loss.item()} at step {self.step}: training diverged; "
-                "give a smaller --learning-rate"
+                "give a smaller learning_rate="
             )
         for group in self.optimizer.param_groups:
             group["lr"] = self.pace.rate(self.step)
@@ -191,19 +192,19 @@ class Loop:
 
     def run(
         self,
-        report: Callable[[Progress], None],
+        report: Callable[[StepReport], None],
         save: Callable[[dict[str, Any]], None] | None = None,
         save_seconds: float = 60.0,
-    ) -> Progress:
-        """Take all steps that are left.
+    ) -> StepReport:
+        """Take all remaining steps.
 
         Args:
-            report: told of progress every `REPORT_STEPS` steps and at the end.
-            save: given the state every `save_seconds` or so, to be gone on with.
-            save_seconds: between two states.
+            report: called every `REPORT_STEPS` steps and at the end.
+            save: called with the state about every `save_seconds`, to resume from it.
+            save_seconds: time between two states.
 
         Returns:
-            The last progress.
+            The last report.
         """
         start = saved = time.monotonic()
         with torch.random.fork_rng(devices=[]):
@@ -212,22 +213,22 @@ class Loop:
                 done = self.step >= self.pace.steps
                 if done or self.step % REPORT_STEPS == 0:
                     recent = (self.step - 1) % REPORT_STEPS + 1
-                    progress = Progress(
+                    latest = StepReport(
                         self.step,
                         self.pace.steps,
                         float(np.mean(self.losses[-recent:])),
                         health(outputs.embedding.detach().cpu().numpy()),
                         time.monotonic() - start,
                     )
-                    report(progress)
+                    report(latest)
                     if done:
-                        return progress
+                        return latest
                 if save is not None and time.monotonic() - saved >= save_seconds:
                     save(self.state())
                     saved = time.monotonic()
 
     def state(self) -> dict[str, Any]:
-        """All that `restore` needs to go on from here; tensors and plain values."""
+        """Everything that `restore` needs to continue from here, as tensors and plain values."""
         return {
             "objective": self.objective.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -236,21 +237,21 @@ class Loop:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a state of the same objective and pace."""
+        """Continue from a state of the same objective and pace."""
         self.objective.load_state_dict(state["objective"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.losses = state["step"], list(state["losses"])
 
 
 def multiplies_in_bfloat16(device: str) -> bool:
-    """Whether bfloat16 is faster than float32 there, as far as that is known."""
+    """Whether bfloat16 is known to be faster than float32 on a device."""
     if device == "cuda":
         return bool(torch.cuda.is_bf16_supported())
     return bool(BFLOAT16_FEATURES & cpu_features())
 
 
 def _moved(batch: Any, device: str) -> Any:
-    """The tensors of nested tuples on a device."""
+    """Nested tuples with their tensors moved to a device."""
     if isinstance(batch, Tensor):
         return batch.to(device)
     if isinstance(batch, tuple):

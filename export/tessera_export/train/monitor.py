@@ -1,4 +1,4 @@
-"""Whether embeddings are still worth something while they are trained: collapsed ones are all the same."""
+"""Watches the embeddings during training: if they collapse, all pixels have nearly the same one."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 COLLAPSED_RANK = 1.5
-"""Below it one direction is nearly all there is. The published large model's effective rank is about 4 of 128."""
+"""Below this rank, embeddings vary in nearly one direction only. The published large model has about 4 of 128."""
 
 
 @dataclass(frozen=True)
 class Health:
-    """How much of its dimensions an embedding uses.
+    """How many of its dimensions an embedding uses.
 
     Attributes:
         rank: effective rank.
-        off_diagonal: mean absolute correlation between two different dimensions, 0 (each says its own) to 1 (all say
-            the same).
+        off_diagonal: mean absolute correlation of two different dimensions, from 0 (independent) to 1 (equal).
     """
 
     rank: float
@@ -26,12 +25,12 @@ class Health:
 
     @property
     def collapsed(self) -> bool:
-        """Whether training has gone wrong."""
+        """Whether nearly all embeddings are the same, so that the training has failed."""
         return self.rank < COLLAPSED_RANK
 
 
 def health(embedding: NDArray[np.float32]) -> Health:
-    """Of (B, D) embeddings of different pixels."""
+    """Measure (B, D) embeddings of different pixels."""
     centred = embedding.astype(np.float64) - embedding.mean(0, dtype=np.float64)
     spread = centred.std(0)
     if not spread.any():
@@ -44,7 +43,7 @@ def health(embedding: NDArray[np.float32]) -> Health:
 
 
 def effective_rank(embedding: NDArray[np.float32]) -> float:
-    """How many dimensions are in use: exp of the entropy of the covariance's spectrum (Roy and Vetterli, 2007)."""
+    """Number of dimensions in use: exp of the entropy of the covariance's spectrum (Roy and Vetterli, 2007)."""
     share = np.linalg.eigvalsh(np.cov(embedding.T)).clip(min=1e-12)
     share = share / share.sum()
     return float(np.exp(-(share * np.log(share)).sum()))

@@ -1,6 +1,6 @@
 """Pixels to train on: packed tokens of pixels drawn from many scenes, in memory or in files.
 
-In files they are mapped, not read: a training takes the memory of its batches, however many pixels there are.
+Files are mapped, not read: the memory of a training depends on the size of its batches, not on the number of pixels.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from tessera_engine.tokens import PackedTokens, Statistics, Tokens, pack
 from tessera_export.train.embedding import FrozenTeacher
 
 WINDOW_PIXELS = 1 << 14
-"""Pixels of a scene that are read at once, at most."""
+"""Most pixels of a scene that are read at once."""
 
 MAX_WINDOWS = 64
-"""Of a scene that has more windows, so many are drawn and read: to read all of a large one would take hours."""
+"""Most windows of a scene that are read, drawn at random. Reading all of a large scene would take hours."""
 
 BASE_BYTES = 700_000_000
-"""Interpreter, PyTorch, kernels and GDAL, before any window."""
+"""Memory of the interpreter, PyTorch, kernels and GDAL, without any window."""
 
 INDEX = "pixels.json"
 
@@ -36,23 +36,27 @@ FILES = {
     for modality, bands in (("s2", 10), ("s1", 2))
     for part, dtype in (("values", "<f4"), ("doy", "<i4"), ("multiplicity", "<f4"), ("lengths", "<i8"))
 }
-"""Name -> dtype and shape of an entry."""
+"""Name of a file -> dtype and shape of its entries."""
 
 TARGETS = "targets"
 
 
 def window_pixels(memory: int, reader: Reader) -> int:
-    """How many pixels of a scene may be read at once.
+    """Number of pixels of a scene that may be read at once.
+
+    Args:
+        memory: bytes that the process may take.
+        reader: the scene.
 
     Raises:
-        InputError: the memory isn't enough for anything.
+        InputError: the memory is too small.
     """
-    # the window's observations, those that the reader keeps, the drawn ones, and their tokens as float32 twice
+    # The window's observations, those that the reader keeps, the drawn ones, and their tokens twice in float32
     per_pixel = (6 + reader.windows_held) * reader.bytes_per_pixel
     pixels = (memory - BASE_BYTES) // per_pixel
     if pixels < 64:
         raise InputError(
-            f"--memory {memory / 1e6:.0f}MB is too little to read this scene for training: it needs at least "
+            f"memory={memory / 1e6:.0f}MB is too little to read this scene for training: it needs at least "
             f"{(BASE_BYTES + 64 * per_pixel) / 1e6:.0f}MB"
         )
     return int(min(pixels, WINDOW_PIXELS))
@@ -62,10 +66,10 @@ def drawn_observations(scene: Scene, pixels: int, seed: int, max_pixels: int) ->
     """Observations of pixels drawn at random from a scene, window by window, as (T, N, bands) arrays.
 
     Args:
-        scene: where from.
-        pixels: how many; all of them where the scene has fewer.
-        seed: of the draw.
-        max_pixels: size of the windows that are read.
+        scene: the scene.
+        pixels: number of pixels; all of them if the scene has fewer.
+        seed: random seed of the draw.
+        max_pixels: largest size of the windows that are read.
     """
     rng = np.random.default_rng(seed)
     windows = list(scene.reader.windows(scene.grid.window, max_pixels))
@@ -85,9 +89,9 @@ def sample_scene(path: Path, statistics: Statistics, pixels: int, seed: int) -> 
 
     Args:
         path: the scene's folder.
-        statistics: what the model z-scores with.
-        pixels: how many; all of them where the scene has fewer. Pixels without any observation are left out.
-        seed: of the draw.
+        statistics: statistics for the z-scores.
+        pixels: number of pixels; all of them if the scene has fewer. Pixels without observations are left out.
+        seed: random seed of the draw.
 
     Raises:
         InputError: the scene can't be read, or no drawn pixel has an observation.
@@ -95,7 +99,9 @@ def sample_scene(path: Path, statistics: Statistics, pixels: int, seed: int) -> 
     drawn = drawn_observations(open_scene(path), pixels, seed, WINDOW_PIXELS)
     parts = [pack(observations, statistics).tokens for observations in drawn]
     if not sum(map(len, parts)):
-        raise InputError(f"{path} has no observation in {pixels} pixels drawn from it; give another scene")
+        raise InputError(
+            f"{path} has no observation in the {pixels} pixels drawn from it; give another scene"
+        )
     return concatenate(parts)
 
 
@@ -109,17 +115,17 @@ def collect(
     teacher: FrozenTeacher | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Write tokens of pixels drawn from scenes, the same number from each, into a folder, for `open_pixels`.
+    """Draw pixels from scenes, the same number from each, and write their tokens into a folder for `open_pixels`.
 
     Args:
-        scenes: where from.
-        folder: made, or made anew where it isn't complete.
-        statistics: what the model z-scores with.
-        pixels: how many in all; fewer where scenes are small or pixels have no observation.
+        scenes: the scenes.
+        folder: the folder; made if it does not exist. What an interrupted call left in it is overwritten.
+        statistics: statistics for the z-scores.
+        pixels: number of pixels in all; there are fewer if scenes are small or pixels have no observations.
         memory: bytes that the process may take.
-        seed: of the draws.
-        teacher: whose embeddings of the pixels are to be written, too.
-        progress: told of pixels drawn and in all.
+        seed: random seed of the draws.
+        teacher: if given, its embeddings of the pixels are written too.
+        progress: called with the number of pixels drawn and in all.
 
     Raises:
         InputError: a scene can't be read, or has no observation in the pixels drawn from it.
@@ -138,7 +144,7 @@ def collect(
             ):
                 arrays = _arrays(pack(observations, statistics).tokens)
                 if teacher:
-                    arrays[TARGETS] = teacher.embed(pack(observations, teacher.statistics).tokens)
+                    arrays[TARGETS] = teacher.targets(pack(observations, teacher.statistics).tokens)
                 for name, array in arrays.items():
                     files[name].write(np.ascontiguousarray(array).tobytes())
                     counts[name] += len(array)
@@ -147,7 +153,7 @@ def collect(
                     progress(i * share + min(drawn, share), share * len(scenes))
             if counts["s2.lengths"] == before:
                 raise InputError(
-                    f"{scene.path} has no observation in {share} pixels drawn from it; leave it out"
+                    f"{scene.path} has no observation in the {share} pixels drawn from it; omit this scene"
                 )
     finally:
         for file in files.values():
@@ -157,12 +163,12 @@ def collect(
 
 
 def is_collected(folder: Path) -> bool:
-    """Whether `collect` came to its end there."""
+    """Whether `collect` has finished in a folder."""
     return (folder / INDEX).exists()
 
 
 def open_pixels(folder: Path) -> tuple[PackedTokens, NDArray[np.float32] | None]:
-    """What `collect` wrote, mapped: the tokens of N pixels, and (N, dims) the teacher's embeddings if there was one."""
+    """Map the files of `collect`: the tokens of N pixels, and the teacher's embeddings, (N, dims), if it had one."""
     index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
 
     def mapped(name: str, dtype: str, entry: tuple[int, ...]) -> NDArray[Any]:
@@ -180,7 +186,7 @@ def open_pixels(folder: Path) -> tuple[PackedTokens, NDArray[np.float32] | None]
 
 
 def _arrays(tokens: PackedTokens) -> dict[str, NDArray[Any]]:
-    """The tokens by the names of `FILES`."""
+    """The arrays of tokens, by the names in `FILES`."""
     return {
         f"{modality}.{part}": getattr(of_modality, part).astype(FILES[f"{modality}.{part}"][0], copy=False)
         for modality, of_modality in (("s2", tokens.s2), ("s1", tokens.s1))
@@ -189,7 +195,7 @@ def _arrays(tokens: PackedTokens) -> dict[str, NDArray[Any]]:
 
 
 def select_pixels(observations: Observations, pixels: NDArray[np.int64]) -> Observations:
-    """Some pixels (N,) of a window, counted row by row, as (T, N, bands) arrays."""
+    """Observations of some pixels (N,) of a window, numbered row by row, as (T, N, bands) arrays."""
     flat = {}
     for name in ("s2", "s2_valid", "s1_ascending", "s1_descending"):
         values = getattr(observations, name)
@@ -199,7 +205,7 @@ def select_pixels(observations: Observations, pixels: NDArray[np.int64]) -> Obse
 
 
 def concatenate(parts: Sequence[PackedTokens]) -> PackedTokens:
-    """The pixels of several parts, one after the other."""
+    """Join the pixels of several parts."""
     return PackedTokens(_concatenate([part.s2 for part in parts]), _concatenate([part.s1 for part in parts]))
 
 

@@ -1,4 +1,4 @@
-"""Linear probe: how well a linear classifier on features tells classes apart, on ground that it hasn't seen."""
+"""Linear probe: how well a linear classifier of the features predicts classes, on land that it was not trained on."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tessera_engine.analysis.maps.learn import block_groups
 from tessera_engine.scene import Observations
 
 BLOCK = 32
-"""Pixels across a spatial block: wider than most fields, so that few fields are on both sides of a split."""
+"""Side of a spatial block in pixels. It is wider than most fields, so that few fields are on both sides of a split."""
 
 
 class Score(NamedTuple):
-    """How good the predictions are: share of pixels that are right, and the classes' mean F1."""
+    """Quality of predictions: share of correct pixels, and mean F1 of the classes."""
 
     accuracy: float
     macro_f1: float
@@ -33,13 +33,13 @@ def linear_probe(
 ) -> Score:
     """Cross-validated logistic regression on standardised features, with spatial blocks, as `evaluate` does it.
 
-    Pixels are never split at random: neighbours in one field are nearly copies of each other.
+    Pixels are never split at random, because neighbours in one field are nearly equal.
 
     Args:
         features: (N, D).
         labels: (N,) classes.
-        rows: (N,) where the pixels lie.
-        cols: (N,).
+        rows: (N,) row of each pixel.
+        cols: (N,) column of each pixel.
 
     Returns:
         The score of all predictions together.
@@ -51,7 +51,7 @@ def linear_probe(
 
 
 def mean_spectrum(observations: Observations) -> NDArray[np.float32]:
-    """(N, 14) what an embedding has to beat: each band's mean over clear dates, VV's and VH's over each orbit's.
+    """(N, 14) baseline for embeddings: the mean of each band over clear dates, and of VV and VH over each orbit.
 
     Args:
         observations: of N pixels; (T, N, bands) arrays, or a window's.
@@ -62,7 +62,7 @@ def mean_spectrum(observations: Observations) -> NDArray[np.float32]:
 
 
 def _mean(values: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """(N, C) the mean over dates of what is valid; 0 where nothing is."""
+    """(N, C) the mean over valid dates; 0 if there is none."""
     total = (values * valid[..., None]).sum(axis=0, dtype=np.float64)
     mean: NDArray[np.float64] = total / np.maximum(valid.sum(axis=0), 1)[..., None]
     return mean.reshape(-1, values.shape[-1]).astype(np.float32)

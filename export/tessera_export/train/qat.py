@@ -1,15 +1,15 @@
-"""Finishing: some minutes of training under int8's rounding, so that the int8 network gives what float32 gave.
+"""Finishing: some minutes of training under int8's rounding, so that int8 and float32 give the same embeddings.
 
-`tessera-engine train --qat` and `distil --qat` end with it; a checkpoint that is there already is finished by
+`tessera-engine train --qat` and `distil --qat` end with it. An existing checkpoint is finished by
 
     python -m tessera_export.train.qat CHECKPOINT SCENE... -o OUT
 
-The network is its own teacher. A frozen copy embeds pixels in float32; the copy that learns embeds them as the int8
-backend does, codes of embeddings included, and is drawn to the teacher's embedding at every prefix. What comes out is
-a float32 network again, whose embeddings are its own: it has moved by about as much as int8 was off.
+The network is its own teacher. A frozen copy embeds pixels in float32. The other copy embeds them like the int8
+backend, codes of embeddings included, and learns to match the frozen copy at every prefix. The result is a float32
+network again. Its embeddings differ from the original ones by about the error that int8 had before.
 
-Most networks don't need it: scales per token leave little that a network could learn to avoid. So what it gains is
-measured on pixels that it didn't learn from, and a network that gains nothing stays as it was.
+Most networks don't need it: with scales per token, the error is small already. So the gain is measured on pixels that
+were not used for training, and a network without a gain is left unchanged.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ from tessera_export.train.quantized import QuantizedNetwork
 from tessera_export.train.quantizers import FusedInt8, Scheme, StaticInt8, Watching, stored
 
 CHECK_PIXELS = 256
-"""Pixels that are kept to measure on: a fifth of all where there are few."""
+"""Pixels that are kept aside to measure on, at most; a fifth of all if there are few."""
 
 SCENE_PIXELS = 2000
-"""Drawn from each scene of the command line."""
+"""Pixels drawn from each scene of the command line."""
 
 WATCHED_PIXELS = 512
-"""To find fixed scales on, at most."""
+"""Most pixels that fixed scales are found on."""
 
 SCHEMES = ("int8", "qdq")
-"""What a network can be finished for: the kernels of CPUs, or graphs with fixed scales for GPUs."""
+"""What a network can be finished for: the int8 kernels of CPUs, or graphs with fixed scales for GPUs."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,10 @@ class FinishConfig:
 
     Attributes:
         steps: optimiser steps.
-        batch: pixels a step, with all of their year.
+        batch: pixels per step, each with its whole year.
         learning_rate: its peak; it falls to 0 along a cosine.
         scheme: what the backend quantises.
-        seed: of the draw of pixels.
+        seed: random seed of the draw of pixels.
     """
 
     steps: int = 100
@@ -71,7 +71,9 @@ class FinishConfig:
 
 
 def relative_error(found: Tensor, wanted: Tensor, centre: Tensor) -> Tensor:
-    """Squared error beside the squared distance to the centre, mean over pixels: for small errors 2 (1 - cosine).
+    """Squared error relative to the squared distance from the centre, mean over pixels.
+
+    For small errors it is 2 (1 - centred cosine).
 
     Args:
         found: (B, K) embeddings.
@@ -82,13 +84,13 @@ def relative_error(found: Tensor, wanted: Tensor, centre: Tensor) -> Tensor:
 
 
 def finishing_loss(found: Tensor, wanted: Tensor, centre: Tensor, prefixes: tuple[int, ...]) -> Tensor:
-    """The mean over prefixes of the error of what would be stored, by the arguments of `relative_error`."""
+    """Mean over prefixes of the `relative_error` of embeddings after storing them in int8."""
     errors = [relative_error(stored(found[:, :k]), wanted[:, :k], centre[:k]) for k in prefixes]
     return torch.stack(errors).mean()
 
 
-def embed(network: nn.Module, tokens: PackedTokens, pixels: NDArray[np.int64]) -> Tensor:
-    """Some pixels (B,) through a network or its quantised form: (B, dims)."""
+def _embed_batch(network: nn.Module, tokens: PackedTokens, pixels: NDArray[np.int64]) -> Tensor:
+    """Embed some pixels (B,) by a network or its quantised form: (B, dims)."""
     inputs = rectangle(tokens.s2, pixels, "s2") | rectangle(tokens.s1, pixels, "s1")
     embedding: Tensor = network(*(torch.from_numpy(inputs[name]) for name in INPUT_NAMES))
     return embedding
@@ -97,49 +99,53 @@ def embed(network: nn.Module, tokens: PackedTokens, pixels: NDArray[np.int64]) -
 @torch.no_grad()
 def _embed_all(network: nn.Module, tokens: PackedTokens, pixels: NDArray[np.int64], batch: int) -> Tensor:
     parts = np.split(pixels, range(batch, len(pixels), batch))
-    return torch.cat([embed(network, tokens, part) for part in parts])
+    return torch.cat([_embed_batch(network, tokens, part) for part in parts])
 
 
 def scheme_of(name: str, network: Reference, source: PackedTokens) -> Scheme:
-    """What one of `SCHEMES` quantises of a network.
+    """The scheme of a name in `SCHEMES`, for a network.
 
-    The fixed scales of `qdq` are the largest magnitudes on the first pixels of a random order; export finds its own,
-    of the finished network, and moves outliers into the weights before it does.
+    The fixed scales of `qdq` are the largest magnitudes on some pixels, drawn at random. The export finds its own
+    scales for the finished network, after it has moved outliers into the weights.
     """
     if name == "int8":
         return FusedInt8()
     watching = Watching()
     pixels = np.random.default_rng(0).permutation(len(source))[:WATCHED_PIXELS]
-    _embed_all(QuantizedNetwork(network, watching), source, pixels, batch=1)  # more would be filled up
+    _embed_all(
+        QuantizedNetwork(network, watching), source, pixels, batch=1
+    )  # a larger batch would have filling
     return StaticInt8(watching.largest)
 
 
 def finish(
     network: Reference, source: PackedTokens, config: FinishConfig, report: Callable[[str], None]
 ) -> Reference:
-    """Train a copy of a v2 network so that quantised it gives what the network gives in float32.
+    """Train a copy of a v2 network so that its quantised form gives the network's float32 embeddings.
 
     The same network, pixels and configuration on the same number of torch threads give the same copy.
 
     Args:
-        network: trained; it stays as it is.
+        network: a trained network; it is not changed.
         source: the pixels.
-        config: how.
-        report: told a line of progress now and then, and at the end what was gained.
+        config: how to finish.
+        report: called with a line about the progress from time to time, and at the end with the gain.
 
     Returns:
-        The copy; of the network as it was where int8's error on pixels kept aside has not become less.
+        The trained copy; an unchanged copy if the error of int8 on pixels kept aside has not become smaller.
 
     Raises:
-        InputError: a network of another generation, or fewer than two pixels.
+        InputError: the network has another generation, or there are fewer than two pixels.
     """
     if network.config.generation != "v2":
         raise InputError(
-            f"can't finish a {network.config.generation} model: it would no longer be the one whose embeddings people "
-            "have; use it as it is"
+            f"a {network.config.generation} model can't be finished: its embeddings would no longer match those in "
+            "use; use it as it is"
         )
     if len(source) < 2:
-        raise InputError(f"can't finish on {len(source)} pixel(s); give a larger scene")
+        raise InputError(
+            f"finishing needs at least 2 pixels with observations, found {len(source)}; give a larger scene"
+        )
     teacher, student = copy.deepcopy(network).eval().requires_grad_(False), copy.deepcopy(network).eval()
     quantized = QuantizedNetwork(student, config.scheme)
     rng = np.random.default_rng(config.seed)
@@ -158,8 +164,8 @@ def finish(
     start = time.monotonic()
     for step in range(1, config.steps + 1):
         drawn = rng.choice(pixels, min(config.batch, len(pixels)), replace=False)
-        wanted = embed(teacher, source, drawn)
-        loss = finishing_loss(embed(quantized, source, drawn), wanted, centre, prefixes)
+        wanted = _embed_batch(teacher, source, drawn)
+        loss = finishing_loss(_embed_batch(quantized, source, drawn), wanted, centre, prefixes)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -174,18 +180,18 @@ def finish(
     if after < before:
         report(gain)
         return student
-    report(f"{gain}; the network stays as it was")
+    report(f"{gain}; the network is left unchanged")
     return copy.deepcopy(network).eval()
 
 
 def main() -> None:
-    """Read the command line, and train on one thread: more would change the result."""
+    """Read the command line, and train on one thread. More threads would change the result."""
     parser = argparse.ArgumentParser(
         prog="python -m tessera_export.train.qat",
-        description="Train a checkpoint on under int8's rounding, so that int8 gives what float32 gave.",
+        description="Finish a checkpoint under int8's rounding, so that int8 gives the embeddings of float32.",
     )
-    parser.add_argument("checkpoint", type=Path, help="of a v2 student")
-    parser.add_argument("scenes", type=Path, nargs="+", help="scenes like those that it is to embed")
+    parser.add_argument("checkpoint", type=Path, help="checkpoint of a v2 student")
+    parser.add_argument("scenes", type=Path, nargs="+", help="scenes similar to those to embed")
     parser.add_argument("-o", "--out", type=Path, required=True, help="checkpoint to write (.pt)")
     parser.add_argument("--scheme", choices=SCHEMES, default="int8", help="what it is finished for")
     parser.add_argument("--steps", type=int, default=FinishConfig.steps)
@@ -193,7 +199,7 @@ def main() -> None:
     torch.set_num_threads(1)
     try:
         if arguments.out.exists():
-            raise InputError(f"{arguments.out} is there already; choose another name")
+            raise InputError(f"{arguments.out} exists already; choose another -o")
         network = load_checkpoint(arguments.checkpoint).model
         parts = [sample_scene(scene, V2_STATISTICS, SCENE_PIXELS, seed=0) for scene in arguments.scenes]
         source = concatenate(parts)

@@ -1,4 +1,4 @@
-"""A reference network as an int8 backend computes it: its own weights, each quantised tensor through a scheme."""
+"""A reference network as an int8 backend computes it: the same weights, with each tensor quantised by a scheme."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from tessera_export.train.quantizers import Scheme
 
 
 class QuantizedNetwork(nn.Module):
-    """Shares a reference's parameters: what is learnt through it, the reference has learnt.
+    """It shares the parameters of a reference, so that training it trains the reference.
 
-    The first layer of a branch, norms, the pooling and all sums are float32, as in every backend; what else is, the
-    scheme says. There is no dropout.
+    The first layer of a branch, norms, the pooling and all sums are float32, as in every backend. The scheme decides
+    what else is float32. There is no dropout.
     """
 
     def __init__(self, network: Reference, scheme: Scheme) -> None:
@@ -41,7 +41,7 @@ class QuantizedNetwork(nn.Module):
         s1_doy: Tensor,
         s1_multiplicity: Tensor,
     ) -> Tensor:
-        """Embed a rectangle of tokens: arguments and result are `Reference.forward`'s."""
+        """Embed a rectangle of tokens, with the arguments and result of `Reference.forward`."""
         network = self.network
         pooled = torch.cat(
             (
@@ -106,7 +106,7 @@ class QuantizedNetwork(nn.Module):
         return result
 
     def _states(self, name: str, cell: GruCell, x: Tensor) -> Tensor:
-        """All states of v1's recurrence, from tokens x (B, T, d) to (B, T, d); see `GruCell`."""
+        """All states of the recurrence of v1, from tokens x (B, T, d) to (B, T, d); see `GruCell`."""
         quantize, product = self.scheme.activation, self._product
         inputs = quantize(f"{name}.input", x)
         from_r = product(f"{name}.input", inputs, cell.W_ir.weight, cell.b_r)

@@ -1,7 +1,7 @@
-"""What int8 does to numbers, in float32 and with gradients: rounded forwards, straight through backwards.
+"""The effect of int8 on numbers, in float32 and with gradients: rounded forwards, straight through backwards.
 
-A quantised tensor is codes times scales; here it is that product at once. The gradient takes no notice of the
-rounding, since a step function has none of use.
+A quantised tensor is codes times scales; here it is that product. The gradient ignores the rounding, because the
+gradient of a step function is useless.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from torch import Tensor
 from tessera_export import reference
 
 SIGNED, UNSIGNED = 127, 255
-"""Largest codes: signed ones are -127..127, those of values after a ReLU 0..255."""
+"""Largest codes: signed codes are -127..127, codes of values after a ReLU are 0..255."""
 
 TINY = 1e-12
-"""Keeps the scale of zeros from being zero; as in the kernels."""
+"""Smallest scale, so that it is never zero; as in the kernels."""
 
 
 class Scheme(Protocol):
-    """Which tensors a backend quantises, and how. Names are those of the layers in a model file."""
+    """Which tensors a backend quantises, and how. Layers have the names that they have in a model file."""
 
     def weight(self, name: str, weight: Tensor) -> Tensor:
-        """The weights (out, in) of layer `name`, as the backend has them."""
+        """The weights (out, in) of layer `name`, as the backend stores them."""
         ...
 
     def activation(self, name: str, x: Tensor, signed: bool = True) -> Tensor:
-        """The input (..., in) of layer `name`, likewise; not `signed`: it has no negative values."""
+        """The input (..., in) of layer `name`, likewise. Without `signed`, it has no negative values."""
         ...
 
     def attend(self, name: str, q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
@@ -43,31 +43,31 @@ def straight_through(x: Tensor, rounded: Tensor) -> Tensor:
 
 
 def per_row(x: Tensor, levels: int = SIGNED) -> Tensor:
-    """X with a scale for each of its rows (the last axis), the largest |value| being the largest code."""
+    """X quantised with one scale per row (the last axis). The largest |value| gets the largest code."""
     scale = x.abs().amax(dim=-1, keepdim=True).clamp(min=TINY) / levels
     return straight_through(x, (x / scale).round() * scale)
 
 
 def stored(embedding: Tensor) -> Tensor:
-    """Embeddings (B, K) as their int8 codes and scales give them back, by the published rule."""
+    """Embeddings (B, K) after storing them as int8 codes and scales, by the published rule."""
     return per_row(embedding)
 
 
 class FusedInt8:
-    """The kernels' scheme: weights with a scale per output channel, activations with one per token, found at run time.
+    """The scheme of the kernels: a scale per output channel for weights, and a scale per token for activations.
 
-    Attention is int8 too: queries, keys and values have a scale per token and head. A softmax weight is an unsigned
-    code; a value's scale is folded into it, beside the largest value's scale of that pixel and head. The fusion has
-    int8 weights, but computes in float32.
+    Activation scales are found at run time. Attention is int8 too: queries, keys and values have a scale per token and
+    head. A softmax weight is an unsigned code. It is multiplied by the scale of its value, relative to the largest
+    scale of that pixel and head. The fusion has int8 weights, but computes in float32.
     """
 
     def __init__(self, without: Collection[str] = ()) -> None:
-        """All of it.
+        """Quantise everything but `without`.
 
         Args:
-            without: what stays float32, to find out what it costs, by the ends of names: `qkv` or `layers.0.qkv` is the
-                input of such layers, `qkv.weight` or `weight` what it says; `queries`, `keys`, `values`, `shares` (the
-                softmax's weights) are attention's.
+            without: ends of the names of what stays float32, to find out how much its quantisation costs. `qkv` or
+                `layers.0.qkv` is the input of such layers, `qkv.weight` or `weight` are weights; `queries`, `keys`,
+                `values` and `shares` (the softmax weights) belong to attention.
         """
         self._without = tuple(without)
 
@@ -75,11 +75,11 @@ class FusedInt8:
         return name.endswith(self._without) if self._without else False
 
     def weight(self, name: str, weight: Tensor) -> Tensor:
-        """A scale per output channel."""
+        """Quantise with a scale per output channel."""
         return weight if self._keeps(f"{name}.weight") else per_row(weight)
 
     def activation(self, name: str, x: Tensor, signed: bool = True) -> Tensor:
-        """A scale per token."""
+        """Quantise with a scale per token."""
         return (
             x
             if name.startswith("fusion") or self._keeps(name)
@@ -87,7 +87,7 @@ class FusedInt8:
         )
 
     def attend(self, name: str, q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
-        """Scores, softmax and context in int8."""
+        """Compute scores, softmax and context in int8."""
         q, k, v = (part.transpose(1, 2) for part in (q, k, v))  # (B, H, T, h)
         q = q if self._keeps("queries") else per_row(q)
         k = k if self._keeps("keys") else per_row(k)
@@ -97,7 +97,7 @@ class FusedInt8:
         total = weights.sum(dim=3, keepdim=True)
         if not self._keeps("shares"):
             scale = v.detach().abs().amax(dim=3).clamp(min=TINY)[:, :, None, :]  # (B, H, 1, T)
-            # filling has no say in which value is the largest
+            # Filling does not count for the largest scale
             largest = scale.masked_fill(bias == -torch.inf, 0).amax(dim=3, keepdim=True)
             fold = UNSIGNED * scale / largest
             weights = straight_through(weights, (weights * fold).round() / fold)
@@ -107,23 +107,23 @@ class FusedInt8:
 
 
 class StaticInt8:
-    """Explicit Q/DQ: a fixed scale per layer's input, found by calibration; attention stays floating-point.
+    """Explicit Q/DQ: one fixed scale for the input of each layer, found by calibration. Attention is not quantised.
 
-    TensorRT knows signed codes only, so that values after a ReLU have 0..127. What float16 rounds beside is left out.
+    TensorRT has signed codes only, so that values after a ReLU use 0..127. The rounding of float16 is not included.
 
     Attributes:
-        thresholds: name of each layer that is quantised -> the magnitude of its input that becomes code 127.
+        thresholds: name of each quantised layer -> the magnitude of its input that gets code 127.
     """
 
     def __init__(self, thresholds: Mapping[str, float]) -> None:
         self.thresholds = thresholds
 
     def weight(self, name: str, weight: Tensor) -> Tensor:
-        """A scale per output channel."""
+        """Quantise with a scale per output channel."""
         return per_row(weight) if name in self.thresholds else weight
 
     def activation(self, name: str, x: Tensor, signed: bool = True) -> Tensor:
-        """One scale; what is beyond the codes -128..127 is cut off, and has no gradient."""
+        """Quantise with one scale. Values beyond the codes -128..127 are clipped, and have no gradient."""
         if name not in self.thresholds:
             return x
         scale = self.thresholds[name] / SIGNED
@@ -131,15 +131,15 @@ class StaticInt8:
         return straight_through(x, (x / scale).round() * scale)
 
     def attend(self, name: str, q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
-        """Not quantised."""
+        """Compute attention in float32."""
         return reference.attend(q, k, v, bias)
 
 
 class Watching(StaticInt8):
-    """Quantises nothing; remembers the largest magnitude of each layer's input.
+    """Quantises nothing, and records the largest magnitude of the input of each layer.
 
     Attributes:
-        largest: name of the layer -> magnitude. What is behind the pooling is left out, as it is in graphs for GPUs.
+        largest: name of the layer -> magnitude. Layers after the pooling are left out, as in graphs for GPUs.
     """
 
     def __init__(self) -> None:
@@ -147,7 +147,7 @@ class Watching(StaticInt8):
         self.largest: dict[str, float] = {}
 
     def activation(self, name: str, x: Tensor, signed: bool = True) -> Tensor:
-        """As it is."""
+        """Record the largest magnitude, and give the input back unchanged."""
         if not name.startswith("fusion"):
             self.largest[name] = max(self.largest.get(name, 0.0), x.detach().abs().max().item())
         return x

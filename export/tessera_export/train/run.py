@@ -1,4 +1,4 @@
-"""A training as a user starts it: scenes in, a checkpoint out, gone on with after any interruption."""
+"""A whole training, from scenes to a checkpoint. It can be interrupted and resumed at any time."""
 
 from __future__ import annotations
 
@@ -14,42 +14,42 @@ from tessera_engine.errors import InputError
 from tessera_engine.finding import Finding
 from tessera_engine.guard import examine, heed
 from tessera_engine.model.statistics import V2_STATISTICS
+from tessera_engine.progress import Announce
 from tessera_engine.scene import Scene
 from tessera_engine.version import __version__
-from tessera_export.checkpoint import save_checkpoint, unpickle
+from tessera_export.checkpoint import check_free, save_checkpoint, unpickle
 from tessera_export.train import distil, ssl
 from tessera_export.train.embedding import FrozenTeacher
-from tessera_export.train.loop import Loop, Objective, Pace, Progress, multiplies_in_bfloat16
+from tessera_export.train.loop import Loop, Objective, Pace, StepReport, multiplies_in_bfloat16
 from tessera_export.train.pixels import collect, is_collected, open_pixels
 from tessera_export.train.place import Place
 from tessera_export.train.qat import FinishConfig, finish, scheme_of
 
 TIMED_STEPS = 10
-"""To find out how many steps fit into the given minutes."""
+"""Steps that are timed to find out how many fit into the given minutes."""
 
 SAVE_SECONDS = 60.0
-
-Announce = Callable[[str], None]
+"""Time between two saved states."""
 
 PaceT = TypeVar("PaceT", bound=Pace)
 
 
 @dataclass(frozen=True)
 class Order:
-    """What a user asks for.
+    """What the user wants, besides the objective and its configuration.
 
     Attributes:
         scenes: open scenes to draw pixels from.
-        out: the checkpoint to make.
-        pixels: how many to draw, the same number from each scene.
-        minutes: how long to train; None: as many steps as the pace says.
+        out: the checkpoint to write.
+        pixels: number of pixels to draw, the same from each scene.
+        minutes: training time; None: the number of steps in the configuration.
         device: `cpu` or `cuda`.
-        threads: of PyTorch.
+        threads: CPU threads of PyTorch.
         memory: bytes that the process may take while it reads scenes.
-        overwrite: replace a file of that name.
-        restart: begin anew where a training was interrupted.
-        strict: refuse a scene about which anything was found.
-        qat: what the network is to be finished for, one of `qat.SCHEMES`; None: it isn't.
+        overwrite: replace an existing checkpoint.
+        restart: start again instead of resuming an interrupted training.
+        strict: refuse a scene with any finding.
+        qat: what the network is finished for, one of `qat.SCHEMES`; None: it is not finished.
     """
 
     scenes: Sequence[Scene]
@@ -71,11 +71,11 @@ class Trained:
 
     Attributes:
         out: the checkpoint.
-        pixels: trained on.
-        steps: taken, over all runs.
-        first_loss, last_loss: means over the first and the last steps.
-        progress: the last one.
-        findings: what was found about the scenes, by their folders.
+        pixels: number of pixels that it was trained on.
+        steps: steps taken, including those before interruptions.
+        first_loss, last_loss: mean losses of the first and the last steps.
+        last: the last report.
+        findings: folder of a scene -> what was found about the scene.
     """
 
     out: Path
@@ -83,20 +83,20 @@ class Trained:
     steps: int
     first_loss: float
     last_loss: float
-    progress: Progress
+    last: StepReport
     findings: Mapping[str, Sequence[Finding]]
 
     def to_dict(self) -> dict[str, Any]:
-        """For programs."""
+        """As JSON values."""
         return {
             "out": str(self.out),
             "pixels": self.pixels,
             "steps": self.steps,
             "first_loss": self.first_loss,
             "last_loss": self.last_loss,
-            "effective_rank": self.progress.health.rank,
-            "off_diagonal": self.progress.health.off_diagonal,
-            "seconds": round(self.progress.seconds, 3),
+            "effective_rank": self.last.health.rank,
+            "off_diagonal": self.last.health.off_diagonal,
+            "seconds": round(self.last.seconds, 3),
             "findings": {
                 path: [finding.to_dict() for finding in found] for path, found in self.findings.items()
             },
@@ -104,26 +104,26 @@ class Trained:
 
 
 def choose_device(asked: str) -> str:
-    """`cpu` or `cuda`; `auto` is a GPU where PyTorch finds one.
+    """`cpu` or `cuda`. `auto` means a GPU if PyTorch finds one.
 
     Raises:
-        InputError: there is no such device.
+        InputError: the device is unknown or not available.
     """
     if asked not in ("auto", "cpu", "cuda"):
-        raise InputError(f"there is no device '{asked}'; choose auto, cpu or cuda")
+        raise InputError(f"device={asked} is unknown; choose one of auto, cpu, cuda")
     found = "cuda" if torch.cuda.is_available() else "cpu"
     if asked == "cuda" and found != "cuda":
         raise InputError(
-            "--device cuda: PyTorch finds no GPU here; install its CUDA build, or use --device cpu"
+            "device=cuda is not available: PyTorch finds no GPU; install its CUDA build, or give device=cpu"
         )
     return found if asked == "auto" else asked
 
 
-def train(config: ssl.TrainConfig, order: Order, tell: Announce) -> Trained:
+def train(config: ssl.TrainConfig, order: Order, announce: Announce) -> Trained:
     """Train a network on scenes without labels.
 
     Raises:
-        InputError: a scene can't be used, an interrupted training differs, or the file can't be written.
+        InputError: a scene can't be used, the interrupted training differs, or the file can't be written.
         TesseraError: training diverged.
     """
 
@@ -131,10 +131,12 @@ def train(config: ssl.TrainConfig, order: Order, tell: Announce) -> Trained:
         source, _ = open_pixels(folder)
         return ssl.begin(config, source), len(source)
 
-    return _run(config, order, tell, begin, None)
+    return _run(config, order, announce, begin, None)
 
 
-def distil_from(config: distil.DistilConfig, teacher: FrozenTeacher, order: Order, tell: Announce) -> Trained:
+def distil_from(
+    config: distil.DistilConfig, teacher: FrozenTeacher, order: Order, announce: Announce
+) -> Trained:
     """Distil a network from a teacher, on scenes without labels.
 
     Raises:
@@ -146,20 +148,21 @@ def distil_from(config: distil.DistilConfig, teacher: FrozenTeacher, order: Orde
         assert targets is not None
         return distil.begin(config, source, targets), len(source)
 
-    return _run(config, order, tell, begin, teacher)
+    return _run(config, order, announce, begin, teacher)
 
 
 def _run(
     config: PaceT,
     order: Order,
-    tell: Announce,
+    announce: Announce,
     begin: Callable[[PaceT, Path], tuple[Objective, int]],
     teacher: FrozenTeacher | None,
 ) -> Trained:
+    check_free(order.out, order.overwrite)
     statistics = teacher.statistics if teacher else V2_STATISTICS
     findings = {scene.path: examine(scene, statistics) for scene in order.scenes}
     for path, found in findings.items():
-        heed(found, order.strict, lambda line, path=path: tell(f"{path}: {line}"))  # type: ignore[misc]
+        heed(found, order.strict, lambda line, path=path: announce(f"{path}: {line}"))  # type: ignore[misc]
     place = Place(order.out)
     try:
         torch.set_num_threads(order.threads)
@@ -167,7 +170,7 @@ def _run(
         identity = _identity(config, order, teacher, bfloat16)
         known = place.begin(identity, order.overwrite, order.restart)
         if not is_collected(place.pixels):
-            tell(f"drawing {order.pixels:,} pixels from {len(order.scenes)} scene(s)")
+            announce(f"drawing {order.pixels:,} pixels from {len(order.scenes)} scene(s)")
             collect(
                 order.scenes, place.pixels, V2_STATISTICS, order.pixels, order.memory, config.seed, teacher
             )
@@ -178,30 +181,30 @@ def _run(
         loop = Loop(objective, pixels, config, order.device, bfloat16)
         if place.state.exists():
             loop.restore(unpickle(place.state, place.state))
-            tell(f"going on with an interrupted training: {loop.step} of {steps} steps are done")
-        progress = loop.run(lambda progress: _report(progress, config, tell), place.save, SAVE_SECONDS)
+            announce(f"resuming an interrupted training: {loop.step} of {steps} steps are done")
+        last = loop.run(lambda latest: _report(latest, config, announce), place.save, SAVE_SECONDS)
         network = objective.network.cpu().eval()
         if order.qat:
             source, _ = open_pixels(place.pixels)
             network = finish(
-                network, source, FinishConfig(scheme=scheme_of(order.qat, network, source)), tell
+                network, source, FinishConfig(scheme=scheme_of(order.qat, network, source)), announce
             )
-        save_checkpoint(network, order.out)
+        save_checkpoint(network, order.out, order.overwrite)
     except BaseException:
         place.close(keep=place.state.exists() or is_collected(place.pixels))
         raise
     place.close(keep=False)
     part = max(1, min(20, steps // 5))
-    first, last = (sum(some) / len(some) for some in (loop.losses[:part], loop.losses[-part:]))
-    return Trained(order.out, pixels, steps, first, last, progress, findings)
+    first_loss, last_loss = (sum(some) / len(some) for some in (loop.losses[:part], loop.losses[-part:]))
+    return Trained(order.out, pixels, steps, first_loss, last_loss, last, findings)
 
 
-def _report(progress: Progress, config: Pace, tell: Announce) -> None:
-    tell(str(progress))
-    if progress.health.collapsed and progress.step > config.warmup:
-        tell(
-            f"warning: the embedding collapses: its effective rank is {progress.health.rank:.2f} of "
-            f"{config.model.dims}; give a smaller --learning-rate, a larger --batch or more scenes"
+def _report(latest: StepReport, config: Pace, announce: Announce) -> None:
+    announce(str(latest))
+    if latest.health.collapsed and latest.step > config.warmup:
+        announce(
+            f"warning: the embedding collapses: its effective rank is {latest.health.rank:.2f} of "
+            f"{config.model.dims}; give a smaller learning_rate=, a larger batch= or more scenes"
         )
 
 
@@ -212,12 +215,12 @@ def _steps(
     begin: Callable[[PaceT, Path], tuple[Objective, int]],
     folder: Path,
 ) -> int:
-    """How many steps to take: what the pace says, or what fits into the minutes by the time of some steps."""
+    """Number of steps to take: as configured, or as many as fit into the minutes after timing a few."""
     if order.minutes is None:
         return config.steps
     loop = Loop(*begin(config, folder), config, order.device, bfloat16)
     with torch.random.fork_rng(devices=[]):
-        loop.advance()  # the first one sets things up
+        loop.advance()  # the first step takes longer
         start = time.monotonic()
         for _ in range(TIMED_STEPS):
             loop.advance()
@@ -226,13 +229,13 @@ def _steps(
 
 
 def _identity(config: Pace, order: Order, teacher: FrozenTeacher | None, bfloat16: bool) -> dict[str, str]:
-    """All that the weights depend on, as people would name it."""
+    """Everything that the weights depend on, by names that a message can show."""
     scenes = " ".join(f"{scene.name} {scene.reader.fingerprint()[:16]}" for scene in order.scenes)
-    unsaid = {"steps"} if order.minutes is not None else set()
+    unknown = {"steps"} if order.minutes is not None else set()
     return {
         "engine": __version__,
         "torch": str(torch.__version__),
-        **{f.name: str(getattr(config, f.name)) for f in fields(config) if f.name not in unsaid},
+        **{f.name: str(getattr(config, f.name)) for f in fields(config) if f.name not in unknown},
         "minutes": str(order.minutes),
         "teacher": f"{teacher.name} {teacher.sha256[:16]}" if teacher else "none",
         "scenes": scenes,

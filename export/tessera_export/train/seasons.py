@@ -1,7 +1,7 @@
-"""A pixel's year as it was measured, smoothed: what each band was around the middle of each month.
+"""A pixel's year as it was measured, smoothed: the value of each band around the middle of each month.
 
-A teacher without weights: who can tell it from an embedding hasn't lost when a field was green. Two views of Barlow
-Twins share what a few observations tell; the rest of the year goes lost.
+It is a teacher without weights. An embedding that predicts it contains, for example, when a field was green. Barlow
+Twins keep only what two views of a few observations have in common, and lose the rest of the year.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ YEAR = 365.25
 """Days."""
 
 WIDTH = 15.0
-"""Standard deviation of the weights, days: a month's neighbours have a say, so that clouds leave no gap."""
+"""Standard deviation of the weights in days. Neighbouring months count too, so that clouds leave no gap."""
 
 FARTHEST = 1e-12
-"""Weight of any observation at least: where a season has none, the nearest ones speak."""
+"""Smallest weight of an observation. If a season has no observation, the nearest ones are used."""
 
 
 def seasons(tokens: PackedTokens) -> NDArray[np.float32]:
     """(N, 144) weighted means of the z-scored bands: month by month the ten of Sentinel-2, then VV and VH likewise.
 
-    Weights are Gaussian in the days between an observation and the middle of the month, around the year. A modality
-    without any observation has zeros, the mean of all.
+    Weights are Gaussian in the number of days between an observation and the middle of the month; December is next to
+    January. A modality without observations gets zeros, the mean of all.
     """
     return np.concatenate([_seasons(tokens.s2), _seasons(tokens.s1)], axis=1)
 

@@ -1,9 +1,9 @@
-"""Self-supervised training as TESSERA does it: Barlow Twins on two views of a pixel's year.
+"""Self-supervised training as for TESSERA: Barlow Twins on two views of a pixel's year.
 
-Two random draws of a pixel's observations shall give the same embedding, whose dimensions shall not repeat each
-other (Zbontar et al. 2021, arXiv 2103.03230), with the mixed samples of Bandara et al. 2023 (arXiv 2312.02151)
-against overfitting. The loss is on a projection that is thrown away. Each Matryoshka prefix has a projection and a
-loss of its own, so that every prefix is an embedding.
+Two random draws of a pixel's observations must give the same embedding, and its dimensions must not be redundant
+(Zbontar et al. 2021, arXiv 2103.03230). The mixed samples of Bandara et al. 2023 (arXiv 2312.02151) reduce overfitting.
+The loss is computed on a projection, which is discarded after training. Each Matryoshka prefix has its own projection
+and loss, so that every prefix is an embedding.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class TrainConfig(Pace):
     """How to train.
 
     Attributes:
-        s2_lengths, s1_lengths: shortest and longest draw of observations; anew for each view, short ones more often.
-        redundancy: weight of the off-diagonal of the cross-correlation (Barlow Twins' lambda).
+        s2_lengths, s1_lengths: shortest and longest draw of observations for a view; short ones are more frequent.
+        redundancy: weight of the off-diagonal of the cross-correlation (lambda of Barlow Twins).
         mixup: weight of the loss of mixed samples; 0 leaves them out.
         projector: width of the projection.
-        prefix_weight: weight of each prefix's loss; the whole embedding's is 1.
+        prefix_weight: weight of the loss of each prefix; that of the whole embedding is 1.
     """
 
     s2_lengths: tuple[int, int] = (5, 64)
@@ -44,7 +44,7 @@ class TrainConfig(Pace):
 
 
 class Projector(nn.Sequential):
-    """The projection that the loss is on: three linear layers with batch normalisation, (B, dims) to (B, width)."""
+    """The projection for the loss: three linear layers with batch normalisation, (B, dims) to (B, width)."""
 
     def __init__(self, dims: int, width: int) -> None:
         super().__init__(
@@ -68,21 +68,21 @@ def cross_correlation(a: Tensor, b: Tensor) -> Tensor:
 
 
 def barlow_twins(correlation: Tensor, redundancy: float) -> Tensor:
-    """The Barlow Twins loss, a dimension: (1 - diagonal)^2 + redundancy * sum of off-diagonal^2."""
+    """The Barlow Twins loss per dimension: (1 - diagonal)^2 + redundancy * sum of off-diagonal^2."""
     diagonal = correlation.diagonal()
     off_diagonal = correlation.square().sum() - diagonal.square().sum()
     return ((1 - diagonal).square().sum() + redundancy * off_diagonal) / len(correlation)
 
 
 def mixed_loss(mixed: Tensor, a: Tensor, b: Tensor, partner: Tensor, share: float) -> Tensor:
-    """How far mixed samples' correlations are from the mixture of correlations, a dimension.
+    """Distance of the correlations of mixed samples from the mixture of correlations, per dimension.
 
     Args:
         mixed: (B, D) projections of `share` of view a and the rest of the partner's view b.
         a: (B, D) projections of the first view.
         b: (B, D) projections of the second view.
-        partner: (B,) which pixel each was mixed with.
-        share: of view a.
+        partner: (B,) the pixel that each was mixed with.
+        share: share of view a.
     """
     loss = torch.zeros((), device=a.device)
     other = b[partner]
@@ -101,7 +101,7 @@ class Mixture(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Two views of the same pixels, and mixed samples where they are wanted."""
+    """Two views of the same pixels, and mixed samples if they are used."""
 
     a: View
     b: View
@@ -109,7 +109,7 @@ class Batch(NamedTuple):
 
 
 class BarlowTwins(Objective):
-    """The network and its projections, one a prefix, on some pixels."""
+    """The network and its projections, one for each prefix, with some pixels."""
 
     def __init__(self, config: TrainConfig, source: PackedTokens) -> None:
         super().__init__()
@@ -120,11 +120,11 @@ class BarlowTwins(Objective):
         )
 
     def draw(self, rng: np.random.Generator, pixels: NDArray[np.int64]) -> Batch:
-        """Two views of each pixel."""
+        """Draw two views of each pixel."""
         return draw_batch(rng, self.config, self.source, pixels)
 
     def forward(self, batch: Batch) -> Outputs:
-        """Embeddings of the first view; projections of all views, prefix by prefix."""
+        """Compute embeddings of the first view, and projections of all views, prefix by prefix."""
         views = [batch.a, batch.b]
         if batch.mixture is not None:
             views.append(batch.mixture.view)
@@ -137,7 +137,7 @@ class BarlowTwins(Objective):
         return Outputs(embeddings[0], projections)
 
     def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
-        """The whole embedding's loss, and each prefix's."""
+        """Sum the losses of the whole embedding and of each prefix."""
         total = outputs.embedding.new_zeros(())
         views = 2 if batch.mixture is None else 3
         for i, length in enumerate(self.config.model.prefixes):
@@ -174,18 +174,18 @@ def train(
     The same configuration, pixels and number of torch threads give the same network.
 
     Args:
-        config: how.
+        config: how to train.
         source: the pixels.
-        report: told a line of progress now and then.
+        report: called with a line about the progress from time to time.
         bfloat16: multiply in bfloat16.
     """
     objective = begin(config, source)
-    Loop(objective, len(source), config, bfloat16=bfloat16).run(lambda progress: report(str(progress)))
+    Loop(objective, len(source), config, bfloat16=bfloat16).run(lambda latest: report(str(latest)))
     return objective.network.eval()
 
 
 def begin(config: TrainConfig, source: PackedTokens) -> BarlowTwins:
-    """An untrained network with its projections; the weights hang on the seed only."""
+    """An untrained network with its projections. The weights depend on the seed only."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         return BarlowTwins(config, source)

@@ -1,4 +1,4 @@
-"""Views of a pixel: random draws of its valid observations, as rectangles that the reference takes."""
+"""Views of a pixel: random draws of its valid observations, as rectangles for the reference."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tessera_engine.tokens import PackedTokens, Tokens
 
 
 class View(NamedTuple):
-    """One draw for each of B pixels; the arguments of `Reference.forward`, in its order.
+    """One draw for each of B pixels: the arguments of `Reference.forward`, in their order.
 
     `s2` is (B, T2, 10) and `s1` (B, T1, 2) float32, z-scored; days of year are int64; multiplicities are float32, 1
     for an observation and 0 for filling.
@@ -28,9 +28,9 @@ class View(NamedTuple):
 
 
 def draw_length(rng: np.random.Generator, bounds: tuple[int, int]) -> int:
-    """How many observations to draw: the exponent between the bounds is the square of a uniform number.
+    """Number of observations to draw: the exponent between the bounds is the square of a uniform number.
 
-    Short draws are cheap and hard to match, so they teach most; all of a year has to be met now and then.
+    Short draws are fast and hard to match, so the network learns most from them. Long ones are needed now and then.
     """
     low, high = bounds
     length: float = low * (high / low) ** (rng.random() ** 2)
@@ -46,8 +46,8 @@ def draw_view(
         rng: random numbers.
         tokens: all pixels' tokens.
         pixels: (B,) which of them.
-        s2_length: Sentinel-2 observations of each pixel; all of them where it has fewer.
-        s1_length: Sentinel-1 observations.
+        s2_length: Sentinel-2 observations per pixel; all of them for a pixel that has fewer.
+        s1_length: Sentinel-1 observations per pixel, likewise.
     """
     return View(*_draw(rng, tokens.s2, pixels, s2_length), *_draw(rng, tokens.s1, pixels, s1_length))
 
@@ -55,11 +55,11 @@ def draw_view(
 def _draw(
     rng: np.random.Generator, tokens: Tokens, pixels: NDArray[np.int64], length: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Values, days and multiplicities of `length` observations without replacement, in their own order."""
+    """Values, days and multiplicities of `length` observations, drawn without replacement and kept in order."""
     count = tokens.lengths[pixels][:, None]
     longest = int(count.max())
     length = min(length, longest)
-    # the observations with the smallest of random keys; those that a pixel hasn't got come last
+    # The observations with the smallest random keys. Those that a pixel does not have come last
     keys = rng.random((len(pixels), longest), np.float32)
     keys[np.arange(longest) >= count] = 2
     drawn = np.sort(np.argpartition(keys, length - 1, axis=1)[:, :length], axis=1)
@@ -73,9 +73,9 @@ def _draw(
 
 
 def mix(first: View, second: View, share: float) -> View:
-    """Pixels between two pixels: `share` of the first's values and the rest of the second's, on the first's days.
+    """Mix pixels in pairs: `share` of the first's values and the rest of the second's, on the days of the first.
 
-    Both views need the same lengths. An observation that the second pixel hasn't got stays the first's.
+    Both views need the same lengths. An observation that the second pixel does not have stays as it is in the first.
     """
 
     def between(a: Tensor, b: Tensor, both: Tensor) -> Tensor:
