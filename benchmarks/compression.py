@@ -1,7 +1,7 @@
-"""What compression costs downstream, and what other pixel encoders reach: `python benchmarks/compression.py OUT`.
+"""Scores of compressed embeddings and of other encoders in downstream tasks: `python benchmarks/compression.py OUT`.
 
-CPU only; leaves `compression.md` and `compression.png` in OUT. Without --flanders only simulated scenes are measured,
-without --presto that peer is left out.
+It uses only the CPU, and writes `compression.md` and `compression.png` into OUT. Without --flanders it measures only
+simulated scenes; without --presto it leaves that peer out.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ from tessera_export.reference import SIZES, Reference
 PROBE = "linear"
 
 CALIBRATION_SEED, CALIBRATION_SIZE = 1, 64
-"""Of the scene that static scales are found on."""
+"""Seed and size of the scene that static scales are calibrated on."""
 
 PAIRED = ("linear", "knn")
-"""Methods with which int8 is held against float32. A forest's own chance is larger than what is looked for."""
+"""Methods that compare int8 with float32. The randomness of a forest is larger than the differences."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ class Measured:
     Attributes:
         compute: precision of the network.
         form: how its embeddings are stored.
-        drift: site -> from the float32 network's, cut to as many dimensions; None for binary, which has no lengths.
-        neighbours: site -> share of the nearest that are found.
+        drift: site -> drift from the float32 network, cut to as many dimensions; None for binary, which has no lengths.
+        neighbours: site -> share of the nearest neighbours that are found.
         reranked: the same after re-ranking, for binary.
         outcomes: (site, task, method) -> scores.
     """
@@ -69,8 +69,8 @@ class Peer:
     """Other features of Flanders.
 
     Attributes:
-        name: for the report.
-        dims: length.
+        name: name in the report.
+        dims: number of features.
         outcomes: (task, method) -> scores.
     """
 
@@ -79,15 +79,15 @@ class Peer:
     outcomes: dict[tuple[str, str], Outcome]
 
 
-def embed(model: Loaded, site: Site) -> NDArray[np.float32]:
-    """(N, 128) embeddings of a site's pixels, all of which have observations."""
+def embed_site(model: Loaded, site: Site) -> NDArray[np.float32]:
+    """Embed the pixels of a site, which all have observations: (N, 128) float32."""
     packed = pack(site.observations, model.facts)
     assert len(packed.pixels) == len(site.latlon)
     return model.backend.run(packed.tokens)
 
 
 def load(model: str, folder: Path, threads: int) -> dict[str, Loaded]:
-    """A model in each precision that CPUs have, and in the one for GPUs with static scales, as a CPU computes it.
+    """Load a model in every precision for CPUs, and in the precision for GPUs with static scales, computed on the CPU.
 
     The scales are calibrated on a simulated scene that is not measured.
     """
@@ -99,7 +99,7 @@ def load(model: str, folder: Path, threads: int) -> dict[str, Loaded]:
 
 
 def comparisons(sites: list[Site], threads: int) -> dict[tuple[str, str], Comparison]:
-    """Folds and draws of each task, which all features share."""
+    """Folds and draws of each task, shared by all features."""
     return {
         (site.name, task.name): Comparison(task.y, task.groups, threads=threads)
         for site in sites
@@ -115,7 +115,7 @@ def measure_form(
     folds: dict[tuple[str, str], Comparison],
     methods: tuple[str, ...],
 ) -> Measured:
-    """Everything about one form; `embeddings` are by precision and site."""
+    """Measure one form; the keys of `embeddings` are precision and site."""
     found = Measured(compute, form, {}, {}, {}, {})
     for site in sites:
         reference, embedding = embeddings["fp32", site.name], embeddings[compute, site.name]
@@ -134,7 +134,7 @@ def measure_form(
 
 
 def measure_peer(name: str, features: NDArray[np.float32], tasks: tuple[Task, ...], folds: dict) -> Peer:
-    """All methods on features of the first site's pixels."""
+    """Measure all methods with features of the first site's pixels."""
     outcomes = {}
     for task in tasks:
         for method in METHODS:
@@ -144,7 +144,7 @@ def measure_peer(name: str, features: NDArray[np.float32], tasks: tuple[Task, ..
 
 
 def random_weights(folder: Path, threads: int) -> Loaded:
-    """Nano's shape with random weights: dimensions in no order, and nearly all of a vector in common."""
+    """A network of nano's shape with random weights: its dimensions have no order, and vectors are nearly equal."""
     torch.manual_seed(0)
     save_checkpoint(Reference(SIZES["nano"]).eval(), folder / "random.pt")
     export_model(folder / "random.pt", folder / "random.fp32.onnx", "fp32")
@@ -155,7 +155,7 @@ def main() -> None:
     """Read the command line, measure, write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path, help="folder for compression.md and compression.png")
-    parser.add_argument("--model", default="demo", help="name of a model that is there as fp32 and int8")
+    parser.add_argument("--model", default="demo", help="name of a model with files in fp32 and int8")
     parser.add_argument("--flanders", type=Path, help="the Flanders 2018 scene with its labels")
     parser.add_argument("--presto", type=Path, help="clone of the authors' repository")
     parser.add_argument("--threads", type=int)
@@ -168,7 +168,7 @@ def main() -> None:
         folds = comparisons(sites, threads)
         models = load(asked.model, work, threads)
         embeddings = {
-            (precision, site.name): embed(model, site)
+            (precision, site.name): embed_site(model, site)
             for precision, model in models.items()
             for site in sites
         }
@@ -179,7 +179,7 @@ def main() -> None:
             for form in OFFERED
         ]
         tried = [measure_form("fp32", form, sites, embeddings, folds, (PROBE,)) for form in TRIED]
-        random = {("fp32", sites[0].name): embed(random_weights(work, threads), sites[0])}
+        random = {("fp32", sites[0].name): embed_site(random_weights(work, threads), sites[0])}
     unordered = [
         measure_form("fp32", form, sites[:1], random, folds, (PROBE,)) for form in (*OFFERED, *TRIED)
     ]
@@ -206,7 +206,7 @@ def main() -> None:
 
 
 def say(line: str) -> None:
-    """Progress."""
+    """Print a line about the progress."""
     print(line, file=sys.stderr, flush=True)
 
 

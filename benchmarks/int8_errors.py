@@ -1,7 +1,7 @@
-"""Where the fused int8 scheme's error comes from: `python benchmarks/int8_errors.py [--scene SCENE] [--pixels N]`.
+"""Sources of the fused int8 scheme's error: `python benchmarks/int8_errors.py [--scene SCENE] [--pixels N]`.
 
-Each quantiser is used by itself in the fake-quantised PyTorch network. Errors are 1 - centred cosine to float32, mean
-over pixels of a simulated or a real scene; quantisers hardly depend on each other, so that shares add up to about 1.
+Each quantiser is used alone in the quantised PyTorch network. An error is 1 - centred cosine to float32, averaged over
+pixels of a simulated or a real scene. Quantisers hardly depend on each other, so that the shares sum to about 1.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ STAGES = {
 EVERYTHING = tuple(name for names in STAGES.values() for name in names)
 
 
-def embed(network: torch.nn.Module, tokens: PackedTokens) -> np.ndarray:
+def embed_all(network: torch.nn.Module, tokens: PackedTokens) -> np.ndarray:
     """Embed pixels: (N, dims) float32."""
     parts = {}
     with torch.inference_mode():
@@ -57,14 +57,14 @@ def embed(network: torch.nn.Module, tokens: PackedTokens) -> np.ndarray:
 
 
 def table(name: str, network: Reference, scene: Path, pixels: int) -> list[str]:
-    """The rows of one network, Markdown."""
+    """The rows of one network, in Markdown."""
     generation = network.config.generation
     statistics = next(iter(FLAVOURS[generation].values()))
     tokens = sequence(sample_scene(scene, statistics, pixels, seed=0), generation)
-    exact = embed(network, tokens)
+    exact = embed_all(network, tokens)
 
     def drift(without: tuple[str, ...]) -> Drift:
-        return measure(exact, embed(QuantizedNetwork(network, FusedInt8(without)), tokens))
+        return measure(exact, embed_all(QuantizedNetwork(network, FusedInt8(without)), tokens))
 
     whole = drift(())
     total = 1 - whole.centred_mean
@@ -79,7 +79,7 @@ def table(name: str, network: Reference, scene: Path, pixels: int) -> list[str]:
 
 
 def main() -> None:
-    """Announce of the demo model and of the published shapes with random weights."""
+    """Print the tables of the demo model and of the published shapes with random weights."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scene", type=Path, help="a real scene; default: a simulated one")
     parser.add_argument("--pixels", type=int, default=96)

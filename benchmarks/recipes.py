@@ -25,7 +25,7 @@ from tessera_engine.tokens import pack
 from tessera_export.reference import SIZES, Reference, ReferenceConfig
 from tessera_export.train.demo import DISTILLED, standardised, training_pixels
 from tessera_export.train.distil import distil, explained_variance
-from tessera_export.train.embedding import embed
+from tessera_export.train.embedding import embed_tokens
 from tessera_export.train.loop import multiplies_in_bfloat16
 from tessera_export.train.seasons import seasons
 from tessera_export.train.ssl import TrainConfig, train
@@ -67,7 +67,7 @@ def main() -> None:
         return distil(replace(DISTILLED, steps=asked.steps), source, targets, say, fast)
 
     larger = alone(LARGER)
-    of_larger = standardised(embed(larger, source))
+    of_larger = standardised(embed_tokens(larger, source))
     of_seasons = standardised(seasons(source))
     recipes: dict[str, Callable[[], Reference]] = {
         "untrained": untrained,
@@ -79,14 +79,14 @@ def main() -> None:
     }
     print("| trained | dims |", " | ".join(f"{sites[i].name}, {task.name}" for i, task, _ in tasks), "|")
     print("|---" * (2 + len(tasks)) + "|")
-    teacher = [embed(larger, each) for each in tokens]
+    teacher = [embed_tokens(larger, each) for each in tokens]
     told = [
         "| the larger network's variance told by | site | " + " | ".join(map(str, nano.prefixes)) + " |",
         "|---" * 6 + "|",
     ]
     for name, make in recipes.items():
         network = make()
-        embeddings = [embed(network, each) for each in tokens]
+        embeddings = [embed_tokens(network, each) for each in tokens]
         for dims in sorted({network.config.dims, 16}, reverse=True):
             scores = (
                 folds.measure(embeddings[i][task.pixels, :dims], "linear").values["macro_f1"]

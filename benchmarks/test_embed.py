@@ -13,11 +13,11 @@ import rasterio
 
 from tessera_engine.simulate import simulate
 
-ROOMS = [str(Path(__file__).parents[1] / room) for room in ("engine", "kernels")]
+PACKAGES = [str(Path(__file__).parents[1] / room) for room in ("engine", "kernels")]
 
 
-def embed(scene: Path, out: Path, *options: str) -> tuple[dict, int]:
-    """Run the command; gives what it says and the most memory that it had, in bytes."""
+def run_embed(scene: Path, out: Path, *options: str) -> tuple[dict, int]:
+    """Run the command. Returns its JSON and its peak memory in bytes."""
     command = [
         sys.executable,
         "-m",
@@ -29,7 +29,7 @@ def embed(scene: Path, out: Path, *options: str) -> tuple[dict, int]:
         "--json",
         "--quiet",
     ]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(ROOMS)}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(PACKAGES)}
     with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, env=environment) as process:
         said = process.stdout.read()
         _, status, used = os.wait4(process.pid, 0)
@@ -42,8 +42,8 @@ def embed(scene: Path, out: Path, *options: str) -> tuple[dict, int]:
 def test_embed(benchmark, tmp_path, pixels):
     """The demo model in int8: nano's shape."""
     simulate(tmp_path / "scene", pixels, seed=5)
-    embed(tmp_path / "scene", tmp_path / "warm", "--int8", "--window", "0", "0", "16", "16")
-    found = benchmark.pedantic(embed, (tmp_path / "scene", tmp_path / "out", "--int8"), rounds=1)
+    run_embed(tmp_path / "scene", tmp_path / "warm", "--int8", "--window", "0", "0", "16", "16")
+    found = benchmark.pedantic(run_embed, (tmp_path / "scene", tmp_path / "out", "--int8"), rounds=1)
     said, memory = found
     with rasterio.open(tmp_path / "out" / "embeddings.tif") as file:
         assert (file.width, file.height, file.count, file.dtypes[0]) == (pixels, pixels, 128, "int8")

@@ -32,7 +32,7 @@ from tessera_engine.tokens import pack
 from tessera_export.checkpoint import save_checkpoint
 from tessera_export.export import export_model
 from tessera_export.reference import SIZES, Reference
-from tessera_export.torch_backend import gpu_baselines
+from tessera_export.torch_backend import baselines
 
 FOUND = look()
 
@@ -152,10 +152,10 @@ def test_speed(report, size, tmp_path):
     save_checkpoint(Reference(SIZES[size]).eval(), tmp_path / "checkpoint.pt")
     files = export_all(tmp_path / "checkpoint.pt", tmp_path)
     threads = check_threads(None)
-    makers = gpu_baselines(files["fp32"])
-    baselines = list(makers)
+    makers = baselines(files["fp32"], threads, "cuda")
+    pytorch = list(makers)
     for backend in ("tensorrt", "onnxruntime"):
         for precision, file in files.items():
             makers[f"{backend} {precision}"] = partial(make_backend, file, backend, threads, "cuda")
     observations = sample_observations(None, files["fp32"].facts, PIXELS[size])
-    report["speed"][size] = speeds(makers, baselines, observations, threads, ROUNDS, find_tool())
+    report["speed"][size] = speeds(makers, pytorch, observations, threads, ROUNDS, find_tool())
