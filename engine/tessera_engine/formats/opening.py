@@ -41,7 +41,9 @@ def stored_years(path: str | os.PathLike[str]) -> list[int]:
     return _find(_folder(path)).years
 
 
-def open_embeddings(path: str | os.PathLike[str], dim: int | None = None, year: int | None = None) -> Embeddings:
+def open_embeddings(
+    path: str | os.PathLike[str], dim: int | None = None, year: int | None = None
+) -> Embeddings:
     """Open an output of this engine, or a tree that geotessera downloaded. Only metadata is read now.
 
     Args:
