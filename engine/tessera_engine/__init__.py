@@ -10,54 +10,87 @@ Models:     load_model
 Embeddings: open_embeddings, convert, picture, similar, change, map, evaluate, verify
 
 Each function takes its input first (a path, or what open_scene, load_model or open_embeddings gave), then `out`, then
-options by name, as the command line spells them. `help(tessera_engine.embed)` lists them. Errors are `TesseraError`s.
+options by name, as the command line names them. `help(tessera_engine.embed)` lists them. Errors are `TesseraError`s.
 """
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tessera_engine.analysis.change import Changed, change
+    from tessera_engine.analysis.maps.evaluate import evaluate
+    from tessera_engine.analysis.maps.evaluation import Evaluation
+    from tessera_engine.analysis.maps.make import Map, map
+    from tessera_engine.analysis.similar import Similar, similar
     from tessera_engine.api import Embedded, Model, embed, load_model
     from tessera_engine.errors import InputError, SceneWarning, TesseraError
     from tessera_engine.formats.embeddings.base import Embeddings
     from tessera_engine.formats.opening import open_embeddings
+    from tessera_engine.pictures.make import Picture, picture
     from tessera_engine.running.convert import convert
     from tessera_engine.scene import Scene, Window
     from tessera_engine.scenes import open_scene
+    from tessera_engine.verify.verify import Verified, verify
 
 _MODULES = {
+    "Changed": "analysis.change",
     "Embedded": "api",
     "Embeddings": "formats.embeddings.base",
+    "Evaluation": "analysis.maps.evaluation",
     "InputError": "errors",
+    "Map": "analysis.maps.make",
     "Model": "api",
+    "Picture": "pictures.make",
     "Scene": "scene",
     "SceneWarning": "errors",
+    "Similar": "analysis.similar",
     "TesseraError": "errors",
+    "Verified": "verify.verify",
     "Window": "scene",
+    "change": "analysis.change",
     "convert": "running.convert",
     "embed": "api",
+    "evaluate": "analysis.maps.evaluate",
     "load_model": "api",
+    "map": "analysis.maps.make",
     "open_embeddings": "formats.opening",
     "open_scene": "scenes",
+    "picture": "pictures.make",
+    "similar": "analysis.similar",
+    "verify": "verify.verify",
 }
 """Name -> the module that has it. It is imported at first use, so that `import tessera_engine` takes no time."""
 
 __all__ = [
+    "Changed",
     "Embedded",
     "Embeddings",
+    "Evaluation",
     "InputError",
+    "Map",
     "Model",
+    "Picture",
     "Scene",
     "SceneWarning",
+    "Similar",
     "TesseraError",
+    "Verified",
     "Window",
+    "change",
     "convert",
     "embed",
+    "evaluate",
     "load_model",
+    "map",
     "open_embeddings",
     "open_scene",
+    "picture",
+    "similar",
+    "verify",
 ]
 
 
@@ -73,3 +106,14 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return [*__all__, "__version__"]
+
+
+class _Package(ModuleType):
+    """The type of this package: the import of its folder `verify` must not hide the function of that name."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in _MODULES or not isinstance(value, ModuleType):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

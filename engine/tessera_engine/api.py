@@ -181,8 +181,7 @@ def load_model(
     """
     check_model(name_or_path, precision)
     check_options(backend, device)
-    if threads is not None:
-        check_type("threads", threads, (int,), "a whole number")
+    check_threads(threads)  # before a model is read
     return load(open_model(os.fspath(name_or_path), precision), backend, threads, announce, device)
 
 

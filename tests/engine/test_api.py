@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import subprocess
 import sys
@@ -39,6 +40,11 @@ def test_every_name_is_there_and_completes():
         assert getattr(te, name).__name__ == name
     with pytest.raises(AttributeError, match="embedd"):
         te.embedd  # noqa: B018
+
+
+def test_a_function_is_not_hidden_by_the_folder_of_its_name():
+    importlib.import_module("tessera_engine.verify.verify")
+    assert callable(te.verify)
 
 
 def test_the_import_loads_nothing_heavy():
@@ -235,6 +241,8 @@ model: te.Model = te.load_model("demo", precision="int8")
 scene: te.Scene = te.open_scene("scene")
 done: te.Embedded = te.embed(scene, model, out="out", format="zarr", dim=64, memory="2GB", progress=False)
 copy: Path = te.convert(done.out, "copy", "npy", overwrite=True)
+map: te.Map = te.map(copy, "labels.gpkg", "class", out="map", overwrite=True)
+changed: te.Changed = te.change("one", "other", top=0.1)
 pixels: int = te.open_embeddings(copy, dim=16).grid.width + done.with_data
 """
 

@@ -209,7 +209,7 @@ def test_findings_of_scenes_are_told_and_strict_refuses(tmp_path):
     train(config(steps=1), order([scene], tmp_path / "m.pt"), lines.append)
     told = [line for line in lines if line.startswith(f"{scene.path}: warning: ")]
     assert told
-    with pytest.raises(InputError, match="--strict"):
+    with pytest.raises(InputError, match="strict=True"):
         train(config(steps=1), order([scene], tmp_path / "n.pt", strict=True), lambda line: None)
     assert not (tmp_path / "n.pt.partial").exists()
 

@@ -1,1 +1,1 @@
-"""What can be learned from finished embeddings: similar places, change, maps."""
+"""What is learned from finished embeddings: similar places, change, maps."""

@@ -155,7 +155,8 @@ def check_options(kind: type[Options], function: str, options: Mapping[str, Any]
             near = nearest(name, [*names, "out", "overwrite", "progress"])
             hint = f"did you mean '{near}'?" if near else f"the options are {', '.join(names)}"
             raise InputError(f"'{name}' is not an option of {function}; {hint}")
-    checks = CHECKS | ({"method": _methods} if kind is EvaluateOptions else {})
+    several = {"method": _methods} if kind is EvaluateOptions else {}
+    checks: dict[str, Callable[[str, object], Any]] = {**CHECKS, **several}
     return kind(**{name: checks[name](name, value) for name, value in options.items() if value is not None})
 
 

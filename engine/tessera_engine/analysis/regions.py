@@ -1,4 +1,4 @@
-"""The connected regions of a map's highest values, as GeoJSON."""
+"""The connected regions of the highest values of a map, as GeoJSON."""
 
 from __future__ import annotations
 
@@ -10,37 +10,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tessera_engine.errors import InputError
 from tessera_engine.scene import Grid
 from tessera_engine.stac.items import Asset
 
 TOP_SHARE = 0.01
-"""Share of the pixels that are the top regions."""
+"""Share of the pixels that belong to the top regions."""
 
 MOST_REGIONS = 100
-"""Regions that are listed, the largest ones."""
+"""Most regions that are listed; they are the largest."""
 
 PIXEL_BYTES = 10
-"""Bytes a pixel that a map of float32 and the search for its top regions take."""
+"""Bytes of memory that a float32 map and the search for its top regions take for each pixel."""
 
 FILE = "regions.geojson"
 
 Polygon = list[list[tuple[float, float]]]
-"""Rings as GeoJSON has them: the outline, then holes; columns and rows here."""
-
-
-def check_top(top: float) -> None:
-    """Make sure that `top` is a share of pixels.
-
-    Raises:
-        InputError: it isn't.
-    """
-    if not 0 < top < 1:
-        raise InputError(f"--top {top} is not a share of the pixels; expected more than 0 and less than 1")
+"""Rings in the order of GeoJSON: the outline, then the holes. Coordinates are columns and rows."""
 
 
 def top_threshold(values: NDArray[np.float32], top: float) -> float:
-    """The least of the highest `top` share of the values that are no NaN; at least one is."""
+    """The lowest value of the highest `top` share of the values, without NaN. At least one value is not NaN."""
     valid = values[np.isfinite(values)]
     rank = len(valid) - max(1, int(top * len(valid)))
     valid.partition(rank)
@@ -57,13 +46,13 @@ def write_regions(folder: Path, features: list[dict[str, Any]], title: str) -> A
 def find_regions(
     values: NDArray[np.float32], threshold: float, grid: Grid, quantity: str
 ) -> list[dict[str, Any]]:
-    """The connected regions (over edges and corners) of values from a threshold on, by falling size.
+    """The connected regions (over edges and corners) of values not below a threshold, by falling size.
 
     Args:
         values: (height, width), NaN = nodata.
-        threshold: the least value that is in.
+        threshold: the lowest value in a region.
         grid: its pixels.
-        quantity: what the values are, a word for the properties.
+        quantity: what the values are, for the names of properties.
 
     Returns:
         GeoJSON features in WGS 84 with longitude, latitude (of the highest value), hectares, pixels, and mean and max
@@ -72,9 +61,9 @@ def find_regions(
     from rasterio.features import shapes
     from rasterio.warp import transform_geom
 
-    above = (values >= threshold).astype(np.uint8)  # NaN isn't
-    # In pixels: a shape's area is its number of pixels, and its bounds are a window;
-    # and there may be a million of them, of a pixel each
+    above = (values >= threshold).astype(np.uint8)  # False for NaN
+    # In coordinates of pixels, so that a shape's area is its number of pixels and its bounds are a window. A generator,
+    # because there may be a million shapes of one pixel
     found = (shape["coordinates"] for shape, _ in shapes(above, mask=above.view(np.bool_), connectivity=8))
     rings = heapq.nlargest(MOST_REGIONS, found, key=_pixels)
     hectares = abs(grid.transform.determinant) / 10_000
@@ -110,7 +99,7 @@ def _pixels(polygon: Polygon) -> float:
 def _members(
     values: NDArray[np.float32], polygon: Polygon
 ) -> tuple[NDArray[np.float32], tuple[float, float]]:
-    """A region's values, and the centre (column, row) of the pixel that has the highest."""
+    """The values of a region, and the centre (column, row) of the pixel with the highest value."""
     from affine import Affine
     from rasterio.features import rasterize
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 STRIP_VALUES = 64_000_000
-"""Most values that are compared at a time: 64 MB of codes. Each strip takes milliseconds to start, so strips are large."""
+"""Most values that are compared at a time: 64 MB of codes. Starting a strip takes milliseconds, so strips are large."""
 
 FLOAT_BYTES = 8
 """Bytes of memory that the cosine takes for each float32 value, besides reading it."""

@@ -25,6 +25,7 @@ from tessera_engine.files.publish import (
     REPLACED,
     STAGING,
     SWAP,
+    finish_or_undo,
     partial_folder,
     publish,
     settle,
@@ -196,7 +197,14 @@ def check_target(out: Path, overwrite: bool) -> None:
 
 
 def is_output(folder: Path) -> bool:
-    """Whether the folder is an output of this engine, by its item.json."""
+    """Whether the folder is an output of this engine, by its item.json.
+
+    Everything that reads outputs asks this first, so an interrupted replacement of the folder is completed here.
+
+    Raises:
+        InputError: see `finish_or_undo`.
+    """
+    finish_or_undo(folder)
     try:
         item = json.loads((folder / ITEM).read_text(encoding="utf-8"))
         return any(key.startswith("tessera:") for key in item["properties"])

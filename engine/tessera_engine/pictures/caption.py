@@ -1,4 +1,4 @@
-"""What stands below a picture: which scene, when, which model."""
+"""The caption below a picture: scene, period and model."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Caption(NamedTuple):
 
     Attributes:
         scene: its name.
-        period: of the observations, or that it isn't known.
-        model: name and precision, and how long the embeddings are; empty where unknown.
+        period: first and last date of the observations, or `NO_YEAR`.
+        model: name and precision, and the length of the embeddings; empty where unknown.
     """
 
     scene: str
@@ -34,13 +34,13 @@ def caption_of_item(item: Mapping[str, Any], name: str, dim: int) -> Caption:
     """The caption of pictures of a finished output.
 
     Args:
-        item: its item.json; without the facts of a run, only the name is known.
-        name: of the folder, where the item names no scene.
+        item: its item.json. Without the facts of a run, the caption has only a name.
+        name: the folder's name, used if the item names no scene.
         dim: length of the embeddings that are shown.
     """
     properties = item["properties"]
     start, end = (str(properties.get(f"{key}_datetime", ""))[:10] for key in ("start", "end"))
-    # An item of a scene without years says no more than that Sentinel flew
+    # If the scene has no year, its item begins at the launch of the satellites
     known = start and start != str(FIRST_OBSERVATION.date())
     model = properties.get("tessera:model")
     return Caption(

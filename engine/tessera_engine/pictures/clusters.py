@@ -1,4 +1,4 @@
-"""k-means: clusters of a sample, and which one is nearest."""
+"""k-means: clusters of a sample, and the nearest cluster of each pixel."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from numpy.typing import NDArray
 
 SEED = 0
 STARTS = 4
-"""k-means ends in a local minimum; the best of several is kept."""
+"""k-means ends in a local minimum. The best of several starts is kept."""
 
 ROUNDS = 50
 
 POINTS = 5_000
-"""Of a sample, at most: a few clusters are found from these as well."""
+"""Most pixels of a sample that are used; a few clusters need no more."""
 
 
 def find_centres(sample: NDArray[np.float32], most: int) -> NDArray[np.float32]:
-    """Centres (C, K) of at most so many clusters of a sample (N, K), N >= 1; the one with most pixels first.
+    """Centres (C, K) of at most `most` clusters of a sample (N, K), N >= 1, by falling number of pixels.
 
-    C is smaller than `most` only where there aren't as many different values. The same sample gives the same centres.
+    C is smaller than `most` only if the sample has fewer different values. The same sample gives the same centres.
     """
     random = np.random.default_rng(SEED)
-    # Near the origin float32 keeps more digits of the distances
+    # Near the origin, float32 keeps more digits of distances
     mean = sample.mean(axis=0)
     points = sample[:: -(-len(sample) // POINTS)] - mean
     best, least = points[:1], np.inf
@@ -35,15 +35,15 @@ def find_centres(sample: NDArray[np.float32], most: int) -> NDArray[np.float32]:
 
 
 def nearest(points: NDArray[np.float32], centres: NDArray[np.float32]) -> NDArray[np.intp]:
-    """Which centre (C, K) is nearest to each point (N, K): (N,) indices."""
-    # Squared distances, less the point's own square, which is the same for all centres. einsum, because threads of the
-    # linear algebra library wait for each other longer than such small products take.
+    """(N,) index of the nearest centre (C, K) to each point (N, K)."""
+    # Squared distances, less the point's own square, which is the same for all centres. einsum, because such small
+    # products take less time than the threads of the linear algebra library wait for each other.
     distances = (centres**2).sum(axis=1) - 2 * np.einsum("nk,ck->nc", points, centres)
     return np.asarray(distances.argmin(axis=1), np.intp)
 
 
 def _spread_out(points: NDArray[np.float32], most: int, random: np.random.Generator) -> NDArray[np.float32]:
-    """First centres by k-means++: points, each drawn by its squared distance to those before."""
+    """First centres by k-means++: points, drawn in proportion to the squared distance to the nearest centre so far."""
     chosen = [points[random.integers(len(points))]]
     squares = ((points - chosen[0]) ** 2).sum(axis=1, dtype=np.float64)
     while len(chosen) < most and squares.any():
@@ -62,6 +62,6 @@ def _settle(points: NDArray[np.float32], centres: NDArray[np.float32]) -> tuple[
         of = now
         members = (of == np.arange(len(centres))[:, None]).astype(np.float32)
         counts = members.sum(axis=1)
-        # A cluster that has lost all of its points stays where it is
+        # A cluster without points keeps its centre
         centres[counts > 0] = np.einsum("cn,nk->ck", members, points)[counts > 0] / counts[counts > 0, None]
     return centres, float(((points - centres[of]) ** 2).sum(dtype=np.float64))

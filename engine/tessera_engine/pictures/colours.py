@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 Colour = tuple[int, int, int]
 
-# Far apart from each other, also for most colour-blind eyes for the first eight (Okabe and Ito)
+# Easy to distinguish, also for most colour-blind people (Okabe and Ito)
 PALETTE: tuple[Colour, ...] = (
     (230, 159, 0),
     (86, 180, 233),
@@ -30,7 +30,7 @@ def class_colour(i: int) -> Colour:
     """The colour of the i-th class, from 0."""
     if i < len(PALETTE):
         return PALETTE[i]
-    # The golden ratio spreads hues evenly, however many there are
+    # The golden ratio spreads any number of hues evenly
     red, green, blue = colorsys.hsv_to_rgb(i * 0.618033988749895 % 1, 0.65, 0.95 - 0.3 * (i % 2))
     return round(red * 255), round(green * 255), round(blue * 255)
 

@@ -1,4 +1,4 @@
-"""How large a grid's pixels are on the ground, and which way north is."""
+"""The size of a grid's pixels on the ground, and the direction of north."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tessera_engine.gdal import PROJECTION_ERRORS
 from tessera_engine.scene import Grid
 
 EQUATOR_METRES = 6_378_137.0
@@ -15,10 +16,10 @@ SQUARED_ECCENTRICITY = 0.00669437999014
 
 
 class Compass(NamedTuple):
-    """At the middle of a grid.
+    """Scale and north at the middle of a grid.
 
     Attributes:
-        metres: that a step of one pixel to the right is on the ground.
+        metres: length on the ground of a step of one pixel to the right.
         north: unit vector (columns, rows) towards true north: (0, -1) is straight up.
     """
 
@@ -27,13 +28,13 @@ class Compass(NamedTuple):
 
 
 def compass(grid: Grid) -> Compass | None:
-    """Measured on the ellipsoid, so that any CRS will do: degrees, Mercator's metres, or feet.
+    """Measure scale and north on the ellipsoid, for a CRS in any unit: degrees, Mercator's metres, or feet.
 
-    None where the grid isn't on Earth.
+    Returns:
+        None for a grid without a CRS, or with one that can't be converted to longitude and latitude.
     """
     if grid.crs is None:
         return None
-    from rasterio._err import CPLE_BaseError
     from rasterio.warp import transform
 
     col, row = grid.width / 2, grid.height / 2
@@ -41,7 +42,7 @@ def compass(grid: Grid) -> Compass | None:
     x, y = grid.transform @ np.array([[col, col + 1, col], [row, row, row + 1]])
     try:
         lon, lat = map(np.radians, transform(grid.crs, "EPSG:4326", x, y))
-    except CPLE_BaseError:  # a local CRS has no way to longitude and latitude
+    except PROJECTION_ERRORS:  # a local CRS can't be converted to longitude and latitude
         return None
     sine = math.sin(lat[0])
     curved = 1 - SQUARED_ECCENTRICITY * sine * sine

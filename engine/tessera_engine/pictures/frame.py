@@ -1,4 +1,4 @@
-"""Draws the frame of a picture: a legend beside it; scale, north and a caption below it."""
+"""Draw the frame of a picture: a legend beside it, and a scale, north and a caption below it."""
 
 from __future__ import annotations
 
@@ -21,25 +21,26 @@ if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
 
 LARGEST_SIDE, SMALLEST_SIDE = 2048, 512
-"""Pixels of a picture's longer side, without its frame. Below a smaller one, a caption would have no room."""
+"""Pixels of a picture's longer side, without its frame. Smaller pictures have no room for a caption."""
 
 LETTERS_PER_SIDE, SMALLEST_LETTER = 64, 15
-"""A letter's height: so often it fits into the longer side. Large pictures are looked at from further away."""
+"""The height of a letter: the longer side divided by this, at least so many pixels. Large pictures are seen from
+further away."""
 
 LEAST_WIDTH = 30
-"""Width for text, in letters, below narrow pictures."""
+"""Minimum width for text below narrow pictures, in letters."""
 
 MOST_LINES = 40
-"""Lines of a legend; more of them are only counted."""
+"""Most lines of a legend; the others are only counted."""
 
 INK, GREY, PAPER = (20, 20, 20, 255), (105, 105, 105, 255), (255, 255, 255, 255)
 
 FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "LiberationSans-Regular.ttf", "Arial.ttf", "arial.ttf")
-"""Fonts of the system, for letters that Pillow's own font lacks."""
+"""System fonts, for letters that Pillow's own font lacks."""
 
 
 def thinned(grid: Grid) -> tuple[int, Grid]:
-    """Every how-manieth row and column of a grid to show, and the grid that they make."""
+    """The step between the rows and columns of a grid that are shown, and the grid of those pixels."""
     step = -(-max(grid.width, grid.height) // LARGEST_SIDE)
     size = (-(-grid.width // step), -(-grid.height // step))
     return step, Grid(*size, grid.crs, grid.transform @ Affine.scale(step))
@@ -57,12 +58,12 @@ def write_framed(
     Args:
         path: of the PNG.
         picture: (height, width, 4) RGBA, or RGB; small ones are enlarged by a whole factor.
-        grid: of the picture's pixels; without a place on Earth there is no scale and no north.
-        caption: lines below it, the first as its title; empty ones are left out.
-        legend: a colour each line.
+        grid: of the picture's pixels; without a CRS the frame has no scale and no north.
+        caption: lines below it, the first as its title; empty lines are left out.
+        legend: names and their colours, one line each.
 
     Returns:
-        The grid of all of the PNG.
+        The grid of the whole PNG, with the frame.
 
     Raises:
         TesseraError: it couldn't be written; nothing of it is left.
@@ -109,9 +110,9 @@ class _Ink:
     """Measures and draws text of one size.
 
     Attributes:
-        font: has all letters of the texts, if any font here does.
+        font: has all letters of the texts, if an installed font does.
         letter: height of a letter.
-        line: from one line to the next.
+        line: distance from one line to the next.
     """
 
     def __init__(self, texts: Sequence[str], letter: int) -> None:
@@ -129,7 +130,7 @@ class _Ink:
                     continue
 
     def _readable(self, text: str) -> str:
-        """Without letters that Pillow's own font would draw as boxes."""
+        """The text without letters that Pillow's own font would draw as boxes."""
         text = " ".join(text.split())
         if not self._plain or text.isascii():
             return text
@@ -162,7 +163,7 @@ class _Ink:
         return (min(len(legend), MOST_LINES) + (len(legend) > MOST_LINES)) * self.line + self.letter
 
     def draw_legend(self, draw: ImageDraw, legend: Mapping[str, Colour], corner: tuple[int, int]) -> None:
-        """A swatch and a name each line, from the corner down."""
+        """Draw a colour and a name on each line, from the corner down."""
         x, y = corner
         for name, colour in list(legend.items())[:MOST_LINES]:
             draw.rectangle((x, y, x + self.letter, y + self.letter), colour, GREY)
@@ -173,16 +174,16 @@ class _Ink:
 
 
 def round_metres(longest: float) -> float:
-    """The largest of 1, 2 or 5 times a power of ten that isn't larger."""
+    """The largest 1, 2 or 5 times a power of ten that is at most `longest`."""
     power = 10.0 ** np.floor(np.log10(longest))
-    # A half too: the logarithm of a number just below a power of ten is rounded up to it
+    # 0.5 too: the logarithm of a number just below a power of ten may be rounded up
     return float(max(step * power for step in (0.5, 1, 2, 5) if step * power <= longest))
 
 
 def _draw_scale(
     draw: ImageDraw, ink: _Ink, corner: tuple[int, int], metres_a_pixel: float, width: int
 ) -> None:
-    """A bar of about a quarter of the width, its halves black and white, and its length behind it."""
+    """Draw a bar of about a quarter of the width, half black and half white, with its length to the right."""
     metres = round_metres(width / 3 * metres_a_pixel)
     x, y = corner
     end, high = x + metres / metres_a_pixel, max(4, ink.letter // 3)
@@ -194,7 +195,7 @@ def _draw_scale(
 
 
 def _draw_north(canvas: Image, ink: _Ink, corner: tuple[int, int], here: Compass) -> None:
-    """An arrow with an N to its left, in the corner's lower left."""
+    """Draw an arrow with an N to its left, below and to the left of the corner."""
     from PIL import Image, ImageDraw
 
     finer, size = 8, round(1.5 * ink.letter)
@@ -217,5 +218,5 @@ def _save(path: Path, canvas: Image) -> None:
     except OSError as error:
         path.unlink(missing_ok=True)
         raise TesseraError(
-            f"can't write {path}: {error.strerror or error}; make room and give the same command again"
+            f"can't write {path}: {error.strerror or error}; free some disk space and give the same command again"
         ) from None

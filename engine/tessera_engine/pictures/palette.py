@@ -1,4 +1,4 @@
-"""From embeddings to colours: by their principal components, or by the cluster that they are nearest to.
+"""From embeddings to colours: by their principal components, or by their nearest cluster.
 
 A palette is fitted to a sample of one scene. Kept in a file, it gives the same colours to the same embeddings in any
 other scene that the same model embedded.
@@ -20,7 +20,7 @@ STRETCH = (2, 98)
 """Percentiles of the sample that become black and full colour."""
 
 BLOCK_ROWS = 1024
-"""Rows of the sample that are in float64 at once."""
+"""Rows of the sample that are converted to float64 at a time."""
 
 
 class Palette(Protocol):
@@ -37,8 +37,8 @@ class Projection:
 
     Attributes:
         axes: (K, 3) float32, unit length, by falling variance.
-        low: (3,) float32, the projection that becomes 0.
-        span: (3,) float32, how far above it 255 lies; 0 where a component doesn't vary.
+        low: (3,) float32, the projection that is painted as 0.
+        span: (3,) float32, the distance from there to 255; 0 where a component doesn't vary.
     """
 
     axes: NDArray[np.float32]
@@ -56,10 +56,10 @@ class Projection:
 
 @dataclass(frozen=True)
 class Clusters:
-    """A colour for all embeddings that are nearest to one centre.
+    """One colour for each cluster of embeddings.
 
     Attributes:
-        centres: (C, K) float32, C at most as many as there are distinct colours.
+        centres: (C, K) float32, C at most the number of distinct colours.
     """
 
     centres: NDArray[np.float32]
@@ -75,25 +75,25 @@ def fit_projection(sample: NDArray[np.float32]) -> Projection:
     centred = (block - mean for block in _blocks(sample))
     _, vectors = np.linalg.eigh(sum(block.T @ block for block in centred))
     axes = vectors[:, :-4:-1]
-    # An eigenvector may point either way; let its largest element be positive, so that colours don't depend on the
+    # The sign of an eigenvector is arbitrary. Its largest element is made positive, so that colours don't depend on the
     # linear algebra library.
     largest = np.abs(axes).argmax(axis=0)
     axes = axes * np.sign(axes[largest, range(axes.shape[1])])
     projected = np.concatenate([block @ axes for block in _blocks(sample)])
     low, high = np.percentile(projected, STRETCH, axis=0)
-    # What differs between embeddings that are all alike is rounding, which shall not be stretched to full colour.
+    # Differences between equal embeddings are rounding, which must not be stretched to full colour.
     rounding = 1e-5 * np.abs(sample).max()
     span = np.where(high - low > rounding, high - low, 0.0)
     return Projection(axes.astype(np.float32), low.astype(np.float32), span.astype(np.float32))
 
 
 def fit_clusters(sample: NDArray[np.float32]) -> Clusters:
-    """As many clusters of a sample (N, K), N >= 1, as there are colours that are far apart."""
+    """Clusters of a sample (N, K), N >= 1, one for each distinct colour."""
     return Clusters(find_centres(sample, len(PALETTE)))
 
 
 def _blocks(sample: NDArray[np.float32]) -> Iterator[NDArray[np.float64]]:
-    """The sample in float64, some rows at a time: a copy of all of it would be the largest array of the run."""
+    """The sample in float64, some rows at a time, because a whole copy would be the largest array of the run."""
     for start in range(0, len(sample), BLOCK_ROWS):
         yield sample[start : start + BLOCK_ROWS].astype(np.float64)
 
@@ -102,4 +102,4 @@ FITS: Mapping[str, Callable[[NDArray[np.float32]], Palette]] = {
     "pca": fit_projection,
     "clusters": fit_clusters,
 }
-"""What a picture of embeddings can show -> what makes its palette from a sample (N, K), N >= 1."""
+"""For each kind of picture of embeddings, the function that fits its palette to a sample (N, K), N >= 1."""

@@ -21,7 +21,7 @@ from tessera_engine.pictures.palette import Clusters, Palette, Projection
 FORMAT = 1
 
 MAX_BYTES = 1 << 20
-"""The largest embeddings take some hundred kilobytes."""
+"""Size limit of a palette file. The palette of the longest embeddings takes some hundred kilobytes."""
 
 
 def save_palette(path: Path, palette: Palette, about: Mapping[str, Any]) -> None:
@@ -29,7 +29,7 @@ def save_palette(path: Path, palette: Palette, about: Mapping[str, Any]) -> None
 
     Args:
         path: of the file.
-        palette: what is written.
+        palette: the palette to write.
         about: facts of the embeddings that it was fitted to: `model` and `model_sha256`.
 
     Raises:
@@ -52,7 +52,7 @@ def save_palette(path: Path, palette: Palette, about: Mapping[str, Any]) -> None
     except OSError as error:
         unfinished.unlink(missing_ok=True)
         raise TesseraError(
-            f"can't write {path}: {error.strerror or error}; make room or choose another place"
+            f"can't write {path}: {error.strerror or error}; free some disk space or choose another palette="
         ) from None
 
 
@@ -62,20 +62,20 @@ def load_palette(path: Path, kind: str, about: Mapping[str, Any], dim: int) -> P
     Args:
         path: of the file.
         kind: `pca` or `clusters`.
-        about: facts of the embeddings that are to be painted: `model` and `model_sha256`.
+        about: facts of the embeddings to paint: `model` and `model_sha256`.
         dim: length of the embeddings.
 
     Raises:
-        InputError: it is no palette, or of another kind, model or length.
+        InputError: the file is not a palette, or is one of another kind, model or length.
     """
     said = _read(path)
     if said["kind"] != kind:
-        raise InputError(f"{path} is a palette for --quicklook {said['kind'][:40]}, not for {kind}")
+        raise InputError(f"{path} is a palette for quicklook={said['kind'][:40]}, not for {kind}")
     if said["model_sha256"] != about["model_sha256"]:
         raise InputError(
             f"{path} was made with model {said['model'][:40]} ({said['model_sha256'][:12]}), the embeddings with "
-            f"{about['model']} ({about['model_sha256'][:12]}): the same colour would mean something else; "
-            "use a palette for each model"
+            f"{about['model']} ({about['model_sha256'][:12]}): the same colour would have another meaning; "
+            "use one palette for each model"
         )
     if kind == "pca":
         axes, low, span = (_array(said, name, path) for name in ("axes", "low", "span"))
@@ -87,17 +87,19 @@ def load_palette(path: Path, kind: str, about: Mapping[str, Any], dim: int) -> P
         whole = centres.ndim == 2 and len(centres) <= len(PALETTE)
         palette, there = Clusters(centres), centres.shape[-1]
     if not whole:
-        raise InputError(f"{path} is damaged: its tables aren't those of a palette; make the palette anew")
+        raise InputError(
+            f"{path} is damaged: its tables don't fit together; delete the file and make it again"
+        )
     if there != dim:
         raise InputError(
             f"{path} is a palette for {there} dimensions, these embeddings have {dim}; "
-            "give --dim, or use another palette"
+            f"give dim={there}, or use another palette"
         )
     return palette
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """What the file says; its kind and model are words."""
+    """The content of the file; its kind and model are printable text."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"{path} has {path.stat().st_size:,} bytes, a palette at most {MAX_BYTES:,}")
@@ -108,24 +110,26 @@ def _read(path: Path) -> dict[str, Any]:
         said = None
     if not isinstance(said, dict) or said.get("tessera-engine palette") != FORMAT:
         raise InputError(
-            f"{path} is no palette of 'tessera-engine picture'; give a file that isn't there to make one"
+            f"{path} is not a palette of 'tessera-engine picture'; give a new file name to make one"
         )
-    # They are quoted in messages, so they have to be words
+    # Messages quote them, so they must be printable
     if not all(
         isinstance(said.get(key), str) and said[key].isprintable()
         for key in ("kind", "model", "model_sha256")
     ):
-        raise InputError(f"{path} is damaged: it doesn't say its kind and its model; make the palette anew")
+        raise InputError(f"{path} is damaged: it lacks its kind and model; delete the file and make it again")
     return said
 
 
 def _array(said: Mapping[str, Any], name: str, path: Path) -> NDArray[np.float32]:
-    """A list, or a table, of finite numbers."""
+    """A list or a table of finite numbers."""
     try:
         array = np.array(said.get(name), np.float64)
     except (TypeError, ValueError):  # no numbers, or rows of different lengths
         array = np.empty(0)
-    # Of squares too, float32 can hold the sums
+    # So that float32 can hold sums of squares too
     if not (array.size and array.ndim and (np.abs(array) < 1e15).all()):
-        raise InputError(f"{path} is damaged: '{name}' is no table of numbers; make the palette anew")
+        raise InputError(
+            f"{path} is damaged: '{name}' is not a table of numbers; delete the file and make it again"
+        )
     return array.astype(np.float32)

@@ -1,4 +1,4 @@
-"""The quicklook: one picture of the embeddings, or of the scene, in a frame that says what it shows."""
+"""The quicklook: one picture of the embeddings or of the scene, in a frame with a caption."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ QUICKLOOKS: Mapping[str, str] = {
     "clusters": "Clusters of the embeddings",
     "rgb": "True colour: median of the clear dates",
 }
-"""What a quicklook can show, in the words of its caption."""
+"""What a quicklook can show, as in its caption."""
 
 SAMPLE = 20_000
-"""Pixels that colours are fitted to, at most."""
+"""Most pixels that colours are fitted to."""
 
 STRIP_VALUES = 1_000_000
-"""Values of the embeddings that are in memory at a time."""
+"""Most values of the embeddings in memory at a time."""
 
 BRIGHTEST, DARKEST = 99.0, 1.0
 """Percentiles of the true colours that become white and black."""
 
 LEAST_CONTRAST = 500.0
-"""Reflectance * 10000 between black and white, at least: dark water or bright snow stay what they are."""
+"""Least difference between black and white, in reflectance * 10000, so that dark water stays dark and snow bright."""
 
 GAMMA = 1 / 1.4
-"""Lightens what is dark: eyes see differences there better than a linear scale shows them."""
+"""Brightens dark colours, whose differences are hard to see on a linear scale."""
 
 
 def check_quicklook(kind: str) -> None:
-    """Make sure that there is such a quicklook.
+    """Make sure that a quicklook can show this.
 
     Raises:
-        InputError: there is none.
+        InputError: it can't.
     """
     if kind not in QUICKLOOKS:
-        raise InputError(f"unknown quicklook '{kind}'; choose one of {', '.join(QUICKLOOKS)}")
+        raise InputError(f"quicklook={kind} is unknown; choose one of {', '.join(QUICKLOOKS)}")
 
 
 def write_quicklook(
@@ -55,15 +55,15 @@ def write_quicklook(
 ) -> Asset:
     """Write the picture as PNG, transparent where there is no data.
 
-    The same staged values give the same picture, in whatever order they were staged. Large scenes are thinned, small
-    ones enlarged, so that a pixel is a square.
+    The same staged values give the same picture, in any order of staging. Large scenes are thinned by whole steps and
+    small ones enlarged by whole factors, so that pixels stay squares.
 
     Args:
         staging: the finished arrays; for `rgb` with colours.
         path: of the PNG.
-        caption: what stands below it.
+        caption: the text below it.
         kind: one of `QUICKLOOKS`.
-        palette: colours that other pictures have too; None: fitted to these embeddings.
+        palette: shared with other pictures; None: fitted to these embeddings.
 
     Raises:
         TesseraError: the picture couldn't be written; nothing of it is left.
@@ -102,7 +102,7 @@ def _sample(staging: Staging, step: int) -> NDArray[np.float32]:
         sample = np.concatenate([sample, pixels[-seen % every :: every]])
         seen += len(pixels)
         while len(sample) > SAMPLE:
-            # Not by two: scenes are often a power of two wide, and the sample would stand in a few columns.
+            # Three, not two: many scenes are a power of two wide, and the sample would come from a few columns only.
             sample, every = sample[::3], every * 3
     return sample
 
@@ -121,7 +121,7 @@ def _paint(staging: Staging, grid: Grid, step: int, palette: Palette | None) -> 
 
 
 def _paint_true_colours(staging: Staging, grid: Grid, step: int) -> NDArray[np.uint8]:
-    """(height, width, 4) RGBA of the thinned scene, as the eye would see it."""
+    """(height, width, 4) RGBA of the thinned scene in true colours."""
     picture = np.zeros((grid.height, grid.width, 4), np.uint8)
     counts = np.zeros(1 << 16, np.int64)
     for _, colours in _colour_strips(staging, step):

@@ -15,6 +15,7 @@ from tessera_engine.api import Model, embed
 from tessera_engine.errors import CheckFailed, InputError
 from tessera_engine.files.staging import CODE_NODATA
 from tessera_engine.model.drift import THRESHOLDS, Drift, measure
+from tessera_engine.running.options import EmbedOptions
 from tessera_engine.scene import Scene, Window
 from tessera_engine.stac.reading import Item
 from tessera_engine.verify.output import Raster, open_raster
@@ -68,7 +69,8 @@ def reembed(
     if fingerprint != item.fact("scene_fingerprint"):
         raise CheckFailed(
             f"scene {scene.path} has fingerprint {fingerprint[:12]}..., the output was made from "
-            f"{item.fact('scene')} {item.fact('scene_fingerprint')[:12]}...: it is another scene, or the scene has changed"
+            f"{item.fact('scene')} {item.fact('scene_fingerprint')[:12]}...: it is another scene, or the "
+            "scene has changed"
         )
     place = _place(item, scene)
     differs = _differences(item, model)
@@ -156,7 +158,9 @@ def _compute(
             "observations": np.zeros((*size, 2), np.uint16),
         }
         return nothing | ({"scales": np.full((*size, 1), np.nan, np.float32)} if stored_as == "int8" else {})
-    embed(scene, model, out, progress=False, window=in_scene, dim=dim, stored_as=stored_as, format="npy")
+    part: EmbedOptions = {"window": in_scene, "dim": dim, "stored_as": stored_as, "format": "npy"}
+    # The findings were announced when the output was made
+    embed(scene, model, out, progress=False, announce=lambda line: None, **part)
     whole = Window(0, 0, window.width, window.height)
     found = {}
     for key, suffix in (("embeddings", ""), ("scales", "_scales"), ("observations", "_observations")):

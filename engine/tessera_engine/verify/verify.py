@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tessera_engine.api import Model, load_model
-from tessera_engine.backends import BACKENDS
+from tessera_engine.backends.registry import backend_names
 from tessera_engine.errors import InputError, ModelError, check_type
 from tessera_engine.formats.given import Given, GivenPath, path_given
 from tessera_engine.progress import Announce
@@ -96,7 +96,7 @@ def verify(
     item = read_item(folder)
     check_files(folder, item)
     if item.result is not None and scene is not None:
-        raise InputError(f"{folder} is a {item.result}, not embeddings; scene= is for embeddings")
+        raise InputError(f"{folder} is a result ({item.result}), not embeddings; scene= is for embeddings")
     # Results made from embeddings have other kinds of files, of which only the checksums can be checked
     rasters = open_rasters(folder, item) if item.result is None else {}
     skipped = [f"the contents of {asset.href}" for key, asset in item.assets.items() if key not in rasters]
@@ -133,7 +133,7 @@ def _load(
     model: GivenPath | None, item: Item, backend: str, threads: int | None, announce: Announce | None
 ) -> Model:
     made_by = item.fact("backend")
-    if backend == "auto" and made_by in BACKENDS:
+    if backend == "auto" and made_by in backend_names():
         backend = made_by
     name = item.fact("model") if model is None else os.fspath(model)
     try:

@@ -18,7 +18,7 @@ from sklearn.metrics import roc_auc_score
 from staged import landscape
 
 from tessera_engine import embed, load_model, open_embeddings
-from tessera_engine.analysis.change import draw_change, find_change
+from tessera_engine.analysis.change import change, draw_change
 from tessera_engine.errors import InputError
 from tessera_engine.formats.embeddings.same_grid import offset
 from tessera_engine.running.convert import convert
@@ -121,7 +121,7 @@ def test_embeddings_that_are_all_alike_have_not_changed(tmp_path):
 def test_the_map_and_the_regions_are_written(tmp_path):
     before, after = outputs(tmp_path)
     share = TRUTH.sum() / np.isfinite(draw_change(before, after).values).sum()
-    done = find_change(before, after, tmp_path / "out", top=share)
+    done = change(before, after, tmp_path / "out", top=share)
     assert cog_validate(tmp_path / "out" / "change.tif")[0]
     with rasterio.open(tmp_path / "out" / "change.tif") as file:
         assert (file.crs.to_string(), file.transform, file.dtypes) == (CRS, ORIGIN, ("float32",))
@@ -142,7 +142,7 @@ def test_the_map_and_the_regions_are_written(tmp_path):
 
 
 def test_results_are_described_and_verified_as_what_they_are(tmp_path, run):
-    find_change(*outputs(tmp_path), tmp_path / "out")
+    change(*outputs(tmp_path), tmp_path / "out")
     code, out, _ = run("info", tmp_path / "out")
     assert code == 0
     assert out.split()[:2] == ["kind", "change"]
@@ -189,18 +189,22 @@ def test_what_cannot_be_compared_is_refused(tmp_path):
         grid = grid or Grid(20, 20, CRS, ORIGIN)
         other = open_embeddings(made_up_output(tmp_path / name, values, grid=grid, **facts))
         with pytest.raises(InputError, match=message):
-            find_change(before, other, tmp_path / "out")
+            change(before, other, tmp_path / "out")
 
-    refused("different models can't be compared", "b", model_sha256="b" * 64)
+    refused("aaaa.*bbbb", "b", model_sha256="b" * 64)
     refused("nano int8 .* by nano fp32", "c", model_sha256="b" * 64, precision="fp32")
-    refused("give --dim 16", "d", values=small[..., :16])
+    refused("dim=16", "d", values=small[..., :16])
     refused("EPSG:32631, .* on EPSG:32632", "e", grid=Grid(20, 20, "EPSG:32632", ORIGIN))
     refused("from 500004 5600000", "f", grid=Grid(20, 20, CRS, ORIGIN @ Affine.translation(0.4, 0)))
     refused("share no pixel", "g", grid=Grid(20, 20, CRS, ORIGIN @ Affine.translation(500, 0)))
     refused("has no CRS", "h", grid=Grid(20, 20))
     refused("no pixel has data both", "i", values=np.full_like(small, np.nan))
-    with pytest.raises(InputError, match="not a share"):
-        find_change(before, before, tmp_path / "out", top=0)
+    with pytest.raises(InputError, match="top=0"):
+        change(before, before, tmp_path / "out", top=0)
+    with pytest.raises(InputError, match=f"same output.*{before.path}"):
+        change(before, before.path, tmp_path / "out")
+    with pytest.raises(InputError, match="before=7"):
+        change(7, before)
     assert not (tmp_path / "out").exists()
 
 
@@ -225,8 +229,8 @@ def test_another_crop_comes_out_on_top_and_another_year_does_not(tmp_path):
     assert np.median(values[changed]) > 4 * np.median(values[~changed])
 
 
-def test_a_plain_cosine_tells_less(tmp_path):
-    """On this scene; on others the demo model's vectors have so little in common that both tell the same."""
+def test_a_plain_cosine_separates_less(tmp_path):
+    """On this scene; on others the demo model's vectors have so little in common that both are equal."""
     opened, changed = two_years(tmp_path, seed=2)
     values = draw_change(*opened).values
     before, after = (each.read() for each in opened)

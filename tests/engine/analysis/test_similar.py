@@ -16,7 +16,7 @@ from rio_cogeo import cog_validate
 from staged import landscape
 
 from tessera_engine import open_embeddings
-from tessera_engine.analysis.similar import find_similar, similarity
+from tessera_engine.analysis.similar import similar, similarity
 from tessera_engine.errors import InputError
 from tessera_engine.files.output import is_output
 
@@ -69,7 +69,7 @@ def test_it_is_the_cosine_to_the_most_similar_point(output):
 
 def test_the_map_and_the_regions_are_written(output, tmp_path):
     share = (10 * 20 + 5 * 10) / np.isfinite(EMBEDDING[..., 0]).sum()
-    done = find_similar(output, [degrees(35, 25)], tmp_path / "out", top=share * 1.0001)
+    done = similar(output, [degrees(35, 25)], tmp_path / "out", top=share * 1.0001)
     assert cog_validate(tmp_path / "out" / "similarity.tif")[0]
     with rasterio.open(tmp_path / "out" / "similarity.tif") as file:
         assert (file.crs.to_string(), file.transform, file.dtypes) == (CRS, ORIGIN, ("float32",))
@@ -94,15 +94,47 @@ def test_the_map_and_the_regions_are_written(output, tmp_path):
 
 
 def test_points_without_an_embedding_are_refused(output, tmp_path):
-    for point, message in ((degrees(0, 0), "pixel without data"), ((100.0, 10.0), "lies outside")):
+    for point, message in (
+        (degrees(0, 0), "without data"),
+        ((100.0, 10.0), "100.0 10.0.*outside of.*covers"),
+        (degrees(35, 25)[::-1], "swapped.*covers"),
+    ):
         with pytest.raises(InputError, match=message):
-            find_similar(output, [point], tmp_path / "out")
-    with pytest.raises(InputError, match="not a share"):
-        find_similar(output, [degrees(35, 25)], tmp_path / "out", top=1.5)
+            similar(output, [point], tmp_path / "out")
+    with pytest.raises(InputError, match=r"top=1\.5"):
+        similar(output, [degrees(35, 25)], tmp_path / "out", top=1.5)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_map_holds_no_embeddings(output, tmp_path):
-    find_similar(output, [degrees(35, 25)], tmp_path / "out")
+    similar(output, [degrees(35, 25)], tmp_path / "out")
     with pytest.raises(InputError, match=r"\(similar\), not embeddings"):
         open_embeddings(tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("at", "options", "facts"),
+    [
+        ("3.1 50.5", {}, "at='3.1 50.5'.*longitude, latitude"),
+        ([], {}, "at=.*longitude, latitude"),
+        ([(3.1, 50.5, 7)], {}, r"at=\[3.1, 50.5, 7\]"),
+        ([(3.1, "north")], {}, r"at=\[3.1, 'north'\]"),
+        ((3.1, 50.5), {"top": "1 %"}, "top='1 %'"),
+        ((3.1, 50.5), {"tops": 0.1}, "'tops'.*'top'"),
+        ((3.1, 50.5), {"dim": 16}, "dim=16.*open_embeddings"),
+        ((3.1, 50.5), {"out": 7}, "out=7"),
+        ((3.1, 50.5), {"overwrite": "yes"}, "overwrite='yes'"),
+    ],
+)
+def test_an_argument_of_a_wrong_type_is_one_line(output, at, options, facts):
+    with pytest.raises(InputError, match=facts) as error:
+        similar(output, at, **options)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_folder_and_one_point_are_enough(output, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = similar(output.path, degrees(35, 25), dim=16)
+    assert str(found.out) == "a.similar"
+    assert is_output(tmp_path / "a.similar")
+    assert len(repr(found)) < 120

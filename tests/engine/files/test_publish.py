@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -61,63 +61,65 @@ def test_a_result_appears_and_is_replaced(tmp_path, mode):
     assert (names(tmp_path), content(tmp_path / "out")) == (["out"], "new")
 
 
-PROGRAM = """
-import os, shutil, signal, sys
-from pathlib import Path
-sys.path[:0] = [sys.argv[6]]
-from test_publish import make
-from tessera_engine.files import publish
-step, number, out, exchange = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), sys.argv[4] == "True"
-steps = 0
+STEPS = (
+    (os, "fsync"), (os, "ftruncate"), (Path, "mkdir"), (Path, "rename"), (Path, "unlink"), (Path, "touch"),
+    (Path, "rmdir"), (publish, "_renameat2"), (shutil, "rmtree"),
+)  # fmt: skip
 
-def after(module, name):
-    honest = getattr(module, name)
-    def call(*arguments, **options):
-        global steps
-        result = honest(*arguments, **options)
-        steps += 1
-        if steps == step:
-            os.kill(os.getpid(), number)
-        return result
-    setattr(module, name, call)
 
-def stop(number, frame):
-    raise SystemExit(9)
+def live(out, number, step, exchange):
+    """Replace an output in a process of its own that gets a signal after a step; gives the steps that it took."""
+    reading, writing = os.pipe()
+    process = os.fork()
+    if process == 0:
+        taken = 0
 
-signal.signal(signal.SIGTERM, stop)
-if not exchange:
-    publish._renameat2 = lambda *names: False
-for module, name in ((os, "fsync"), (os, "ftruncate"), (Path, "mkdir"), (Path, "rename"), (Path, "unlink"),
-                     (Path, "touch"), (Path, "rmdir"), (publish, "_renameat2"), (shutil, "rmtree")):
-    after(module, name)
-make(out, "new", overwrite=True)
-Path(sys.argv[5]).write_text(str(steps))
-"""
+        def after(module, name):
+            honest = getattr(module, name)
+
+            def call(*arguments, **options):
+                nonlocal taken
+                result = honest(*arguments, **options)
+                taken += 1
+                if taken == step:
+                    os.kill(os.getpid(), number)
+                return result
+
+            setattr(module, name, call)
+
+        def stop(number, frame):
+            raise SystemExit
+
+        for each in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(each, stop)
+        if not exchange:
+            publish._renameat2 = lambda *names: False
+        for module, name in STEPS:
+            after(module, name)
+        with suppress(BaseException):
+            make(out, "new", overwrite=True)
+        os.write(writing, str(taken).encode())
+        os._exit(0)
+    os.close(writing)
+    os.waitpid(process, 0)
+    with os.fdopen(reading) as said:
+        return int(said.read() or 0)
 
 
 @MODES
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)
-@pytest.mark.skipif(sys.platform != "linux", reason="sends signals")
+@pytest.mark.skipif(sys.platform != "linux", reason="forks and sends signals")
 def test_a_signal_after_any_step_leaves_the_old_or_the_new(tmp_path, number, exchange):
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-
-    def life(step, folder):
-        make(folder / "out", "old")
-        arguments = (step, int(number), folder / "out", exchange, tmp_path / "steps", Path(__file__).parent)
-        return subprocess.run(
-            [sys.executable, "-c", PROGRAM, *map(str, arguments)], env=environment, capture_output=True
-        )
-
-    assert life(0, tmp_path / "whole").returncode == 0
-    steps = int((tmp_path / "steps").read_text())
+    make(tmp_path / "whole" / "out", "old")
+    steps = live(tmp_path / "whole" / "out", number, 0, exchange)
     assert steps > 10
     found = set()
     for step in range(1, steps + 1):
         folder = tmp_path / f"step{step}"
-        life(step, folder)
+        make(folder / "out", "old")
+        live(folder / "out", number, step, exchange)
         if exchange:
-            found.add(content(folder / "out"))
-        publish.finish_or_undo(folder / "out")
+            assert (folder / "out").exists()
         found.add(content(folder / "out"))
         make(folder / "out", "next", overwrite=True)
         assert (names(folder), content(folder / "out")) == (["out"], "next")
@@ -144,6 +146,15 @@ def test_an_interrupted_replacement_is_finished_or_undone(tmp_path, holds):
         assert not (tmp_path / "out").exists()
     else:
         assert content(tmp_path / "out") == expected
+
+
+def test_whoever_looks_at_an_output_completes_its_replacement(tmp_path):
+    for name in ("output", "replaced"):
+        write(tmp_path / "out.partial" / name, name)
+    for name in ("lock", "swap"):
+        (tmp_path / "out.partial" / name).touch()
+    assert is_output(tmp_path / "out")
+    assert (tmp_path / "out" / "content").read_text() == "output"
 
 
 def test_a_replacement_by_a_living_process_is_waited_for(tmp_path, monkeypatch):

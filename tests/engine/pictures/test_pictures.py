@@ -23,7 +23,7 @@ from tessera_engine.pictures.clusters import find_centres, nearest
 from tessera_engine.pictures.colours import PALETTE
 from tessera_engine.pictures.compass import compass
 from tessera_engine.pictures.frame import round_metres, write_framed
-from tessera_engine.pictures.make import make_picture
+from tessera_engine.pictures.make import picture as make_picture
 from tessera_engine.running.convert import convert
 from tessera_engine.scene import Grid
 
@@ -192,11 +192,11 @@ def test_a_picture_is_the_same_from_any_format(output, tmp_path, format):
 def test_thinned_pictures_are_put_together_from_blocks(output, tmp_path, monkeypatch):
     monkeypatch.setattr(frame, "LARGEST_SIDE", 100)
     monkeypatch.setattr(frame, "SMALLEST_SIDE", 1)
-    make_picture(output, tmp_path / "a.png", "clusters")
+    make_picture(output, tmp_path / "a.png", quicklook="clusters")
     found = pixels(tmp_path / "a.png", 50, 87)
     np.testing.assert_array_equal(found[..., 3] > 0, np.isfinite(EMBEDDING[::6, ::6, 0]))
     small = open_embeddings(made_up_output(tmp_path / "s", EMBEDDING[::6, ::6], year=2018))
-    make_picture(small, tmp_path / "b.png", "clusters")
+    make_picture(small, tmp_path / "b.png", quicklook="clusters")
     np.testing.assert_array_equal(pixels(tmp_path / "b.png", 50, 87), found)
 
 
@@ -204,10 +204,10 @@ def test_thinned_pictures_are_put_together_from_blocks(output, tmp_path, monkeyp
 def test_a_palette_gives_the_same_embeddings_the_same_colours(output, tmp_path, kind):
     palette, part = tmp_path / "farm.json", EMBEDDING[150:, :260]
     other = open_embeddings(made_up_output(tmp_path / "part", part, year=2019))
-    make_picture(output, tmp_path / "a.png", kind, palette)
+    make_picture(output, tmp_path / "a.png", quicklook=kind, palette=palette)
     written = palette.read_bytes()
-    make_picture(other, tmp_path / "b.png", kind, palette)
-    make_picture(other, tmp_path / "own.png", kind)
+    make_picture(other, tmp_path / "b.png", quicklook=kind, palette=palette)
+    make_picture(other, tmp_path / "own.png", quicklook=kind)
     whole = pixels(tmp_path / "a.png")[150:, :260]
     # Enlarged twice, to be no smaller than others
     found, own = (pixels(tmp_path / name, 300, 520)[::2, ::2] for name in ("b.png", "own.png"))
@@ -226,13 +226,13 @@ def test_a_palette_of_something_else_is_refused(output, tmp_path):
     downloaded = open_embeddings(made_up_output(tmp_path / "d", EMBEDDING[:30, :30]))
     downloaded.item["properties"].clear()
     for embeddings, kind, message in (
-        (other, "pca", r"made with model nano \(aaaaaaaaaaaa\), the embeddings with nano \(bbbbbbbbbbbb\)"),
-        (longer, "pca", "for 16 dimensions, these embeddings have 32; give --dim"),
-        (longer, "clusters", "a palette for --quicklook pca, not for clusters"),
-        (downloaded, "pca", "doesn't say which model made it"),
+        (other, "pca", "aaaaaaaaaaaa.*bbbbbbbbbbbb"),
+        (longer, "pca", "16 dimensions.*32.*dim="),
+        (longer, "clusters", "quicklook=pca.*clusters"),
+        (downloaded, "pca", "which model"),
     ):
         with pytest.raises(InputError, match=message):
-            make_picture(embeddings, tmp_path / "b.png", kind, palette)
+            make_picture(embeddings, tmp_path / "b.png", quicklook=kind, palette=palette)
     make_picture(open_embeddings(longer.path, 16), tmp_path / "b.png", palette=palette)
     make_picture(downloaded, tmp_path / "b.png", overwrite=True)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png", "b.png", "d", "farm.json", "l", "o"]
@@ -241,16 +241,16 @@ def test_a_palette_of_something_else_is_refused(output, tmp_path):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda said: said | {"tessera-engine palette": 2}, "is no palette"),
-        (lambda said: [said], "is no palette"),
-        (lambda said: said | {"model": 7}, "doesn't say its kind and its model"),
-        (lambda said: said | {"axes": said["axes"][:2]}, "tables aren't those of a palette"),
-        (lambda said: said | {"axes": [[1.0], [2.0, 3.0], [4.0]]}, "'axes' is no table of numbers"),
-        (lambda said: said | {"low": ["a", "b", "c"]}, "'low' is no table of numbers"),
-        (lambda said: said | {"low": [0, 0, float("nan")]}, "'low' is no table of numbers"),
-        (lambda said: said | {"span": [0, 0, -1]}, "tables aren't those of a palette"),
-        (lambda said: {key: said[key] for key in said if key != "span"}, "'span' is no table of numbers"),
-        (lambda said: said | {"note": "x" * 2**20}, "bytes, a palette at most"),
+        (lambda said: said | {"tessera-engine palette": 2}, "not a palette"),
+        (lambda said: [said], "not a palette"),
+        (lambda said: said | {"model": 7}, "kind and model"),
+        (lambda said: said | {"axes": said["axes"][:2]}, "damaged"),
+        (lambda said: said | {"axes": [[1.0], [2.0, 3.0], [4.0]]}, "'axes' is not"),
+        (lambda said: said | {"low": ["a", "b", "c"]}, "'low' is not"),
+        (lambda said: said | {"low": [0, 0, float("nan")]}, "'low' is not"),
+        (lambda said: said | {"span": [0, 0, -1]}, "damaged"),
+        (lambda said: {key: said[key] for key in said if key != "span"}, "'span' is not"),
+        (lambda said: said | {"note": "x" * 2**20}, "1,048,576"),
     ],
 )
 def test_a_damaged_palette_is_refused(output, tmp_path, damage, message):
@@ -263,12 +263,12 @@ def test_a_damaged_palette_is_refused(output, tmp_path, damage, message):
 
 def test_pictures_are_whole_or_not_there(output, tmp_path, monkeypatch):
     out, palette = tmp_path / "a.png", tmp_path / "farm.json"
-    with pytest.raises(InputError, match="unknown quicklook 'ndvi'; choose one of pca, clusters, rgb"):
-        make_picture(output, out, "ndvi")
-    with pytest.raises(InputError, match="'tessera-engine embed SCENE --quicklook rgb' has them"):
-        make_picture(output, out, "rgb")
+    with pytest.raises(InputError, match=r"ndvi.*pca, clusters, rgb"):
+        make_picture(output, out, quicklook="ndvi")
+    with pytest.raises(InputError, match=r"rgb.*embed"):
+        make_picture(output, out, quicklook="rgb")
     empty = open_embeddings(made_up_output(tmp_path / "e", np.full((9, 9, 16), np.nan, np.float32)))
-    with pytest.raises(InputError, match="no data to make a palette from"):
+    with pytest.raises(InputError, match="no data"):
         make_picture(empty, out, palette=palette)
 
     def fail(*arguments):
@@ -281,10 +281,10 @@ def test_pictures_are_whole_or_not_there(output, tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["e"]
     make_picture(output, out)
     before = out.read_bytes()
-    with pytest.raises(InputError, match="exists already; give --overwrite"):
-        make_picture(output, out, "clusters")
+    with pytest.raises(InputError, match="overwrite=True"):
+        make_picture(output, out, quicklook="clusters")
     assert out.read_bytes() == before
-    make_picture(output, out, "clusters", overwrite=True)
+    make_picture(output, out, quicklook="clusters", overwrite=True)
     assert out.read_bytes() != before
 
 

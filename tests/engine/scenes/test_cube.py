@@ -1,4 +1,4 @@
-"""Cubes: a variable a band over time, or one line that says what is missing."""
+"""Data cubes: each band is found with its times, or one line names what is missing."""
 
 from __future__ import annotations
 

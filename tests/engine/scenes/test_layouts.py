@@ -1,4 +1,4 @@
-"""Every layout gives what the d-pixel form of the same arrays gives, and what is bad is named, not used."""
+"""Every layout is read like the d-pixel form of the same arrays, and bad products are named and not used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Products as one scene: what was written is what is read, whatever grid, date or unit it came in."""
+"""Products as one scene: what was written is read, whatever the grid, date or unit."""
 
 from __future__ import annotations
 

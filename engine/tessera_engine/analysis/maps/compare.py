@@ -1,4 +1,4 @@
-"""How well labels are told from features of the same pixels, compared on the same folds and the same draws."""
+"""Compare how well different features of the same pixels predict labels, on the same folds and the same draws."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tessera_engine.analysis.maps.learn import make_model, predict_held_out, spl
 from tessera_engine.analysis.maps.scores import class_scores, confusions, moments, number_scores
 
 MAIN_SCORES = {False: "macro_f1", True: "r2"}
-"""Regression or not -> the score by which features are compared."""
+"""The score by which features are compared: for classes (False) and for regression (True)."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Outcome:
     """The scores of one kind of features with one method, on all draws.
 
     Attributes:
-        values: name of a score -> on all labels.
-        drawn: name of a score -> (DRAWS,) on each draw of blocks; two outcomes of one `Comparison` have equal draws.
+        values: score on all labels, by its name.
+        drawn: (DRAWS,) score on each draw of blocks, by its name; the outcomes of one `Comparison` have the same draws.
     """
 
     values: Mapping[str, float]
@@ -34,16 +34,16 @@ class Outcome:
         return {name: interval(value, self.drawn[name]) for name, value in self.values.items()}
 
     def less(self, other: Outcome, score: str) -> Interval:
-        """How much better than another outcome of the same comparison, block by block."""
+        """A score minus that of another outcome of the same comparison, with its interval over the same draws."""
         return interval(self.values[score] - other.values[score], self.drawn[score] - other.drawn[score])
 
 
 class Comparison:
-    """Labels, folds and draws that all features are measured with.
+    """Labels, folds and draws with which all features are measured.
 
     Args:
         y: (N,) class names or numbers.
-        groups: (N,) the block or parcel of each label: held out as a whole, and drawn as a whole.
+        groups: (N,) the block or parcel of each label: a group is always held out and drawn as a whole.
         regression: the labels are numbers.
         threads: CPU threads.
     """
@@ -59,8 +59,7 @@ class Comparison:
     def measure(self, x: NDArray[np.float32], method: str) -> Outcome:
         """Predict each fold from the others, and score the predictions of all folds together.
 
-        The draws say how the scores hang on the land that is validated on; that other land would also be learned
-        from is not in them.
+        The intervals cover the choice of the land for validation only, not the choice of the land for learning.
 
         Args:
             x: (N, K) features.

@@ -1,4 +1,4 @@
-"""The forms in which embeddings are stored: how many bytes a pixel takes, and what is read back from them."""
+"""The forms in which embeddings are stored: bytes per pixel, and the values that a reader gets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tessera_kernels.quantize import quantize
 SCALE_BYTES = 4
 
 PIXEL_KM2 = 1e-4
-"""Of the 10 m pixels of Sentinel-2."""
+"""Area of a 10 m pixel of Sentinel-2."""
 
 
 @dataclass(frozen=True)
@@ -34,36 +34,36 @@ class Form:
 
     @property
     def bytes_per_pixel(self) -> int:
-        """Codes and scale, before any compression of the file."""
+        """Bytes of the codes and the scale, before compression of the file."""
         return self.dim * 4 if self.stored_as == "float32" else self.dim + SCALE_BYTES
 
     @property
     def km2_per_gb(self) -> float:
-        """Land whose embeddings fit into 10^9 bytes."""
+        """Area in km2 whose embeddings fit into 10^9 bytes."""
         return 1e9 / self.bytes_per_pixel * PIXEL_KM2
 
 
 def forms(stored: str, dim: int) -> list[Form]:
-    """The forms that can be had of an output without embedding again: what it is, its prefixes, and their codes.
+    """The forms that can be made from an output without embedding again: its own, its prefixes, and their int8 codes.
 
     Args:
         stored: `float32` or `int8`.
         dim: length of the stored embedding.
     """
     prefixes = sorted({dim, *(prefix for prefix in PREFIXES if prefix < dim)}, reverse=True)
-    stores = ("float32", "int8") if stored == "float32" else ("int8",)
-    return [Form(stored_as, prefix) for stored_as in stores for prefix in prefixes]
+    kinds = ("float32", "int8") if stored == "float32" else ("int8",)
+    return [Form(stored_as, prefix) for stored_as in kinds for prefix in prefixes]
 
 
 def read_back(
     embeddings: NDArray[np.float32], stored: str, forms: list[Form]
 ) -> Iterator[tuple[Form, NDArray[np.float32]]]:
-    """Give each form with what a reader gets from it.
+    """Give each form with the values that a reader gets from it.
 
     Args:
-        embeddings: (N, K) as an output gives them.
-        stored: how that output stores them. Codes are kept as they are, with the scale of the whole vector; float32
-            values are cut first and then quantised, as `embed --dim K --int8` does.
+        embeddings: (N, K) as read from an output.
+        stored: how that output stores them. Codes keep the scale of the whole vector; float32 values are first cut to
+            the prefix and then quantised, as `embed --dim K --int8` does.
         forms: see `forms`.
 
     Yields:

@@ -1,4 +1,7 @@
-"""How sure a score is: a bootstrap over blocks of land, since neighbouring pixels are nearly copies of each other."""
+"""Confidence intervals of scores, by a bootstrap over blocks of land.
+
+Single pixels can't be drawn, because neighbouring pixels are almost copies of each other.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,12 @@ from numpy.typing import NDArray
 DRAWS = 1000
 
 CONFIDENCE = 95
-"""Percent of the draws that an interval holds."""
+"""Percent of the draws that lie in an interval."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A score, and between what it would lie on other land of that kind.
+    """A score with its confidence interval over similar land.
 
     Attributes:
         value: on all labels.
@@ -29,7 +32,7 @@ class Interval:
 
 
 def draw_blocks(blocks: int, seed: int = 0) -> NDArray[np.int64]:
-    """How often each block is drawn, when as many as there are are drawn with replacement: (DRAWS, blocks)."""
+    """(DRAWS, blocks): how often each block is drawn if `blocks` of them are drawn with replacement."""
     drawn = np.random.default_rng(seed).multinomial(blocks, np.full(blocks, 1 / blocks), DRAWS)
     counts: NDArray[np.int64] = drawn.astype(np.int64)
     return counts
@@ -39,8 +42,8 @@ def interval(value: float, drawn: NDArray[np.float64]) -> Interval:
     """The interval that holds the middle of the draws (percentile bootstrap).
 
     Args:
-        value: on all labels.
-        drawn: (DRAWS,) the same on each draw.
+        value: the score on all labels.
+        drawn: (DRAWS,) the score on each draw.
     """
     low, high = np.percentile(drawn, [50 - CONFIDENCE / 2, 50 + CONFIDENCE / 2])
     return Interval(float(value), float(low), float(high))

@@ -1,4 +1,4 @@
-"""Labels: which pixels have which value, from points, polygons or a raster."""
+"""Labels: the values of labelled pixels, from points, polygons or a raster."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError, MissingExtra
+from tessera_engine.files.nearby import nearest
 from tessera_engine.formats.embeddings.base import Embeddings
+from tessera_engine.gdal import GDAL_ERRORS, PROJECTION_ERRORS, gdal_environment
 from tessera_engine.scene import Grid
 
 RASTERS = (".tif", ".tiff", ".vrt")
@@ -18,13 +20,13 @@ RASTERS = (".tif", ".tiff", ".vrt")
 
 @dataclass(frozen=True)
 class Labels:
-    """Labelled pixels of a grid, none twice.
+    """Labelled pixels of a grid, each once.
 
     Attributes:
-        cols: (N,) of the grid.
-        rows: (N,).
+        cols: (N,) columns of the grid.
+        rows: (N,) rows of the grid.
         values: (N,) class names (str) or, for regression, float64.
-        notes: what was worth saying about the labels, a line each.
+        notes: what was unusual about the labels, a line each.
     """
 
     cols: NDArray[np.int64]
@@ -43,40 +45,46 @@ class Labels:
 def read_labels(path: Path, field: str | None, grid: Grid, regression: bool) -> Labels:
     """Read labels onto a grid.
 
-    A point labels the pixel in which it lies, a polygon all pixels whose centre it holds, a raster's nearest pixel each
-    pixel. Pixels that get different labels get none. In a raster, its nodata value is no label; where it names none, 0.
+    A point labels the pixel in which it lies. A polygon labels all pixels whose centre lies in it. In a raster, each
+    pixel gets the label of the nearest raster pixel. Pixels with different labels are left out. The nodata value of a
+    raster is no label; if the raster has none, 0 is no label.
 
     Args:
         path: GeoTIFF, or anything with points or polygons that GDAL reads (GeoJSON, GeoPackage, shapefile, ...).
-        field: of the points or polygons; not for a raster.
+        field: the field of points or polygons; not used for a raster.
         grid: of the embeddings.
         regression: the values are numbers, not classes.
 
     Raises:
         InputError: the file or field can't be used, or no label lies on the grid.
-        MissingExtra: what reads vector files isn't installed.
+        MissingExtra: a library that reads vector files isn't installed.
     """
     if not path.exists():
         raise InputError(f"no such file: {path}")
     if grid.crs is None:
-        raise InputError("the embeddings have no CRS, so labels can't be placed in them")
+        raise InputError("the embeddings have no CRS, so labels can't be located in them")
     labels = _from_raster(path, grid) if path.suffix.lower() in RASTERS else _from_shapes(path, field, grid)
     if not len(labels):
-        raise InputError(f"no label of {path} lies on the embeddings; do they show the same place?")
+        raise InputError(f"no label of {path} lies on the embeddings; give labels of the same place")
     if not regression:
         return labels
     try:
         values = labels.values.astype(np.float64)
     except ValueError:
-        raise InputError(f"{path} has labels that are no numbers; leave out --regression") from None
+        raise InputError(f"{path} has labels that are not numbers; leave out regression=True") from None
     return Labels(labels.cols, labels.rows, values, labels.notes)
 
 
 def with_embeddings(labels: Labels, source: Embeddings, most: int) -> tuple[Labels, NDArray[np.float32]]:
-    """Labels of pixels that have an embedding, at most so many, drawn at random; and their embeddings (N, K).
+    """The labels of pixels that have an embedding, and their embeddings (N, K).
+
+    Args:
+        labels: of pixels of the source's grid.
+        source: embeddings.
+        most: the largest number of labels; of more labels, some are drawn at random.
 
     Raises:
-        InputError: none of them has one.
+        InputError: none of the pixels has an embedding.
     """
     if len(labels) > most:
         chosen = np.random.default_rng(0).choice(len(labels), most, replace=False)
@@ -92,18 +100,17 @@ def with_embeddings(labels: Labels, source: Embeddings, most: int) -> tuple[Labe
 
 def _from_raster(path: Path, grid: Grid) -> Labels:
     import rasterio
-    from rasterio.errors import RasterioError
     from rasterio.vrt import WarpedVRT
 
     try:
-        with rasterio.open(path) as file:
+        with gdal_environment(), rasterio.open(path) as file:
             if file.crs is None:
-                raise InputError(f"{path} has no CRS, so its labels can't be placed")
+                raise InputError(f"{path} has no CRS, so its labels can't be located")
             nodata = 0 if file.nodata is None else file.nodata
             place = {"crs": grid.crs, "transform": grid.transform, "width": grid.width, "height": grid.height}
             with WarpedVRT(file, **place, src_nodata=nodata, nodata=nodata) as warped:
                 values = warped.read(1)
-    except RasterioError as error:
+    except GDAL_ERRORS as error:
         raise InputError(f"can't read labels from {path}: {error}") from None
     rows, cols = np.nonzero(np.isfinite(values) & (values != nodata))
     found = values[rows, cols]
@@ -126,7 +133,7 @@ def _from_shapes(path: Path, field: str | None, grid: Grid) -> Labels:
 
 
 def _read_shapes(path: Path, field: str | None) -> tuple[list[dict[str, Any]], NDArray[Any], str]:
-    """Geometries as GeoJSON, a value each as text, and their CRS; shapes without a value or place are left out."""
+    """Geometries as GeoJSON, their values as text, and their CRS. Shapes without a value or a geometry are left out."""
     try:
         import pyogrio
         import shapely
@@ -136,20 +143,29 @@ def _read_shapes(path: Path, field: str | None) -> tuple[list[dict[str, Any]], N
     try:
         fields = [str(name) for name in pyogrio.read_info(path)["fields"]]
         if field not in fields:
-            asked = "give --field" if field is None else f"{path} has no field '{field}'"
-            raise InputError(f"{asked}; its fields: {', '.join(fields) or 'none'}")
+            raise InputError(_no_field(path, field, fields))
         meta, _, wkb, (values,) = pyogrio.raw.read(path, columns=[field])
     except pyogrio.errors.DataSourceError as error:
         raise InputError(f"can't read labels from {path}: {error}") from None
     if meta["crs"] is None:
-        raise InputError(f"{path} has no CRS, so its labels can't be placed")
+        raise InputError(f"{path} has no CRS, so its labels can't be located")
     shapes = shapely.from_wkb(wkb)
     named = np.array([_text(value) for value in values], dtype=object)
     kept = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes) | (named == ""))
     return [shapely.geometry.mapping(shape) for shape in shapes[kept]], named[kept], meta["crs"]
 
 
+def _no_field(path: Path, field: str | None, fields: list[str]) -> str:
+    known = ", ".join(fields) or "none"
+    if field is None:
+        return f"{path} needs field=, the name of the field with the labels; its fields: {known}"
+    near = nearest(field, fields)
+    hint = f"; did you mean '{near}'?" if near else ""
+    return f"{path} has no field '{field}'; its fields: {known}{hint}"
+
+
 def _text(value: Any) -> str:
+    """A value of a field as text; empty where it is missing."""
     if value is None or (isinstance(value, (float, np.floating)) and np.isnan(value)):
         return ""
     if isinstance(value, (float, np.floating)) and float(value).is_integer():
@@ -158,19 +174,18 @@ def _text(value: Any) -> str:
 
 
 def _to_crs(path: Path, geometries: list[dict[str, Any]], crs: str, grid: Grid) -> list[dict[str, Any]]:
-    from rasterio._err import CPLE_BaseError
     from rasterio.warp import transform_geom
 
     try:
         return list(transform_geom(crs, grid.crs, geometries))
-    except CPLE_BaseError as error:
-        raise InputError(f"labels of {path} can't be brought from {crs} to {grid.crs}: {error}") from None
+    except PROJECTION_ERRORS as error:
+        raise InputError(f"labels of {path} can't be transformed from {crs} to {grid.crs}: {error}") from None
 
 
 def _pixels_of_points(
     geometries: list[dict[str, Any]], grid: Grid
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Columns, rows, and the index of the geometry, of points on the grid."""
+    """The columns and rows of points on the grid, and the index of each point's geometry."""
     x, y, which = [], [], []
     for i, geometry in enumerate(geometries):
         single = geometry["type"] == "Point"
@@ -184,7 +199,7 @@ def _pixels_of_points(
 
 
 def _without_contradictions(labels: Labels, grid: Grid) -> Labels:
-    """Each pixel once; none that has two labels."""
+    """Each pixel once, without pixels that have different labels."""
     pixels = labels.rows * grid.width + labels.cols
     kept, contradicted = [], 0
     for here in np.split(
@@ -204,7 +219,7 @@ def _pixels_of_polygons(geometries: list[dict[str, Any]], values: NDArray[Any], 
     names, numbers = np.unique(values.astype(str), return_inverse=True)
     numbered = list(zip(geometries, (int(number) + 1 for number in numbers), strict=True))
     size = (grid.height, grid.width)
-    # Where polygons overlap, the last one is seen: another order shows whether that matters
+    # Where polygons overlap, the last one is drawn on top. Drawing them in both orders shows where labels differ
     first, last = (
         rasterize(shapes, size, transform=grid.transform, dtype="int32")
         for shapes in (numbered[::-1], numbered)

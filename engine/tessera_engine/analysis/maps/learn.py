@@ -1,4 +1,4 @@
-"""Learning from labelled embeddings, and how well that works on places that weren't learned from."""
+"""Learn from labelled embeddings, and measure how well that works on places that were held out."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from tessera_engine.errors import InputError, MissingExtra
 from tessera_engine.scene import Grid
 
 METHODS = ("linear", "knn", "forest")
+"""Logistic regression (ridge regression for numbers), nearest neighbours, a random forest."""
 
 FOLDS = 5
 
 BLOCKS_ACROSS = 5
-"""Spatial blocks across the labelled part, unless the user gives their size."""
+"""Spatial blocks across the labelled area, unless the user gives their size."""
 
 NEIGHBOURS = 5
 TREES = 200
@@ -28,10 +29,10 @@ SEED = 0
 
 @dataclass(frozen=True)
 class Blocks:
-    """Square blocks of the grid, each of which is only learned from or only validated on.
+    """Square blocks of the grid. In each fold, a block is used either for learning or for validation.
 
     Attributes:
-        groups: (N,) the block of each label.
+        groups: (N,) number of the block of each label.
         metres: side of a block, in the units of the grid's CRS.
     """
 
@@ -40,10 +41,10 @@ class Blocks:
 
 
 def need_learning(purpose: str) -> None:
-    """Make sure that what learns is installed; `purpose` is the command that needs it.
+    """Make sure that scikit-learn is installed; `purpose` is the function that needs it.
 
     Raises:
-        MissingExtra: scikit-learn isn't.
+        MissingExtra: it isn't installed.
     """
     try:
         import sklearn  # noqa: F401
@@ -57,11 +58,8 @@ def make_model(method: str, regression: bool, fewest: int, threads: int) -> Any:
     Args:
         method: one of `METHODS`; `linear` is logistic regression, and ridge regression for numbers.
         regression: the values are numbers.
-        fewest: labels that it will learn from at least.
+        fewest: the smallest number of labels that it is fitted to.
         threads: CPU threads.
-
-    Raises:
-        InputError: unknown method.
     """
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
     from sklearn.linear_model import LogisticRegression, RidgeCV
@@ -69,33 +67,31 @@ def make_model(method: str, regression: bool, fewest: int, threads: int) -> Any:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import Normalizer, StandardScaler
 
-    if method not in METHODS:
-        raise InputError(f"unknown method '{method}'; choose one of {', '.join(METHODS)}")
     if method == "linear":
         last = RidgeCV(RIDGE_ALPHAS) if regression else LogisticRegression(max_iter=1000)
         return make_pipeline(StandardScaler(), last)
     if method == "knn":
         kind = KNeighborsRegressor if regression else KNeighborsClassifier
-        # Unit vectors: the nearest is the one of the largest cosine
+        # Between unit vectors, the nearest is the one with the largest cosine
         return make_pipeline(Normalizer(), kind(min(NEIGHBOURS, fewest), weights="distance", n_jobs=threads))
     forest = RandomForestRegressor if regression else RandomForestClassifier
     return forest(TREES, random_state=SEED, n_jobs=threads)
 
 
 def block_groups(cols: NDArray[np.int64], rows: NDArray[np.int64], side: int) -> NDArray[np.int64]:
-    """(N,) which square block of `side` pixels each pixel lies in; blocks start at the smallest column and row."""
+    """(N,) number of the square block of `side` pixels that holds each pixel, from the smallest column and row."""
     cols, rows = cols - cols.min(), rows - rows.min()
     groups: NDArray[np.int64] = rows // side * (cols.max() // side + 1) + cols // side
     return groups
 
 
 def make_blocks(labels: Labels, grid: Grid, metres: float | None) -> Blocks:
-    """Cut the labelled part of the grid into spatial blocks.
+    """Divide the labelled area into spatial blocks.
 
     Args:
         labels: the labelled pixels.
-        grid: theirs.
-        metres: side of a block; None: a fifth of the labelled part's longer side.
+        grid: of the labels.
+        metres: side of a block; None: a fifth of the longer side of the labelled area.
 
     Raises:
         InputError: all labels lie in one block.
@@ -108,8 +104,8 @@ def make_blocks(labels: Labels, grid: Grid, metres: float | None) -> Blocks:
     groups = block_groups(labels.cols, labels.rows, side)
     if len(np.unique(groups)) < 2:
         raise InputError(
-            f"all labels lie within one block of {metres:g} m, so nothing is left to validate on; "
-            "give a smaller --block, or labels that lie further apart"
+            f"all labels lie within one block of {metres:g} m, so no label is left for validation; "
+            "give a smaller block=, or labels that lie further apart"
         )
     return Blocks(groups, side * pixel)
 
@@ -117,9 +113,10 @@ def make_blocks(labels: Labels, grid: Grid, metres: float | None) -> Blocks:
 def split(
     y: NDArray[Any], groups: NDArray[np.int64], regression: bool
 ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Folds of spatial cross-validation, at most `FOLDS`: indices of the labels to learn from and to validate on.
+    """Folds of spatial cross-validation, at most `FOLDS`: indices of the labels for learning and for validation.
 
-    A group (a block, a parcel) lies in one fold; classes are spread over the folds as evenly as groups allow.
+    A group (a block or a parcel) is never split between folds. Classes are spread over the folds as evenly
+    as the groups allow.
 
     Args:
         y: (N,) class names or numbers.
@@ -137,7 +134,7 @@ def split(
         most = np.unique(y.astype(str), return_counts=True)[1].max()
         splitter = StratifiedGroupKFold(max(2, min(folds, most)), shuffle=True, random_state=SEED)
     with warnings.catch_warnings():
-        # Of classes with fewer labels than folds: the report shows how many labels each has
+        # scikit-learn warns of classes with few labels; the report shows the number of labels of each class
         warnings.simplefilter("ignore", UserWarning)
         return [(train, test) for train, test in splitter.split(y, y, groups) if len(train) and len(test)]
 
@@ -148,33 +145,33 @@ def predict_held_out(
     y: NDArray[Any],
     folds: list[tuple[NDArray[np.int64], NDArray[np.int64]]],
 ) -> NDArray[Any]:
-    """Cross-validation: each fold is predicted by a model that has seen nothing of it.
+    """Cross-validation: each fold is predicted by a model that was fitted to the other folds.
 
     Args:
-        model: an estimator; it is copied for each fold.
+        model: an estimator; each fold gets a copy.
         x: (N, K) embeddings.
         y: (N,) class names or numbers.
         folds: see `split`.
 
     Returns:
-        (N,) as y.
+        (N,) predictions, of the type of y.
     """
     from sklearn.base import clone
     from threadpoolctl import threadpool_limits
 
     predicted = np.empty_like(y)
-    # The matrices are so small that threads would mostly wait for each other: on a busy machine a hundred times as long
+    # With such small matrices threads mostly wait for each other: on a busy machine a hundred times as long
     with threadpool_limits(1, "blas"):
         for train, test in folds:
             if (y[train] == y[train][0]).all():
-                predicted[test] = y[train][0]  # nothing to tell apart
+                predicted[test] = y[train][0]  # a classifier needs two classes
             else:
                 predicted[test] = clone(model).fit(x[train], y[train]).predict(x[test])
     return predicted
 
 
 def assess(y: NDArray[Any], predicted: NDArray[Any], regression: bool) -> dict[str, Any]:
-    """What a report says about predictions, as plain values.
+    """The scores of predictions for a report, as plain values.
 
     Args:
         y: (N,) class names or numbers.
@@ -197,10 +194,10 @@ def _numbers(y: NDArray[Any], predicted: NDArray[Any]) -> dict[str, Any]:
 def _classes(y: NDArray[Any], predicted: NDArray[Any]) -> dict[str, Any]:
     names = sorted(set(y))
     (confusion,) = confusions(y, predicted, np.zeros(len(y), np.int64), names)
-    right, true, told = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
+    right, true, guessed = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
     recall = right / true
-    precision = np.divide(right, told, out=np.zeros(len(names)), where=told > 0)
-    f1 = 2 * right / (true + told)
+    precision = np.divide(right, guessed, out=np.zeros(len(names)), where=guessed > 0)
+    f1 = 2 * right / (true + guessed)
     per_class = {
         name: {
             "precision": float(precision[i]),

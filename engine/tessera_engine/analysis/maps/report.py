@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tessera_engine.analysis.maps.evaluate import Evaluation
+from tessera_engine.analysis.maps.evaluation import Evaluation
 from tessera_engine.analysis.maps.intervals import Interval
 from tessera_engine.errors import MissingExtra
 from tessera_engine.pictures.colours import PALETTE
@@ -24,22 +24,22 @@ METHOD_TITLES = {
 }
 
 PERCENT = ("accuracy", "balanced_accuracy", "macro_f1")
-"""Scores that are written in percent."""
+"""Scores that are shown in percent."""
 
 FONT, MARGIN, LINE, ACROSS, NAMES, DOT = 15, 20, 26, 330, 150, 4
 
 
 def markdown(evaluation: Evaluation) -> str:
-    """The report: what was measured, and a table a method."""
+    """The report as Markdown: what was measured, and one table for each method."""
     facts, main = evaluation.facts, evaluation.main
     about = (
         f"Model {facts['model'] or 'unknown'}, {facts['labelled_pixels']:,} labelled pixels of {facts['labels']}. Each "
-        f"score is of pixels in blocks that weren't learned from: {facts['folds']} folds over {facts['blocks']} blocks "
-        f"of {facts['block_metres']:g} m. In brackets: {facts['interval']}. Bytes: codes and scales, before a file's "
-        "own compression; km2 of 10 m pixels."
+        f"score is measured on blocks that were held out: {facts['folds']} folds over {facts['blocks']} blocks "
+        f"of {facts['block_metres']:g} m. In brackets: {facts['interval']}. Bytes: codes and scales, before the "
+        "compression of the file; km2 with 10 m pixels."
     )
     lines = [
-        f"# What {facts['embeddings']} tells of {facts['field'] or facts['labels']}",
+        f"# How well {facts['embeddings']} predicts {facts['field'] or facts['labels']}",
         "",
         about,
     ]
@@ -53,10 +53,10 @@ def markdown(evaluation: Evaluation) -> str:
         names = list(here[0].scores)
         titles = [
             "form",
-            "bytes a pixel",
+            "bytes per pixel",
             "km2 per GB",
             *(TITLES[name] for name in names),
-            f"{TITLES[main]} less the first",
+            f"{TITLES[main]} minus the first",
         ]
         lines += [
             "",
@@ -82,10 +82,10 @@ def _text(score: Interval, name: str, sign: str = "") -> str:
 
 
 def draw(evaluation: Evaluation, path: Path) -> None:
-    """Write a PNG: each form's main score with its interval, a panel a method.
+    """Write a PNG: the main score of each form with its interval, in one panel for each method.
 
     Args:
-        evaluation: what was found.
+        evaluation: the scores.
         path: of the PNG.
 
     Raises:
@@ -99,7 +99,7 @@ def draw(evaluation: Evaluation, path: Path) -> None:
     rows, main = evaluation.rows, evaluation.main
     methods = list(dict.fromkeys(row.method for row in rows))
     shown = list(dict.fromkeys(row.form for row in rows))
-    stores = list(dict.fromkeys(form.stored_as for form in shown))
+    kinds = list(dict.fromkeys(form.stored_as for form in shown))
     scores = {(row.method, row.form): row.scores[main] for row in rows}
     low = min(score.low for score in scores.values())
     high = max(score.high for score in scores.values())
@@ -126,20 +126,18 @@ def draw(evaluation: Evaluation, path: Path) -> None:
             pen.text((x, bottom + 4), f"{factor * (low + i * step):g}", "black", font, anchor="ma")
         for i, form in enumerate(shown):
             score, y = scores[method, form], top + LINE * i + LINE // 2
-            colour = PALETTE[(4, 5)[stores.index(form.stored_as)]]
+            colour = PALETTE[(4, 5)[kinds.index(form.stored_as)]]
             pen.line((across(score.low), y, across(score.high), y), colour, 2)
             x = across(score.value)
             pen.ellipse((x - DOT, y - DOT, x + DOT, y + DOT), colour)
     unit = ", percent" if main in PERCENT else ""
-    caption = (
-        f"{TITLES[main]}{unit}, on blocks that weren't learned from; lines: 95 % interval over the blocks"
-    )
+    caption = f"{TITLES[main]}{unit}, on blocks that were held out; lines: 95 % interval over the blocks"
     pen.text((MARGIN, bottom + LINE + 8), caption, "black", font)
     image.save(path)
 
 
 def _ticks(low: float, high: float) -> tuple[float, float, float]:
-    """Distance of the ticks, the first and the last: a few round numbers around the values."""
+    """The step between ticks, the first tick and the last: a few round numbers around the values."""
     import math
 
     room = max(high - low, 1e-3)

@@ -1,4 +1,4 @@
-"""How good predictions are: scores from a confusion matrix or from sums, so that many draws are scored at once."""
+"""Scores of predictions, from confusion matrices or sums, so that many draws are scored in one operation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 def confusions(
     y: NDArray[Any], predicted: NDArray[Any], groups: NDArray[np.int64], names: list[str]
 ) -> NDArray[np.int64]:
-    """Count, for each group of labels, what was told for which true class.
+    """Count, for each group of labels, the predicted classes for each true class.
 
     Args:
         y: (N,) true class names.
@@ -23,14 +23,14 @@ def confusions(
         (G, C, C), true classes along the rows.
     """
     number = {name: i for i, name in enumerate(names)}
-    true, told = (np.array([number[name] for name in each], np.int64) for each in (y, predicted))
+    true, guessed = (np.array([number[name] for name in each], np.int64) for each in (y, predicted))
     counts = np.zeros((groups.max() + 1, len(names), len(names)), np.int64)
-    np.add.at(counts, (groups, true, told), 1)
+    np.add.at(counts, (groups, true, guessed), 1)
     return counts
 
 
 def class_scores(confusion: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
-    """Accuracy, balanced accuracy (mean recall) and macro F1 of confusion matrices, over the classes that are in them.
+    """Accuracy, balanced accuracy (mean recall) and macro F1 of confusion matrices, over the classes that have labels.
 
     Args:
         confusion: (..., C, C) counts, true classes along the rows.
@@ -39,11 +39,11 @@ def class_scores(confusion: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
         Name -> (...).
     """
     right = np.diagonal(confusion, axis1=-2, axis2=-1).astype(np.float64)
-    true, told = confusion.sum(axis=-1), confusion.sum(axis=-2)
+    true, guessed = confusion.sum(axis=-1), confusion.sum(axis=-2)
     there = true > 0
     classes = there.sum(axis=-1)
     recall = np.divide(right, true, out=np.zeros_like(right), where=there)
-    f1 = np.divide(2 * right, true + told, out=np.zeros_like(right), where=there)
+    f1 = np.divide(2 * right, true + guessed, out=np.zeros_like(right), where=there)
     return {
         "accuracy": right.sum(axis=-1) / true.sum(axis=-1),
         "balanced_accuracy": recall.sum(axis=-1) / classes,
@@ -52,7 +52,7 @@ def class_scores(confusion: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
 
 
 def moments(y: NDArray[Any], predicted: NDArray[Any], groups: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(G, 4) number of labels, sums of y, of y squared and of the squared error, for each group of labels."""
+    """(G, 4): for each group, the number of labels, and the sums of y, of y squared and of the squared error."""
     each = np.stack([np.ones(len(y)), y, y**2, (predicted - y) ** 2], axis=1).astype(np.float64)
     sums = np.zeros((groups.max() + 1, 4))
     np.add.at(sums, groups, each)
