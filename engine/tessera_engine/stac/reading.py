@@ -99,7 +99,7 @@ def output_of(path: Path) -> Path | None:
     `info embeddings.tif` and `open_embeddings("field.embeddings/embeddings.zarr")` name a part of an output.
     """
     for folder in path.absolute().parents[:MOST_LEVELS]:
-        if is_output(folder):
+        if (folder / ITEM).is_file() and is_output(folder):
             return folder
     return None
 

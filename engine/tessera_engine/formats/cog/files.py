@@ -170,7 +170,8 @@ def _write_plain(path: Path, about: GeoTiff, parts: Iterable[Part], layout: Layo
             file.write(part.values, list(part.bands), window=RasterioWindow(*part.window))
     factors = _overview_factors(grid)
     if layout.overviews and factors:
-        with rasterio.Env(GDAL_TIFF_OVR_BLOCKSIZE=BLOCK), rasterio.open(path, "r+") as file:
+        tiles = gdal_environment(CACHE_BYTES, GDAL_TIFF_OVR_BLOCKSIZE=BLOCK)
+        with tiles, rasterio.open(path, "r+") as file:
             file.build_overviews(factors, Resampling.nearest)
 
 
