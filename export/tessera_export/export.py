@@ -115,7 +115,7 @@ def export_model(
     if not out.absolute().parent.is_dir():
         raise no_such_folder(out.parent)
     written = _written_precision(precision, target, calibrate)
-    source = _source(checkpoint, statistics, description)
+    source = open_source(checkpoint, statistics, description)
     return _export(source, out, written, calibrate)
 
 
@@ -205,7 +205,10 @@ def _written_precision(precision: str, target: str, calibrate: Sequence[Path]) -
     return "qdq" if quantized else precision
 
 
-def _source(checkpoint: Path | str, statistics: str | None, description: Description) -> Source:
+def open_source(
+    checkpoint: Path | str, statistics: str | None = None, description: Description = Description()
+) -> Source:
+    """Load what model files are made from; arguments and errors are those of `export_model`."""
     path = Path(checkpoint)
     if path.suffix != ".onnx" and (path.suffix == ".pt" or path.is_file()):
         loaded = load_checkpoint(path)

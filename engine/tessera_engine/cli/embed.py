@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @app.command()
-@interruptible("give the same command again to resume")
+@interruptible("give the same command again: it resumes with what is finished")
 def embed(
     scene: Annotated[
         str, typer.Argument(help="Scene folder: products, a d-pixel tile, or a folder of tiles.")

@@ -40,7 +40,7 @@ def test_the_year_is_chosen_aloud(run, scene, tmp_path):
     assert properties["tessera:s2_days_of_year"] == [121, 152, 182]
     readers = [each["found"] for each in properties["tessera:findings"] if each["name"] == "reader"]
     assert len(readers) == 1
-    code, _, err = run("embed", "scene", "--int8", "--strict")
+    code, _, err = run("embed", "scene", "--int8", "--strict", "--overwrite")
     assert (code, "2021 is used" in err, "--strict" in err) == (2, True, True)
     # Three dates are refused for other reasons
     assert (

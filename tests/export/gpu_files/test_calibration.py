@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tessera_engine.tokens import PackedTokens, Tokens
-from tessera_export.export import _source
+from tessera_export.export import open_source
 from tessera_export.gpu_files import calibration
 from tessera_export.gpu_files.calibration import METHODS, Histogram, channel_maxima, histograms
 from tessera_export.gpu_files.graph import build_gpu_graph, plain
@@ -24,7 +24,7 @@ from tessera_export.train.qat import scheme_of
 
 @pytest.fixture(scope="module")
 def tiny():
-    return _source(conformance.checkpoint("tiny"), None, None, None, None)
+    return open_source(conformance.checkpoint("tiny"))
 
 
 def packed(inputs: Rectangles, pixels: int) -> PackedTokens:

@@ -88,7 +88,7 @@ def test_a_calibrated_file_says_on_what(codes):
     lines = report.lines()
     assert len(lines) == 5
     assert lines[0].startswith(f"chosen {best}: centred cosine 0.99")
-    assert all(line.startswith("also ") for line in lines[1:4])
+    assert all(line.startswith("tried ") for line in lines[1:4])
     assert "int8" not in expected_initializers(facts)["fusion.0.weight"][0]
     assert expected_initializers(facts)["s1.layers.1.down.input.scale"] == ("float16", ())
 
@@ -130,11 +130,11 @@ def test_only_backends_that_can_run_it_do(half, codes):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"target": "coreml"}, "unknown target 'coreml'; choose one of onnx, tensorrt"),
+        ({"target": "coreml"}, "target=coreml is unknown; choose one of onnx, tensorrt"),
         ({"precision": "int8", "target": "tensorrt"}, "calibrate="),
         ({"precision": "fp16", "calibrate": [Path("scene")]}, "calibrate="),
         ({"precision": "int8", "calibrate": [Path("scene")]}, "calibrate="),
-        ({"precision": "qdq"}, "unknown precision 'qdq'; choose one of fp32, fp16, int8"),
+        ({"precision": "qdq"}, "precision=qdq is unknown; choose one of fp32, fp16, int8"),
         ({"precision": "int8", "target": "tensorrt", "calibrate": [Path("nowhere")]}, "nowhere"),
         ({"checkpoint": "demo", "statistics": "mpc"}, "the model demo has its own"),
         ({"checkpoint": "nomodel"}, "unknown model 'nomodel'; models on this machine: demo"),

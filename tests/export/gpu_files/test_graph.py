@@ -16,7 +16,7 @@ from tessera_engine.model.check import check_graph
 from tessera_engine.model.drift import measure
 from tessera_engine.model.file import INPUT_NAMES
 from tessera_export.checkpoint import load_checkpoint
-from tessera_export.export import _source
+from tessera_export.export import open_source
 from tessera_export.gpu_files.graph import build_gpu_graph, plain
 from tessera_export.gpu_files.qdq import quantized
 from tessera_export.gpu_files.rounded import RoundedNetwork
@@ -30,7 +30,7 @@ MODELS = ("tiny", "tiny_qknorm", "nano", "v1_1_tiny", "v1_0_tiny")
 
 
 def source(name):
-    return _source(conformance.checkpoint(name), "mpc" if name == "v1_1_tiny" else None, None, None, None)
+    return open_source(conformance.checkpoint(name), "mpc" if name == "v1_1_tiny" else None)
 
 
 class Everything(dict):

@@ -46,7 +46,7 @@ def describe(target: str, announce: Callable[[str], None] | None = None, **openi
         from tessera_engine.scenes import open_scene
 
         return describe_scene(open_scene(path, **opening), announce)
-    if path.is_file() and is_output(path.parent):
+    if path.is_file() and is_output(path.absolute().parent):
         raise InputError(f"{path} is one file of an output; give the output's folder: {path.parent}")
     if path.exists() and path.suffix != ".onnx":
         raise InputError(f"{path} is neither a scene folder, an output folder nor a model file (.onnx)")
