@@ -22,7 +22,7 @@ ROOMS = (
     ("backends", "pictures"),
     ("running",),
     ("api",),
-    ("verify",),
+    ("verification",),
     ("analysis",),
     ("cli",),
     ("__main__",),

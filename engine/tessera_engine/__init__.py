@@ -15,9 +15,7 @@ options by name, as the command line names them. `help(tessera_engine.embed)` li
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -34,7 +32,7 @@ if TYPE_CHECKING:
     from tessera_engine.running.convert import convert
     from tessera_engine.scene import Scene, Window
     from tessera_engine.scenes import open_scene
-    from tessera_engine.verify.verify import Verified, verify
+    from tessera_engine.verification.verify import Verified, verify
 
 _MODULES = {
     "Changed": "analysis.change",
@@ -49,7 +47,7 @@ _MODULES = {
     "SceneWarning": "errors",
     "Similar": "analysis.similar",
     "TesseraError": "errors",
-    "Verified": "verify.verify",
+    "Verified": "verification.verify",
     "Window": "scene",
     "change": "analysis.change",
     "convert": "running.convert",
@@ -61,7 +59,7 @@ _MODULES = {
     "open_scene": "scenes",
     "picture": "pictures.make",
     "similar": "analysis.similar",
-    "verify": "verify.verify",
+    "verify": "verification.verify",
 }
 """Name -> the module that has it. It is imported at first use, so that `import tessera_engine` takes no time."""
 
@@ -106,14 +104,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return [*__all__, "__version__"]
-
-
-class _Package(ModuleType):
-    """The type of this package: the import of its folder `verify` must not hide the function of that name."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name not in _MODULES or not isinstance(value, ModuleType):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

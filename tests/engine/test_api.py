@@ -43,7 +43,7 @@ def test_every_name_is_there_and_completes():
 
 
 def test_a_function_is_not_hidden_by_the_folder_of_its_name():
-    importlib.import_module("tessera_engine.verify.verify")
+    importlib.import_module("tessera_engine.verification.verify")
     assert callable(te.verify)
 
 

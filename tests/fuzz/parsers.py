@@ -33,7 +33,7 @@ from tessera_engine.scenes.metadata.listing import list_folder
 from tessera_engine.scenes.products import Found
 from tessera_engine.scenes.reading.npy import NpyRaster, read_doys
 from tessera_engine.stac.reading import read_item
-from tessera_engine.verify.output import open_raster
+from tessera_engine.verification.output import open_raster
 
 CORPUS = Path(__file__).parent / "corpus"
 

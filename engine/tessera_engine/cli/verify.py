@@ -80,7 +80,7 @@ def verify(
     if Path(target).is_dir() and not is_model_name(target):
         if precision is not None or reference is not None:
             raise InputError(f"{target} is an output folder; --precision and --reference are for models")
-        from tessera_engine.verify.verify import verify as check
+        from tessera_engine.verification.verify import verify as check
 
         done = check(
             target,

@@ -30,7 +30,7 @@ from tessera_engine.formats.zarr import writing as zarr_writer
 from tessera_engine.running.convert import convert
 from tessera_engine.scene import Grid, Window
 from tessera_engine.stac.reading import read_item
-from tessera_engine.verify.output import check_files
+from tessera_engine.verification.output import check_files
 
 FORMATS = tuple(appendable())
 

@@ -16,7 +16,7 @@ from tessera_engine.errors import CheckFailed, InputError, TesseraError
 from tessera_engine.formats.registry import FORMATS
 from tessera_engine.running.convert import convert
 from tessera_engine.stac.reading import read_item
-from tessera_engine.verify.output import check_files, open_rasters
+from tessera_engine.verification.output import check_files, open_rasters
 
 EMBEDDING = landscape(40, 30, 128)
 

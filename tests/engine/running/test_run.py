@@ -29,7 +29,7 @@ from tessera_engine.running.plan import Plan
 from tessera_engine.running.run import run
 from tessera_engine.scene import Scene, Window
 from tessera_engine.stac.reading import read_item
-from tessera_engine.verify.output import check_files
+from tessera_engine.verification.output import check_files
 
 ARRAYS = made_up_arrays(11, 9)
 WINDOW_PIXELS = 20  # two rows of nine: six windows

@@ -15,8 +15,8 @@ from tessera_engine.progress import Announce
 from tessera_engine.scene import Scene
 from tessera_engine.scenes import open_scene
 from tessera_engine.stac.reading import Item, read_item
-from tessera_engine.verify.output import check_files, check_nodata, open_rasters
-from tessera_engine.verify.reembedding import Reembedded, reembed
+from tessera_engine.verification.output import check_files, check_nodata, open_rasters
+from tessera_engine.verification.reembedding import Reembedded, reembed
 
 
 @dataclass(frozen=True, repr=False)

@@ -18,7 +18,7 @@ from tessera_engine.model.drift import THRESHOLDS, Drift, measure
 from tessera_engine.running.options import EmbedOptions
 from tessera_engine.scene import Scene, Window
 from tessera_engine.stac.reading import Item
-from tessera_engine.verify.output import Raster, open_raster
+from tessera_engine.verification.output import Raster, open_raster
 
 SIDE = 16
 """Pixels across a place that is embedded again. Many small places find more damage than one large place."""

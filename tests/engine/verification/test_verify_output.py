@@ -17,7 +17,7 @@ from tessera_engine.errors import CheckFailed, InputError
 from tessera_engine.files.output import ITEM
 from tessera_engine.stac.items import item_sha256
 from tessera_engine.stac.reading import read_item
-from tessera_engine.verify.verify import verify as check
+from tessera_engine.verification.verify import verify as check
 
 KINDS = {
     "int8": ["--int8"],
