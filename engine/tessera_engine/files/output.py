@@ -56,6 +56,8 @@ class PartialOutput:
         """
         # A link stays; what it points to is replaced
         self.out = Path(os.path.realpath(out))
+        if not self.out.name:
+            raise InputError(f"{self.out} is the root of the file system; choose another out=")
         self.folder = partial_folder(self.out)
         self.journal = self.folder / JOURNAL
         self.staging = self.folder / STAGING

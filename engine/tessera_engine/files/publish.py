@@ -116,6 +116,9 @@ def finish_or_undo(target: Path) -> None:
     Raises:
         InputError: something else has appeared at the target meanwhile.
     """
+    target = target.absolute() if target.name else target.resolve()
+    if not target.name:  # the root of the file system
+        return
     record = partial_folder(target) / SWAP
     until = time.monotonic() + _WAIT_SECONDS
     while record.is_file() and time.monotonic() < until:

@@ -300,3 +300,14 @@ def test_a_file_system_without_links_gets_files_too(tmp_path, monkeypatch):
     with publish.new_file(tmp_path / "file", replace=False) as made:
         made.write_text("one")
     assert (names(tmp_path), (tmp_path / "file").read_text()) == (["file"], "one")
+
+
+@pytest.mark.parametrize("place", [".", "/"])
+def test_folders_without_a_name_can_be_looked_at(place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert not is_output(Path(place))
+
+
+def test_nothing_is_written_over_the_root():
+    with pytest.raises(InputError, match="out="):
+        PartialOutput(Path("/"))
