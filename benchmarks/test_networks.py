@@ -6,7 +6,6 @@ import importlib.util
 from contextlib import ExitStack
 from functools import partial
 
-import numba
 import pytest
 import torch
 from peak import multiplications, peak
@@ -24,6 +23,7 @@ from tessera_export.export import export_model
 from tessera_export.reference import SIZES, Reference
 from tessera_export.torch_backend import EAGER_BATCHES, eager_baseline
 from tessera_kernels.encoder.plan import INT8
+from tessera_kernels.threads import set_threads
 
 PIXELS = {"nano": 512, "small": 128, "medium": 64, "large": 64}
 ROUNDS = 7
@@ -81,7 +81,7 @@ def test_network(benchmark, size, tmp_path):
     )
     arithmetic = INT8[choose_isa()]
     if arithmetic.dot.startswith("vpdpbusd"):
-        numba.set_num_threads(threads)
+        set_threads(threads)
         (fused,) = (row for row in rows if row.name == "fused int8")
         done = multiplications(facts, tokens) / len(tokens) * fused.pixels_per_second
         benchmark.extra_info["share_of_peak"] = done / peak(arithmetic, threads)

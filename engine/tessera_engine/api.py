@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -32,6 +31,7 @@ from tessera_engine.scenes import open_scene
 from tessera_engine.tokens import pack
 from tessera_kernels.compilation import when_compiling
 from tessera_kernels.quantize import quantize
+from tessera_kernels.threads import set_threads
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -289,7 +289,7 @@ def embed(
         if len(tokens):
             loaded.backend.prepare(tokens)
     del sample
-    numba.set_num_threads(loaded.threads)
+    set_threads(loaded.threads)
     with shown(progress, f"embedding {scene.name}", "px") as report:
         done = run(dataclasses.replace(plan, findings=findings), loaded.backend, report, say)
     return Embedded(plan.out, done.pixels, done.with_data, done.seconds, findings)

@@ -9,8 +9,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
+
+from tessera_kernels.threads import in_shares
 
 CHUNK = 4096
 """Pixels that one thread sums. It is fixed, so that sums don't depend on the number of threads."""
@@ -36,7 +38,7 @@ class Moments(NamedTuple):
     squares: float
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, nogil=True)
 def _moments(
     before: NDArray[Any],
     before_scales: NDArray[np.float32],
@@ -45,9 +47,11 @@ def _moments(
     pixels: NDArray[np.int64],
     sums: NDArray[np.float64],
     squares: NDArray[np.float64],
+    first: int,
 ) -> None:
-    for chunk in prange(len(pixels)):
-        for pixel in range(chunk * CHUNK, min((chunk + 1) * CHUNK, len(before))):
+    for chunk in range(len(pixels)):
+        start = (first + chunk) * CHUNK
+        for pixel in range(start, min(start + CHUNK, len(before))):
             if not (np.isfinite(before_scales[pixel]) and np.isfinite(after_scales[pixel])):
                 continue
             pixels[chunk] += 1
@@ -70,7 +74,7 @@ def _distance(
     return total
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, nogil=True)
 def _distances(
     before: NDArray[Any],
     before_scales: NDArray[np.float32],
@@ -79,7 +83,7 @@ def _distances(
     shift: NDArray[np.float32],
     found: NDArray[np.float32],
 ) -> None:
-    for pixel in prange(len(before)):
+    for pixel in range(len(before)):
         if np.isfinite(before_scales[pixel]) and np.isfinite(after_scales[pixel]):
             found[pixel] = _distance(
                 before[pixel], before_scales[pixel], after[pixel], after_scales[pixel], shift
@@ -109,14 +113,13 @@ def moments(
     chunks = -(-len(before) // CHUNK)
     pixels, squares = np.zeros(chunks, np.int64), np.zeros(chunks)
     sums = np.zeros((chunks, 2, before.shape[1]))
-    _moments(
-        np.ascontiguousarray(before),
-        np.ascontiguousarray(before_scales),
-        np.ascontiguousarray(after),
-        np.ascontiguousarray(after_scales),
-        pixels,
-        sums,
-        squares,
+    a, a_scales = np.ascontiguousarray(before), np.ascontiguousarray(before_scales)
+    b, b_scales = np.ascontiguousarray(after), np.ascontiguousarray(after_scales)
+    in_shares(
+        lambda share: _moments(
+            a, a_scales, b, b_scales, pixels[share], sums[share], squares[share], share.start
+        ),
+        chunks,
     )
     total = sums.sum(axis=0)
     return Moments(int(pixels.sum()), total[0], total[1], float(squares.sum()))
@@ -148,13 +151,12 @@ def distances(
     if shift.shape != before.shape[1:]:
         raise ValueError(f"shift {shift.shape} doesn't fit vectors {before.shape}")
     found = np.empty(len(before), np.float32)
-    _distances(
-        np.ascontiguousarray(before),
-        np.ascontiguousarray(before_scales),
-        np.ascontiguousarray(after),
-        np.ascontiguousarray(after_scales),
-        np.ascontiguousarray(shift, np.float32),
-        found,
+    a, a_scales = np.ascontiguousarray(before), np.ascontiguousarray(before_scales)
+    b, b_scales = np.ascontiguousarray(after), np.ascontiguousarray(after_scales)
+    common = np.ascontiguousarray(shift, np.float32)
+    in_shares(
+        lambda share: _distances(a[share], a_scales[share], b[share], b_scales[share], common, found[share]),
+        len(found),
     )
     return found
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
 
 from tessera_kernels.rules import FNV_BASIS, MAX_TOKENS, RULES, V1_0, ZERO_TOKENS, digest, weigh
@@ -129,9 +129,9 @@ def _sort_by_day(start: int, end: int, out: Packed) -> None:
             at -= 1
 
 
-@njit(cache=True, parallel=True)
-def _count(valid: NDArray[np.uint8], counts: NDArray[np.int32]) -> None:
-    for pixel in prange(valid.shape[1]):
+@njit(cache=True, nogil=True)
+def _count(valid: NDArray[np.uint8], counts: NDArray[np.int32], start: int, stop: int) -> None:
+    for pixel in range(start, stop):
         n = 0
         for t in range(valid.shape[0]):
             if valid[t, pixel] != 0:
@@ -139,9 +139,9 @@ def _count(valid: NDArray[np.uint8], counts: NDArray[np.int32]) -> None:
         counts[pixel] = n
 
 
-@njit(cache=True, parallel=True)
-def _any_channel(values: NDArray[Any], valid: NDArray[np.uint8]) -> None:
-    for pixel in prange(values.shape[1]):
+@njit(cache=True, nogil=True)
+def _any_channel(values: NDArray[Any], valid: NDArray[np.uint8], start: int, stop: int) -> None:
+    for pixel in range(start, stop):
         for t in range(values.shape[0]):
             found = 0
             for b in range(values.shape[2]):
@@ -203,7 +203,7 @@ def count_valid(valid: NDArray[np.uint8]) -> NDArray[np.int32]:
         (N,) int32.
     """
     counts = np.empty(valid.shape[1], np.int32)
-    _count(valid, counts)
+    in_shares(lambda share: _count(valid, counts, share.start, share.stop), len(counts))
     return counts
 
 
@@ -216,8 +216,9 @@ def any_channel(values: NDArray[Any]) -> NDArray[np.uint8]:
     Returns:
         (T, N) uint8, 1 where valid.
     """
-    valid = np.empty(values.shape[:2], np.uint8)
-    _any_channel(values, valid)
+    dates, pixels = values.shape[:2]
+    valid = np.empty((dates, pixels), np.uint8)
+    in_shares(lambda share: _any_channel(values, valid, share.start, share.stop), pixels)
     return valid
 
 

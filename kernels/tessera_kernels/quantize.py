@@ -9,8 +9,10 @@ and can mean nodata in both. Only the smallest scale differs.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
+
+from tessera_kernels.threads import in_shares
 
 NODATA_CODE = -128
 """Code of a pixel without an embedding; its scale is NaN."""
@@ -33,11 +35,11 @@ def _quantize_row(row: NDArray[np.float32], codes: NDArray[np.int8], smallest: n
     return scale
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, nogil=True)
 def _quantize(
     embedding: NDArray[np.float32], codes: NDArray[np.int8], scales: NDArray[np.float32], smallest: np.float32
 ) -> None:
-    for pixel in prange(embedding.shape[0]):
+    for pixel in range(embedding.shape[0]):
         scales[pixel] = _quantize_row(embedding[pixel], codes[pixel], smallest)
 
 
@@ -56,5 +58,6 @@ def quantize(
     embedding = np.ascontiguousarray(embedding, np.float32)
     codes = np.empty(embedding.shape, np.int8)
     scales = np.empty(len(embedding), np.float32)
-    _quantize(embedding, codes, scales, MIN_SCALES[generation])
+    smallest = MIN_SCALES[generation]
+    in_shares(lambda share: _quantize(embedding[share], codes[share], scales[share], smallest), len(codes))
     return codes, scales

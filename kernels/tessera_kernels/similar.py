@@ -6,8 +6,10 @@ A pixel's scale multiplies its whole vector, so the cosine doesn't depend on it:
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
+
+from tessera_kernels.threads import in_shares
 
 MAX_DIM = 1024
 """Up to this dimension, sums of products of codes are whole numbers below 2**24, exact in float32 in any order."""
@@ -32,7 +34,7 @@ def _squares(a: NDArray[np.int8]) -> np.float32:
     return total
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, nogil=True)
 def _most_similar(
     codes: NDArray[np.int8],
     scales: NDArray[np.float32],
@@ -40,7 +42,7 @@ def _most_similar(
     query_squares: NDArray[np.float64],
     similarity: NDArray[np.float32],
 ) -> None:
-    for pixel in prange(codes.shape[0]):
+    for pixel in range(codes.shape[0]):
         if not np.isfinite(scales[pixel]):
             similarity[pixel] = np.nan
             continue
@@ -78,11 +80,10 @@ def most_similar(
     if not len(queries) or not squares.all():
         raise ValueError("expected at least one query, none all zero")
     similarity = np.empty(len(codes), np.float32)
-    _most_similar(
-        np.ascontiguousarray(codes),
-        np.ascontiguousarray(scales),
-        queries.astype(np.float32),
-        squares,
-        similarity,
+    codes, scales = np.ascontiguousarray(codes), np.ascontiguousarray(scales)
+    wanted = queries.astype(np.float32)
+    in_shares(
+        lambda share: _most_similar(codes[share], scales[share], wanted, squares, similarity[share]),
+        len(codes),
     )
     return similarity

@@ -1,15 +1,32 @@
 """Several threads on one piece of work.
 
-These are Python's threads, not numba's `prange`: the kernels release Python's lock, and for each `prange` LLVM would
-compile all the code inside it three more times.
+These are Python's threads, not numba's: the kernels release Python's lock. For each `prange`, LLVM would compile all
+the code inside it three more times. And numba's own threads load OpenMP and allow nested parallel regions in it for the
+whole process, which made PyTorch 25 times slower where it was imported later. Even `numba.get_num_threads` starts them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
-from numba import get_num_threads
+import numba
+
+_config: Any = numba.config  # its settings are made at run time, which mypy can't see
+
+_threads: int = _config.NUMBA_NUM_THREADS
+
+
+def set_threads(threads: int) -> None:
+    """Set how many threads all kernels of this process use from now on."""
+    global _threads
+    _threads = threads
+
+
+def get_threads() -> int:
+    """How many threads kernels use: at first all that this process may use, or what NUMBA_NUM_THREADS says."""
+    return _threads
 
 
 def in_threads(work: Callable[[int], None], threads: int) -> None:
@@ -28,7 +45,7 @@ def in_threads(work: Callable[[int], None], threads: int) -> None:
 
 
 def in_shares(work: Callable[[slice], None], count: int) -> None:
-    """Call work(share) at the same time for equal shares of range(count), as many as numba's number of threads."""
-    threads = max(1, min(get_num_threads(), count))
+    """Call work(share) at the same time for equal shares of range(count), as many as `get_threads`."""
+    threads = max(1, min(get_threads(), count))
     bounds = [count * number // threads for number in range(threads + 1)]
     in_threads(lambda number: work(slice(bounds[number], bounds[number + 1])), threads)

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
 
+from tessera_kernels.threads import in_shares
 
-@njit(cache=True, parallel=True)
+
+@njit(cache=True, nogil=True)
 def _clear_median(
-    s2: NDArray[np.uint16], valid: NDArray[np.uint8], bands: NDArray[np.int64], out: NDArray[np.uint16]
+    s2: NDArray[np.uint16],
+    valid: NDArray[np.uint8],
+    bands: NDArray[np.int64],
+    out: NDArray[np.uint16],
+    start: int,
+    stop: int,
 ) -> None:
-    for pixel in prange(out.shape[0]):
+    for pixel in range(start, stop):
         values = np.empty(s2.shape[0], np.uint16)
         for b in range(len(bands)):
             n = 0
@@ -37,5 +44,6 @@ def clear_median(
         (N, len(bands)) uint16; 0 for a pixel without a clear date.
     """
     out = np.empty((s2.shape[1], len(bands)), np.uint16)
-    _clear_median(s2, valid, np.array(bands, np.int64), out)
+    chosen = np.array(bands, np.int64)
+    in_shares(lambda share: _clear_median(s2, valid, chosen, out, share.start, share.stop), len(out))
     return out

@@ -17,6 +17,7 @@ from tessera_kernels.encoder.layout import BLOCK_ROWS, KEY_ROWS_BEHIND, Floats, 
 from tessera_kernels.encoder.pack import Linear, aligned, pack_tiles
 from tessera_kernels.encoder.plan import FLOAT32, INT8, Arithmetic, make_plan
 from tessera_kernels.encoder.tiles import tile_store
+from tessera_kernels.threads import set_threads
 
 pytestmark = pytest.mark.skipif(
     os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="emitted code can't run as plain Python"
@@ -162,7 +163,7 @@ def test_threads_do_not_change_a_bit(networks):
     for network in networks:
         results = []
         for threads in range(1, numba.config.NUMBA_NUM_THREADS + 1):
-            numba.set_num_threads(threads)
+            set_threads(threads)
             results.append(network.run(s2, s1))
         for result in results[1:]:
             np.testing.assert_array_equal(result, results[0])

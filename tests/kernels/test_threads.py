@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 
-import numba
 import pytest
 
-from tessera_kernels.threads import in_shares, in_threads
+from tessera_kernels.threads import get_threads, in_shares, in_threads
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
@@ -38,5 +39,15 @@ def test_an_error_in_any_thread_is_raised(failing):
 def test_shares_cover_everything_once(count):
     shares = []
     in_shares(shares.append, count)
-    assert len(shares) <= max(1, min(numba.get_num_threads(), count))
+    assert len(shares) <= max(1, min(get_threads(), count))
     assert sorted(i for share in shares for i in range(count)[share]) == list(range(count))
+
+
+def test_kernels_load_no_openmp():
+    """Numba's own threads would load it for the whole process, and make PyTorch slow where it comes later."""
+    code = (
+        "import numpy as np; from tessera_kernels.quantize import quantize; quantize(np.ones((64, 8), np.float32));"
+        "import numba.np.ufunc.parallel as parallel; print(parallel._is_initialized)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

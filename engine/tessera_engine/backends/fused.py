@@ -16,6 +16,7 @@ from tessera_engine.tokens import PackedTokens, Tokens
 from tessera_kernels.encoder import Network
 from tessera_kernels.encoder.isa import available
 from tessera_kernels.encoder.plan import FLOAT32, INT8
+from tessera_kernels.threads import set_threads
 
 ISA_VARIABLE = "TESSERA_ENGINE_ISA"
 """Environment variable that chooses the instruction set of the kernels: one of `available()`, the names in
@@ -66,7 +67,7 @@ class FusedBackend(Backend):
         return self._isa
 
     def _run(self, tokens: PackedTokens) -> NDArray[np.float32]:
-        numba.set_num_threads(self._threads)
+        set_threads(self._threads)
         return self._network.run(_arrays(tokens.s2), _arrays(tokens.s1))
 
 

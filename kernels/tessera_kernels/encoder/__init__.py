@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numba import get_num_threads, njit
+from numba import njit
 from numpy.typing import NDArray
 
 from tessera_kernels.encoder.branch import run_branch
@@ -16,7 +16,7 @@ from tessera_kernels.encoder.pack import PackedBranch, aligned, up
 from tessera_kernels.encoder.plan import Arithmetic, make_fusion_plan, make_plan
 from tessera_kernels.encoder.recurrent import CHUNK_PIXELS
 from tessera_kernels.sequence import sequence_steps
-from tessera_kernels.threads import in_threads
+from tessera_kernels.threads import get_threads, in_threads
 
 CHUNK_TOKENS = {False: 256, True: 1024}
 """Tokens that a thread takes at once, without a recurrence and with one: enough rows for the tiles, few enough for the
@@ -95,7 +95,7 @@ class Network:
         batch = Batch(
             values.ctypes.data, doy.ctypes.data, bias.ctypes.data, offsets, steps, step_offsets
         )  # fmt: skip
-        threads, taken = get_num_threads(), np.zeros(1, np.int64)
+        threads, taken = get_threads(), np.zeros(1, np.int64)
         base = self._scratch_for(each, threads)
 
         def work(thread: int) -> None:
@@ -110,7 +110,7 @@ class Network:
         # Whole registers are written: a narrower row would spill into the next one, or out of the array
         embedding = np.empty((pixels, up(self.dims, self.plan.arithmetic.lanes)), np.float32)
         layout, each = fusion.scratch()
-        threads, taken = get_num_threads(), np.zeros(1, np.int64)
+        threads, taken = get_threads(), np.zeros(1, np.int64)
         base = self._scratch_for(each, threads)
 
         def work(thread: int) -> None:

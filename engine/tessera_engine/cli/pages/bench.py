@@ -17,7 +17,6 @@ from statistics import median
 from types import TracebackType
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,6 +29,7 @@ from tessera_engine.running.pipeline import run
 from tessera_engine.scene import Observations
 from tessera_engine.scenes import open_scene
 from tessera_engine.tokens import pack
+from tessera_kernels.threads import set_threads
 
 STAGE_PIXELS = 2048
 """Size of the windows of the run whose stages are timed. It has several windows, so that reading overlaps computing."""
@@ -116,7 +116,7 @@ def _serve(pipe: Connection) -> None:
     """Load the backend, then run it whenever asked, until the other end of the pipe is closed."""
     make, observations, threads = pipe.recv()
     try:
-        numba.set_num_threads(threads)
+        set_threads(threads)
         backend = make()
         for _ in range(2):
             embedding = backend.run(pack(observations, backend.model.facts).tokens)
