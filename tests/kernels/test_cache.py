@@ -64,7 +64,7 @@ print(cache.cache_folder(), quantize(np.ones((1, 2), np.float32))[0].tolist())
     package = tmp_path / "site" / "tessera_kernels"
     source = Path(cache.__file__).parent
     package.mkdir(parents=True)
-    for name in ("__init__.py", "cache.py", "cpu.py", "quantize.py"):
+    for name in ("__init__.py", "cache.py", "cpu.py", "quantize.py", "threads.py"):
         (package / name).write_text((source / name).read_text())
     (package / "__pycache__").write_text("")
     environment = os.environ | {
