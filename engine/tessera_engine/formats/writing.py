@@ -34,8 +34,8 @@ def check_format(format: str, stored_as: str, grid: Grid, dim: int, origin: Orig
     chosen = format_named(format)
     if chosen.needs_year and (origin is None or origin.year is None):
         raise InputError(
-            f"format={format} stores embeddings under the year of their observations, which is not known here; embed "
-            f"as cog, then give the year: 'tessera-engine convert OUT --format {format} --year YEAR'"
+            f"format={format} stores embeddings under the year of their observations, which is not known here: "
+            f"embed with format=cog, then convert the output with format={format} and year=YEAR"
         )
     if chosen.int8_only and stored_as != "int8":
         raise InputError(
