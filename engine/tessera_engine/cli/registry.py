@@ -30,7 +30,7 @@ MODULES = (
 
 
 def register_commands() -> None:
-    """Import every module of commands. If another package's can't be imported, warn and go on without its commands."""
+    """Import every module of commands. If another package's can't be imported, warn, and register the others."""
     for name in MODULES:
         import_module(f"tessera_engine.cli.{name}")
     for entry in sorted(entry_points(group=GROUP)):
