@@ -15,7 +15,7 @@ from tessera_engine.files.checksums import file_sha256, folder_sha256
 from tessera_engine.files.npy_header import bytes_of, read_npy_header
 from tessera_engine.files.output import ITEM
 from tessera_engine.files.staging import CODE_NODATA, RasterFile
-from tessera_engine.gdal import GDAL_ERRORS, gdal_environment
+from tessera_engine.gdal import GDAL_ERRORS, gdal_environment, raster_reader
 from tessera_engine.model.facts import LARGEST
 from tessera_engine.scene import Window
 from tessera_engine.stac.reading import Item, ItemAsset
@@ -95,10 +95,9 @@ class Raster:
         return block.reshape(window.height, window.width, -1)[:, :, :bands]
 
     def _read_tiff(self, window: Window, bands: int) -> NDArray[Any]:
-        import rasterio
         from rasterio.windows import Window as RasterioWindow
 
-        with gdal_environment(), rasterio.open(self.path, driver="GTiff") as file:
+        with gdal_environment(), raster_reader(self.path) as file:
             values: NDArray[Any] = file.read(list(range(1, bands + 1)), window=RasterioWindow(*window))
         return values
 
@@ -134,10 +133,8 @@ def _open_npy(path: Path) -> Raster:
 
 
 def _open_tiff(path: Path) -> Raster:
-    import rasterio
-
     try:
-        with gdal_environment(), rasterio.open(path, driver="GTiff") as file:
+        with gdal_environment(), raster_reader(path) as file:
             shape = (file.height, file.width, file.count)
             if file.count > LARGEST["dims"]:
                 raise CheckFailed(f"{path} has {file.count:,} bands, expected at most {LARGEST['dims']:,}")

@@ -142,12 +142,10 @@ def _dim(codes: Path) -> int:
 
 
 def _landmask_grid(path: Path) -> Grid:
-    import rasterio
-
-    from tessera_engine.gdal import GDAL_ERRORS, gdal_environment
+    from tessera_engine.gdal import GDAL_ERRORS, gdal_environment, raster_reader
 
     try:
-        with gdal_environment(), rasterio.open(path) as file:
+        with gdal_environment(), raster_reader(path) as file:
             return Grid(file.width, file.height, file.crs.to_string() if file.crs else None, file.transform)
     except GDAL_ERRORS as error:
         raise TesseraError(

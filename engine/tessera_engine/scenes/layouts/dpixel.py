@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError
-from tessera_engine.gdal import GDAL_ERRORS, gdal_environment
+from tessera_engine.gdal import GDAL_ERRORS, gdal_environment, raster_reader
 from tessera_engine.scene import S1_BANDS, S2_BANDS, Dates, Grid, Observations, Window
 from tessera_engine.scenes.products import ORBITS
 from tessera_engine.scenes.reading.npy import NpyRaster, read_doys
@@ -92,10 +92,8 @@ class DPixelTile:
         path = self.folder / ROI
         if not path.exists():
             return Grid(width, height)
-        import rasterio
-
         try:
-            with gdal_environment(), rasterio.open(path) as roi:
+            with gdal_environment(), raster_reader(path) as roi:
                 size, crs, transform = (roi.width, roi.height), roi.crs, roi.transform
                 # From a truncated file GDAL returns what it finds, perhaps without a CRS, and reports no error.
                 # Reading the last pixel does.

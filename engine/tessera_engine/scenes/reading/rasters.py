@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError
-from tessera_engine.gdal import GDAL_ERRORS, gdal_options
+from tessera_engine.gdal import GDAL_ERRORS, gdal_options, raster_reader
 from tessera_engine.scene import Window
 from tessera_engine.scenes.products import Asset, Unusable
 
@@ -121,7 +120,7 @@ def opened(asset: Asset) -> Iterator[Any]:
     try:
         with (
             gdal_options(_CACHE_BYTES, **_OPTIONS),
-            rasterio.open(asset.path, driver=asset.driver) as dataset,
+            raster_reader(asset.name or asset.file, asset.driver) as dataset,
         ):
             yield dataset
     except (*GDAL_ERRORS, UnicodeDecodeError, IndexError) as error:  # the last two come from damaged tags
