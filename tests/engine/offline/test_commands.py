@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import conformance
@@ -161,9 +162,9 @@ def test_ordinary_inputs_of_long_commands(place, kit):
     assert {name: trace.err for name, trace in traces.items() if trace.code != 0} == {}
 
 
-def every_hostile(kit) -> dict[str, dict[str, list[str]]]:
+def every_hostile(kit, kinds) -> dict[str, dict[str, list[str]]]:
     found = {}
-    for name, make in hostile.KINDS.items():
+    for name, make in kinds.items():
         folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=kit.folder))
         commands = make(kit._replace(folder=folder))
         found[name] = {f"{name} {number}": words for number, words in enumerate(commands)}
@@ -173,7 +174,7 @@ def every_hostile(kit) -> dict[str, dict[str, list[str]]]:
 def test_some_hostile_inputs(place, kit):
     """The first of each kind and the last."""
     some = {}
-    for commands in every_hostile(kit).values():
+    for commands in every_hostile(kit, hostile.KINDS).values():
         names = list(commands)
         some |= {names[at]: commands[names[at]] for at in (0, -1)}
     assert len(run(place, some)) == 2 * len(hostile.KINDS)
@@ -181,9 +182,45 @@ def test_some_hostile_inputs(place, kit):
 
 @pytest.mark.slow
 def test_all_hostile_inputs(place, kit):
-    every = every_hostile(kit)
+    every = every_hostile(kit, hostile.KINDS)
     assert set(every) == set(hostile.KINDS)
     run(place, {name: words for commands in every.values() for name, words in commands.items()})
+
+
+@pytest.mark.skipif(
+    find_spec("tessera_engine.scenes.layouts.cube").submodule_search_locations is None,
+    reason="cubes are read by GDAL, which follows links in HDF5 and grids in CRSs",
+)
+def test_hostile_cubes(place, kit):
+    pytest.importorskip("h5py")
+    every = every_hostile(kit, hostile.CUBES)
+    run(place, {name: words for commands in every.values() for name, words in commands.items()})
+
+
+def test_python_reads_no_description_either(place, kit):
+    """Without the settings of the command line, which hold for the whole process."""
+    code = """
+import tessera_engine as te
+for call in (
+    lambda: te.open_scene({scene!r}),
+    lambda: te.map({cog!r}, labels={labels!r}, out="map-in-python", field="crop"),
+    lambda: te.map({cog!r}, labels={raster!r}, out="map-in-python"),
+):
+    try:
+        call()
+    except te.InputError as error:
+        print(error)
+"""
+    places = {name: str(kit.folder / f"python-{name}") for name in ("scene", "labels", "raster")}
+    shutil.copytree(kit.scene, places["scene"])
+    Path(places["scene"], "roi.tiff").write_text(hostile.vrt(f"/vsicurl/{hostile.URL}/roi.tif"))
+    Path(places["labels"]).write_text(hostile.geojson(f'"crs":{hostile.LINK},'))
+    places["raster"] += ".tif"
+    Path(places["raster"]).write_text(hostile.vrt(f"/vsicurl/{hostile.URL}/labels.tif"))
+    trace = run(place, {"python": ["-c", code.format(cog=str(kit.outputs["cog"]), **places)]})["python"]
+    assert trace.code == 0, trace.err
+    assert [line.count("gdal_translate") for line in trace.out.splitlines()] == [1, 0, 1]
+    assert "EPSG:4326" in trace.out.splitlines()[1]
 
 
 CONNECTS = "import socket; socket.socket(socket.AF_INET).connect_ex(('127.0.0.1', 9))"
