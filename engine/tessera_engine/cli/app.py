@@ -19,6 +19,7 @@ from typer.main import get_command
 
 from tessera_engine.cli.wording import speak_for
 from tessera_engine.errors import TesseraError
+from tessera_engine.offline.process import go_offline
 from tessera_engine.scenes.registry import LAYOUTS
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ def main() -> None:
         # A terminal that can't show every character of a name still shows the others
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    go_offline()
     speak_for(_given_command(sys.argv[1:]))
     try:
         app(prog_name="tessera-engine")
