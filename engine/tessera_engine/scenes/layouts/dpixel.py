@@ -14,13 +14,12 @@ from tessera_engine.errors import InputError
 from tessera_engine.gdal import GDAL_ERRORS, gdal_environment
 from tessera_engine.scene import S1_BANDS, S2_BANDS, Dates, Grid, Observations, Window
 from tessera_engine.scenes.products import ORBITS
+from tessera_engine.scenes.reading.fingerprint import SAMPLE_BYTES, add_file
 from tessera_engine.scenes.reading.npy import NpyRaster, read_doys
 
 BANDS, MASKS, DOYS, ROI = "bands.npy", "masks.npy", "doys.npy", "roi.tiff"
 
-
 _SAMPLES = 64
-_SAMPLE_BYTES = 4096
 
 
 def open_folder(folder: Path) -> DPixelTile | None:
@@ -173,24 +172,19 @@ class DPixelTile:
             },
         )
 
-    def fingerprint(self) -> str:
-        """Sha256 over the files' names, sizes and a sample of their bytes.
+    fingerprinted_bytes = _SAMPLES * SAMPLE_BYTES
 
-        A sample, because a scene has gigabytes: `_SAMPLES` evenly spaced blocks of `_SAMPLE_BYTES` from each file.
-        """
-        digest = hashlib.sha256()
+    def files(self) -> Iterator[Path]:
+        """The tile's files."""
         names = [BANDS, MASKS, DOYS, ROI]
         names += [f"sar_{orbit}{part}.npy" for orbit in ORBITS for part in ("", "_doy")]
-        for name in names:
-            path = self.folder / name
-            if not path.exists():
-                continue
-            size = path.stat().st_size
-            digest.update(f"{name} {size}\n".encode())
-            with path.open("rb") as file:
-                for start in np.linspace(0, max(0, size - _SAMPLE_BYTES), _SAMPLES).astype(int):
-                    file.seek(int(start))
-                    digest.update(file.read(_SAMPLE_BYTES))
+        yield from (self.folder / name for name in names if (self.folder / name).exists())
+
+    def fingerprint(self) -> str:
+        """Sha256 over the files' names, sizes and a sample of their bytes."""
+        digest = hashlib.sha256()
+        for path in self.files():
+            add_file(digest, path, path.name, _SAMPLES)
         return digest.hexdigest()
 
 
