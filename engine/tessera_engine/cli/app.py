@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import signal
 import sys
@@ -101,6 +102,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     go_offline()
     speak_for(_given_command(sys.argv[1:]))
+    logging.getLogger("tessera_kernels").addHandler(_NOTICES)
     try:
         app(prog_name="tessera-engine")
     except TesseraError as error:
@@ -118,6 +120,18 @@ def main() -> None:
             "the system has no memory for another thread; raise its limit (ulimit -v), or give fewer --threads",
             1,
         )
+
+
+class _Notices(logging.Handler):
+    """Notices of the kernels, which know no console: one line to stderr each."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from tessera_engine.cli import console
+
+        console.say(f"warning: {record.getMessage()}")
+
+
+_NOTICES = _Notices()
 
 
 def _given_command(words: Sequence[str]) -> Any:

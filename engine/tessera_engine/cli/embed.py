@@ -95,6 +95,14 @@ def embed(
     restart: Annotated[
         bool, typer.Option("--restart", help="Start again instead of resuming an interrupted run.")
     ] = False,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check",
+            help="When a run is resumed: read all that is finished again, to see whether the scene has changed. "
+            "Default: a sample, or all where files were written to.",
+        ),
+    ] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Treat every warning about the scene as an error.")
     ] = False,
@@ -129,6 +137,7 @@ def embed(
         "overwrite": overwrite,
         "append": append,
         "restart": restart,
+        "check": check,
         "strict": strict,
     }
     checked = RunOptions.given(options)

@@ -15,6 +15,7 @@ from tessera_engine.files.inside import inside
 from tessera_engine.gdal import GDAL_ERRORS, gdal_environment, raster_crs, raster_reader
 from tessera_engine.scene import S1_BANDS, S2_BANDS, Dates, Grid, Observations, Window
 from tessera_engine.scenes.products import ORBITS
+from tessera_engine.scenes.reading.fingerprint import SAMPLE_BYTES, add_file
 from tessera_engine.scenes.reading.npy import NpyRaster, read_doys
 
 BANDS, MASKS, DOYS, ROI = "bands.npy", "masks.npy", "doys.npy", "roi.tiff"
@@ -22,7 +23,6 @@ NAMES = (BANDS, MASKS, DOYS, ROI, *(f"sar_{orbit}{part}.npy" for orbit in ORBITS
 """All files of a tile."""
 
 _SAMPLES = 64
-_SAMPLE_BYTES = 4096
 
 
 def open_folder(folder: Path) -> DPixelTile | None:
@@ -181,22 +181,17 @@ class DPixelTile:
             },
         )
 
-    def fingerprint(self) -> str:
-        """Sha256 over the files' names, sizes and a sample of their bytes.
+    fingerprinted_bytes = _SAMPLES * SAMPLE_BYTES
 
-        A sample, because a scene has gigabytes: `_SAMPLES` evenly spaced blocks of `_SAMPLE_BYTES` from each file.
-        """
+    def files(self) -> Iterator[Path]:
+        """The tile's files."""
+        yield from (self.folder / name for name in NAMES if (self.folder / name).exists())
+
+    def fingerprint(self) -> str:
+        """Sha256 over the files' names, sizes and a sample of their bytes."""
         digest = hashlib.sha256()
-        for name in NAMES:
-            path = self.folder / name
-            if not path.exists():
-                continue
-            size = path.stat().st_size
-            digest.update(f"{name} {size}\n".encode())
-            with path.open("rb") as file:
-                for start in np.linspace(0, max(0, size - _SAMPLE_BYTES), _SAMPLES).astype(int):
-                    file.seek(int(start))
-                    digest.update(file.read(_SAMPLE_BYTES))
+        for path in self.files():
+            add_file(digest, path, path.name, _SAMPLES)
         return digest.hexdigest()
 
 

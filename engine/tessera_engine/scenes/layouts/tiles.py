@@ -102,6 +102,13 @@ class TileFolder:
             )
         return tile.sample(part.relative_to(place), max_pixels)
 
+    fingerprinted_bytes = DPixelTile.fingerprinted_bytes
+
+    def files(self) -> Iterator[Path]:
+        """The files of all tiles."""
+        for _, tile in self._tiles:
+            yield from tile.files()
+
     def fingerprint(self) -> str:
         """Sha256 over the tiles' positions and fingerprints."""
         digest = hashlib.sha256()
