@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from html import escape
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -114,6 +115,21 @@ class Dates:
     s1_descending: tuple[int, ...]
 
 
+class Problem(NamedTuple):
+    """A file, folder or product of the scene folder that is not used, and the reason.
+
+    Attributes:
+        source: the file or folder.
+        reason: why, so that "`source` is not used: `reason`" reads well.
+        lost: whether it may hold observations of the scene, which are missing without it; False for what can't hold
+            any, such as a text.
+    """
+
+    source: Path
+    reason: str
+    lost: bool = True
+
+
 class Reader(Protocol):
     """Reads a scene of one layout from disk."""
 
@@ -140,6 +156,11 @@ class Reader(Protocol):
     @property
     def warnings(self) -> Sequence[str]:
         """What the user should know after the scene was opened, one line each; the guard reports missing dates."""
+        ...
+
+    @property
+    def unused(self) -> Sequence[Problem]:
+        """Everything in the scene folder that is not used, each once. `warnings` has the first ones that are lost."""
         ...
 
     @property

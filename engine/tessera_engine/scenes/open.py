@@ -67,6 +67,7 @@ def _open_tile(folder: Path, layout: str | None) -> Reader | None:
 
 def _open_products(folder: Path, asked: Asked) -> Reader:
     # Imported here, so that a d-pixel tile is opened without the kernels that products need
+    from tessera_engine.scenes.reading.headers import none_usable
     from tessera_engine.scenes.reading.product_scene import ProductScene
     from tessera_engine.scenes.reading.target import target_of_file
 
@@ -74,6 +75,8 @@ def _open_products(folder: Path, asked: Asked) -> Reader:
     layouts, found = find_products(listing, asked.layout)
     if asked.layout is None and not found.s2 and not found.s1:
         check_no_scenes_below(folder)
+    if not layouts and any(problem.lost for problem in found.problems):
+        raise none_usable(found.problems)
     if not layouts:
         raise no_layout(folder, asked.layout, [] if asked.layout is None else _layouts(folder, listing))
     grid = None if asked.like is None else target_of_file(asked.like)

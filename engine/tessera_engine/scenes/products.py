@@ -11,6 +11,8 @@ from datetime import date
 from pathlib import Path, PurePath
 from typing import Literal, NamedTuple
 
+from tessera_engine.scene import Problem as Problem
+
 Orbit = Literal["ascending", "descending"]
 ORBITS: tuple[Orbit, ...] = ("ascending", "descending")
 
@@ -116,13 +118,6 @@ class Unusable(Exception):
     """A product can't be used. The message is the reason, as in `Problem`."""
 
 
-class Problem(NamedTuple):
-    """A product that can't be used, or a file that is not opened, and the reason."""
-
-    source: Path
-    reason: str
-
-
 @dataclass
 class Found:
     """The products that one layout, or all of them, found in a folder.
@@ -132,12 +127,15 @@ class Found:
         s1: Sentinel-1 products.
         problems: products that look like the layout's but can't be used, each once.
         warnings: other things that the user should know, one line each.
+        claimed: files and folders that belong to the layout, with everything in these folders. The rasters of products
+            and what `problems` name needn't be here.
     """
 
     s2: list[S2Product] = field(default_factory=list)
     s1: list[S1Product] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    claimed: set[Path] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -146,11 +144,29 @@ class Listing:
 
     Attributes:
         folder: the scene folder, resolved.
-        files: every regular file in it, at any depth, sorted by path; without hidden files and links that lead out of
-            the folder.
-        problems: links that lead out of the folder.
+        files: every regular file in it, at any depth, sorted by path; without hidden files, what systems add to
+            folders, outputs of this engine, and links that lead out of the folder.
+        problems: what can't be opened: links that lead out of the folder or nowhere, and files without permission.
+        empty: folders without any file in them or below, the outermost ones.
+        claimed: files and folders that belong to layouts which were looked for before.
     """
 
     folder: Path
     files: tuple[Path, ...]
     problems: tuple[Problem, ...] = ()
+    empty: tuple[Path, ...] = ()
+    claimed: frozenset[Path] = frozenset()
+
+    @property
+    def unclaimed(self) -> tuple[Path, ...]:
+        """The files that belong to no layout so far."""
+        return tuple(
+            path
+            for path in self.files
+            if path not in self.claimed and self.claimed.isdisjoint(_folders(path, self.folder))
+        )
+
+
+def _folders(path: Path, folder: Path) -> list[Path]:
+    """The folders of a path, up to the scene folder but without it: nobody can claim all of the scene."""
+    return [each for each in path.parents if each != folder and each.is_relative_to(folder)]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import TypeVar
 
 from tessera_engine.gdal import without_georeference_warnings
 from tessera_engine.scenes.metadata.listing import inside
 from tessera_engine.scenes.products import Asset, Found, Listing, Problem, S1Product, S2Product
 from tessera_engine.scenes.registry import layouts_of
+from tessera_engine.scenes.unused import left_over
 
 _Product = TypeVar("_Product", S1Product, S2Product)
 
@@ -20,7 +23,8 @@ def find_products(listing: Listing, layout: str | None = None) -> tuple[tuple[st
         layout: the only layout to look for; None: all.
 
     Returns:
-        The names of the layouts that found something, and everything found; products sorted by date and name.
+        The names of the layouts that found something, and everything found: products sorted by date and name, and a
+        problem for each file that belongs to none. With `layout`, files of other layouts are no problems.
     """
     together = Found(problems=list(listing.problems))
     names = []
@@ -28,15 +32,27 @@ def find_products(listing: Listing, layout: str | None = None) -> tuple[tuple[st
     for each in layouts_of("product", layout):
         with without_georeference_warnings():
             found = each.find(listing)
-        if found != Found():
+        if found.s2 or found.s1 or found.problems or found.warnings:
             names.append(each.name)
         together.s2 += _usable(found.s2, listing, taken, together.problems)
         together.s1 += _usable(found.s1, listing, taken, together.problems)
         together.problems += found.problems
         together.warnings += found.warnings
+        together.claimed |= found.claimed | _claimed(found)
+        listing = replace(listing, claimed=frozenset(together.claimed))
+    if layout is None:
+        claimed = {*together.claimed, *(problem.source for problem in listing.problems)}
+        together.problems += left_over(listing, claimed)
     together.s2.sort(key=lambda product: (product.date, product.name))
     together.s1.sort(key=lambda product: (product.date, product.name))
     return tuple(names), together
+
+
+def _claimed(found: Found) -> set[Path]:
+    """The files of products, and the files that have a reason not to be used."""
+    products: list[S1Product | S2Product] = [*found.s2, *found.s1]
+    files = {asset.file for product in products for asset in product.assets}
+    return files | {problem.source for problem in found.problems if problem.source.is_file()}
 
 
 def _usable(

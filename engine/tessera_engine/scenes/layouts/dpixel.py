@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,16 @@ from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError
 from tessera_engine.gdal import GDAL_ERRORS, gdal_environment
-from tessera_engine.scene import S1_BANDS, S2_BANDS, Dates, Grid, Observations, Window
+from tessera_engine.scene import S1_BANDS, S2_BANDS, Dates, Grid, Observations, Problem, Window
 from tessera_engine.scenes.products import ORBITS
 from tessera_engine.scenes.reading.npy import NpyRaster, read_doys
+from tessera_engine.scenes.unused import beside_tiles, lines
 
-BANDS, MASKS, DOYS, ROI = "bands.npy", "masks.npy", "doys.npy", "roi.tiff"
-
+BANDS, MASKS, DOYS, ROI, DATES = "bands.npy", "masks.npy", "doys.npy", "roi.tiff", "dates.json"
+FILES = (
+    *(BANDS, MASKS, DOYS, ROI, DATES),
+    *(f"sar_{orbit}{part}.npy" for orbit in ORBITS for part in ("", "_doy")),
+)
 
 _SAMPLES = 64
 _SAMPLE_BYTES = 4096
@@ -72,7 +77,7 @@ class DPixelTile:
             self._orbits[orbit] = self._open_orbit(orbit, (height, width))
         self.grid = self._read_grid(width, height)
         located = self.grid.crs is not None
-        self.warnings = () if located else (f"{ROI} is missing or has no CRS: outputs have no georeference",)
+        self._notes = () if located else (f"{ROI} is missing or has no CRS: outputs have no georeference",)
 
     def _open_orbit(self, orbit: str, size: tuple[int, int]) -> tuple[NpyRaster | None, NDArray[np.int32]]:
         """An orbit's raster and days of year; (None, no days) where both files are missing."""
@@ -115,6 +120,16 @@ class DPixelTile:
                 f"{path} has a transform under which pixels have no area ({tuple(transform)[:6]}); copy it again"
             )
         return Grid(width, height, crs.to_string(), transform)
+
+    @cached_property
+    def unused(self) -> tuple[Problem, ...]:
+        """What else lies in the tile's folder."""
+        return beside_tiles(self.folder, [self.folder], FILES)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """A line where the tile has no place on Earth, and one for each product beside it."""
+        return (*self._notes, *lines(self.unused))
 
     @property
     def dates(self) -> Dates:

@@ -12,7 +12,14 @@ from collections import defaultdict
 from datetime import datetime
 from pathlib import Path
 
-from tessera_engine.scenes.metadata.channels import Channels, by_product, first, half_products, vv_vh
+from tessera_engine.scenes.metadata.channels import (
+    Channels,
+    belonging,
+    by_product,
+    first,
+    half_products,
+    vv_vh,
+)
 from tessera_engine.scenes.metadata.duplicates import drop_duplicates
 from tessera_engine.scenes.metadata.members import Member, in_zip, on_disk, zips
 from tessera_engine.scenes.products import Asset, Found, Listing, Orbit, Problem, S1Product, S1Units, Unusable
@@ -43,10 +50,13 @@ def find(listing: Listing) -> Found:
         if is_name(path.stem):
             try:
                 members += _channels_in(path)
+                found.claimed.add(path)
             except Unusable as error:
                 found.problems.append(Problem(path, str(error)))
     reasons: dict[Path, list[str]] = defaultdict(list)
-    for (_, name), channels in by_product(members, _FILE).items():
+    products = by_product(members, _FILE)
+    found.claimed |= belonging(listing, products, _PRODUCT)
+    for (_, name), channels in products.items():
         try:
             found.s1.append(_product(name, channels))
         except Unusable as error:

@@ -25,11 +25,13 @@ _S1_NAME = re.compile(r"(\d{4}-\d{2}-\d{2})_(vv|vh)_(ascending|descending)\.tiff
 def find(listing: Listing) -> Found:
     """Find the mosaics of a folder, by their names."""
     found = Found()
+    bands = (*BAND_FOLDERS, SCL_FOLDER)
     s2: dict[tuple[Path, date], dict[str, Path]] = defaultdict(dict)
     s1: dict[tuple[Path, date, str], dict[str, Path]] = defaultdict(dict)
     for file in listing.files:
         optical, radar = _S2_NAME.fullmatch(file.name), _S1_NAME.fullmatch(file.name)
-        if optical and file.parent.name in (*BAND_FOLDERS, SCL_FOLDER):
+        if optical and file.parent.name in bands:
+            found.claimed.add(file)
             day = _day(optical[1], file, found)
             if day:
                 s2[file.parent.parent, day][file.parent.name] = file

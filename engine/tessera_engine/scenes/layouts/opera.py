@@ -5,7 +5,14 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
-from tessera_engine.scenes.metadata.channels import Channels, by_product, first, half_products, vv_vh
+from tessera_engine.scenes.metadata.channels import (
+    Channels,
+    belonging,
+    by_product,
+    first,
+    half_products,
+    vv_vh,
+)
 from tessera_engine.scenes.metadata.duplicates import drop_duplicates
 from tessera_engine.scenes.metadata.members import on_disk
 from tessera_engine.scenes.products import Found, Listing, Orbit, Problem, S1Product, Unusable
@@ -24,7 +31,9 @@ _ORBITS: dict[str, Orbit] = {"a": "ascending", "d": "descending"}
 def find(listing: Listing) -> Found:
     """Find the OPERA RTC-S1 bursts of a scene folder; reads names and headers only."""
     found = Found()
-    for (_, name), channels in by_product(on_disk(listing), _FILE).items():
+    products = by_product(on_disk(listing), _FILE)
+    found.claimed |= belonging(listing, products, _PRODUCT)
+    for (_, name), channels in products.items():
         try:
             found.s1.append(_product(name, channels))
         except Unusable as error:

@@ -29,6 +29,12 @@ _OTHER_KINDS = {
 _IMAGE = re.compile(
     r"_(?P<band>B\d[\dA]|SCL)(?:_(?P<resolution>\d\d)m|_L2A_TL_\w+_(?P<old_resolution>\d\d)m)\.(?:jp2|tiff?)$"
 )
+_PARTS = ("GRANULE", "DATASTRIP", "AUX_DATA", "HTML", "rep_info")
+_PART_FILE = re.compile(
+    r"MTD_|manifest\.safe|INSPIRE\.xml|S2._\w+_MTD_|.*-ql\.jpg|T\d\d[A-Z]{3}_\d{8}T\d{6}_"
+)
+"""Folders and files of a product beside its images."""
+
 _RESOLUTIONS = {band: "10" if band in ("B02", "B03", "B04", "B08") else "20" for band in (*S2_BANDS, "SCL")}
 _TAGS = (
     "PRODUCT_URI",
@@ -62,9 +68,14 @@ def find(listing: Listing) -> Found:
     found = Found()
     roots: dict[_Root, list[Member]] = {}
     roots.update(_roots(on_disk(listing), listing.folder))
+    for root, members in roots.items():
+        found.claimed |= _belonging(root, members, listing)
     for path in zips(listing):
         try:
-            roots.update(_roots(in_zip(path), None))
+            products = _roots(in_zip(path), None)
+            roots.update(products)
+            if products:
+                found.claimed.add(path)
         except Unusable as error:
             if not hyp3.is_name(path.stem):  # that layout reports its own zips
                 found.problems.append(Problem(path, str(error)))
@@ -92,6 +103,18 @@ def _roots(members: list[Member], folder: Path | None) -> dict[_Root, list[Membe
             name = root.name or (member.source.stem if folder is None else source.name)
             roots[_Root(source, name[: -len(".SAFE")] if _is_safe(name) else name)].append(member)
     return dict(roots)
+
+
+def _belonging(root: _Root, members: list[Member], listing: Listing) -> set[Path]:
+    """What belongs to a product on disk: its whole folder, or the known files where the folder isn't named .SAFE."""
+    if _is_safe(root.source.name) and root.source != listing.folder:
+        return {root.source}
+    below = {member: member.source.relative_to(root.source).parts for member in members}
+    return {
+        member.source
+        for member, parts in below.items()
+        if parts[0] in _PARTS or _PART_FILE.match(parts[-1]) or _IMAGE.search(parts[-1])
+    }
 
 
 def _is_safe(name: str) -> bool:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,6 +39,8 @@ _S1_KEYS = {"VV": ("vv", "gamma0_vv"), "VH": ("vh", "gamma0_vh")}
 _S1_UNITS: dict[str, S1Units] = {"sentinel-1-rtc": "power"}
 """Collection -> units; the units of other collections are unknown."""
 
+_BESIDE = (".tif", ".tiff", ".jp2", ".xml", ".json", ".jpg", ".jpeg", ".png", ".txt", ".html", ".safe")
+
 _BASELINE_IN_NAME = re.compile(r"_MSIL2A_\d{8}T\d{6}_N(\d{4})_")
 
 
@@ -61,6 +65,7 @@ def find(listing: Listing) -> Found:
     """Find the products that the STAC items of a scene folder describe; hrefs to other places are not followed."""
     found = Found()
     files = frozenset(listing.files)
+    owners: dict[Path, set[tuple[Path, str]]] = defaultdict(set)
     for member in on_disk(listing):
         if member.path.suffix.lower() not in (".json", ".geojson"):
             continue
@@ -70,16 +75,34 @@ def find(listing: Listing) -> Found:
         except Unusable as error:
             found.problems.append(Problem(member.source, str(error)))
             continue
-        for item in _items(content, member.source):
+        items = list(_items(content, member.source))
+        if items or content.get("type") in ("Catalog", "Collection"):
+            found.claimed.add(member.source)
+        for item in items:
+            for path in _belonging(item, listing.folder, files):
+                found.claimed.add(path)
+                owners[path.parent].add((member.source, item.name))
             try:
                 _add(found, item, listing.folder, files)
             except Unusable as error:
                 found.problems.append(Problem(member.source, f"{item.name} {error}"))
+    # What else lies in the folder of one item belongs to it, for instance bands that TESSERA doesn't use
+    own = {folder for folder, items_in in owners.items() if len(items_in) == 1} - {listing.folder}
+    found.claimed |= {path for path in files if path.parent in own and path.suffix.lower() in _BESIDE}
     found.s2, duplicates = drop_duplicates(found.s2, lambda product: ((product.name,), ""))
     found.problems += duplicates
     found.s1, duplicates = drop_duplicates(found.s1, lambda product: ((product.name,), ""))
     found.problems += duplicates
     found.warnings += half_products(found.s1, "STAC item")
+    return found
+
+
+def _belonging(item: _Item, folder: Path, files: frozenset[Path]) -> set[Path]:
+    """The files of the folder that an item's assets refer to, used or not."""
+    found = set()
+    for asset in map(_object, item.assets.values()):
+        with suppress(Unusable):
+            found.add(_local(asset.get("href"), item.file, folder, files))
     return found
 
 

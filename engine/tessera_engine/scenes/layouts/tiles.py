@@ -10,7 +10,8 @@ from affine import Affine
 
 from tessera_engine.errors import InputError
 from tessera_engine.scene import Dates, Grid, Observations, Window
-from tessera_engine.scenes.layouts.dpixel import ROI, DPixelTile, is_tile
+from tessera_engine.scenes.layouts.dpixel import FILES, ROI, DPixelTile, is_tile
+from tessera_engine.scenes.unused import beside_tiles, lines
 
 _GRID_TOLERANCE = 1e-3
 """Fraction of a pixel by which a tile's pixels may differ from the common grid."""
@@ -26,7 +27,7 @@ def open_folder(folder: Path) -> TileFolder | None:
         InputError: see `TileFolder`.
     """
     tiles = [each for each in folder.iterdir() if each.is_dir() and is_tile(each)]
-    return TileFolder(tiles) if tiles else None
+    return TileFolder(folder, tiles) if tiles else None
 
 
 class TileFolder:
@@ -39,8 +40,12 @@ class TileFolder:
     period = None
     windows_held = 0
 
-    def __init__(self, folders: list[Path]) -> None:
+    def __init__(self, folder: Path, folders: list[Path]) -> None:
         """Open the tiles and place them on one grid.
+
+        Args:
+            folder: the scene folder.
+            folders: its tiles.
 
         Raises:
             InputError: a tile can't be read, has no georeference, or doesn't fit with the others.
@@ -48,7 +53,8 @@ class TileFolder:
         tiles = [DPixelTile(folder) for folder in sorted(folders)]
         self.grid, places = _mosaic(tiles)
         self._tiles = list(zip(places, tiles, strict=True))
-        self.warnings = tuple(_lacking(tiles))
+        self.unused = beside_tiles(folder, folders, FILES)
+        self.warnings = (*_lacking(tiles), *lines(self.unused))
 
     @property
     def dates(self) -> Dates:

@@ -18,6 +18,9 @@ from tessera_engine.scenes.reading.target import place_on, target_of_products
 _THREADS = 4
 """Headers read at the same time: most of the time goes into waiting for the disk."""
 
+_SHOWN = 3
+"""Reasons in an error."""
+
 _WHOLE = {"uint8", "uint16", "int16", "uint32", "int32"}
 _FLOATING = {"float32", "float64"}
 
@@ -105,7 +108,7 @@ def open_products(found: Found, like: Grid | None, s1_units: S1Units | None) -> 
     s1 = _open_all(found.s1, lambda product: _open_s1(product, s1_units), problems)
     geometries = [opened.geometry for opened in s2] or [opened.geometry for opened in s1]
     if not geometries:
-        raise _none_usable(problems)
+        raise none_usable(problems)
     elsewhere: frozenset[Geometry] = frozenset()
     grid = like
     if grid is None:
@@ -120,16 +123,18 @@ def open_products(found: Found, like: Grid | None, s1_units: S1Units | None) -> 
         problems += [_beside(product, counts[geometry] - 1) for geometry, product in first.items()]
     if not placed_s2 and not placed_s1:
         if like is None:  # the only product has coordinates that are not on Earth
-            raise _none_usable(problems)
+            raise none_usable(problems)
         raise InputError(
             "none of the scene's products touches the grid of like=; give a raster of the same place"
         )
     return Opened(grid, placed_s2, placed_s1, problems)
 
 
-def _none_usable(problems: Sequence[Problem]) -> InputError:
-    reasons = "; ".join(f"{problem.source}: {problem.reason}" for problem in problems[:3])
-    more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
+def none_usable(problems: Sequence[Problem]) -> InputError:
+    """The error for a scene of which no product can be used; it has the first reasons."""
+    named = list(dict.fromkeys(problem for problem in problems if problem.lost)) or list(problems)
+    reasons = "; ".join(f"{problem.source}: {problem.reason}" for problem in named[:_SHOWN])
+    more = f"; and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
     return InputError(f"none of the scene's products can be used: {reasons}{more}")
 
 
