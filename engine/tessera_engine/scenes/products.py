@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path, PurePath
 from typing import Literal, NamedTuple
 
@@ -55,6 +55,27 @@ class Asset(NamedTuple):
         return "JP2OpenJPEG" if self.path.lower().endswith((".jp2", ".j2k")) else "GTiff"
 
 
+class Processing(NamedTuple):
+    """Which acquisition a product is of, and how new it is; see `tessera_engine.scenes.metadata.duplicates`.
+
+    Attributes:
+        acquisition: what is equal for all processings: satellite and tile, or satellite, burst and time.
+        start: when the pass was, UTC without a time zone; products of one acquisition are of one pass if their starts
+            are less than an hour apart. None: `acquisition` is enough.
+        baseline: processing baseline or version; None where it isn't known.
+        generated: time of processing as 20220414T082126; empty where it isn't known.
+        discriminator: a text that sorts processings without these, oldest first.
+        part: start of the datastrip, by which parts of an acquisition are told apart; None where it isn't known.
+    """
+
+    acquisition: tuple[str, ...]
+    start: datetime | None = None
+    baseline: str | None = None
+    generated: str = ""
+    discriminator: str = ""
+    part: datetime | None = None
+
+
 @dataclass(frozen=True)
 class S2Product:
     """One Sentinel-2 L2A product: one tile, or a part of one, on one date.
@@ -69,6 +90,7 @@ class S2Product:
         offset: number to subtract from each digital number that is at least as large; 0 or 1000.
         offset_known: whether `offset` follows from metadata; False: it was derived from the date.
         mask_kind: `scl`: the scene classification's classes; `clear`: non-zero where clear.
+        processing: by which the newest of several products of one acquisition is found; None: it is used in any case.
     """
 
     name: str
@@ -79,6 +101,7 @@ class S2Product:
     offset: int
     offset_known: bool = True
     mask_kind: MaskKind = "scl"
+    processing: Processing | None = None
 
     @property
     def assets(self) -> tuple[Asset, ...]:
@@ -98,6 +121,7 @@ class S1Product:
         vv: the raster of the VV channel; None where the product has none.
         vh: the raster of the VH channel; None where the product has none.
         units: units of the values; None where metadata don't contain them and the user has to give them.
+        processing: see `S2Product`.
     """
 
     name: str
@@ -107,6 +131,7 @@ class S1Product:
     vv: Asset | None
     vh: Asset | None
     units: S1Units | None
+    processing: Processing | None = None
 
     @property
     def assets(self) -> tuple[Asset, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tessera_engine.gdal import without_georeference_warnings
+from tessera_engine.scenes.metadata.duplicates import drop_duplicates
 from tessera_engine.scenes.metadata.listing import inside
 from tessera_engine.scenes.products import Asset, Found, Listing, Problem, S1Product, S2Product
 from tessera_engine.scenes.registry import layouts_of
@@ -34,8 +35,10 @@ def find_products(listing: Listing, layout: str | None = None) -> tuple[tuple[st
             found = each.find(listing)
         if found.s2 or found.s1 or found.problems or found.warnings:
             names.append(each.name)
-        together.s2 += _usable(found.s2, listing, taken, together.problems)
-        together.s1 += _usable(found.s1, listing, taken, together.problems)
+        together.s2 += (s2 := _usable(found.s2, listing, taken, together.problems))
+        together.s1 += (s1 := _usable(found.s1, listing, taken, together.problems))
+        taken.update(asset for s2_product in s2 for asset in s2_product.assets)
+        taken.update(asset for s1_product in s1 for asset in s1_product.assets)
         together.problems += found.problems
         together.warnings += found.warnings
         together.claimed |= found.claimed | _claimed(found)
@@ -43,8 +46,10 @@ def find_products(listing: Listing, layout: str | None = None) -> tuple[tuple[st
     if layout is None:
         claimed = {*together.claimed, *(problem.source for problem in listing.problems)}
         together.problems += left_over(listing, claimed)
-    together.s2.sort(key=lambda product: (product.date, product.name))
-    together.s1.sort(key=lambda product: (product.date, product.name))
+    together.s2, older = drop_duplicates(together.s2)
+    together.problems += older
+    together.s1, older = drop_duplicates(together.s1)
+    together.problems += older
     return tuple(names), together
 
 
@@ -68,6 +73,5 @@ def _usable(
                 Problem(product.source, f"{outside[0]} is outside the scene folder; copy it into the folder")
             )
         elif taken.isdisjoint(assets):
-            taken.update(assets)
             usable.append(product)
     return usable

@@ -17,6 +17,7 @@ from product_files import product_arrays, write_hyp3, write_opera, write_raster
 from tessera_engine.scenes.layouts import hyp3, opera
 from tessera_engine.scenes.metadata.listing import list_folder
 from tessera_engine.scenes.products import Unusable
+from tessera_engine.scenes.search import find_products
 
 ARRAYS = product_arrays(4, 6, steps=2)
 WANTED = sorted(
@@ -26,7 +27,7 @@ VIRTUAL = '<VRTDataset rasterXSize="5" rasterYSize="5"><VRTRasterBand dataType="
 
 
 def find(layout, folder):
-    return layout.find(list_folder(folder))
+    return find_products(list_folder(folder), layout.__name__.rsplit(".", 1)[1])[1]
 
 
 def only_problem(layout, folder):

@@ -8,7 +8,10 @@ time of day: Sentinel-1 crosses the equator northwards at 18 h local solar time 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -20,16 +23,27 @@ from tessera_engine.scenes.metadata.channels import (
     half_products,
     vv_vh,
 )
-from tessera_engine.scenes.metadata.duplicates import drop_duplicates
-from tessera_engine.scenes.metadata.members import Member, in_zip, on_disk, zips
-from tessera_engine.scenes.products import Asset, Found, Listing, Orbit, Problem, S1Product, S1Units, Unusable
+from tessera_engine.scenes.metadata.members import Member, in_zip, is_zip, on_disk, zips
+from tessera_engine.scenes.metadata.names import compact
+from tessera_engine.scenes.products import (
+    Asset,
+    Found,
+    Listing,
+    Orbit,
+    Problem,
+    Processing,
+    S1Product,
+    S1Units,
+    Unusable,
+)
 from tessera_engine.scenes.reading.rasters import opened
 
 _PRODUCT = re.compile(
-    r"S1[A-D]_[A-Z]{2}_(?P<start>\d{8}T\d{6})_[SD][HV][PRO]_RTC\d\d_G_"
+    r"(?P<satellite>S1[A-D])_[A-Z]{2}_(?P<start>\d{8}T\d{6})_[SD][HV][PRO]_RTC\d\d_G_"
     r"(?P<radiometry>[gs])(?P<scale>[pad])[uw](?P<filter>[nf])[ec][dm]_[0-9A-F]{4}"
 )
 _FILE = re.compile(rf"(?P<product>{_PRODUCT.pattern})_(?P<channel>VV|VH|HH|HV)\.tiff?")
+_PROCESSED = re.compile(rb"Processing Date/Time:\s*([0-9T:\- ]{10,})")
 _UNITS: dict[str, S1Units] = {"p": "power", "a": "amplitude", "d": "db"}
 
 _ASCENDING_HOUR, _DESCENDING_HOUR = 18.0, 6.0
@@ -62,8 +76,7 @@ def find(listing: Listing) -> Found:
         except Unusable as error:
             reasons[first(channels).source].append(str(error))  # a zip may contain several products
     found.problems += [Problem(source, "; ".join(every)) for source, every in reasons.items()]
-    found.s1, duplicates = drop_duplicates(found.s1, lambda product: ((product.name,), ""))
-    found.problems += duplicates
+    found.s1 = _with_times(found.s1, on_disk(listing))
     found.warnings += _warnings(found.s1)
     return found
 
@@ -90,7 +103,39 @@ def _product(name: str, channels: Channels) -> S1Product:
         raise Unusable(f"has {match['start']} in its name, which is not a date") from None
     file = first(channels)
     orbit = _orbit(start, _longitude(file.asset))
-    return S1Product(name, file.source, start.date(), orbit, vv, vh, _UNITS[match["scale"]])
+    processing = Processing((match["satellite"], match["start"]))
+    return S1Product(name, file.source, start.date(), orbit, vv, vh, _UNITS[match["scale"]], processing)
+
+
+def _with_times(products: list[S1Product], members: list[Member]) -> list[S1Product]:
+    """The products, with the time of processing for those that are not the only one of their acquisition.
+
+    Only the product's README has that time.
+    """
+    counts = Counter(product.processing for product in products)
+    if not any(n > 1 for n in counts.values()):
+        return products
+    readmes = {(str(member.source.parent), member.path.name): member for member in members}
+    timed = []
+    for product in products:
+        processing = product.processing
+        if processing is not None and counts[processing] > 1:
+            processing = processing._replace(generated=_generated(product, readmes))
+        timed.append(replace(product, processing=processing))
+    return timed
+
+
+def _generated(product: S1Product, on_disk: Mapping[tuple[str, str], Member]) -> str:
+    """When a product was made, as 20220414T082126; empty where its README is missing or doesn't say it."""
+    name = f"{product.name}.README.md.txt"
+    readme = on_disk.get((str(product.source.parent), name))
+    with suppress(Unusable):
+        if readme is None and is_zip(product.source):
+            readme = next((each for each in in_zip(product.source) if each.path.name == name), None)
+        if readme is not None:
+            match = _PROCESSED.search(readme.read())
+            return compact(match[1].decode()) if match else ""
+    return ""
 
 
 def _longitude(asset: Asset) -> float:

@@ -13,14 +13,13 @@ from tessera_engine.scenes.metadata.channels import (
     half_products,
     vv_vh,
 )
-from tessera_engine.scenes.metadata.duplicates import drop_duplicates
 from tessera_engine.scenes.metadata.members import on_disk
-from tessera_engine.scenes.products import Found, Listing, Orbit, Problem, S1Product, Unusable
+from tessera_engine.scenes.products import Found, Listing, Orbit, Problem, Processing, S1Product, Unusable
 from tessera_engine.scenes.reading.rasters import opened
 
 _PRODUCT = re.compile(
     r"OPERA_L2_RTC-S1_(?P<burst>T\d{3}-\d{6}-IW\d)_(?P<start>\d{8}T\d{6})Z_(?P<processed>\d{8}T\d{6})Z"
-    r"_S1[A-D]_\d+_v[\d.]+"
+    r"_S1[A-D]_\d+_v(?P<version>[\d.]+)"
 )
 _FILE = re.compile(rf"(?P<product>{_PRODUCT.pattern})_(?P<channel>VV|VH|HH|HV)\.tiff?")
 
@@ -38,8 +37,6 @@ def find(listing: Listing) -> Found:
             found.s1.append(_product(name, channels))
         except Unusable as error:
             found.problems.append(Problem(first(channels).source, str(error)))
-    found.s1, duplicates = drop_duplicates(found.s1, _acquisition)
-    found.problems += duplicates
     found.warnings += half_products(found.s1, "OPERA burst")
     return found
 
@@ -57,10 +54,7 @@ def _product(name: str, channels: Channels) -> S1Product:
         day = datetime.strptime(match["start"], "%Y%m%dT%H%M%S").date()
     except ValueError:
         raise Unusable(f"has {match['start']} in its name, which is not a date") from None
-    return S1Product(name, first(channels).source, day, orbit, vv, vh, "power")
-
-
-def _acquisition(product: S1Product) -> tuple[tuple[str, ...], str]:
-    match = _PRODUCT.fullmatch(product.name)
-    assert match is not None
-    return (match["burst"], match["start"]), match["processed"]
+    processing = Processing(
+        (match["burst"], match["start"]), baseline=match["version"], generated=match["processed"]
+    )
+    return S1Product(name, first(channels).source, day, orbit, vv, vh, "power", processing)

@@ -47,7 +47,7 @@ _PRODUCTS = (
         f"is a Theia product (MAJA), whose reflectance and masks are not those of ESA; {L2A}",
     ),
     _kind(r"^SENTINEL2[A-DX]_\d{8}-\d{6}-\d+_L\d", f"is a Theia product that is not Level-2A; {L2A}"),
-    _kind(r"HLS[._]?[SL]30", f"is Harmonized Landsat Sentinel-2 (HLS), which lacks bands; {L2A}"),
+    _kind(r"(^|[^a-z])HLS\d?([-._]|$)", f"is Harmonized Landsat Sentinel-2 (HLS), which lacks bands; {L2A}"),
     _kind(r"^L[COTEM]0[4-9]_|^L[COTEM][4-9]\d{13}", f"is Landsat, {_MSI}"),
     _kind(r"^\d{8}_\d{6}_(\d\d_)?[0-9a-f]{4}_|PSScene|_AnalyticMS", f"is PlanetScope, {_MSI}"),
     _kind(r"^S1[A-D]_\w\w_GRD|^S1[A-D]_.*_GRD[HMF]_", f"is Sentinel-1 GRD, {RTC}"),
