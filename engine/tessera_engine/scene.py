@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from html import escape
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from affine import Affine
@@ -195,6 +195,19 @@ class Reader(Protocol):
 
     def fingerprint(self) -> str:
         """Hexadecimal sha256 that changes when the scene's content does."""
+        ...
+
+
+@runtime_checkable
+class Yearless(Protocol):
+    """A reader whose files only have days of year, so that the user can declare the year."""
+
+    def in_year(self, year: int) -> Reader:
+        """The same observations, of this year.
+
+        Raises:
+            InputError: the year contradicts what the files say.
+        """
         ...
 
 

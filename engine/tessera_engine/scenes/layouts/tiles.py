@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from copy import copy
 from pathlib import Path
 
 from affine import Affine
 
 from tessera_engine.errors import InputError
 from tessera_engine.scene import Dates, Grid, Observations, Window
-from tessera_engine.scenes.layouts.dpixel import FILES, ROI, DPixelTile, is_tile
+from tessera_engine.scenes.layouts.dpixel import FILES, ROI, DPixelTile, has_optical, is_tile
+from tessera_engine.scenes.period import Period, within_a_year
 from tessera_engine.scenes.unused import beside_tiles, lines
 
 _GRID_TOLERANCE = 1e-3
@@ -27,6 +29,8 @@ def open_folder(folder: Path) -> TileFolder | None:
         InputError: see `TileFolder`.
     """
     tiles = [each for each in folder.iterdir() if each.is_dir() and is_tile(each)]
+    # Radar alone beside tiles with both would overlap them
+    tiles = [tile for tile in tiles if has_optical(tile)] or tiles
     return TileFolder(folder, tiles) if tiles else None
 
 
@@ -37,7 +41,6 @@ class TileFolder:
     """
 
     layout = "tiles"
-    period = None
     windows_held = 0
 
     def __init__(self, folder: Path, folders: list[Path]) -> None:
@@ -55,6 +58,26 @@ class TileFolder:
         self._tiles = list(zip(places, tiles, strict=True))
         self.unused = beside_tiles(folder, folders, FILES)
         self.warnings = (*_lacking(tiles), *lines(self.unused))
+
+    @property
+    def period(self) -> Period | None:
+        """First and last day of all tiles; None where they don't all have a year, or are of several."""
+        periods = [tile.period for _, tile in self._tiles]
+        known = [period for period in periods if period is not None]
+        if len(known) < len(periods):
+            return None
+        first, last = min(each[0] for each in known), max(each[1] for each in known)
+        return (first, last) if within_a_year(first, last) else None
+
+    def in_year(self, year: int) -> TileFolder:
+        """The same tiles, of a year that the user declares.
+
+        Raises:
+            InputError: the year contradicts a tile's days or its `dates.json`.
+        """
+        folder = copy(self)
+        folder._tiles = [(place, tile.in_year(year)) for place, tile in self._tiles]
+        return folder
 
     @property
     def dates(self) -> Dates:
