@@ -1,8 +1,8 @@
 """ASF HyP3 RTC: Sentinel-1 scenes processed on demand, unpacked or as the zips that ASF delivers.
 
 The name contains all options, `S1A_IW_<start>_DVP_RTC10_G_gpuned_1A2B_VV.tif`: the letters after `G_` mean gamma0 or
-sigma0, then power, amplitude or decibel. The product doesn't contain the direction of the orbit. It follows from the
-time of day: Sentinel-1 crosses the equator northwards at 18 h local solar time and southwards at 6 h.
+sigma0, then power, amplitude or decibel. The product doesn't contain the direction of the orbit, which follows from the
+time of day.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from tessera_engine.scenes.metadata.channels import (
 )
 from tessera_engine.scenes.metadata.members import Member, in_zip, is_zip, on_disk, zips
 from tessera_engine.scenes.metadata.names import compact
+from tessera_engine.scenes.metadata.orbits import orbit_at
 from tessera_engine.scenes.products import (
     Asset,
     Found,
     Listing,
-    Orbit,
     Problem,
     Processing,
     S1Product,
@@ -45,10 +45,6 @@ _PRODUCT = re.compile(
 _FILE = re.compile(rf"(?P<product>{_PRODUCT.pattern})_(?P<channel>VV|VH|HH|HV)\.tiff?")
 _PROCESSED = re.compile(rb"Processing Date/Time:\s*([0-9T:\- ]{10,})")
 _UNITS: dict[str, S1Units] = {"p": "power", "a": "amplitude", "d": "db"}
-
-_ASCENDING_HOUR, _DESCENDING_HOUR = 18.0, 6.0
-_MOST_HOURS_AWAY = 4.5
-"""Only beyond 80 degrees of latitude does a pass differ by more hours of local solar time from its equator crossing."""
 
 
 def is_name(name: str) -> bool:
@@ -102,7 +98,7 @@ def _product(name: str, channels: Channels) -> S1Product:
     except ValueError:
         raise Unusable(f"has {match['start']} in its name, which is not a date") from None
     file = first(channels)
-    orbit = _orbit(start, _longitude(file.asset))
+    orbit = orbit_at(start, _longitude(file.asset))
     processing = Processing((match["satellite"], match["start"]))
     return S1Product(name, file.source, start.date(), orbit, vv, vh, _UNITS[match["scale"]], processing)
 
@@ -148,19 +144,6 @@ def _longitude(asset: Asset) -> float:
         x, y = dataset.transform @ (dataset.width / 2, dataset.height / 2)
         (longitude,), _ = transform(dataset.crs, "EPSG:4326", [x], [y])
     return float(longitude)
-
-
-def _orbit(start: datetime, longitude: float) -> Orbit:
-    """The direction of a pass, from its time (UTC) and longitude (degrees)."""
-    hours = (start.hour + start.minute / 60 + longitude / 15) % 24
-    if abs(hours - _ASCENDING_HOUR) <= _MOST_HOURS_AWAY:
-        return "ascending"
-    if abs(hours - _DESCENDING_HOUR) <= _MOST_HOURS_AWAY:
-        return "descending"
-    raise Unusable(
-        f"was taken at {hours:.1f} h local solar time, expected near 6 h (descending) or 18 h (ascending): "
-        "the direction of its orbit can't be derived"
-    )
 
 
 def _warnings(products: list[S1Product]) -> list[str]:
