@@ -23,6 +23,7 @@ ROOMS = (
     ("running",),
     ("api",),
     ("verification",),
+    ("places",),
     ("analysis",),
     ("cli",),
     ("__main__",),

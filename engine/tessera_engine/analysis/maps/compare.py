@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tessera_engine.analysis.labels.classes import sorted_classes
 from tessera_engine.analysis.maps.intervals import Interval, draw_blocks, interval
 from tessera_engine.analysis.maps.learn import make_model, predict_held_out, split
 from tessera_engine.analysis.maps.scores import class_scores, confusions, moments, number_scores
@@ -72,7 +73,7 @@ class Comparison:
         if self.regression:
             of_groups = moments(self.y, predicted, self.groups)
         else:
-            of_groups = confusions(self.y, predicted, self.groups, sorted(set(self.y)))
+            of_groups = confusions(self.y, predicted, self.groups, sorted_classes(self.y))
         score = number_scores if self.regression else class_scores
         values = {name: float(value) for name, value in score(of_groups.sum(axis=0)).items()}
         return Outcome(values, score(np.tensordot(self.draws, of_groups, 1)))
