@@ -27,7 +27,8 @@ NORTHING = {"y", "northing", "northings", "north", "n", "utmy", "utmn", "yutm", 
 GEOMETRY = {"wkt", "geometry", "geom", "thegeom", "wktgeom", "geomwkt", "geomtext", "geometrywkt", "shape"}
 
 _WKT = re.compile(
-    r"\s*(?:SRID=(?P<srid>\d+)\s*;)?\s*(?:MULTI)?(?:POINT|POLYGON|LINESTRING|CURVE|SURFACE|GEOMETRYCOLLECTION)\b",
+    r"\s*(?:SRID=(?P<srid>\d+)\s*;)?\s*(?:MULTI|COMPOUND|CIRCULAR)?"
+    r"(?:POINT|POLYGON|LINESTRING|STRING|CURVE|CURVEPOLYGON|SURFACE|GEOMETRYCOLLECTION)\b",
     re.IGNORECASE,
 )
 
@@ -54,19 +55,19 @@ class Coordinates:
     degrees: bool = False
 
 
-def find_coordinates(path: Path, names: Sequence[str], first: Sequence[Any]) -> Coordinates:
+def find_coordinates(path: Path, names: Sequence[str], sample: Sequence[Sequence[Any]]) -> Coordinates:
     """The columns that place the rows of a table.
 
     Args:
         path: for messages.
         names: the columns.
-        first: the values of the first row.
+        sample: values of each column; of a column of geometries one must be WKT.
 
     Raises:
         InputError: there are none, or several that may be meant.
     """
-    for name, value in zip(names, first, strict=False):
-        if _letters(name) in GEOMETRY and _WKT.match(str(value)):
+    for name, values in zip(names, sample, strict=True):
+        if _letters(name) in GEOMETRY and any(_WKT.match(str(value)) for value in values):
             return Coordinates(wkt=name)
     for horizontal, vertical, degrees in ((LONGITUDE, LATITUDE, True), (EASTING, NORTHING, False)):
         x, y = (_column(path, names, known) for known in (horizontal, vertical))

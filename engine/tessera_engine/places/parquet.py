@@ -20,6 +20,9 @@ from tessera_engine.places.shapes import Box, Part, ShapeFile, no_field, objects
 ROWS = 10_000
 """Rows that are read at a time."""
 
+SAMPLE = 100
+"""Rows by which columns of geometries are found."""
+
 LONGITUDE_LATITUDE = "OGC:CRS84"
 """The CRS of a GeoParquet file that names none (GeoParquet 1.1, "crs")."""
 
@@ -141,10 +144,10 @@ def _apart(a: Box, b: Box) -> bool:
 
 def _read_plain(parquet: Any, file: ShapeFile, field: str, near: Near) -> Part:
     names = list(parquet.schema_arrow.names)
-    head = next(parquet.iter_batches(100), None)
-    first = [] if head is None else [column[0].as_py() if len(column) else "" for column in head.columns]
-    coordinates = find_coordinates(file.path, names, first or [""] * len(names))
-    sample = head.column(coordinates.wkt).to_pylist() if coordinates.wkt and head is not None else []
+    head = next(parquet.iter_batches(SAMPLE), None)
+    texts = [[] for _ in names] if head is None else [column.to_pylist() for column in head.columns]
+    coordinates = find_coordinates(file.path, names, texts)
+    sample = [] if coordinates.wkt is None else [each for each in texts[names.index(coordinates.wkt)] if each]
     found = RowCollector(file, coordinates, sample, near)
     columns = [name for name in (coordinates.x, coordinates.y, coordinates.wkt, field) if name is not None]
     for batch in parquet.iter_batches(ROWS, columns=list(dict.fromkeys(columns))):

@@ -42,7 +42,9 @@ def read_table(file: ShapeFile, field: str, near: Near) -> list[Part]:
         if field not in names:
             raise no_field(file.path, field, names)
         head = list(islice(rows, SAMPLE))
-        coordinates = find_coordinates(file.path, names, head[0] if head else [""] * len(names))
+        coordinates = find_coordinates(
+            file.path, names, [[_cell(row, i) for row in head] for i in range(len(names))]
+        )
         wanted = (coordinates.x, coordinates.y, coordinates.wkt, field)
         x, y, wkt, value = (-1 if name is None else names.index(name) for name in wanted)
         found = RowCollector(file, coordinates, [_cell(row, wkt) for row in head] if wkt >= 0 else [], near)

@@ -89,7 +89,7 @@ def _opened(path: Path) -> Iterator[Any]:
             yield pyogrio
     except kinds as error:
         # What follows are hints for programmers
-        reason = " ".join(str(error).split()).split("; It might help")[0]
+        reason = " ".join(str(error).split()).split("; It might help")[0].split(" Set SHAPE_RESTORE")[0]
         raise InputError(f"can't read shapes from {path}: {reason}") from None
     finally:
         log.setLevel(level)

@@ -51,10 +51,11 @@ def read_raster(source: LabelSource, grid: Grid, regression: bool, most: int) ->
             nodata = declared if source.nodata is None else source.nodata
             draw, tally = Draw(most), Tally(regression)
             covered = 0
-            place = {"crs": grid.crs, "transform": grid.transform, "width": grid.width, "height": grid.height}
+            size = {"width": grid.width, "height": grid.height}
+            place = {"crs": grid.crs, "transform": grid.transform, "src_nodata": None, "nodata": None}
             alpha = any(each.name == "alpha" for each in file.colorinterp)
             # The nodata value is compared here, in the raster's own type. The alpha band marks the raster's pixels
-            with WarpedVRT(file, src_crs=crs, nodata=None, add_alpha=not alpha, **place) as warped:
+            with WarpedVRT(file, src_crs=crs, add_alpha=not alpha, **place, **size) as warped:
                 height = max(1, min(grid.height, STRIP_PIXELS // grid.width))
                 for window in grid.window.blocks(grid.width, height):
                     where = rasterio.windows.Window(*window)

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.analysis.labels.classes import sorted_classes
-from tessera_engine.analysis.maps.intervals import Interval, draw_blocks, interval
+from tessera_engine.analysis.maps.intervals import Interval, draw_blocks, expansion, interval
 from tessera_engine.analysis.maps.learn import make_model, predict_held_out, split
-from tessera_engine.analysis.maps.scores import class_scores, confusions, moments, number_scores
+from tessera_engine.analysis.maps.scores import LIMITS, class_scores, confusions, moments, number_scores
 
 MAIN_SCORES = {False: "macro_f1", True: "r2"}
 """The score by which features are compared: for classes (False) and for regression (True)."""
@@ -25,18 +25,24 @@ class Outcome:
     Attributes:
         values: score on all labels, by its name.
         drawn: (DRAWS,) score on each draw of blocks, by its name; the outcomes of one `Comparison` have the same draws.
+        expanded: see `tessera_engine.analysis.maps.intervals.expansion`, by the score's name.
     """
 
     values: Mapping[str, float]
     drawn: Mapping[str, NDArray[np.float64]]
+    expanded: Mapping[str, float]
 
     def scores(self) -> dict[str, Interval]:
         """Each score with its interval."""
-        return {name: interval(value, self.drawn[name]) for name, value in self.values.items()}
+        return {
+            name: interval(value, self.drawn[name], self.expanded[name], LIMITS[name])
+            for name, value in self.values.items()
+        }
 
     def less(self, other: Outcome, score: str) -> Interval:
         """A score minus that of another outcome of the same comparison, with its interval over the same draws."""
-        return interval(self.values[score] - other.values[score], self.drawn[score] - other.drawn[score])
+        value, drawn = self.values[score] - other.values[score], self.drawn[score] - other.drawn[score]
+        return interval(value, drawn, max(self.expanded[score], other.expanded[score]))
 
 
 class Comparison:
@@ -76,4 +82,12 @@ class Comparison:
             of_groups = confusions(self.y, predicted, self.groups, sorted_classes(self.y))
         score = number_scores if self.regression else class_scores
         values = {name: float(value) for name, value in score(of_groups.sum(axis=0)).items()}
-        return Outcome(values, score(np.tensordot(self.draws, of_groups, 1)))
+        return Outcome(values, score(np.tensordot(self.draws, of_groups, 1)), self._expanded(of_groups))
+
+    def _expanded(self, of_groups: NDArray[Any]) -> dict[str, float]:
+        if self.regression:
+            return dict.fromkeys(("r2", "rmse"), expansion(of_groups[:, :1], of_groups[:, 3:]))
+        counts, right = of_groups.sum(axis=2), of_groups.diagonal(axis1=1, axis2=2)
+        over_all = expansion(counts.sum(axis=1, keepdims=True), right.sum(axis=1, keepdims=True))
+        over_classes = expansion(counts, right)
+        return {"accuracy": over_all, "balanced_accuracy": over_classes, "macro_f1": over_classes}

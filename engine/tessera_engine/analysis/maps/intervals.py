@@ -6,6 +6,7 @@ Single pixels can't be drawn, because neighbouring pixels are almost copies of e
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 DRAWS = 1000
 
 CONFIDENCE = 95
-"""Percent of the draws that lie in an interval."""
+"""Percent of similar land for which an interval holds the score."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,8 @@ class Interval:
 
     Attributes:
         value: on all labels.
-        low: 2.5th percentile of the draws.
-        high: 97.5th percentile of the draws.
+        low: lower end.
+        high: upper end.
     """
 
     value: float
@@ -43,12 +44,56 @@ def draw_blocks(blocks: int, seed: int = 0) -> NDArray[np.float64]:
     return np.random.default_rng(seed).dirichlet(np.ones(blocks), DRAWS) * blocks
 
 
-def interval(value: float, drawn: NDArray[np.float64]) -> Interval:
-    """The interval that holds the middle of the draws (percentile bootstrap).
+def expansion(counts: NDArray[Any], sums: NDArray[Any]) -> float:
+    """How much wider an interval must be than its draws, because few blocks hold some of the labels.
+
+    With k blocks, draws vary less than means of k other blocks would: their variance is about (k - 1) / (k + 1) of it,
+    and the normal distribution stands for Student's t (Hesterberg 2015, "What teachers should know about the
+    bootstrap", The American Statistician 69, 371-386). A mean over classes of which some lie in few blocks has the
+    degrees of freedom of Satterthwaite 1946 ("An approximate distribution of estimates of variance components",
+    Biometrics Bulletin 2, 110-114). A class in one block only shows no variance, so it adds nothing.
+
+    Args:
+        counts: (blocks, C) labels of each class; or of all, with C = 1.
+        sums: (blocks, C) of them, those that are predicted rightly; or sums of errors.
+
+    Returns:
+        A factor of 1 or more.
+    """
+    from scipy.stats import norm, t
+
+    blocks = (counts > 0).sum(axis=0)
+    total = np.maximum(counts.sum(axis=0), 1)
+    means = sums.sum(axis=0) / total
+    variance = ((sums - means * counts) ** 2).sum(axis=0) / total**2
+    some = (blocks > 1) & (variance > 0)
+    if not some.any():
+        return 1.0
+    blocks, variance = blocks[some], variance[some]
+    expected, drawn = variance * blocks / (blocks - 1), variance * blocks / (blocks + 1)
+    freedom = expected.sum() ** 2 / (expected**2 / (blocks - 1)).sum()
+    upper = 0.5 + CONFIDENCE / 200
+    return float(t.ppf(upper, freedom) / norm.ppf(upper) * (expected.sum() / drawn.sum()) ** 0.5)
+
+
+def interval(
+    value: float,
+    drawn: NDArray[np.float64],
+    expanded: float = 1.0,
+    limits: tuple[float, float] = (-np.inf, np.inf),
+) -> Interval:
+    """The interval that holds the middle of the draws, made wider around the value.
 
     Args:
         value: the score on all labels.
         drawn: (DRAWS,) the score on each draw.
+        expanded: see `expansion`.
+        limits: the lowest and the highest value that the score can have.
     """
     low, high = np.percentile(drawn, [50 - CONFIDENCE / 2, 50 + CONFIDENCE / 2])
-    return Interval(float(value), float(low), float(high))
+    below, above = max(0.0, value - float(low)), max(0.0, float(high) - value)
+    return Interval(
+        float(value),
+        max(limits[0], float(value) - expanded * below),
+        min(limits[1], float(value) + expanded * above),
+    )
