@@ -32,6 +32,7 @@ _WKT = re.compile(
     re.IGNORECASE,
 )
 
+_LETTERS = re.compile(r"[^a-z]")
 _WHOLE = re.compile(r"[+-]?\d+\.0+")
 _COMMA = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?")
 
@@ -67,7 +68,7 @@ def find_coordinates(path: Path, names: Sequence[str], sample: Sequence[Sequence
         InputError: there are none, or several that may be meant.
     """
     for name, values in zip(names, sample, strict=True):
-        if _letters(name) in GEOMETRY and any(_WKT.match(str(value)) for value in values):
+        if _LETTERS.sub("", name.casefold()) in GEOMETRY and any(_WKT.match(str(value)) for value in values):
             return Coordinates(wkt=name)
     for horizontal, vertical, degrees in ((LONGITUDE, LATITUDE, True), (EASTING, NORTHING, False)):
         x, y = (_column(path, names, known) for known in (horizontal, vertical))
