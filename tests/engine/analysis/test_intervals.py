@@ -34,7 +34,7 @@ def outcome_of(of_groups):
     comparison.regression = False
     values = {name: float(value) for name, value in class_scores(of_groups.sum(axis=0)).items()}
     drawn = class_scores(np.tensordot(draw_blocks(len(of_groups)), of_groups, 1))
-    return Outcome(values, drawn, comparison._expanded(of_groups))
+    return Outcome(values, drawn, comparison._means(of_groups))
 
 
 def test_intervals_hold_the_truth_as_often_as_they_say():
@@ -45,7 +45,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
     tries = 0
     while tries < 300:
         blocks = made_up_blocks(BLOCKS, rng)
-        if (blocks.sum(axis=2)[:, 2] > 0).sum() < 3:
+        if (blocks.sum(axis=2)[:, 2] > 0).sum() < 2:
             continue
         tries += 1
         for name, score in outcome_of(blocks).scores().items():
@@ -86,5 +86,5 @@ def test_a_class_in_one_block_adds_nothing():
 def test_an_interval_keeps_to_what_a_score_can_be():
     drawn = np.linspace(0.8, 1, DRAWS)
     found = interval(0.95, drawn, 10, (0.0, 1.0))
-    assert (found.low, found.high) == (pytest.approx(0.95 - 10 * 0.145), 1.0) or found.low == 0
+    assert (found.low, found.high) == (0, 1)
     assert interval(0.7, drawn).low == 0.7

@@ -25,24 +25,25 @@ class Outcome:
     Attributes:
         values: score on all labels, by its name.
         drawn: (DRAWS,) score on each draw of blocks, by its name; the outcomes of one `Comparison` have the same draws.
-        expanded: see `tessera_engine.analysis.maps.intervals.expansion`, by the score's name.
+        means: for each score the labels and the sums of which it is a mean, as `intervals.expansion` takes them.
     """
 
     values: Mapping[str, float]
     drawn: Mapping[str, NDArray[np.float64]]
-    expanded: Mapping[str, float]
+    means: Mapping[str, tuple[NDArray[Any], NDArray[Any]]]
 
     def scores(self) -> dict[str, Interval]:
         """Each score with its interval."""
         return {
-            name: interval(value, self.drawn[name], self.expanded[name], LIMITS[name])
+            name: interval(value, self.drawn[name], expansion(*self.means[name]), LIMITS[name])
             for name, value in self.values.items()
         }
 
     def less(self, other: Outcome, score: str) -> Interval:
         """A score minus that of another outcome of the same comparison, with its interval over the same draws."""
         value, drawn = self.values[score] - other.values[score], self.drawn[score] - other.drawn[score]
-        return interval(value, drawn, max(self.expanded[score], other.expanded[score]))
+        counts, sums = self.means[score]
+        return interval(value, drawn, expansion(counts, sums - other.means[score][1]))
 
 
 class Comparison:
@@ -82,12 +83,11 @@ class Comparison:
             of_groups = confusions(self.y, predicted, self.groups, sorted_classes(self.y))
         score = number_scores if self.regression else class_scores
         values = {name: float(value) for name, value in score(of_groups.sum(axis=0)).items()}
-        return Outcome(values, score(np.tensordot(self.draws, of_groups, 1)), self._expanded(of_groups))
+        return Outcome(values, score(np.tensordot(self.draws, of_groups, 1)), self._means(of_groups))
 
-    def _expanded(self, of_groups: NDArray[Any]) -> dict[str, float]:
+    def _means(self, of_groups: NDArray[Any]) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
         if self.regression:
-            return dict.fromkeys(("r2", "rmse"), expansion(of_groups[:, :1], of_groups[:, 3:]))
+            return dict.fromkeys(("r2", "rmse"), (of_groups[:, :1], of_groups[:, 3:]))
         counts, right = of_groups.sum(axis=2), of_groups.diagonal(axis1=1, axis2=2)
-        over_all = expansion(counts.sum(axis=1, keepdims=True), right.sum(axis=1, keepdims=True))
-        over_classes = expansion(counts, right)
-        return {"accuracy": over_all, "balanced_accuracy": over_classes, "macro_f1": over_classes}
+        over_all = counts.sum(axis=1, keepdims=True), right.sum(axis=1, keepdims=True)
+        return {"accuracy": over_all, "balanced_accuracy": (counts, right), "macro_f1": (counts, right)}

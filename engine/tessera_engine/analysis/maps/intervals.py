@@ -17,6 +17,9 @@ CONFIDENCE = 95
 """Percent of similar land for which an interval holds the score."""
 
 
+FEWEST_BLOCKS = 3
+
+
 @dataclass(frozen=True)
 class Interval:
     """A score with its confidence interval over similar land.
@@ -51,7 +54,8 @@ def expansion(counts: NDArray[Any], sums: NDArray[Any]) -> float:
     and the normal distribution stands for Student's t (Hesterberg 2015, "What teachers should know about the
     bootstrap", The American Statistician 69, 371-386). A mean over classes of which some lie in few blocks has the
     degrees of freedom of Satterthwaite 1946 ("An approximate distribution of estimates of variance components",
-    Biometrics Bulletin 2, 110-114). A class in one block only shows no variance, so it adds nothing.
+    Biometrics Bulletin 2, 110-114). A class in one block only shows no variance, so it adds nothing; for two blocks
+    Student's t would make every interval as wide as the score can be, so they count as `FEWEST_BLOCKS`.
 
     Args:
         counts: (blocks, C) labels of each class; or of all, with C = 1.
@@ -69,7 +73,7 @@ def expansion(counts: NDArray[Any], sums: NDArray[Any]) -> float:
     some = (blocks > 1) & (variance > 0)
     if not some.any():
         return 1.0
-    blocks, variance = blocks[some], variance[some]
+    blocks, variance = np.maximum(blocks[some], FEWEST_BLOCKS), variance[some]
     expected, drawn = variance * blocks / (blocks - 1), variance * blocks / (blocks + 1)
     freedom = expected.sum() ** 2 / (expected**2 / (blocks - 1)).sum()
     upper = 0.5 + CONFIDENCE / 200
