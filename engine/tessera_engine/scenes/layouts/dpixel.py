@@ -15,24 +15,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError
-from tessera_engine.gdal import GDAL_ERRORS, gdal_environment
+from tessera_engine.files.inside import inside
+from tessera_engine.gdal import GDAL_ERRORS, gdal_environment, raster_crs, raster_reader
 from tessera_engine.scene import S1_BANDS, S2_BANDS, Dates, Grid, Observations, Problem, Window
 from tessera_engine.scenes.metadata.listing import is_of_system
 from tessera_engine.scenes.metadata.tile_dates import period_in_file, period_of_year
 from tessera_engine.scenes.period import Period
 from tessera_engine.scenes.products import ORBITS, Unusable
+from tessera_engine.scenes.reading.fingerprint import SAMPLE_BYTES, add_file
 from tessera_engine.scenes.reading.npy import NpyRaster, read_doys
 from tessera_engine.scenes.unused import beside_tiles, lines
 
 BANDS, MASKS, DOYS, ROI, DATES = "bands.npy", "masks.npy", "doys.npy", "roi.tiff", "dates.json"
-FILES = (
-    *(BANDS, MASKS, DOYS, ROI, DATES),
-    *(f"sar_{orbit}{part}.npy" for orbit in ORBITS for part in ("", "_doy")),
-)
+NAMES = (BANDS, MASKS, DOYS, ROI, *(f"sar_{orbit}{part}.npy" for orbit in ORBITS for part in ("", "_doy")))
+"""The files of a tile that its fingerprint covers."""
+FILES = (*NAMES, DATES)
+"""All files of a tile."""
 _PRODUCTS = (".zip", ".safe", ".nc", ".nc4", ".tif", ".json", ".geojson")
 
 _SAMPLES = 64
-_SAMPLE_BYTES = 4096
 
 
 def open_folder(folder: Path) -> DPixelTile | None:
@@ -83,6 +84,7 @@ class DPixelTile:
             InputError: a file is missing or damaged, has a wrong dtype or shape, or doesn't match the others.
         """
         self.folder = folder
+        self._refuse_links()
         self._optical = self._open_optical()
         self._orbits: dict[str, tuple[NpyRaster | None, NDArray[np.int32]]] = {}
         for orbit in ORBITS:
@@ -114,6 +116,13 @@ class DPixelTile:
         if height == 0 or width == 0:
             raise InputError(f"{folder / BANDS} has shape {bands.shape}: no pixels")
         return _Optical(bands, masks, read_doys(folder / DOYS, steps, folder / BANDS))
+
+    def _refuse_links(self) -> None:
+        for path in map(self.folder.joinpath, FILES):
+            if path.is_symlink() and not inside(self.folder, path):
+                raise InputError(
+                    f"{path} is a link that leads out of the scene folder; replace it by a copy of the file"
+                )
 
     def _size(self) -> tuple[int, int]:
         """Height and width of the tile."""
@@ -148,11 +157,9 @@ class DPixelTile:
         path = self.folder / ROI
         if not path.exists():
             return Grid(width, height)
-        import rasterio
-
         try:
-            with gdal_environment(), rasterio.open(path) as roi:
-                size, crs, transform = (roi.width, roi.height), roi.crs, roi.transform
+            with gdal_environment(), raster_reader(path) as roi:
+                size, crs, transform = (roi.width, roi.height), raster_crs(roi), roi.transform
                 # From a truncated file GDAL returns what it finds, perhaps without a CRS, and reports no error.
                 # Reading the last pixel does.
                 roi.read(1, window=((roi.height - 1, roi.height), (roi.width - 1, roi.width)))
@@ -268,24 +275,17 @@ class DPixelTile:
             },
         )
 
-    def fingerprint(self) -> str:
-        """Sha256 over the files' names, sizes and a sample of their bytes.
+    fingerprinted_bytes = _SAMPLES * SAMPLE_BYTES
 
-        A sample, because a scene has gigabytes: `_SAMPLES` evenly spaced blocks of `_SAMPLE_BYTES` from each file.
-        """
+    def files(self) -> Iterator[Path]:
+        """The tile's files."""
+        yield from (self.folder / name for name in NAMES if (self.folder / name).exists())
+
+    def fingerprint(self) -> str:
+        """Sha256 over the files' names, sizes and a sample of their bytes."""
         digest = hashlib.sha256()
-        names = [BANDS, MASKS, DOYS, ROI]
-        names += [f"sar_{orbit}{part}.npy" for orbit in ORBITS for part in ("", "_doy")]
-        for name in names:
-            path = self.folder / name
-            if not path.exists():
-                continue
-            size = path.stat().st_size
-            digest.update(f"{name} {size}\n".encode())
-            with path.open("rb") as file:
-                for start in np.linspace(0, max(0, size - _SAMPLE_BYTES), _SAMPLES).astype(int):
-                    file.seek(int(start))
-                    digest.update(file.read(_SAMPLE_BYTES))
+        for path in self.files():
+            add_file(digest, path, path.name, _SAMPLES)
         return digest.hexdigest()
 
 

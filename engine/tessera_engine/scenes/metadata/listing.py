@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from tessera_engine.files.inside import inside
 from tessera_engine.files.output import ITEM, is_output
 from tessera_engine.files.publish import LOCK
 from tessera_engine.scenes.products import Listing, Problem
@@ -28,11 +29,6 @@ _OF_SYSTEMS = frozenset(
 def is_of_system(name: str) -> bool:
     """Whether a file or folder is hidden or was added by an operating system, so that it belongs to no product."""
     return name.startswith(".") or name.lower() in _OF_SYSTEMS
-
-
-def inside(folder: Path, path: Path) -> bool:
-    """Whether a path is in a folder after all links and `..` are followed."""
-    return path.resolve().is_relative_to(folder.resolve())
 
 
 def list_folder(folder: Path) -> Listing:
