@@ -20,6 +20,7 @@ from typer.main import get_command
 
 from tessera_engine.cli.wording import speak_for
 from tessera_engine.errors import TesseraError
+from tessera_engine.offline.process import go_offline
 from tessera_engine.scenes.registry import LAYOUTS
 
 if TYPE_CHECKING:
@@ -62,7 +63,10 @@ Layout = Annotated[
     typer.Option(help=f"Read only this layout: {', '.join(LAYOUTS)}. Default: all that the folder has."),
 ]
 Year = Annotated[
-    int | None, typer.Option(help="For products: use this year only. Default: the year with most dates.")
+    int | None,
+    typer.Option(
+        help="Use this year only. Default: the year with most dates. For d-pixel tiles: the year that they are of."
+    ),
 ]
 From = Annotated[
     datetime | None,
@@ -99,6 +103,7 @@ def main() -> None:
         # A terminal that can't show every character of a name still shows the others
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    go_offline()
     speak_for(_given_command(sys.argv[1:]))
     logging.getLogger("tessera_kernels").addHandler(_NOTICES)
     try:
