@@ -14,5 +14,5 @@ Out = Annotated[
 OfYear = Annotated[int | None, typer.Option("--year", help="Year to use, if the output has several.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing results.")]
 
-NOTHING_LEFT = "the results are complete or absent, and existing results are unchanged"
+NOTHING_LEFT = "nothing was published, and earlier results are as they were; give the same command again"
 """What `interruptible` reports."""

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from tessera_engine.errors import InputError
-from tessera_engine.files import publish
+from tessera_engine.files import partial, publish
 from tessera_engine.files.durable import Lock
 from tessera_engine.files.output import PartialOutput, is_output
-from tessera_engine.files.result import result_folder
+from tessera_engine.files.partial import finish_or_undo
+from tessera_engine.files.result import result_file, result_folder
 
 ITEM = '{"properties": {"tessera:made": 1}}'
 
@@ -38,7 +39,7 @@ def write(folder, content):
 
 
 def make(out, content, overwrite=False):
-    with result_folder(out, overwrite) as folder:
+    with result_folder(out, overwrite, {"content": content}) as folder:
         write(folder, content)
 
 
@@ -137,7 +138,7 @@ def test_an_interrupted_replacement_is_finished_or_undone(tmp_path, holds):
     (partial / "swap").touch()
     if holds == ("output",):
         write(tmp_path / "out", "old")
-    publish.finish_or_undo(tmp_path / "out")
+    finish_or_undo(tmp_path / "out")
     assert not (partial / "swap").exists()
     expected = {(): None, ("output",): "old", ("replaced",): "replaced", ("output", "replaced"): "output"}[
         holds
@@ -167,8 +168,8 @@ def test_a_replacement_by_a_living_process_is_waited_for(tmp_path, monkeypatch):
         slept.append(seconds)
         (tmp_path / "out.partial" / "swap").unlink()
 
-    monkeypatch.setattr(publish.time, "sleep", sleep)
-    publish.finish_or_undo(tmp_path / "out")
+    monkeypatch.setattr(partial.time, "sleep", sleep)
+    finish_or_undo(tmp_path / "out")
     assert len(slept) == 1
     lock.release(remove=True)
 
@@ -181,10 +182,10 @@ def test_a_folder_that_appears_between_the_renames_is_left_alone(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "notes").write_text("mine")
     with pytest.raises(InputError, match="out has appeared"):
-        publish.finish_or_undo(tmp_path / "out")
+        finish_or_undo(tmp_path / "out")
     assert (tmp_path / "out" / "notes").read_text() == "mine"
     shutil.move(tmp_path / "out", tmp_path / "mine")
-    publish.finish_or_undo(tmp_path / "out")
+    finish_or_undo(tmp_path / "out")
     assert content(tmp_path / "out") == "output"
 
 
@@ -192,7 +193,7 @@ def test_a_folder_that_appears_between_the_renames_is_left_alone(tmp_path):
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_what_appears_meanwhile_is_never_replaced(tmp_path, mode, overwrite):
     def make_while_a_folder_appears():
-        with result_folder(tmp_path / "out", overwrite) as folder:
+        with result_folder(tmp_path / "out", overwrite, {}) as folder:
             write(folder, "new")
             (tmp_path / "out").mkdir()
             (tmp_path / "out" / "notes").write_text("mine")
@@ -205,9 +206,9 @@ def test_what_appears_meanwhile_is_never_replaced(tmp_path, mode, overwrite):
 
 def test_two_processes_do_not_write_one_output(tmp_path):
     with (
-        result_folder(tmp_path / "out", False) as folder,
+        result_folder(tmp_path / "out", False, {}) as folder,
         pytest.raises(InputError, match=f"another run .process {os.getpid()}"),
-        result_folder(tmp_path / "out", True),
+        result_folder(tmp_path / "out", True, {}),
     ):
         pass
     assert not folder.exists()
@@ -275,17 +276,17 @@ def test_a_link_stays_and_what_it_points_to_is_replaced(tmp_path):
 @MODES
 def test_a_file_appears_whole_or_not_at_all(tmp_path, mode):
     target = tmp_path / "file"
-    with publish.new_file(target, replace=False) as made:
+    with result_file(target, False, {}) as made:
         made.write_text("one")
     with (
-        pytest.raises(InputError, match="file has appeared"),
-        publish.new_file(target, replace=False) as made,
+        pytest.raises(InputError, match="file exists already"),
+        result_file(target, False, {}) as made,
     ):
         made.write_text("two")
     assert (names(tmp_path), target.read_text()) == (["file"], "one")
-    with publish.new_file(target, replace=True) as made:
+    with result_file(target, True, {}) as made:
         made.write_text("three")
-    with pytest.raises(RuntimeError), publish.new_file(target, replace=True) as made:
+    with pytest.raises(RuntimeError), result_file(target, True, {}) as made:
         raise RuntimeError
     assert (names(tmp_path), target.read_text()) == (["file"], "three")
 
@@ -297,7 +298,7 @@ def test_a_file_system_without_links_gets_files_too(tmp_path, monkeypatch):
         raise OSError(1, "no links here")
 
     monkeypatch.setattr(os, "link", refuse)
-    with publish.new_file(tmp_path / "file", replace=False) as made:
+    with result_file(tmp_path / "file", False, {}) as made:
         made.write_text("one")
     assert (names(tmp_path), (tmp_path / "file").read_text()) == (["file"], "one")
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError, MissingExtra
 from tessera_engine.files.nearby import nearest
+from tessera_engine.files.partial import finish_or_undo
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.gdal import GDAL_ERRORS, PROJECTION_ERRORS, gdal_environment
 from tessera_engine.scene import Grid
@@ -59,6 +60,7 @@ def read_labels(path: Path, field: str | None, grid: Grid, regression: bool) -> 
         InputError: the file or field can't be used, or no label lies on the grid.
         MissingExtra: a library that reads vector files isn't installed.
     """
+    finish_or_undo(path)
     if not path.exists():
         raise InputError(f"no such file: {path}")
     if grid.crs is None:
