@@ -81,6 +81,8 @@ class Partial:
         self.made = self.folder / MADE
         try:
             self.out.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileNotFoundError):
+                self.out.lstat()  # a name that no file can have is found now, not at the end
             self._check_ours()
             self._lock = _wait_for_lock(self.folder / LOCK)
         except OSError as error:

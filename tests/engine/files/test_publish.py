@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tessera_engine.errors import InputError
+from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.files import partial, publish
 from tessera_engine.files.durable import Lock
 from tessera_engine.files.output import PartialOutput, is_output
@@ -312,3 +312,92 @@ def test_folders_without_a_name_can_be_looked_at(place, tmp_path, monkeypatch):
 def test_nothing_is_written_over_the_root():
     with pytest.raises(InputError, match="out="):
         PartialOutput(Path("/"))
+
+
+def test_the_same_command_replaces_what_it_had_published(tmp_path, monkeypatch):
+    """Killed after the result got its name: another command is refused, the same one is not."""
+    with monkeypatch.context() as patch:
+        patch.setattr(PartialOutput, "close", lambda self, keep: self._lock.release(remove=False))
+        make(tmp_path / "out", "one")
+    assert names(tmp_path) == ["out", "out.partial"]
+    finish_or_undo(tmp_path / "out")  # another command looks at it
+    with pytest.raises(InputError, match="exists already"):
+        make(tmp_path / "out", "two")
+    with monkeypatch.context() as patch:
+        patch.setattr(PartialOutput, "close", lambda self, keep: self._lock.release(remove=False))
+        make(tmp_path / "out", "two", overwrite=True)
+    (tmp_path / "out" / "content").write_text("changed by the user")
+    with pytest.raises(InputError, match="exists already"):
+        make(tmp_path / "out", "two")
+    assert content(tmp_path / "out") == "changed by the user"
+
+
+def test_whatever_a_dead_process_left_is_removed_by_who_looks_there(tmp_path):
+    write(tmp_path / "out.partial" / "output", "half")
+    (tmp_path / "out.partial" / "lock").write_text("4194304\n")
+    assert not is_output(tmp_path / "out")
+    assert names(tmp_path) == []
+
+
+def test_looking_at_a_folder_touches_nothing_that_is_not_ours(tmp_path):
+    (tmp_path / "field.partial").mkdir()
+    (tmp_path / "field.partial" / "lock").write_text("of my bicycle: 4711")
+    finish_or_undo(tmp_path / "field")
+    assert (tmp_path / "field.partial" / "lock").read_text() == "of my bicycle: 4711"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives files away")
+def test_a_partial_folder_of_another_user_is_refused(tmp_path):
+    place = PartialOutput(tmp_path / "out")
+    place.close(keep=True)
+    os.chown(tmp_path / "out.partial", 4711, 4711)
+    with pytest.raises(InputError, match="another user"):
+        make(tmp_path / "out", "new")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFO")
+def test_a_fifo_in_the_place_of_a_file_is_refused_at_once(tmp_path):
+    for name in ("out.partial", "other.partial/lock"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(InputError, match="out="):
+            make(tmp_path / Path(name).parts[0].removesuffix(".partial"), "new")
+
+
+@pytest.mark.parametrize("name", ["a b", "a\nb", "größe", "x" * 255, "é" * 127, os.fsdecode(b"\xff\xfe")])
+def test_any_name_of_a_folder_works(tmp_path, name):
+    for each in ("old", "new"):
+        make(tmp_path / name, each, overwrite=True)
+        assert (names(tmp_path), content(tmp_path / name)) == ([name], each)
+
+
+def test_a_name_that_is_too_long_is_an_error_of_one_line(tmp_path):
+    with pytest.raises(InputError, match="out="):
+        make(tmp_path / ("x" * 256), "new")
+    assert not is_output(tmp_path / ("x" * 256))
+
+
+def test_a_folder_that_windows_keeps_open_stays_and_is_named(tmp_path, monkeypatch):
+    """By Windows' rules a folder in which a file is open can't be renamed."""
+    make(tmp_path / "out", "old")
+    honest = Path.rename
+
+    def refuse(self, target):
+        if self.name == "out":
+            raise PermissionError(13, "Access is denied", str(self))
+        return honest(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(publish, "_renameat2", lambda *names: False)
+        patch.setattr(publish.sys, "platform", "win32")
+        patch.setattr(Path, "rename", refuse)
+        with pytest.raises(TesseraError, match=r"out is open in another program.*again"):
+            make(tmp_path / "out", "new", overwrite=True)
+    assert (names(tmp_path), content(tmp_path / "out")) == (["out"], "old")
+
+
+def test_a_file_never_takes_the_place_of_a_folder(tmp_path):
+    (tmp_path / "out").mkdir()
+    with pytest.raises(InputError, match="is a folder"), result_file(tmp_path / "out", True, {}) as made:
+        made.write_text("x")
+    assert names(tmp_path) == ["out"]
