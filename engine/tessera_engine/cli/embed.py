@@ -75,7 +75,10 @@ def embed(
     ] = None,
     bbox: Annotated[
         tuple[float, float, float, float] | None,
-        typer.Option(help="Embed only this part, in degrees: west, south, east, north.", metavar="W S E N"),
+        typer.Option(
+            help="Embed only this part, in degrees: west, south, east, north. Across 180 degrees, west is larger.",
+            metavar="W S E N",
+        ),
     ] = None,
     layout: Layout = None,
     year: Year = None,
