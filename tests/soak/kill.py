@@ -158,10 +158,10 @@ class Trial:
             and not partly
         ):
             yield f"it says '{said[-1]}', and {now} is there"
-        left = beside(folder)
+        recorded = any(folder.rglob("*.partial/record"))
         again = live(case, folder, self.made, Plan(plan.exchange))
-        # A kill after everything was done and removed can't be told from a command that ended well
-        complete = now == "new" and left == self.beside
+        # A kill after everything was done can't be told from a command that ended well
+        complete = now == "new" and not recorded
         if again.code != 0 and not (complete and again.code == 2):
             yield f"again: exit {again.code}: {again.said[-300:]}"
         if not os.path.lexists(target):

@@ -73,6 +73,7 @@ def live(case: Case, folder: Path, made: Path, plan: Plan) -> Ended:
             status = state
         elif watched:
             missing |= not os.path.lexists(target)
+            time.sleep(0.0001)
         else:
             time.sleep(0.001)
         lasted = time.monotonic() - started

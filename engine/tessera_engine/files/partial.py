@@ -15,6 +15,7 @@ run, and except the record, by which the same command knows that it is done. Not
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -27,9 +28,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from tessera_engine.errors import InputError
+from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.files import last_step
-from tessera_engine.files.durable import Lock, is_read
+from tessera_engine.files.durable import FULL, Lock, is_read
 from tessera_engine.files.publish import (
     MADE,
     REPLACED,
@@ -71,6 +72,7 @@ class Partial:
 
         Raises:
             InputError: another process works there, the folder isn't ours, or the place can't be written.
+            TesseraError: the disk is full, or fails.
         """
         # A link stays; what it points to is replaced
         self.out = Path(os.path.realpath(out))
@@ -86,9 +88,8 @@ class Partial:
             self._check_ours()
             self._lock = _wait_for_lock(self.folder / LOCK)
         except OSError as error:
-            raise InputError(
-                f"can't write to {self.out.parent}: {error.strerror}; choose another out="
-            ) from None
+            failed = TesseraError if error.errno in (*FULL, errno.EIO) else InputError
+            raise failed(f"can't write to {self.out.parent}: {error.strerror}; choose another out=") from None
         try:
             settle(self.out)
         except BaseException:
