@@ -14,6 +14,7 @@ from tessera_engine.files.staging import Staging
 from tessera_engine.formats.appending import open_store
 from tessera_engine.formats.grown import Store
 from tessera_engine.formats.writing import write
+from tessera_engine.machine import give_back_memory
 from tessera_engine.pictures.caption import caption_of_run
 from tessera_engine.pictures.quicklook import write_quicklook
 from tessera_engine.progress import Announce, Progress
@@ -94,6 +95,7 @@ class _Work:
             raise TesseraError(
                 f"{plan.scene.path} changed while it was embedded; give restart=True to embed it as it is now"
             )
+        give_back_memory()
         with statistics.stage("output"):
             item = self._write(staging, store, statistics.with_data)
         self.journal.add_complete(file_sha256(item))
@@ -104,6 +106,7 @@ class _Work:
         plan, options, folder = self.plan, self.plan.options, self.place.make_output()
         facts = _run_facts(plan, self.backend, self.fingerprint, with_data)
         picture = write_quicklook(staging, folder / "quicklook.png", caption_of_run(facts), options.quicklook)
+        give_back_memory()
         assets = [*write(options.format, staging, folder, plan.scene.name, plan.origin, store), picture]
         item = folder / ITEM
         write_item(item, plan.grid, assets, facts)

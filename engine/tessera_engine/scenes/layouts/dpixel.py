@@ -42,7 +42,7 @@ class DPixelTile:
 
     layout = "dpixel"
     period = None
-    windows_held = 0
+    windows_held = bytes_held = 0
 
     def __init__(self, folder: Path) -> None:
         """Open the headers of the tile's files and check that they are consistent.

@@ -37,7 +37,7 @@ class TileFolder:
 
     layout = "tiles"
     period = None
-    windows_held = 0
+    windows_held = bytes_held = 0
 
     def __init__(self, folders: list[Path]) -> None:
         """Open the tiles and place them on one grid.
