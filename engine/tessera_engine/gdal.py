@@ -8,15 +8,12 @@ here, by drivers that read the named file alone, see `raster_reader` and `vector
 from __future__ import annotations
 
 import os
-import re
 import threading
 import warnings
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -27,6 +24,8 @@ from rasterio.enums import Interleaving
 from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
 
 from tessera_engine.errors import InputError, MissingExtra
+from tessera_engine.offline.content import check_vector, described
+from tessera_engine.offline.crs import crs_elsewhere
 from tessera_engine.offline.process import GDAL_OPTIONS
 
 GDAL_ERRORS = (CPLE_BaseError, RasterioError, OSError)
@@ -37,6 +36,12 @@ PROJECTION_ERRORS = (CPLE_BaseError, RasterioError)
 
 CACHE_BYTES = 64_000_000
 """GDAL's block cache. Its own default is 5 % of the machine's memory."""
+
+_OPTIONS = {
+    **GDAL_OPTIONS,
+    # No files *.aux.xml: they can name other files, and replace what a raster says of itself
+    "GDAL_PAM_ENABLED": "NO",
+}
 
 GEOTIFF = "GTiff"
 
@@ -55,7 +60,6 @@ VECTOR_DRIVERS = (
     "GPX",
     "CSV",
     "OpenFileGDB",
-    "Parquet",
 )
 """Drivers that may open points, lines and polygons. Each reads the named file and those that belong to it, such as the
 .dbf of a shapefile. Not among them: descriptions of data elsewhere (OGR_VRT, GDALG, WFS, ...), formats that refer to
@@ -63,36 +67,6 @@ other files or schemas (GML, MapInfo, SQLite with virtual tables), and services.
 
 _ALWAYS = ("MEM", "Memory")
 """Drivers for what lies in memory; pyogrio needs one of them."""
-
-_START = 4096
-"""Bytes of a file in which a description of data elsewhere shows what it is."""
-
-_DESCRIPTIONS = (
-    (rb"<OGRVRT", "an OGR VRT, which names other data sources", "ogr2ogr"),
-    (rb"<VRTDataset", "a VRT, which names other files", "gdal_translate"),
-    (rb"<GDALTileIndexDataset", "a GDAL tile index, which names other files", "gdal_translate"),
-    (rb"<GDAL_W[CM]S|<WMS_|<Capabilities|<WMT_MS", "the description of a web service", "gdal_translate"),
-    (rb'"gdal_streamed_alg"', "a GDAL pipeline, which names other files", "ogr2ogr"),
-)
-
-_PLAIN = rb'(?:null|true|false|-?[\d.]+|"[^"\\]*")\s*[,}]'
-_NAMED = (
-    rb'\{\s*"type"\s*:\s*"(?:name|EPSG|OGC)"\s*,\s*"properties"\s*:\s*\{\s*"\w+"\s*:\s*(?:"[^"\\]*"|\d+)\s*\}\s*\}'
-    rb'|\{\s*"properties"\s*:\s*\{\s*"\w+"\s*:\s*(?:"[^"\\]*"|\d+)\s*\}\s*,\s*"type"\s*:\s*"(?:name|EPSG|OGC)"\s*\}'
-)
-_OTHER_CRS = re.compile(
-    rb"""["']crs["'](?!\s*[,}\]])(?!\s*:\s*(?:""" + _PLAIN + rb"|" + _NAMED + rb"))", re.IGNORECASE
-)
-"""A `crs` of GeoJSON that isn't plainly a name: it may be a link, which GDAL would follow. In doubt it is one: GDAL's
-readers of JSON also accept comments, single quotes, any case and repeated keys."""
-
-_ESCAPED_LETTER = re.compile(rb"(?<!\\)(?:\\\\)*\\u00[4-7]")
-"""No program escapes plain letters in JSON, except to hide a key."""
-
-_JSON_STARTS = (b"{", b"[", b"loadGeoJSON", b"jsonp")
-"""How files begin that GDAL may read as GeoJSON."""
-
-_CHUNK, _OVERLAP = 1 << 22, 1 << 12
 
 _drivers = threading.RLock()
 """Held while pyogrio's drivers are restricted: they are the process's."""
@@ -105,7 +79,7 @@ def gdal_options(cache_bytes: int = CACHE_BYTES, **options: Any) -> rasterio.Env
         cache_bytes: size of GDAL's block cache.
         options: further configuration options of GDAL.
     """
-    return rasterio.Env(GDAL_CACHEMAX=cache_bytes, **GDAL_OPTIONS, **options)
+    return rasterio.Env(**{"GDAL_CACHEMAX": cache_bytes, **_OPTIONS, **options})
 
 
 @contextmanager
@@ -173,29 +147,17 @@ def block_bytes(dataset: Any) -> int:
     return int(bands * pixels * max(np.dtype(dtype).itemsize for dtype in set(dataset.dtypes)))
 
 
-class Elsewhere(NamedTuple):
-    """A file that describes data which lie elsewhere.
+def raster_crs(dataset: Any) -> Any:
+    """The CRS of a dataset of rasterio, or None.
 
-    Attributes:
-        what: what it is, in words.
-        tool: GDAL's program that makes a file of its own from it.
+    Raises:
+        RasterioIOError: it names a file, which PROJ would open.
     """
-
-    what: str
-    tool: str
-
-    def __str__(self) -> str:
-        return f"it is {self.what}, and is not followed; make a file of its own from it with {self.tool}"
-
-
-def described(path: Path) -> Elsewhere | None:
-    """What a file is that describes data which lie elsewhere; None for any other file."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(_START)
-    except OSError:
-        return None
-    return next((Elsewhere(what, tool) for mark, what, tool in _DESCRIPTIONS if re.search(mark, start)), None)
+    crs = dataset.crs
+    found = None if crs is None else crs_elsewhere(crs.to_wkt())
+    if found is not None:
+        raise RasterioIOError(f"its CRS refers to {found!r}, which is not opened")
+    return crs
 
 
 @contextmanager
@@ -209,7 +171,7 @@ def vector_reader(path: Path) -> Iterator[tuple[Any, str]]:
         path: file, or folder of a file geodatabase.
 
     Raises:
-        InputError: the file describes data that lie elsewhere, or refers to a CRS elsewhere.
+        InputError: the file refers to something elsewhere, see `check_vector`; or pyogrio can't read it.
         MissingExtra: pyogrio isn't installed.
     """
     try:
@@ -217,10 +179,7 @@ def vector_reader(path: Path) -> Iterator[tuple[Any, str]]:
     except ModuleNotFoundError as error:
         raise MissingExtra(error.name or "pyogrio", "maps", "reading labels") from None
     name = os.path.abspath(path)  # noqa: PTH100, keeps links
-    elsewhere = described(path)
-    if elsewhere is not None:
-        raise InputError(f"can't read {path}: {elsewhere}")
-    _check_linked_crs(path)
+    check_vector(path)
     with _drivers:
         others = [each for each in pyogrio.list_drivers() if each not in (*VECTOR_DRIVERS, *_ALWAYS)]
         options = {**GDAL_OPTIONS, "OGR_SKIP": ",".join(others)}
@@ -229,55 +188,8 @@ def vector_reader(path: Path) -> Iterator[tuple[Any, str]]:
             pyogrio.set_gdal_config_options(options)
             pyogrio.core._register_drivers()
             yield pyogrio, name
+        except RuntimeError as error:  # pyogrio's own errors have no other common base
+            raise InputError(f"can't read {path}: {' '.join(str(error).split())[:300]}") from None
         finally:
             pyogrio.set_gdal_config_options(before)
             pyogrio.core._register_drivers()
-
-
-def _check_linked_crs(path: Path) -> None:
-    """Refuse GeoJSON whose CRS is a link, which GDAL would follow. Reads the file once, if it is JSON.
-
-    Raises:
-        InputError: it has such a link, or letters of its keys are escaped, so that a link can't be excluded.
-    """
-    if not path.is_file():
-        return
-    with path.open("rb") as file:
-        if not zipfile.is_zipfile(file):
-            file.seek(0)
-            _check_json(file, path)
-            return
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for info in archive.infolist():
-                with archive.open(info) as member:
-                    _check_json(member, path)
-    except (
-        OSError,
-        EOFError,
-        RuntimeError,
-        NotImplementedError,
-        ValueError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        raise InputError(f"{path} can't be read as a zip ({error}); unpack it and give the file") from None
-
-
-def _check_json(file: IO[bytes], path: Path) -> None:
-    part = file.read(_OVERLAP)
-    if not part.lstrip(b"\xef\xbb\xbf \t\r\n\x1e").startswith(_JSON_STARTS):
-        return
-    while part:
-        more = file.read(_CHUNK)
-        part += more
-        # What is near the end may continue in the next part, which begins with it
-        end = len(part) - _OVERLAP if more else len(part)
-        if any(match.start() < end for match in _OTHER_CRS.finditer(part)):
-            raise InputError(
-                f"{path} has a CRS that is a link, which is not followed; name the CRS instead, such as "
-                '{"type": "name", "properties": {"name": "EPSG:4326"}}'
-            )
-        if _ESCAPED_LETTER.search(part):
-            raise InputError(f"{path} has plain letters written as \\u00..; save it again as plain GeoJSON")
-        part = part[-_OVERLAP:] if more else b""

@@ -28,8 +28,6 @@ GDAL_OPTIONS = {
 _PROCESS = {
     **GDAL_OPTIONS,
     "PROJ_NETWORK": "OFF",  # grids of transformations
-    "GDAL_DRIVER_PATH": "disable",  # plug-ins from anywhere
-    "GDAL_PYTHON_DRIVER_PATH": "",
 }
 
 

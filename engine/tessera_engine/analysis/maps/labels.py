@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 from tessera_engine.errors import InputError, MissingExtra
 from tessera_engine.files.nearby import nearest
 from tessera_engine.formats.embeddings.base import Embeddings
-from tessera_engine.gdal import GDAL_ERRORS, PROJECTION_ERRORS, gdal_environment, raster_reader, vector_reader
+from tessera_engine.gdal import (
+    GDAL_ERRORS,
+    PROJECTION_ERRORS,
+    gdal_environment,
+    raster_crs,
+    raster_reader,
+    vector_reader,
+)
 from tessera_engine.scene import Grid
 
 RASTERS = (".tif", ".tiff", ".vrt")
@@ -103,7 +110,7 @@ def _from_raster(path: Path, grid: Grid) -> Labels:
 
     try:
         with gdal_environment(), raster_reader(path) as file:
-            if file.crs is None:
+            if raster_crs(file) is None:
                 raise InputError(f"{path} has no CRS, so its labels can't be located")
             nodata = 0 if file.nodata is None else file.nodata
             place = {"crs": grid.crs, "transform": grid.transform, "width": grid.width, "height": grid.height}
