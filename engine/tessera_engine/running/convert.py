@@ -20,6 +20,7 @@ from tessera_engine.formats.opening import open_embeddings, stored_years
 from tessera_engine.formats.origin import Origin
 from tessera_engine.formats.registry import format_named
 from tessera_engine.formats.writing import check_format, write
+from tessera_engine.machine import give_back_memory
 from tessera_engine.pictures.caption import caption_of_item
 from tessera_engine.pictures.quicklook import write_quicklook
 from tessera_engine.progress import Progress, ShowProgress, shown
@@ -131,6 +132,7 @@ def _write(
         report((window.row + window.height) * window.width, embeddings.grid.window.pixels)
     caption = caption_of_item(embeddings.item, embeddings.path.name, embeddings.dim)
     quicklook = write_quicklook(staging, folder / "quicklook.png", caption)
+    give_back_memory()
     assets = [*write(options.format, staging, folder, about["scene"], origin, there), quicklook]
     changes = {
         "tessera:store": stored_as,

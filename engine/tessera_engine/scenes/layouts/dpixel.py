@@ -75,7 +75,7 @@ class DPixelTile:
     """Reads one d-pixel tile; implements `tessera_engine.scene.Reader`."""
 
     layout = "dpixel"
-    windows_held = 0
+    windows_held = bytes_held = 0
 
     def __init__(self, folder: Path) -> None:
         """Open the headers of the tile's files and check that they are consistent.
