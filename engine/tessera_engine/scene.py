@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from html import escape
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -172,8 +173,20 @@ class Reader(Protocol):
         """
         ...
 
+    def files(self) -> Iterator[Path]:
+        """Every file that observations are read from."""
+        ...
+
+    @property
+    def fingerprinted_bytes(self) -> int:
+        """Bytes that `fingerprint` reads of a file; of larger files it reads samples."""
+        ...
+
     def fingerprint(self) -> str:
-        """Hexadecimal sha256 that changes when the scene's content does."""
+        """Hexadecimal sha256 over facts about the scene, and samples of its files' content.
+
+        Recorded in outputs, so the same scene must give the same one in every version.
+        """
         ...
 
 

@@ -98,5 +98,10 @@ class FakeReader:
     def sample(self, region, max_pixels):
         return self.read(Window(region.col, region.row, min(region.width, max_pixels), 1))
 
+    def files(self):
+        return iter(())
+
+    fingerprinted_bytes = 0
+
     def fingerprint(self) -> str:
         return "0" * 64

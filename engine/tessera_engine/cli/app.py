@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import signal
 import sys
@@ -19,6 +20,7 @@ from typer.main import get_command
 
 from tessera_engine.cli.wording import speak_for
 from tessera_engine.errors import TesseraError
+from tessera_engine.offline.process import go_offline
 from tessera_engine.scenes.registry import LAYOUTS
 
 if TYPE_CHECKING:
@@ -98,7 +100,9 @@ def main() -> None:
         # A terminal that can't show every character of a name still shows the others
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    go_offline()
     speak_for(_given_command(sys.argv[1:]))
+    logging.getLogger("tessera_kernels").addHandler(_NOTICES)
     try:
         app(prog_name="tessera-engine")
     except TesseraError as error:
@@ -116,6 +120,18 @@ def main() -> None:
             "the system has no memory for another thread; raise its limit (ulimit -v), or give fewer --threads",
             1,
         )
+
+
+class _Notices(logging.Handler):
+    """Notices of the kernels, which know no console: one line to stderr each."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from tessera_engine.cli import console
+
+        console.say(f"warning: {record.getMessage()}")
+
+
+_NOTICES = _Notices()
 
 
 def _given_command(words: Sequence[str]) -> Any:

@@ -75,7 +75,10 @@ def embed(
     ] = None,
     bbox: Annotated[
         tuple[float, float, float, float] | None,
-        typer.Option(help="Embed only this part, in degrees: west, south, east, north.", metavar="W S E N"),
+        typer.Option(
+            help="Embed only this part, in degrees: west, south, east, north. Across 180 degrees, west is larger.",
+            metavar="W S E N",
+        ),
     ] = None,
     layout: Layout = None,
     year: Year = None,
@@ -91,6 +94,14 @@ def embed(
     ] = False,
     restart: Annotated[
         bool, typer.Option("--restart", help="Start again instead of resuming an interrupted run.")
+    ] = False,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check",
+            help="When a run is resumed: read all that is finished again, to see whether the scene has changed. "
+            "Default: a sample, or all where files were written to.",
+        ),
     ] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Treat every warning about the scene as an error.")
@@ -126,6 +137,7 @@ def embed(
         "overwrite": overwrite,
         "append": append,
         "restart": restart,
+        "check": check,
         "strict": strict,
     }
     checked = RunOptions.given(options)

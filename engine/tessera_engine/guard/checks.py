@@ -10,9 +10,10 @@ from tessera_engine.guard.band_order import check_band_order
 from tessera_engine.guard.coverage import check_clear_dates, check_gaps, check_modalities, clear_days
 from tessera_engine.guard.masks import check_masks
 from tessera_engine.guard.model_range import check_range, plausible_shares
+from tessera_engine.guard.offset import check_offset, check_wrapped
 from tessera_engine.guard.optical_sample import OpticalSample
 from tessera_engine.guard.radar import check_radar
-from tessera_engine.guard.reflectance import check_offset, check_scale, check_wrapped
+from tessera_engine.guard.reflectance import check_scale
 from tessera_engine.guard.source import check_source
 from tessera_engine.progress import Announce
 from tessera_engine.scene import Dates, Grid, Observations, Scene, Window

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError
 from tessera_engine.gdal import PROJECTION_ERRORS, gdal_options
+from tessera_engine.offline.crs import crs_elsewhere
 from tessera_engine.places.losses import Cause, Losses
 from tessera_engine.places.shapes import Box
 from tessera_engine.scene import Grid
@@ -78,13 +80,14 @@ def parse_crs(name: Any, parameter: str) -> Any:
     from rasterio.errors import CRSError
 
     text = str(name).strip()
+    unknown = InputError(f"{parameter}={name} is not a known CRS; give a code such as EPSG:32631, or WKT")
+    if crs_elsewhere(text) is not None:
+        raise unknown
     try:
         with gdal_options():
             return CRS.from_user_input(int(text) if text.isdecimal() else text)
     except (CRSError, ValueError, OverflowError):
-        raise InputError(
-            f"{parameter}={name} is not a known CRS; give a code such as EPSG:32631, or WKT"
-        ) from None
+        raise unknown from None
 
 
 def stated_crs(text: Any) -> Any:
@@ -96,7 +99,7 @@ def stated_crs(text: Any) -> Any:
     from rasterio.crs import CRS
     from rasterio.errors import CRSError
 
-    if not text:
+    if not text or crs_elsewhere(text if isinstance(text, str) else json.dumps(text)) is not None:
         return None
     try:
         with gdal_options():

@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError, MissingExtra
 from tessera_engine.files.nearby import nearest
+from tessera_engine.gdal import vector_reader
 from tessera_engine.places.crs import Near, no_crs, parse_crs, stated_crs
 from tessera_engine.places.losses import Cause
 from tessera_engine.places.nearby import Collector
@@ -30,6 +32,33 @@ DEGREES = ("GeoJSON", "GeoJSONSeq", "TopoJSON")
 """Drivers that take WGS 84 where the file names no CRS."""
 
 
+@dataclass(frozen=True)
+class _Source:
+    """A file that pyogrio reads.
+
+    Attributes:
+        pyogrio: the library.
+        name: of the file, for it.
+    """
+
+    pyogrio: Any
+    name: str
+
+    def layers(self) -> list[str]:
+        """The layers that have shapes."""
+        return [str(name) for name, kind in self.pyogrio.list_layers(self.name) if kind is not None]
+
+    def about(self, layer: str, **more: Any) -> dict[str, Any]:
+        """What pyogrio knows of a layer without its shapes."""
+        found: dict[str, Any] = self.pyogrio.read_info(self.name, layer=layer, **more)
+        return found | {"fields": [str(name) for name in found["fields"]]}
+
+    def read(self, **wanted: Any) -> tuple[NDArray[Any], list[NDArray[Any]]]:
+        """The geometries as WKB, and the fields."""
+        _, _, wkb, fields = self.pyogrio.raw.read(self.name, **wanted)
+        return wkb, fields
+
+
 def read_vector(file: ShapeFile, field: str, near: Near) -> list[Part]:
     """The shapes near a box, one part for each layer that is read.
 
@@ -42,9 +71,9 @@ def read_vector(file: ShapeFile, field: str, near: Near) -> list[Part]:
         InputError: the file, layer, field or CRS can't be used.
         MissingExtra: pyogrio or shapely isn't installed.
     """
-    with _opened(file.path) as pyogrio:
-        layers = _layers_with(pyogrio, file, field)
-        return [_read_layer(pyogrio, file, layer, field, near) for layer in layers]
+    with _opened(file.path) as source:
+        layers = _layers_with(source, file, field)
+        return [_read_layer(source, file, layer, field, near) for layer in layers]
 
 
 def fields_of_vector(path: Path) -> list[str]:
@@ -54,69 +83,53 @@ def fields_of_vector(path: Path) -> list[str]:
         InputError: the file can't be read.
         MissingExtra: pyogrio or shapely isn't installed.
     """
-    with _opened(path) as pyogrio:
-        layers = _layers(pyogrio, path)
+    with _opened(path) as source:
         return list(
-            dict.fromkeys(name for layer in layers for name in _about(pyogrio, path, layer)["fields"])
+            dict.fromkeys(name for layer in source.layers() for name in source.about(layer)["fields"])
         )
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """pyogrio, quiet, with its errors as ours."""
+def _opened(path: Path) -> Iterator[_Source]:
+    """The file for pyogrio, which is quiet, with its errors as ours."""
     try:
-        import pyogrio
         import shapely  # noqa: F401
     except ModuleNotFoundError as error:
-        raise MissingExtra(error.name or "pyogrio", "maps", "reading labels") from None
+        raise MissingExtra(error.name or "shapely", "maps", "reading labels") from None
 
     log = logging.getLogger("pyogrio")
     level = log.level
     log.setLevel(logging.CRITICAL)
-    errors = pyogrio.errors
-    kinds = (
-        errors.DataSourceError,
-        errors.DataLayerError,
-        errors.CRSError,
-        errors.FieldError,
-        errors.FeatureError,
-        errors.GeometryError,
-        UnicodeDecodeError,
-    )
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), vector_reader(path) as (pyogrio, name):
             warnings.simplefilter("ignore")
-            yield pyogrio
-    except kinds as error:
-        # What follows are hints for programmers
-        reason = " ".join(str(error).split()).split("; It might help")[0].split(" Set SHAPE_RESTORE")[0]
-        raise InputError(f"can't read shapes from {path}: {reason}") from None
+            try:
+                yield _Source(pyogrio, name)
+            except (
+                RuntimeError,
+                UnicodeDecodeError,
+            ) as error:  # pyogrio's own errors have no other common base
+                # What follows are hints for programmers
+                reason = (
+                    " ".join(str(error).split()).split("; It might help")[0].split(" Set SHAPE_RESTORE")[0]
+                )
+                raise InputError(f"can't read shapes from {path}: {reason}") from None
     finally:
         log.setLevel(level)
 
 
-def _layers(pyogrio: Any, path: Path) -> list[str]:
-    """The layers that have shapes."""
-    return [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
-
-
-def _about(pyogrio: Any, path: Path, layer: str, **more: Any) -> dict[str, Any]:
-    found: dict[str, Any] = pyogrio.read_info(path, layer=layer, **more)
-    return found | {"fields": [str(name) for name in found["fields"]]}
-
-
-def _layers_with(pyogrio: Any, file: ShapeFile, field: str) -> list[str]:
+def _layers_with(source: _Source, file: ShapeFile, field: str) -> list[str]:
     """The layers to read: the one that the user named, or those that have the field.
 
     Raises:
         InputError: there are none, or several and nothing says which is meant.
     """
-    path, layers = file.path, _layers(pyogrio, file.path)
+    path, layers = file.path, source.layers()
     if file.layer is not None and file.layer not in layers:
         near = nearest(file.layer, layers)
         hint = f"; did you mean '{near}'?" if near else ""
         raise InputError(f"{path} has no layer '{file.layer}'; its layers: {listed(layers)}{hint}")
-    fields = {layer: _about(pyogrio, path, layer) for layer in ([file.layer] if file.layer else layers)}
+    fields = {layer: source.about(layer) for layer in ([file.layer] if file.layer else layers)}
     having = [layer for layer, about in fields.items() if field in about["fields"]]
     if not having:
         known = list(dict.fromkeys(name for about in fields.values() for name in about["fields"]))
@@ -128,23 +141,23 @@ def _layers_with(pyogrio: Any, file: ShapeFile, field: str) -> list[str]:
     return having
 
 
-def _read_layer(pyogrio: Any, file: ShapeFile, layer: str, field: str, near: Near) -> Part:
+def _read_layer(source: _Source, file: ShapeFile, layer: str, field: str, near: Near) -> Part:
     path = file.path
-    about = _about(pyogrio, path, layer, force_feature_count=True)
+    about = source.about(layer, force_feature_count=True)
     crs, assumed = _crs_of(file, about)
     found = Collector(crs, near, assumed)
     wanted: dict[str, Any] = {"layer": layer, "columns": [field], "force_2d": True}
     count = int(about["features"])
     if found.box is None or count <= FEW_SHAPES:
-        wkb, values = _read(pyogrio, path, wanted)
+        wkb, values = _read(source, path, wanted)
     else:
-        wkb, values = _read(pyogrio, path, wanted | {"bbox": found.box})
-        missing = _without_geometry(pyogrio, path, layer, about.get("geometry_name"))
+        wkb, values = _read(source, path, wanted | {"bbox": found.box})
+        missing = _without_geometry(source, layer, about.get("geometry_name"))
         found.lost[Cause.NO_GEOMETRY] += missing
         found.lost[Cause.BESIDE] += max(0, count - len(wkb) - missing)
     found.add_wkb(wkb, values)
     if len(wkb) == 0 and count:
-        bounds = _about(pyogrio, path, layer, force_total_bounds=True)["total_bounds"]
+        bounds = source.about(layer, force_total_bounds=True)["total_bounds"]
         if bounds is not None and np.isfinite(bounds).all():
             found.extend(tuple(map(float, bounds)))  # type: ignore[arg-type]
     return found.part()
@@ -160,7 +173,7 @@ def _crs_of(file: ShapeFile, about: dict[str, Any]) -> tuple[Any, str]:
     return crs, "what GeoJSON means without a crs" if about["driver"] in DEGREES else ""
 
 
-def _read(pyogrio: Any, path: Path, wanted: dict[str, Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+def _read(source: _Source, path: Path, wanted: dict[str, Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Geometries as WKB and values of a layer."""
     # A .dbf without a .cpg doesn't say its encoding. Today's programs write UTF-8, and other text is hardly ever valid
     # as UTF-8; GDAL's own choice would be Latin-1
@@ -168,21 +181,21 @@ def _read(pyogrio: Any, path: Path, wanted: dict[str, Any]) -> tuple[NDArray[Any
         path.with_suffix(suffix).exists() for suffix in (".cpg", ".CPG")
     )
     try:
-        _, _, wkb, (values,) = pyogrio.raw.read(path, encoding="UTF-8" if guess else None, **wanted)
+        wkb, (values,) = source.read(encoding="UTF-8" if guess else None, **wanted)
     except UnicodeDecodeError:
         if not guess:
             raise
-        _, _, wkb, (values,) = pyogrio.raw.read(path, **wanted)
+        wkb, (values,) = source.read(**wanted)
     return wkb, values
 
 
-def _without_geometry(pyogrio: Any, path: Path, layer: str, geometry: str | None) -> int:
+def _without_geometry(source: _Source, layer: str, geometry: str | None) -> int:
     """How many shapes of a layer have no geometry. 0 where the driver can't search for them."""
     # Databases know the column by its name; other formats are searched by GDAL, which has a name of its own
     for column in ([f'"{geometry}"'] if geometry else []) + ["OGR_GEOMETRY"]:
         try:
             # With the geometries, without which some drivers find that all are missing
-            wkb = pyogrio.raw.read(path, layer=layer, columns=[], where=f"{column} IS NULL")[2]
+            wkb, _ = source.read(layer=layer, columns=[], where=f"{column} IS NULL")
         except (ValueError, RuntimeError):
             continue
         return len(wkb)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from tessera_engine.files.inside import inside
 from tessera_engine.gdal import without_georeference_warnings
-from tessera_engine.scenes.metadata.listing import inside
 from tessera_engine.scenes.products import Asset, Found, Listing, Problem, S1Product, S2Product
 from tessera_engine.scenes.registry import layouts_of
 

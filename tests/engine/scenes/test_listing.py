@@ -11,8 +11,9 @@ import rasterio
 from mosaic_files import CLEAR, write_raster, write_s2_mosaic
 
 from tessera_engine.errors import InputError
+from tessera_engine.files.inside import inside
 from tessera_engine.scenes import open_scene
-from tessera_engine.scenes.metadata.listing import inside, list_folder
+from tessera_engine.scenes.metadata.listing import list_folder
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import replace
 from datetime import date, timedelta
@@ -407,6 +408,30 @@ def test_a_product_in_another_crs_by_mistake_does_not_stretch_the_grid(tmp_path)
         re.match(rf"{tmp_path / 'C.tif'} is not used: C .*EPSG:32631", line) for line in scene.warnings
     )
     assert f"{tmp_path / 'x'} is not used: is bad" in scene.warnings
+
+
+def test_the_fingerprint_is_that_of_0_2(tmp_path, arrays):
+    """Outputs record it, so it has to stay: facts, and of each file its name, its size and three blocks of 4 KiB."""
+    mosaics = write_mosaics(tmp_path / "scene", arrays)
+    with next((mosaics / "data_raw" / "red").iterdir()).open("ab") as file:  # GDAL reads on past it
+        file.write(np.random.default_rng(0).bytes(100_000))
+    reader = open_scene(mosaics).reader
+    digest = hashlib.sha256(f"{reader.grid}\n".encode())
+    for each in reader._s2:
+        product = each.product
+        facts = (product.name, product.date, product.offset, product.mask_kind)
+        digest.update(f"{facts}\n".encode())
+    for orbit in ("ascending", "descending"):
+        for each in reader._s1[orbit]:
+            facts = (each.product.name, each.product.date, each.product.orbit, each.units)
+            digest.update(f"{facts}\n".encode())
+    for path in sorted(mosaics.resolve().rglob("*.tiff")):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(mosaics.resolve()).as_posix()} {len(content)}\n".encode())
+        last = max(0, len(content) - 4096)
+        for start in (0, last // 2, last):
+            digest.update(content[start : start + 4096])
+    assert reader.fingerprint() == digest.hexdigest()
 
 
 def test_the_fingerprint_follows_the_content(tmp_path, mosaics, arrays):

@@ -11,7 +11,7 @@ from tessera_engine.analysis.labels.fills import Tally
 from tessera_engine.analysis.labels.pixels import Draw, Labels, LabelSource
 from tessera_engine.analysis.labels.values import class_names
 from tessera_engine.errors import InputError
-from tessera_engine.gdal import GDAL_ERRORS, gdal_environment
+from tessera_engine.gdal import GDAL_ERRORS, gdal_environment, raster_crs, raster_reader
 from tessera_engine.places.crs import no_crs, parse_crs
 from tessera_engine.places.losses import Losses
 from tessera_engine.scene import Grid
@@ -35,13 +35,13 @@ def read_raster(source: LabelSource, grid: Grid, regression: bool, most: int) ->
     Raises:
         InputError: the raster can't be used.
     """
-    import rasterio
     from rasterio.vrt import WarpedVRT
+    from rasterio.windows import Window as RasterWindow
 
     path = source.path
     try:
-        with gdal_environment(), rasterio.open(path) as file:
-            crs = file.crs
+        with gdal_environment(), raster_reader(path) as file:
+            crs = raster_crs(file)
             if source.crs is not None:
                 crs = parse_crs(source.crs, "labels_crs")
             if crs is None:
@@ -58,7 +58,7 @@ def read_raster(source: LabelSource, grid: Grid, regression: bool, most: int) ->
             with WarpedVRT(file, src_crs=crs, add_alpha=not alpha, **place, **size) as warped:
                 height = max(1, min(grid.height, STRIP_PIXELS // grid.width))
                 for window in grid.window.blocks(grid.width, height):
-                    where = rasterio.windows.Window(*window)
+                    where = RasterWindow(*window)
                     values = warped.read(band, window=where).reshape(-1)
                     there = warped.dataset_mask(window=where).reshape(-1) > 0
                     covered += int(there.sum())

@@ -18,6 +18,7 @@ from tessera_engine.geo import grid_fields
 from tessera_engine.pictures.caption import caption_of_item
 from tessera_engine.pictures.colours import class_colour, ramp
 from tessera_engine.pictures.frame import thinned, write_framed
+from tessera_engine.pictures.legend import Bar, Legend, Swatch, Swatches
 from tessera_engine.progress import Progress
 from tessera_engine.scene import Grid, Window
 from tessera_engine.stac.items import Asset
@@ -93,7 +94,7 @@ def draw_classes(drawing: Drawing, classes: Classes) -> list[Asset]:
     table = np.full((256, 3), WHITE, np.uint8)
     for value, colour in colours.items():
         table[value] = colour
-    legend = {name: colours[value] for name, value in value_of.items()}
+    legend = Swatches([Swatch(name, colours[value], str(value)) for name, value in value_of.items()])
     return [*assets, _write_png(drawing, table[codes[::step, ::step]], shown, legend)]
 
 
@@ -118,14 +119,9 @@ def draw_numbers(drawing: Drawing) -> list[Asset]:
     valid = np.isfinite(shown)
     low, high = np.percentile(shown[valid], (2, 98)) if valid.any() else (0, 1)
     picture = np.where(valid[..., None], ramp(np.nan_to_num(shown), low, high), np.uint8(255))
-    legend = {f"{number:.3g}": _colour(number, low, high) for number in np.linspace(high, low, 5)}
+    legend = Bar(float(low), float(high), drawing.title)
     asset = write_map(drawing.folder / "map.tif", values, grid, f"Estimate ({drawing.title})", np.nan)
     return [asset, _write_png(drawing, picture, small, legend)]
-
-
-def _colour(number: float, low: float, high: float) -> tuple[int, int, int]:
-    red, green, blue = ramp(np.array(number), low, high)
-    return int(red), int(green), int(blue)
 
 
 def _predict(drawing: Drawing, put: Callable[[slice, NDArray[np.bool_], NDArray[np.float32]], None]) -> None:
@@ -139,9 +135,7 @@ def _predict(drawing: Drawing, put: Callable[[slice, NDArray[np.bool_], NDArray[
         drawing.report((window.row + window.height) * window.width, embeddings.grid.window.pixels)
 
 
-def _write_png(
-    drawing: Drawing, picture: NDArray[np.uint8], grid: Grid, legend: dict[str, tuple[int, int, int]]
-) -> Asset:
+def _write_png(drawing: Drawing, picture: NDArray[np.uint8], grid: Grid, legend: Legend) -> Asset:
     embeddings, title = drawing.embeddings, drawing.title
     about = caption_of_item(embeddings.item, embeddings.path.name, embeddings.dim)
     caption = (f"Map of {title}", about.scene, about.period, about.model)

@@ -11,16 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError
-from tessera_engine.gdal import GDAL_ERRORS, gdal_environment
+from tessera_engine.files.inside import inside
+from tessera_engine.gdal import GDAL_ERRORS, gdal_environment, raster_crs, raster_reader
 from tessera_engine.scene import S1_BANDS, S2_BANDS, Dates, Grid, Observations, Window
 from tessera_engine.scenes.products import ORBITS
+from tessera_engine.scenes.reading.fingerprint import SAMPLE_BYTES, add_file
 from tessera_engine.scenes.reading.npy import NpyRaster, read_doys
 
 BANDS, MASKS, DOYS, ROI = "bands.npy", "masks.npy", "doys.npy", "roi.tiff"
-
+NAMES = (BANDS, MASKS, DOYS, ROI, *(f"sar_{orbit}{part}.npy" for orbit in ORBITS for part in ("", "_doy")))
+"""All files of a tile."""
 
 _SAMPLES = 64
-_SAMPLE_BYTES = 4096
 
 
 def open_folder(folder: Path) -> DPixelTile | None:
@@ -51,6 +53,7 @@ class DPixelTile:
             InputError: a file is missing or damaged, has a wrong dtype or shape, or doesn't match the others.
         """
         self.folder = folder
+        self._refuse_links()
         self._bands = NpyRaster(folder / BANDS, ("uint16",), (len(S2_BANDS),))
         if not (folder / MASKS).exists():
             raise InputError(
@@ -74,6 +77,13 @@ class DPixelTile:
         located = self.grid.crs is not None
         self.warnings = () if located else (f"{ROI} is missing or has no CRS: outputs have no georeference",)
 
+    def _refuse_links(self) -> None:
+        for path in map(self.folder.joinpath, NAMES):
+            if path.is_symlink() and not inside(self.folder, path):
+                raise InputError(
+                    f"{path} is a link that leads out of the scene folder; replace it by a copy of the file"
+                )
+
     def _open_orbit(self, orbit: str, size: tuple[int, int]) -> tuple[NpyRaster | None, NDArray[np.int32]]:
         """An orbit's raster and days of year; (None, no days) where both files are missing."""
         path = self.folder / f"sar_{orbit}.npy"
@@ -92,11 +102,9 @@ class DPixelTile:
         path = self.folder / ROI
         if not path.exists():
             return Grid(width, height)
-        import rasterio
-
         try:
-            with gdal_environment(), rasterio.open(path) as roi:
-                size, crs, transform = (roi.width, roi.height), roi.crs, roi.transform
+            with gdal_environment(), raster_reader(path) as roi:
+                size, crs, transform = (roi.width, roi.height), raster_crs(roi), roi.transform
                 # From a truncated file GDAL returns what it finds, perhaps without a CRS, and reports no error.
                 # Reading the last pixel does.
                 roi.read(1, window=((roi.height - 1, roi.height), (roi.width - 1, roi.width)))
@@ -173,24 +181,17 @@ class DPixelTile:
             },
         )
 
-    def fingerprint(self) -> str:
-        """Sha256 over the files' names, sizes and a sample of their bytes.
+    fingerprinted_bytes = _SAMPLES * SAMPLE_BYTES
 
-        A sample, because a scene has gigabytes: `_SAMPLES` evenly spaced blocks of `_SAMPLE_BYTES` from each file.
-        """
+    def files(self) -> Iterator[Path]:
+        """The tile's files."""
+        yield from (self.folder / name for name in NAMES if (self.folder / name).exists())
+
+    def fingerprint(self) -> str:
+        """Sha256 over the files' names, sizes and a sample of their bytes."""
         digest = hashlib.sha256()
-        names = [BANDS, MASKS, DOYS, ROI]
-        names += [f"sar_{orbit}{part}.npy" for orbit in ORBITS for part in ("", "_doy")]
-        for name in names:
-            path = self.folder / name
-            if not path.exists():
-                continue
-            size = path.stat().st_size
-            digest.update(f"{name} {size}\n".encode())
-            with path.open("rb") as file:
-                for start in np.linspace(0, max(0, size - _SAMPLE_BYTES), _SAMPLES).astype(int):
-                    file.seek(int(start))
-                    digest.update(file.read(_SAMPLE_BYTES))
+        for path in self.files():
+            add_file(digest, path, path.name, _SAMPLES)
         return digest.hexdigest()
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from affine import Affine
 
 from tessera_engine.errors import InputError
+from tessera_engine.files.inside import inside
 from tessera_engine.scene import Dates, Grid, Observations, Window
 from tessera_engine.scenes.layouts.dpixel import ROI, DPixelTile, is_tile
 
@@ -26,7 +27,14 @@ def open_folder(folder: Path) -> TileFolder | None:
         InputError: see `TileFolder`.
     """
     tiles = [each for each in folder.iterdir() if each.is_dir() and is_tile(each)]
-    return TileFolder(tiles) if tiles else None
+    outside = [tile for tile in tiles if tile.is_symlink() and not inside(folder, tile)]
+    if len(outside) == len(tiles):  # a folder of products may have such a link too
+        return None
+    if outside:
+        raise InputError(
+            f"{min(outside)} is a link that leads out of the scene folder; replace it by a copy of the tile"
+        )
+    return TileFolder(tiles)
 
 
 class TileFolder:
@@ -93,6 +101,13 @@ class TileFolder:
                 f"there is no tile of the scene in the window {tuple(region)} (col, row, width, height)"
             )
         return tile.sample(part.relative_to(place), max_pixels)
+
+    fingerprinted_bytes = DPixelTile.fingerprinted_bytes
+
+    def files(self) -> Iterator[Path]:
+        """The files of all tiles."""
+        for _, tile in self._tiles:
+            yield from tile.files()
 
     def fingerprint(self) -> str:
         """Sha256 over the tiles' positions and fingerprints."""

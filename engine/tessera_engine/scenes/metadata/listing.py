@@ -5,12 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from tessera_engine.files.inside import inside
 from tessera_engine.scenes.products import Listing, Problem
-
-
-def inside(folder: Path, path: Path) -> bool:
-    """Whether a path is in a folder after all links and `..` are followed."""
-    return path.resolve().is_relative_to(folder.resolve())
 
 
 def list_folder(folder: Path) -> Listing:

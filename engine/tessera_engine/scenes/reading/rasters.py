@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError
-from tessera_engine.gdal import GDAL_ERRORS, gdal_options
+from tessera_engine.gdal import GDAL_ERRORS, gdal_options, raster_crs, raster_reader
 from tessera_engine.scene import Window
 from tessera_engine.scenes.products import Asset, Unusable
 
@@ -70,7 +69,8 @@ def open_raster(asset: Asset) -> Raster:
     with opened(asset) as dataset:
         if not 1 <= asset.band <= dataset.count:
             raise Unreadable(f"{asset.label} has {dataset.count} bands, expected at least {asset.band}")
-        if dataset.crs is None:
+        crs = raster_crs(dataset)
+        if crs is None:
             raise Unreadable(f"{asset.label} has no CRS, so its place on Earth is unknown")
         if not np.isfinite(dataset.transform).all() or dataset.transform.determinant == 0:
             raise Unreadable(
@@ -80,7 +80,7 @@ def open_raster(asset: Asset) -> Raster:
         dtype, nodata = dataset.dtypes[asset.band - 1], dataset.nodatavals[asset.band - 1]
         return Raster(
             asset,
-            Geometry(dataset.crs.to_string(), dataset.transform, dataset.width, dataset.height),
+            Geometry(crs.to_string(), dataset.transform, dataset.width, dataset.height),
             dtype,
             None if nodata == 0 and "float" not in dtype else nodata,
             dataset.block_shapes[asset.band - 1][::-1],
@@ -121,7 +121,7 @@ def opened(asset: Asset) -> Iterator[Any]:
     try:
         with (
             gdal_options(_CACHE_BYTES, **_OPTIONS),
-            rasterio.open(asset.path, driver=asset.driver) as dataset,
+            raster_reader(asset.name or asset.file, asset.driver) as dataset,
         ):
             yield dataset
     except (*GDAL_ERRORS, UnicodeDecodeError, IndexError) as error:  # the last two come from damaged tags
