@@ -56,6 +56,7 @@ class FakeReader:
     layout = "fake"
     period = None
     windows_held = 0
+    unused = ()
     warnings = ()
 
     def __init__(self, arrays: dict[str, NDArray]) -> None:

@@ -63,7 +63,10 @@ Layout = Annotated[
     typer.Option(help=f"Read only this layout: {', '.join(LAYOUTS)}. Default: all that the folder has."),
 ]
 Year = Annotated[
-    int | None, typer.Option(help="For products: use this year only. Default: the year with most dates.")
+    int | None,
+    typer.Option(
+        help="Use this year only. Default: the year with most dates. For d-pixel tiles: the year that they are of."
+    ),
 ]
 From = Annotated[
     datetime | None,

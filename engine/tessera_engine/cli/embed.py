@@ -121,6 +121,7 @@ def embed(
     from tessera_engine.running.options import RunOptions
     from tessera_engine.running.plan import make_plan
     from tessera_engine.scenes import open_scene
+    from tessera_engine.scenes.unused import as_json, note
 
     if int8 and precision not in (None, "int8"):
         raise InputError(
@@ -150,6 +151,9 @@ def embed(
         like=like,
         s1_units=s1_units,
     )
+    others = note(opened.reader.unused)
+    if others is not None:
+        console.say(others, quiet)
     file = open_model(model, "int8" if int8 else precision)
     # Before kernels are compiled
     region = make_plan(opened, file, out, checked).region
@@ -181,6 +185,7 @@ def embed(
                 "with_data": done.with_data,
                 "seconds": {stage: round(seconds, 3) for stage, seconds in done.seconds.items()},
                 "findings": [finding.to_dict() for finding in done.findings],
+                "unused": as_json(opened.reader.unused),
             }
         )
     else:

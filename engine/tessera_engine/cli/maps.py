@@ -64,6 +64,7 @@ def map_labels(
     Example: tessera-engine map scene_dir.embeddings --labels points.geojson --field crop
     """
     from tessera_engine.analysis.maps.make import map as make
+    from tessera_engine.analysis.maps.quality import quality
     from tessera_engine.cli import console
 
     with interruptible(NOTHING_LEFT):
@@ -102,6 +103,8 @@ def map_labels(
         ]
         console.print_table(rows, ("class", "precision", "recall", "F1", "labels"))
         scores = f"accuracy {report['accuracy']:.3f}, balanced {report['balanced_accuracy']:.3f}"
+        if not report["accuracy_known"]:
+            scores = quality(report)
     else:
         scores = f"R2 {report['r2']:.3f}, RMSE {report['rmse']:.4g}, MAE {report['mae']:.4g}"
     console.say(

@@ -6,9 +6,8 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,33 +29,6 @@ FOLDERS = ("LIBKML", "KML", "GPX")
 
 DEGREES = ("GeoJSON", "GeoJSONSeq", "TopoJSON")
 """Drivers that take WGS 84 where the file names no CRS."""
-
-
-@dataclass(frozen=True)
-class _Source:
-    """A file that pyogrio reads.
-
-    Attributes:
-        pyogrio: the library.
-        name: of the file, for it.
-    """
-
-    pyogrio: Any
-    name: str
-
-    def layers(self) -> list[str]:
-        """The layers that have shapes."""
-        return [str(name) for name, kind in self.pyogrio.list_layers(self.name) if kind is not None]
-
-    def about(self, layer: str, **more: Any) -> dict[str, Any]:
-        """What pyogrio knows of a layer without its shapes."""
-        found: dict[str, Any] = self.pyogrio.read_info(self.name, layer=layer, **more)
-        return found | {"fields": [str(name) for name in found["fields"]]}
-
-    def read(self, **wanted: Any) -> tuple[NDArray[Any], list[NDArray[Any]]]:
-        """The geometries as WKB, and the fields."""
-        _, _, wkb, fields = self.pyogrio.raw.read(self.name, **wanted)
-        return wkb, fields
 
 
 def read_vector(file: ShapeFile, field: str, near: Near) -> list[Part]:
@@ -84,14 +56,25 @@ def fields_of_vector(path: Path) -> list[str]:
         MissingExtra: pyogrio or shapely isn't installed.
     """
     with _opened(path) as source:
-        return list(
-            dict.fromkeys(name for layer in source.layers() for name in source.about(layer)["fields"])
-        )
+        layers = _layers(source)
+        return list(dict.fromkeys(name for layer in layers for name in _about(source, layer)["fields"]))
+
+
+class _Source(NamedTuple):
+    """An open file.
+
+    Attributes:
+        pyogrio: the library.
+        name: the file's name for it.
+    """
+
+    pyogrio: Any
+    name: str
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[_Source]:
-    """The file for pyogrio, which is quiet, with its errors as ours."""
+    """The file for pyogrio, which is quiet meanwhile, with its errors as ours."""
     try:
         import shapely  # noqa: F401
     except ModuleNotFoundError as error:
@@ -101,21 +84,41 @@ def _opened(path: Path) -> Iterator[_Source]:
     level = log.level
     log.setLevel(logging.CRITICAL)
     try:
-        with warnings.catch_warnings(), vector_reader(path) as (pyogrio, name):
+        with vector_reader(path) as (pyogrio, name), _errors_of(pyogrio, path), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            try:
-                yield _Source(pyogrio, name)
-            except (
-                RuntimeError,
-                UnicodeDecodeError,
-            ) as error:  # pyogrio's own errors have no other common base
-                # What follows are hints for programmers
-                reason = (
-                    " ".join(str(error).split()).split("; It might help")[0].split(" Set SHAPE_RESTORE")[0]
-                )
-                raise InputError(f"can't read shapes from {path}: {reason}") from None
+            yield _Source(pyogrio, name)
     finally:
         log.setLevel(level)
+
+
+@contextmanager
+def _errors_of(pyogrio: Any, path: Path) -> Iterator[None]:
+    errors = pyogrio.errors
+    kinds = (
+        errors.DataSourceError,
+        errors.DataLayerError,
+        errors.CRSError,
+        errors.FieldError,
+        errors.FeatureError,
+        errors.GeometryError,
+        UnicodeDecodeError,
+    )
+    try:
+        yield
+    except kinds as error:
+        # What follows are hints for programmers
+        reason = " ".join(str(error).split()).split("; It might help")[0].split(" Set SHAPE_RESTORE")[0]
+        raise InputError(f"can't read shapes from {path}: {reason}") from None
+
+
+def _layers(source: _Source) -> list[str]:
+    """The layers that have shapes."""
+    return [str(name) for name, kind in source.pyogrio.list_layers(source.name) if kind is not None]
+
+
+def _about(source: _Source, layer: str, **more: Any) -> dict[str, Any]:
+    found: dict[str, Any] = source.pyogrio.read_info(source.name, layer=layer, **more)
+    return found | {"fields": [str(name) for name in found["fields"]]}
 
 
 def _layers_with(source: _Source, file: ShapeFile, field: str) -> list[str]:
@@ -124,12 +127,12 @@ def _layers_with(source: _Source, file: ShapeFile, field: str) -> list[str]:
     Raises:
         InputError: there are none, or several and nothing says which is meant.
     """
-    path, layers = file.path, source.layers()
+    path, layers = file.path, _layers(source)
     if file.layer is not None and file.layer not in layers:
         near = nearest(file.layer, layers)
         hint = f"; did you mean '{near}'?" if near else ""
         raise InputError(f"{path} has no layer '{file.layer}'; its layers: {listed(layers)}{hint}")
-    fields = {layer: source.about(layer) for layer in ([file.layer] if file.layer else layers)}
+    fields = {layer: _about(source, layer) for layer in ([file.layer] if file.layer else layers)}
     having = [layer for layer, about in fields.items() if field in about["fields"]]
     if not having:
         known = list(dict.fromkeys(name for about in fields.values() for name in about["fields"]))
@@ -142,22 +145,21 @@ def _layers_with(source: _Source, file: ShapeFile, field: str) -> list[str]:
 
 
 def _read_layer(source: _Source, file: ShapeFile, layer: str, field: str, near: Near) -> Part:
-    path = file.path
-    about = source.about(layer, force_feature_count=True)
+    about = _about(source, layer, force_feature_count=True)
     crs, assumed = _crs_of(file, about)
     found = Collector(crs, near, assumed)
     wanted: dict[str, Any] = {"layer": layer, "columns": [field], "force_2d": True}
     count = int(about["features"])
     if found.box is None or count <= FEW_SHAPES:
-        wkb, values = _read(source, path, wanted)
+        wkb, values = _read(source, file.path, wanted)
     else:
-        wkb, values = _read(source, path, wanted | {"bbox": found.box})
+        wkb, values = _read(source, file.path, wanted | {"bbox": found.box})
         missing = _without_geometry(source, layer, about.get("geometry_name"))
         found.lost[Cause.NO_GEOMETRY] += missing
         found.lost[Cause.BESIDE] += max(0, count - len(wkb) - missing)
     found.add_wkb(wkb, values)
     if len(wkb) == 0 and count:
-        bounds = source.about(layer, force_total_bounds=True)["total_bounds"]
+        bounds = _about(source, layer, force_total_bounds=True)["total_bounds"]
         if bounds is not None and np.isfinite(bounds).all():
             found.extend(tuple(map(float, bounds)))  # type: ignore[arg-type]
     return found.part()
@@ -181,11 +183,13 @@ def _read(source: _Source, path: Path, wanted: dict[str, Any]) -> tuple[NDArray[
         path.with_suffix(suffix).exists() for suffix in (".cpg", ".CPG")
     )
     try:
-        wkb, (values,) = source.read(encoding="UTF-8" if guess else None, **wanted)
+        _, _, wkb, (values,) = source.pyogrio.raw.read(
+            source.name, encoding="UTF-8" if guess else None, **wanted
+        )
     except UnicodeDecodeError:
         if not guess:
             raise
-        wkb, (values,) = source.read(**wanted)
+        _, _, wkb, (values,) = source.pyogrio.raw.read(source.name, **wanted)
     return wkb, values
 
 
@@ -195,7 +199,7 @@ def _without_geometry(source: _Source, layer: str, geometry: str | None) -> int:
     for column in ([f'"{geometry}"'] if geometry else []) + ["OGR_GEOMETRY"]:
         try:
             # With the geometries, without which some drivers find that all are missing
-            wkb, _ = source.read(layer=layer, columns=[], where=f"{column} IS NULL")
+            wkb = source.pyogrio.raw.read(source.name, layer=layer, columns=[], where=f"{column} IS NULL")[2]
         except (ValueError, RuntimeError):
             continue
         return len(wkb)

@@ -12,7 +12,7 @@ import rasterio
 import shapely
 from made_up import CRS, ORIGIN
 from outputs import made_up_output
-from PIL import Image
+from PIL import Image, ImageDraw
 from pyogrio.raw import write as write_shapes
 from rasterio.warp import transform
 from rio_cogeo import cog_validate
@@ -193,6 +193,33 @@ def test_a_map_of_classes(embeddings, points, tmp_path, method):
         found[valid, :3], np.array([class_colour(i) for i in range(3)])[codes[valid] - 1]
     )
     assert (found[~valid] == 255).all()
+
+
+def test_the_picture_of_a_map_says_how_good_it_is(embeddings, points, tmp_path, monkeypatch):
+    written = []
+    draw = ImageDraw.ImageDraw.text
+    monkeypatch.setattr(
+        ImageDraw.ImageDraw,
+        "text",
+        lambda self, at, text, *given, **how: (written.append(text), draw(self, at, text, *given, **how)),
+    )
+    made = make.map(embeddings, points, out=tmp_path / "out", field="crop")
+    assert made.report["accuracy_known"]
+    said = " ".join(written)
+    assert f"{100 * made.report['accuracy']:.0f} %" in said
+    assert "30 labelled pixels" in said
+
+    cols, rows = some_pixels(30)
+    rare = NAMES[TRUTH[rows, cols]].astype(object)
+    rare[:3] = "rare"
+    write_points(tmp_path / "rare.gpkg", cols, rows, rare)
+    written.clear()
+    made = make.map(embeddings, tmp_path / "rare.gpkg", out=tmp_path / "few", field="crop")
+    assert not made.report["accuracy_known"]
+    said = " ".join(written)
+    assert "not known" in said
+    assert "rare" in said
+    assert f"{100 * made.report['accuracy']:.0f} %" not in said
 
 
 def test_a_map_of_numbers(embeddings, tmp_path):

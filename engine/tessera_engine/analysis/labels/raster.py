@@ -36,7 +36,7 @@ def read_raster(source: LabelSource, grid: Grid, regression: bool, most: int) ->
         InputError: the raster can't be used.
     """
     from rasterio.vrt import WarpedVRT
-    from rasterio.windows import Window as RasterWindow
+    from rasterio.windows import Window as Where
 
     path = source.path
     try:
@@ -58,7 +58,7 @@ def read_raster(source: LabelSource, grid: Grid, regression: bool, most: int) ->
             with WarpedVRT(file, src_crs=crs, add_alpha=not alpha, **place, **size) as warped:
                 height = max(1, min(grid.height, STRIP_PIXELS // grid.width))
                 for window in grid.window.blocks(grid.width, height):
-                    where = RasterWindow(*window)
+                    where = Where(*window)
                     values = warped.read(band, window=where).reshape(-1)
                     there = warped.dataset_mask(window=where).reshape(-1) > 0
                     covered += int(there.sum())

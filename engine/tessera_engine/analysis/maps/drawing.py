@@ -38,6 +38,7 @@ class Drawing:
         strips: windows that cover them, from top to bottom.
         model: a fitted estimator of scikit-learn.
         title: what is mapped, for people.
+        quality: how good the map is, in one line.
         report: called with pixels done and in all.
     """
 
@@ -46,6 +47,7 @@ class Drawing:
     strips: Iterable[Window]
     model: Any
     title: str
+    quality: str
     report: Progress
 
 
@@ -138,7 +140,7 @@ def _predict(drawing: Drawing, put: Callable[[slice, NDArray[np.bool_], NDArray[
 def _write_png(drawing: Drawing, picture: NDArray[np.uint8], grid: Grid, legend: Legend) -> Asset:
     embeddings, title = drawing.embeddings, drawing.title
     about = caption_of_item(embeddings.item, embeddings.path.name, embeddings.dim)
-    caption = (f"Map of {title}", about.scene, about.period, about.model)
+    caption = (f"Map of {title}", drawing.quality, about.scene, about.period, about.model)
     framed = write_framed(drawing.folder / "map.png", picture, grid, caption, legend)
     description = f"Map of {title}, with legend"
     return Asset("picture", "map.png", "image/png", description, ("overview",), grid_fields(framed))

@@ -22,6 +22,7 @@ from tessera_engine.analysis.maps.learn import (
     predict_held_out,
     split,
 )
+from tessera_engine.analysis.maps.quality import quality, unknown_because_of
 from tessera_engine.analysis.options import MapKeywords, MapOptions, check_options
 from tessera_engine.analysis.rasters import write_result_item
 from tessera_engine.errors import InputError, check_type
@@ -76,9 +77,9 @@ class Map:
 
     def __repr__(self) -> str:
         report = self.report
-        classes = "classes" in report
-        score = f"accuracy {report['accuracy']:.3f}" if classes else f"R2 {report['r2']:.3f}"
-        return f"<Map {self.out}: {score} in {report['folds']} folds over {report['blocks']} blocks>"
+        return (
+            f"<Map {self.out}: {quality(report)}, in {report['folds']} folds over {report['blocks']} blocks>"
+        )
 
 
 def map(
@@ -161,9 +162,10 @@ def map(
             "notes": list(notes),
             **assess(read.values, predict_held_out(model, x, read.values, folds), regression),
         }
+        report["accuracy_known"] = not unknown_because_of(report)
         model.fit(x, read.values)
-        name = field or file.stem
-        drawing = Drawing(folder, opened, opened.windows(strip_size), model, name, tally)
+        name, strips = field or file.stem, opened.windows(strip_size)
+        drawing = Drawing(folder, opened, strips, model, name, quality(report), tally)
         assets = draw_numbers(drawing) if classes is None else draw_classes(drawing, classes)
         (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         assets.append(

@@ -21,9 +21,10 @@ from tessera_engine.scenes.period import Period, choose_period
 from tessera_engine.scenes.products import ORBITS, Found, Orbit, S1Units
 from tessera_engine.scenes.reading.blocks import BlockReader, Size, cells
 from tessera_engine.scenes.reading.fingerprint import SAMPLE_BYTES, add_file
-from tessera_engine.scenes.reading.headers import OpenS1, OpenS2, open_products
+from tessera_engine.scenes.reading.headers import OpenS1, OpenS2, none_usable, open_products
 from tessera_engine.scenes.reading.target import shift_on
 from tessera_engine.scenes.reading.warping import Points, read_bilinear, read_codes, read_nearest
+from tessera_engine.scenes.unused import lines
 from tessera_kernels import sar, scl
 
 READ_THREADS = 4
@@ -76,11 +77,12 @@ class ProductScene:
         place = first_product.place
         self._anchor = shift_on(self.grid, first_product.geometry) or (place.col, place.row)
         self._blocks = BlockReader(self._read_all, self._anchor)
+        self.unused = tuple(dict.fromkeys(found.problems + problems))
         self.warnings = tuple(
             ([] if chosen is None else [chosen])
             + _guessed_offsets(self._s2)
             + found.warnings
-            + [f"{problem.source} is not used: {problem.reason}" for problem in found.problems + problems]
+            + list(lines(self.unused))
         )
 
     @property
@@ -215,8 +217,7 @@ def _size(max_pixels: int) -> Size:
 def _of_period(found: Found, asked: Period | None) -> tuple[Found, Period, str | None]:
     """The products of one year, its first and last day, and a warning where the year was chosen here."""
     if not found.s2 and not found.s1:
-        reasons = "; ".join(f"{problem.source}: {problem.reason}" for problem in found.problems[:3])
-        raise InputError(f"none of the scene's products can be used: {reasons}")
+        raise none_usable(found.problems)
     days_s2, days_s1 = [each.date for each in found.s2], [each.date for each in found.s1]
     (first, last), warning = choose_period(days_s2, days_s1, asked)
     used = Found(

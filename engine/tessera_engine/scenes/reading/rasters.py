@@ -24,6 +24,11 @@ _OPTIONS = {
     "GDAL_NUM_THREADS": "1",  # several files are read at once already
 }
 
+_UNUSUAL = (np.dtype(np.int8), np.dtype(np.uint64), np.dtype(np.int64))
+_INT32 = (0, 2**31 - 1)
+"""Digital numbers and classes of these types become int32, so that kernels needn't be compiled for them; negative
+numbers count as 0 in any case."""
+
 _CHECKED_BLOCKS = 3
 """Blocks of a GeoTIFF whose position is compared with the file's size."""
 
@@ -105,6 +110,8 @@ def read_block(raster: Raster, block: Window) -> NDArray[Any]:
             f"{error}; copy {raster.asset.file} again, or move its product out of the scene folder to embed the scene "
             "without it"
         ) from None
+    if values.dtype in _UNUSUAL:
+        values = np.clip(values, *_INT32).astype(np.int32)
     if raster.nodata is not None:
         missing = np.isnan(values) if np.isnan(raster.nodata) else values == raster.nodata
         values[missing] = np.nan if values.dtype.kind == "f" else 0
