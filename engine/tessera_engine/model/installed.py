@@ -11,6 +11,7 @@ from pathlib import Path
 from tessera_engine.errors import InputError, ModelError
 from tessera_engine.files.checksums import file_sha256
 from tessera_engine.files.nearby import nearest
+from tessera_engine.files.publish import new_file
 from tessera_engine.files.user_folders import data_folder
 from tessera_engine.model.facts import GPU_PRECISIONS, PRECISIONS
 from tessera_engine.model.file import ModelFile, read_model_file
@@ -156,7 +157,8 @@ def checksum_file(model: Path) -> Path:
 
 def record_checksum(model: Path) -> None:
     """Record a finished model file's sha256, so that `open_model` can check it later."""
-    checksum_file(model).write_text(f"{file_sha256(model)}  {model.name}\n", encoding="utf-8")
+    with new_file(checksum_file(model), replace=True) as made:
+        made.write_text(f"{file_sha256(model)}  {model.name}\n", encoding="utf-8")
 
 
 def _check_recorded(model: ModelFile) -> None:

@@ -84,6 +84,7 @@ def parse_crs(name: Any, parameter: str) -> Any:
     if crs_elsewhere(text) is not None:
         raise unknown
     try:
+        _refuse_elsewhere(text)
         with gdal_options():
             return CRS.from_user_input(int(text) if text.isdecimal() else text)
     except (CRSError, ValueError, OverflowError):
@@ -102,11 +103,18 @@ def stated_crs(text: Any) -> Any:
     if not text or crs_elsewhere(text if isinstance(text, str) else json.dumps(text)) is not None:
         return None
     try:
+        _refuse_elsewhere(text if isinstance(text, str) else json.dumps(text))
         with gdal_options():
             crs = CRS.from_user_input(text)
     except (CRSError, ValueError, TypeError, AttributeError):
         return None
     return crs or None
+
+
+def _refuse_elsewhere(text: str) -> None:
+    """Raise ValueError for a text that would make GDAL or PROJ open a file or an address."""
+    if crs_elsewhere(text) is not None:
+        raise ValueError(text)
 
 
 def no_crs(path: Any, parameter: str) -> InputError:
