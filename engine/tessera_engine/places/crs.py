@@ -80,15 +80,14 @@ def parse_crs(name: Any, parameter: str) -> Any:
     from rasterio.errors import CRSError
 
     text = str(name).strip()
-    unknown = InputError(f"{parameter}={name} is not a known CRS; give a code such as EPSG:32631, or WKT")
-    if crs_elsewhere(text) is not None:
-        raise unknown
     try:
         _refuse_elsewhere(text)
         with gdal_options():
             return CRS.from_user_input(int(text) if text.isdecimal() else text)
     except (CRSError, ValueError, OverflowError):
-        raise unknown from None
+        raise InputError(
+            f"{parameter}={name} is not a known CRS; give a code such as EPSG:32631, or WKT"
+        ) from None
 
 
 def stated_crs(text: Any) -> Any:
@@ -100,7 +99,7 @@ def stated_crs(text: Any) -> Any:
     from rasterio.crs import CRS
     from rasterio.errors import CRSError
 
-    if not text or crs_elsewhere(text if isinstance(text, str) else json.dumps(text)) is not None:
+    if not text:
         return None
     try:
         _refuse_elsewhere(text if isinstance(text, str) else json.dumps(text))
