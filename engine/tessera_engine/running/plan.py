@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tessera_engine.files.output import check_target
-from tessera_engine.files.publish import JOURNAL, finish_or_undo, partial_folder
+from tessera_engine.files.output import check_target, is_unfinished
+from tessera_engine.files.partial import finish_or_undo
 from tessera_engine.finding import Finding
 from tessera_engine.formats.origin import Origin
 from tessera_engine.formats.writing import check_format
@@ -87,7 +87,7 @@ def make_plan(scene: Scene, model: ModelFile, out: str | Path | None, options: R
     )
     check_format(options.format, plan.stored_as, plan.grid, plan.dim, plan.origin)
     finish_or_undo(plan.out)
-    if not (partial_folder(plan.out) / JOURNAL).exists():
+    if not is_unfinished(plan.out):
         # Beside a journal, the output may be the one that its run has finished
         check_target(plan.out, options.overwrite or options.append)
     return plan

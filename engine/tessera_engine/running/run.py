@@ -63,7 +63,7 @@ def run(plan: Plan, backend: Backend, progress: Progress | None, announce: Annou
                 work = _Work(plan, backend, place, journal, files, fingerprint)
                 statistics = work.finish(progress, announce)
             if not is_published(place, journal):
-                place.publish(replace)
+                place.publish(replace, identity)
         except BaseException:
             keep = keep or bool(journal.finished)
             raise

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from affine import Affine
 
 from tessera_engine.errors import InputError
+from tessera_engine.files.partial import finish_or_undo
 from tessera_engine.gdal import PROJECTION_ERRORS, without_georeference_warnings
 from tessera_engine.scene import Grid, Window
 from tessera_engine.scenes.products import Asset
@@ -47,6 +48,7 @@ def target_of_file(path: Path) -> Grid:
     Raises:
         InputError: it can't be read, or has no CRS.
     """
+    finish_or_undo(path)
     if not path.exists():
         raise InputError(
             f"like={path} doesn't exist; give a raster file whose grid the products are brought to"
