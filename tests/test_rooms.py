@@ -24,6 +24,7 @@ ROOMS = (
     ("running",),
     ("api",),
     ("verification",),
+    ("places",),
     ("analysis",),
     ("cli",),
     ("__main__",),
