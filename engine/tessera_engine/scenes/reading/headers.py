@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar, get_args
@@ -113,11 +113,10 @@ def open_products(found: Found, like: Grid | None, s1_units: S1Units | None) -> 
     placed_s2, beside_s2 = _placed(s2, grid, elsewhere)
     placed_s1, beside_s1 = _placed(s1, grid, elsewhere)
     if like is None:
-        problems += [_beside(product) for product in beside_s2]
+        # A cube has many dates: one line for each cube is enough
+        problems += _each_once(beside_s2, lambda product: (product.product.source, product.geometry))
         # Radar often covers more places than the optical scene: one line for each place is enough
-        counts = Counter(product.geometry for product in beside_s1)
-        first = {product.geometry: product for product in reversed(beside_s1)}
-        problems += [_beside(product, counts[geometry] - 1) for geometry, product in first.items()]
+        problems += _each_once(beside_s1, lambda product: product.geometry)
     if not placed_s2 and not placed_s1:
         if like is None:  # the only product has coordinates that are not on Earth
             raise _none_usable(problems)
@@ -212,6 +211,13 @@ def _placed(
         else:
             on.append(replace(product, place=place))
     return on, beside
+
+
+def _each_once(products: Sequence[_Opened], key: Callable[[_Opened], Hashable]) -> list[Problem]:
+    """A problem for the first product of each key, which counts the others."""
+    counts = Counter(key(product) for product in products)
+    first = {key(product): product for product in reversed(products)}
+    return [_beside(product, counts[each] - 1) for each, product in first.items()]
 
 
 def _beside(opened: OpenS1 | OpenS2, others: int = 0) -> Problem:

@@ -67,11 +67,17 @@ def open_raster(asset: Asset) -> Raster:
     Raises:
         Unreadable: it can't be opened, has no place on Earth, or is truncated.
     """
+    if asset.pixels is not None:
+        layer = asset.pixels.layer
+        geometry = Geometry(layer.crs, layer.transform, layer.width, layer.height)
+        return Raster(asset, geometry, layer.dtype, None, layer.block)
     with opened(asset) as dataset:
         if not 1 <= asset.band <= dataset.count:
             raise Unreadable(f"{asset.label} has {dataset.count} bands, expected at least {asset.band}")
         if dataset.crs is None:
             raise Unreadable(f"{asset.label} has no CRS, so its place on Earth is unknown")
+        if dataset.transform.is_identity:  # what GDAL returns where a file has no geotransform
+            raise Unreadable(f"{asset.label} has no geotransform, so its place on Earth is unknown")
         if not np.isfinite(dataset.transform).all() or dataset.transform.determinant == 0:
             raise Unreadable(
                 f"{asset.label} has a transform under which pixels have no area: {tuple(dataset.transform)[:6]}"
@@ -95,6 +101,8 @@ def read_block(raster: Raster, block: Window) -> NDArray[Any]:
     Raises:
         InputError: the file is damaged, or has changed since it was opened.
     """
+    if raster.asset.pixels is not None:
+        return raster.asset.pixels.read(block)
     try:
         with opened(raster.asset) as dataset:
             from rasterio.windows import Window as RasterioWindow
