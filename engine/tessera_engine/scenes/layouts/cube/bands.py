@@ -164,7 +164,7 @@ class CubeBands:
             fixed[band_axis] = source.band
         elif band_axis is not None and array.shape[band_axis] > 1:
             raise Unusable(f"has {array.shape[band_axis]} bands in its variable {array.name}, expected one")
-        crs, mapping = crs_of(array, self._container, _in_degrees(array, axes))
+        crs, mapping = crs_of(array, self._container, all(_in_degrees(array, axes)))
         transform = transform_of(
             (axes.x[1], array.shape[axes.x[0]]),
             (axes.y[1], array.shape[axes.y[0]]),
@@ -247,15 +247,15 @@ def _orbit(word: str) -> Orbit | None:
     return next((each for each in ORBITS if word and each.startswith(word.lower())), None)
 
 
-def _in_degrees(array: Array, axes: Axes) -> bool:
-    """Whether both axes are longitude and latitude, by what their coordinates say."""
+def _in_degrees(array: Array, axes: Axes) -> list[bool]:
+    """Whether x is longitude, and y latitude, by what their coordinates say."""
     found = []
     for place, coordinate in (axes.x, axes.y):
         attributes = {} if coordinate is None else coordinate.attributes
         units = str(attributes.get("units", "")).lower()
         said = str(attributes.get("standard_name", "")) in _DEGREE_NAMES or units.startswith("degree")
         found.append(said or (array.dims[place].lower() in _DEGREE_NAMES and units in ("", "deg")))
-    return all(found)
+    return found
 
 
 def _check_units(array: Array, axes: Axes, crs: str) -> None:
@@ -263,7 +263,7 @@ def _check_units(array: Array, axes: Axes, crs: str) -> None:
     from rasterio.crs import CRS
 
     geographic = CRS.from_user_input(crs).is_geographic
-    by_units = _in_degrees(array, axes)
+    by_units = any(_in_degrees(array, axes))
     units = {
         str(each.attributes.get("units", "")).lower() for _, each in (axes.x, axes.y) if each is not None
     }

@@ -13,10 +13,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+PROCESS = Path(__file__).with_name("walk.py")
+"""What is run."""
+
 SECONDS = 20
 """Time for one file. A cube with 1,000 dates and 40 variables takes less than one second."""
 
-_STARTING = 30
+STARTING = 30
 """Seconds until Python has started and imported h5py, on a slow disk."""
 
 
@@ -42,10 +45,10 @@ def _try(paths: Sequence[Path]) -> tuple[list[Path], str | None]:
     if not sys.executable:  # Python inside another program
         return [], None
     task = {"files": [os.fsencode(path).hex() for path in paths], "seconds": SECONDS}
-    limit = _STARTING + SECONDS * len(paths)
+    limit = STARTING + SECONDS * len(paths)
     try:
         done = subprocess.run(
-            [sys.executable, "-S", str(Path(__file__).with_name("walk.py"))],
+            [sys.executable, "-S", str(PROCESS)],
             input=json.dumps(task).encode(),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
