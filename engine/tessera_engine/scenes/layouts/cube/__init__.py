@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tessera_engine.errors import InputError
+from tessera_engine.gdal import gdal_options
 from tessera_engine.scenes.layouts.cube import eopf
 from tessera_engine.scenes.layouts.cube.bands import CubeBands
 from tessera_engine.scenes.layouts.cube.container import Container
@@ -39,10 +40,11 @@ def find(listing: Listing) -> Found:
                 raise Unusable(unsafe[path])
             _refuse_links(path, listing)
             container = open_zarr(path) if path in stores else _open_file(path)
-            if eopf.is_eopf(container):
-                products.append(eopf.product_of(container))
-            else:
-                _add(found, path, container)
+            with gdal_options():  # else PROJ prints what is wrong with a damaged CRS
+                if eopf.is_eopf(container):
+                    products.append(eopf.product_of(container))
+                else:
+                    _add(found, path, container)
         except (Unusable, InputError, OSError) as error:
             found.problems.append(Problem(path, str(error)))
     kept, duplicates = drop_duplicates(products, eopf.acquisition)
