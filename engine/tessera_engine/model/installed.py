@@ -139,9 +139,13 @@ def precisions(name: str) -> tuple[str, ...]:
     """The precisions in which a named model is on this machine, fp32 first.
 
     Raises:
-        ModelError: no such model.
+        ModelError: no such model, or the name is a file's.
     """
     find_model(name)
+    if name not in _by_name():
+        raise ModelError(
+            f"{name} is a file, expected the name of a model on this machine: see 'tessera-engine model list'"
+        )
     return tuple(precision for precision in PRECISIONS if precision in _by_name()[name])
 
 

@@ -19,10 +19,13 @@ from tessera_engine.errors import TesseraError
 from tessera_engine.files.durable import sync_folder
 from tessera_engine.scene import Window
 
-FORMAT = 1
-"""Of the file; other formats are refused."""
+FORMAT = 2
+"""Of the file; other formats are refused. 1 had no checksums of what was read."""
 
 _CHECKSUM_DIGITS = 16
+
+Sums = Mapping[str, str]
+"""Checksums of what was read for a window, by sensor; see `tessera_engine.running.changes`."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +35,12 @@ class Finished:
     Attributes:
         with_data: its pixels that have an embedding.
         sha256: hex, of its staged bytes, see `tessera_engine.files.staging.checksum`.
+        read: checksums of the observations that it was computed from.
     """
 
     with_data: int
     sha256: str
+    read: Sums
 
 
 @dataclass
@@ -46,6 +51,8 @@ class Journal:
         path: the file.
         identity: what the run is: names and values. Runs that differ in any of them can't be mixed.
         window_pixels: the size that windows were cut to.
+        files: the state of the scene's files when it was last compared with the finished windows, see
+            `tessera_engine.running.changes`; empty before.
         finished: the finished windows.
         item_sha256: hex sha256 of the item.json of the complete output, which only has to get its name; empty until
             then.
@@ -55,6 +62,7 @@ class Journal:
     path: Path
     identity: Mapping[str, str]
     window_pixels: int
+    files: str = ""
     finished: dict[Window, Finished] = field(default_factory=dict)
     item_sha256: str = ""
     damaged: list[int] = field(default_factory=list)
@@ -69,14 +77,19 @@ class Journal:
         lines = path.read_bytes().split(b"\n")
         first = _record(lines[0])
         try:
-            if first is None or first["format"] != FORMAT:
+            if first is None:
                 raise ValueError
+            if first["format"] != FORMAT:
+                raise TesseraError(
+                    f"{path} was begun by another version of tessera-engine (format {str(first['format'])[:20]}, "
+                    f"expected {FORMAT}); finish it with that version, or give restart=True to start again"
+                )
             identity = {str(word): str(value) for word, value in first["identity"].items()}
-            journal = cls(path, identity, int(first["window_pixels"]))
+            journal = cls(path, identity, int(first["window_pixels"]), str(first["files"]))
         except (KeyError, TypeError, ValueError, AttributeError):
             raise TesseraError(
-                f"{path} does not say which run it belongs to (its first line is damaged or of another version); "
-                "give restart=True to start again"
+                f"{path} does not say which run it belongs to: its first line is damaged; give restart=True to "
+                "start again"
             ) from None
         for number, line in enumerate(lines[1:], 2):
             record = _record(line)
@@ -93,16 +106,21 @@ class Journal:
                 self.item_sha256 = str(record["item_sha256"])
             else:
                 window = Window(*(int(n) for n in record["window"]))
-                self.finished[window] = Finished(int(record["with_data"]), str(record["sha256"]))
-        except (KeyError, TypeError, ValueError):
+                read = {str(sensor): str(sums) for sensor, sums in record["read"].items()}
+                self.finished[window] = Finished(int(record["with_data"]), str(record["sha256"]), read)
+        except (KeyError, TypeError, ValueError, AttributeError):
             return False
         return True
 
     def save(self) -> None:
         """Write all records again, in one step."""
-        lines = [
-            _line({"format": FORMAT, "identity": dict(self.identity), "window_pixels": self.window_pixels})
-        ]
+        first = {
+            "format": FORMAT,
+            "identity": dict(self.identity),
+            "window_pixels": self.window_pixels,
+            "files": self.files,
+        }
+        lines = [_line(first)]
         lines += [_window_line(window, finished) for window, finished in self.finished.items()]
         fresh = self.path.with_name(f"{self.path.name}.new")
         with fresh.open("wb") as file:
@@ -131,7 +149,12 @@ class Journal:
 
 def _window_line(window: Window, finished: Finished) -> bytes:
     return _line(
-        {"window": list(map(int, window)), "with_data": int(finished.with_data), "sha256": finished.sha256}
+        {
+            "window": list(map(int, window)),
+            "with_data": int(finished.with_data),
+            "sha256": finished.sha256,
+            "read": dict(finished.read),
+        }
     )
 
 

@@ -14,6 +14,7 @@ from tessera_engine.scene import S2_BANDS
 from tessera_engine.scenes import open_scene
 from tessera_engine.scenes.layouts import cube
 from tessera_engine.scenes.metadata.listing import list_folder
+from tessera_engine.scenes.search import find_products
 
 zarr = pytest.importorskip("zarr")
 
@@ -91,7 +92,7 @@ def test_without_a_scale_the_baseline_decides(tmp_path, baseline, wanted):
 def test_the_newest_of_two_processings_is_used(tmp_path):
     write(tmp_path, 0, name=name_of(0, "0500"))
     new = write(tmp_path, 0, name=name_of(0, "0511"))
-    found = cube.find(list_folder(tmp_path))
+    found = find_products(list_folder(tmp_path))[1]
     assert [product.source for product in found.s2] == [new]
     (problem,) = found.problems
     assert "N0500" in problem.source.name

@@ -66,9 +66,15 @@ def open_source(path: Path, item: Mapping[str, Any], year: int | None) -> ZarrSo
         raise MissingExtra("zarr", "zarr", "reading a Zarr store") from None
 
     asset = item["assets"]["embeddings"]
-    root = zarr.open_group(asset_path(path, item, "embeddings"), mode="r", zarr_format=3)
-    zone: Any = root[asset["tessera:group"]]
-    years = [int(each) for each in zone["time"][:]]
+    store = asset_path(path, item, "embeddings")
+    try:
+        zone: Any = zarr.open_group(store, mode="r", zarr_format=3)[asset["tessera:group"]]
+        years = [int(each) for each in zone["time"][:]]
+    except (KeyError, OSError, TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise TesseraError(
+            f"can't read the Zarr store {store}: {reason}; make or copy the output again"
+        ) from None
     if year not in years:
         raise TesseraError(
             f"{path} has no {year} in its Zarr store, though item.json lists it; convert again"

@@ -20,8 +20,7 @@ from tessera_engine.scenes.layouts.cube.optical import add_s2
 from tessera_engine.scenes.layouts.cube.radar import add_s1
 from tessera_engine.scenes.layouts.cube.zarrs import ROOT_FILES, open_zarr
 from tessera_engine.scenes.metadata.channels import half_products
-from tessera_engine.scenes.metadata.duplicates import drop_duplicates
-from tessera_engine.scenes.products import Found, Listing, Problem, S2Product, Unusable
+from tessera_engine.scenes.products import Found, Listing, Problem, Unusable
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _SUFFIXES = (".nc", ".nc4", ".nc3", ".cdf", ".netcdf", ".h5", ".hdf5", ".he5", ".h5netcdf")
@@ -32,8 +31,8 @@ def find(listing: Listing) -> Found:
     """Find the cubes of a scene folder that have bands of Sentinel-2 L2A or Sentinel-1; reads metadata only."""
     found = Found()
     files, stores = _files(listing), _stores(listing)
+    found.claimed |= files | stores
     unsafe = _failed_trials(files)
-    products: list[S2Product] = []
     for path in sorted({*files, *stores}):
         try:
             if path in unsafe:
@@ -42,14 +41,11 @@ def find(listing: Listing) -> Found:
             container = open_zarr(path) if path in stores else _open_file(path)
             with gdal_options():  # else PROJ prints what is wrong with a damaged CRS
                 if eopf.is_eopf(container):
-                    products.append(eopf.product_of(container))
+                    found.s2.append(eopf.product_of(container))
                 else:
                     _add(found, path, container)
         except (Unusable, InputError, OSError) as error:
             found.problems.append(Problem(path, str(error)))
-    kept, duplicates = drop_duplicates(products, eopf.acquisition)
-    found.s2 += kept
-    found.problems += duplicates
     found.warnings += half_products(found.s1, "the cube")
     return found
 

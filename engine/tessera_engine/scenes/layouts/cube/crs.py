@@ -9,6 +9,7 @@ from typing import Any
 from rasterio.crs import CRS
 
 from tessera_engine.gdal import PROJECTION_ERRORS
+from tessera_engine.offline.crs import crs_elsewhere
 from tessera_engine.scenes.layouts.cube.container import Array, Container
 from tessera_engine.scenes.products import Unusable
 
@@ -133,7 +134,7 @@ def _parsed(value: Any) -> str | None:
         if isinstance(value, int):
             parsed = CRS.from_epsg(value)
         elif isinstance(value, Mapping):
-            parsed = CRS.from_user_input(json.dumps(value))
+            parsed = CRS.from_user_input(_plain_code(json.dumps(value)))
         else:
             text = str(value).strip()
             if not text or len(text) > _LONGEST or text.lower() in ("none", "unknown"):
@@ -156,9 +157,7 @@ def _plain_code(text: str) -> str:
         code = lower.replace("/", ":").split()[0].rpartition(":")[2]
         if code.isdigit():
             return f"EPSG:{code}"
-    if "://" in lower:
-        return ""  # no CRS is fetched from an address
-    return text
+    return "" if crs_elsewhere(text) else text  # PROJ would open a file, or an address
 
 
 def _of_parameters(attributes: Mapping[str, Any]) -> str | None:

@@ -17,14 +17,11 @@ from tessera_engine.scenes.layouts.cube.optical import asset
 from tessera_engine.scenes.layouts.cube.packing import baseline_offset, classes, digital_numbers
 from tessera_engine.scenes.layouts.cube.times import moment_of
 from tessera_engine.scenes.metadata.baseline import offset_by_baseline
-from tessera_engine.scenes.products import S2Product, Unusable
+from tessera_engine.scenes.metadata.names import L2A_NAME, compact, moment
+from tessera_engine.scenes.products import Processing, S2Product, Unusable
 
 _MEASUREMENTS = "measurements/reflectance"
 _SCL = "conditions/mask/l2a_classification/r20m/scl"
-_NAME = re.compile(
-    r"(?P<satellite>S2[A-D])_MSIL2A_(?P<sensing>\d{8}T\d{6})_N(?P<baseline>\d{4})_R\d{3}_(?P<tile>T\d\d[A-Z]{3})"
-    r"(?:_(?P<made>\d{8}T\d{6}))?"
-)
 _OTHER_LEVEL = re.compile(r"S2[A-D]_MSIL1C_|S02MSIL1C")
 _AT_10 = ("B02", "B03", "B04", "B08")
 
@@ -51,17 +48,17 @@ def product_of(container: Container) -> S2Product:
     if missing:
         raise Unusable(f"lacks {', '.join(missing)}; copy the whole product again")
     properties = _properties(container)
-    moment = _moment(container, name, properties)
-    reader = CubeBands(container, moment)
+    sensed = _moment(container, name, properties)
+    reader = CubeBands(container, sensed)
     bands = {band: reader.band(container.arrays[where]) for band, where in wanted.items()}
     several = [band.name for band in bands.values() if len(band.times) != 1]
     if several:
         raise Unusable(f"has several dates in {several[0]}, expected one product")
-    offset, known = _offset(bands, name, properties, moment)
+    offset, known = _offset(bands, name, properties, sensed)
     return S2Product(
         name=name,
         source=container.path,
-        date=moment.date(),
+        date=sensed.date(),
         bands={
             band: asset(container.path, bands[band].layer(digital_numbers(bands[band].packing, "numbers")), 0)
             for band in S2_BANDS
@@ -69,6 +66,7 @@ def product_of(container: Container) -> S2Product:
         mask=asset(container.path, bands["SCL"].layer(classes(bands["SCL"].packing)), 0),
         offset=offset,
         offset_known=known,
+        processing=_processing(name, properties),
     )
 
 
@@ -81,7 +79,7 @@ def _name(container: Container) -> str:
     known = str(discovery.get("id", "")) if isinstance(discovery, Mapping) else ""
     for suffix in (".zarr", ".SAFE"):
         known = known.removesuffix(suffix)
-    return known if known and (_NAME.match(known) or not _NAME.match(stem)) else stem
+    return known if known and (L2A_NAME.match(known) or not L2A_NAME.match(stem)) else stem
 
 
 def _properties(container: Container) -> Mapping[str, Any]:
@@ -92,18 +90,18 @@ def _properties(container: Container) -> Mapping[str, Any]:
 
 def _moment(container: Container, name: str, properties: Mapping[str, Any]) -> datetime:
     for key in ("datetime", "start_datetime"):
-        moment = moment_of(str(properties.get(key, "")))
-        if moment is not None:
-            return moment
-    match = _NAME.match(name) or re.search(r"_(?P<sensing>\d{8}T\d{6})_", container.path.name)
-    moment = moment_of(match["sensing"]) if match else None
-    if moment is None:
+        sensed = moment_of(str(properties.get(key, "")))
+        if sensed is not None:
+            return sensed
+    match = L2A_NAME.match(name) or re.search(r"_(?P<sensing>\d{8}T\d{6})_", container.path.name)
+    sensed = moment_of(match["sensing"]) if match else None
+    if sensed is None:
         raise Unusable("has no date: neither stac_discovery's datetime nor the name of a product")
-    return moment
+    return sensed
 
 
 def _offset(
-    bands: Mapping[str, Band], name: str, properties: Mapping[str, Any], moment: datetime
+    bands: Mapping[str, Band], name: str, properties: Mapping[str, Any], sensed: datetime
 ) -> tuple[int, bool]:
     """From scale_factor and add_offset; where the bands have none, from the processing baseline as in SAFE products."""
     packings = [bands[band].packing for band in S2_BANDS]
@@ -115,14 +113,21 @@ def _offset(
                 f"has scale_factor and add_offset {packed}, expected 0.0001 and 0 or -0.1 for all bands"
             )
         return offset, True
-    match = _NAME.match(name)
+    match = L2A_NAME.match(name)
     version = str(properties.get("processing:version", "")) or None
-    return offset_by_baseline(version or (match["baseline"] if match else None), moment.date())
+    return offset_by_baseline(version or (match["baseline"] if match else None), sensed.date())
 
 
-def acquisition(product: S2Product) -> tuple[tuple[str, ...], str]:
-    """The acquisition of a product, and a text that sorts its processings; see `duplicates.drop_duplicates`."""
-    match = _NAME.match(product.name)
+def _processing(name: str, properties: Mapping[str, Any]) -> Processing | None:
+    """What tells processings of one acquisition apart; None where the name isn't ESA's."""
+    match = L2A_NAME.match(name)
     if match is None:
-        return (product.name,), ""
-    return (match["satellite"], match["sensing"], match["tile"]), match["baseline"] + (match["made"] or "")
+        return None
+    discriminator = match["discriminator"] or ""
+    return Processing(
+        (match["satellite"], match["tile"]),
+        moment(match["sensing"]),
+        str(properties.get("processing:version", "")) or match["baseline"],
+        compact(properties.get("processing:datetime")) or discriminator,
+        discriminator,
+    )
