@@ -22,6 +22,7 @@ from tessera_engine.scenes.products import ORBITS, Orbit, Unusable
 _ORBIT_IN_NAME = re.compile(r"(?:^|[-_/])(asc|desc)(?:ending)?(?:$|[-_/])", re.I)
 _ORBIT_KEYS = ("orbit_state", "sat:orbit_state", "orbit", "orbit_direction", "orbitProperties_pass", "pass")
 _NAME_LISTS = ("long_name", "band_names", "band_name", "bands", "descriptions", "band_descriptions", "names")
+_SMALLEST_METRES = 0.01
 _DEGREE_NAMES = ("lon", "long", "longitude", "lat", "latitude")
 
 
@@ -164,13 +165,13 @@ class CubeBands:
             fixed[band_axis] = source.band
         elif band_axis is not None and array.shape[band_axis] > 1:
             raise Unusable(f"has {array.shape[band_axis]} bands in its variable {array.name}, expected one")
-        crs, mapping = crs_of(array, self._container, all(_in_degrees(array, axes)))
+        crs, mapping = crs_of(array, self._container, all(_in_degrees(array, axes, by_name=True)))
         transform = transform_of(
             (axes.x[1], array.shape[axes.x[0]]),
             (axes.y[1], array.shape[axes.y[0]]),
             [array.attributes, mapping, *self._container.attributes_above(array)[1:]],
         )
-        _check_units(array, axes, crs)
+        _check_units(array, axes, crs, transform)
         times = self._times_of(array, axes)
         return Band(
             name=name.replace(f"{array.name}/", f"{array.name} ") if source.band is not None else name,
@@ -247,23 +248,26 @@ def _orbit(word: str) -> Orbit | None:
     return next((each for each in ORBITS if word and each.startswith(word.lower())), None)
 
 
-def _in_degrees(array: Array, axes: Axes) -> list[bool]:
+def _in_degrees(array: Array, axes: Axes, by_name: bool) -> list[bool]:
     """Whether x is longitude, and y latitude, by what their coordinates say."""
     found = []
     for place, coordinate in (axes.x, axes.y):
         attributes = {} if coordinate is None else coordinate.attributes
         units = str(attributes.get("units", "")).lower()
         said = str(attributes.get("standard_name", "")) in _DEGREE_NAMES or units.startswith("degree")
-        found.append(said or (array.dims[place].lower() in _DEGREE_NAMES and units in ("", "deg")))
+        found.append(
+            said or (by_name and array.dims[place].lower() in _DEGREE_NAMES and units in ("", "deg"))
+        )
     return found
 
 
-def _check_units(array: Array, axes: Axes, crs: str) -> None:
+def _check_units(array: Array, axes: Axes, crs: str, transform: Affine) -> None:
     """Refuse coordinates in degrees with a CRS in metres, and the reverse: one of the two is of another file."""
     from rasterio.crs import CRS
 
     geographic = CRS.from_user_input(crs).is_geographic
-    by_units = any(_in_degrees(array, axes))
+    # Names alone don't count: some files call metres `lat`. But no pixel is smaller than a centimetre
+    by_units = any(_in_degrees(array, axes, by_name=False)) or abs(transform.a) < _SMALLEST_METRES
     units = {
         str(each.attributes.get("units", "")).lower() for _, each in (axes.x, axes.y) if each is not None
     }
