@@ -88,6 +88,7 @@ def test_nodata_is_read_as_0_or_as_nan_where_0_is_a_value(tmp_path):
     ("change", "message"),
     [
         ({"crs": None}, "has no CRS"),
+        ({"transform": Affine.identity()}, "has no geotransform"),
         ({"transform": Affine(0, 0, 5, 0, 0, 5)}, r"transform .*0\.0, 0\.0, 5\.0"),
     ],
 )

@@ -105,7 +105,14 @@ class ProductScene:
         s1_dates = len(dates.s1_ascending) + len(dates.s1_descending)
         observations = len(dates.s2) * (2 * len(S2_BANDS) + 1) + s1_dates * 2 * len(S1_BANDS)
         points = 16 * len({each.geometry.crs for each in self._products})
-        return observations + points + READ_THREADS * (2 * len(S2_BANDS) + 8)
+        layers = {
+            asset.pixels.layer
+            for each in self._products
+            for asset in each.product.assets
+            if asset.pixels is not None
+        }
+        held = sum(layer.held_bytes for layer in layers)
+        return observations + points + held + READ_THREADS * (2 * len(S2_BANDS) + 8)
 
     @property
     def bytes_held(self) -> int:

@@ -75,12 +75,19 @@ def open_raster(asset: Asset) -> Raster:
     Raises:
         Unreadable: it can't be opened, has no place on Earth, or is truncated.
     """
+    if asset.pixels is not None:
+        layer = asset.pixels.layer
+        geometry = Geometry(layer.crs, layer.transform, layer.width, layer.height)
+        taken = layer.block[0] * layer.block[1] * np.dtype(layer.dtype).itemsize
+        return Raster(asset, geometry, layer.dtype, None, layer.block, taken)
     with opened(asset) as dataset:
         if not 1 <= asset.band <= dataset.count:
             raise Unreadable(f"{asset.label} has {dataset.count} bands, expected at least {asset.band}")
         crs = raster_crs(dataset)
         if crs is None:
             raise Unreadable(f"{asset.label} has no CRS, so its place on Earth is unknown")
+        if dataset.transform.is_identity:  # what GDAL returns where a file has no geotransform
+            raise Unreadable(f"{asset.label} has no geotransform, so its place on Earth is unknown")
         if not np.isfinite(dataset.transform).all() or dataset.transform.determinant == 0:
             raise Unreadable(
                 f"{asset.label} has a transform under which pixels have no area: {tuple(dataset.transform)[:6]}"
@@ -105,6 +112,8 @@ def read_block(raster: Raster, block: Window) -> NDArray[Any]:
     Raises:
         InputError: the file is damaged, or has changed since it was opened.
     """
+    if raster.asset.pixels is not None:
+        return raster.asset.pixels.read(block)
     try:
         with opened(raster.asset) as dataset:
             from rasterio.windows import Window as RasterioWindow
