@@ -150,7 +150,7 @@ def test_names_that_no_font_can_draw_are_shown_by_their_codes(tmp_path, texts, m
     legend = Swatches([Swatch("小麦", (1, 2, 3), "7"), Swatch("maize", (3, 2, 1), "8")])
     write_framed(tmp_path / "a.png", np.zeros((20, 520, 3), np.uint8), Grid(520, 20), ["Map"], legend)
     assert texts[:3] == ["7", "maize", "Map"]
-    assert "1 classes" in texts[3]
+    assert "(1)" in " ".join(texts[3:])
     assert "legend.csv" in " ".join(texts[3:])
 
 
