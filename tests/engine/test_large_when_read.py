@@ -14,9 +14,10 @@ from mosaic_files import FOLDERS
 from numpy.lib import format as npy
 from outputs import made_up_output
 from staged import landscape
-from tessera_engine.analysis.maps.labels import read_labels
 
 import tessera_engine as te
+from tessera_engine.analysis.labels.pixels import LabelSource
+from tessera_engine.analysis.labels.reading import read_labels
 from tessera_engine.errors import CheckFailed, InputError, TesseraError
 from tessera_engine.gdal import MOST_BLOCK_BYTES, gdal_environment, raster_reader
 from tessera_engine.scene import Grid
@@ -73,7 +74,7 @@ def test_the_place_of_a_tile(tmp_path):
 def test_labels(tmp_path):
     labels = empty_raster(tmp_path / "labels.tif", **STRIP)
     with pytest.raises(InputError) as refused:
-        read_labels(labels, None, Grid(10, 10, CRS, ORIGIN), regression=False)
+        read_labels(LabelSource(labels), Grid(10, 10, CRS, ORIGIN), regression=False, most=100)
     assert_one_line(refused.value, "labels.tif", "288 MB")
 
 

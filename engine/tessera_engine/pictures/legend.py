@@ -74,7 +74,9 @@ class Swatches:
         """A line for the caption; empty where there is nothing to say."""
         if not self._coded:
             return ""
-        return f"{self._coded} classes are shown by their codes in legend.csv: no installed font has their letters"
+        return (
+            f"No installed font has the letters of some names ({self._coded}): their codes are in legend.csv"
+        )
 
     def size(self, ink: Ink) -> tuple[int, int]:
         """Width and height in pixels."""
