@@ -35,7 +35,8 @@ class Case:
         certain: names of the findings that must be certain; None: don't look.
         refused: a part of the error, where the scene is refused as a whole.
         quick: whether it runs by default.
-        like: the case without the fault.
+        like: the case without the fault; empty where the values differ, because the fault is in them.
+        crs: of the grid, where it isn't that of the case without the fault.
     """
 
     equal: bool = True
@@ -45,6 +46,7 @@ class Case:
     refused: str | None = None
     quick: bool = False
     like: str = "control"
+    crs: str | None = None
 
 
 CASES = {
@@ -54,7 +56,23 @@ CASES = {
         equal=False, dates=10, unused={"empty folder": 10, "unfinished download": 20}, quick=True
     ),
     "l1c-by-mistake": Case(equal=False, dates=20, unused={"Level-1C": 20}),
-    "partial-granule": Case(equal=False, certain=frozenset()),
+    "partial-granule": Case(like="", certain=frozenset()),
+    "boa-flag-wrong": Case(like="", certain=frozenset({"s2-offset-twice"})),
+    "eopf-zarr": Case(),
+    "cube-band-dim": Case(like="cube-plain"),
+    "cube-bool-mask": Case(like="cube-plain"),
+    "cube-duplicate-bands": Case(like="cube-plain"),
+    "cube-gee-names": Case(like="cube-plain"),
+    "cube-int64": Case(like="cube-plain"),
+    "cube-missing-date-units": Case(like="cube-plain"),
+    "cube-nc4-suffix": Case(like="cube-plain"),
+    "cube-no-axis-attributes": Case(like="cube-plain"),
+    "cube-no-grid-mapping": Case(like="cube-plain"),
+    "cube-plain": Case(),
+    "cube-unharmonised": Case(like="", certain=frozenset({"s2-offset"})),
+    "cube-units-loose": Case(like="cube-plain"),
+    "cube-webmercator": Case(like="", crs="EPSG:32631"),
+    "cube-xee-order": Case(like="cube-plain", quick=True),
     "safe-merged-folder": Case(
         equal=False, dates=1, unused={"keep each product in its own .SAFE folder": 39}
     ),
@@ -92,6 +110,10 @@ def make(tmp_path_factory):
     return call
 
 
+def test_every_case_has_its_line():
+    assert {path.parent.name for path in SCENES.glob("*/make.py")} == CASES.keys()
+
+
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=() if case.quick else pytest.mark.slow) for name, case in CASES.items()]
 )
@@ -111,7 +133,9 @@ def test_case(make, name):
     if case.certain is not None:
         found = examine(scene, open_model("demo").facts)
         assert {finding.name for finding in found if finding.sure == "certain"} == case.certain
-    if name != "partial-granule":
+    if case.crs is not None:
+        assert (scene.grid.crs, scene.grid.transform.a) == (case.crs, 10)
+    if case.like:
         assert_like(scene, open_scene(make(case.like)), whole=case.equal)
 
 
