@@ -59,7 +59,8 @@ def publish(made: Path, target: Path, replace: bool) -> None:
     elif not made.is_dir():
         made.replace(target)
     elif _renameat2(made, target, _EXCHANGE):
-        made.rename(made.with_name(REPLACED))
+        with suppress(OSError):  # the new one has its name already
+            made.rename(made.with_name(REPLACED))
     else:
         _swap(made, target)
     sync_folder(made.parent)

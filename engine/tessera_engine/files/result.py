@@ -85,8 +85,11 @@ def _making(place: Partial, identity: Identity | None) -> Iterator[bool]:
                 "another out="
             )
         yield identity is not None and place.published_by(identity)
-    finally:
-        place.close(keep=unfinished)
+    except BaseException:
+        # Where only the last sync failed, the result is there, and the same command has to know that
+        place.close(keep=unfinished or place.published)
+        raise
+    place.close(keep=unfinished)
 
 
 def check_free(out: Path, overwrite: bool) -> None:
