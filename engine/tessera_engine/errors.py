@@ -7,12 +7,46 @@ from __future__ import annotations
 
 import numbers
 import sys
+import unicodedata
+
+_VISIBLE_FORMAT = frozenset(
+    "\u200c\u200d\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
+)
+"""Format characters (Cf) that ordinary text needs: the joiners, which Persian, Sinhala and emoji use, and the signs
+that stand before numbers and words in Arabic, Syriac and Kaithi (Unicode's Prepended_Concatenation_Mark)."""
+
+
+def plain(text: str) -> str:
+    r"""Text that quotes names or contents of files, in one line and harmless to a terminal.
+
+    A terminal obeys control characters and shows text in another order after bidirectional ones. Both are spelled out
+    (`\x1b`, `\u202e`), as are line breaks, other invisible format characters, and bytes of a name that isn't UTF-8,
+    which Python has as lone surrogates. Ordinary text of any script stays as it is.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or _harmless(c) else _spelled_out(c) for c in text)
+
+
+def _harmless(character: str) -> bool:
+    """Whether a character that `str.isprintable` refuses belongs to ordinary text.
+
+    Wide and narrow spaces do, and letters of private use or newer than this Python's Unicode.
+    """
+    return character in _VISIBLE_FORMAT or unicodedata.category(character) in ("Zs", "Cn", "Co")
+
+
+def _spelled_out(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
 
 
 class TesseraError(Exception):
-    """Something failed in a way that the engine expects."""
+    """Something failed in a way that the engine expects. The message may quote anything; see `plain`."""
 
     exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(plain(message))
 
 
 class CheckFailed(TesseraError):
@@ -58,6 +92,9 @@ class MissingExtra(InputError):
 
 class SceneWarning(UserWarning):
     """The scene can be embedded, but something about it is worth knowing."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(plain(message))
 
 
 def check_type(name: str, value: object, kinds: tuple[type, ...], expected: str) -> None:

@@ -18,9 +18,8 @@ import numpy as np
 from fuzz.mutations import mutate_bytes, mutate_json, mutate_onnx
 from made_up import made_up_arrays, write_tile
 
-from tessera_engine.cli.console import plain
 from tessera_engine.cli.pages.info import describe
-from tessera_engine.errors import InputError
+from tessera_engine.errors import InputError, plain
 from tessera_engine.files.output import ITEM, is_output
 from tessera_engine.model.file import read_arrays, read_model_file
 from tessera_engine.model.layout import expected_initializers

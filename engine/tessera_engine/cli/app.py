@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 import typer
 from typer.main import get_command
 
+from tessera_engine.cli import console
 from tessera_engine.cli.wording import speak_for
-from tessera_engine.errors import TesseraError
+from tessera_engine.errors import TesseraError, plain
 from tessera_engine.scenes.registry import LAYOUTS
 
 if TYPE_CHECKING:
@@ -31,7 +32,13 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _LISTEN_SECONDS = 0.2
 """Seconds between two looks for Ctrl-C: on Windows a waiting thread gets the signal only when it wakes up."""
 
+_NEAR = 60
+"""Characters of a text that a message shows before and after the one that is wrong."""
+
 DEBUG_VARIABLE = "TESSERA_ENGINE_DEBUG"
+
+_UsageError: Any = typer.BadParameter.__base__
+"""What the parser of the command line raises. Typer exports no name for it."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -98,9 +105,14 @@ def main() -> None:
         # A terminal that can't show every character of a name still shows the others
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    console.keep_libraries_plain()
     speak_for(_given_command(sys.argv[1:]))
     try:
-        app(prog_name="tessera-engine")
+        sys.exit(app(prog_name="tessera-engine", standalone_mode=False))
+    except _UsageError as error:
+        error.message = "\n".join(map(plain, error.message.split("\n")))  # it quotes what was typed
+        error.show()
+        sys.exit(error.exit_code)
     except TesseraError as error:
         _give_up(str(error), error.exit_code)
     except OSError as error:
@@ -109,6 +121,11 @@ def main() -> None:
         _give_up(f"{error.strerror or error}{where}", 1)
     except MemoryError:
         _give_up("out of memory; give a smaller --memory or --window", 1)
+    except UnicodeEncodeError as error:
+        if error.reason != "surrogates not allowed":
+            raise
+        near = error.object[max(0, error.start - _NEAR) : error.end + _NEAR]
+        _give_up(f"the name '{near}' is not UTF-8; rename that file or folder", 2)
     except RuntimeError as error:
         if "start new thread" not in str(error):
             raise
@@ -131,8 +148,6 @@ def _given_command(words: Sequence[str]) -> Any:
 def _give_up(message: str, exit_code: int) -> NoReturn:
     if os.environ.get(DEBUG_VARIABLE):
         traceback.print_exc()
-    from tessera_engine.cli import console
-
     console.say(f"error: {message}")
     sys.exit(exit_code)
 
@@ -141,7 +156,7 @@ def _version(show: bool) -> None:
     if show:
         from importlib.metadata import version
 
-        print(f"tessera-engine {version('tessera-engine')}")
+        console.print_line(f"tessera-engine {version('tessera-engine')}")
         raise typer.Exit
 
 
@@ -183,7 +198,7 @@ def interruptible(advice: str) -> Iterator[None]:
     try:
         yield
     except _Stop as stopped:
-        print(f"interrupted: {advice}", file=sys.stderr)
+        console.say(f"interrupted: {advice}")
         sys.stdout.flush()
         sys.stderr.flush()
         # Not sys.exit, which waits for threads that may be deep in a kernel. Everything to keep is on the disk already.

@@ -96,4 +96,4 @@ def simulate(
 
     with interruptible("nothing was written"), console.progress_bar("simulating", quiet, "dates") as progress:
         make(folder, size, seed, progress, climate, year)
-    print(folder)
+    console.print_line(folder)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tessera_engine.errors import CheckFailed, InputError
+from tessera_engine.errors import CheckFailed, InputError, plain
 from tessera_engine.files.checksums import file_sha256, folder_sha256
 from tessera_engine.files.output import ITEM
 from tessera_engine.geo import bounding_box, footprint
@@ -78,9 +78,10 @@ def save_item(path: Path, item: Mapping[str, Any], assets: Sequence[Asset] | Non
         item: all but its assets.
         assets: the output's files; each is read once for its checksum. None: the item has them already.
     """
-    saved = {**item, "properties": dict(item["properties"])}
+    saved = dict(item)
     if assets is not None:
         saved["assets"] = {asset.key: _described(path.parent, asset) for asset in assets}
+    saved = _plain_texts(saved)
     saved["properties"][ITEM_SHA256] = item_sha256(saved)
     text = json.dumps(saved, indent=2, ensure_ascii=False, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")
@@ -120,6 +121,17 @@ def load_item(folder: Path) -> dict[str, Any]:
     if not all(isinstance(item.get(key), expected) for key, expected in types.items()):
         raise CheckFailed(f"{path} lacks id, properties or assets; embed again")
     return item
+
+
+def _plain_texts(value: Any) -> Any:
+    """A JSON value with all its texts plain. Names of scenes may not be UTF-8, which STAC requires."""
+    if isinstance(value, str):
+        return plain(value)
+    if isinstance(value, Mapping):
+        return {plain(key): _plain_texts(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain_texts(each) for each in value]
+    return value
 
 
 def _no_constant(name: str) -> None:

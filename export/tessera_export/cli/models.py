@@ -43,7 +43,7 @@ def model_import(
 
     for report in import_checkpoint(checkpoint, name, overwrite, statistics):
         console.say(report.summary())
-        print(report.path)
+        console.print_line(report.path)
 
 
 @models.command("fetch")
@@ -87,7 +87,7 @@ def model_fetch(
         raise typer.Exit(130) from None
     for report in import_checkpoint(file, name, overwrite):
         console.say(report.summary(), quiet)
-        print(report.path)
+        console.print_line(report.path)
 
 
 @app.command()
@@ -144,4 +144,4 @@ def export(
     )
     for line in report.lines():
         console.say(line)
-    print(report.path)
+    console.print_line(report.path)
