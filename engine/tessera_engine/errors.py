@@ -16,6 +16,10 @@ _VISIBLE_FORMAT = frozenset(
 that stand before numbers and words in Arabic, Syriac and Kaithi (Unicode's Prepended_Concatenation_Mark)."""
 
 
+_LONGEST = 2000
+"""Characters of a message. GDAL and JSON readers quote whole lines of a file, which may be megabytes long."""
+
+
 def plain(text: str) -> str:
     r"""Text that quotes names or contents of files, in one line and harmless to a terminal.
 
@@ -26,6 +30,11 @@ def plain(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or _harmless(c) else _spelled_out(c) for c in text)
+
+
+def _cut(message: str) -> str:
+    """A message without the middle of what it quotes, where that is very long. Its end says what to do."""
+    return message if len(message) <= _LONGEST else f"{message[: _LONGEST - 500]} ... {message[-490:]}"
 
 
 def _harmless(character: str) -> bool:
@@ -46,7 +55,7 @@ class TesseraError(Exception):
     exit_code = 1
 
     def __init__(self, message: str) -> None:
-        super().__init__(plain(message))
+        super().__init__(_cut(plain(message)))
 
 
 class CheckFailed(TesseraError):
@@ -110,7 +119,7 @@ def check_type(name: str, value: object, kinds: tuple[type, ...], expected: str)
         InputError: it is of another type.
     """
     if not is_of(value, kinds):
-        raise InputError(f"{name}={_short(value)} is {_kind(value)}; expected {expected}")
+        raise InputError(f"{name}={quoted(value)} is {_kind(value)}; expected {expected}")
 
 
 def is_of(value: object, kinds: tuple[type, ...]) -> bool:
@@ -125,6 +134,19 @@ def _kind(value: object) -> str:
     return "nothing" if value is None else f"of type {type(value).__name__}"
 
 
-def _short(value: object) -> str:
+def quoted(value: object, most: int = 60) -> str:
+    """A value from a file or an argument as Python writes it, in one line and cut to `most` characters."""
+    if (
+        isinstance(value, int) and value.bit_length() > 4 * most
+    ):  # Python refuses to write out very long numbers
+        return f"a number of {value.bit_length()} bits"
+    if isinstance(value, str):
+        value = value[: 2 * most]
     text = " ".join(repr(value).split())
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def reason(error: BaseException) -> str:
+    """What a library says went wrong, in one line of at most 200 characters; its kind where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__

@@ -70,3 +70,10 @@ def test_a_finding_quotes_plainly():
     finding = Finding("s2-offset", "likely", "a\x1b", "b\n", "c\u2028")
     assert finding.to_dict() | {"found": r"a\x1b", "effect": r"b\n", "fix": r"c\u2028"} == finding.to_dict()
     assert finding.line == r"a\x1b [s2-offset, likely]; b\n; c\u2028"
+
+
+def test_a_long_message_keeps_its_beginning_and_its_end():
+    message = str(InputError(f"can't read field.csv: {'9' * 10**6}; copy it again"))
+    assert message.startswith("can't read field.csv: 9")
+    assert message.endswith("9; copy it again")
+    assert len(message) < 2001

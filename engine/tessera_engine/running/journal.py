@@ -13,14 +13,20 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tessera_engine.errors import TesseraError
+from tessera_engine.files.document import Count, Damaged, Sha256, Size, check_fields, checked, parse
 from tessera_engine.files.durable import sync_folder
 from tessera_engine.scene import Window
 
-FORMAT = 1
+FORMAT: Literal[1] = 1
 """Of the file; other formats are refused."""
+
+FIRST: dict[str, Any] = {"format": Literal[1], "identity": dict[str, str], "window_pixels": Size}
+WINDOW: dict[str, Any] = {"window": tuple[Count, Count, Size, Size], "with_data": Count, "sha256": Sha256}
+COMPLETE: dict[str, Any] = {"item_sha256": Sha256}
+"""The records: the first one, one of a finished window, and the last one."""
 
 _CHECKSUM_DIGITS = 16
 
@@ -69,15 +75,15 @@ class Journal:
         lines = path.read_bytes().split(b"\n")
         first = _record(lines[0])
         try:
-            if first is None or first["format"] != FORMAT:
-                raise ValueError
-            identity = {str(word): str(value) for word, value in first["identity"].items()}
-            journal = cls(path, identity, int(first["window_pixels"]))
-        except (KeyError, TypeError, ValueError, AttributeError):
+            if first is None:
+                raise Damaged("it is cut short or was changed")
+            check_fields(first, FIRST)
+        except Damaged as error:
             raise TesseraError(
-                f"{path} does not say which run it belongs to (its first line is damaged or of another version); "
-                "give restart=True to start again"
+                f"{path} does not record which run it belongs to: its first line is damaged or of another version "
+                f"({error}); give restart=True to start again"
             ) from None
+        journal = cls(path, first["identity"], first["window_pixels"])
         for number, line in enumerate(lines[1:], 2):
             record = _record(line)
             if record is not None and journal._take(record):
@@ -90,11 +96,12 @@ class Journal:
         """Whether this is a record as this class writes it."""
         try:
             if "item_sha256" in record:
-                self.item_sha256 = str(record["item_sha256"])
+                check_fields(record, COMPLETE)
+                self.item_sha256 = record["item_sha256"]
             else:
-                window = Window(*(int(n) for n in record["window"]))
-                self.finished[window] = Finished(int(record["with_data"]), str(record["sha256"]))
-        except (KeyError, TypeError, ValueError):
+                check_fields(record, WINDOW)
+                self.finished[Window(*record["window"])] = Finished(record["with_data"], record["sha256"])
+        except Damaged:
             return False
         return True
 
@@ -146,10 +153,9 @@ def _record(line: bytes) -> dict[str, Any] | None:
     if checksum != _checksum(text):
         return None
     try:
-        record = json.loads(text)
-    except ValueError:
+        return checked(parse(text), dict[str, Any])
+    except Damaged:
         return None
-    return record if isinstance(record, dict) else None
 
 
 def _checksum(text: bytes) -> bytes:

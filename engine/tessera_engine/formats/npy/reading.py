@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tessera_engine.errors import TesseraError
+from tessera_engine.errors import TesseraError, reason
+from tessera_engine.files.npy_header import bytes_of, read_npy_header
 from tessera_engine.formats.embeddings.base import StoredBlock, asset_path, item_grid
 from tessera_engine.scene import Grid, Window
 
@@ -61,15 +62,18 @@ def mapped(path: Path, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
         TesseraError: it isn't an array of that shape and dtype.
     """
     try:
-        array = np.load(path, mmap_mode="r")
-    except (ValueError, OSError, EOFError) as error:
-        raise TesseraError(f"can't read {path}: {error}; make or copy the output again") from None
-    if array.shape != shape or array.dtype != dtype:
-        raise TesseraError(
-            f"{path} has {array.dtype} {array.shape}, expected {dtype} {shape}; make or copy the output again"
-        )
-    # A plain array on the mapping: numpy.memmap's own bookkeeping takes longer than reading a small window
-    return np.asarray(array)
+        with path.open("rb") as file:
+            found, kind, start = read_npy_header(file)
+        if (found, kind) != (shape, np.dtype(dtype)):
+            raise TesseraError(
+                f"{path} has {kind} {found}, expected {dtype} {shape}; make or copy the output again"
+            )
+        if path.stat().st_size < start + bytes_of(shape, kind):
+            raise ValueError("it was cut short")
+        # A plain array on the mapping: numpy.memmap's own bookkeeping takes longer than reading a small window
+        return np.asarray(np.memmap(path, kind, "r", start, shape))
+    except (ValueError, OSError) as error:
+        raise TesseraError(f"can't read {path}: {reason(error)}; make or copy the output again") from None
 
 
 def _part(window: Window) -> tuple[slice, slice]:
