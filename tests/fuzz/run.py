@@ -60,11 +60,17 @@ class Tally:
 
 @dataclass(frozen=True)
 class Input:
-    """One input: which valid one it was made from, its bytes, and whether it is that one."""
+    """One input: which valid one it was made from, its bytes, whether it is that one, or once broke something."""
 
     seed: str
     data: bytes
     valid: bool = False
+    known: bool = False
+
+    @property
+    def fixed(self) -> bool:
+        """Whether it is tried whatever time there is."""
+        return self.valid or self.known
 
 
 def damaged(parser: Parser, valid: dict[str, bytes], number: int) -> Input:
@@ -78,7 +84,7 @@ def fuzz(name: str, made: Path, inputs: int, seconds: float, keep: bool, first: 
     """Try what once broke a parser, its valid inputs, and damaged ones."""
     parser, tally, start = PARSERS[name], Tally(), time.monotonic()
     valid = seeds(name, made)
-    known = [Input(*_kept_as(path)) for path in sorted((CORPUS / name).glob("broke-*"))]
+    known = [Input(*_kept_as(path), known=True) for path in sorted((CORPUS / name).glob("broke-*"))]
     fixed = [*(Input(seed, data, valid=True) for seed, data in sorted(valid.items())), *known]
 
     def at(number: int) -> Input:
@@ -155,8 +161,9 @@ def _work(parser: Parser, place: Place, at, numbers: range, until: float, state:
             what = {"kind": broke.kind, "number": number, "what": str(broke)[-1500:]}
             print(json.dumps(what), file=broken, flush=True)
         state[:] = _STATE.pack(number, time.monotonic(), counts[True], counts[False])
-        if time.monotonic() > until:
+        if time.monotonic() > until and not found.fixed:
             break
+    state[:] = _STATE.pack(number, 0.0, counts[True], counts[False])
 
 
 def _wait(child: int, state: mmap.mmap) -> tuple[int, bool]:

@@ -19,6 +19,7 @@ from typing import Any
 from tessera_engine.errors import InputError
 from tessera_engine.files import document
 from tessera_engine.files.durable import Lock, sync_all, sync_folder
+from tessera_engine.files.naming import check_utf8
 from tessera_engine.files.publish import (
     JOURNAL,
     LOCK,
@@ -59,6 +60,7 @@ class PartialOutput:
             InputError: another process works there, the folder isn't ours, or the place can't be written.
         """
         # A link stays; what it points to is replaced
+        check_utf8(out)
         self.out = Path(os.path.realpath(out))
         if not self.out.name:
             raise InputError(f"{self.out} is the root of the file system; choose another out=")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from tessera_engine.files.naming import check_utf8
 from tessera_engine.files.output import check_target
 from tessera_engine.files.publish import JOURNAL, finish_or_undo, partial_folder
 from tessera_engine.finding import Finding
@@ -86,6 +87,7 @@ def make_plan(scene: Scene, model: ModelFile, out: str | Path | None, options: R
         origin=_origin(model, year),
     )
     check_format(options.format, plan.stored_as, plan.grid, plan.dim, plan.origin)
+    check_utf8(plan.out)
     finish_or_undo(plan.out)
     if not (partial_folder(plan.out) / JOURNAL).exists():
         # Beside a journal, the output may be the one that its run has finished

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from tessera_engine.files.naming import is_utf8
 from tessera_engine.scenes.products import Listing, Problem
 
 
@@ -24,9 +25,14 @@ def list_folder(folder: Path) -> Listing:
     problems: list[Problem] = []
     for place, folders, names in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted([*folders, *names]):
+        named = sorted([*folders, *names])
+        folders[:] = filter(is_utf8, folders)
+        for name in named:
             path = Path(place, name)
             if name.startswith("."):
+                continue
+            if not is_utf8(path):
+                problems.append(Problem(path, "a file or folder whose name is not UTF-8; rename it"))
                 continue
             if path.is_symlink() and not inside(root, path):
                 problems.append(
