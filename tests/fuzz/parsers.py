@@ -68,6 +68,7 @@ PARSERS = {
     "palette": Parser(reading_outputs.palette, _JSON, _of_folder("palettes/*"), reading_outputs.copy_cog),
     "journal": Parser(reading_outputs.journal, (mutate_journal, mutate_journal, mutate_bytes)),
     "raster": Parser(reading_outputs.raster),
+    "zarr-store": Parser(reading_outputs.zarr_store, _JSON, reading_outputs.zarr_metadata),
     "tree": Parser(reading_outputs.tree, (mutate_bytes,), _of_folder("outputs/geotessera/**/grid*")),
     "tree-names": Parser(reading_outputs.tree_names, _NAMES, reading_outputs.names_of_tree),
     "geojson": Parser(reading_labels.labels, _JSON, _of_folder("labels/*.geojson"), reading_labels.prepare),

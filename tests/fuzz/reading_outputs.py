@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-from fuzz.surroundings import POINT, fresh_copy, names_of
+from fuzz.surroundings import POINT, fresh_copy, names_of, safe_paths, tree_as_json, write_metadata
 from fuzz.watch import Place, each
 
 from tessera_engine.analysis.change import change
@@ -203,11 +203,15 @@ def tree_names(place: Place, _: object, seed: str, data: bytes) -> None:
     _read(folder)
 
 
-def safe_paths(folder: Path, lines: bytes) -> list[Path]:
-    """The paths that lines name, those that stay in the folder and that the system takes."""
-    found = []
-    for line in lines.split(b"\n")[:100]:
-        parts = [part for part in line.replace(b"\0", b"").split(b"/") if part not in (b"", b".", b"..")]
-        if parts and all(len(part) < 200 for part in parts) and len(parts) < 20:
-            found.append(folder.joinpath(*(part.decode("utf-8", "surrogateescape") for part in parts)))
-    return found
+def zarr_store(place: Place, _: object, seed: str, data: bytes) -> None:
+    """The metadata of an output's own Zarr store."""
+    folder = fresh_copy(place.made / "outputs" / "zarr", place.inputs / "output")
+    store = folder / "embeddings.zarr"
+    write_metadata(store, data, store / "zarr.json")
+    place.ready()
+    _read(folder)
+
+
+def zarr_metadata(made: Path) -> dict[str, bytes]:
+    """The metadata of that store."""
+    return {"store": tree_as_json(made / "outputs" / "zarr" / "embeddings.zarr")}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 import zlib
@@ -12,8 +11,8 @@ from random import Random
 
 import numpy as np
 from fuzz.mutations import TEXTS
-from fuzz.reading_outputs import RARELY, safe_paths
-from fuzz.surroundings import fresh_copy, names_of, tree_as_json
+from fuzz.reading_outputs import RARELY
+from fuzz.surroundings import fresh_copy, names_of, safe_paths, tree_as_json, write_metadata
 from fuzz.watch import Place
 
 from tessera_engine.cli.console import print_json, print_line
@@ -75,17 +74,7 @@ def zarr_metadata(made: Path) -> dict[str, bytes]:
 def zarr(place: Place, _: object, seed: str, data: bytes) -> None:
     """A data cube in Zarr: its metadata, given as one JSON object of paths, or as the text of one file."""
     folder = fresh_copy(place.made / "scenes" / "zarr" / "cube.zarr", place.inputs / "cube.zarr")
-    try:
-        texts = json.loads(data)
-    except (ValueError, RecursionError):
-        texts = None
-    if not isinstance(texts, dict):
-        (folder / "B02" / ".zarray").write_bytes(data)
-    for name, content in texts.items() if isinstance(texts, dict) else ():
-        for path in safe_paths(folder, name.encode("utf-8", "surrogatepass")):
-            with suppress(OSError):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(json.dumps(content), encoding="ascii")
+    write_metadata(folder, data, folder / "B02" / ".zarray")
     place.ready()
     _examine(place.inputs)
 

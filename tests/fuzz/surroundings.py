@@ -10,6 +10,7 @@ import io
 import json
 import shutil
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -188,6 +189,31 @@ def zip_of(folder: Path) -> bytes:
         for path in sorted(folder.rglob("*")):
             archive.write(path, path.relative_to(folder).as_posix())
     return made.getvalue()
+
+
+def write_metadata(folder: Path, data: bytes, otherwise: Path) -> None:
+    """Metadata files into a Zarr store; bytes that are no JSON become one of them."""
+    try:
+        texts = json.loads(data)
+    except (ValueError, RecursionError):
+        texts = None
+    if not isinstance(texts, dict):
+        otherwise.write_bytes(data)
+    for name, content in texts.items() if isinstance(texts, dict) else ():
+        for path in safe_paths(folder, name.encode("utf-8", "surrogatepass")):
+            with suppress(OSError):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(json.dumps(content), encoding="ascii")
+
+
+def safe_paths(folder: Path, lines: bytes) -> list[Path]:
+    """The paths that lines name, those that stay in the folder and that the system takes."""
+    found = []
+    for line in lines.split(b"\n")[:100]:
+        parts = [part for part in line.replace(b"\0", b"").split(b"/") if part not in (b"", b".", b"..")]
+        if parts and all(len(part) < 200 for part in parts) and len(parts) < 20:
+            found.append(folder.joinpath(*(part.decode("utf-8", "surrogateescape") for part in parts)))
+    return found
 
 
 if __name__ == "__main__":

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from tessera_engine.errors import reason
 from tessera_engine.scenes.products import Asset, Listing, Unusable
 
 _METADATA_LIMIT = 64 * 2**20
 """Largest size of a metadata file, in bytes; real ones have a few MB at most."""
+
+ZIP_ERRORS = (
+    OSError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    NotImplementedError,
+    RuntimeError,
+    LookupError,
+    ValueError,
+)
+"""What reading a damaged zip can raise."""
 
 _ENCRYPTED = 0x1
 
@@ -42,8 +57,8 @@ class Member(NamedTuple):
             else:
                 with zipfile.ZipFile(self.source) as archive, archive.open(str(self.path)) as file:
                     content = file.read(_METADATA_LIMIT + 1)
-        except (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-            raise Unusable(f"{self.path.name} can't be read ({error}); copy it again") from None
+        except ZIP_ERRORS as error:
+            raise Unusable(f"{self.path.name} can't be read ({reason(error)}); copy it again") from None
         if len(content) > _METADATA_LIMIT:
             raise Unusable(
                 f"{self.path.name} has more than {_METADATA_LIMIT:,} bytes, too many for a metadata file"
@@ -67,8 +82,8 @@ def in_zip(path: Path) -> list[Member]:
     try:
         with zipfile.ZipFile(path) as archive:
             infos = [info for info in archive.infolist() if not info.is_dir()]
-    except (OSError, EOFError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-        raise Unusable(f"can't be read as a zip ({error}); copy it again") from None
+    except ZIP_ERRORS as error:
+        raise Unusable(f"can't be read as a zip ({reason(error)}); copy it again") from None
     for info in infos:
         # orig_filename is the name as stored; on some systems zipfile changes `filename`
         parts = info.orig_filename.replace("\\", "/").split("/")
