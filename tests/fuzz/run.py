@@ -80,7 +80,7 @@ def damaged(parser: Parser, valid: dict[str, bytes], number: int) -> Input:
     return Input(name, rng.choice(parser.mutations)(rng, valid[name]))
 
 
-def fuzz(name: str, made: Path, inputs: int, seconds: float, keep: bool, first: int = 0) -> Tally:
+def fuzz(name: str, made: Path, inputs: int, seconds: float, keeping: bool, first: int = 0) -> Tally:
     """Try what once broke a parser, its valid inputs, and damaged ones."""
     parser, tally, start = PARSERS[name], Tally(), time.monotonic()
     valid = seeds(name, made)
@@ -94,8 +94,8 @@ def fuzz(name: str, made: Path, inputs: int, seconds: float, keep: bool, first: 
     while number < total and time.monotonic() - start < seconds:
         number = _batch(parser, made, at, number, min(number + BATCH, total), tally, start + seconds)
         for broken in tally.examples:
-            if keep and broken >= len(fixed):
-                _keep(name, at(broken))
+            if keeping and broken >= len(fixed):
+                keep(name, at(broken))
     tally.inputs, tally.seconds = number, time.monotonic() - start
     return tally
 
@@ -104,7 +104,8 @@ def _kept_as(path: Path) -> tuple[str, bytes]:
     return path.name.split("-", 1)[1].rsplit("-", 1)[0], path.read_bytes()
 
 
-def _keep(name: str, found: Input) -> None:
+def keep(name: str, found: Input) -> None:
+    """Keep an input in the corpus."""
     folder = CORPUS / name
     folder.mkdir(exist_ok=True)
     (folder / f"broke-{found.seed}-{hashlib.sha256(found.data).hexdigest()[:12]}").write_bytes(found.data)
