@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tessera_engine.errors import InputError, MissingExtra
+from tessera_engine.errors import InputError, MissingExtra, reason
 from tessera_engine.files.nearby import nearest
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.gdal import GDAL_ERRORS, PROJECTION_ERRORS, gdal_environment
@@ -145,11 +145,14 @@ def _read_shapes(path: Path, field: str | None) -> tuple[list[dict[str, Any]], N
         if field not in fields:
             raise InputError(_no_field(path, field, fields))
         meta, _, wkb, (values,) = pyogrio.raw.read(path, columns=[field])
-    except pyogrio.errors.DataSourceError as error:
-        raise InputError(f"can't read labels from {path}: {error}") from None
+    except (
+        RuntimeError,
+        ValueError,
+    ) as error:  # pyogrio's own errors, and text that is not in the file's encoding
+        raise InputError(f"can't read labels from {path}: {reason(error)}") from None
     if meta["crs"] is None:
         raise InputError(f"{path} has no CRS, so its labels can't be located")
-    shapes = shapely.from_wkb(wkb)
+    shapes = shapely.from_wkb(wkb, on_invalid="ignore")
     named = np.array([_text(value) for value in values], dtype=object)
     kept = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes) | (named == ""))
     return [shapely.geometry.mapping(shape) for shape in shapes[kept]], named[kept], meta["crs"]
