@@ -13,6 +13,7 @@ PACKAGES = {"tessera_kernels": "kernels", "tessera_engine": "engine", "tessera_e
 ROOMS = (
     ("errors", "version"),
     ("finding", "progress", "scene"),
+    ("offline",),
     ("machine", "gdal"),
     ("geo", "tokens"),
     ("files",),

@@ -263,6 +263,7 @@ def embed(
         overwrite: replace an earlier output.
         append: add to a zarr or geotessera output at `out`.
         restart: discard an interrupted run and start again.
+        check: on resuming, read all finished windows of the scene again to see whether it has changed, not only some.
         strict: refuse a scene with any finding.
 
     Raises:

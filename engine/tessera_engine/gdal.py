@@ -1,17 +1,30 @@
-"""GDAL through rasterio: a quiet environment with a small cache, and all the errors that it raises."""
+"""GDAL through rasterio and pyogrio: which drivers may open a file, no network, a small cache, and GDAL's errors.
+
+GDAL chooses a driver by a file's content. A file named `B04.jp2` or `labels.geojson` may really be a virtual raster or
+another description of data that lie elsewhere: in any file of the machine, or on the network. So every file is opened
+here, by drivers that read the named file alone, see `raster_reader` and `vector_reader`.
+"""
 
 from __future__ import annotations
 
+import os
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import rasterio
 
 # rasterio lets GDAL's own errors through, and exports no public name for them.
 from rasterio._err import CPLE_BaseError
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
+
+from tessera_engine.errors import InputError, MissingExtra
+from tessera_engine.offline.content import check_vector, described
+from tessera_engine.offline.crs import crs_elsewhere
+from tessera_engine.offline.process import GDAL_OPTIONS
 
 GDAL_ERRORS = (CPLE_BaseError, RasterioError, OSError)
 """Whatever opening, reading, writing or projecting with rasterio can raise."""
@@ -22,15 +35,45 @@ PROJECTION_ERRORS = (CPLE_BaseError, RasterioError)
 CACHE_BYTES = 64_000_000
 """GDAL's block cache. Its own default is 5 % of the machine's memory."""
 
+_OPTIONS = {
+    **GDAL_OPTIONS,
+    # No files *.aux.xml: they can name other files, and replace what a raster says of itself
+    "GDAL_PAM_ENABLED": "NO",
+}
+
+GEOTIFF = "GTiff"
+
+VECTOR_DRIVERS = (
+    "GeoJSON",
+    "GeoJSONSeq",
+    "GPKG",
+    "ESRI Shapefile",
+    "FlatGeobuf",
+    "KML",
+    "LIBKML",
+    "GPX",
+    "CSV",
+    "OpenFileGDB",
+)
+"""Drivers that may open points, lines and polygons. Each reads the named file and those that belong to it, such as the
+.dbf of a shapefile. Not among them: descriptions of data elsewhere (OGR_VRT, GDALG, WFS, ...), formats that refer to
+other files or schemas (GML, MapInfo, SQLite with virtual tables), and services."""
+
+_ALWAYS = ("MEM", "Memory")
+"""Drivers for what lies in memory; pyogrio needs one of them."""
+
+_drivers = threading.RLock()
+"""Held while pyogrio's drivers are restricted: they are the process's."""
+
 
 def gdal_options(cache_bytes: int = CACHE_BYTES, **options: Any) -> rasterio.Env:
-    """A context in which GDAL has a limited cache and further options; of this thread only.
+    """A context in which GDAL has a limited cache, no network and further options; of this thread only.
 
     Args:
         cache_bytes: size of GDAL's block cache.
         options: further configuration options of GDAL.
     """
-    return rasterio.Env(GDAL_CACHEMAX=cache_bytes, **options)
+    return rasterio.Env(**{"GDAL_CACHEMAX": cache_bytes, **_OPTIONS, **options})
 
 
 @contextmanager
@@ -54,3 +97,73 @@ def gdal_environment(cache_bytes: int = CACHE_BYTES, **options: Any) -> Iterator
     """
     with gdal_options(cache_bytes, **options), without_georeference_warnings():
         yield
+
+
+def raster_reader(path: Path | str, driver: str = GEOTIFF, **options: Any) -> Any:
+    """Open a raster for reading, by this driver only: a rasterio dataset. Call it inside `gdal_options`.
+
+    Args:
+        path: a file; or, as text, a name that the driver understands, such as `NETCDF:"<file>":<variable>`.
+        driver: GDAL's name of the only driver that may open it.
+        options: its open options.
+
+    Raises:
+        RasterioIOError: the driver can't open it. The message says so if it describes data that lie elsewhere.
+    """
+    # As a path and absolute: otherwise rasterio and GDAL read "http:", "zip:" or "!" in a name as a place
+    name = Path(os.path.abspath(path)) if isinstance(path, Path) else path  # noqa: PTH100, keeps links
+    try:
+        return rasterio.open(name, driver=driver, **options)
+    except RasterioError as error:
+        elsewhere = described(path) if isinstance(path, Path) else None
+        if elsewhere is None:
+            raise
+        raise RasterioIOError(str(elsewhere)) from error
+
+
+def raster_crs(dataset: Any) -> Any:
+    """The CRS of a dataset of rasterio, or None.
+
+    Raises:
+        RasterioIOError: it names a file, which PROJ would open.
+    """
+    crs = dataset.crs
+    found = None if crs is None else crs_elsewhere(crs.to_wkt())
+    if found is not None:
+        raise RasterioIOError(f"its CRS refers to {found!r}, which is not opened")
+    return crs
+
+
+@contextmanager
+def vector_reader(path: Path) -> Iterator[tuple[Any, str]]:
+    """The library pyogrio, for reading one file with `VECTOR_DRIVERS` only and without the network; and its name there.
+
+    pyogrio can't be told which drivers may open a file. So all others are taken from its copy of GDAL meanwhile, and
+    given back at the end; one thread at a time.
+
+    Args:
+        path: file, or folder of a file geodatabase.
+
+    Raises:
+        InputError: the file refers to something elsewhere, see `check_vector`; or pyogrio can't read it.
+        MissingExtra: pyogrio isn't installed.
+    """
+    try:
+        import pyogrio
+    except ModuleNotFoundError as error:
+        raise MissingExtra(error.name or "pyogrio", "maps", "reading labels") from None
+    name = os.path.abspath(path)  # noqa: PTH100, keeps links
+    check_vector(path)
+    with _drivers:
+        others = [each for each in pyogrio.list_drivers() if each not in (*VECTOR_DRIVERS, *_ALWAYS)]
+        options = {**GDAL_OPTIONS, "OGR_SKIP": ",".join(others)}
+        before = {each: pyogrio.get_gdal_config_option(each) for each in options}
+        try:
+            pyogrio.set_gdal_config_options(options)
+            pyogrio.core._register_drivers()
+            yield pyogrio, name
+        except RuntimeError as error:  # pyogrio's own errors have no other common base
+            raise InputError(f"can't read {path}: {' '.join(str(error).split())[:300]}") from None
+        finally:
+            pyogrio.set_gdal_config_options(before)
+            pyogrio.core._register_drivers()

@@ -37,7 +37,8 @@ def window_of_bbox(grid: Grid, bbox: BBox) -> Window:
 
     Args:
         grid: the scene's.
-        bbox: west, south, east, north in degrees.
+        bbox: west, south, east, north in degrees; west is larger than east in a box across 180 degrees (RFC 7946,
+            section 5.2).
 
     Raises:
         InputError: no CRS, not a box, or beside the scene; where latitude and longitude are swapped, the error says so.
@@ -62,6 +63,19 @@ def window_touched(grid: Grid, bbox: BBox) -> Window | None:
     """The pixels of a grid with a CRS that a box in longitude and latitude touches; None if it touches none."""
     if not _is_box(bbox):
         return None
+    west, south, east, north = bbox
+    halves = [bbox] if west < east else [(west, south, 180.0, north), (-180.0, south, east, north)]
+    windows = [window for window in (_window_covered(grid, half) for half in halves) if window is not None]
+    if not windows:
+        return None
+    col, row = min(window.col for window in windows), min(window.row for window in windows)
+    right = max(window.col + window.width for window in windows)
+    bottom = max(window.row + window.height for window in windows)
+    return Window(col, row, right - col, bottom - row)
+
+
+def _window_covered(grid: Grid, bbox: BBox) -> Window | None:
+    """The pixels that a box which doesn't cross 180 degrees touches; None if it touches none."""
     from rasterio.warp import transform_bounds
 
     from tessera_engine.gdal import PROJECTION_ERRORS
@@ -147,12 +161,18 @@ def _is_box(bbox: Sequence[float]) -> bool:
     if len(bbox) != 4:
         return False
     west, south, east, north = bbox
-    return -180 <= west < east <= 180 and -90 <= south < north <= 90
+    if not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south < north <= 90):
+        return False
+    # Where west and east were swapped, the box would reach around most of the Earth
+    return west < east or 0 < east + 360 - west < WIDEST
 
 
 def _in_words(degrees: Sequence[float]) -> str:
     return " ".join(f"{value:.{DEGREE_DECIMALS}f}".rstrip("0").rstrip(".") for value in degrees)
 
+
+WIDEST = 180
+"""Degrees: a wider box across 180 degrees is taken for a mistake."""
 
 POINTS_PER_EDGE = 8
 """Straight edges of a projected grid are curves in longitude and latitude. With so many points the outline of a 110 km

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from html import escape
-from typing import NamedTuple, Protocol
+from pathlib import Path
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from affine import Affine
@@ -124,6 +125,21 @@ class Dates:
     s1_descending: tuple[int, ...]
 
 
+class Problem(NamedTuple):
+    """A file, folder or product of the scene folder that is not used, and the reason.
+
+    Attributes:
+        source: the file or folder.
+        reason: why, so that "`source` is not used: `reason`" reads well.
+        lost: whether it may hold observations of the scene, which are missing without it; False for what can't hold
+            any, such as a text.
+    """
+
+    source: Path
+    reason: str
+    lost: bool = True
+
+
 class Reader(Protocol):
     """Reads a scene of one layout from disk."""
 
@@ -150,6 +166,11 @@ class Reader(Protocol):
     @property
     def warnings(self) -> Sequence[str]:
         """What the user should know after the scene was opened, one line each; the guard reports missing dates."""
+        ...
+
+    @property
+    def unused(self) -> Sequence[Problem]:
+        """Everything in the scene folder that is not used, each once. `warnings` has the first ones that are lost."""
         ...
 
     @property
@@ -182,8 +203,33 @@ class Reader(Protocol):
         """
         ...
 
+    def files(self) -> Iterator[Path]:
+        """Every file that observations are read from."""
+        ...
+
+    @property
+    def fingerprinted_bytes(self) -> int:
+        """Bytes that `fingerprint` reads of a file; of larger files it reads samples."""
+        ...
+
     def fingerprint(self) -> str:
-        """Hexadecimal sha256 that changes when the scene's content does."""
+        """Hexadecimal sha256 over facts about the scene, and samples of its files' content.
+
+        Recorded in outputs, so the same scene must give the same one in every version.
+        """
+        ...
+
+
+@runtime_checkable
+class Yearless(Protocol):
+    """A reader whose files only have days of year, so that the user can declare the year."""
+
+    def in_year(self, year: int) -> Reader:
+        """The same observations, of this year.
+
+        Raises:
+            InputError: the year contradicts what the files say.
+        """
         ...
 
 

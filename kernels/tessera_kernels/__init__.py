@@ -1,7 +1,6 @@
 """Numba kernels: arrays in, arrays out."""
 
-from tessera_kernels.cache import place_cache
+from tessera_kernels import cache  # noqa: F401  # before any kernel is imported: it makes a digest of the code
 from tessera_kernels.cpu import tell_numba
 
-place_cache()  # before any kernel is decorated, which is when numba checks where it may write
 tell_numba()  # before any kernel is compiled

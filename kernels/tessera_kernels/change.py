@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from tessera_kernels.cache import kernel
 from tessera_kernels.threads import in_shares
 
 CHUNK = 4096
@@ -38,7 +38,7 @@ class Moments(NamedTuple):
     squares: float
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _moments(
     before: NDArray[Any],
     before_scales: NDArray[np.float32],
@@ -63,7 +63,7 @@ def _moments(
                 squares[chunk] += a * a + b * b
 
 
-@njit(cache=True, fastmath=REORDERED)
+@kernel(fastmath=REORDERED)
 def _distance(
     a: NDArray[Any], a_scale: np.float32, b: NDArray[Any], b_scale: np.float32, shift: NDArray[np.float32]
 ) -> np.float32:
@@ -74,7 +74,7 @@ def _distance(
     return total
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _distances(
     before: NDArray[Any],
     before_scales: NDArray[np.float32],

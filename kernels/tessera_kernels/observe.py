@@ -13,9 +13,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from tessera_kernels.cache import kernel
 from tessera_kernels.rules import FNV_BASIS, MAX_TOKENS, RULES, V1_0, ZERO_TOKENS, digest, weigh
 from tessera_kernels.threads import in_shares
 
@@ -71,7 +71,7 @@ class Packed(NamedTuple):
     multiplicity: NDArray[np.float32]
 
 
-@njit(cache=True)
+@kernel()
 def _digest_series(series: Series, pixel: int, state: np.uint64) -> np.uint64:
     """Add the pixel's valid observations of one series to a digest."""
     own_dates = series.doy.shape[1] > 1
@@ -83,7 +83,7 @@ def _digest_series(series: Series, pixel: int, state: np.uint64) -> np.uint64:
     return state
 
 
-@njit(cache=True)
+@kernel()
 def _weigh_pixel(rule: int, first: Series, second: Series, pixel: int, n: int, out: NDArray[np.int32]) -> int:
     """Write how often each of the pixel's n valid observations stands; return how many stand at all."""
     seed = FNV_BASIS
@@ -92,7 +92,7 @@ def _weigh_pixel(rule: int, first: Series, second: Series, pixel: int, n: int, o
     return weigh(rule, n, seed, out)
 
 
-@njit(cache=True)
+@kernel()
 def _gather(
     series: Series, pixel: int, standing: NDArray[np.int32], rank: int, at: int, out: Packed
 ) -> tuple[int, int]:
@@ -115,7 +115,7 @@ def _gather(
     return rank, at
 
 
-@njit(cache=True)
+@kernel()
 def _sort_by_day(start: int, end: int, out: Packed) -> None:
     """Put tokens start to end - 1, at most `rules.DRAWN`, in the order of their days; equal days keep their order."""
     for i in range(start + 1, end):
@@ -129,7 +129,7 @@ def _sort_by_day(start: int, end: int, out: Packed) -> None:
             at -= 1
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _count(valid: NDArray[np.uint8], counts: NDArray[np.int32], start: int, stop: int) -> None:
     for pixel in range(start, stop):
         n = 0
@@ -139,7 +139,7 @@ def _count(valid: NDArray[np.uint8], counts: NDArray[np.int32], start: int, stop
         counts[pixel] = n
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _any_channel(values: NDArray[Any], valid: NDArray[np.uint8], start: int, stop: int) -> None:
     for pixel in range(start, stop):
         for t in range(values.shape[0]):
@@ -150,7 +150,7 @@ def _any_channel(values: NDArray[Any], valid: NDArray[np.uint8], start: int, sto
             valid[t, pixel] = found
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _count_standing(
     rule: int,
     first: Series,
@@ -166,7 +166,7 @@ def _count_standing(
             out[i] = _weigh_pixel(rule, first, second, pixels[i], counts[i], standing)
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _pack(
     rule: int,
     zero_tokens: int,

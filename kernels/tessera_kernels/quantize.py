@@ -9,9 +9,9 @@ and can mean nodata in both. Only the smallest scale differs.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from tessera_kernels.cache import kernel
 from tessera_kernels.threads import in_shares
 
 NODATA_CODE = -128
@@ -21,7 +21,7 @@ MIN_SCALES = {"v2": np.float32(1e-12), "v1.1": np.float32(1e-8), "v1.0": np.floa
 """Smallest scale by generation. v1.0's rule is not published; v1.1's is used."""
 
 
-@njit(cache=True)
+@kernel()
 def _quantize_row(row: NDArray[np.float32], codes: NDArray[np.int8], smallest: np.float32) -> np.float32:
     largest = np.float32(0.0)
     for value in row:
@@ -35,7 +35,7 @@ def _quantize_row(row: NDArray[np.float32], codes: NDArray[np.int8], smallest: n
     return scale
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _quantize(
     embedding: NDArray[np.float32], codes: NDArray[np.int8], scales: NDArray[np.float32], smallest: np.float32
 ) -> None:

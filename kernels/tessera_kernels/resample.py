@@ -9,14 +9,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from tessera_kernels.cache import kernel
 
 ToPixel = tuple[float, float, float, float, float, float]
 """a, b, c, d, e, f: col = a * x + b * y + c, row = d * x + e * y + f. Whole numbers are corners of pixels."""
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _nearest(
     source: NDArray[Any],
     x: NDArray[np.float64],
@@ -33,7 +34,7 @@ def _nearest(
             out[i, j] = source[int(row), int(col)] if 0 <= col < width and 0 <= row < height else 0
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _bilinear(
     source: NDArray[Any],
     x: NDArray[np.float64],

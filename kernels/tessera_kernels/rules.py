@@ -16,8 +16,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from tessera_kernels.cache import kernel
 
 BIN = 8
 """Sequence lengths of the published code are multiples of this."""
@@ -39,13 +40,13 @@ FNV_PRIME = np.uint64(0x100000001B3)
 FNV_BASIS = np.uint64(0xCBF29CE484222325)
 
 
-@njit(cache=True)
+@kernel()
 def digest(state: np.uint64, value: Any) -> np.uint64:
     """Add an integer to a 64-bit FNV-1a digest, which begins with `FNV_BASIS`."""
     return (state ^ np.uint64(np.int64(value) & 0xFFFFFFFF)) * FNV_PRIME
 
 
-@njit(cache=True)
+@kernel()
 def _draw(state: np.uint64, i: int) -> float:
     """Number i of the generator that `state` seeds, in [0, 1): splitmix64."""
     z = state + np.uint64(i + 1) * np.uint64(0x9E3779B97F4A7C15)
@@ -55,7 +56,7 @@ def _draw(state: np.uint64, i: int) -> float:
     return np.float64(z >> np.uint64(11)) * 2.0**-53
 
 
-@njit(cache=True)
+@kernel()
 def _group(i: int, n: int, groups: int) -> tuple[int, int]:
     """Start and length of group i of numpy.array_split(range(n), groups)."""
     longer = n % groups
@@ -63,7 +64,7 @@ def _group(i: int, n: int, groups: int) -> tuple[int, int]:
     return i * length + min(i, longer), length + (1 if i < longer else 0)
 
 
-@njit(cache=True)
+@kernel()
 def _thin(rule: int, n: int, out: NDArray[np.int32]) -> None:
     """Choose MAX_TOKENS of n."""
     out[:n] = 0
@@ -78,7 +79,7 @@ def _thin(rule: int, n: int, out: NDArray[np.int32]) -> None:
             out[int(np.floor(i * ((n - 1) / (MAX_TOKENS - 1))))] = 1
 
 
-@njit(cache=True)
+@kernel()
 def _fill(rule: int, n: int, out: NDArray[np.int32]) -> None:
     """Take each once, and some of them again up to the next multiple of `BIN`."""
     out[:n] = 1
@@ -94,7 +95,7 @@ def _fill(rule: int, n: int, out: NDArray[np.int32]) -> None:
             out[start + length // 2] += 1
 
 
-@njit(cache=True)
+@kernel()
 def _draw_some(n: int, seed: np.uint64, out: NDArray[np.int32]) -> None:
     """Draw DRAWN of n, each at most once if there are enough."""
     out[:n] = 0
@@ -110,7 +111,7 @@ def _draw_some(n: int, seed: np.uint64, out: NDArray[np.int32]) -> None:
             left -= 1
 
 
-@njit(cache=True)
+@kernel()
 def weigh(rule: int, n: int, seed: np.uint64, out: NDArray[np.int32]) -> int:
     """Write how often each of n >= 1 valid observations stands, 0 for not at all; return how many stand.
 

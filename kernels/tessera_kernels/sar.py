@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from tessera_kernels.cache import kernel
 
 UNITS = ("power", "amplitude", "db", "code")
 """Of gamma0: linear power, its square root, 10 * log10(power), the int16 code itself."""
@@ -19,7 +20,7 @@ _AMPLITUDE, _DB, _CODE = 1, 2, 3
 _MAX_CODE = 32767.0
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _codes(values: NDArray[Any], units: int, out: NDArray[np.int16]) -> None:
     for row in range(values.shape[0]):
         for col in range(values.shape[1]):
@@ -38,7 +39,7 @@ def _codes(values: NDArray[Any], units: int, out: NDArray[np.int16]) -> None:
             out[row, col] = np.int16(min(max(code, 0.0), _MAX_CODE))
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _powers(values: NDArray[Any], units: int, out: NDArray[np.float32]) -> None:
     for row in range(values.shape[0]):
         for col in range(values.shape[1]):
@@ -56,7 +57,7 @@ def _powers(values: NDArray[Any], units: int, out: NDArray[np.float32]) -> None:
                 out[row, col] = value
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _place(codes: NDArray[np.int16], out: NDArray[np.int16]) -> None:
     for row in range(out.shape[0]):
         for col in range(out.shape[1]):

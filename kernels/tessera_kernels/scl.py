@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from tessera_kernels.cache import kernel
 
 CLEAR_CLASSES = (4, 5, 6, 7, 10, 11)
 """Of the scene classification: vegetation, bare, water, unclassified, thin cirrus, snow. Not clear: no data, saturated,
@@ -20,7 +21,7 @@ _IS_CLEAR = np.zeros(12, np.uint8)
 _IS_CLEAR[list(CLEAR_CLASSES)] = 1
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _clear(classes: NDArray[Any], is_clear: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
     for row in range(classes.shape[0]):
         for col in range(classes.shape[1]):
@@ -28,7 +29,7 @@ def _clear(classes: NDArray[Any], is_clear: NDArray[np.uint8], out: NDArray[np.u
             out[row, col] = is_clear[int(value)] if 0 <= value < len(is_clear) else 0
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _place(
     bands: NDArray[np.uint16],
     clear: NDArray[np.uint8],

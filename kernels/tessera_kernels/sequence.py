@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from tessera_kernels.cache import kernel
 
-@njit(cache=True)
+
+@kernel()
 def _fill_steps(
     multiplicity: NDArray[np.float32], offsets: NDArray[np.int64], at_end: bool, steps: NDArray[np.int64]
 ) -> None:

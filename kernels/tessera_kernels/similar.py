@@ -6,9 +6,9 @@ A pixel's scale multiplies its whole vector, so the cosine doesn't depend on it:
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from tessera_kernels.cache import kernel
 from tessera_kernels.threads import in_shares
 
 MAX_DIM = 1024
@@ -18,7 +18,7 @@ MAX_DIM = 1024
 REORDERED = {"reassoc", "contract"}
 
 
-@njit(cache=True, fastmath=REORDERED)
+@kernel(fastmath=REORDERED)
 def _dot(a: NDArray[np.int8], b: NDArray[np.float32]) -> np.float32:
     total = np.float32(0.0)
     for k in range(len(b)):
@@ -26,7 +26,7 @@ def _dot(a: NDArray[np.int8], b: NDArray[np.float32]) -> np.float32:
     return total
 
 
-@njit(cache=True, fastmath=REORDERED)
+@kernel(fastmath=REORDERED)
 def _squares(a: NDArray[np.int8]) -> np.float32:
     total = np.float32(0.0)
     for k in range(len(a)):
@@ -34,7 +34,7 @@ def _squares(a: NDArray[np.int8]) -> np.float32:
     return total
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _most_similar(
     codes: NDArray[np.int8],
     scales: NDArray[np.float32],

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from tessera_kernels.cache import kernel
 from tessera_kernels.threads import in_shares
 
 
-@njit(cache=True, nogil=True)
+@kernel(nogil=True)
 def _clear_median(
     s2: NDArray[np.uint16],
     valid: NDArray[np.uint8],

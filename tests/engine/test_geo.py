@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from affine import Affine
 from made_up import CRS, ORIGIN
 from rasterio.warp import transform
 
@@ -69,6 +70,17 @@ def test_a_box_on_the_other_side_of_the_earth_touches_nothing():
     for bbox in ((-177, -51, -176, -50), (93, 0, 94, 1), (-180, -90, -179, -89)):
         assert window_touched(GRID, bbox) is None
         assert "beside" in refused(bbox)
+
+
+@pytest.mark.parametrize(("crs", "left"), [("EPSG:32760", 818_970), ("EPSG:32701", 180_000)])
+def test_a_box_across_180_degrees_is_the_one_that_the_item_has(crs, left):
+    grid = Grid(200, 100, crs, Affine(10, 0, left, 0, -10, 8_118_480))
+    west, south, east, north = bounding_box(footprint(grid))
+    assert west > east
+    assert window_of_bbox(grid, (west, south, east, north)) == grid.window
+    middle = (south + north) / 2
+    assert window_of_bbox(grid, (west, middle, 180, north)).width < grid.width
+    assert window_of_bbox(grid, (-180, south, east, middle)).width < grid.width
 
 
 def test_without_a_crs_a_window_is_asked_for():

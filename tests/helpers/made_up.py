@@ -56,6 +56,7 @@ class FakeReader:
     layout = "fake"
     period = None
     windows_held = 0
+    unused = ()
     warnings = ()
 
     def __init__(self, arrays: dict[str, NDArray]) -> None:
@@ -97,6 +98,11 @@ class FakeReader:
 
     def sample(self, region, max_pixels):
         return self.read(Window(region.col, region.row, min(region.width, max_pixels), 1))
+
+    def files(self):
+        return iter(())
+
+    fingerprinted_bytes = 0
 
     def fingerprint(self) -> str:
         return "0" * 64

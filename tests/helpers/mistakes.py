@@ -77,11 +77,29 @@ def sparse(observations, dates, grid):
     return without_dates(s2=lambda doy: np.isin(doy, days))(observations, dates, grid)
 
 
-def on_some_dates(observations, dates, grid):
-    """The offset on every third date."""
-    values = observations.s2.copy()
-    values[::3] += 1000
-    return replace(observations, s2=values), dates, grid
+def on_dates(which, change):
+    """A change of the digital numbers on some dates; `which` gets the (T,) ranks of the dates and how many there are."""
+
+    def make(observations, dates, grid):
+        ranks = np.argsort(np.argsort(observations.s2_doy, kind="stable"), kind="stable")
+        chosen = which(ranks, len(ranks))
+        values = observations.s2.astype(np.int64)
+        # Outside the swath a pixel stays 0 in all bands
+        seen = values[chosen].max(axis=-1, keepdims=True) > 0
+        values[chosen] = np.where(seen, change(values[chosen]), 0)
+        return replace(observations, s2=np.clip(values, 0, 65535).astype(np.uint16)), dates, grid
+
+    return make
+
+
+DATES = {
+    "a third of dates": lambda ranks, count: ranks % 3 == 0,
+    "every second date": lambda ranks, count: ranks % 2 == 0,
+    "the second half": lambda ranks, count: ranks >= count // 2,
+    "the first fourteen dates": lambda ranks, count: ranks < 14,
+    "one season": lambda ranks, count: (ranks >= count // 4) & (ranks < count // 2),
+}
+"""Dates on which the offset is wrong."""
 
 
 def swapped(observations, dates, grid):
@@ -104,7 +122,14 @@ def folded(values):
 
 MISTAKES = {
     "offset kept": Mistake("s2-offset", optical(lambda v: v + 1000)),
-    "offset kept on a third of dates": Mistake("s2-offset", on_some_dates),
+    **{
+        f"offset kept on {name}": Mistake("s2-offset", on_dates(which, lambda v: v + 1000))
+        for name, which in DATES.items()
+    },
+    **{
+        f"offset off twice on {name}": Mistake("s2-offset-twice", on_dates(which, lambda v: v - 1000))
+        for name, which in DATES.items()
+    },
     "offset off twice, by the rule": Mistake("s2-offset-twice", optical(folded)),
     "offset off twice, cut at 0": Mistake("s2-offset-twice", optical(lambda v: v - 1000)),
     "offset off twice, wrapped": Mistake("s2-offset-twice", optical(lambda v: (v - 1000) % 65536)),

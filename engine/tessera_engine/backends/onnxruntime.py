@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from functools import partial
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from tessera_engine.backends.base import Backend, BackendRecord, Part
@@ -23,6 +22,7 @@ from tessera_engine.backends.rectangles import batches, rectangle
 from tessera_engine.errors import InputError, ModelError, reason
 from tessera_engine.model.facts import PRECISIONS
 from tessera_engine.model.file import OUTPUT_NAME, ModelFile, read_content
+from tessera_engine.offline.onnx_runtime import installed_version, onnx_runtime
 from tessera_engine.progress import Announce
 from tessera_engine.tokens import PackedTokens, sequence
 
@@ -52,6 +52,7 @@ class OnnxRuntimeBackend(Backend):
             ModelError: ONNX Runtime can't load the file.
         """
         super().__init__(model)
+        onnxruntime = onnx_runtime()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -78,7 +79,7 @@ class OnnxRuntimeBackend(Backend):
     @property
     def version(self) -> str:
         """Version of ONNX Runtime."""
-        return str(onnxruntime.__version__)
+        return str(onnx_runtime().__version__)
 
     @property
     def computes_on(self) -> str:
@@ -107,7 +108,9 @@ class OnnxRuntimeBackend(Backend):
 
 
 def _find(device: str) -> Part:
-    return find_gpu_providers() if device == "cuda" else Part(str(onnxruntime.__version__))
+    if device == "cuda":
+        return find_gpu_providers()
+    return Part(installed_version(), "not installed: pip install onnxruntime")
 
 
 def _load(model: ModelFile, threads: int, device: str, announce: Announce) -> Backend:

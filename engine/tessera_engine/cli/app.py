@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ from typer.main import get_command
 from tessera_engine.cli import console
 from tessera_engine.cli.wording import speak_for
 from tessera_engine.errors import TesseraError, plain
+from tessera_engine.offline.process import go_offline
 from tessera_engine.scenes.registry import LAYOUTS
 
 if TYPE_CHECKING:
@@ -68,7 +70,10 @@ Layout = Annotated[
     typer.Option(help=f"Read only this layout: {', '.join(LAYOUTS)}. Default: all that the folder has."),
 ]
 Year = Annotated[
-    int | None, typer.Option(help="For products: use this year only. Default: the year with most dates.")
+    int | None,
+    typer.Option(
+        help="Use this year only. Default: the year with most dates. For d-pixel tiles: the year that they are of."
+    ),
 ]
 From = Annotated[
     datetime | None,
@@ -106,7 +111,9 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     console.keep_libraries_plain()
+    go_offline()
     speak_for(_given_command(sys.argv[1:]))
+    logging.getLogger("tessera_kernels").addHandler(_NOTICES)
     try:
         sys.exit(app(prog_name="tessera-engine", standalone_mode=False))
     except _UsageError as error:
@@ -133,6 +140,18 @@ def main() -> None:
             "the system has no memory for another thread; raise its limit (ulimit -v), or give fewer --threads",
             1,
         )
+
+
+class _Notices(logging.Handler):
+    """Notices of the kernels, which know no console: one line to stderr each."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from tessera_engine.cli import console
+
+        console.say(f"warning: {record.getMessage()}")
+
+
+_NOTICES = _Notices()
 
 
 def _given_command(words: Sequence[str]) -> Any:

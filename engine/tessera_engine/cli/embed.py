@@ -75,7 +75,10 @@ def embed(
     ] = None,
     bbox: Annotated[
         tuple[float, float, float, float] | None,
-        typer.Option(help="Embed only this part, in degrees: west, south, east, north.", metavar="W S E N"),
+        typer.Option(
+            help="Embed only this part, in degrees: west, south, east, north. Across 180 degrees, west is larger.",
+            metavar="W S E N",
+        ),
     ] = None,
     layout: Layout = None,
     year: Year = None,
@@ -91,6 +94,14 @@ def embed(
     ] = False,
     restart: Annotated[
         bool, typer.Option("--restart", help="Start again instead of resuming an interrupted run.")
+    ] = False,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check",
+            help="When a run is resumed: read all that is finished again, to see whether the scene has changed. "
+            "Default: a sample, or all where files were written to.",
+        ),
     ] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Treat every warning about the scene as an error.")
@@ -110,6 +121,7 @@ def embed(
     from tessera_engine.running.options import RunOptions
     from tessera_engine.running.plan import make_plan
     from tessera_engine.scenes import open_scene
+    from tessera_engine.scenes.unused import as_json, note
 
     if int8 and precision not in (None, "int8"):
         raise InputError(
@@ -126,6 +138,7 @@ def embed(
         "overwrite": overwrite,
         "append": append,
         "restart": restart,
+        "check": check,
         "strict": strict,
     }
     checked = RunOptions.given(options)
@@ -138,6 +151,9 @@ def embed(
         like=like,
         s1_units=s1_units,
     )
+    others = note(opened.reader.unused)
+    if others is not None:
+        console.say(others, quiet)
     file = open_model(model, "int8" if int8 else precision)
     # Before kernels are compiled
     region = make_plan(opened, file, out, checked).region
@@ -169,6 +185,7 @@ def embed(
                 "with_data": done.with_data,
                 "seconds": {stage: round(seconds, 3) for stage, seconds in done.seconds.items()},
                 "findings": [finding.to_dict() for finding in done.findings],
+                "unused": as_json(opened.reader.unused),
             }
         )
     else:

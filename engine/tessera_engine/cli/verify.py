@@ -50,7 +50,12 @@ def verify(
             "that produced them."
         ),
     ] = "auto",
-    pixels: Annotated[int, typer.Option(min=2, help="Approximate number of pixels to compare.")] = 1024,
+    pixels: Annotated[
+        int,
+        typer.Option(
+            min=2, help="Approximate number of pixels to compare. As many as an output has: all of them."
+        ),
+    ] = 1024,
     seed: Annotated[
         int, typer.Option(min=0, help="For an output: random seed of the places to embed again.")
     ] = 0,

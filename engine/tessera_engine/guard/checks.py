@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tessera_engine.errors import InputError
 from tessera_engine.finding import READER, Finding
 from tessera_engine.guard.band_order import check_band_order
 from tessera_engine.guard.coverage import check_clear_dates, check_gaps, check_modalities, clear_days
 from tessera_engine.guard.masks import check_masks
 from tessera_engine.guard.model_range import check_range, plausible_shares
+from tessera_engine.guard.offset import check_offset, check_wrapped
 from tessera_engine.guard.optical_sample import OpticalSample
 from tessera_engine.guard.radar import check_radar
-from tessera_engine.guard.reflectance import check_offset, check_scale, check_wrapped
+from tessera_engine.guard.reflectance import check_scale
 from tessera_engine.guard.source import check_source
 from tessera_engine.progress import Announce
 from tessera_engine.scene import Dates, Grid, Observations, Scene, Window
@@ -79,7 +83,7 @@ def check_all(observations: Observations, dates: Dates, grid: Grid, model: Stati
         model: the model's statistics.
     """
     sample = OpticalSample.of(observations)
-    optical = _check_optical(sample)
+    optical = _check_optical(sample, _embedded(observations))
     radar = check_radar(observations)
     beyond = [] if optical or radar else check_range(plausible_shares(observations, model))
     # Where masks or units are wrong, or there are few dates, gaps are a mere consequence and not reported
@@ -87,7 +91,15 @@ def check_all(observations: Observations, dates: Dates, grid: Grid, model: Stati
     return check_modalities(dates) + optical + radar + beyond + check_gaps(days, dates, grid)
 
 
-def _check_optical(sample: OpticalSample) -> list[Finding]:
+def _embedded(observations: Observations) -> NDArray[np.bool_]:
+    """(N,) bool, where a pixel has a valid observation of any sensor."""
+    found = observations.s2_valid.any(axis=0)
+    for codes in (observations.s1_ascending, observations.s1_descending):
+        found = found | codes.any(axis=(0, 3))
+    return found.ravel()
+
+
+def _check_optical(sample: OpticalSample, embedded: NDArray[np.bool_]) -> list[Finding]:
     """The first mistake in Sentinel-2: each check assumes that the checks before it found nothing."""
     return (
         check_scale(sample)
@@ -95,5 +107,5 @@ def _check_optical(sample: OpticalSample) -> list[Finding]:
         or check_masks(sample)
         or check_offset(sample)
         or check_band_order(sample)
-        or check_clear_dates(sample)
+        or check_clear_dates(sample, embedded)
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tessera_engine.finding import Finding
 from tessera_engine.guard.optical_sample import OpticalSample
@@ -64,19 +65,25 @@ def check_modalities(dates: Dates) -> list[Finding]:
     return findings
 
 
-def check_clear_dates(sample: OpticalSample) -> list[Finding]:
-    """Find pixels with too few clear dates."""
+def check_clear_dates(sample: OpticalSample, embedded: NDArray[np.bool_]) -> list[Finding]:
+    """Find pixels with too few clear dates.
+
+    Args:
+        sample: the optical sample of N pixels.
+        embedded: (N,) bool, where a pixel has a valid observation of any sensor: an area without data, such as the
+            part of a tile beside the swath, says nothing about the dates.
+    """
     if not sample.clear.any():
         return []
-    median = float(np.median(sample.clear.sum(axis=0)))
+    median = float(np.median(sample.clear.sum(axis=0)[embedded]))
     if median >= FEW_CLEAR:
         return []
     return [
         Finding(
             "s2-few-clear",
             "certain",
-            f"the median pixel has {median:.0f} clear Sentinel-2 dates of {len(sample.doy)}, expected at least "
-            f"{FEW_CLEAR}",
+            f"the median pixel that is embedded has {median:.0f} clear Sentinel-2 dates of {len(sample.doy)}, expected "
+            f"at least {FEW_CLEAR}",
             "embeddings depend on these few dates rather than on the season",
             "add dates; a cloud limit for whole products often excludes clear parts",
         )
@@ -84,10 +91,11 @@ def check_clear_dates(sample: OpticalSample) -> list[Finding]:
 
 
 def clear_days(sample: OpticalSample) -> list[int]:
-    """Days of year on which at least `CLEAR_SHARE` of the sample is clear."""
-    if not sample.clear.size:
+    """Days of year on which at least `CLEAR_SHARE` of the pixels with any clear date is clear."""
+    anywhere = sample.clear.any(axis=0)
+    if not anywhere.any():
         return []
-    return [int(day) for day in sample.doy[sample.clear.mean(axis=1) >= CLEAR_SHARE]]
+    return [int(day) for day in sample.doy[sample.clear[:, anywhere].mean(axis=1) >= CLEAR_SHARE]]
 
 
 def check_gaps(s2_clear: Sequence[int], dates: Dates, grid: Grid) -> list[Finding]:

@@ -139,12 +139,12 @@ def precisions(name: str) -> tuple[str, ...]:
     """The precisions in which a named model is on this machine, fp32 first.
 
     Raises:
-        ModelError: no such model, or the path of a file, which has one precision.
+        ModelError: no such model, or the name is a file's.
     """
     find_model(name)
-    if is_path(name):
+    if name not in _by_name():
         raise ModelError(
-            f"{name} is a model file, expected the name of a model; see 'tessera-engine model list'"
+            f"{name} is a file, expected the name of a model on this machine: see 'tessera-engine model list'"
         )
     return tuple(precision for precision in PRECISIONS if precision in _by_name()[name])
 

@@ -44,6 +44,8 @@ def compass(grid: Grid) -> Compass | None:
         lon, lat = map(np.radians, transform(grid.crs, "EPSG:4326", x, y))
     except PROJECTION_ERRORS:  # a local CRS can't be converted to longitude and latitude
         return None
+    if not np.isfinite([*lon, *lat]).all():  # the CRS has no inverse there
+        return None
     sine = math.sin(lat[0])
     curved = 1 - SQUARED_ECCENTRICITY * sine * sine
     eastwards = EQUATOR_METRES * math.cos(lat[0]) / math.sqrt(curved)

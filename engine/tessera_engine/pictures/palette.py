@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tessera_engine.pictures.clusters import find_centres, nearest
 from tessera_engine.pictures.colours import PALETTE
+from tessera_engine.pictures.legend import Legend, Swatch, Swatches
 
 STRETCH = (2, 98)
 """Percentiles of the sample that become black and full colour."""
@@ -25,6 +26,11 @@ BLOCK_ROWS = 1024
 
 class Palette(Protocol):
     """Gives embeddings their colours."""
+
+    @property
+    def legend(self) -> Legend | None:
+        """Of the colours; None where they have no names."""
+        ...
 
     def paint(self, embeddings: NDArray[np.float32]) -> NDArray[np.uint8]:
         """(N, K) -> (N, 3) RGB."""
@@ -45,6 +51,11 @@ class Projection:
     low: NDArray[np.float32]
     span: NDArray[np.float32]
 
+    @property
+    def legend(self) -> None:
+        """Mixtures of three components have no names."""
+        return None
+
     def paint(self, embeddings: NDArray[np.float32]) -> NDArray[np.uint8]:
         """(N, K) -> (N, 3) RGB."""
         above = embeddings @ self.axes - self.low
@@ -63,6 +74,11 @@ class Clusters:
     """
 
     centres: NDArray[np.float32]
+
+    @property
+    def legend(self) -> Legend:
+        """Of the clusters, the largest first."""
+        return Swatches([Swatch(f"cluster {i + 1}", PALETTE[i]) for i in range(len(self.centres))])
 
     def paint(self, embeddings: NDArray[np.float32]) -> NDArray[np.uint8]:
         """(N, K) -> (N, 3) RGB."""

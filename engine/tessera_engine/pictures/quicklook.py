@@ -69,13 +69,16 @@ def write_quicklook(
         TesseraError: the picture couldn't be written; nothing of it is left.
     """
     step, grid = thinned(staging.grid)
+    legend = None
     if kind == "rgb":
         picture = _paint_true_colours(staging, grid, step)
     else:
-        picture = _paint(staging, grid, step, palette or fit_palette(staging, kind))
+        palette = palette or fit_palette(staging, kind)
+        picture = _paint(staging, grid, step, palette)
+        legend = palette.legend if palette is not None else None
     title = QUICKLOOKS[kind]
     model = "" if kind == "rgb" else caption.model
-    framed = write_framed(path, picture, grid, (caption.scene, caption.period, title, model))
+    framed = write_framed(path, picture, grid, (caption.scene, caption.period, title, model), legend)
     return Asset("quicklook", path.name, "image/png", title, ("overview",), grid_fields(framed))
 
 

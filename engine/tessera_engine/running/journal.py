@@ -13,22 +13,30 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from tessera_engine.errors import TesseraError
+from tessera_engine.errors import TesseraError, quoted
 from tessera_engine.files.document import Count, Damaged, Sha256, Size, check_fields, checked, parse
 from tessera_engine.files.durable import sync_folder
 from tessera_engine.scene import Window
 
-FORMAT: Literal[1] = 1
-"""Of the file; other formats are refused."""
+FORMAT = 2
+"""Of the file; other formats are refused. 1 had no checksums of what was read."""
 
-FIRST: dict[str, Any] = {"format": Literal[1], "identity": dict[str, str], "window_pixels": Size}
-WINDOW: dict[str, Any] = {"window": tuple[Count, Count, Size, Size], "with_data": Count, "sha256": Sha256}
+FIRST: dict[str, Any] = {"identity": dict[str, str], "window_pixels": Size, "files": str}
+WINDOW: dict[str, Any] = {
+    "window": tuple[Count, Count, Size, Size],
+    "with_data": Count,
+    "sha256": Sha256,
+    "read": dict[str, str],
+}
 COMPLETE: dict[str, Any] = {"item_sha256": Sha256}
 """The records: the first one, one of a finished window, and the last one."""
 
 _CHECKSUM_DIGITS = 16
+
+Sums = Mapping[str, str]
+"""Checksums of what was read for a window, by sensor; see `tessera_engine.running.changes`."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +46,12 @@ class Finished:
     Attributes:
         with_data: its pixels that have an embedding.
         sha256: hex, of its staged bytes, see `tessera_engine.files.staging.checksum`.
+        read: checksums of the observations that it was computed from.
     """
 
     with_data: int
     sha256: str
+    read: Sums
 
 
 @dataclass
@@ -52,6 +62,8 @@ class Journal:
         path: the file.
         identity: what the run is: names and values. Runs that differ in any of them can't be mixed.
         window_pixels: the size that windows were cut to.
+        files: the state of the scene's files when it was last compared with the finished windows, see
+            `tessera_engine.running.changes`; empty before.
         finished: the finished windows.
         item_sha256: hex sha256 of the item.json of the complete output, which only has to get its name; empty until
             then.
@@ -61,6 +73,7 @@ class Journal:
     path: Path
     identity: Mapping[str, str]
     window_pixels: int
+    files: str = ""
     finished: dict[Window, Finished] = field(default_factory=dict)
     item_sha256: str = ""
     damaged: list[int] = field(default_factory=list)
@@ -76,14 +89,19 @@ class Journal:
         first = _record(lines[0])
         try:
             if first is None:
-                raise Damaged("it is cut short or was changed")
+                raise Damaged("it was cut short or changed")
+            if first.get("format") != FORMAT:
+                raise TesseraError(
+                    f"{path} was begun by another version of tessera-engine (format {quoted(first.get('format'))}, "
+                    f"expected {FORMAT}); finish it with that version, or give restart=True to start again"
+                )
             check_fields(first, FIRST)
         except Damaged as error:
             raise TesseraError(
-                f"{path} does not record which run it belongs to: its first line is damaged or of another version "
-                f"({error}); give restart=True to start again"
+                f"{path} does not say which run it belongs to: its first line is damaged ({error}); give restart=True "
+                "to start again"
             ) from None
-        journal = cls(path, first["identity"], first["window_pixels"])
+        journal = cls(path, first["identity"], first["window_pixels"], first["files"])
         for number, line in enumerate(lines[1:], 2):
             record = _record(line)
             if record is not None and journal._take(record):
@@ -100,16 +118,21 @@ class Journal:
                 self.item_sha256 = record["item_sha256"]
             else:
                 check_fields(record, WINDOW)
-                self.finished[Window(*record["window"])] = Finished(record["with_data"], record["sha256"])
+                window = Window(*record["window"])
+                self.finished[window] = Finished(record["with_data"], record["sha256"], record["read"])
         except Damaged:
             return False
         return True
 
     def save(self) -> None:
         """Write all records again, in one step."""
-        lines = [
-            _line({"format": FORMAT, "identity": dict(self.identity), "window_pixels": self.window_pixels})
-        ]
+        first = {
+            "format": FORMAT,
+            "identity": dict(self.identity),
+            "window_pixels": self.window_pixels,
+            "files": self.files,
+        }
+        lines = [_line(first)]
         lines += [_window_line(window, finished) for window, finished in self.finished.items()]
         fresh = self.path.with_name(f"{self.path.name}.new")
         with fresh.open("wb") as file:
@@ -138,7 +161,12 @@ class Journal:
 
 def _window_line(window: Window, finished: Finished) -> bytes:
     return _line(
-        {"window": list(map(int, window)), "with_data": int(finished.with_data), "sha256": finished.sha256}
+        {
+            "window": list(map(int, window)),
+            "with_data": int(finished.with_data),
+            "sha256": finished.sha256,
+            "read": dict(finished.read),
+        }
     )
 
 

@@ -38,6 +38,7 @@ class EmbedOptions(TypedDict, total=False):
     overwrite: bool
     append: bool
     restart: bool
+    check: bool
     strict: bool
 
 
@@ -56,6 +57,7 @@ class RunOptions:
         overwrite: replace an earlier output.
         append: add to a store of that format at `out`, see `tessera_engine.formats.grown`.
         restart: discard an interrupted run and start again.
+        check: on resuming, read all finished windows of the scene again to see whether it has changed, not only some.
         strict: refuse a scene with any finding.
     """
 
@@ -69,6 +71,7 @@ class RunOptions:
     overwrite: bool = False
     append: bool = False
     restart: bool = False
+    check: bool = False
     strict: bool = False
 
     @classmethod
@@ -231,5 +234,6 @@ CHECKS: Mapping[str, Callable[[str, object], Any]] = {
     "overwrite": _flag,
     "append": _flag,
     "restart": _flag,
+    "check": _flag,
     "strict": _flag,
 }

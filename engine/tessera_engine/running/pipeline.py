@@ -16,7 +16,8 @@ from tessera_engine.backends.base import Backend
 from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.files.staging import Block, Staging, checksum
 from tessera_engine.progress import Progress
-from tessera_engine.running.journal import Finished, Journal
+from tessera_engine.running.changes import sums
+from tessera_engine.running.journal import Finished, Journal, Sums
 from tessera_engine.scene import S2_BANDS, Observations, Reader, Window
 from tessera_engine.tokens import PackedPixels, PackedTokens, pack
 from tessera_kernels.quantize import quantize
@@ -95,7 +96,7 @@ def run(
         ahead = reading.submit(_read, reader, windows[0])
         for i, window in enumerate(windows):
             with statistics.stage("read"):
-                observations = ahead.result()
+                observations, read = ahead.result()
             if i + 1 < len(windows):
                 ahead = reading.submit(_read, reader, windows[i + 1])
             with statistics.stage("pack"):
@@ -111,7 +112,7 @@ def run(
                 if written is not None:
                     written.result()
                 place = window.relative_to(region)
-                finished = Finished(len(packed.pixels), checksum(block))
+                finished = Finished(len(packed.pixels), checksum(block), read)
                 written = writing.submit(_finish, staging, journal, window, place, block, finished)
             statistics.pixels += window.pixels
             statistics.with_data += len(packed.pixels)
@@ -172,14 +173,16 @@ def _true_colours(observations: Observations, window: Window) -> NDArray[np.uint
     return clear_median(s2, valid, TRUE_COLOUR).reshape(window.height, window.width, len(TRUE_COLOUR))
 
 
-def _read(reader: Reader, window: Window) -> Observations:
+def _read(reader: Reader, window: Window) -> tuple[Observations, Sums]:
+    """The observations of a window, and their checksums."""
     try:
-        return reader.read(window)
+        observations = reader.read(window)
     except OSError as error:
         raise TesseraError(
             f"the scene can't be read at {tuple(window)} (col, row, width, height): {error}; when that is solved, "
             "give the same command again: what is finished is kept"
         ) from None
+    return observations, sums(observations)
 
 
 def _finish(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tessera_engine.errors import InputError, TesseraError
@@ -21,6 +21,7 @@ def begin(
     overwrite: bool,
     restart: bool,
     announce: Announce,
+    look: Callable[[Journal], str | None],
 ) -> Journal:
     """The journal of the run: a new one, or that of the interrupted run that is resumed.
 
@@ -31,6 +32,8 @@ def begin(
         overwrite: replace an earlier output.
         restart: discard an interrupted run.
         announce: called with what is damaged.
+        look: finds in finished windows how a scene with another fingerprint has changed, in words, see
+            `tessera_engine.running.changes.look_for_change`.
 
     Raises:
         InputError: the interrupted run differs or needs more memory, or the output can't be replaced.
@@ -39,7 +42,7 @@ def begin(
     if place.begun and not restart:
         journal = Journal.open(place.journal)
         if not is_published(place, journal):
-            _check_same(journal, identity, window_pixels, place)
+            _check_same(journal, identity, window_pixels, place, look)
             place.check_target(overwrite)
             _announce_damage(journal, place, announce)
             journal.save()
@@ -61,8 +64,8 @@ def is_published(place: PartialOutput, journal: Journal) -> bool:
         return False
 
 
-def check_identity(folder: Path, was: Mapping[str, str], now: Mapping[str, str]) -> None:
-    """Make sure that an unfinished run is the one that was asked for.
+def check_identity(folder: Path, was: Mapping[str, str], now: Mapping[str, str], detail: str = "") -> None:
+    """Make sure that an unfinished run is the one that was asked for; `detail` says more about how it differs.
 
     Raises:
         InputError: it differs; the message says in what.
@@ -74,15 +77,22 @@ def check_identity(folder: Path, was: Mapping[str, str], now: Mapping[str, str])
     ]
     if differences:
         raise InputError(
-            f"{folder} belongs to an unfinished run that differs in {', '.join(differences)}; give that run's command "
-            "to resume it, restart=True to start again, or choose another out="
+            f"{folder} belongs to an unfinished run that differs in {', '.join(differences)}{detail}; give that run's "
+            "command to resume it, restart=True to start again, or choose another out="
         )
 
 
 def _check_same(
-    journal: Journal, identity: Mapping[str, str], window_pixels: int, place: PartialOutput
+    journal: Journal,
+    identity: Mapping[str, str],
+    window_pixels: int,
+    place: PartialOutput,
+    look: Callable[[Journal], str | None],
 ) -> None:
-    check_identity(place.folder, journal.identity, identity)
+    was = journal.identity
+    differ = [word for word in {**identity, **was} if identity.get(word) != was.get(word)]
+    change = look(journal) if differ == ["scene"] else None
+    check_identity(place.folder, was, identity, f": {change}" if change else "")
     if window_pixels < journal.window_pixels:
         raise InputError(
             f"{place.folder} was started with windows of {journal.window_pixels} pixels, and memory= now allows "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tessera_engine.backends.base import Backend
@@ -18,6 +19,13 @@ from tessera_engine.pictures.caption import caption_of_run
 from tessera_engine.pictures.quicklook import write_quicklook
 from tessera_engine.progress import Announce, Progress
 from tessera_engine.running import pipeline
+from tessera_engine.running.changes import (
+    check_finished,
+    find_change,
+    finished_blocks,
+    look_for_change,
+    state_of_files,
+)
 from tessera_engine.running.disk import check_room, needed_bytes
 from tessera_engine.running.journal import Journal
 from tessera_engine.running.plan import Plan
@@ -42,14 +50,17 @@ def run(plan: Plan, backend: Backend, progress: Progress | None, announce: Annou
     keep, options = place.begun, plan.options
     replace = options.overwrite or options.append
     try:
+        # The state of the files first: what changes after this is noticed
+        files = state_of_files(plan.scene.reader)
         fingerprint = plan.scene.reader.fingerprint()
         identity = _identity(plan, backend, fingerprint)
-        journal = begin(place, identity, plan.window_pixels, replace, options.restart, announce)
+        look = partial(look_for_change, reader=plan.scene.reader, region=plan.region)
+        journal = begin(place, identity, plan.window_pixels, replace, options.restart, announce, look)
         try:
             if journal.item_sha256:
                 statistics = _statistics(journal)
             else:
-                work = _Work(plan, backend, place, journal, fingerprint)
+                work = _Work(plan, backend, place, journal, files, fingerprint)
                 statistics = work.finish(progress, announce)
             if not is_published(place, journal):
                 place.publish(replace)
@@ -72,6 +83,7 @@ class _Work:
     backend: Backend
     place: PartialOutput
     journal: Journal
+    files: str
     fingerprint: str
 
     def finish(self, progress: Progress | None, announce: Announce) -> pipeline.Statistics:
@@ -89,15 +101,29 @@ class _Work:
         staging = Staging.mend(place.staging, plan.grid, plan.dim, plan.stored_as, colours)
         check_staged(self.journal, staging, plan.region, announce)
         reader = plan.scene.reader
+        check_finished(self.journal, reader, plan.region, self.files, options.check, announce)
         statistics = pipeline.run(reader, self.backend, staging, plan.region, self.journal, progress)
-        if reader.fingerprint() != self.fingerprint:
-            raise TesseraError(
-                f"{plan.scene.path} changed while it was embedded; give restart=True to embed it as it is now"
-            )
+        self._check_unchanged()
         with statistics.stage("output"):
             item = self._write(staging, store, statistics.with_data)
         self.journal.add_complete(file_sha256(item))
         return statistics
+
+    def _check_unchanged(self) -> None:
+        """Make sure that all windows were read from the same scene.
+
+        Raises:
+            TesseraError: it changed since the run began.
+        """
+        scene = self.plan.scene
+        change = "" if scene.reader.fingerprint() == self.fingerprint else "its fingerprint is another one"
+        if not change and state_of_files(scene.reader) != self.files:
+            blocks = finished_blocks(self.journal, scene.reader, self.plan.region)
+            change = find_change(self.journal, scene.reader, blocks) or ""
+        if change:
+            raise TesseraError(
+                f"{scene.path} changed while it was embedded: {change}; give restart=True to embed it as it is now"
+            )
 
     def _write(self, staging: Staging, store: Store | None, with_data: int) -> Path:
         """Make the output; gives its item.json."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tessera_engine.errors import InputError
 from tessera_engine.files.document import Damaged
+from tessera_engine.files.inside import inside
 from tessera_engine.files.nearby import no_such_folder
 from tessera_engine.files.output import is_output, read_json_item
 from tessera_engine.scenes.registry import LAYOUTS, Layout, all_phrases, layouts_of
@@ -66,8 +67,12 @@ def no_layout(folder: Path, layout: str | None, others: Sequence[str] = ()) -> I
     expected = LAYOUTS[layout].looks_like if layout is not None else f"one of: {all_phrases()}"
     if not names:
         return InputError(f"{folder} is an empty folder, expected {expected}")
+    links = sorted(
+        entry.name for entry in folder.iterdir() if entry.is_symlink() and not inside(folder, entry)
+    )
+    followed = f" (links that lead out of the folder are not followed: {_some(links)})" if links else ""
     return InputError(
-        f"{folder} is not a scene of a known layout: it has {_some(names)}; expected {expected}"
+        f"{folder} is not a scene of a known layout: it has {_some(names)}{followed}; expected {expected}"
     )
 
 

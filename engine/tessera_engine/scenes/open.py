@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 
 from tessera_engine.errors import InputError
-from tessera_engine.scene import Reader, Scene
+from tessera_engine.scene import Reader, Scene, Yearless
 from tessera_engine.scenes.arguments import Asked, check_layout, check_path, check_period, check_s1_units
 from tessera_engine.scenes.metadata.listing import list_folder
 from tessera_engine.scenes.not_a_scene import check_folder, check_no_scenes_below, no_layout, tile_layouts
@@ -28,13 +28,13 @@ def open_scene(
 ) -> Scene:
     """Open a scene folder: a d-pixel tile, a folder of such tiles, or satellite products of any layouts together.
 
-    Only headers and dates are read here; observations are read later, window by window. All arguments but `path` and
-    `layout` apply to products only.
+    Only headers and dates are read here; observations are read later, window by window. All arguments but `path`,
+    `layout` and `year` apply to products only.
 
     Args:
         path: the folder.
         layout: the only layout to look for, a name in `tessera_engine.scenes.registry.LAYOUTS`; None: all.
-        year: use observations of this year only.
+        year: use observations of this year only; for d-pixel tiles, which have days of year: the year that they are of.
         start: use observations from this day on; needs `end` and replaces `year`.
         end: the last day to use; at most twelve months after `start`.
         like: a raster file whose grid the products are brought to; None: the 10 m grid that most of them have.
@@ -49,7 +49,10 @@ def open_scene(
     asked = Asked(check_layout(layout), check_period(year, start, end), raster, check_s1_units(s1_units))
     folder = check_folder(check_path("path", path, "a scene folder"))
     reader = _open_tile(folder, asked.layout)
-    if reader is not None:
+    if reader is not None and year is not None and isinstance(reader, Yearless):
+        reader = reader.in_year(year)
+        _refuse_arguments_of_products(folder, reader.layout, asked._replace(period=None))
+    elif reader is not None:
         _refuse_arguments_of_products(folder, reader.layout, asked)
     else:
         reader = _open_products(folder, asked)
@@ -67,6 +70,7 @@ def _open_tile(folder: Path, layout: str | None) -> Reader | None:
 
 def _open_products(folder: Path, asked: Asked) -> Reader:
     # Imported here, so that a d-pixel tile is opened without the kernels that products need
+    from tessera_engine.scenes.reading.headers import none_usable
     from tessera_engine.scenes.reading.product_scene import ProductScene
     from tessera_engine.scenes.reading.target import target_of_file
 
@@ -74,6 +78,8 @@ def _open_products(folder: Path, asked: Asked) -> Reader:
     layouts, found = find_products(listing, asked.layout)
     if asked.layout is None and not found.s2 and not found.s1:
         check_no_scenes_below(folder)
+    if not layouts and any(problem.lost for problem in found.problems):
+        raise none_usable(found.problems)
     if not layouts:
         raise no_layout(folder, asked.layout, [] if asked.layout is None else _layouts(folder, listing))
     grid = None if asked.like is None else target_of_file(asked.like)
@@ -87,7 +93,7 @@ def _layouts(folder: Path, listing: Listing) -> list[str]:
 
 def _refuse_arguments_of_products(folder: Path, layout: str, asked: Asked) -> None:
     for given, names, reason in (
-        (asked.period, "year=, start= and end=", "has days of year without a year"),
+        (asked.period, "start= and end=", "has days of year without a year (year= declares it)"),
         (asked.like, "like=", "has a grid of its own"),
         (asked.s1_units, "s1_units=", "has Sentinel-1 in TESSERA's code"),
     ):

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path, PurePath
 from typing import Literal, NamedTuple
+
+from tessera_engine.scene import Problem as Problem
 
 Orbit = Literal["ascending", "descending"]
 ORBITS: tuple[Orbit, ...] = ("ascending", "descending")
@@ -53,6 +55,27 @@ class Asset(NamedTuple):
         return "JP2OpenJPEG" if self.path.lower().endswith((".jp2", ".j2k")) else "GTiff"
 
 
+class Processing(NamedTuple):
+    """Which acquisition a product is of, and how new it is; see `tessera_engine.scenes.metadata.duplicates`.
+
+    Attributes:
+        acquisition: what is equal for all processings: satellite and tile, or satellite, burst and time.
+        start: when the pass was, UTC without a time zone; products of one acquisition are of one pass if their starts
+            are less than an hour apart. None: `acquisition` is enough.
+        baseline: processing baseline or version; None where it isn't known.
+        generated: time of processing as 20220414T082126; empty where it isn't known.
+        discriminator: a text that sorts processings without these, oldest first.
+        part: start of the datastrip, by which parts of an acquisition are told apart; None where it isn't known.
+    """
+
+    acquisition: tuple[str, ...]
+    start: datetime | None = None
+    baseline: str | None = None
+    generated: str = ""
+    discriminator: str = ""
+    part: datetime | None = None
+
+
 @dataclass(frozen=True)
 class S2Product:
     """One Sentinel-2 L2A product: one tile, or a part of one, on one date.
@@ -67,6 +90,7 @@ class S2Product:
         offset: number to subtract from each digital number that is at least as large; 0 or 1000.
         offset_known: whether `offset` follows from metadata; False: it was derived from the date.
         mask_kind: `scl`: the scene classification's classes; `clear`: non-zero where clear.
+        processing: by which the newest of several products of one acquisition is found; None: it is used in any case.
     """
 
     name: str
@@ -77,6 +101,7 @@ class S2Product:
     offset: int
     offset_known: bool = True
     mask_kind: MaskKind = "scl"
+    processing: Processing | None = None
 
     @property
     def assets(self) -> tuple[Asset, ...]:
@@ -96,6 +121,7 @@ class S1Product:
         vv: the raster of the VV channel; None where the product has none.
         vh: the raster of the VH channel; None where the product has none.
         units: units of the values; None where metadata don't contain them and the user has to give them.
+        processing: see `S2Product`.
     """
 
     name: str
@@ -105,6 +131,7 @@ class S1Product:
     vv: Asset | None
     vh: Asset | None
     units: S1Units | None
+    processing: Processing | None = None
 
     @property
     def assets(self) -> tuple[Asset, ...]:
@@ -116,13 +143,6 @@ class Unusable(Exception):
     """A product can't be used. The message is the reason, as in `Problem`."""
 
 
-class Problem(NamedTuple):
-    """A product that can't be used, or a file that is not opened, and the reason."""
-
-    source: Path
-    reason: str
-
-
 @dataclass
 class Found:
     """The products that one layout, or all of them, found in a folder.
@@ -132,12 +152,15 @@ class Found:
         s1: Sentinel-1 products.
         problems: products that look like the layout's but can't be used, each once.
         warnings: other things that the user should know, one line each.
+        claimed: files and folders that belong to the layout, with everything in these folders. The rasters of products
+            and what `problems` name needn't be here.
     """
 
     s2: list[S2Product] = field(default_factory=list)
     s1: list[S1Product] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    claimed: set[Path] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -146,11 +169,29 @@ class Listing:
 
     Attributes:
         folder: the scene folder, resolved.
-        files: every regular file in it, at any depth, sorted by path; without hidden files and links that lead out of
-            the folder.
-        problems: links that lead out of the folder.
+        files: every regular file in it, at any depth, sorted by path; without hidden files, what systems add to
+            folders, outputs of this engine, and links that lead out of the folder.
+        problems: what can't be opened: links that lead out of the folder or nowhere, and files without permission.
+        empty: folders without any file in them or below, the outermost ones.
+        claimed: files and folders that belong to layouts which were looked for before.
     """
 
     folder: Path
     files: tuple[Path, ...]
     problems: tuple[Problem, ...] = ()
+    empty: tuple[Path, ...] = ()
+    claimed: frozenset[Path] = frozenset()
+
+    @property
+    def unclaimed(self) -> tuple[Path, ...]:
+        """The files that belong to no layout so far."""
+        return tuple(
+            path
+            for path in self.files
+            if path not in self.claimed and self.claimed.isdisjoint(_folders(path, self.folder))
+        )
+
+
+def _folders(path: Path, folder: Path) -> list[Path]:
+    """The folders of a path, up to the scene folder but without it: nobody can claim all of the scene."""
+    return [each for each in path.parents if each != folder and each.is_relative_to(folder)]

@@ -56,6 +56,7 @@ _LAYOUTS = (
     Layout("opera", "product", "OPERA RTC-S1 GeoTIFFs", "tessera_engine.scenes.layouts.opera"),
     Layout("hyp3", "product", "HyP3 RTC GeoTIFFs or their zips", "tessera_engine.scenes.layouts.hyp3"),
     Layout("mosaics", "product", "date mosaics of TESSERA's downloader", "tessera_engine.scenes.layouts.mosaics"),
+    Layout("stacks", "product", "GeoTIFFs with named bands and dates", "tessera_engine.scenes.layouts.stacks"),
     Layout("cube", "product", "data cubes (NetCDF or Zarr)", "tessera_engine.scenes.layouts.cube"),
 )
 # fmt: on

@@ -11,6 +11,9 @@ from tessera_engine.geo import grid_fields
 from tessera_engine.scene import Grid
 from tessera_engine.stac.items import ITEM_SHA256, geometry_fields, load_item, save_item
 
+PIXELS, PIXELS_WITH_DATA = "tessera:pixels", "tessera:pixels_with_data"
+"""Properties that are counted for the whole store, and don't follow from those of its members."""
+
 MEMBERS, YEARS = "tessera:members", "tessera:years"
 """Properties of a grown store: its scenes in the order in which they were added; and the number of pixels with data of
 each year."""
@@ -39,7 +42,7 @@ def years(item: Mapping[str, Any]) -> dict[int, int]:
         return {int(year): int(pixels) for year, pixels in properties[YEARS].items()}
     year = properties.get("tessera:year")
     # What was made from embeddings of several years names them all
-    return {year: int(properties.get("tessera:pixels_with_data", 0))} if isinstance(year, int) else {}
+    return {year: int(properties.get(PIXELS_WITH_DATA, 0))} if isinstance(year, int) else {}
 
 
 def of_year(item: Mapping[str, Any], year: int) -> dict[str, Any]:
@@ -49,7 +52,7 @@ def of_year(item: Mapping[str, Any], year: int) -> dict[str, Any]:
     own = [member for member in members(item) if member["tessera:year"] == year]
     properties = {key: value for key, value in item["properties"].items() if key not in (MEMBERS, YEARS)}
     properties |= _joined(own)
-    properties["tessera:pixels_with_data"] = years(item)[year]
+    properties[PIXELS_WITH_DATA] = years(item)[year]
     return {**item, "properties": properties}
 
 
@@ -73,8 +76,8 @@ def write_grown_item(path: Path, before: Mapping[str, Any], grid: Grid, added_pi
         "title": f"TESSERA embeddings of {scenes}",
         "description": f"One vector of {new['tessera:dim']} dimensions a pixel and year, of {scenes}.",
         **grid_fields(grid),
-        "tessera:pixels": grid.width * grid.height,
-        "tessera:pixels_with_data": sum(counts.values()),
+        PIXELS: grid.width * grid.height,
+        PIXELS_WITH_DATA: sum(counts.values()),
         YEARS: {str(year): counts[year] for year in sorted(counts)},
         MEMBERS: all_members,
     }
@@ -85,7 +88,7 @@ def _joined(all_members: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Facts of several scenes as one: equal values once, different texts joined by commas, lists concatenated."""
     found: dict[str, Any] = {}
     for key in dict.fromkeys(key for member in all_members for key in member):
-        if key in ("id", "created") or key.startswith("proj:"):
+        if key in ("id", "created", PIXELS, PIXELS_WITH_DATA) or key.startswith("proj:"):
             continue
         values = [member.get(key) for member in all_members]
         distinct = [value for i, value in enumerate(values) if value not in values[:i]]

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from tessera_engine.errors import CheckFailed, TesseraError, reason
 from tessera_engine.files.checksums import file_sha256, folder_sha256
+from tessera_engine.files.inside import link_out
 from tessera_engine.files.npy_header import bytes_of, read_npy_header
 from tessera_engine.files.output import ITEM
 from tessera_engine.files.staging import CODE_NODATA, RasterFile
-from tessera_engine.gdal import GDAL_ERRORS, gdal_environment
+from tessera_engine.formats.embeddings.base import item_crs
+from tessera_engine.gdal import GDAL_ERRORS, gdal_environment, raster_reader
 from tessera_engine.model.facts import LARGEST
 from tessera_engine.scene import Window
 from tessera_engine.stac.reading import Item, ItemAsset
@@ -39,7 +41,9 @@ def check_files(folder: Path, item: Item) -> None:
     for name in [name for name, asset in listed.items() if asset.size is None]:
         sha256 = listed.pop(name).sha256
         # A folder's checksum covers the names of its files, so it finds missing and extra files too
-        if folder_sha256(folder / name) != sha256:
+        if link_out(folder / name, folder):
+            wrong.append(f"{name}/ has links that lead out of the output")
+        elif folder_sha256(folder / name) != sha256:
             wrong.append(f"{name}/ is changed")
         found = {path: file for path, file in found.items() if not path.startswith(f"{name}/")}
     wrong += [f"{name} is missing" for name in listed if name not in found]
@@ -95,10 +99,9 @@ class Raster:
         return block.reshape(window.height, window.width, -1)[:, :, :bands]
 
     def _read_tiff(self, window: Window, bands: int) -> NDArray[Any]:
-        import rasterio
         from rasterio.windows import Window as RasterioWindow
 
-        with gdal_environment(), rasterio.open(self.path, driver="GTiff") as file:
+        with gdal_environment(), raster_reader(self.path) as file:
             values: NDArray[Any] = file.read(list(range(1, bands + 1)), window=RasterioWindow(*window))
         return values
 
@@ -134,10 +137,8 @@ def _open_npy(path: Path) -> Raster:
 
 
 def _open_tiff(path: Path) -> Raster:
-    import rasterio
-
     try:
-        with gdal_environment(), rasterio.open(path, driver="GTiff") as file:
+        with gdal_environment(), raster_reader(path) as file:
             shape = (file.height, file.width, file.count)
             if file.count > LARGEST["dims"]:
                 raise CheckFailed(f"{path} has {file.count:,} bands, expected at most {LARGEST['dims']:,}")
@@ -204,7 +205,7 @@ def _check_place(raster: Raster, crs: Any, transform: Any, nodata: float | None,
 
     if str(raster.nodata) != str(None if nodata is None else float(nodata)):  # NaN is not equal to itself
         raise CheckFailed(f"{raster.path.name} has nodata {raster.nodata}, expected {nodata}")
-    said = item.properties.get("proj:code") or item.properties.get("proj:wkt2")
+    said = item_crs(item.properties)
     try:
         wanted = None if said is None else CRS.from_string(str(said))
     except (CRSError, ValueError):

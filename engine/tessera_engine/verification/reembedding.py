@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +34,18 @@ class Reembedded:
     """The comparison of an output with embeddings that were computed again.
 
     Attributes:
-        pixels: number of pixels compared, over all places.
+        pixels: number of pixels compared.
+        output_pixels: number of pixels of the output.
+        fingerprinted: bytes of the scene's files that its fingerprint is made of.
+        scene_bytes: size of these files.
         differs: why the comparison is by drift, a phrase each; empty where it is bit for bit.
         drift: of the stored embeddings from the new ones; None where no pixel has data.
     """
 
     pixels: int
+    output_pixels: int
+    fingerprinted: int
+    scene_bytes: int
     differs: tuple[str, ...]
     drift: Drift | None
 
@@ -46,14 +53,14 @@ class Reembedded:
 def reembed(
     rasters: dict[str, Raster], item: Item, scene: Scene, model: Model, pixels: int, seed: int
 ) -> Reembedded:
-    """Embed random places of an output again.
+    """Embed random places of an output again, or all of it.
 
     Args:
         rasters: the rasters of the output, checked.
         item: its item.
         scene: the scene that it was made from.
         model: the model that made it.
-        pixels: approximate number of pixels to compare.
+        pixels: approximate number of pixels to compare; as many as the output has: all.
         seed: the same seed gives the same places.
 
     Raises:
@@ -74,14 +81,20 @@ def reembed(
         )
     place = _place(item, scene)
     differs = _differences(item, model)
-    rng = np.random.default_rng(seed)
-    height, width = item.shape
+    whole = Window(0, 0, *item.shape[::-1])
+    places = _places(whole, pixels, seed)
+    sizes = [path.stat().st_size for path in scene.reader.files()]
+    comparison = partial(
+        Reembedded,
+        _distinct(places, whole),
+        whole.pixels,
+        sum(min(size, scene.reader.fingerprinted_bytes) for size in sizes),
+        sum(sizes),
+        differs,
+    )
     found, wanted, steps = [], [], []
-    compared = 0
     with tempfile.TemporaryDirectory() as folder:
-        for i in range(max(1, round(pixels / SIDE**2))):
-            col, row = (int(rng.integers(0, max(1, size - SIDE + 1))) for size in (width, height))
-            window = Window(col, row, min(SIDE, width), min(SIDE, height))
+        for i, window in enumerate(places):
             computed = _compute(scene, model, item, window, place, Path(folder) / str(i))
             stored = {key: raster.read(window) for key, raster in rasters.items()}
             # Which observations are valid doesn't depend on the backend
@@ -97,13 +110,34 @@ def reembed(
             found.append(stored_values[has_data])
             wanted.append(computed_values[has_data])
             steps.append(computed["scales"][has_data] if "scales" in computed else np.zeros(0, np.float32))
-            compared += window.pixels
     if not sum(map(len, found)):
-        return Reembedded(compared, differs, None)
+        return comparison(None)
     drift = measure(np.concatenate(wanted), np.concatenate(found))
     if differs:
         _check_drift(drift, item, float(np.concatenate(steps).max(initial=0)))
-    return Reembedded(compared, differs, drift)
+    return comparison(drift)
+
+
+def _places(whole: Window, pixels: int, seed: int) -> list[Window]:
+    """Random places of an output with about that many pixels; places that cover it where it has no more."""
+    if pixels >= whole.pixels:
+        return list(whole.blocks(SIDE, SIDE))
+    rng = np.random.default_rng(seed)
+    places = []
+    for _ in range(max(1, round(pixels / SIDE**2))):
+        col, row = (int(rng.integers(0, max(1, size - SIDE + 1))) for size in (whole.width, whole.height))
+        places.append(Window(col, row, min(SIDE, whole.width), min(SIDE, whole.height)))
+    return places
+
+
+def _distinct(places: list[Window], whole: Window) -> int:
+    """How many pixels lie in some place: random places can overlap."""
+    numbers = np.arange(SIDE)
+    pixels = [
+        (place.row + numbers[: place.height, None]) * whole.width + place.col + numbers[: place.width]
+        for place in places
+    ]
+    return len(np.unique(np.concatenate([each.ravel() for each in pixels])))
 
 
 def _place(item: Item, scene: Scene) -> tuple[int, int]:

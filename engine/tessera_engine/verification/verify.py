@@ -53,12 +53,24 @@ class Verified:
             result["rasters"] = f"{', '.join(self.rasters)}: grid, dtype and nodata as in item.json"
         done = self.reembedded
         if done is not None:
-            result["embedded again"] = f"{done.pixels} px at random places (seed {self.seed})"
+            read = _share(done.fingerprinted, done.scene_bytes)
+            result["scene"] = f"its fingerprint, which covers {read} of its bytes, is as in item.json"
+            at_random = f" at random places (seed {self.seed})" if done.pixels < done.output_pixels else ""
+            share = _share(done.pixels, done.output_pixels)
+            result["embedded again"] = f"{done.pixels:,} of {done.output_pixels:,} px, {share}{at_random}"
             result["compared"] = (
                 f"by drift ({', '.join(done.differs)})" if done.differs else "bit for bit, equal"
             )
             result |= done.drift.to_dict() if done.differs and done.drift else {}
         return result | {"not checked": list(self.skipped), "passed": True}
+
+
+def _share(part: int, whole: int) -> str:
+    """In per cent, never rounded up to all or down to nothing."""
+    percent = 100 * part / whole if whole else 100.0
+    if part == whole:
+        return "all"
+    return f"{min(99.9, percent):.1f} %" if percent >= 0.1 else "less than 0.1 %"
 
 
 def verify(
@@ -82,7 +94,7 @@ def verify(
         scene: the scene that it was made from, or its folder; None: embed nothing again.
         model: the model that made it: its name, its file or `load_model(...)`; None: the model named in item.json.
         backend: the backend that runs the model; `auto` is the one that made the output.
-        pixels: approximate number of pixels to embed again.
+        pixels: approximate number of pixels to embed again; as many as the output has: all of them.
         seed: of the random places; the same seed gives the same places.
         threads: CPU threads; None: all that this process may use.
         announce: called before kernels are compiled, which takes a while the first time.

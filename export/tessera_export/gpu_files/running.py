@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from tessera_engine.backends.rectangles import batches, rectangle
+from tessera_engine.offline.onnx_runtime import onnx_runtime
 from tessera_engine.tokens import PackedTokens
 
 BATCH_TOKENS = 4096
@@ -19,8 +19,9 @@ Run = Callable[[dict[str, NDArray[Any]]], NDArray[np.float32]]
 """The graph's inputs by name, a rectangle of tokens -> (B, dims) float32."""
 
 
-def onnx_session(model: bytes) -> onnxruntime.InferenceSession:
+def onnx_session(model: bytes) -> Any:
     """A session that doesn't fuse Q/DQ into integer kernels, because those for CPUs without VNNI saturate."""
+    onnxruntime = onnx_runtime()
     options = onnxruntime.SessionOptions()
     options.add_session_config_entry("session.disable_quant_qdq", "1")
     options.enable_cpu_mem_arena = False  # lengths vary, and an arena would keep memory for each

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import rasterio
 import torch
 from numpy.typing import NDArray
 
 from tessera_engine.errors import TesseraError
+from tessera_engine.gdal import gdal_environment, raster_reader
 from tessera_engine.model.installed import file_name, record_checksum
 from tessera_engine.model.statistics import V2_STATISTICS
 from tessera_engine.scenes import open_scene
@@ -114,7 +114,7 @@ def make_test_scene(folder: Path, climate: str, seed: int) -> HeldOut:
     """Simulate a scene to test on."""
     simulate(folder, TEST_SIZE, seed, climate=climate)
     scene = open_scene(folder)
-    with rasterio.open(folder / "cover.tif") as file:
+    with gdal_environment(), raster_reader(folder / "cover.tif") as file:
         cover = file.read(1).ravel().astype(np.int64)
     chosen = np.sort(np.random.default_rng(seed).permutation(len(cover))[:TEST_PIXELS])
     observations = select_pixels(scene.reader.read(scene.grid.window), chosen)

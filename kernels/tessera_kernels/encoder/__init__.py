@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from tessera_kernels.cache import kernel
 from tessera_kernels.encoder.branch import run_branch
 from tessera_kernels.encoder.fusion import PackedFusion, run_fusion
 from tessera_kernels.encoder.layout import LOG2_E, SLACK_ROWS, Batch, Floats
@@ -121,7 +121,7 @@ class Network:
         return np.ascontiguousarray(embedding[:, : self.dims])
 
 
-@njit(cache=True)
+@kernel()
 def _chunks(offsets: NDArray[np.int64], most: int, most_pixels: int) -> NDArray[np.int64]:
     """Consecutive pixels in chunks of at most `most` tokens, or of one pixel: chunk c begins with pixel chunks[c]."""
     pixels = len(offsets) - 1

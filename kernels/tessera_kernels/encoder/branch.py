@@ -7,9 +7,9 @@ layers, and the activations of the whole batch never exist at once. Everything h
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from tessera_kernels.cache import kernel
 from tessera_kernels.encoder.layout import Batch, Floats, Scratch, Sizes, Weights
 from tessera_kernels.encoder.memory import fill, load_float, store_float, take_next
 from tessera_kernels.encoder.plan import Plan
@@ -63,7 +63,7 @@ def _bias_keys(plan: Plan, log2_multiplicity: int, count: int, out: int) -> None
         store_float(plan, out + 4 * i, load_float(plan, log2_multiplicity + 4 * i))
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@kernel(error_model="numpy", nogil=True)
 def run_branch(
     plan: Plan,
     z: Sizes,

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from tessera_kernels.cache import kernel
 from tessera_kernels.encoder.layout import (
     BLOCK_ROWS,
     Floats,
@@ -92,7 +92,7 @@ class PackedFusion:
         return scratch, up(scales + 4 * rows, 4096) + 5 * ALIGNMENT
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@kernel(error_model="numpy", nogil=True)
 def run_fusion(
     plan: Plan,
     z: FusionSizes,

@@ -6,9 +6,7 @@ a type of its own, so each one gets its own code, in memory and in the cache on 
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from numba import types
@@ -85,17 +83,6 @@ FLOAT32 = {isa: arithmetic.in_float for isa, arithmetic in INT8.items()}
 """The same for float32."""
 
 
-def _digest_of_sources() -> str:
-    """A digest of all files of this package. numba's cache on disk checks only the file of the outer function."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-SOURCES = _digest_of_sources()
-
-
 @dataclass(frozen=True)
 class Plan:
     """What a kernel is compiled for.
@@ -107,7 +94,6 @@ class Plan:
         context_rows: channels of a tile of the attention's result.
         qk_norm: whether queries and keys pass an RMS norm.
         recurrent: whether tokens are pooled by a recurrence.
-        sources: digest of the code that it is compiled from.
     """
 
     arithmetic: Arithmetic
@@ -116,7 +102,6 @@ class Plan:
     context_rows: int
     qk_norm: bool
     recurrent: bool = False
-    sources: str = SOURCES
 
     @property
     def head_vectors(self) -> int:

@@ -89,3 +89,22 @@ def test_help_imports_nothing_heavy():
         "sys.exit(' '.join({'numpy', 'numba', 'onnxruntime', 'rasterio', 'rich', 'torch'} & set(sys.modules)))"
     )
     assert start("-c", code).stderr.strip() == ""
+
+
+def test_a_notice_of_the_kernels_is_one_line(run, monkeypatch, tmp_path):
+    from numba import config
+
+    from tessera_kernels import places
+
+    (tmp_path / "taken\x1b[2J").write_text("")
+    monkeypatch.setattr(config, "CACHE_DIR", str(tmp_path / "taken\x1b[2J"))
+    for _ in range(2):
+        places.kernels_folder.cache_clear()
+        code, out, err = run("doctor")
+        assert code == 0
+        assert "not kept" in out
+        (line,) = err.splitlines()
+        assert line.startswith("warning: ")
+        assert line.isprintable()
+        assert "NUMBA_CACHE_DIR" in line
+    places.kernels_folder.cache_clear()

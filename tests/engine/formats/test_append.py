@@ -131,6 +131,17 @@ def test_scenes_are_put_together_and_what_is_there_stays(tmp_path, format):
     ]
 
 
+@pytest.mark.parametrize("target", ["cog", "npy", "geotessera", "zarr"])
+def test_a_converted_mosaic_is_whole(tmp_path, target):
+    first, right = output(tmp_path, 1, 2018), output(tmp_path, 2, 2018, col=60)
+    store = grow(tmp_path / "s", "zarr", first, right)
+    made = convert(store, tmp_path / "made", target)
+    item = read_item(made)
+    assert item.fact("pixels") == 40 * 110
+    assert item.fact("pixels_with_data") == np.isfinite(open_embeddings(made).read()[..., 0]).sum()
+    check_files(made, item)
+
+
 @settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     scenes=st.lists(

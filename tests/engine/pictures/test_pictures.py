@@ -17,12 +17,14 @@ from staged import landscape
 
 from tessera_engine import open_embeddings
 from tessera_engine.errors import InputError, TesseraError
-from tessera_engine.pictures import frame
+from tessera_engine.pictures import fonts, frame
+from tessera_engine.pictures import legend as legends
 from tessera_engine.pictures.caption import caption_of_item
 from tessera_engine.pictures.clusters import find_centres, nearest
-from tessera_engine.pictures.colours import PALETTE
+from tessera_engine.pictures.colours import PALETTE, _difference, _seen, class_colour, ramp
 from tessera_engine.pictures.compass import compass
 from tessera_engine.pictures.frame import round_metres, write_framed
+from tessera_engine.pictures.legend import Bar, Swatch, Swatches
 from tessera_engine.pictures.make import picture as make_picture
 from tessera_engine.running.convert import convert
 from tessera_engine.scene import Grid
@@ -94,9 +96,9 @@ def texts(monkeypatch):
     written = []
     draw = ImageDraw.ImageDraw.text
 
-    def listen(self, place, text, *arguments):
+    def listen(self, place, text, *arguments, **how):
         written.append(text)
-        draw(self, place, text, *arguments)
+        draw(self, place, text, *arguments, **how)
 
     monkeypatch.setattr(ImageDraw.ImageDraw, "text", listen)
     return written
@@ -128,21 +130,80 @@ def test_what_is_written_fits_and_can_be_read(tmp_path, texts, monkeypatch):
     picture = np.zeros((20, 520, 4), np.uint8)
     name = "Gemüse\nauf Łąka " + "x" * 500
     long = " ".join(["seventy"] * 70)
-    for fonts in (frame.FONTS, ("missing.ttf",)):
-        monkeypatch.setattr(frame, "FONTS", fonts)
+    legend = Swatches([Swatch("Поле", (1, 2, 3))])
+    for preferred in (fonts.PREFERRED, ()):
+        monkeypatch.setattr(fonts, "PREFERRED", preferred)
+        monkeypatch.setattr(fonts, "_installed", lambda: ())
+        fonts._font_with.cache_clear()
         texts.clear()
-        write_framed(tmp_path / "a.png", picture, Grid(520, 20), [name, "", long], {"Поле": (1, 2, 3)})
+        write_framed(tmp_path / "a.png", picture, Grid(520, 20), [name, "", long], legend)
         assert " ".join(texts).count("seventy") == 70
         assert all(len(text) < 120 for text in texts)
         assert any(text.endswith("…") for text in texts)
         assert np.asarray(Image.open(tmp_path / "a.png")).shape[1] < 900
-    assert texts[:2] == ["????", "Gemuse auf ?aka"]
+    fonts._font_with.cache_clear()
+    assert texts[0] == "????"
+
+
+def test_names_that_no_font_can_draw_are_shown_by_their_codes(tmp_path, texts, monkeypatch):
+    monkeypatch.setattr(legends, "can_draw", str.isascii)
+    legend = Swatches([Swatch("小麦", (1, 2, 3), "7"), Swatch("maize", (3, 2, 1), "8")])
+    write_framed(tmp_path / "a.png", np.zeros((20, 520, 3), np.uint8), Grid(520, 20), ["Map"], legend)
+    assert texts[:3] == ["7", "maize", "Map"]
+    assert "1 classes" in texts[3]
+    assert "legend.csv" in " ".join(texts[3:])
+
+
+@pytest.mark.parametrize("text", ["Feld", "Поле", "小麦", "ስንዴ", "عنب", "थाली", "\U0010fffe"])
+def test_a_font_has_all_letters_of_the_text_or_there_is_none(text):
+    font = fonts.font_for(text, 20)
+    assert font is not None or not text.isascii()
+    if font is not None:
+        missing = bytes(font.getmask(fonts.UNASSIGNED))
+        assert all(bytes(font.getmask(letter)) != missing for letter in text)
+    assert text != fonts.UNASSIGNED or font is None
 
 
 def test_a_long_legend_is_counted(tmp_path, texts):
-    legend = {f"class {i}": (i, i, i) for i in range(frame.MOST_LINES + 3)}
+    names = [f"class {i}" for i in range(legends.MOST_LINES + 3)]
+    legend = Swatches([Swatch(name, (i, i, i)) for i, name in enumerate(names)])
     write_framed(tmp_path / "a.png", np.zeros((20, 520, 3), np.uint8), Grid(520, 20), ["Map of crop"], legend)
-    assert texts == [*list(legend)[: frame.MOST_LINES], "and 3 more", "Map of crop"]
+    assert texts == [*names[: legends.MOST_LINES], "and 3 more", "Map of crop"]
+
+
+@given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6))
+def test_the_ticks_of_a_bar_are_round_and_within_it(low, span):
+    bar = Bar(low, low + span, "t/ha")
+    ticks = bar.ticks()
+    if bar.high - bar.low > 1e-9 * abs(low):
+        assert 1 <= len(ticks) <= legends.TICKS + 1
+    numbers = [number for number, _ in ticks]
+    assert numbers == sorted(numbers)
+    assert all(low - 1e-6 * span <= number <= bar.high + 1e-6 * span for number in numbers)
+    assert len({text for _, text in ticks}) == len(ticks)
+
+
+def test_a_bar_has_the_colours_of_its_numbers(tmp_path, texts):
+    write_framed(
+        tmp_path / "a.png", np.zeros((520, 520, 3), np.uint8), Grid(520, 520), ["Map"], Bar(0, 10, "yield")
+    )
+    assert {"yield", "0", "2", "4", "6", "8", "10"} <= set(texts)
+    column = np.asarray(Image.open(tmp_path / "a.png"))[:, 520 + 30 + 10, :3]
+    for colour in ramp(np.linspace(0, 10, 9), 0, 10).astype(int):
+        assert np.abs(column - colour).max(axis=1).min() <= 2
+
+
+def test_colours_of_classes_differ_to_eyes_of_every_kind():
+    colours = [class_colour(i) for i in range(254)]
+    assert len(set(colours)) == 254
+    seen = _seen(np.array(colours))
+    least = min(_difference(seen[:, :i], seen[:, i]).min() for i in range(1, 24))
+    among_palette = min(_difference(seen[:, :i], seen[:, i]).min() for i in range(1, len(PALETTE)))
+    assert least > 0.85 * among_palette
+    assert _seen(np.array([(255, 255, 255)]))[0, 0] == pytest.approx([1, 0, 0], abs=1e-6)
+    # Grey has no hue to lose
+    grey = _seen(np.array([(90, 90, 90)]))
+    assert grey[1:, 0] == pytest.approx(np.tile(grey[0, 0], (3, 1)), abs=1e-4)
 
 
 def test_captions_say_what_items_say(output, tmp_path):

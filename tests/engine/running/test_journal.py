@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +14,7 @@ from tessera_engine.running.journal import Finished, Journal
 from tessera_engine.scene import Window
 
 IDENTITY = {"model": "demo (int8) 12ab", "scene": "Äcker im Süden 34cd"}
+READ = {"s2": "0123abcd" * 3, "s1_ascending": "", "s1_descending": "89abcdef"}
 WINDOWS = [Window(0, row, 7, 2) for row in range(0, 10, 2)]
 
 
@@ -20,17 +24,18 @@ def journal(tmp_path):
 
 
 def filled(path):
-    journal = Journal(path, IDENTITY, 14)
+    journal = Journal(path, IDENTITY, 14, "ef" * 32)
     journal.save()
     for n, window in enumerate(WINDOWS):
-        journal.add(window, Finished(n, f"{n:064x}"))
+        journal.add(window, Finished(n, f"{n:064x}", READ))
     return journal
 
 
 def test_what_was_recorded_is_read_again(journal):
     found = Journal.open(journal.path)
     assert (found.identity, found.window_pixels, found.damaged, found.item_sha256) == (IDENTITY, 14, [], "")
-    assert found.finished == {window: Finished(n, f"{n:064x}") for n, window in enumerate(WINDOWS)}
+    assert found.files == "ef" * 32
+    assert found.finished == {window: Finished(n, f"{n:064x}", READ) for n, window in enumerate(WINDOWS)}
     found.add_complete("ab" * 32)
     assert Journal.open(journal.path).item_sha256 == "ab" * 32
 
@@ -53,6 +58,21 @@ def test_a_record_cut_short_at_any_byte_is_as_if_it_was_not_written(journal):
         assert found.damaged == []
 
 
+def test_a_journal_of_another_version_is_refused_as_such(tmp_path):
+    """Lines as 0.2.0 wrote them, which recorded nothing of what was read."""
+    records = (
+        {"format": 1, "identity": IDENTITY, "window_pixels": 14},
+        {"sha256": "0" * 64, "window": [0, 0, 7, 2], "with_data": 14},
+    )
+    lines = [json.dumps(record, sort_keys=True).encode() for record in records]
+    path = tmp_path / "journal"
+    path.write_bytes(
+        b"".join(hashlib.sha256(line).hexdigest()[:16].encode() + b" " + line + b"\n" for line in lines)
+    )
+    with pytest.raises(TesseraError, match=r"another version .*format 1, expected 2.*restart=True"):
+        Journal.open(path)
+
+
 @given(st.data())
 def test_a_flipped_bit_is_found_and_costs_one_window_at_most(tmp_path_factory, data):
     journal = filled(tmp_path_factory.mktemp("journal") / "journal")
@@ -66,7 +86,7 @@ def test_a_flipped_bit_is_found_and_costs_one_window_at_most(tmp_path_factory, d
             Journal.open(journal.path)
         return
     found = Journal.open(journal.path)
-    expected = {window: Finished(n, f"{n:064x}") for n, window in enumerate(WINDOWS)}
+    expected = {window: Finished(n, f"{n:064x}", READ) for n, window in enumerate(WINDOWS)}
     assert found.finished.items() <= expected.items()
     # A line's end that has gone takes the next line with it
     assert len(found.finished) >= len(WINDOWS) - 2

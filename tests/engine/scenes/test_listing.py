@@ -11,8 +11,9 @@ import rasterio
 from mosaic_files import CLEAR, write_raster, write_s2_mosaic
 
 from tessera_engine.errors import InputError
+from tessera_engine.files.inside import inside
 from tessera_engine.scenes import open_scene
-from tessera_engine.scenes.metadata.listing import inside, list_folder
+from tessera_engine.scenes.metadata.listing import list_folder
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def test_links_are_followed_within_the_folder_only(folder):
     listing = list_folder(folder)
     assert {path.name for path in listing.files} == {"a.tif", "2.tif", "within.tif"}
     reasons = {problem.source.name: problem.reason for problem in listing.problems}
-    assert reasons.keys() == {"out.tif", "out", "broken.tif"}
+    assert reasons.keys() == {"out.tif", "out", "broken.tif", "pipe.tif"}
     assert "out of the scene folder" in reasons["out.tif"]
     assert reasons["out"] == reasons["out.tif"] != reasons["broken.tif"]
 

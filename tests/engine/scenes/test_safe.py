@@ -22,8 +22,8 @@ from product_files import (
 )
 
 from tessera_engine.scene import S2_BANDS
-from tessera_engine.scenes.layouts import safe
 from tessera_engine.scenes.metadata.listing import list_folder
+from tessera_engine.scenes.search import find_products
 
 ARRAYS = product_arrays(4, 6, steps=2)
 DAYS = [day_of(doy) for doy in ARRAYS["doys"]]
@@ -31,7 +31,7 @@ needs_metadata = pytest.mark.skipif(not METADATA.exists(), reason="needs ../shar
 
 
 def find(folder):
-    return safe.find(list_folder(folder))
+    return find_products(list_folder(folder), "safe")[1]
 
 
 def reasons(folder):
@@ -101,6 +101,8 @@ def test_the_offset_follows_from_metadata(tmp_path, when, name_baseline, said, w
     when = date.fromisoformat(when)
     root = write_safe(tmp_path, {**ARRAYS, "doys": ARRAYS["doys"][:1]}, pixels="tif")[0]
     root = root.rename(tmp_path / f"{safe_name(when, name_baseline)}.SAFE")
+    for path in list(root.rglob("*.tif")):
+        path.rename(path.with_name(path.name.replace(f"{DAYS[0]:%Y%m%d}", f"{when:%Y%m%d}")))
     if said is None:
         (root / "MTD_MSIL2A.xml").unlink()
     else:
@@ -205,6 +207,8 @@ def test_parts_of_one_acquisition_are_kept(tmp_path):
     part = tmp_path / root.name.replace("T140000", "T140959")
     shutil.copytree(root, part)
     (part / "MTD_MSIL2A.xml").unlink()
+    (granule,) = (part / "GRANULE").iterdir()
+    granule.rename(granule.with_name(granule.name.replace("T105031", "T105045")))  # another datastrip
     assert len(find(tmp_path).s2) == 3
 
 

@@ -214,6 +214,14 @@ def test_tiles_that_do_not_fit_are_refused(tmp_path, transform, crs, message):
         open_scene(tmp_path)
 
 
+def test_the_fingerprint_is_that_of_0_2(tmp_path):
+    """Outputs record it, so it has to stay."""
+    tile = write_tile(tmp_path / "a", made_up_arrays(40, 30), transform=None)
+    assert (tile / "bands.npy").stat().st_size > 64 * 4096
+    wanted = "c5b57197201eb21612536ca14d235cc43f2e5439746382e8b2cca72f21ac1956"
+    assert open_scene(tile).reader.fingerprint() == wanted
+
+
 def test_the_fingerprint_follows_the_content(tmp_path):
     arrays = made_up_arrays()
     first = open_scene(write_tile(tmp_path / "a", arrays)).reader.fingerprint()

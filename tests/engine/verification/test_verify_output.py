@@ -97,6 +97,36 @@ def test_what_was_written_passes(made, verify, kind):
         assert found["max_difference"] < 1e-5
 
 
+@pytest.mark.parametrize(
+    ("pixels", "share"),
+    [(256, "256 of 528 px, 48.5 %"), (527, None), (528, "528 of 528 px, all"), (10**9, "528 of 528 px, all")],
+)
+def test_it_is_said_how_much_was_read(made, verify, pixels, share):
+    code, out, _ = verify(made / "npy", "--scene", made / "scene", "--pixels", pixels, "--json")
+    found = json.loads(out)
+    assert code == 0
+    if share is None:  # two places, which overlap
+        assert 256 < int(found["embedded again"].split()[0]) < 512
+    else:
+        assert found["embedded again"].startswith(share)
+    assert ("random" in found["embedded again"]) == (pixels < 528)
+    sizes = [path.stat().st_size for path in (made / "scene").iterdir()]
+    percent = 100 * sum(min(size, 64 * 4096) for size in sizes) / sum(sizes)
+    assert f" {percent:.1f} % " in found["scene"] or (percent == 100 and " all " in found["scene"])
+
+
+def test_one_pixel_is_found_where_all_is_embedded_again(output, verify, made):
+    folder = output("npy")
+    path = folder / "scene.npy"
+    codes = np.load(path)
+    codes[23, 21, 15] ^= 1
+    np.save(path, codes)
+    restate(folder, lambda item: None)
+    code, _, err = verify(folder, "--scene", made / "scene", "--pixels", 528)
+    assert code == 1
+    assert "col 21, row 23, band 16" in err
+
+
 def test_another_backend_is_compared_by_drift(made, verify):
     for kind in ("int8", "float32"):
         code, out, _ = verify(

@@ -17,6 +17,7 @@ from tessera_engine.geo import grid_fields
 from tessera_engine.pictures.caption import caption_of_item
 from tessera_engine.pictures.colours import class_colour, ramp
 from tessera_engine.pictures.frame import thinned, write_framed
+from tessera_engine.pictures.legend import Bar, Legend, Swatch, Swatches
 from tessera_engine.progress import Progress
 from tessera_engine.scene import Grid, Window
 from tessera_engine.stac.items import Asset
@@ -88,7 +89,7 @@ def draw_classes(drawing: Drawing, classes: list[str]) -> list[Asset]:
     assets.append(Asset("legend", "legend.csv", "text/csv", "Value, class, colour, pixels", ("metadata",)))
     step, shown = thinned(grid)
     table = np.array([WHITE, *colours.values()], np.uint8)
-    legend = {name: colours[i + 1] for i, name in enumerate(classes)}
+    legend = Swatches([Swatch(name, colours[i + 1], str(i + 1)) for i, name in enumerate(classes)])
     return [*assets, _write_png(drawing, table[codes[::step, ::step]], shown, legend)]
 
 
@@ -113,14 +114,9 @@ def draw_numbers(drawing: Drawing) -> list[Asset]:
     valid = np.isfinite(shown)
     low, high = np.percentile(shown[valid], (2, 98)) if valid.any() else (0, 1)
     picture = np.where(valid[..., None], ramp(np.nan_to_num(shown), low, high), np.uint8(255))
-    legend = {f"{number:.3g}": _colour(number, low, high) for number in np.linspace(high, low, 5)}
+    legend = Bar(float(low), float(high), drawing.title)
     asset = write_map(drawing.folder / "map.tif", values, grid, f"Estimate ({drawing.title})", np.nan)
     return [asset, _write_png(drawing, picture, small, legend)]
-
-
-def _colour(number: float, low: float, high: float) -> tuple[int, int, int]:
-    red, green, blue = ramp(np.array(number), low, high)
-    return int(red), int(green), int(blue)
 
 
 def _predict(drawing: Drawing, put: Callable[[slice, NDArray[np.bool_], NDArray[np.float32]], None]) -> None:
@@ -134,9 +130,7 @@ def _predict(drawing: Drawing, put: Callable[[slice, NDArray[np.bool_], NDArray[
         drawing.report((window.row + window.height) * window.width, embeddings.grid.window.pixels)
 
 
-def _write_png(
-    drawing: Drawing, picture: NDArray[np.uint8], grid: Grid, legend: dict[str, tuple[int, int, int]]
-) -> Asset:
+def _write_png(drawing: Drawing, picture: NDArray[np.uint8], grid: Grid, legend: Legend) -> Asset:
     embeddings, title = drawing.embeddings, drawing.title
     about = caption_of_item(embeddings.item, embeddings.path.name, embeddings.dim)
     caption = (f"Map of {title}", about.scene, about.period, about.model)

@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 from tessera_engine.errors import InputError, MissingExtra, reason
 from tessera_engine.files.nearby import nearest
 from tessera_engine.formats.embeddings.base import Embeddings
-from tessera_engine.gdal import GDAL_ERRORS, PROJECTION_ERRORS, gdal_environment
+from tessera_engine.gdal import (
+    GDAL_ERRORS,
+    PROJECTION_ERRORS,
+    gdal_environment,
+    raster_crs,
+    raster_reader,
+    vector_reader,
+)
 from tessera_engine.scene import Grid
 
 RASTERS = (".tif", ".tiff", ".vrt")
@@ -99,12 +106,11 @@ def with_embeddings(labels: Labels, source: Embeddings, most: int) -> tuple[Labe
 
 
 def _from_raster(path: Path, grid: Grid) -> Labels:
-    import rasterio
     from rasterio.vrt import WarpedVRT
 
     try:
-        with gdal_environment(), rasterio.open(path) as file:
-            if file.crs is None:
+        with gdal_environment(), raster_reader(path) as file:
+            if raster_crs(file) is None:
                 raise InputError(f"{path} has no CRS, so its labels can't be located")
             nodata = 0 if file.nodata is None else file.nodata
             place = {"crs": grid.crs, "transform": grid.transform, "width": grid.width, "height": grid.height}
@@ -135,21 +141,18 @@ def _from_shapes(path: Path, field: str | None, grid: Grid) -> Labels:
 def _read_shapes(path: Path, field: str | None) -> tuple[list[dict[str, Any]], NDArray[Any], str]:
     """Geometries as GeoJSON, their values as text, and their CRS. Shapes without a value or a geometry are left out."""
     try:
-        import pyogrio
         import shapely
     except ModuleNotFoundError as error:
-        raise MissingExtra(error.name or "pyogrio", "maps", "reading labels") from None
+        raise MissingExtra(error.name or "shapely", "maps", "reading labels") from None
 
-    try:
-        fields = [str(name) for name in pyogrio.read_info(path)["fields"]]
-        if field not in fields:
-            raise InputError(_no_field(path, field, fields))
-        meta, _, wkb, (values,) = pyogrio.raw.read(path, columns=[field])
-    except (
-        RuntimeError,
-        ValueError,
-    ) as error:  # pyogrio's own errors, and text that is not in the file's encoding
-        raise InputError(f"can't read labels from {path}: {reason(error)}") from None
+    with vector_reader(path) as (pyogrio, name):
+        try:
+            fields = [str(name) for name in pyogrio.read_info(name)["fields"]]
+            if field not in fields:
+                raise InputError(_no_field(path, field, fields))
+            meta, _, wkb, (values,) = pyogrio.raw.read(name, columns=[field])
+        except (RuntimeError, ValueError) as error:  # pyogrio's own errors, and text in another encoding
+            raise InputError(f"can't read labels from {path}: {reason(error)}") from None
     if meta["crs"] is None:
         raise InputError(f"{path} has no CRS, so its labels can't be located")
     shapes = shapely.from_wkb(wkb, on_invalid="ignore")

@@ -2,7 +2,7 @@
 
 A plan belongs to one GPU, one driver, one runtime, one model and one shape. A plan's file begins with a header that
 records all of these and the plan's sha256. A plan that doesn't match never reaches the runtime: it is built again, and
-the reason is announced.
+the reason is announced. The same holds for a folder that others can write, because a plan is code.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from tessera_engine.files.durable import sync_file, sync_folder
 from tessera_engine.files.user_folders import cache_folder
 from tessera_engine.model.file import ModelFile, read_content
 from tessera_engine.progress import Announce
+from tessera_kernels.private import not_private
 
 MAGIC = b"tessera-engine plan 1\n"
 
@@ -72,7 +73,8 @@ class Plans:
         path, key = self.path(shape), _Key.of(self._device.facts, self._model, shape)
         reason = None
         if path.exists():
-            kept = _read(path, key)
+            others = not_private(self.folder)
+            kept = _read(path, key) if others is None else f"its folder {others}"
             if isinstance(kept, bytes):
                 try:
                     return self._device.load(kept)
@@ -103,7 +105,8 @@ class Plans:
             f"{shape.s1} tokens: takes some minutes, only once ..."
         )
         timings = self._timings()
-        kept = _unsealed(timings) if timings.exists() else b""
+        ours = timings.exists() and not_private(self.folder) is None
+        kept = _unsealed(timings) if ours else b""
         return device.build(read_content(self._model), shape, kept)
 
     def _timings(self) -> Path:
@@ -114,7 +117,14 @@ class Plans:
     def _keep(self, path: Path, key: _Key, built: Built) -> None:
         """Write a plan and the timings. If that fails, this run still uses the plan; the next run builds it again."""
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(0o700, parents=True, exist_ok=True)
+            others = not_private(self.folder)
+            if others is not None:
+                self._announce(
+                    f"the plan isn't kept, because {self.folder} {others}; make that folder yours alone, or the next "
+                    "run will build it again"
+                )
+                return
             header = json.dumps(key._asdict() | {"sha256": hashlib.sha256(built.plan).hexdigest()})
             _write(path, MAGIC + header.encode() + b"\n" + built.plan)
             _write(self._timings(), hashlib.sha256(built.timings).digest() + built.timings)

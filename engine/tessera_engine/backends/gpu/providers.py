@@ -11,6 +11,7 @@ from tessera_engine.backends.gpu.batching import Shape, input_shapes
 from tessera_engine.backends.gpu.install import how_to_install
 from tessera_engine.backends.gpu.plans import plans_folder
 from tessera_engine.errors import InputError
+from tessera_engine.offline.onnx_runtime import onnx_runtime
 
 CUDA, TENSORRT, CPU = "CUDAExecutionProvider", "TensorrtExecutionProvider", "CPUExecutionProvider"
 
@@ -80,8 +81,7 @@ def open_session(content: bytes, options: Any, provider: Provider) -> Any:
     Raises:
         InputError: the provider can't be loaded. ONNX Runtime alone would silently use the CPU.
     """
-    import onnxruntime
-
+    onnxruntime = onnx_runtime()
     if provider.name == CPU:
         return onnxruntime.InferenceSession(content, options, providers=[CPU])
     if hasattr(onnxruntime, "preload_dlls"):  # CUDA from pip's packages, if the system has none
@@ -99,8 +99,7 @@ def open_session(content: bytes, options: Any, provider: Provider) -> Any:
 
 def find_gpu_providers() -> Part:
     """Look for a GPU provider in the installed ONNX Runtime."""
-    import onnxruntime
-
+    onnxruntime = onnx_runtime()
     providers = [name for name in onnxruntime.get_available_providers() if name in (CUDA, TENSORRT)]
     if not providers:
         # Both packages have the same module: the one installed last has overwritten the other's files

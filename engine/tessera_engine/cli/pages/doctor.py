@@ -15,8 +15,8 @@ from tessera_engine.backends.gpu.plans import plans_folder
 from tessera_engine.backends.registry import backend_names, backend_record
 from tessera_engine.machine import default_memory
 from tessera_engine.model.installed import list_models, user_folder
-from tessera_kernels.cache import cache_folder
 from tessera_kernels.encoder.isa import available
+from tessera_kernels.places import in_words
 
 DRIVERS = {
     "GTiff": "GeoTIFF",
@@ -42,7 +42,7 @@ def examine() -> dict[str, Any]:
         "packages": _on_cpu(),
         "gpu": _gpu(),
         "gdal": _gdal(),
-        "compiled_kernels": cache_folder(),
+        "compiled_kernels": in_words(),
         "models": [path.name for path in list_models()],
         "model_folder": str(user_folder()),
     }

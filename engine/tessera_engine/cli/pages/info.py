@@ -65,9 +65,10 @@ def check_no_mistyped_folder(target: str) -> None:
 
 
 def describe_scene(scene: Scene, announce: Callable[[str], None] | None = None) -> dict[str, Any]:
-    """Describe a scene: layout, grid, place, dates, valid shares, findings, and time and memory to embed it here."""
+    """Describe a scene: its grid, place, dates, valid shares, findings, what isn't used, and the cost to embed it."""
     from tessera_engine.cli.pages.expectation import expect
     from tessera_engine.guard import SAMPLE_PIXELS, examine_sample, plausible_shares
+    from tessera_engine.scenes.unused import as_json, note
 
     grid, reader = scene.grid, scene.reader
     dates = reader.dates
@@ -75,6 +76,9 @@ def describe_scene(scene: Scene, announce: Callable[[str], None] | None = None) 
     model = open_model(DEFAULT_MODEL, "int8").facts
     outline = footprint(grid)
     expected = expect(reader, sample, announce)
+    others = note(reader.unused)
+    if announce is not None and others is not None:
+        announce(others)
     return {
         "kind": "scene",
         "name": scene.name,
@@ -93,6 +97,7 @@ def describe_scene(scene: Scene, announce: Callable[[str], None] | None = None) 
         "valid_share": valid_shares(sample),
         "plausible_share": plausible_shares(sample, model),
         "findings": [finding.to_dict() for finding in examine_sample(scene, sample, model)],
+        "unused": as_json(reader.unused),
         "expected": expected.to_dict() if expected else None,
     }
 

@@ -14,7 +14,7 @@ from rasterio.enums import Resampling
 from rasterio.windows import Window as RasterioWindow
 
 from tessera_engine.errors import TesseraError
-from tessera_engine.gdal import GDAL_ERRORS, gdal_environment
+from tessera_engine.gdal import GDAL_ERRORS, gdal_environment, raster_reader
 from tessera_engine.scene import Grid, Window
 
 BLOCK = 256
@@ -171,7 +171,7 @@ def _write_plain(path: Path, about: GeoTiff, parts: Iterable[Part], layout: Layo
     factors = _overview_factors(grid)
     if layout.overviews and factors:
         tiles = gdal_environment(CACHE_BYTES, GDAL_TIFF_OVR_BLOCKSIZE=BLOCK)
-        with tiles, rasterio.open(path, "r+") as file:
+        with tiles, rasterio.open(path, "r+", driver="GTiff") as file:
             file.build_overviews(factors, Resampling.nearest)
 
 
@@ -187,6 +187,6 @@ def _overview_factors(grid: Grid) -> list[int]:
 def _check_complete(path: Path) -> None:
     # GDAL reports no error when the last bytes don't fit on the disk: they are flushed as it closes the file. The last
     # tile of the last band lies at the file's end.
-    with rasterio.open(path) as file:
+    with raster_reader(path) as file:
         col, row = (file.width - 1) // BLOCK * BLOCK, (file.height - 1) // BLOCK * BLOCK
         file.read(file.count, window=RasterioWindow(col, row, file.width - col, file.height - row))

@@ -52,13 +52,12 @@ def open_source(path: Path, item: Mapping[str, Any]) -> CogSource:
 
 def _read(path: Path, window: Window, bands: int) -> NDArray[Any]:
     """(height, width, bands)."""
-    import rasterio
     from rasterio.windows import Window as RasterioWindow
 
-    from tessera_engine.gdal import GDAL_ERRORS, gdal_environment
+    from tessera_engine.gdal import GDAL_ERRORS, gdal_environment, raster_reader
 
     try:
-        with gdal_environment(), rasterio.open(path) as file:
+        with gdal_environment(), raster_reader(path) as file:
             block = file.read(list(range(1, bands + 1)), window=RasterioWindow(*window))
     except GDAL_ERRORS as error:
         raise TesseraError(f"can't read {path}: {error}; make or copy the output again") from None

@@ -13,8 +13,10 @@ from affine import Affine
 from numpy.typing import ArrayLike, NDArray
 
 from tessera_engine.errors import CheckFailed, InputError, quoted
+from tessera_engine.files.inside import inside, link_out
 from tessera_engine.files.output import ITEM
 from tessera_engine.geo import check_window, is_crs, pixels_at
+from tessera_engine.offline.crs import crs_elsewhere
 from tessera_engine.scene import Grid, Window
 
 if TYPE_CHECKING:
@@ -254,6 +256,22 @@ class Embeddings:
         }
 
 
+def item_crs(properties: Mapping[str, Any]) -> str | None:
+    """The CRS that an item gives.
+
+    Raises:
+        CheckFailed: it names a file or an address, which PROJ would open.
+    """
+    crs = properties.get("proj:code") or properties.get("proj:wkt2")
+    found = crs_elsewhere(str(crs)) if crs is not None else None
+    if found is not None:
+        raise CheckFailed(
+            f"item.json has the CRS {found!r}, which is not opened; expected one such as EPSG:32631; make or copy the "
+            "output again"
+        )
+    return crs
+
+
 def item_grid(item: Mapping[str, Any]) -> Grid:
     """The grid that an item describes.
 
@@ -262,7 +280,7 @@ def item_grid(item: Mapping[str, Any]) -> Grid:
     """
     properties = item["properties"]
     height, width = properties["proj:shape"]
-    crs = properties.get("proj:code") or properties.get("proj:wkt2")
+    crs = item_crs(properties)
     if crs is not None and not is_crs(crs):
         raise CheckFailed(
             f"{ITEM} has {quoted(crs)}, which is not a valid CRS; make or copy the output again"
@@ -280,12 +298,18 @@ def asset_path(path: Path, item: Mapping[str, Any], key: str) -> Path:
     """Where one of an item's files lies.
 
     Raises:
-        InputError: the item doesn't list it, or the file is missing.
+        InputError: the item doesn't list it, or the file is missing or leads out of the output folder.
     """
     asset = item["assets"].get(key)
     if asset is None:
         raise InputError(f"{path / 'item.json'} lists no '{key}'; is it an output of another version?")
-    file: Path = path / asset["href"]
+    href = asset["href"]
+    file = path / str(href)
+    if not isinstance(href, str) or not inside(path, file) or (file.is_dir() and link_out(file, path)):
+        raise InputError(
+            f"{path / 'item.json'} refers to {str(href)[:80]!r} as '{key}', which leads out of the output folder "
+            "and is not opened; make or copy the output again"
+        )
     if not file.exists():
         raise InputError(f"{file} is missing, though item.json lists it; make or copy the output again")
     return file

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError, TesseraError, reason
+from tessera_engine.files.inside import inside
 from tessera_engine.files.npy_header import read_npy_header
 from tessera_engine.files.staging import CODE_NODATA
 from tessera_engine.formats.embeddings.base import StoredBlock
@@ -106,7 +107,7 @@ def open_source(path: Path, year: int | None) -> GeotesseraSource:
     """Open one year of a tree in one CRS.
 
     Raises:
-        InputError: it holds cells on several grids, or no cell.
+        InputError: it holds cells on several grids, or no cell, or a link leads out of the tree.
         TesseraError: a cell's files can't be read.
     """
     place = path / EMBEDDINGS_FOLDER / str(year)
@@ -114,16 +115,28 @@ def open_source(path: Path, year: int | None) -> GeotesseraSource:
     folders = sorted((folder for folder in names if _NAME.fullmatch(folder.name)), key=_south_then_west)
     if not folders:
         raise InputError(f"{place} holds no cell (a folder like grid_4.75_51.05)")
-    grids = [_landmask_grid(path / LANDMASK_FOLDER / f"{folder.name}.tiff") for folder in folders]
+    landmasks = [path / LANDMASK_FOLDER / f"{folder.name}.tiff" for folder in folders]
+    for landmask in landmasks:
+        _refuse_link_out(path, landmask)
+    grids = [_landmask_grid(landmask) for landmask in landmasks]
     union, windows = _union(path, grids)
     cells, dim = [], 0
     for folder, window in zip(folders, windows, strict=True):
         codes = folder / f"{folder.name}.npy"
         scales = folder / f"{folder.name}_scales.npy"
         counts = path / OBSERVATIONS_FOLDER / str(year) / codes.name
+        for file in (codes, scales, counts):
+            _refuse_link_out(path, file)
         cells.append(Cell(window, codes, scales, counts))
         dim = _dim(codes)
     return GeotesseraSource(union, dim, tuple(cells))
+
+
+def _refuse_link_out(tree: Path, file: Path) -> None:
+    if not inside(tree, file):
+        raise InputError(
+            f"{file} is or lies behind a link that leads out of {tree}; replace the link by a copy"
+        )
 
 
 def cell_centre(name: str) -> tuple[float, float]:
@@ -146,13 +159,12 @@ def _dim(codes: Path) -> int:
 
 
 def _landmask_grid(path: Path) -> Grid:
-    import rasterio
-
-    from tessera_engine.gdal import GDAL_ERRORS, gdal_environment
+    from tessera_engine.gdal import GDAL_ERRORS, gdal_environment, raster_crs, raster_reader
 
     try:
-        with gdal_environment(), rasterio.open(path) as file:
-            grid = Grid(file.width, file.height, file.crs.to_string() if file.crs else None, file.transform)
+        with gdal_environment(), raster_reader(path) as file:
+            crs = raster_crs(file)
+            grid = Grid(file.width, file.height, crs.to_string() if crs else None, file.transform)
     except GDAL_ERRORS as error:
         raise _no_place(path, reason(error)) from None
     if not grid.has_area:

@@ -54,6 +54,7 @@ class _Variable(NamedTuple):
 def find(listing: Listing) -> Found:
     """Find the cubes of a scene folder that have bands of Sentinel-2 L2A or Sentinel-1; reads headers only."""
     found = Found()
+    found.claimed.update(_cubes(listing))
     for path in _cubes(listing):
         try:
             _refuse_links(path, listing)

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError, reason
-from tessera_engine.gdal import GDAL_ERRORS, gdal_environment
-from tessera_engine.scene import S1_BANDS, S2_BANDS, Dates, Grid, Observations, Window
-from tessera_engine.scenes.products import ORBITS
+from tessera_engine.files.inside import inside
+from tessera_engine.gdal import GDAL_ERRORS, gdal_environment, raster_crs, raster_reader
+from tessera_engine.scene import S1_BANDS, S2_BANDS, Dates, Grid, Observations, Problem, Window
+from tessera_engine.scenes.metadata.listing import is_of_system
+from tessera_engine.scenes.metadata.tile_dates import period_in_file, period_of_year
+from tessera_engine.scenes.period import Period
+from tessera_engine.scenes.products import ORBITS, Unusable
+from tessera_engine.scenes.reading.fingerprint import SAMPLE_BYTES, add_file
 from tessera_engine.scenes.reading.npy import NpyRaster, read_doys
+from tessera_engine.scenes.unused import beside_tiles, lines
 
-BANDS, MASKS, DOYS, ROI = "bands.npy", "masks.npy", "doys.npy", "roi.tiff"
-
+BANDS, MASKS, DOYS, ROI, DATES = "bands.npy", "masks.npy", "doys.npy", "roi.tiff", "dates.json"
+NAMES = (BANDS, MASKS, DOYS, ROI, *(f"sar_{orbit}{part}.npy" for orbit in ORBITS for part in ("", "_doy")))
+"""The files of a tile that its fingerprint covers."""
+FILES = (*NAMES, DATES)
+"""All files of a tile."""
+_PRODUCTS = (".zip", ".safe", ".nc", ".nc4", ".tif", ".json", ".geojson")
 
 _SAMPLES = 64
-_SAMPLE_BYTES = 4096
 
 
 def open_folder(folder: Path) -> DPixelTile | None:
@@ -33,15 +46,35 @@ def open_folder(folder: Path) -> DPixelTile | None:
 
 
 def is_tile(folder: Path) -> bool:
-    """Whether the folder has a file of a d-pixel tile, even if others are missing."""
+    """Whether the folder has a file of a d-pixel tile, even if others are missing; radar alone is a tile too."""
+    return has_optical(folder) or _has_radar_alone(folder)
+
+
+def has_optical(folder: Path) -> bool:
+    """Whether the folder has a file of a d-pixel tile's Sentinel-2."""
     return any((folder / name).exists() for name in (BANDS, MASKS, DOYS))
+
+
+def _has_radar_alone(folder: Path) -> bool:
+    """Whether the folder has a tile's radar, and nothing that may be products: these are read without the radar."""
+    if not any((folder / f"sar_{orbit}.npy").exists() for orbit in ORBITS):
+        return False
+    others = [entry for entry in folder.iterdir() if entry.name not in FILES and not is_of_system(entry.name)]
+    return not any(entry.is_dir() or entry.suffix.lower() in _PRODUCTS for entry in others)
+
+
+class _Optical(NamedTuple):
+    """The files of Sentinel-2."""
+
+    bands: NpyRaster
+    masks: NpyRaster
+    doys: NDArray[np.int32]
 
 
 class DPixelTile:
     """Reads one d-pixel tile; implements `tessera_engine.scene.Reader`."""
 
     layout = "dpixel"
-    period = None
     windows_held = 0
 
     def __init__(self, folder: Path) -> None:
@@ -51,37 +84,69 @@ class DPixelTile:
             InputError: a file is missing or damaged, has a wrong dtype or shape, or doesn't match the others.
         """
         self.folder = folder
-        self._bands = NpyRaster(folder / BANDS, ("uint16",), (len(S2_BANDS),))
+        self._refuse_links()
+        self._optical = self._open_optical()
+        self._orbits: dict[str, tuple[NpyRaster | None, NDArray[np.int32]]] = {}
+        for orbit in ORBITS:
+            self._orbits[orbit] = self._open_orbit(orbit)
+        height, width = self._size()
+        self.grid = self._read_grid(width, height)
+        self._notes = []
+        if self.grid.crs is None:
+            self._notes.append(f"{ROI} is missing or has no CRS: outputs have no georeference")
+        self.period = self._read_period()
+
+    def _open_optical(self) -> _Optical | None:
+        """Bands, masks and days of Sentinel-2; None where all three files are missing."""
+        folder = self.folder
+        if not any((folder / name).exists() for name in (BANDS, MASKS, DOYS)):
+            return None
+        bands = NpyRaster(folder / BANDS, ("uint16",), (len(S2_BANDS),))
         if not (folder / MASKS).exists():
             raise InputError(
                 f"{folder / MASKS} is missing: it marks which observations are clear and which are cloud; "
                 "make it from the scene classification (1 = clear)"
             )
-        self._masks = NpyRaster(folder / MASKS, ("uint8", "bool"), ())
-        if self._masks.shape != self._bands.shape[:3]:
+        masks = NpyRaster(folder / MASKS, ("uint8", "bool"), ())
+        if masks.shape != bands.shape[:3]:
             raise InputError(
-                f"{folder / MASKS} has shape {self._masks.shape}, expected {self._bands.shape[:3]} "
-                f"as in {BANDS}"
+                f"{folder / MASKS} has shape {masks.shape}, expected {bands.shape[:3]} as in {BANDS}"
             )
-        steps, height, width = self._bands.shape[:3]
+        steps, height, width = bands.shape[:3]
         if height == 0 or width == 0:
-            raise InputError(f"{folder / BANDS} has shape {self._bands.shape}: no pixels")
-        self._s2_doy = read_doys(folder / DOYS, steps, folder / BANDS)
-        self._orbits: dict[str, tuple[NpyRaster | None, NDArray[np.int32]]] = {}
-        for orbit in ORBITS:
-            self._orbits[orbit] = self._open_orbit(orbit, (height, width))
-        self.grid = self._read_grid(width, height)
-        located = self.grid.crs is not None
-        self.warnings = () if located else (f"{ROI} is missing or has no CRS: outputs have no georeference",)
+            raise InputError(f"{folder / BANDS} has shape {bands.shape}: no pixels")
+        return _Optical(bands, masks, read_doys(folder / DOYS, steps, folder / BANDS))
 
-    def _open_orbit(self, orbit: str, size: tuple[int, int]) -> tuple[NpyRaster | None, NDArray[np.int32]]:
+    def _refuse_links(self) -> None:
+        for path in map(self.folder.joinpath, FILES):
+            if path.is_symlink() and not inside(self.folder, path):
+                raise InputError(
+                    f"{path} is a link that leads out of the scene folder; replace it by a copy of the file"
+                )
+
+    def _size(self) -> tuple[int, int]:
+        """Height and width of the tile."""
+        if self._optical is not None:
+            return self._optical.bands.shape[1], self._optical.bands.shape[2]
+        shapes = {
+            raster.shape[1:3] for raster, _ in self._orbits.values() if raster is not None and raster.shape[0]
+        }
+        if len(shapes) != 1 or 0 in next(iter(shapes)):
+            found = " and ".join(f"{height} x {width}" for height, width in sorted(shapes)) or "no dates"
+            raise InputError(
+                f"{self.folder} has radar alone (no {BANDS}), with {found} in its sar_*.npy, expected one size"
+            )
+        return next(iter(shapes))[0], next(iter(shapes))[1]
+
+    def _open_orbit(self, orbit: str) -> tuple[NpyRaster | None, NDArray[np.int32]]:
         """An orbit's raster and days of year; (None, no days) where both files are missing."""
         path = self.folder / f"sar_{orbit}.npy"
         doy_path = self.folder / f"sar_{orbit}_doy.npy"
         if not path.exists() and not doy_path.exists():
             return None, np.empty(0, np.int32)
         raster = NpyRaster(path, ("int16",), (len(S1_BANDS),))
-        if raster.shape[0] and raster.shape[1:3] != size:
+        size = None if self._optical is None else self._optical.bands.shape[1:3]
+        if size is not None and raster.shape[0] and raster.shape[1:3] != size:
             raise InputError(
                 f"{path} is {raster.shape[1]} x {raster.shape[2]} pixels (height x width), "
                 f"expected {size[0]} x {size[1]} as in {BANDS}"
@@ -92,11 +157,9 @@ class DPixelTile:
         path = self.folder / ROI
         if not path.exists():
             return Grid(width, height)
-        import rasterio
-
         try:
-            with gdal_environment(), rasterio.open(path) as roi:
-                size, crs, transform = (roi.width, roi.height), roi.crs, roi.transform
+            with gdal_environment(), raster_reader(path) as roi:
+                size, crs, transform = (roi.width, roi.height), raster_crs(roi), roi.transform
                 # From a truncated file GDAL returns what it finds, perhaps without a CRS, and reports no error.
                 # Reading the last pixel does.
                 roi.read(1, window=((roi.height - 1, roi.height), (roi.width - 1, roi.width)))
@@ -106,7 +169,7 @@ class DPixelTile:
         if size != (width, height):
             raise InputError(
                 f"{path} is {size[1]} x {size[0]} pixels (height x width), expected {height} x {width} "
-                f"as in {BANDS}"
+                f"as in {BANDS if self._optical is not None else 'sar_*.npy'}"
             )
         if crs is None:
             return Grid(width, height)
@@ -116,11 +179,44 @@ class DPixelTile:
             )
         return Grid(width, height, crs.to_string(), transform)
 
+    @cached_property
+    def unused(self) -> tuple[Problem, ...]:
+        """What else lies in the tile's folder."""
+        return beside_tiles(self.folder, [self.folder], FILES)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """A line where the tile has no place on Earth, and one for each product beside it."""
+        return (*self._notes, *lines(self.unused))
+
+    @property
+    def s2_doy(self) -> NDArray[np.int32]:
+        """(T,) int32, days of year of Sentinel-2."""
+        return np.empty(0, np.int32) if self._optical is None else self._optical.doys
+
+    def in_year(self, year: int) -> DPixelTile:
+        """The same tile, of a year that the user declares.
+
+        Raises:
+            InputError: the year contradicts the tile's days or its `dates.json`.
+        """
+        tile = copy(self)
+        days = [day for each in dataclasses.astuple(self.dates) for day in each]
+        tile.period = period_of_year(self.folder, days, year, self.period)
+        return tile
+
+    def _read_period(self) -> Period | None:
+        try:
+            return period_in_file(self.folder / DATES, self.s2_doy.tolist())
+        except Unusable as error:
+            self._notes.append(f"{self.folder / DATES} {error}: the year of the tile is not known")
+            return None
+
     @property
     def dates(self) -> Dates:
         """Days of year in the tile."""
         return Dates(
-            _unique(self._s2_doy),
+            _unique(self.s2_doy),
             _unique(self._orbits["ascending"][1]),
             _unique(self._orbits["descending"][1]),
         )
@@ -129,7 +225,7 @@ class DPixelTile:
     def bytes_per_pixel(self) -> int:
         """Bytes of one pixel's observations."""
         s1_steps = sum(len(doys) for _, doys in self._orbits.values())
-        return len(self._s2_doy) * (2 * len(S2_BANDS) + 1) + s1_steps * 2 * len(S1_BANDS)
+        return len(self.s2_doy) * (2 * len(S2_BANDS) + 1) + s1_steps * 2 * len(S1_BANDS)
 
     def windows(self, region: Window, max_pixels: int) -> Iterator[Window]:
         """Strips of whole rows where they fit into `max_pixels`: a row is one run of bytes in the file."""
@@ -142,6 +238,12 @@ class DPixelTile:
         Raises:
             InputError: a file has become shorter since it was opened.
         """
+        if self._optical is not None:
+            s2 = self._optical.bands.read(window)
+            valid = self._optical.masks.read(window).view(np.uint8)
+        else:
+            s2 = np.empty((0, window.height, window.width, len(S2_BANDS)), np.uint16)
+            valid = np.empty(s2.shape[:3], np.uint8)
         s1 = {}
         for orbit, (raster, _) in self._orbits.items():
             if raster is None or raster.shape[0] == 0:
@@ -149,9 +251,9 @@ class DPixelTile:
             else:
                 s1[orbit] = raster.read(window)
         return Observations(
-            s2=self._bands.read(window),
-            s2_valid=self._masks.read(window).view(np.uint8),
-            s2_doy=self._s2_doy,
+            s2=s2,
+            s2_valid=valid,
+            s2_doy=self.s2_doy,
             s1_ascending=s1["ascending"],
             s1_ascending_doy=self._orbits["ascending"][1],
             s1_descending=s1["descending"],
@@ -173,24 +275,17 @@ class DPixelTile:
             },
         )
 
-    def fingerprint(self) -> str:
-        """Sha256 over the files' names, sizes and a sample of their bytes.
+    fingerprinted_bytes = _SAMPLES * SAMPLE_BYTES
 
-        A sample, because a scene has gigabytes: `_SAMPLES` evenly spaced blocks of `_SAMPLE_BYTES` from each file.
-        """
+    def files(self) -> Iterator[Path]:
+        """The tile's files."""
+        yield from (self.folder / name for name in NAMES if (self.folder / name).exists())
+
+    def fingerprint(self) -> str:
+        """Sha256 over the files' names, sizes and a sample of their bytes."""
         digest = hashlib.sha256()
-        names = [BANDS, MASKS, DOYS, ROI]
-        names += [f"sar_{orbit}{part}.npy" for orbit in ORBITS for part in ("", "_doy")]
-        for name in names:
-            path = self.folder / name
-            if not path.exists():
-                continue
-            size = path.stat().st_size
-            digest.update(f"{name} {size}\n".encode())
-            with path.open("rb") as file:
-                for start in np.linspace(0, max(0, size - _SAMPLE_BYTES), _SAMPLES).astype(int):
-                    file.seek(int(start))
-                    digest.update(file.read(_SAMPLE_BYTES))
+        for path in self.files():
+            add_file(digest, path, path.name, _SAMPLES)
         return digest.hexdigest()
 
 

@@ -1,7 +1,8 @@
 """Date mosaics, the output of TESSERA's own downloader: one GeoTIFF for each band and date.
 
-`data_raw/<band>/<YYYY-MM-DD>_mosaic.tiff` and `data_sar_raw/<YYYY-MM-DD>_{vv,vh}_{ascending,descending}.tiff`. The
-baseline offset has been removed already, and Sentinel-1 is in TESSERA's code.
+`data_raw/<band>/<YYYY-MM-DD>_mosaic.tiff`, where the band may be called `red`, `B04` or `B4`, and
+`data_sar_raw/<YYYY-MM-DD>_{vv,vh}_{ascending,descending}.tiff`. The baseline offset has been removed already, and
+Sentinel-1 is in TESSERA's code.
 """
 
 from __future__ import annotations
@@ -12,11 +13,9 @@ from datetime import date
 from pathlib import Path
 from typing import cast
 
-from tessera_engine.scenes.metadata.band_names import COMMON_NAMES
+from tessera_engine.scene import S2_BANDS
+from tessera_engine.scenes.metadata.band_names import BAND_OF, COMMON_NAMES, plain
 from tessera_engine.scenes.products import Asset, Found, Listing, Orbit, Problem, S1Product, S2Product
-
-BAND_FOLDERS = {name: band for band, name in COMMON_NAMES.items() if band != "SCL"}
-SCL_FOLDER = COMMON_NAMES["SCL"]
 
 _S2_NAME = re.compile(r"(\d{4}-\d{2}-\d{2})_mosaic\.tiff?")
 _S1_NAME = re.compile(r"(\d{4}-\d{2}-\d{2})_(vv|vh)_(ascending|descending)\.tiff?")
@@ -29,10 +28,12 @@ def find(listing: Listing) -> Found:
     s1: dict[tuple[Path, date, str], dict[str, Path]] = defaultdict(dict)
     for file in listing.files:
         optical, radar = _S2_NAME.fullmatch(file.name), _S1_NAME.fullmatch(file.name)
-        if optical and file.parent.name in (*BAND_FOLDERS, SCL_FOLDER):
+        band = BAND_OF.get(plain(file.parent.name))
+        if optical and band is not None:
+            found.claimed.add(file)
             day = _day(optical[1], file, found)
             if day:
-                s2[file.parent.parent, day][file.parent.name] = file
+                s2[file.parent.parent, day].setdefault(band, file)
         elif radar:
             day = _day(radar[1], file, found)
             if day:
@@ -55,7 +56,7 @@ def find(listing: Listing) -> Found:
 
 
 def _add_s2(found: Found, listing: Listing, folder: Path, day: date, files: dict[str, Path]) -> None:
-    missing = sorted({*BAND_FOLDERS, SCL_FOLDER} - files.keys())
+    missing = sorted(COMMON_NAMES[band] for band in COMMON_NAMES.keys() - files.keys())
     if missing:
         found.problems.append(Problem(folder, f"{day} has no mosaic of {', '.join(missing)}"))
         return
@@ -64,8 +65,8 @@ def _add_s2(found: Found, listing: Listing, folder: Path, day: date, files: dict
             name=_name(listing, folder, day),
             source=folder,
             date=day,
-            bands={band: Asset(files[name]) for name, band in BAND_FOLDERS.items()},
-            mask=Asset(files[SCL_FOLDER]),
+            bands={band: Asset(files[band]) for band in S2_BANDS},
+            mask=Asset(files["SCL"]),
             offset=0,
         )
     )

@@ -5,15 +5,21 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
-from tessera_engine.scenes.metadata.channels import Channels, by_product, first, half_products, vv_vh
-from tessera_engine.scenes.metadata.duplicates import drop_duplicates
+from tessera_engine.scenes.metadata.channels import (
+    Channels,
+    belonging,
+    by_product,
+    first,
+    half_products,
+    vv_vh,
+)
 from tessera_engine.scenes.metadata.members import on_disk
-from tessera_engine.scenes.products import Found, Listing, Orbit, Problem, S1Product, Unusable
+from tessera_engine.scenes.products import Found, Listing, Orbit, Problem, Processing, S1Product, Unusable
 from tessera_engine.scenes.reading.rasters import opened
 
 _PRODUCT = re.compile(
     r"OPERA_L2_RTC-S1_(?P<burst>T\d{3}-\d{6}-IW\d)_(?P<start>\d{8}T\d{6})Z_(?P<processed>\d{8}T\d{6})Z"
-    r"_S1[A-D]_\d+_v[\d.]+"
+    r"_S1[A-D]_\d+_v(?P<version>[\d.]+)"
 )
 _FILE = re.compile(rf"(?P<product>{_PRODUCT.pattern})_(?P<channel>VV|VH|HH|HV)\.tiff?")
 
@@ -24,13 +30,13 @@ _ORBITS: dict[str, Orbit] = {"a": "ascending", "d": "descending"}
 def find(listing: Listing) -> Found:
     """Find the OPERA RTC-S1 bursts of a scene folder; reads names and headers only."""
     found = Found()
-    for (_, name), channels in by_product(on_disk(listing), _FILE).items():
+    products = by_product(on_disk(listing), _FILE)
+    found.claimed |= belonging(listing, products, _PRODUCT)
+    for (_, name), channels in products.items():
         try:
             found.s1.append(_product(name, channels))
         except Unusable as error:
             found.problems.append(Problem(first(channels).source, str(error)))
-    found.s1, duplicates = drop_duplicates(found.s1, _acquisition)
-    found.problems += duplicates
     found.warnings += half_products(found.s1, "OPERA burst")
     return found
 
@@ -48,10 +54,7 @@ def _product(name: str, channels: Channels) -> S1Product:
         day = datetime.strptime(match["start"], "%Y%m%dT%H%M%S").date()
     except ValueError:
         raise Unusable(f"has {match['start']} in its name, which is not a date") from None
-    return S1Product(name, first(channels).source, day, orbit, vv, vh, "power")
-
-
-def _acquisition(product: S1Product) -> tuple[tuple[str, ...], str]:
-    match = _PRODUCT.fullmatch(product.name)
-    assert match is not None
-    return (match["burst"], match["start"]), match["processed"]
+    processing = Processing(
+        (match["burst"], match["start"]), baseline=match["version"], generated=match["processed"]
+    )
+    return S1Product(name, first(channels).source, day, orbit, vv, vh, "power", processing)

@@ -1,7 +1,7 @@
 """STAC items whose assets are in the scene folder: Sentinel-2 L2A and Sentinel-1 RTC.
 
-Items may be single files, an ItemCollection or a static catalogue. Every JSON file of the folder is read, so the links
-of a catalogue don't have to be followed; they are only checked.
+Items may be single files, an ItemCollection, a JSON array, a file with an item a line, or a static catalogue. Every
+JSON file of the folder is read, so the links of a catalogue don't have to be followed; they are only checked.
 """
 
 from __future__ import annotations
@@ -9,18 +9,27 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from datetime import date, datetime, timezone
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from tessera_engine.scene import S2_BANDS
-from tessera_engine.scenes.metadata.band_names import COMMON_NAMES
-from tessera_engine.scenes.metadata.baseline import OFFSET, offset_by_baseline
+from tessera_engine.scenes.metadata.band_names import COMMON_NAMES, plain, spellings
 from tessera_engine.scenes.metadata.channels import half_products
-from tessera_engine.scenes.metadata.duplicates import drop_duplicates
+from tessera_engine.scenes.metadata.kinds import kind_of_product
 from tessera_engine.scenes.metadata.members import Member, on_disk
+from tessera_engine.scenes.metadata.names import SAME_PASS, Stated, agree, stated_by_image
+from tessera_engine.scenes.metadata.stac_facts import (
+    offset_of,
+    s1_processing,
+    s2_processing,
+    tile_of,
+    time_of,
+)
 from tessera_engine.scenes.products import (
     ORBITS,
     Asset,
@@ -33,11 +42,14 @@ from tessera_engine.scenes.products import (
     Unusable,
 )
 
-_S1_KEYS = {"VV": ("vv", "gamma0_vv"), "VH": ("vh", "gamma0_vh")}
+_WHOLE = (".json", ".geojson")
+_BY_LINE = (".ndjson", ".jsonl", ".geojsonl", ".geojsons")
+
+_S1_KEYS = {"VV": ("vv", "gamma0vv"), "VH": ("vh", "gamma0vh")}
 _S1_UNITS: dict[str, S1Units] = {"sentinel-1-rtc": "power"}
 """Collection -> units; the units of other collections are unknown."""
 
-_BASELINE_IN_NAME = re.compile(r"_MSIL2A_\d{8}T\d{6}_N(\d{4})_")
+_BESIDE = (".tif", ".tiff", ".jp2", ".xml", ".json", ".jpg", ".jpeg", ".png", ".txt", ".html", ".safe")
 
 
 class _Item(NamedTuple):
@@ -56,30 +68,50 @@ class _Item(NamedTuple):
     def assets(self) -> Mapping[str, Any]:
         return _object(self.content.get("assets"))
 
+    @property
+    def collection(self) -> str:
+        return str(self.content.get("collection", ""))
+
 
 def find(listing: Listing) -> Found:
     """Find the products that the STAC items of a scene folder describe; hrefs to other places are not followed."""
     found = Found()
     files = frozenset(listing.files)
+    owners: dict[Path, set[tuple[Path, str]]] = defaultdict(set)
     for member in on_disk(listing):
-        if member.path.suffix.lower() not in (".json", ".geojson"):
+        if member.path.suffix.lower() not in (*_WHOLE, *_BY_LINE):
             continue
         try:
-            content = _parse(member)
-            _check_links(content, member.source, listing.folder, files)
+            contents = _parse(member)
+            for content in contents:
+                _check_links(content, member.source, listing.folder, files)
         except Unusable as error:
             found.problems.append(Problem(member.source, str(error)))
             continue
-        for item in _items(content, member.source):
+        items = [item for content in contents for item in _items(content, member.source)]
+        if items or any(content.get("type") in ("Catalog", "Collection") for content in contents):
+            found.claimed.add(member.source)
+        for item in items:
+            for path in _belonging(item, listing.folder, files):
+                found.claimed.add(path)
+                owners[path.parent].add((member.source, item.name))
             try:
                 _add(found, item, listing.folder, files)
             except Unusable as error:
                 found.problems.append(Problem(member.source, f"{item.name} {error}"))
-    found.s2, duplicates = drop_duplicates(found.s2, lambda product: ((product.name,), ""))
-    found.problems += duplicates
-    found.s1, duplicates = drop_duplicates(found.s1, lambda product: ((product.name,), ""))
-    found.problems += duplicates
+    # What else lies in the folder of one item belongs to it, for instance bands that TESSERA doesn't use
+    own = {folder for folder, items_in in owners.items() if len(items_in) == 1} - {listing.folder}
+    found.claimed |= {path for path in files if path.parent in own and path.suffix.lower() in _BESIDE}
     found.warnings += half_products(found.s1, "STAC item")
+    return found
+
+
+def _belonging(item: _Item, folder: Path, files: frozenset[Path]) -> set[Path]:
+    """The files of the folder that an item's assets refer to, used or not."""
+    found = set()
+    for asset in map(_object, item.assets.values()):
+        with suppress(Unusable):
+            found.add(_local(asset.get("href"), item.file, folder, files))
     return found
 
 
@@ -91,18 +123,26 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _parse(member: Member) -> Mapping[str, Any]:
+def _parse(member: Member) -> list[Mapping[str, Any]]:
+    """The objects of a JSON file: one, or several in an array or in lines."""
+    text = member.read()
+    texts = text.splitlines() if member.path.suffix.lower() in _BY_LINE else [text]
     try:
-        return _object(json.loads(member.read()))
+        contents = [json.loads(each) for each in texts if each.strip() or len(texts) == 1]
     except (ValueError, RecursionError) as error:
         raise Unusable(f"is not valid JSON ({error}); copy it again") from None
+    return [
+        _object(each)
+        for content in contents
+        for each in (content if isinstance(content, list) else [content])
+    ]
 
 
 def _items(content: Mapping[str, Any], file: Path) -> Iterator[_Item]:
     if content.get("type") == "FeatureCollection":
         for feature in _list(content.get("features")):
             yield from _items(_object(feature), file)
-    elif content.get("type") == "Feature" and "assets" in content:
+    elif content.get("type") == "Feature" and (_object(content.get("assets")) or "stac_version" in content):
         yield _Item(file, content)
 
 
@@ -116,61 +156,125 @@ def _check_links(content: Mapping[str, Any], file: Path, folder: Path, files: fr
 
 
 def _local(href: Any, file: Path, folder: Path, files: frozenset[Path]) -> Path:
-    """The file in the scene folder that a relative href points to.
+    """The file in the scene folder that an href points to: a path from the item, a path of this machine, or file://.
 
     Raises:
-        Unusable: it is a URL, points out of the folder, or the file doesn't exist.
+        Unusable: it is another URL, points out of the folder, or the file doesn't exist.
     """
     if not isinstance(href, str) or not href:
         raise Unusable("has an asset without an href")
-    if urlsplit(href).scheme and not Path(href).is_absolute():  # `C:\...` looks like a scheme
+    for path in _paths(href, file):
+        if path in files:
+            return path
+        with suppress(OSError, ValueError):
+            # The folder may have been given, and written into the item, by a link to it
+            if path.is_absolute() and path.resolve() in files:
+                return path.resolve()
+    path = _paths(href, file)[0]
+    if not path.is_relative_to(folder):
+        raise Unusable(f"points to {href}, which is outside the scene folder and is not read")
+    raise Unusable(f"points to {href}, which is missing")
+
+
+def _paths(href: str, file: Path) -> list[Path]:
+    """The paths that an href may mean, the most likely one first."""
+    parts = urlsplit(href)
+    if parts.scheme == "file" and parts.netloc in ("", "localhost"):
+        on_windows = re.match(r"/[A-Za-z]:", parts.path)
+        texts = [unquote(parts.path)[1 if on_windows and os.name == "nt" else 0 :]]
+    elif parts.scheme and not Path(href).is_absolute():  # `C:\...` looks like a scheme
         raise Unusable(
             f"points to {href}, which is not read: download the file into the folder and make the href relative"
         )
-    path = Path(os.path.normpath(file.parent / unquote(href)))
-    if not path.is_relative_to(folder):
-        raise Unusable(f"points to {href}, which is outside the scene folder and is not read")
-    if path not in files:
-        raise Unusable(f"points to {href}, which is missing")
-    return path
+    else:
+        texts = [unquote(href), href]
+    return [Path(os.path.normpath(file.parent / text)) for text in texts]
 
 
 def _add(found: Found, item: _Item, folder: Path, files: frozenset[Path]) -> None:
-    """Add an item's product; items of other satellites are skipped."""
-    what = " ".join(str(item.properties.get(key, "")) for key in ("constellation", "platform")).lower()
-    what += " " + str(item.content.get("collection", "")).lower()
-    if re.search(r"sentinel[- ]?2", what):
+    """Add an item's product.
+
+    Raises:
+        Unusable: it is of another satellite or level, or something is missing or wrong in it.
+    """
+    for name in (item.name, item.collection):
+        kind = kind_of_product(name)
+        if kind is not None and not re.search("rtc", item.collection + item.name, re.I):
+            raise Unusable(kind.reason)
+    said = [str(item.properties.get(key, "")) for key in ("constellation", "platform")]
+    what = " ".join((*said, item.collection)).lower()
+    if re.search(r"sentinel[-_ ]?2", what) or re.match(r"S2[A-D]_", item.name):
         found.s2.append(_s2_product(item, folder, files))
-    elif re.search(r"sentinel[- ]?1", what):
+    elif re.search(r"sentinel[-_ ]?1", what) or re.match(r"S1[A-D]_", item.name):
         found.s1.append(_s1_product(item, folder, files))
+    else:
+        satellite = next(
+            (each for each in (*reversed(said), item.collection) if each), "no satellite that it names"
+        )
+        raise Unusable(f"is of {satellite}, expected Sentinel-2 L2A or Sentinel-1 RTC")
 
 
 def _s2_product(item: _Item, folder: Path, files: frozenset[Path]) -> S2Product:
-    assets = {}
-    for band, other_key in COMMON_NAMES.items():
-        asset = item.assets.get(band) or item.assets.get(other_key)
-        if asset is not None:
-            assets[band] = _object(asset)
-    missing = [f"{band} ({COMMON_NAMES[band]})" for band in (*S2_BANDS, "SCL") if band not in assets]
+    keys = {plain(key): _object(asset) for key, asset in item.assets.items() if isinstance(asset, dict)}
+    choices = {band: [keys[name] for name in spellings(band) if name in keys] for band in COMMON_NAMES}
+    missing = [f"{band} ({COMMON_NAMES[band]})" for band in (*S2_BANDS, "SCL") if not choices[band]]
     if missing:
         raise Unusable(f"lacks the assets {', '.join(missing)}: expected those of Sentinel-2 Level-2A")
-    paths = {
-        band: Asset(_local(asset.get("href"), item.file, folder, files)) for band, asset in assets.items()
-    }
-    day = _day(item)
-    offset, known = _offset(item, [assets[band] for band in S2_BANDS], day)
-    bands = {band: paths[band] for band in S2_BANDS}
-    return S2Product(item.name, item.file, day, bands, paths["SCL"], offset, known)
+    time = time_of(item.properties)
+    assets, paths = {}, {}
+    for band, candidates in choices.items():
+        assets[band], paths[band] = _first_local(candidates, item, folder, files)
+        _check_name(paths[band], item, time)
+    offset, known = offset_of(item.name, item.properties, [assets[band] for band in S2_BANDS], time.date())
+    return S2Product(
+        name=item.name,
+        source=item.file,
+        date=time.date(),
+        bands={band: Asset(paths[band]) for band in S2_BANDS},
+        mask=Asset(paths["SCL"]),
+        offset=offset,
+        offset_known=known,
+        processing=s2_processing(item.name, item.properties),
+    )
+
+
+def _first_local(
+    candidates: list[Mapping[str, Any]], item: _Item, folder: Path, files: frozenset[Path]
+) -> tuple[Mapping[str, Any], Path]:
+    """The first asset whose file is in the folder: some catalogues have the same band as GeoTIFF and as JPEG 2000.
+
+    Raises:
+        Unusable: there is none; the reason is that of the first one.
+    """
+    for asset in candidates[1:]:
+        with suppress(Unusable):
+            _local(candidates[0].get("href"), item.file, folder, files)
+            break
+        with suppress(Unusable):
+            return asset, _local(asset.get("href"), item.file, folder, files)
+    return candidates[0], _local(candidates[0].get("href"), item.file, folder, files)
+
+
+def _check_name(path: Path, item: _Item, time: datetime) -> None:
+    """Refuse a raster whose own name says another tile or date than its item.
+
+    Raises:
+        Unusable: it does.
+    """
+    stated = stated_by_image(path.name)
+    if not agree(stated, Stated(tile_of(item.name, item.properties), time), SAME_PASS):
+        when = f"{stated.sensing:%Y-%m-%d %H:%M}" if stated.sensing else "another time"
+        raise Unusable(f"is of {time:%Y-%m-%d %H:%M}, but its file {path.name} is of {stated.tile} at {when}")
 
 
 def _s1_product(item: _Item, folder: Path, files: frozenset[Path]) -> S1Product:
-    collection = str(item.content.get("collection", ""))
     kind = item.properties.get("sar:product_type")
-    if kind != "RTC" and "rtc" not in collection.lower():
-        raise Unusable(f"is Sentinel-1 {kind or collection}, expected terrain-corrected gamma0 (RTC)")
+    if kind != "RTC" and "rtc" not in item.collection.lower():
+        raise Unusable(f"is Sentinel-1 {kind or item.collection}, expected terrain-corrected gamma0 (RTC)")
+    keys = {plain(key): _object(asset) for key, asset in item.assets.items()}
     channels = {}
-    for channel, keys in _S1_KEYS.items():
-        asset = next((_object(item.assets[key]) for key in keys if key in item.assets), None)
+    for channel, names in _S1_KEYS.items():
+        asset = next((keys[name] for name in names if name in keys), None)
         if asset is not None:
             channels[channel] = Asset(_local(asset.get("href"), item.file, folder, files))
     if not channels:
@@ -180,69 +284,13 @@ def _s1_product(item: _Item, folder: Path, files: frozenset[Path]) -> S1Product:
         raise Unusable(
             f"has sat:orbit_state {item.properties.get('sat:orbit_state')!r}, expected ascending or descending"
         )
-    units = _S1_UNITS.get(collection)
-    return S1Product(item.name, item.file, _day(item), orbit, channels.get("VV"), channels.get("VH"), units)
-
-
-def _day(item: _Item) -> date:
-    """The day of acquisition, UTC."""
-    text = item.properties.get("datetime") or item.properties.get("start_datetime")
-    try:
-        moment = datetime.fromisoformat(_without_fraction(str(text)))
-    except ValueError:
-        raise Unusable(f"has the datetime {text!r}, expected one like 2022-04-13T15:07:59Z") from None
-    return moment.astimezone(timezone.utc).date() if moment.tzinfo else moment.date()
-
-
-def _without_fraction(moment: str) -> str:
-    """A time in the form that Python 3.10 can read: without fractions, and with `+00:00` instead of `Z`."""
-    return re.sub(r"\.\d+", "", moment.strip()).replace("Z", "+00:00").replace("z", "+00:00")
-
-
-def _offset(item: _Item, assets: list[Mapping[str, Any]], day: date) -> tuple[int, bool]:
-    """The number to subtract, and whether it follows from metadata.
-
-    `boa_offset_applied` is used first: where it is true, the offset has been removed. Then the baseline, where it is
-    too old for an offset: `raster:bands` of Earth Search have an offset in both cases.
-    """
-    properties = item.properties
-    applied = properties.get("earthsearch:boa_offset_applied", properties.get("sentinel:boa_offset_applied"))
-    if applied is True:
-        return 0, True
-    offset, known = offset_by_baseline(_baseline(properties), day)
-    if known and (offset == 0 or applied is False):
-        return offset, True
-    offsets = {each for asset in assets if (each := _raster_offset(asset)) is not None}
-    if offsets:
-        if len(offsets) != 1 or not offsets <= {0, OFFSET}:
-            raise Unusable(
-                f"has offsets {sorted(offsets)} in raster:bands, expected 0 or {OFFSET} for all bands"
-            )
-        return offsets.pop(), True
-    return offset, known
-
-
-def _raster_offset(asset: Mapping[str, Any]) -> int | None:
-    """The number to subtract, from `raster:bands` (`raster:offset` since STAC 1.1): value * scale + offset."""
-    band = _object(next(iter(_list(asset.get("raster:bands"))), None))
-    offset, scale = (
-        band.get("offset", asset.get("raster:offset")),
-        band.get("scale", asset.get("raster:scale")),
+    return S1Product(
+        name=item.name,
+        source=item.file,
+        date=time_of(item.properties).date(),
+        orbit=orbit,
+        vv=channels.get("VV"),
+        vh=channels.get("VH"),
+        units=_S1_UNITS.get(item.collection),
+        processing=s1_processing(item.name, item.properties, orbit),
     )
-    if not isinstance(offset, (int, float)) or not isinstance(scale, (int, float)) or scale == 0:
-        return None
-    try:
-        return round(-offset / scale)
-    except (OverflowError, ValueError):  # Python's JSON accepts infinity and NaN
-        return None
-
-
-def _baseline(properties: Mapping[str, Any]) -> str | None:
-    for key in ("s2:processing_baseline", "sentinel:processing_baseline", "sentinel2:processing_baseline"):
-        if key in properties:
-            return str(properties[key])
-    for key in ("s2:product_uri", "sentinel:product_id", "sentinel2:product_id"):
-        match = _BASELINE_IN_NAME.search(str(properties.get(key, "")))
-        if match:
-            return match[1]
-    return None

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from copy import copy
 from pathlib import Path
 
 from affine import Affine
 
 from tessera_engine.errors import InputError
+from tessera_engine.files.inside import inside
 from tessera_engine.scene import Dates, Grid, Observations, Window
-from tessera_engine.scenes.layouts.dpixel import ROI, DPixelTile, is_tile
+from tessera_engine.scenes.layouts.dpixel import FILES, ROI, DPixelTile, has_optical, is_tile
+from tessera_engine.scenes.period import Period, within_a_year
+from tessera_engine.scenes.unused import beside_tiles, lines
 
 _GRID_TOLERANCE = 1e-3
 """Fraction of a pixel by which a tile's pixels may differ from the common grid."""
@@ -26,7 +30,16 @@ def open_folder(folder: Path) -> TileFolder | None:
         InputError: see `TileFolder`.
     """
     tiles = [each for each in folder.iterdir() if each.is_dir() and is_tile(each)]
-    return TileFolder(tiles) if tiles else None
+    outside = [tile for tile in tiles if tile.is_symlink() and not inside(folder, tile)]
+    if not tiles or len(outside) == len(tiles):  # a folder of products may have such a link too
+        return None
+    if outside:
+        raise InputError(
+            f"{min(outside)} is a link that leads out of the scene folder; replace it by a copy of the tile"
+        )
+    # Radar alone beside tiles with both would overlap them
+    tiles = [tile for tile in tiles if has_optical(tile)] or tiles
+    return TileFolder(folder, tiles)
 
 
 class TileFolder:
@@ -36,11 +49,14 @@ class TileFolder:
     """
 
     layout = "tiles"
-    period = None
     windows_held = 0
 
-    def __init__(self, folders: list[Path]) -> None:
+    def __init__(self, folder: Path, folders: list[Path]) -> None:
         """Open the tiles and place them on one grid.
+
+        Args:
+            folder: the scene folder.
+            folders: its tiles.
 
         Raises:
             InputError: a tile can't be read, has no georeference, or doesn't fit with the others.
@@ -48,7 +64,28 @@ class TileFolder:
         tiles = [DPixelTile(folder) for folder in sorted(folders)]
         self.grid, places = _mosaic(tiles)
         self._tiles = list(zip(places, tiles, strict=True))
-        self.warnings = tuple(_lacking(tiles))
+        self.unused = beside_tiles(folder, folders, FILES)
+        self.warnings = (*_lacking(tiles), *lines(self.unused))
+
+    @property
+    def period(self) -> Period | None:
+        """First and last day of all tiles; None where they don't all have a year, or are of several."""
+        periods = [tile.period for _, tile in self._tiles]
+        known = [period for period in periods if period is not None]
+        if len(known) < len(periods):
+            return None
+        first, last = min(each[0] for each in known), max(each[1] for each in known)
+        return (first, last) if within_a_year(first, last) else None
+
+    def in_year(self, year: int) -> TileFolder:
+        """The same tiles, of a year that the user declares.
+
+        Raises:
+            InputError: the year contradicts a tile's days or its `dates.json`.
+        """
+        folder = copy(self)
+        folder._tiles = [(place, tile.in_year(year)) for place, tile in self._tiles]
+        return folder
 
     @property
     def dates(self) -> Dates:
@@ -93,6 +130,13 @@ class TileFolder:
                 f"there is no tile of the scene in the window {tuple(region)} (col, row, width, height)"
             )
         return tile.sample(part.relative_to(place), max_pixels)
+
+    fingerprinted_bytes = DPixelTile.fingerprinted_bytes
+
+    def files(self) -> Iterator[Path]:
+        """The files of all tiles."""
+        for _, tile in self._tiles:
+            yield from tile.files()
 
     def fingerprint(self) -> str:
         """Sha256 over the tiles' positions and fingerprints."""

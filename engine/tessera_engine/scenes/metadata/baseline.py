@@ -6,7 +6,7 @@ from datetime import date
 
 OFFSET = 1000
 
-_FIRST_DAY = date(2022, 1, 25)
+FIRST_DAY = date(2022, 1, 25)
 """Products from this day on have baseline 04.00 or higher, and the offset, unless someone removed it."""
 
 _FIRST = 4.0
@@ -26,7 +26,7 @@ def offset_by_baseline(baseline: str | None, day: date) -> tuple[int, bool]:
     """
     number = _number(baseline)
     if number is None:
-        return (OFFSET if day >= _FIRST_DAY else 0), False
+        return (OFFSET if day >= FIRST_DAY else 0), False
     return (OFFSET if number >= _FIRST else 0), True
 
 

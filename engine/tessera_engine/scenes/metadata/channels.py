@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from re import Pattern
 
 from tessera_engine.scenes.metadata.members import Member
-from tessera_engine.scenes.products import Asset, S1Product, Unusable
+from tessera_engine.scenes.products import Asset, Listing, S1Product, Unusable
 
 Channels = dict[str, Member]
 """VV, VH, HH, HV -> the file."""
@@ -27,6 +28,22 @@ def by_product(members: Iterable[Member], name: Pattern[str]) -> dict[tuple[str,
             folder = str(member.source) if member.zipped else str(member.source.parent)
             products[folder, match["product"]][match["channel"]] = member
     return dict(products)
+
+
+def belonging(listing: Listing, products: Iterable[tuple[str, str]], product: Pattern[str]) -> set[Path]:
+    """The files whose names begin with the name of a product in the same folder: masks, pictures, texts.
+
+    Args:
+        listing: the scene folder's files.
+        products: (folder, name) of products, as `by_product` returns them.
+        product: pattern of a product's name.
+    """
+    known = set(products)
+    return {
+        path
+        for path in listing.files
+        if (match := product.match(path.name)) and (str(path.parent), match[0]) in known
+    }
 
 
 def vv_vh(channels: Mapping[str, Member]) -> tuple[Asset | None, Asset | None]:

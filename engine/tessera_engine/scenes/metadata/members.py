@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from tessera_engine.errors import reason
+from tessera_engine.scenes.metadata.listing import is_of_system
 from tessera_engine.scenes.products import Asset, Listing, Unusable
 
 _METADATA_LIMIT = 64 * 2**20
@@ -28,6 +29,9 @@ ZIP_ERRORS = (
 """What reading a damaged zip can raise."""
 
 _ENCRYPTED = 0x1
+_MAGIC = b"PK\x03\x04"
+_MAYBE_ZIPS = ("", ".safe")
+"""Suffixes of downloads that were saved under the product's name: such a file is a zip if it begins like one."""
 
 
 class Member(NamedTuple):
@@ -38,6 +42,8 @@ class Member(NamedTuple):
     path: PurePosixPath
     """its path, from the scene folder or within the zip"""
     zipped: bool = False
+    stored: str = ""
+    """the name that the zip has for it: some tools of Windows write backslashes"""
 
     @property
     def asset(self) -> Asset:
@@ -55,7 +61,10 @@ class Member(NamedTuple):
                 with self.source.open("rb") as file:
                     content = file.read(_METADATA_LIMIT + 1)
             else:
-                with zipfile.ZipFile(self.source) as archive, archive.open(str(self.path)) as file:
+                with (
+                    zipfile.ZipFile(self.source) as archive,
+                    archive.open(self.stored or str(self.path)) as file,
+                ):
                     content = file.read(_METADATA_LIMIT + 1)
         except ZIP_ERRORS as error:
             raise Unusable(f"{self.path.name} can't be read ({reason(error)}); copy it again") from None
@@ -74,16 +83,17 @@ def on_disk(listing: Listing) -> list[Member]:
 
 
 def in_zip(path: Path) -> list[Member]:
-    """The files in a zip, sorted; only its directory is read.
+    """The files in a zip, sorted, without those that operating systems add; only its directory is read.
 
     Raises:
         Unusable: it is damaged or encrypted, or the name of a member leads out of it.
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            infos = [info for info in archive.infolist() if not info.is_dir()]
+            infos = archive.infolist()
     except ZIP_ERRORS as error:
         raise Unusable(f"can't be read as a zip ({reason(error)}); copy it again") from None
+    members = []
     for info in infos:
         # orig_filename is the name as stored; on some systems zipfile changes `filename`
         parts = info.orig_filename.replace("\\", "/").split("/")
@@ -91,9 +101,26 @@ def in_zip(path: Path) -> list[Member]:
             raise Unusable(f"contains a file whose name leads out of the zip ({info.orig_filename!r})")
         if info.flag_bits & _ENCRYPTED:
             raise Unusable("is encrypted; unpack it with its password first")
-    return sorted(Member(path, PurePosixPath(info.filename), zipped=True) for info in infos)
+        name = info.filename.replace("\\", "/")
+        if not name.endswith("/") and not any(map(is_of_system, parts)):
+            members.append(Member(path, PurePosixPath(name), zipped=True, stored=info.filename))
+    return sorted(members)
 
 
 def zips(listing: Listing) -> list[Path]:
-    """The zip archives of a scene folder."""
-    return [path for path in listing.files if path.suffix.lower() == ".zip"]
+    """The zip archives of a scene folder, whatever they are called; without zipped Zarr stores."""
+    return [path for path in listing.files if is_zip(path) and not path.stem.lower().endswith(".zarr")]
+
+
+def is_zip(path: Path) -> bool:
+    """Whether a file is a zip: by its suffix, or by its first bytes where the suffix is missing or a product's."""
+    suffix = path.suffix.lower()
+    if suffix == ".zip":
+        return True
+    if suffix not in _MAYBE_ZIPS:
+        return False
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_MAGIC)) == _MAGIC
+    except OSError:
+        return False

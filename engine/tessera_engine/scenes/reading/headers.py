@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar, get_args
@@ -18,7 +18,10 @@ from tessera_engine.scenes.reading.target import place_on, target_of_products
 _THREADS = 4
 """Headers read at the same time: most of the time goes into waiting for the disk."""
 
-_WHOLE = {"uint8", "uint16", "int16", "uint32", "int32"}
+_SHOWN = 3
+"""Reasons in an error."""
+
+_WHOLE = {"uint8", "uint16", "int16", "uint32", "int32", "int8", "uint64", "int64", "bool"}
 _FLOATING = {"float32", "float64"}
 
 _Product = TypeVar("_Product", S1Product, S2Product)
@@ -105,7 +108,7 @@ def open_products(found: Found, like: Grid | None, s1_units: S1Units | None) -> 
     s1 = _open_all(found.s1, lambda product: _open_s1(product, s1_units), problems)
     geometries = [opened.geometry for opened in s2] or [opened.geometry for opened in s1]
     if not geometries:
-        raise _none_usable(problems)
+        raise none_usable(problems)
     elsewhere: frozenset[Geometry] = frozenset()
     grid = like
     if grid is None:
@@ -113,23 +116,24 @@ def open_products(found: Found, like: Grid | None, s1_units: S1Units | None) -> 
     placed_s2, beside_s2 = _placed(s2, grid, elsewhere)
     placed_s1, beside_s1 = _placed(s1, grid, elsewhere)
     if like is None:
-        problems += [_beside(product) for product in beside_s2]
+        # One line for each file that has several, such as a cube
+        problems += _all_beside(beside_s2, lambda product: (product.product.source, product.geometry))
         # Radar often covers more places than the optical scene: one line for each place is enough
-        counts = Counter(product.geometry for product in beside_s1)
-        first = {product.geometry: product for product in reversed(beside_s1)}
-        problems += [_beside(product, counts[geometry] - 1) for geometry, product in first.items()]
+        problems += _all_beside(beside_s1, lambda product: product.geometry)
     if not placed_s2 and not placed_s1:
         if like is None:  # the only product has coordinates that are not on Earth
-            raise _none_usable(problems)
+            raise none_usable(problems)
         raise InputError(
             "none of the scene's products touches the grid of like=; give a raster of the same place"
         )
     return Opened(grid, placed_s2, placed_s1, problems)
 
 
-def _none_usable(problems: Sequence[Problem]) -> InputError:
-    reasons = "; ".join(f"{problem.source}: {problem.reason}" for problem in problems[:3])
-    more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
+def none_usable(problems: Sequence[Problem]) -> InputError:
+    """The error for a scene of which no product can be used; it has the first reasons."""
+    named = list(dict.fromkeys(problem for problem in problems if problem.lost)) or list(problems)
+    reasons = "; ".join(f"{problem.source}: {problem.reason}" for problem in named[:_SHOWN])
+    more = f"; and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
     return InputError(f"none of the scene's products can be used: {reasons}{more}")
 
 
@@ -212,6 +216,13 @@ def _placed(
         else:
             on.append(replace(product, place=place))
     return on, beside
+
+
+def _all_beside(beside: Sequence[_Opened], group: Callable[[_Opened], Hashable]) -> Iterator[Problem]:
+    """One problem for each group of products at another place."""
+    counts = Counter(map(group, beside))
+    first = {group(product): product for product in reversed(beside)}
+    return (_beside(product, counts[key] - 1) for key, product in first.items())
 
 
 def _beside(opened: OpenS1 | OpenS2, others: int = 0) -> Problem:

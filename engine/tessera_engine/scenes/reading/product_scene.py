@@ -20,15 +20,16 @@ from tessera_engine.scene import S1_BANDS, S2_BANDS, Dates, Grid, Observations, 
 from tessera_engine.scenes.period import Period, choose_period
 from tessera_engine.scenes.products import ORBITS, Found, Orbit, S1Units
 from tessera_engine.scenes.reading.blocks import BlockReader, Size, cells
-from tessera_engine.scenes.reading.headers import OpenS1, OpenS2, open_products
+from tessera_engine.scenes.reading.fingerprint import SAMPLE_BYTES, add_file
+from tessera_engine.scenes.reading.headers import OpenS1, OpenS2, none_usable, open_products
 from tessera_engine.scenes.reading.target import shift_on
 from tessera_engine.scenes.reading.warping import Points, read_bilinear, read_codes, read_nearest
+from tessera_engine.scenes.unused import lines
 from tessera_kernels import sar, scl
 
 READ_THREADS = 4
 """Dates read at the same time: decompression takes most of the time, and it doesn't hold Python's lock."""
 
-_SAMPLE_BYTES = 4096
 _SAMPLES = 3
 
 
@@ -76,11 +77,12 @@ class ProductScene:
         place = first_product.place
         self._anchor = shift_on(self.grid, first_product.geometry) or (place.col, place.row)
         self._blocks = BlockReader(self._read_all, self._anchor)
+        self.unused = tuple(dict.fromkeys(found.problems + problems))
         self.warnings = tuple(
             ([] if chosen is None else [chosen])
             + _guessed_offsets(self._s2)
             + found.warnings
-            + [f"{problem.source} is not used: {problem.reason}" for problem in found.problems + problems]
+            + list(lines(self.unused))
         )
 
     @property
@@ -141,27 +143,25 @@ class ProductScene:
 
         return self._read_all(min(windows, key=rank), every_band=True)
 
+    fingerprinted_bytes = _SAMPLES * SAMPLE_BYTES
+
+    def files(self) -> Iterator[Path]:
+        """The files of the products that are used."""
+        assets = {asset.file for each in self._products for asset in each.product.assets}
+        for path in assets:
+            # A Zarr store is a folder
+            yield from (each for each in path.rglob("*") if not each.is_dir()) if path.is_dir() else (path,)
+
     def fingerprint(self) -> str:
         """Sha256 over the grid, the products' facts, and their files' names, sizes and a sample of their bytes."""
         digest = hashlib.sha256(f"{self.grid}\n".encode())
-        files: set[Path] = set()
         for s2 in self._s2:
             known = (s2.product.name, s2.product.date, s2.product.offset, s2.product.mask_kind)
             digest.update(f"{known}\n".encode())
-            files.update(asset.file for asset in s2.product.assets)
         for s1 in (*self._s1["ascending"], *self._s1["descending"]):
             digest.update(f"{(s1.product.name, s1.product.date, s1.product.orbit, s1.units)}\n".encode())
-            files.update(asset.file for asset in s1.product.assets)
-        # A Zarr store is a folder
-        for path in sorted(file for each in files for file in (each.rglob("*") if each.is_dir() else [each])):
-            if path.is_dir():
-                continue
-            size = path.stat().st_size
-            digest.update(f"{path.relative_to(self._folder).as_posix()} {size}\n".encode())
-            with path.open("rb") as file:
-                for start in np.linspace(0, max(0, size - _SAMPLE_BYTES), _SAMPLES).astype(int):
-                    file.seek(int(start))
-                    digest.update(file.read(_SAMPLE_BYTES))
+        for path in sorted(self.files()):
+            add_file(digest, path, path.relative_to(self._folder).as_posix(), _SAMPLES)
         return digest.hexdigest()
 
     def _covered(self, region: Window, size: Size) -> Iterator[Window]:
@@ -217,8 +217,7 @@ def _size(max_pixels: int) -> Size:
 def _of_period(found: Found, asked: Period | None) -> tuple[Found, Period, str | None]:
     """The products of one year, its first and last day, and a warning where the year was chosen here."""
     if not found.s2 and not found.s1:
-        reasons = "; ".join(f"{problem.source}: {problem.reason}" for problem in found.problems[:3])
-        raise InputError(f"none of the scene's products can be used: {reasons}")
+        raise none_usable(found.problems)
     days_s2, days_s1 = [each.date for each in found.s2], [each.date for each in found.s1]
     (first, last), warning = choose_period(days_s2, days_s1, asked)
     used = Found(

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError
-from tessera_engine.gdal import GDAL_ERRORS, gdal_options
+from tessera_engine.gdal import GDAL_ERRORS, gdal_options, raster_crs, raster_reader
 from tessera_engine.scene import Window
 from tessera_engine.scenes.products import Asset, Unusable
 
@@ -24,6 +23,11 @@ _OPTIONS = {
     "GDAL_PAM_ENABLED": "NO",
     "GDAL_NUM_THREADS": "1",  # several files are read at once already
 }
+
+_UNUSUAL = (np.dtype(np.int8), np.dtype(np.uint64), np.dtype(np.int64))
+_INT32 = (0, 2**31 - 1)
+"""Digital numbers and classes of these types become int32, so that kernels needn't be compiled for them; negative
+numbers count as 0 in any case."""
 
 _CHECKED_BLOCKS = 3
 """Blocks of a GeoTIFF whose position is compared with the file's size."""
@@ -70,7 +74,8 @@ def open_raster(asset: Asset) -> Raster:
     with opened(asset) as dataset:
         if not 1 <= asset.band <= dataset.count:
             raise Unreadable(f"{asset.label} has {dataset.count} bands, expected at least {asset.band}")
-        if dataset.crs is None:
+        crs = raster_crs(dataset)
+        if crs is None:
             raise Unreadable(f"{asset.label} has no CRS, so its place on Earth is unknown")
         if not np.isfinite(dataset.transform).all() or dataset.transform.determinant == 0:
             raise Unreadable(
@@ -80,7 +85,7 @@ def open_raster(asset: Asset) -> Raster:
         dtype, nodata = dataset.dtypes[asset.band - 1], dataset.nodatavals[asset.band - 1]
         return Raster(
             asset,
-            Geometry(dataset.crs.to_string(), dataset.transform, dataset.width, dataset.height),
+            Geometry(crs.to_string(), dataset.transform, dataset.width, dataset.height),
             dtype,
             None if nodata == 0 and "float" not in dtype else nodata,
             dataset.block_shapes[asset.band - 1][::-1],
@@ -105,6 +110,8 @@ def read_block(raster: Raster, block: Window) -> NDArray[Any]:
             f"{error}; copy {raster.asset.file} again, or move its product out of the scene folder to embed the scene "
             "without it"
         ) from None
+    if values.dtype in _UNUSUAL:
+        values = np.clip(values, *_INT32).astype(np.int32)
     if raster.nodata is not None:
         missing = np.isnan(values) if np.isnan(raster.nodata) else values == raster.nodata
         values[missing] = np.nan if values.dtype.kind == "f" else 0
@@ -121,7 +128,7 @@ def opened(asset: Asset) -> Iterator[Any]:
     try:
         with (
             gdal_options(_CACHE_BYTES, **_OPTIONS),
-            rasterio.open(asset.path, driver=asset.driver) as dataset,
+            raster_reader(asset.name or asset.file, asset.driver) as dataset,
         ):
             yield dataset
     except (*GDAL_ERRORS, UnicodeDecodeError, IndexError) as error:  # the last two come from damaged tags

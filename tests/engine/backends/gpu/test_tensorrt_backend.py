@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from made_up import FakeReader, made_up_arrays
@@ -127,6 +129,27 @@ def test_damaged_and_foreign_plans_never_reach_the_runtime(make, tokens, expecte
     is_close(again.run(tokens), expected)
     assert device.builds
     assert any(reason in line for line in told)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="Windows has other rights")
+def test_plans_that_others_could_have_written_never_reach_the_runtime(make, tokens, expected, tmp_path):
+    make(StandInDevice())[0].run(tokens)
+    folder = tmp_path / "plans"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    folder.chmod(0o770)
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    device = StandInDevice()
+    again, told = make(device)
+    is_close(again.run(tokens), expected)
+    assert len(device.builds) == len(list(folder.glob("*.plan")))
+    assert device.timings_given[0] == b""
+    assert any("other users" in line and "building it again" in line for line in told)
+    assert any("isn't kept" in line and str(folder) in line for line in told)
+    assert before == {path: path.read_bytes() for path in folder.iterdir()}
+    folder.chmod(0o700)
+    device = StandInDevice()
+    make(device)[0].run(tokens)
+    assert device.builds == []
 
 
 def test_a_plan_that_the_runtime_refuses_is_built_again(make, tokens, expected):

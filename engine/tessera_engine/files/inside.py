@@ -1,0 +1,24 @@
+"""Whether files lie in the folder that the user named, after all links and `..` are followed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def inside(folder: Path, path: Path) -> bool:
+    """Whether a path is in a folder after all links and `..` are followed."""
+    return path.resolve().is_relative_to(folder.resolve())
+
+
+def link_out(folder: Path, root: Path) -> Path | None:
+    """The first link in a folder, at any depth, that leads out of `root`; None if there is none.
+
+    Links to folders are not followed: what they lead to is elsewhere in `root`, or outside.
+    """
+    for place, folders, names in os.walk(folder):
+        for name in sorted([*folders, *names]):
+            path = Path(place, name)
+            if path.is_symlink() and not inside(root, path):
+                return path
+    return None

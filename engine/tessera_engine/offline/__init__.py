@@ -1,0 +1,1 @@
+"""What keeps the libraries that the engine uses off the network. Only `model fetch` opens connections, by urllib."""

@@ -1,0 +1,254 @@
+"""No command reaches the network, writes elsewhere or reads what nobody named: seen by strace, in one process.
+
+Ordinary inputs go through every command, hostile ones through all commands that could follow them. The default run has
+some of the hostile ones of each kind; `-m slow` has all.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+
+import conformance
+import hostile
+import pytest
+from made_up import made_up_arrays, write_tile
+from places import ROOT
+from traced import traced, why_not
+from typer.main import get_command
+
+pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "can be traced")
+
+pytest.importorskip("torch")
+pytest.importorskip("zarr")
+
+SIZE = str(hostile.SIDE)
+TRAIN = ["--steps", "1", "--pixels", "256", "--batch", "16", "--size", "nano", "-q"]
+
+ORDINARY = {
+    "simulate": ["simulate", "scene", "--size", SIZE, "-q"],
+    "simulate again": ["simulate", "later", "--size", SIZE, "--year", "2025", "-q"],
+    "info scene": ["info", "scene"],
+    "info model": ["info", "demo"],
+    "model list": ["model", "list"],
+    "doctor": ["doctor"],
+    "embed": ["embed", "scene", "-o", "float", "-q"],
+    "embed int8": ["embed", "scene", "--int8", "-o", "codes", "-q"],
+    "embed again": ["embed", "later", "--int8", "-o", "codes-later", "-q"],
+    "verify output": ["verify", "codes", "--scene", "scene"],
+    "info output": ["info", "codes"],
+    "convert": ["convert", "codes", "--format", "geotessera", "--year", "2024", "-o", "tree", "-q"],
+    "convert to zarr": ["convert", "codes", "--format", "zarr", "--year", "2024", "-o", "store", "-q"],
+    "append": ["convert", "codes-later", "--format", "zarr", "--year", "2025", "-o", "store", "--append", "-q"],
+    "picture": ["picture", "codes", "--palette", "colours.json", "-o", "picture.png", "-q"],
+    "similar": ["similar", "codes", "--at", "4.9262", "50.8045", "-o", "similar", "-q"],
+    "change": ["change", "codes", "codes-later", "-o", "changed", "-q"],
+    "map": ["map", "INPUTS/cog", "--labels", "INPUTS/labels.geojson", "--field", "crop", "-o", "map", "-q"],
+    "evaluate": ["evaluate", "INPUTS/cog", "--labels", "INPUTS/labels.geojson", "--field", "crop", "--block", "50"],
+    # The one command that may connect, with an address to which it doesn't
+    "model fetch": ["model", "fetch", "nano", "--from", "ftp://127.0.0.1/nano.pt"],
+    "export": ["export", "INPUTS/tiny.pt", "-o", "model.onnx"],
+    "model import": ["model", "import", "INPUTS/tiny.pt", "--name", "mine"],
+    "verify model": ["verify", "demo", "--precision", "int8", "--pixels", "16", "--scene", "scene"],
+}  # fmt: skip
+"""Name -> arguments."""
+
+LONG = {
+    "simulate": ["simulate", "scene-to-learn", "--size", "32", "-q"],
+    "train": ["train", "scene-to-learn", "-o", "model.pt", *TRAIN],
+    "distil": ["distil", "scene-to-learn", "--teacher", "model.pt", "-o", "small.pt", *TRAIN],
+    "bench": ["bench", "--scene", "scene-to-learn", "--pixels", "16", "--rounds", "1", "-q"],
+}  # fmt: skip
+"""Commands that take long."""
+
+FAILS = {"model fetch": 2}
+
+WITHOUT_RUNTIME = (*list(ORDINARY)[: list(ORDINARY).index("export")],)
+"""What never starts ONNX Runtime: the fused kernels compute, or nothing does."""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("offline")
+    for name in ("inputs", "work", "home", "tmp", "kinds"):
+        (folder / name).mkdir()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def kit(place):
+    import tessera_engine as te
+    from tessera_engine.model.installed import list_models
+
+    inputs = place / "inputs"
+    scene = write_tile(inputs / "scene", made_up_arrays(hostile.SIDE, hostile.SIDE))
+    outputs = {"cog": inputs / "cog"}
+    te.embed(scene, te.load_model("demo", precision="int8"), inputs / "cog", stored_as="int8", progress=False)
+    for format in ("npy", "zarr", "geotessera"):
+        outputs[format] = inputs / format
+        year = None if format == "npy" else 2024
+        te.convert(inputs / "cog", outputs[format], format, year=year, progress=False)
+    labels = inputs / "labels.geojson"
+    labels.write_text(hostile.geojson())
+    shutil.copy(conformance.checkpoint("tiny"), inputs / "tiny.pt")
+    model = next(path for path in list_models() if "fp32" in path.name)
+    outside = hostile.write_outside(place / "outside")
+    return hostile.Kit(place / "kinds", outside, scene, outputs, labels, model)
+
+
+def run(place: Path, commands: dict[str, list[str]]):
+    """Run commands with an empty home, and check what all of them must keep to."""
+    placed = {
+        name: [word.replace("INPUTS", str(place / "inputs")) for word in words]
+        for name, words in commands.items()
+    }
+    home, temporary = place / "home", place / "tmp"
+    cleared = dict.fromkeys(("XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "TESSERA_ENGINE_HOME"), "")
+    traces = traced(placed, place / "work", HOME=str(home), TMPDIR=str(temporary), **cleared)
+    allowed = (
+        place / "work",
+        temporary,
+        home / ".cache" / "tessera-engine",
+        home / ".local" / "share" / "tessera-engine",
+        ROOT / "kernels",  # compiled kernels, beside their source in a checkout
+    )
+    parents = {home, *(parent for path in allowed for parent in path.parents if parent.is_relative_to(home))}
+    for name, trace in traces.items():
+        words = " ".join(placed[name])
+        assert trace.sockets == [], words
+        elsewhere = {
+            path
+            for path in map(Path, trace.written)
+            if path not in parents and not any(path.is_relative_to(each) for each in allowed)
+        }
+        assert elsewhere == set(), words
+        assert [path for path in trace.read if Path(path).is_relative_to(place / "outside")] == [], words
+        assert trace.code in (0, 1, 2), f"{words}\n{trace.err}"
+        assert "Traceback" not in trace.err, words
+    return traces
+
+
+def all_commands(group, before=()):
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from all_commands(command, (*before, name))
+        else:
+            yield " ".join((*before, name))
+
+
+def test_every_command_has_a_case():
+    from tessera_engine.cli import app
+
+    known = set(all_commands(get_command(app)))
+    tried = {" ".join(words[:2]) if words[0] == "model" else words[0] for words in (ORDINARY | LONG).values()}
+    assert tried == known
+
+
+def test_ordinary_inputs(place, kit):
+    traces = run(place, ORDINARY)
+    assert {name: trace.err for name, trace in traces.items() if trace.code != FAILS.get(name, 0)} == {}
+    started = [
+        name for name, trace in traces.items() if any("onnxruntime/capi/" in path for path in trace.read)
+    ]
+    assert started
+    assert not set(started) & set(WITHOUT_RUNTIME)
+
+
+@pytest.mark.slow
+def test_ordinary_inputs_of_long_commands(place, kit):
+    traces = run(place, LONG)
+    assert {name: trace.err for name, trace in traces.items() if trace.code != 0} == {}
+
+
+def every_hostile(kit, kinds) -> dict[str, dict[str, list[str]]]:
+    found = {}
+    for name, make in kinds.items():
+        folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=kit.folder))
+        commands = make(kit._replace(folder=folder))
+        found[name] = {f"{name} {number}": words for number, words in enumerate(commands)}
+    return found
+
+
+def test_some_hostile_inputs(place, kit):
+    """The first of each kind and the last."""
+    some = {}
+    for commands in every_hostile(kit, hostile.KINDS).values():
+        names = list(commands)
+        some |= {names[at]: commands[names[at]] for at in (0, -1)}
+    assert len(run(place, some)) == 2 * len(hostile.KINDS)
+
+
+@pytest.mark.slow
+def test_all_hostile_inputs(place, kit):
+    every = every_hostile(kit, hostile.KINDS)
+    assert set(every) == set(hostile.KINDS)
+    run(place, {name: words for commands in every.values() for name, words in commands.items()})
+
+
+@pytest.mark.skipif(
+    find_spec("tessera_engine.scenes.layouts.cube").submodule_search_locations is None,
+    reason="cubes are read by GDAL, which follows links in HDF5 and grids in CRSs",
+)
+def test_hostile_cubes(place, kit):
+    pytest.importorskip("h5py")
+    every = every_hostile(kit, hostile.CUBES)
+    run(place, {name: words for commands in every.values() for name, words in commands.items()})
+
+
+def test_python_reads_no_description_either(place, kit):
+    """Without the settings of the command line, which hold for the whole process."""
+    code = """
+import tessera_engine as te
+for call in (
+    lambda: te.open_scene({scene!r}),
+    lambda: te.map({cog!r}, labels={labels!r}, out="map-in-python", field="crop"),
+    lambda: te.map({cog!r}, labels={raster!r}, out="map-in-python"),
+):
+    try:
+        call()
+    except te.InputError as error:
+        print(error)
+"""
+    places = {name: str(kit.folder / f"python-{name}") for name in ("scene", "labels", "raster")}
+    shutil.copytree(kit.scene, places["scene"])
+    Path(places["scene"], "roi.tiff").write_text(hostile.vrt(f"/vsicurl/{hostile.URL}/roi.tif"))
+    Path(places["labels"]).write_text(hostile.geojson(f'"crs":{hostile.LINK},'))
+    places["raster"] += ".tif"
+    Path(places["raster"]).write_text(hostile.vrt(f"/vsicurl/{hostile.URL}/labels.tif"))
+    trace = run(place, {"python": ["-c", code.format(cog=str(kit.outputs["cog"]), **places)]})["python"]
+    assert trace.code == 0, trace.err
+    assert [line.count("gdal_translate") for line in trace.out.splitlines()] == [1, 0, 1]
+    assert "EPSG:4326" in trace.out.splitlines()[1]
+
+
+CONNECTS = "import socket; socket.socket(socket.AF_INET).connect_ex(('127.0.0.1', 9))"
+
+
+@pytest.mark.parametrize(
+    ("code", "where"),
+    [
+        (CONNECTS, "sockets"),
+        ("open({outside!r}).close()", "read"),
+        ("open({link!r}).close()", "read"),
+        ("open({home!r} + '/new', 'w').close()", "written"),
+        ("import os; os.mkdir({home!r} + '/folder')", "written"),
+    ],
+)
+def test_a_violation_is_seen(place, kit, code, where):
+    """The checks can fail."""
+    link = place / "work" / "link"
+    if not link.is_symlink():
+        link.symlink_to(place / "outside" / "secret.bin")
+    made = code.format(
+        outside=str(place / "outside" / "secret.bin"), link=str(link), home=str(place / "home")
+    )
+    trace = traced({"it": ["-c", made]}, place / "work")["it"]
+    assert trace.code == 0, trace.err
+    found = " ".join(getattr(trace, where))
+    assert {"sockets": "AF_INET", "read": str(place / "outside"), "written": str(place / "home")}[
+        where
+    ] in found
+    with pytest.raises(AssertionError):
+        run(place, {"it": ["-c", made.replace("/new", "/new2").replace("/folder", "/folder2")]})
