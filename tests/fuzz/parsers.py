@@ -68,7 +68,7 @@ PARSERS = {
         reading_outputs.item, (mutate_item, mutate_item, mutate_item, mutate_bytes), _of_folder("outputs/*/item.json")
     ),
     "palette": Parser(reading_outputs.palette, _JSON, _of_folder("palettes/*"), reading_outputs.copy_cog),
-    "journal": Parser(reading_outputs.journal, (mutate_journal, mutate_journal, mutate_bytes)),
+    "journal": Parser(reading_outputs.journal, (mutate_journal, mutate_journal, mutate_bytes), _of_folder("journals/*")),
     "raster": Parser(reading_outputs.raster),
     "zarr-store": Parser(reading_outputs.zarr_store, _JSON, reading_outputs.zarr_metadata),
     "tree": Parser(reading_outputs.tree, (mutate_bytes,), _of_folder("outputs/geotessera/**/grid*")),

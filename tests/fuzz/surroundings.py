@@ -27,13 +27,15 @@ from tessera_engine.analysis.maps.make import map as make_map
 from tessera_engine.analysis.similar import similar
 from tessera_engine.pictures.make import picture
 from tessera_engine.running.convert import convert
+from tessera_engine.running.journal import Finished, Journal
+from tessera_engine.scene import Window
 
 SIZE = 12
 """Pixels across an output."""
 
 
 def make(folder: Path) -> None:
-    """Write everything into an empty folder: `outputs/KIND`, `scenes/KIND`, `labels/FILE`, `palettes/KIND.json`."""
+    """Write everything into an empty folder, sorted by what it is."""
     _make_outputs(folder / "outputs")
     _make_labels(folder / "labels")
     make_map(
@@ -44,6 +46,15 @@ def make(folder: Path) -> None:
         progress=False,
     )
     _make_scenes(folder / "scenes")
+    (folder / "journals").mkdir()
+    done = Finished(3, "0" * 64, {"s2": "a" * 16, "s1_ascending": "b" * 16})
+    identity = {"scene": "field", "model": "nano", "out": "x"}
+    begun = Journal(folder / "journals" / "begun", identity, 16, "state", {Window(0, 0, 5, 3): done})
+    begun.save()
+    complete = Journal(folder / "journals" / "complete", identity, 16, "state", dict(begun.finished))
+    complete.save()
+    complete.add(Window(0, 3, 5, 3), done)
+    complete.add_complete("c" * 64)
     (folder / "palettes").mkdir()
     for kind in ("pca", "clusters"):
         made = folder / "palettes" / f"{kind}.json"
