@@ -25,6 +25,7 @@ ROOMS = (
     ("running",),
     ("api",),
     ("verification",),
+    ("places",),
     ("analysis",),
     ("cli",),
     ("__main__",),

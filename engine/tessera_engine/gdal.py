@@ -46,6 +46,7 @@ GEOTIFF = "GTiff"
 VECTOR_DRIVERS = (
     "GeoJSON",
     "GeoJSONSeq",
+    "TopoJSON",
     "GPKG",
     "ESRI Shapefile",
     "FlatGeobuf",

@@ -41,14 +41,12 @@ class Parser:
         mutations: how to damage a valid input.
         made: gives more valid inputs, of what `surroundings` made: name -> bytes.
         prepare: makes what the parser needs around its input, once for many inputs.
-        takes_valid: whether valid inputs have to be accepted; False for what is only to be refused well.
     """
 
     parse: Callable[[Place, Any, str, bytes], None]
     mutations: tuple[Mutation, ...] = (mutate_bytes,)
     made: Callable[[Path], dict[str, bytes]] | None = None
     prepare: Callable[[Place], Any] | None = None
-    takes_valid: bool = True
 
 
 def _of_folder(pattern: str) -> Callable[[Path], dict[str, bytes]]:
@@ -77,7 +75,7 @@ PARSERS = {
     "gpkg": Parser(reading_labels.labels, (mutate_bytes,), _of_folder("labels/*.gpkg"), reading_labels.prepare),
     "csv": Parser(
         reading_labels.labels, (mutate_bytes, mutate_lines, reading_labels.mutate_cells), _of_folder("labels/*.csv"),
-        reading_labels.prepare, takes_valid=False,
+        reading_labels.prepare,
     ),
     "shapefile": Parser(reading_labels.shapefile, (mutate_bytes,), _of_folder("labels/*.shp"), reading_labels.prepare),
     "label-raster": Parser(reading_labels.labels, (mutate_bytes,), _of_folder("labels/*.tif"), reading_labels.prepare),

@@ -11,7 +11,8 @@ import numpy as np
 from fuzz.mutations import NUMBERS, TEXTS
 from fuzz.watch import Place
 
-from tessera_engine.analysis.maps.labels import read_labels
+from tessera_engine.analysis.labels.pixels import LabelSource
+from tessera_engine.analysis.labels.reading import read_labels
 from tessera_engine.formats.opening import open_embeddings
 from tessera_engine.scene import Grid
 
@@ -57,7 +58,7 @@ def shapefile(place: Place, grid: Grid, seed: str, data: bytes) -> None:
 
 def _read(path: Path, grid: Grid, number: int) -> None:
     regression = number % 4 == 0
-    found = read_labels(path, "value" if regression else "crop", grid, regression)
+    found = read_labels(LabelSource(path, "value" if regression else "crop"), grid, regression, 20_000)
     assert len(found) > 0
     assert (
         (found.cols >= 0) & (found.cols < grid.width) & (found.rows >= 0) & (found.rows < grid.height)

@@ -156,7 +156,7 @@ def _work(parser: Parser, place: Place, at, numbers: range, until: float, state:
         try:
             accepted = watch.attempt(lambda: parser.parse(place, prepared, found.seed, found.data))  # noqa: B023
             counts[accepted] += 1
-            if found.valid and parser.takes_valid and not accepted:
+            if found.valid and not accepted:
                 raise Broke("wrong", f"the valid input {found.seed} is refused")
         except Broke as broke:
             what = {"kind": broke.kind, "number": number, "what": str(broke)[-1500:]}

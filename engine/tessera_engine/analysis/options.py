@@ -11,6 +11,7 @@ from tessera_engine.analysis.regions import TOP_SHARE
 from tessera_engine.errors import InputError, check_type, is_of
 from tessera_engine.files.nearby import nearest
 from tessera_engine.machine import check_threads
+from tessera_engine.places.crs import parse_crs
 from tessera_engine.running.options import CHECKS as RUN_CHECKS
 
 Options = TypeVar("Options")
@@ -75,6 +76,10 @@ class MapKeywords(TypedDict, total=False):
     method: str
     regression: bool
     block: float | None
+    layer: str | None
+    labels_crs: str | int | None
+    band: int | None
+    nodata: float | None
     dim: int | None
     year: int | None
     train_year: int | None
@@ -91,6 +96,10 @@ class MapOptions:
         method: one of `tessera_engine.analysis.maps.learn.METHODS`.
         regression: the labels are numbers, not classes.
         block: side of the blocks of the spatial cross-validation, in metres; None: a fifth of the labelled area.
+        layer: the layer of a file of labels with several; None: the only one that has the field.
+        labels_crs: the CRS of the labels' coordinates; None: what the file says.
+        band: the band of a raster of labels with several, from 1; None: the only one.
+        nodata: the number that is no label; None: what a raster declares.
         dim: use only the first `dim` dimensions; None: all that are stored.
         year: the year to map, of an output with several years.
         train_year: the year to read from `train`, if it has several.
@@ -102,6 +111,10 @@ class MapOptions:
     method: str = "linear"
     regression: bool = False
     block: float | None = None
+    layer: str | None = None
+    labels_crs: str | None = None
+    band: int | None = None
+    nodata: float | None = None
     dim: int | None = None
     year: int | None = None
     train_year: int | None = None
@@ -115,6 +128,10 @@ class EvaluateKeywords(TypedDict, total=False):
     method: str | list[str] | tuple[str, ...] | None
     regression: bool
     block: float | None
+    layer: str | None
+    labels_crs: str | int | None
+    band: int | None
+    nodata: float | None
     year: int | None
     threads: int | None
 
@@ -127,6 +144,10 @@ class EvaluateOptions:
         method: of `tessera_engine.analysis.maps.learn.METHODS`.
         regression: the labels are numbers, not classes.
         block: side of the blocks that are held out, in metres; None: a fifth of the labelled area.
+        layer: the layer of a file of labels with several; None: the only one that has the field.
+        labels_crs: the CRS of the labels' coordinates; None: what the file says.
+        band: the band of a raster of labels with several, from 1; None: the only one.
+        nodata: the number that is no label; None: what a raster declares.
         year: the year to read, of an output with several years.
         threads: CPU threads; None: all that this process may use.
     """
@@ -134,6 +155,10 @@ class EvaluateOptions:
     method: tuple[str, ...] = METHODS
     regression: bool = False
     block: float | None = None
+    layer: str | None = None
+    labels_crs: str | None = None
+    band: int | None = None
+    nodata: float | None = None
     year: int | None = None
     threads: int | None = None
 
@@ -201,6 +226,30 @@ def _metres(name: str, value: object) -> float:
     return metres
 
 
+def _layer(name: str, value: object) -> str:
+    check_type(name, value, (str,), "the name of a layer")
+    return str(value)
+
+
+def _crs(name: str, value: object) -> str:
+    check_type(name, value, (str, int), "a CRS, such as EPSG:32631")
+    parse_crs(value, name)
+    return str(value)
+
+
+def _band(name: str, value: object) -> int:
+    check_type(name, value, (int,), "the number of a band, from 1")
+    number = int(cast(int, value))
+    if number < 1:
+        raise InputError(f"{name}={number} is not the number of a band; bands are counted from 1")
+    return number
+
+
+def _nodata(name: str, value: object) -> float:
+    check_type(name, value, (float,), "a number")
+    return float(cast(float, value))
+
+
 def _threads(name: str, value: object) -> int:
     check_type(name, value, (int,), "a whole number")
     return check_threads(int(cast(int, value)))
@@ -217,6 +266,10 @@ CHECKS: Mapping[str, Callable[[str, object], Any]] = {
     "train": lambda name, value: value,
     "method": _method,
     "block": _metres,
+    "layer": _layer,
+    "labels_crs": _crs,
+    "band": _band,
+    "nodata": _nodata,
     "threads": _threads,
 }
 """Option -> what checks its value and gives it in one form."""

@@ -13,6 +13,25 @@ Out = Annotated[
 ]
 OfYear = Annotated[int | None, typer.Option("--year", help="Year to use, if the output has several.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing results.")]
+Labels = Annotated[
+    Path,
+    typer.Option(
+        help="Labels: points or polygons (GeoPackage, shapefile, GeoJSON, KML, GeoParquet, ...), a CSV table with "
+        "coordinates, or a GeoTIFF."
+    ),
+]
+Layer = Annotated[
+    str | None, typer.Option(help="Layer of the labels. Default: the only layer that has the field.")
+]
+LabelsCrs = Annotated[
+    str | None,
+    typer.Option(help="CRS of the labels' coordinates, such as EPSG:32631. Default: what the file says."),
+]
+Band = Annotated[int | None, typer.Option(help="Band of a raster of labels, from 1. Default: the only one.")]
+Nodata = Annotated[
+    float | None,
+    typer.Option(help="Number that is no label. Default: the nodata value that a raster declares."),
+]
 
 NOTHING_LEFT = "the results are complete or absent, and existing results are unchanged"
 """What `interruptible` reports."""

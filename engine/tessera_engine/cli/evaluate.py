@@ -8,16 +8,24 @@ from typing import Annotated
 import typer
 
 from tessera_engine.cli.app import Json, Quiet, Threads, app, interruptible
-from tessera_engine.cli.embeddings import NOTHING_LEFT, Embeddings, OfYear, Overwrite
+from tessera_engine.cli.embeddings import (
+    NOTHING_LEFT,
+    Band,
+    Embeddings,
+    Labels,
+    LabelsCrs,
+    Layer,
+    Nodata,
+    OfYear,
+    Overwrite,
+)
 
 
 @app.command()
 def evaluate(
     embeddings: Embeddings,
-    labels: Annotated[
-        Path, typer.Option(help="Labels: points or polygons (GeoJSON, GeoPackage, ...), or a GeoTIFF.")
-    ],
-    field: Annotated[str | None, typer.Option(help="Label field to predict, for points or polygons.")] = None,
+    labels: Labels,
+    field: Annotated[str | None, typer.Option(help="Field or column to predict; not for rasters.")] = None,
     out: Annotated[
         Path | None,
         typer.Option("-o", "--out", help="Folder for the report and its figure. Default: print the report."),
@@ -33,6 +41,10 @@ def evaluate(
         float | None,
         typer.Option(help="Side of the validation blocks, in metres. Default: a fifth of the labelled area."),
     ] = None,
+    layer: Layer = None,
+    labels_crs: LabelsCrs = None,
+    band: Band = None,
+    nodata: Nodata = None,
     year: OfYear = None,
     threads: Threads = None,
     overwrite: Overwrite = False,
@@ -58,6 +70,10 @@ def evaluate(
             method=method,
             regression=regression,
             block=block,
+            layer=layer,
+            labels_crs=labels_crs,
+            band=band,
+            nodata=nodata,
             year=year,
             threads=threads,
             overwrite=overwrite,

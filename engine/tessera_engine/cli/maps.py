@@ -8,16 +8,25 @@ from typing import Annotated
 import typer
 
 from tessera_engine.cli.app import Json, Memory, Quiet, Threads, app, interruptible
-from tessera_engine.cli.embeddings import NOTHING_LEFT, Embeddings, OfYear, Out, Overwrite
+from tessera_engine.cli.embeddings import (
+    NOTHING_LEFT,
+    Band,
+    Embeddings,
+    Labels,
+    LabelsCrs,
+    Layer,
+    Nodata,
+    OfYear,
+    Out,
+    Overwrite,
+)
 
 
 @app.command(name="map")
 def map_labels(
     embeddings: Embeddings,
-    labels: Annotated[
-        Path, typer.Option(help="Labels: points or polygons (GeoJSON, GeoPackage, ...), or a GeoTIFF.")
-    ],
-    field: Annotated[str | None, typer.Option(help="Label field to map, for points or polygons.")] = None,
+    labels: Labels,
+    field: Annotated[str | None, typer.Option(help="Field or column to map; not for rasters.")] = None,
     out: Out = None,
     train: Annotated[
         Path | None,
@@ -33,6 +42,10 @@ def map_labels(
         float | None,
         typer.Option(help="Side of the validation blocks, in metres. Default: a fifth of the labelled area."),
     ] = None,
+    layer: Layer = None,
+    labels_crs: LabelsCrs = None,
+    band: Band = None,
+    nodata: Nodata = None,
     year: OfYear = None,
     train_year: Annotated[
         int | None, typer.Option(help="Year to use from --train, if it has several.")
@@ -51,6 +64,7 @@ def map_labels(
     Example: tessera-engine map scene_dir.embeddings --labels points.geojson --field crop
     """
     from tessera_engine.analysis.maps.make import map as make
+    from tessera_engine.analysis.maps.quality import quality
     from tessera_engine.cli import console
 
     with interruptible(NOTHING_LEFT):
@@ -63,6 +77,10 @@ def map_labels(
             method=method,
             regression=regression,
             block=block,
+            layer=layer,
+            labels_crs=labels_crs,
+            band=band,
+            nodata=nodata,
             dim=dim,
             year=year,
             train_year=train_year,
@@ -85,6 +103,8 @@ def map_labels(
         ]
         console.print_table(rows, ("class", "precision", "recall", "F1", "labels"))
         scores = f"accuracy {report['accuracy']:.3f}, balanced {report['balanced_accuracy']:.3f}"
+        if not report["accuracy_known"]:
+            scores = quality(report)
     else:
         scores = f"R2 {report['r2']:.3f}, RMSE {report['rmse']:.4g}, MAE {report['mae']:.4g}"
     console.say(

@@ -14,6 +14,11 @@ def folder_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def path_sha256(path: Path) -> str:
+    """Hex sha256 of a file or a folder."""
+    return folder_sha256(path) if path.is_dir() else file_sha256(path)
+
+
 def file_sha256(path: Path) -> str:
     """Hex sha256 of a file, read a megabyte at a time."""
     digest = hashlib.sha256()

@@ -12,17 +12,19 @@ import rasterio
 import shapely
 from made_up import CRS, ORIGIN
 from outputs import made_up_output
-from PIL import Image
+from PIL import Image, ImageDraw
 from pyogrio.raw import write as write_shapes
 from rasterio.warp import transform
 from rio_cogeo import cog_validate
 
 from tessera_engine import open_embeddings
+from tessera_engine.analysis.labels.pixels import Labels, LabelSource
+from tessera_engine.analysis.labels.reading import read_labels
 from tessera_engine.analysis.maps import make
-from tessera_engine.analysis.maps.labels import read_labels
 from tessera_engine.analysis.maps.learn import make_blocks, split
 from tessera_engine.errors import InputError
 from tessera_engine.pictures.colours import class_colour
+from tessera_engine.places.losses import Cause
 from tessera_engine.scene import Grid
 
 HEIGHT, WIDTH, DIM = 60, 80, 16
@@ -68,6 +70,10 @@ def write_vector(path, shapes, values, crs, kind):
     return path
 
 
+def read(path, regression=False, **said):
+    return read_labels(LabelSource(path, "crop", **said), GRID, regression, 20_000)
+
+
 @pytest.fixture
 def points(tmp_path):
     cols, rows = some_pixels()
@@ -86,9 +92,7 @@ def as_array(labels):
 )
 def test_points_label_their_pixels(tmp_path, name, crs):
     cols, rows = some_pixels()
-    labels = read_labels(
-        write_points(tmp_path / name, cols, rows, list(NAMES[TRUTH[rows, cols]]), crs), "crop", GRID, False
-    )
+    labels = read(write_points(tmp_path / name, cols, rows, list(NAMES[TRUTH[rows, cols]]), crs))
     expected = np.full((HEIGHT, WIDTH), "", object)
     expected[rows, cols] = NAMES[TRUTH[rows, cols]]
     np.testing.assert_array_equal(as_array(labels), expected)
@@ -99,9 +103,12 @@ def test_contradicting_points_and_those_outside_are_left_out(tmp_path):
     path = write_points(
         tmp_path / "p.gpkg", np.array([3, 3, 5, 5, 500]), np.array([4, 4, 6, 6, 4]), list("aabca"), CRS
     )
-    labels = read_labels(path, "crop", GRID, False)
+    labels = read(path)
     assert (labels.cols.tolist(), labels.rows.tolist(), labels.values.tolist()) == ([3], [4], ["a"])
-    assert labels.notes == ("1 pixels have different labels and are left out",)
+    assert labels.lost == {Cause.CONTRADICTORY: 1, Cause.BESIDE: 1}
+    (note,) = labels.notes
+    assert "1 pixel with different labels" in note
+    assert "1 shape beside the scene" in note
 
 
 def test_polygons_label_what_they_hold(tmp_path):
@@ -115,22 +122,22 @@ def test_polygons_label_what_they_hold(tmp_path):
         ).T
     )
     path = write_vector(tmp_path / "p.gpkg", boxes, [7, 9, 7], CRS, "Polygon")
-    labels = read_labels(path, "crop", GRID, False)
+    labels = read(path)
     expected = np.full((HEIGHT, WIDTH), "", object)
     expected[5:12, 5:15] = expected[30:45, 40:50] = "7"
     expected[10:20, 12:20] = "9"
     expected[10:12, 12:15] = ""
     np.testing.assert_array_equal(as_array(labels), expected)
-    assert labels.notes == ("6 pixels have different labels and are left out",)
+    assert labels.lost == {Cause.CONTRADICTORY: 6}
 
 
 def test_a_raster_labels_what_is_not_its_nodata(tmp_path):
     values = np.zeros((HEIGHT, WIDTH), np.uint16)
     values[10:20, 10:20] = 1200
-    profile = {"driver": "GTiff", "dtype": "uint16", "count": 1, "crs": CRS, "transform": ORIGIN}
+    profile = {"driver": "GTiff", "dtype": "uint16", "count": 1, "crs": CRS, "transform": ORIGIN, "nodata": 0}
     with rasterio.open(tmp_path / "l.tif", "w", height=HEIGHT, width=WIDTH, **profile) as file:
         file.write(values, 1)
-    found = as_array(read_labels(tmp_path / "l.tif", None, GRID, False))
+    found = as_array(read(tmp_path / "l.tif"))
     np.testing.assert_array_equal(found == "1200", values == 1200)
     assert set(found.ravel()) == {"", "1200"}
 
@@ -149,8 +156,6 @@ def test_a_block_is_never_in_two_folds():
 
 
 def read_labels_of(cols, rows):
-    from tessera_engine.analysis.maps.labels import Labels
-
     return Labels(cols, rows, NAMES[TRUTH[rows, cols]].astype(object))
 
 
@@ -188,6 +193,33 @@ def test_a_map_of_classes(embeddings, points, tmp_path, method):
         found[valid, :3], np.array([class_colour(i) for i in range(3)])[codes[valid] - 1]
     )
     assert (found[~valid] == 255).all()
+
+
+def test_the_picture_of_a_map_says_how_good_it_is(embeddings, points, tmp_path, monkeypatch):
+    written = []
+    draw = ImageDraw.ImageDraw.text
+    monkeypatch.setattr(
+        ImageDraw.ImageDraw,
+        "text",
+        lambda self, at, text, *given, **how: (written.append(text), draw(self, at, text, *given, **how)),
+    )
+    made = make.map(embeddings, points, out=tmp_path / "out", field="crop")
+    assert made.report["accuracy_known"]
+    said = " ".join(written)
+    assert f"{100 * made.report['accuracy']:.0f} %" in said
+    assert "30 labelled pixels" in said
+
+    cols, rows = some_pixels(30)
+    rare = NAMES[TRUTH[rows, cols]].astype(object)
+    rare[:3] = "rare"
+    write_points(tmp_path / "rare.gpkg", cols, rows, rare)
+    written.clear()
+    made = make.map(embeddings, tmp_path / "rare.gpkg", out=tmp_path / "few", field="crop")
+    assert not made.report["accuracy_known"]
+    said = " ".join(written)
+    assert "not known" in said
+    assert "rare" in said
+    assert f"{100 * made.report['accuracy']:.0f} %" not in said
 
 
 def test_a_map_of_numbers(embeddings, tmp_path):
@@ -259,5 +291,5 @@ def test_labels_that_cannot_be_used_are_one_line(embeddings, tmp_path):
     with pytest.raises(InputError, match="no such file"):
         make.map(embeddings, tmp_path / "no.gpkg", out=tmp_path / "out")
     (tmp_path / "text.geojson").write_text("nothing")
-    with pytest.raises(InputError, match="can't read labels"):
+    with pytest.raises(InputError, match=r"can't read .*text\.geojson"):
         make.map(embeddings, tmp_path / "text.geojson", out=tmp_path / "out", field="crop")

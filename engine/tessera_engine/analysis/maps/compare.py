@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tessera_engine.analysis.maps.intervals import Interval, draw_blocks, interval
+from tessera_engine.analysis.labels.classes import sorted_classes
+from tessera_engine.analysis.maps.intervals import Interval, draw_blocks, expansion, interval
 from tessera_engine.analysis.maps.learn import make_model, predict_held_out, split
-from tessera_engine.analysis.maps.scores import class_scores, confusions, moments, number_scores
+from tessera_engine.analysis.maps.scores import LIMITS, class_scores, confusions, moments, number_scores
 
 MAIN_SCORES = {False: "macro_f1", True: "r2"}
 """The score by which features are compared: for classes (False) and for regression (True)."""
@@ -24,18 +25,25 @@ class Outcome:
     Attributes:
         values: score on all labels, by its name.
         drawn: (DRAWS,) score on each draw of blocks, by its name; the outcomes of one `Comparison` have the same draws.
+        means: for each score the labels and the sums of which it is a mean, as `intervals.expansion` takes them.
     """
 
     values: Mapping[str, float]
     drawn: Mapping[str, NDArray[np.float64]]
+    means: Mapping[str, tuple[NDArray[Any], NDArray[Any]]]
 
     def scores(self) -> dict[str, Interval]:
         """Each score with its interval."""
-        return {name: interval(value, self.drawn[name]) for name, value in self.values.items()}
+        return {
+            name: interval(value, self.drawn[name], expansion(*self.means[name]), LIMITS[name])
+            for name, value in self.values.items()
+        }
 
     def less(self, other: Outcome, score: str) -> Interval:
         """A score minus that of another outcome of the same comparison, with its interval over the same draws."""
-        return interval(self.values[score] - other.values[score], self.drawn[score] - other.drawn[score])
+        value, drawn = self.values[score] - other.values[score], self.drawn[score] - other.drawn[score]
+        counts, sums = self.means[score]
+        return interval(value, drawn, expansion(counts, sums - other.means[score][1]))
 
 
 class Comparison:
@@ -72,7 +80,14 @@ class Comparison:
         if self.regression:
             of_groups = moments(self.y, predicted, self.groups)
         else:
-            of_groups = confusions(self.y, predicted, self.groups, sorted(set(self.y)))
+            of_groups = confusions(self.y, predicted, self.groups, sorted_classes(self.y))
         score = number_scores if self.regression else class_scores
         values = {name: float(value) for name, value in score(of_groups.sum(axis=0)).items()}
-        return Outcome(values, score(np.tensordot(self.draws, of_groups, 1)))
+        return Outcome(values, score(np.tensordot(self.draws, of_groups, 1)), self._means(of_groups))
+
+    def _means(self, of_groups: NDArray[Any]) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
+        if self.regression:
+            return dict.fromkeys(("r2", "rmse"), (of_groups[:, :1], of_groups[:, 3:]))
+        counts, right = of_groups.sum(axis=2), of_groups.diagonal(axis1=1, axis2=2)
+        over_all = counts.sum(axis=1, keepdims=True), right.sum(axis=1, keepdims=True)
+        return {"accuracy": over_all, "balanced_accuracy": (counts, right), "macro_f1": (counts, right)}

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tessera_engine.analysis.labels.classes import Classes
 from tessera_engine.analysis.rasters import write_map
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.geo import grid_fields
@@ -22,8 +23,7 @@ from tessera_engine.progress import Progress
 from tessera_engine.scene import Grid, Window
 from tessera_engine.stac.items import Asset
 
-MOST_CLASSES = 254
-NO_CLASS, NO_CONFIDENCE = 0, 255
+NO_CONFIDENCE = 255
 
 WHITE = (255, 255, 255)
 
@@ -38,6 +38,7 @@ class Drawing:
         strips: windows that cover them, from top to bottom.
         model: a fitted estimator of scikit-learn.
         title: what is mapped, for people.
+        quality: how good the map is, in one line.
         report: called with pixels done and in all.
     """
 
@@ -46,35 +47,39 @@ class Drawing:
     strips: Iterable[Window]
     model: Any
     title: str
+    quality: str
     report: Progress
 
 
-def draw_classes(drawing: Drawing, classes: list[str]) -> list[Asset]:
+def draw_classes(drawing: Drawing, classes: Classes) -> list[Asset]:
     """Write `map.tif` and `confidence.tif` (uint8), `legend.csv` and `map.png`.
 
     Args:
         drawing: with a classifier.
-        classes: the sorted names of its classes, at most `MOST_CLASSES`.
+        classes: its classes.
 
     Raises:
         TesseraError: a file couldn't be read or written.
     """
     folder, grid, title = drawing.folder, drawing.embeddings.grid, drawing.title
-    codes = np.full((grid.height, grid.width), NO_CLASS, np.uint8)
+    codes = np.full((grid.height, grid.width), classes.nodata, np.uint8)
     confidence = np.full((grid.height, grid.width), NO_CONFIDENCE, np.uint8)
+
+    value_of = dict(zip(classes.names, classes.values, strict=True))
+    # The model sorts its classes by the alphabet
+    in_order = np.array([value_of[name] for name in drawing.model.classes_], np.uint8)
 
     def put(rows: slice, valid: NDArray[np.bool_], pixels: NDArray[np.float32]) -> None:
         probability = drawing.model.predict_proba(pixels)
-        # The model sorts its classes by name, like `classes`
-        codes[rows][valid] = probability.argmax(axis=1) + 1
+        codes[rows][valid] = in_order[probability.argmax(axis=1)]
         confidence[rows][valid] = np.rint(probability.max(axis=1) * 100)
 
     _predict(drawing, put)
-    colours = {i + 1: class_colour(i) for i in range(len(classes))}
-    tags = {f"CLASS_{i + 1}": name for i, name in enumerate(classes)}
+    colours = {value: class_colour(i) for i, value in enumerate(classes.values)}
+    tags = {f"CLASS_{value}": name for name, value in value_of.items()}
     assets = [
         write_map(
-            folder / "map.tif", codes, grid, f"Class ({title}), see legend.csv", NO_CLASS, colours, tags
+            folder / "map.tif", codes, grid, f"Class ({title}), see legend.csv", classes.nodata, colours, tags
         ),
         write_map(
             folder / "confidence.tif", confidence, grid, "Probability of the class, in percent", NO_CONFIDENCE
@@ -83,13 +88,15 @@ def draw_classes(drawing: Drawing, classes: list[str]) -> list[Asset]:
     with (folder / "legend.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["value", "class", "colour", "pixels"])
-        for i, name in enumerate(classes):
-            hexadecimal = "#{:02x}{:02x}{:02x}".format(*colours[i + 1])
-            rows.writerow([i + 1, name, hexadecimal, int((codes == i + 1).sum())])
+        for name, value in value_of.items():
+            hexadecimal = "#{:02x}{:02x}{:02x}".format(*colours[value])
+            rows.writerow([value, name, hexadecimal, int((codes == value).sum())])
     assets.append(Asset("legend", "legend.csv", "text/csv", "Value, class, colour, pixels", ("metadata",)))
     step, shown = thinned(grid)
-    table = np.array([WHITE, *colours.values()], np.uint8)
-    legend = Swatches([Swatch(name, colours[i + 1], str(i + 1)) for i, name in enumerate(classes)])
+    table = np.full((256, 3), WHITE, np.uint8)
+    for value, colour in colours.items():
+        table[value] = colour
+    legend = Swatches([Swatch(name, colours[value], str(value)) for name, value in value_of.items()])
     return [*assets, _write_png(drawing, table[codes[::step, ::step]], shown, legend)]
 
 
@@ -133,7 +140,7 @@ def _predict(drawing: Drawing, put: Callable[[slice, NDArray[np.bool_], NDArray[
 def _write_png(drawing: Drawing, picture: NDArray[np.uint8], grid: Grid, legend: Legend) -> Asset:
     embeddings, title = drawing.embeddings, drawing.title
     about = caption_of_item(embeddings.item, embeddings.path.name, embeddings.dim)
-    caption = (f"Map of {title}", about.scene, about.period, about.model)
+    caption = (f"Map of {title}", drawing.quality, about.scene, about.period, about.model)
     framed = write_framed(drawing.folder / "map.png", picture, grid, caption, legend)
     description = f"Map of {title}, with legend"
     return Asset("picture", "map.png", "image/png", description, ("overview",), grid_fields(framed))

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tessera_engine.analysis.labels.pixels import LabelSource
 from tessera_engine.analysis.maps.evaluation import Evaluation, measure_forms
 from tessera_engine.analysis.maps.report import draw, markdown
 from tessera_engine.analysis.options import EvaluateKeywords, EvaluateOptions, check_options
@@ -37,8 +38,9 @@ def evaluate(
 
     Args:
         embeddings: an output folder, or `open_embeddings(...)`.
-        labels: a file with points, polygons or a raster, see `tessera_engine.analysis.maps.labels.read_labels`.
-        field: the field of points or polygons to predict.
+        labels: a file with points or polygons, a table or a raster, see
+            `tessera_engine.analysis.labels.reading.read_labels`.
+        field: the field of points or polygons, or the column of a table, to predict.
         out: the folder to make, with `report.md`, `report.png`, `report.json` and `item.json`; None: write no files.
         overwrite: replace an earlier report.
         progress: a function to call with scores done and in all; True to show progress, False not to; None: show it
@@ -46,6 +48,10 @@ def evaluate(
         method: `linear`, `knn` or `forest`, or a list of them; None: all.
         regression: the labels are numbers, not classes.
         block: side of the blocks that are held out, in metres; None: a fifth of the labelled area.
+        layer: the layer of a file with several; None: the only one that has the field.
+        labels_crs: the CRS of the labels' coordinates, such as "EPSG:32631"; None: what the file says.
+        band: the band of a raster with several, from 1; None: the only one.
+        nodata: the number that is no label; None: what a raster declares.
         year: the year to read, of an output with several years.
         threads: CPU threads; None: all that this process may use.
 
@@ -59,15 +65,16 @@ def evaluate(
     path_given("embeddings", embeddings)
     if out is not None:
         check_path("out", out, "a folder")
-    check_path("labels", labels, "a file with points, polygons or a raster")
+    check_path("labels", labels, "a file with points or polygons, a table or a raster")
     if field is not None:
         check_type("field", field, (str,), "the name of a field")
     opened = open_given("embeddings", embeddings, year=chosen.year)
+    source = LabelSource(Path(labels), field, chosen.layer, chosen.labels_crs, chosen.band, chosen.nodata)
     with shown(progress, "evaluating", "scores") as report:
         if out is None:
-            return measure_forms(opened, Path(labels), field, chosen, report)
+            return measure_forms(opened, source, chosen, report)
         with result_folder(Path(out), overwrite) as folder:
-            found = measure_forms(opened, Path(labels), field, chosen, report)
+            found = measure_forms(opened, source, chosen, report)
             _write(found, opened, folder)
     return replace(found, out=Path(out))
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tessera_engine.analysis.labels.classes import sorted_classes
+from tessera_engine.analysis.labels.pixels import LabelSource, with_embeddings
+from tessera_engine.analysis.labels.reading import read_labels
 from tessera_engine.analysis.maps.compare import MAIN_SCORES, Comparison
 from tessera_engine.analysis.maps.forms import Form, forms, read_back
 from tessera_engine.analysis.maps.intervals import CONFIDENCE, DRAWS, Interval
-from tessera_engine.analysis.maps.labels import read_labels, with_embeddings
 from tessera_engine.analysis.maps.learn import make_blocks, need_learning
 from tessera_engine.analysis.options import EvaluateOptions
 from tessera_engine.errors import InputError
-from tessera_engine.files.checksums import file_sha256
+from tessera_engine.files.checksums import path_sha256
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.machine import check_threads
 from tessera_engine.progress import Progress
@@ -87,8 +90,7 @@ class Evaluation:
 
 def measure_forms(
     embeddings: Embeddings,
-    labels: Path,
-    field: str | None,
+    labels: LabelSource,
     options: EvaluateOptions,
     report: Progress | None = None,
 ) -> Evaluation:
@@ -96,8 +98,7 @@ def measure_forms(
 
     Args:
         embeddings: an opened output.
-        labels: a file with points, polygons or a raster, see `tessera_engine.analysis.maps.labels.read_labels`.
-        field: the field of points or polygons to predict.
+        labels: see `tessera_engine.analysis.labels.reading.read_labels`.
         options: methods, blocks and threads.
         report: called with scores done and in all.
 
@@ -108,11 +109,9 @@ def measure_forms(
     """
     need_learning("evaluate")
     regression = options.regression
-    read, x = with_embeddings(
-        read_labels(labels, field, embeddings.grid, regression), embeddings, MOST_LABELS
-    )
+    read, x = with_embeddings(read_labels(labels, embeddings.grid, regression, MOST_LABELS), embeddings)
     if not regression and len(set(read.values)) < 2:
-        raise InputError(f"{labels} has only one class on the embeddings; expected 2 or more")
+        raise InputError(f"{labels.path} has only one class on the embeddings; expected 2 or more")
     blocks = make_blocks(read, embeddings.grid, options.block)
     comparison = Comparison(read.values, blocks.groups, regression, check_threads(options.threads))
     main = MAIN_SCORES[regression]
@@ -130,16 +129,16 @@ def measure_forms(
     facts = {
         "embeddings": str(embeddings.item.get("id", embeddings.path.name)),
         **{key: about.get(key) for key in ("model", "model_sha256", "precision")},
-        "labels": labels.name,
-        "labels_sha256": file_sha256(labels),
-        "field": field,
+        "labels": labels.path.name,
+        "labels_sha256": path_sha256(labels.path),
+        "field": labels.field,
         "labelled_pixels": len(read),
         "folds": len(comparison.folds),
         "blocks": len(np.unique(blocks.groups)),
         "block_metres": blocks.metres,
-        "interval": f"{CONFIDENCE} %, percentile bootstrap of {DRAWS} draws over blocks",
+        "interval": f"{CONFIDENCE} %, percentiles of {DRAWS} random weightings of the blocks",
     }
     if not regression:
-        names, counts = np.unique(read.values.astype(str), return_counts=True)
-        facts["classes"] = dict(zip(names.tolist(), counts.tolist(), strict=True))
+        counts = Counter(read.values)
+        facts["classes"] = {name: counts[name] for name in sorted_classes(counts)}
     return Evaluation(facts, main, tuple(rows), read.notes)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tessera_engine.analysis.maps.labels import Labels
+from tessera_engine.analysis.labels.classes import sorted_classes
+from tessera_engine.analysis.labels.pixels import Labels
 from tessera_engine.analysis.maps.scores import class_scores, confusions, moments, number_scores
 from tessera_engine.errors import InputError, MissingExtra
 from tessera_engine.scene import Grid
@@ -192,7 +193,7 @@ def _numbers(y: NDArray[Any], predicted: NDArray[Any]) -> dict[str, Any]:
 
 
 def _classes(y: NDArray[Any], predicted: NDArray[Any]) -> dict[str, Any]:
-    names = sorted(set(y))
+    names = sorted_classes(y)
     (confusion,) = confusions(y, predicted, np.zeros(len(y), np.int64), names)
     right, true, guessed = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
     recall = right / true

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from tessera_engine.analysis.maps.drawing import MOST_CLASSES, Drawing, draw_classes, draw_numbers
-from tessera_engine.analysis.maps.labels import read_labels, with_embeddings
+from tessera_engine.analysis.labels.classes import LARGEST_CODE, MOST_CLASSES, Classes
+from tessera_engine.analysis.labels.pixels import LabelSource, with_embeddings
+from tessera_engine.analysis.labels.reading import read_labels
+from tessera_engine.analysis.maps.drawing import Drawing, draw_classes, draw_numbers
 from tessera_engine.analysis.maps.learn import (
     assess,
     make_blocks,
@@ -19,10 +22,11 @@ from tessera_engine.analysis.maps.learn import (
     predict_held_out,
     split,
 )
+from tessera_engine.analysis.maps.quality import quality, unknown_because_of
 from tessera_engine.analysis.options import MapKeywords, MapOptions, check_options
 from tessera_engine.analysis.rasters import write_result_item
 from tessera_engine.errors import InputError, check_type
-from tessera_engine.files.checksums import file_sha256
+from tessera_engine.files.checksums import path_sha256
 from tessera_engine.files.naming import default_out
 from tessera_engine.files.result import result_folder
 from tessera_engine.formats.embeddings.base import BLOCK_VALUES
@@ -51,6 +55,12 @@ VALUE_BYTES = 20
 what the model computes from them."""
 
 
+RENUMBERED = (
+    f"not all codes are from 0 to {LARGEST_CODE}, so the pixel values of map.tif are 1, 2, ...; legend.csv has the "
+    "code of each"
+)
+
+
 @dataclass(frozen=True, repr=False)
 class Map:
     """A finished map.
@@ -67,9 +77,9 @@ class Map:
 
     def __repr__(self) -> str:
         report = self.report
-        classes = "classes" in report
-        score = f"accuracy {report['accuracy']:.3f}" if classes else f"R2 {report['r2']:.3f}"
-        return f"<Map {self.out}: {score} in {report['folds']} folds over {report['blocks']} blocks>"
+        return (
+            f"<Map {self.out}: {quality(report)}, in {report['folds']} folds over {report['blocks']} blocks>"
+        )
 
 
 def map(
@@ -86,8 +96,9 @@ def map(
 
     Args:
         embeddings: what is mapped: an output folder, or `open_embeddings(...)`.
-        labels: a file with points, polygons or a raster, see `tessera_engine.analysis.maps.labels.read_labels`.
-        field: the field of points or polygons to map.
+        labels: a file with points or polygons, a table or a raster, see
+            `tessera_engine.analysis.labels.reading.read_labels`.
+        field: the field of points or polygons, or the column of a table, to map.
         out: the folder to make; None: `<name>.map` in the current folder.
         overwrite: replace an earlier map.
         progress: a function to call with pixels done and in all; True to show progress, False not to; None: show it
@@ -96,6 +107,10 @@ def map(
         method: `linear` (logistic or ridge regression), `knn` or `forest`.
         regression: the labels are numbers, not classes.
         block: side of the blocks of the spatial cross-validation, in metres; None: a fifth of the labelled area.
+        layer: the layer of a file with several; None: the only one that has the field.
+        labels_crs: the CRS of the labels' coordinates, such as "EPSG:32631"; None: what the file says.
+        band: the band of a raster with several, from 1; None: the only one.
+        nodata: the number that is no label; None: what a raster declares.
         dim: use only the first `dim` dimensions; None: all that are stored.
         year: the year to map, of an output with several years.
         train_year: the year to read from `train`, if it has several.
@@ -114,7 +129,7 @@ def map(
     if out is not None:
         check_path("out", out, "a folder")
         target = Path(out)
-    check_path("labels", labels, "a file with points, polygons or a raster")
+    check_path("labels", labels, "a file with points or polygons, a table or a raster")
     if field is not None:
         check_type("field", field, (str,), "the name of a field")
     need_learning("map")
@@ -127,12 +142,12 @@ def map(
     fixed = LEARNING_BYTES + opened.grid.window.pixels * PIXEL_BYTES
     strip_size = strip_values(chosen.memory, fixed, opened.bytes_per_value + VALUE_BYTES, row, BLOCK_VALUES)
     file, regression = Path(labels), chosen.regression
-    read, x = with_embeddings(read_labels(file, field, source.grid, regression), source, MOST_LABELS)
-    classes = [] if regression else sorted(set(read.values))
-    if not regression and not 2 <= len(classes) <= MOST_CLASSES:
-        raise InputError(
-            f"{file} has {len(classes)} class(es) on the embeddings; expected 2 to {MOST_CLASSES}"
-        )
+    given = LabelSource(file, field, chosen.layer, chosen.labels_crs, chosen.band, chosen.nodata)
+    read, x = with_embeddings(read_labels(given, source.grid, regression, MOST_LABELS), source)
+    classes = None if regression else _classes(file, read.values)
+    notes = read.notes
+    if classes is not None and classes.renumbered:
+        notes += (RENUMBERED,)
     blocks = make_blocks(read, source.grid, chosen.block)
     folds = split(read.values, blocks.groups, regression)
     fewest = min(len(learned) for learned, _ in folds)
@@ -144,12 +159,14 @@ def map(
             "blocks": len(np.unique(blocks.groups)),
             "block_metres": blocks.metres,
             "labelled_pixels": len(read),
+            "notes": list(notes),
             **assess(read.values, predict_held_out(model, x, read.values, folds), regression),
         }
+        report["accuracy_known"] = not unknown_because_of(report)
         model.fit(x, read.values)
-        name = field or file.stem
-        drawing = Drawing(folder, opened, opened.windows(strip_size), model, name, tally)
-        assets = draw_numbers(drawing) if regression else draw_classes(drawing, classes)
+        name, strips = field or file.stem, opened.windows(strip_size)
+        drawing = Drawing(folder, opened, strips, model, name, quality(report), tally)
+        assets = draw_numbers(drawing) if classes is None else draw_classes(drawing, classes)
         (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         assets.append(
             Asset("report", "report.json", "application/json", "Spatial cross-validation", ("metadata",))
@@ -158,12 +175,19 @@ def map(
             "method": chosen.method,
             "field": field,
             "labels": file.name,
-            "labels_sha256": file_sha256(file),
+            "labels_sha256": path_sha256(file),
             "trained_on": str(source.item.get("id", source.path.name)),
         }
         title = f"Map of {name} from {len(read)} labelled pixels"
         write_result_item(folder, opened.grid, (opened,), "map", title, assets, facts)
-    return Map(target, report, read.notes)
+    return Map(target, report, notes)
+
+
+def _classes(file: Path, values: NDArray[Any]) -> Classes:
+    count = len(set(values))
+    if not 2 <= count <= MOST_CLASSES:
+        raise InputError(f"{file} has {count} class(es) on the embeddings; expected 2 to {MOST_CLASSES}")
+    return Classes.of(values)
 
 
 map.__signature__ = spelled_out(map, MapKeywords, MapOptions())  # type: ignore[attr-defined]

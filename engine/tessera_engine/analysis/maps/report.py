@@ -8,6 +8,7 @@ from tessera_engine.analysis.maps.evaluation import Evaluation
 from tessera_engine.analysis.maps.intervals import Interval
 from tessera_engine.errors import MissingExtra
 from tessera_engine.pictures.colours import PALETTE
+from tessera_engine.pictures.ink import Ink
 
 TITLES = {
     "accuracy": "accuracy",
@@ -92,7 +93,7 @@ def draw(evaluation: Evaluation, path: Path) -> None:
         MissingExtra: Pillow isn't installed.
     """
     try:
-        from PIL import Image, ImageDraw, ImageFont
+        from PIL import Image, ImageDraw
     except ModuleNotFoundError:
         raise MissingExtra("pillow", "maps", "evaluate") from None
 
@@ -104,14 +105,20 @@ def draw(evaluation: Evaluation, path: Path) -> None:
     low = min(score.low for score in scores.values())
     high = max(score.high for score in scores.values())
     step, low, high = _ticks(low, high)
-    font = ImageFont.load_default(FONT)
-    size = (MARGIN * 2 + NAMES + ACROSS * len(methods), MARGIN * 2 + LINE * (len(shown) + 3))
+    ink = Ink(FONT)
+    factor = 100 if main in PERCENT else 1
+    unit = ", percent" if main in PERCENT else ""
+    width = MARGIN * 2 + NAMES + ACROSS * len(methods)
+    caption = ink.wrap(
+        f"{TITLES[main]}{unit}, on blocks that were held out; lines: 95 % interval over the blocks",
+        width - 2 * MARGIN,
+    )
+    size = (width, MARGIN * 2 + LINE * (len(shown) + 2 + len(caption)))
     image = Image.new("RGB", size, "white")
     pen = ImageDraw.Draw(image)
-    factor = 100 if main in PERCENT else 1
     top, bottom = MARGIN + LINE, MARGIN + LINE * (len(shown) + 1)
     for i, form in enumerate(shown):
-        pen.text((MARGIN, top + LINE * i + 3), str(form), "black", font)
+        ink.draw(pen, (MARGIN, top + LINE * i + 3), str(form))
     for number, method in enumerate(methods):
         left = MARGIN + NAMES + ACROSS * number
         width = ACROSS - 3 * MARGIN
@@ -119,20 +126,19 @@ def draw(evaluation: Evaluation, path: Path) -> None:
         def across(value: float, left: int = left, width: int = width) -> float:
             return left + width * (value - low) / (high - low)
 
-        pen.text((left, MARGIN), METHOD_TITLES[method], "black", font)
+        ink.draw(pen, (left, MARGIN), METHOD_TITLES[method])
         for i in range(round((high - low) / step) + 1):
             x = across(low + i * step)
             pen.line((x, top, x, bottom), (220, 220, 220))
-            pen.text((x, bottom + 4), f"{factor * (low + i * step):g}", "black", font, anchor="ma")
+            ink.draw(pen, (x, bottom + 4), f"{factor * (low + i * step):g}", anchor="ma")
         for i, form in enumerate(shown):
             score, y = scores[method, form], top + LINE * i + LINE // 2
             colour = PALETTE[(4, 5)[kinds.index(form.stored_as)]]
             pen.line((across(score.low), y, across(score.high), y), colour, 2)
             x = across(score.value)
             pen.ellipse((x - DOT, y - DOT, x + DOT, y + DOT), colour)
-    unit = ", percent" if main in PERCENT else ""
-    caption = f"{TITLES[main]}{unit}, on blocks that were held out; lines: 95 % interval over the blocks"
-    pen.text((MARGIN, bottom + LINE + 8), caption, "black", font)
+    for i, line in enumerate(caption):
+        ink.draw(pen, (MARGIN, bottom + LINE * (i + 1) + 8), line)
     image.save(path)
 
 

@@ -7,6 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+LIMITS = {
+    "accuracy": (0.0, 1.0),
+    "balanced_accuracy": (0.0, 1.0),
+    "macro_f1": (0.0, 1.0),
+    "r2": (-np.inf, 1.0),
+    "rmse": (0.0, np.inf),
+}
+"""The lowest and the highest value of each score."""
+
 
 def confusions(
     y: NDArray[Any], predicted: NDArray[Any], groups: NDArray[np.int64], names: list[str]

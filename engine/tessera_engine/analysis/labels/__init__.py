@@ -1,0 +1,1 @@
+"""Labels: the values of labelled pixels, from points, polygons, tables or a raster."""

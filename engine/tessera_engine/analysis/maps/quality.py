@@ -1,0 +1,37 @@
+"""How good a map is, in one line: for its picture and for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+FEWEST_LABELS = 5
+"""Labelled pixels of a class below which its share of right predictions may be anything."""
+
+
+def unknown_because_of(report: Mapping[str, Any]) -> list[str]:
+    """The classes that have too few labels for the accuracy of a map to be known; none for a map of numbers.
+
+    Args:
+        report: see `tessera_engine.analysis.maps.learn.assess`.
+    """
+    classes = report.get("classes", {})
+    return [name for name, each in classes.items() if each["labels"] < FEWEST_LABELS]
+
+
+def quality(report: Mapping[str, Any]) -> str:
+    """The main score and what it was measured on.
+
+    Args:
+        report: of `assess`, with the number of labelled pixels, `labelled_pixels`.
+    """
+    pixels = f"{report['labelled_pixels']:,} labelled pixels"
+    few = unknown_because_of(report)
+    if few:
+        named = ", ".join(few[:3]) + (f" and {len(few) - 3} more" if len(few) > 3 else "")
+        return f"Accuracy not known: fewer than {FEWEST_LABELS} labelled pixels of {named}; {pixels} in all"
+    if "classes" in report:
+        score = f"Accuracy {100 * report['accuracy']:.0f} %"
+    else:
+        score = f"R2 {report['r2']:.2f}, RMSE {report['rmse']:.3g}"
+    return f"{score} on blocks that were held out; {pixels}"
