@@ -8,12 +8,13 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
-.PHONY: help demo test lint unit peers bench bench-gpu compression pictures wheel sdist model clean
+.PHONY: help demo test lint unit soak peers bench bench-gpu compression pictures wheel sdist model clean
 
 help:
 	@echo "make demo         simulate a scene, embed it in int8, print where the files are"
 	@echo "make test         run lint, types and all tests"
 	@echo "make lint         run lint and types only"
+	@echo "make soak         kill commands, let the disk fail, damage inputs, for an hour (MINUTES=)"
 	@echo "make peers        read our output with geotessera's own clients (installs them first)"
 	@echo "make bench        measure speed and drift beside PyTorch and other runtimes"
 	@echo "make bench-gpu    measure everything that needs a GPU, into docs/gpu.json"
@@ -57,6 +58,12 @@ lint: $(VENV)/dev
 unit: $(VENV)/dev
 	NUMBA_DISABLE_JIT=1 $(BIN)/pytest -q tests/kernels
 	$(BIN)/pytest -q
+
+# Needs Linux and a C compiler
+MINUTES ?= 60
+
+soak: $(VENV)/dev
+	$(BIN)/python -W ignore tests/soak/run.py --minutes $(MINUTES)
 
 # Other projects' clients read our output, each from its own environment outside the checkout. geotessera 0.11 asks for
 # Python 3.12 and for newer libraries than older Pythons have; the parts that read our files work with these versions.

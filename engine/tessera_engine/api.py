@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tessera_engine.backends.base import Backend
-from tessera_engine.backends.choosing import check_options, make_backend
+from tessera_engine.backends.choosing import check_options, choose, make_backend
 from tessera_engine.errors import InputError, SceneWarning, check_type
 from tessera_engine.finding import Finding
 from tessera_engine.guard import SAMPLE_PIXELS, examine_sample, heed
@@ -279,7 +279,12 @@ def embed(
     if not isinstance(scene, Scene):
         scene = open_scene(os.fspath(scene))
     file = model.backend.model if isinstance(model, Model) else open_model(os.fspath(model))
-    plan = make_plan(scene, file, None if out is None else os.fspath(out), chosen)
+    runs_it = (
+        model.backend.name
+        if isinstance(model, Model)
+        else choose("auto", "auto", file.facts.precision).backend
+    )
+    plan = make_plan(scene, file, None if out is None else os.fspath(out), chosen, runs_it)
     say = _warn if announce is None else announce
     sample = scene.reader.sample(plan.region, SAMPLE_PIXELS)
     findings = tuple(examine_sample(scene, sample, file.facts))

@@ -15,10 +15,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import rasterio
 
 # rasterio lets GDAL's own errors through, and exports no public name for them.
 from rasterio._err import CPLE_BaseError
+from rasterio.enums import Interleaving
 from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
 
 from tessera_engine.errors import InputError, MissingExtra
@@ -42,6 +44,10 @@ _OPTIONS = {
 }
 
 GEOTIFF = "GTiff"
+
+MOST_BLOCK_BYTES = 128_000_000
+"""What one block of a raster may take in memory. A block is decoded as a whole even for one pixel, and a file of some
+kB may hold one of several GB. Blocks of products take 1 to 30 MB."""
 
 VECTOR_DRIVERS = (
     "GeoJSON",
@@ -109,17 +115,37 @@ def raster_reader(path: Path | str, driver: str = GEOTIFF, **options: Any) -> An
         options: its open options.
 
     Raises:
-        RasterioIOError: the driver can't open it. The message says so if it describes data that lie elsewhere.
+        RasterioIOError: the driver can't open it, or one of its blocks takes more than `MOST_BLOCK_BYTES` of memory.
+            The message says so if it describes data that lie elsewhere.
     """
     # As a path and absolute: otherwise rasterio and GDAL read "http:", "zip:" or "!" in a name as a place
     name = Path(os.path.abspath(path)) if isinstance(path, Path) else path  # noqa: PTH100, keeps links
     try:
-        return rasterio.open(name, driver=driver, **options)
+        dataset = rasterio.open(name, driver=driver, **options)
     except RasterioError as error:
         elsewhere = described(path) if isinstance(path, Path) else None
         if elsewhere is None:
             raise
         raise RasterioIOError(str(elsewhere)) from error
+    taken = block_bytes(dataset)
+    if taken > MOST_BLOCK_BYTES:
+        height, width = dataset.block_shapes[0]
+        dataset.close()
+        raise RasterioIOError(
+            f"it is stored in blocks of {width} x {height} pixels, each of which takes {taken / 1e6:,.0f} MB of "
+            f"memory, expected at most {MOST_BLOCK_BYTES / 1e6:.0f} MB; store it in smaller ones with "
+            "'gdal_translate -co TILED=YES'"
+        )
+    return dataset
+
+
+def block_bytes(dataset: Any) -> int:
+    """Bytes of memory that reading one pixel takes: its block, with all bands where they lie pixel by pixel."""
+    if not dataset.count:
+        return 0  # a container of other rasters
+    bands = dataset.count if dataset.interleaving is Interleaving.pixel else 1
+    pixels: int = max(height * width for height, width in dataset.block_shapes)
+    return int(bands * pixels * max(np.dtype(dtype).itemsize for dtype in set(dataset.dtypes)))
 
 
 def raster_crs(dataset: Any) -> Any:

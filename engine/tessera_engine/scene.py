@@ -183,6 +183,11 @@ class Reader(Protocol):
         """Number of windows whose observations the reader keeps in memory; memory is planned with it."""
         ...
 
+    @property
+    def bytes_held(self) -> int:
+        """Bytes that reading takes whatever the size of the windows: the largest blocks of the files, and a cache."""
+        ...
+
     def windows(self, region: Window, max_pixels: int) -> Iterator[Window]:
         """Windows of at most `max_pixels` pixels; together they cover all data in `region`, without overlaps."""
         ...

@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tessera_engine.errors import InputError, ModelError
-from tessera_engine.files.publish import new_file
+from tessera_engine.errors import ModelError
+from tessera_engine.files.result import result_file
 from tessera_export.checkpoint_v1 import is_v1, read_v1
 from tessera_export.reference import SIZES, Reference, ReferenceConfig
 
@@ -100,7 +100,17 @@ def save_checkpoint(model: Reference, path: Path | str, overwrite: bool = True) 
         overwrite: replace an existing file.
 
     Raises:
-        InputError: there is a file already, and `overwrite` is False.
+        InputError: there is a file already, and `overwrite` is False; or the place can't be written.
+        OSError: the file can't be written.
+    """
+    with result_file(Path(path), overwrite, identity={}) as made:
+        write_checkpoint(model, made)
+
+
+def write_checkpoint(model: Reference, path: Path) -> None:
+    """Write a network in the published v2 format into a file that gets its name later.
+
+    Raises:
         OSError: the file can't be written.
     """
     config = model.config
@@ -115,19 +125,9 @@ def save_checkpoint(model: Reference, path: Path | str, overwrite: bool = True) 
         "enable_qk_norm": config.qk_norm,
     }
     weights = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    with new_file(Path(path), replace=overwrite) as made, made.open("wb") as file:
+    with path.open("wb") as file:
         # Given a path, torch would write the path's name into the file: equal weights would give different bytes
         torch.save({"args": args, "model": weights}, file)
-
-
-def check_free(out: Path, overwrite: bool) -> None:
-    """Make sure that a file may be written to `out`.
-
-    Raises:
-        InputError: something is there already, and `overwrite` is not given.
-    """
-    if out.exists() and not overwrite:
-        raise InputError(f"{out} exists already; give overwrite=True to replace it, or choose another out=")
 
 
 def _read(path: Path) -> bytes:

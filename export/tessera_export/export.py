@@ -8,12 +8,13 @@ from pathlib import Path
 
 import onnx
 
-from tessera_engine.errors import InputError
+from tessera_engine.errors import InputError, ModelError
 from tessera_engine.files.nearby import no_such_folder
-from tessera_engine.files.publish import new_file
+from tessera_engine.files.result import check_free, result_file
 from tessera_engine.files.user_folders import HOME_VARIABLE
 from tessera_engine.model.drift import Drift
 from tessera_engine.model.facts import NAME, ModelFacts
+from tessera_engine.model.file import read_model_file
 from tessera_engine.model.installed import (
     checksum_file,
     file_name,
@@ -26,7 +27,7 @@ from tessera_engine.model.published import published_name
 from tessera_engine.model.statistics import FLAVOURS
 from tessera_engine.scene import S1_BANDS, S2_BANDS
 from tessera_export import int8
-from tessera_export.checkpoint import Checkpoint, check_free, load_checkpoint, size_name
+from tessera_export.checkpoint import Checkpoint, load_checkpoint, size_name
 from tessera_export.flavour import SOURCES, flavour_for
 from tessera_export.gpu_files import qdq
 from tessera_export.gpu_files.build import build_calibrated, build_half
@@ -116,7 +117,9 @@ def export_model(
         raise no_such_folder(out.parent)
     written = _written_precision(precision, target, calibrate)
     source = open_source(checkpoint, statistics, description)
-    return _export(source, out, written, calibrate)
+    with result_file(out, overwrite, _identity(source, written, calibrate)) as made:
+        report = _export(source, made, written, calibrate)
+    return replace(report, path=out)
 
 
 def import_checkpoint(
@@ -149,11 +152,29 @@ def import_checkpoint(
         ) from None
     reports = []
     for precision, target in targets.items():
-        # Between these steps, an old checksum would make a good file look damaged
-        checksum_file(target).unlink(missing_ok=True)
-        reports.append(_export(source, target, precision))
+        again = overwrite or _is_of(target, source.facts)
+        with result_file(target, again, _identity(source, precision)) as made:
+            report = _export(source, made, precision)
+            # Between these steps, an old checksum would make a good file look damaged
+            checksum_file(target).unlink(missing_ok=True)
         record_checksum(target)
+        reports.append(replace(report, path=target))
     return reports
+
+
+def _is_of(target: Path, facts: ModelFacts) -> bool:
+    """Whether a model file was made from the checkpoint of these facts, by an import that was interrupted."""
+    if not target.exists():
+        return False
+    try:
+        return read_model_file(target).facts.checkpoint_sha256 == facts.checkpoint_sha256
+    except ModelError:
+        return False
+
+
+def _identity(source: Source, precision: str, calibrate: Sequence[Path] = ()) -> dict[str, str]:
+    """What a model file depends on, for `tessera_engine.files.result`."""
+    return {"facts": repr(source.facts), "precision": precision, "calibrate": repr(list(map(str, calibrate)))}
 
 
 def import_targets(name: str, overwrite: bool = False) -> dict[str, Path]:
@@ -168,8 +189,10 @@ def import_targets(name: str, overwrite: bool = False) -> dict[str, Path]:
     for target in targets.values():
         if (packaged_folder() / target.name).exists():
             raise InputError(f"'{name}' is a model of the package itself; choose another name=")
-        if target.exists() and not overwrite:
-            raise InputError(f"{target} exists already; give overwrite=True to replace it")
+    # An import that was interrupted has made some of them, and the checksum of the last one at the end
+    if all(target.exists() and checksum_file(target).exists() for target in targets.values()):
+        for target in targets.values():
+            check_free(target, overwrite)
     return targets
 
 
@@ -237,10 +260,8 @@ def _export(source: Source, out: Path, precision: str, calibrate: Sequence[Path]
         proto, drifts = calibrated.model, calibrated.drifts
     else:
         proto = build_onnx(source.network, facts, BUILD[precision])
-    with new_file(out, replace=True) as made:
-        onnx.save(proto, made)
-        report = validate(made, source.network)
-    return replace(report, path=out, calibration=drifts)
+    onnx.save(proto, out)
+    return replace(validate(out, source.network), calibration=drifts)
 
 
 def _facts(checkpoint: Checkpoint, flavour: str, description: Description) -> ModelFacts:

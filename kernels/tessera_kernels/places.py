@@ -50,9 +50,9 @@ def kernels_folder() -> Path | None:
             return place
         # Beside the code this is common, and the next place is as good; but what was kept there is missed
         if place == base and _holds_kernels(place):
-            log.warning("compiled kernels in %s are not used, because they could be anybody's code: it %s; delete "
-                        "them", base, reason)  # fmt: skip
-        passed.append(f"{base} {reason}")
+            log.warning("compiled kernels are not used, because they could be anybody's code: %s; delete those in it",
+                        reason)  # fmt: skip
+        passed.append(reason)
     log.warning("compiled kernels can't be kept, so that every run compiles them: %s; %s",
                 "; ".join(passed) or "there is no home folder", _ADVICE)  # fmt: skip
     return None
@@ -83,16 +83,17 @@ def _unusable(base: Path, place: Path) -> str | None:
         # __pycache__ is everybody's to read
         base.mkdir(0o777 if place == base else 0o700, parents=True, exist_ok=True)
         place.mkdir(0o700, exist_ok=True)
-        reason = not_private(base, sticky=place != base) or not_private(place)
-        if reason is not None:
-            return reason
+        for folder in (base, place):
+            reason = not_private(folder, sticky=folder != place)
+            if reason is not None:
+                return f"{folder} {reason}"
         with tempfile.TemporaryFile(dir=place):
             return None
     except OSError as error:
         # What a full disk holds can still be loaded
         if error.errno in _FULL and place.is_dir():
             return None
-        return f"can't be written ({error.strerror})"
+        return f"{base} can't be written ({error.strerror})"
 
 
 def _holds_kernels(folder: Path) -> bool:

@@ -108,9 +108,11 @@ def test_a_file_is_kept_unless_it_may_be_overwritten(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_save_into_a_missing_folder_fails(tmp_path):
-    with pytest.raises(FileNotFoundError):
-        save_checkpoint(Reference(ReferenceConfig(2, 1, 2, 8)), tmp_path / "missing" / "student.pt")
+def test_a_missing_folder_is_made_and_a_file_in_its_place_is_an_error(tmp_path):
+    save_checkpoint(Reference(ReferenceConfig(2, 1, 2, 8)), tmp_path / "missing" / "student.pt")
+    assert (tmp_path / "missing" / "student.pt").stat().st_size > 0
+    with pytest.raises(InputError, match=r"student\.pt"):
+        save_checkpoint(Reference(ReferenceConfig(2, 1, 2, 8)), tmp_path / "missing" / "student.pt" / "a.pt")
 
 
 def test_pickle_that_runs_code_is_refused_and_does_not_run(tmp_path):

@@ -537,6 +537,23 @@ def label_projections(kit: Kit) -> Commands:
 
 
 @kind
+def label_tables(kit: Kit) -> Commands:
+    """Tables whose CRS, beside them or in them, is an address or names a file."""
+    commands = []
+    for name, crs in bad_crs(kit).items():
+        for suffix, header, row in (
+            ("csv", "x,y,crop", "{x},5599975,{c}"),
+            ("tsv", "geom\tcrop", "SRID={crs};POINT({x} 5599975)\t{c}"),
+        ):
+            path = kit.folder / f"{name}.{suffix}"
+            rows = [row.format(x=500025 + 30 * i, c="ab"[i % 2], crs=crs) for i in range(6)]
+            path.write_text("\n".join([header, *rows, ""]))
+            path.with_suffix(".prj").write_text(crs)
+            commands.append(with_labels(kit, path, len(commands)))
+    return commands
+
+
+@kind
 def label_databases(kit: Kit) -> Commands:
     """GeoPackages with SQL in them."""
     import pyogrio

@@ -55,7 +55,7 @@ class FakeReader:
 
     layout = "fake"
     period = None
-    windows_held = 0
+    windows_held = bytes_held = 0
     unused = ()
     warnings = ()
 

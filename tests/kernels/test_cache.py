@@ -263,18 +263,16 @@ def test_processes_that_compile_at_once_leave_whole_files(tmp_path):
         assert content[:32] == cache._sum(path, content[32:])
 
 
-@pytest.mark.parametrize("size", [0, 20, 100, -1])
-def test_a_process_goes_on_after_every_file_was_cut_short(tmp_path, size):
-    first = process(NUMBA_CACHE_DIR=str(tmp_path))
-    first.communicate()
+def test_processes_go_on_after_every_file_was_cut_short(tmp_path):
+    process(NUMBA_CACHE_DIR=str(tmp_path)).communicate()
     (place,) = tmp_path.iterdir()
-    for path in kept(place):
-        os.truncate(path, size if size >= 0 else path.stat().st_size - 1)
-    for lines in (1, 0):
+    for size in (0, 100, None):
+        for path in kept(place) if size is not None else ():
+            os.truncate(path, size)
         again = process(NUMBA_CACHE_DIR=str(tmp_path))
         out, err = again.communicate()
         assert (again.returncode, out) == (0, "[[127, 127]]\n")
-        assert len(err.splitlines()) == lines, err
+        assert len(err.splitlines()) == (0 if size is None else 1), err
 
 
 def test_kernels_run_where_nothing_is_compiled(tmp_path):

@@ -1,33 +1,30 @@
-"""Kill embed at random moments, over and over, and compare what comes out with an uninterrupted run.
+"""Kill every writing command, at every step of publishing and at random moments, and look at what is left.
 
-    python tests/soak/kill.py --kills 200 --size 384
-
-SIGKILL, SIGTERM and SIGINT at random; every fourth one while the process still loads or prepares, the others after it
-has begun to work. A run is killed as often as it takes until it finishes; then every file of its output has to be that
-of the uninterrupted run, byte for byte (but for the times in item.json), and nothing else may be left. Then the next
-run begins.
+After each kill the old result or the new one stands under its name, whole; the same command given again gives the bytes
+of an uninterrupted run; and nothing is left beside.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import random
+import shutil
 import signal
-import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from places import ROOT
+from soak.cases import HOME, Case
+from soak.lives import Ended, Plan, is_of_the_swap, live
 
-EXIT_CODES = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
+CODES = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
 
-LOADING_SECONDS = 3.0
+Contents = dict[str, bytes]
 
 
 @dataclass
@@ -35,131 +32,222 @@ class Figures:
     """What happened.
 
     Attributes:
-        kills: by signal.
-        runs: that finished, each after some kills.
-        slowest_stop: seconds from SIGINT or SIGTERM to the end of the process, at worst.
-        resumed: lives that went on with finished windows.
-        begun: lives in all.
+        kills: by command and signal.
+        steps: by step of publishing, mode and signal.
+        outcomes: of the kills: the old or the new stood there.
+        failures: what was wrong, a line each.
     """
 
     kills: Counter = field(default_factory=Counter)
-    runs: int = 0
-    slowest_stop: float = 0.0
-    resumed: int = 0
-    begun: int = 0
+    steps: Counter = field(default_factory=Counter)
+    outcomes: Counter = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+
+    @property
+    def total(self) -> int:
+        return sum(self.kills.values())
 
 
-def start(folder: Path, out: str, *options: str) -> subprocess.Popen:
-    path = os.pathsep.join(str(ROOT / room) for room in ("engine", "export", "kernels"))
-    return subprocess.Popen(
-        [sys.executable, "-m", "tessera_engine", "embed", "scene", "--int8", "-o", out, *options],
-        cwd=folder, env=os.environ | {"PYTHONPATH": path}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+def contents(path: Path) -> Contents:
+    """The bytes of the files at a path; of item.json and of times in other files what doesn't tell the time."""
+    if path.is_file():
+        return {"": path.read_bytes()}
+    files = {each.relative_to(path).as_posix(): each for each in path.rglob("*") if each.is_file()}
+    found = {name: each.read_bytes() for name, each in files.items()}
+    for name in found:
+        if name.endswith("item.json"):
+            found[name] = json.dumps(_without_times(json.loads(found[name]))).encode()
+    return found
 
 
-def holder(folder: Path) -> int:
-    """The process that has the output's lock, or had it last; 0 for none."""
+def _without_times(value: Any) -> Any:
+    """JSON without the times at which something was made, and without the checksums over them."""
+    if isinstance(value, list):
+        return [_without_times(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    times = ("created", "end_datetime", "tessera:item_sha256")
+    return {name: _without_times(each) for name, each in value.items() if name not in times}
+
+
+def beside(folder: Path) -> list[str]:
+    """Names in the folder, and in its home."""
+    home = folder / "home" / "models"
+    return sorted(os.listdir(folder)) + (sorted(os.listdir(home)) if home.is_dir() else [])
+
+
+class Trial:
+    """A case with what is expected of it."""
+
+    def __init__(self, case: Case, made: Path, work: Path) -> None:
+        self.case, self.made, self.work = case, made, work
+        folder = self.fresh()
+        self.old = contents(folder / case.out) if case.old else None
+        ended = live(case, folder, made, Plan())
+        assert ended.code == 0, f"{case.name}: {ended.said}"
+        self.new, self.beside = contents(folder / case.out), beside(folder)
+        self.seconds = ended.seconds
+        self.steps = {True: ended.steps}
+        ended = live(case, self.fresh(), made, Plan(exchange=False))
+        assert ended.code == 0, f"{case.name}, in two steps: {ended.said}"
+        self.steps[False] = ended.steps
+
+    def fresh(self) -> Path:
+        """An empty folder with the old result in it."""
+        folder = self.work / "here"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        if self.case.old:
+            old = self.made / self.case.old
+            (folder / self.case.out).parent.mkdir(parents=True, exist_ok=True)
+            (shutil.copytree if old.is_dir() else shutil.copy2)(old, folder / self.case.out)
+        return folder
+
+    def kill(self, plan: Plan, look: bool, figures: Figures) -> None:
+        """One kill, the same command again, and every check.
+
+        Args:
+            plan: of the kill.
+            look: look at the result by another command in between.
+            figures: for what is found.
+        """
+        case, folder = self.case, self.fresh()
+        ended = live(case, folder, self.made, plan)
+        number = signal.Signals(plan.number)
+        if ended.code == 0 and plan.moment:
+            return  # it had finished just then
+        figures.kills[case.command, number.name] += 1
+        for wrong in self._after(ended, folder, plan, look, figures):
+            figures.failures.append(
+                f"{case.name}, {number.name} at {plan.step or f'{plan.moment:.3f} s'} "
+                f"({self._step(plan)}), {'one step' if plan.exchange else 'two steps'}: {wrong}"
+            )
+
+    def _step(self, plan: Plan) -> str:
+        return self.steps[plan.exchange][plan.step - 1] if plan.step else "at random"
+
+    def _after(self, ended: Ended, folder: Path, plan: Plan, look: bool, figures: Figures) -> Iterator[str]:
+        from tessera_engine.files.partial import finish_or_undo
+
+        case, target = self.case, folder / self.case.out
+        said = ended.said.strip().splitlines()
+        if not ended.steps and plan.moment:
+            pass  # it was still loading, and had no handler of signals
+        elif ended.code not in (0, CODES[signal.Signals(plan.number)]):
+            yield f"exit {ended.code}: {ended.said[-300:]}"
+        if ended.missing and plan.exchange:
+            yield "for a moment nothing was there"
+        if ended.code > 0 and ended.steps and not (said and said[-1].startswith("interrupted: ")):
+            yield f"it doesn't say that it was interrupted: {said[-1:]}"
+        if look:
+            finish_or_undo(target)
+        is_there = os.path.lexists(target)
+        if self.old is not None and (look or plan.exchange) and not is_there:
+            yield "nothing is there"
+        state = contents(target) if is_there else None
+        partly = case.out == "home/models"  # several files, of which each is whole
+        now = "new" if state == self.new else "old" if state == self.old else "neither"
+        figures.outcomes[now] += 1
+        if now == "neither" and is_there and not partly:
+            yield f"what is there is neither the old nor the new: {differing(state, self.new)}"
+        if (
+            ended.code > 0
+            and ended.steps
+            and said
+            and ("is there" in said[-1]) != (now == "new")
+            and not partly
+        ):
+            yield f"it says '{said[-1]}', and {now} is there"
+        recorded = any(folder.rglob("*.partial/record"))
+        again = live(case, folder, self.made, Plan(plan.exchange))
+        # A kill after everything was done can't be told from a command that ended well
+        complete = now == "new" and not recorded
+        if again.code != 0 and not (complete and again.code == 2):
+            yield f"again: exit {again.code}: {again.said[-300:]}"
+        if not os.path.lexists(target):
+            yield "again: nothing is there"
+        elif differs := differing(contents(target), self.new):
+            yield f"again: other bytes in {differs}"
+        if beside(folder) != self.beside:
+            yield f"again: left over: {sorted(set(beside(folder)) - set(self.beside))}"
+
+
+def differing(found: Contents, expected: Contents) -> list[str]:
+    """Names of files that differ."""
+    return [name for name in sorted(found.keys() | expected.keys()) if found.get(name) != expected.get(name)][
+        :5
+    ]
+
+
+def warm(trials: list[Case], made: Path, work: Path) -> None:
+    """Import and compile here what the commands need, so that their forks begin at once."""
+    from tessera_engine.cli import main
+    from tessera_engine.files import last_step
+
+    assert os.environ["OMP_NUM_THREADS"] == "1", "threads of OpenMP don't survive a fork"
+    kept = os.getcwd(), list(sys.argv), {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    streams = os.dup(1), os.dup(2)
+    folder = work / "warm"
+    folder.mkdir()
+    os.chdir(folder)
+    os.environ[HOME] = str(folder / "home")
+    quiet = os.open(os.devnull, os.O_WRONLY)
     try:
-        return int((folder / "out.partial" / "lock").read_text() or 0)
-    except FileNotFoundError:
-        return 0
-
-
-def wait_for_work(life: subprocess.Popen, folder: Path) -> None:
-    while holder(folder) != life.pid and life.poll() is None:
-        time.sleep(0.01)
-
-
-def contents(out: Path) -> dict[str, bytes]:
-    """The files of an output; of item.json what doesn't tell the time."""
-    files = {path.name: path.read_bytes() for path in out.iterdir()}
-    item = json.loads(files["item.json"])
-    for word in ("created", "end_datetime", "tessera:item_sha256"):
-        item["properties"].pop(word)
-    return files | {"item.json": json.dumps(item).encode()}
-
-
-def soak(folder: Path, kills: int, longest: float, seed: int, *options: str) -> Figures:
-    """Run and kill in `folder`, which has a scene in it, until there were enough kills and the last run finished.
-
-    Args:
-        folder: holds the folder `scene`.
-        kills: how many.
-        longest: seconds of work that a life is given at most.
-        seed: of the moments and signals.
-        options: of embed.
-    """
-    rng, figures = random.Random(seed), Figures()
-    whole = start(folder, "whole", *options)
-    assert whole.wait() == 0, whole.stderr.read()
-    expected = contents(folder / "whole")
-    there = {path.name for path in folder.iterdir()}
-    while kills > figures.kills.total() or (folder / "out.partial").exists():
-        life = start(folder, "out", *options)
-        figures.begun += 1
-        number = rng.choice(list(EXIT_CODES))
-        if figures.kills.total() == kills:
-            moment = None
-        elif rng.random() < 0.25:
-            moment = rng.uniform(0, LOADING_SECONDS)
-        else:
-            wait_for_work(life, folder)
-            moment = rng.uniform(0, longest)
-        working = holder(folder) == life.pid
-        try:
-            life.wait(moment)
-        except subprocess.TimeoutExpired:
-            life.send_signal(number)
-            sent = time.monotonic()
-            said = life.communicate()[1]
-            took = time.monotonic() - sent
-            figures.kills[number.name] += 1
-            figures.resumed += "resuming" in said
-            if working and life.returncode != 0:  # 0: it had finished just then
-                assert life.returncode == EXIT_CODES[number], (number, life.returncode, said)
-                if number != signal.SIGKILL:
-                    figures.slowest_stop = max(figures.slowest_stop, took)
-                    assert "give the same command again" in said.splitlines()[-1], said
-            if life.returncode != 0:
+        for number in (1, 2):
+            os.dup2(quiet, number)
+        done = set()
+        for case in trials:
+            if "--append" in case.words or (case.command, case.format) in done:
                 continue
+            done.add((case.command, case.format))
+            sys.argv = ["tessera-engine", *case.line(made)]
+            try:
+                main()
+            except SystemExit as ended:
+                if ended.code:
+                    raise RuntimeError(f"{case.name}: exit {ended.code}") from None
+            shutil.rmtree(folder)
+            folder.mkdir()
+            os.chdir(folder)
+        import gc
+
+        gc.collect()
+    finally:
+        for number, stream in enumerate(streams, 1):
+            os.dup2(stream, number)
+            os.close(stream)
+        os.close(quiet)
+        os.chdir(kept[0])
+        sys.argv = kept[1]
+        for number, handler in kept[2].items():
+            signal.signal(number, handler)
+        last_step.begin()
+        shutil.rmtree(folder)
+
+
+def soak(trials: list[Trial], kills: int, seconds: float, seed: int, report=None) -> Figures:
+    """Kill until there were so many kills, or until the time is over.
+
+    Every other kill is at a step of publishing, the one that was hit least so far; the others are at any step or moment.
+    """
+    rng, figures, until = random.Random(seed), Figures(), time.monotonic() + seconds
+    while figures.total < kills and time.monotonic() < until:
+        trial = rng.choices(trials, [each.case.weight for each in trials])[0]
+        exchange, number = rng.random() < 0.5, rng.choice(list(CODES))
+        steps = trial.steps[exchange]
+        kind = rng.random()
+        swap = [i for i, of in enumerate(is_of_the_swap(steps), 1) if of]
+        if kind < 0.7 and swap:
+            hits = {i: figures.steps[steps[i - 1], exchange, signal.Signals(number).name] for i in swap}
+            least = min(hits.values())
+            step = rng.choice([i for i in swap if hits[i] == least])
+            figures.steps[steps[step - 1], exchange, signal.Signals(number).name] += 1
+            plan = Plan(exchange, number, step)
+        elif kind < 0.85:
+            plan = Plan(exchange, number, rng.randint(1, len(steps)))
         else:
-            said = life.stderr.read()
-            figures.resumed += "resuming" in said
-            assert life.returncode == 0, said
-        found = contents(folder / "out")
-        differing = [
-            name for name in sorted(found.keys() | expected.keys()) if found.get(name) != expected.get(name)
-        ]
-        assert not differing, f"run {figures.runs} after {figures.kills} differs in {differing}"
-        left = {path.name for path in folder.iterdir()} - there
-        assert left == {"out"}, f"left over: {left}"
-        for path in (folder / "out").iterdir():
-            path.unlink()
-        (folder / "out").rmdir()
-        figures.runs += 1
+            plan = Plan(exchange, number, moment=rng.uniform(0.001, trial.seconds))
+        trial.kill(plan, rng.random() < 0.5, figures)
+        if report is not None:
+            report(figures)
     return figures
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--size", type=int, default=384, help="pixels of the scene's side")
-    parser.add_argument("--longest", type=float, default=5, help="seconds of work until a kill, at most")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("options", nargs="*", help="more options of embed, after --")
-    arguments = parser.parse_args()
-    sys.path.insert(0, str(ROOT / "engine"))
-    sys.path.insert(0, str(ROOT / "kernels"))
-    from tessera_engine.simulate import simulate
-
-    with tempfile.TemporaryDirectory() as temporary:
-        simulate(Path(temporary) / "scene", arguments.size, seed=1)
-        started = time.monotonic()
-        print(soak(Path(temporary), arguments.kills, arguments.longest, arguments.seed, *arguments.options))
-        print(f"{time.monotonic() - started:.0f} s")
-
-
-if __name__ == "__main__":
-    main()

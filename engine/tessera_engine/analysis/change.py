@@ -26,7 +26,14 @@ from tessera_engine.files.result import result_folder
 from tessera_engine.formats.embeddings.base import Embeddings, StoredBlock
 from tessera_engine.formats.embeddings.same_grid import shared_windows
 from tessera_engine.formats.embeddings.same_model import check_same_model
-from tessera_engine.formats.given import Given, GivenPath, check_path, open_given, path_given
+from tessera_engine.formats.given import (
+    Given,
+    GivenPath,
+    check_path,
+    identity_of,
+    open_given,
+    path_given,
+)
 from tessera_engine.progress import Progress, ShowProgress, shown
 from tessera_engine.running.memory import strip_values
 from tessera_engine.running.options import spelled_out
@@ -120,7 +127,8 @@ def change(
     first = open_given("before", before, chosen.dim, years[0])
     second = open_given("after", after, chosen.dim, years[1])
     _check_different(first, second)
-    with shown(progress, "comparing", "px") as report, result_folder(target, overwrite) as folder:
+    identity = identity_of("change", (first, second), options=chosen)
+    with shown(progress, "comparing", "px") as report, result_folder(target, overwrite, identity) as folder:
         drawn = draw_change(first, second, report, chosen.memory)
         typical = float(np.nanmedian(drawn.values))
         threshold = top_threshold(drawn.values, chosen.top)

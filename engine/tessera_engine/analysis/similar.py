@@ -17,7 +17,14 @@ from tessera_engine.errors import InputError, check_type, is_of
 from tessera_engine.files.naming import default_out
 from tessera_engine.files.result import result_folder
 from tessera_engine.formats.embeddings.base import Embeddings, StoredBlock
-from tessera_engine.formats.given import Given, GivenPath, check_path, open_given, path_given
+from tessera_engine.formats.given import (
+    Given,
+    GivenPath,
+    check_path,
+    identity_of,
+    open_given,
+    path_given,
+)
 from tessera_engine.geo import point_outside
 from tessera_engine.progress import Progress, ShowProgress, shown
 from tessera_engine.running.memory import strip_values
@@ -89,7 +96,8 @@ def similar(
         check_path("out", out, "a folder")
         target = Path(out)
     opened = open_given("embeddings", embeddings, chosen.dim, chosen.year)
-    with shown(progress, "comparing", "px") as report, result_folder(target, overwrite) as folder:
+    identity = identity_of("similar", (opened,), points=points, options=chosen)
+    with shown(progress, "comparing", "px") as report, result_folder(target, overwrite, identity) as folder:
         values = similarity(opened, points, report, chosen.memory)
         threshold = top_threshold(values, chosen.top)
         features = find_regions(values, threshold, opened.grid, "similarity")

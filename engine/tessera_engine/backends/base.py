@@ -47,6 +47,7 @@ class BackendRecord:
             calls with one line about anything that takes long. The device is one of `runs`, or `auto`, see
             `picks_device`.
         picks_device: whether `load` takes `auto` and chooses among more devices than `runs` names.
+        bytes: memory of its libraries and of a batch, besides that of the fused kernels.
         baselines: for the reference only: takes an fp32 model file, the number of CPU threads and a device of `runs`.
             Gives the ways to run the file there to compare the speed of others with, by name, the standard one first.
         open_checkpoint: for the reference only: loads a checkpoint to compare a model file with.
@@ -57,6 +58,7 @@ class BackendRecord:
     find: Callable[[str], Part]
     load: Callable[[ModelFile, int, str, Announce], Backend]
     picks_device: bool = False
+    bytes: int = 0
     baselines: Callable[[ModelFile, int, str], Mapping[str, Callable[[], Backend]]] | None = None
     open_checkpoint: Callable[[Path, ModelFile], Backend] | None = None
 

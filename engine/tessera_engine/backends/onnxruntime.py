@@ -30,6 +30,9 @@ BATCH_TOKENS = 4096
 """Tokens of one batch, padding included: enough to keep the cores busy, but few enough for the cache and for the
 attention's (heads, T, T) values per pixel."""
 
+BYTES = 100_000_000
+"""Memory of the session and of a batch's activations, besides what the fused kernels take."""
+
 
 class OnnxRuntimeBackend(Backend):
     """Runs rectangular batches, padded with tokens of multiplicity 0.
@@ -117,4 +120,6 @@ def _load(model: ModelFile, threads: int, device: str, announce: Announce) -> Ba
     return OnnxRuntimeBackend(model, threads, device)
 
 
-BACKEND = BackendRecord("onnxruntime", {"cpu": PRECISIONS, "cuda": ("fp32", "fp16", "qdq")}, _find, _load)
+BACKEND = BackendRecord(
+    "onnxruntime", {"cpu": PRECISIONS, "cuda": ("fp32", "fp16", "qdq")}, _find, _load, bytes=BYTES
+)

@@ -20,6 +20,9 @@ from tessera_engine.tokens import PackedTokens, sequence
 BATCH_TOKENS = 4096
 """Tokens of one batch, padding included, as for ONNX Runtime."""
 
+BYTES = 200_000_000
+"""Memory of the library, of its compiled model and of a batch, besides what the fused kernels take."""
+
 
 class OpenVinoBackend(Backend):
     """Runs rectangular batches of pixels of one length, padded with tokens of multiplicity 0.
@@ -92,4 +95,4 @@ def _load(model: ModelFile, threads: int, device: str, announce: Announce) -> Ba
     return OpenVinoBackend(model, threads)
 
 
-BACKEND = BackendRecord("openvino", {"cpu": PRECISIONS}, _find, _load)
+BACKEND = BackendRecord("openvino", {"cpu": PRECISIONS}, _find, _load, bytes=BYTES)

@@ -50,3 +50,8 @@ def backend_record(name: str) -> BackendRecord:
         raise InputError(f"backend={name!r} is unknown; {hint} {', '.join(['auto', *modules])}")
     record: BackendRecord = importlib.import_module(modules[name]).BACKEND
     return record
+
+
+def backend_bytes(name: str) -> int:
+    """The `bytes` of a backend's record; 0 for one that isn't registered: an object that a caller made."""
+    return backend_record(name).bytes if name in _modules() else 0

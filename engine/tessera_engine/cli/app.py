@@ -21,6 +21,7 @@ from typer.main import get_command
 from tessera_engine.cli import console
 from tessera_engine.cli.wording import speak_for
 from tessera_engine.errors import TesseraError, plain
+from tessera_engine.files import last_step
 from tessera_engine.offline.process import go_offline
 from tessera_engine.scenes.registry import LAYOUTS
 
@@ -36,6 +37,7 @@ _LISTEN_SECONDS = 0.2
 
 _NEAR = 60
 """Characters of a text that a message shows before and after the one that is wrong."""
+PUBLISHED = "the new result is there; give the same command again to remove what is left of the work on it"
 
 DEBUG_VARIABLE = "TESSERA_ENGINE_DEBUG"
 
@@ -133,6 +135,12 @@ def main() -> None:
             raise
         near = error.object[max(0, error.start - _NEAR) : error.end + _NEAR]
         _give_up(f"the name '{near}' is not UTF-8; rename that file or folder", 2)
+    except ImportError as error:
+        if "map segment" not in str(
+            error
+        ):  # what the system says where a library doesn't fit into the memory
+            raise
+        _give_up("the system has no memory for a library; raise its limit (ulimit -v)", 1)
     except RuntimeError as error:
         if "start new thread" not in str(error):
             raise
@@ -195,29 +203,43 @@ def _root(
 class _Stop(BaseException):
     """The process received a signal that asks it to end."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, published: bool) -> None:
         self.exit_code = 128 + number
+        self.published = published
 
 
 @contextmanager
-def interruptible(advice: str) -> Iterator[None]:
+def interruptible(advice: str, published: str = PUBLISHED) -> Iterator[None]:
     """Let Ctrl-C and SIGTERM end the process at once, with exit code 130 or 143.
 
+    A signal that comes when everything is done is ignored, see `tessera_engine.files.last_step`.
+
     Args:
-        advice: what the last line says after "interrupted": what is left, and how to continue.
+        advice: what the last line says after "interrupted" if no result was published: what is left, and how to
+            continue.
+        published: what it says if one was.
     """
 
-    def stop(number: int, frame: object) -> NoReturn:
+    def stop(number: int, frame: object) -> None:
+        stage = last_step.end(number)
+        if stage is None:
+            return
         for each in _SIGNALS:
             signal.signal(each, signal.SIG_IGN)  # a second signal must not disturb the last line
-        raise _Stop(number)
+        raise _Stop(number, stage is last_step.Stage.PUBLISHED)
 
     for number in _SIGNALS:
         signal.signal(number, stop)
     try:
         yield
-    except _Stop as stopped:
-        console.say(f"interrupted: {advice}")
+    except BaseException as error:
+        # What a signal interrupts may fail while it is tidied up; it is removed by the next command then
+        stopped: BaseException | None = error
+        while stopped is not None and not isinstance(stopped, _Stop):
+            stopped = stopped.__context__
+        if stopped is None:
+            raise
+        console.say(f"interrupted: {published if stopped.published else advice}")
         sys.stdout.flush()
         sys.stderr.flush()
         # Not sys.exit, which waits for threads that may be deep in a kernel. Everything to keep is on the disk already.

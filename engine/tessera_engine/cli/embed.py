@@ -116,6 +116,7 @@ def embed(
     Example: tessera-engine embed scene_dir/ --int8
     """
     from tessera_engine import api
+    from tessera_engine.backends.choosing import choose
     from tessera_engine.cli import console
     from tessera_engine.model.installed import open_model
     from tessera_engine.running.options import RunOptions
@@ -156,7 +157,8 @@ def embed(
         console.say(others, quiet)
     file = open_model(model, "int8" if int8 else precision)
     # Before kernels are compiled
-    region = make_plan(opened, file, out, checked).region
+    runs_it = choose(backend, device, file.facts.precision).backend
+    region = make_plan(opened, file, out, checked, runs_it).region
     loaded = api.load(file, backend, threads, lambda text: console.say(text, quiet), device)
     facts = loaded.facts
     if facts.name == "demo":

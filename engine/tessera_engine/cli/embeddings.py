@@ -33,5 +33,5 @@ Nodata = Annotated[
     typer.Option(help="Number that is no label. Default: the nodata value that a raster declares."),
 ]
 
-NOTHING_LEFT = "the results are complete or absent, and existing results are unchanged"
+NOTHING_LEFT = "nothing was published, and earlier results are as they were; give the same command again"
 """What `interruptible` reports."""

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tessera_engine.cli.app import From, Json, Layout, Like, Quiet, S1Units, To, Year, app, interruptible
+from tessera_engine.cli.embeddings import NOTHING_LEFT
 
 
 @app.command()
@@ -94,6 +95,6 @@ def simulate(
     from tessera_engine.cli import console
     from tessera_engine.simulate import simulate as make
 
-    with interruptible("nothing was written"), console.progress_bar("simulating", quiet, "dates") as progress:
+    with interruptible(NOTHING_LEFT), console.progress_bar("simulating", quiet, "dates") as progress:
         make(folder, size, seed, progress, climate, year)
     console.print_line(folder)

@@ -75,12 +75,14 @@ def verify(
     """
     from tessera_engine.cli import console
     from tessera_engine.cli.pages.info import check_no_mistyped_folder
+    from tessera_engine.files.partial import finish_or_undo
     from tessera_engine.machine import check_threads
     from tessera_engine.model.installed import is_model_name
 
     threads = check_threads(threads)
     if backend != "auto" and backend not in backend_names():
         raise InputError(f"unknown --backend '{backend}'; choose one of auto, {', '.join(backend_names())}")
+    finish_or_undo(Path(target))
     # A model's name means the model; a folder of the same name is given as ./NAME
     if Path(target).is_dir() and not is_model_name(target):
         if precision is not None or reference is not None:

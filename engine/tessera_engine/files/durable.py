@@ -16,7 +16,8 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 def sync_file(path: Path) -> None:
     """Wait until a file's bytes are on the disk."""
-    with path.open("r+b") as file:
+    # Only Windows has to open it for writing; others can sync a file that may only be read
+    with path.open("r+b" if sys.platform == "win32" else "rb") as file:
         os.fsync(file.fileno())
 
 
@@ -36,6 +37,35 @@ def sync_all(folder: Path) -> None:
     for path in folder.rglob("*"):
         (sync_folder if path.is_dir() else sync_file)(path)
     sync_folder(folder)
+
+
+def lock_shared(descriptor: int) -> bool:
+    """Mark an open folder as read, until it is closed. False: another process is about to remove it."""
+    if sys.platform == "win32":
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without such locks, like some network shares
+        pass
+    return True
+
+
+def is_read(folder: Path) -> bool:
+    """Whether a process reads a folder through `tessera_engine.files.pinned`."""
+    if sys.platform == "win32":
+        return False
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without such locks, like some network shares
+        return False
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def link(source: Path, target: Path) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 def inside(folder: Path, path: Path) -> bool:
     """Whether a path is in a folder after all links and `..` are followed."""
-    return path.resolve().is_relative_to(folder.resolve())
+    # Twice, because an output that is read may be given another name between the two
+    return any(path.resolve().is_relative_to(folder.resolve()) for _ in range(2))
 
 
 def link_out(folder: Path, root: Path) -> Path | None:

@@ -1,4 +1,4 @@
-"""The folder `<out>.partial`, in which an output is made until it appears complete under its name.
+"""The folder `<out>.partial` of an output: what it holds, and what may stand where the output will appear.
 
 Its steps, for a run:
 
@@ -10,82 +10,32 @@ A process may end after any of these steps; the same command takes the next one.
 from __future__ import annotations
 
 import os
-import shutil
-import stat
-from contextlib import suppress
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tessera_engine.errors import InputError
 from tessera_engine.files import document
-from tessera_engine.files.durable import Lock, sync_all, sync_folder
-from tessera_engine.files.naming import check_utf8
-from tessera_engine.files.publish import (
-    JOURNAL,
-    LOCK,
-    MADE,
-    REPLACED,
-    STAGING,
-    SWAP,
-    finish_or_undo,
-    partial_folder,
-    publish,
-    settle,
-)
+from tessera_engine.files.partial import Partial, finish_or_undo
+from tessera_engine.files.publish import partial_folder, sync_made
 
 ITEM = "item.json"
 
 MOST_BYTES = 16 << 20
 """Of an item.json. One has about ten kilobytes; that of a product with a thousand files has less than a megabyte."""
 
-_FILES = (LOCK, JOURNAL, f"{JOURNAL}.new", SWAP)
-_FOLDERS = (STAGING, MADE, REPLACED)
 
-
-class PartialOutput:
+class PartialOutput(Partial):
     """The folder beside an output, in which one process at a time can work.
 
     Attributes:
-        out: where the output will appear.
-        folder: `<out>.partial`.
-        journal: the file for `tessera_engine.running.journal.Journal`.
         staging: the folder for the staged arrays.
-        made: the folder in which the output is made.
     """
 
     def __init__(self, out: Path) -> None:
-        """Take the folder, and complete a replacement of the output that was interrupted.
-
-        Raises:
-            InputError: another process works there, the folder isn't ours, or the place can't be written.
-        """
-        # A link stays; what it points to is replaced
-        check_utf8(out)
-        self.out = Path(os.path.realpath(out))
-        if not self.out.name:
-            raise InputError(f"{self.out} is the root of the file system; choose another out=")
-        self.folder = partial_folder(self.out)
-        self.journal = self.folder / JOURNAL
-        self.staging = self.folder / STAGING
-        self.made = self.folder / MADE
-        try:
-            self.out.parent.mkdir(parents=True, exist_ok=True)
-            _check_ours(self.folder)
-            self._lock = Lock(self.folder / LOCK)
-        except OSError as error:
-            raise InputError(
-                f"can't write to {self.out.parent}: {error.strerror}; choose another out="
-            ) from None
-        try:
-            settle(self.out)
-        except BaseException:
-            self._lock.release(remove=False)
-            raise
-
-    @property
-    def begun(self) -> bool:
-        """Whether a run left its journal here."""
-        return self.journal.exists()
+        """Take the folder, see `Partial`."""
+        super().__init__(out)
+        self.staging = self.folder / "staging"
 
     def check_target(self, overwrite: bool) -> None:
         """Make sure that the output may appear.
@@ -95,97 +45,20 @@ class PartialOutput:
         """
         check_target(self.out, overwrite)
 
-    def clear(self) -> None:
-        """Remove what a process left here, except the lock."""
-        # The journal goes first: it must not name what no longer exists.
-        self.journal.unlink(missing_ok=True)
-        self._remove(_FILES[2:], _FOLDERS)
-
-    def _remove(self, files: tuple[str, ...], folders: tuple[str, ...]) -> None:
-        for name in folders:
-            if (self.folder / name).exists():
-                shutil.rmtree(self.folder / name)
-        for name in files:
-            (self.folder / name).unlink(missing_ok=True)
-
-    def remove_made(self) -> None:
-        """Remove an output that isn't complete."""
-        self._remove((), (MADE,))
-
-    def make_output(self) -> Path:
-        """An empty folder to make the output in."""
-        self.remove_made()
-        self.made.mkdir()
-        return self.made
-
     def sync_output(self) -> None:
         """Wait until the output that was made is on the disk."""
-        sync_all(self.made)
-        sync_folder(self.folder)
+        sync_made(self.made)
 
-    def publish(self, replace: bool) -> None:
-        """Let the output that was made appear under its name.
-
-        Raises:
-            InputError: something has appeared there meanwhile that mustn't be replaced; it is left as it is.
-        """
+    def publish(self, replace: bool, identity: Mapping[str, str] | None = None) -> None:
+        """Let the output that was made appear under its name, see `Partial`."""
         if replace:
             self.check_target(overwrite=True)
-        publish(self.made, self.out, replace)
-
-    def close(self, keep: bool) -> None:
-        """Release the folder; without `keep`, nothing of ours stays in it."""
-        if keep:
-            self._lock.release(remove=False)
-            return
-        # The journal goes last: until then it says that the output is complete and that only this is left to do.
-        self._remove(_FILES[2:], _FOLDERS)
-        self.journal.unlink(missing_ok=True)
-        self._lock.release(remove=True)
-        with suppress(OSError):  # another process may have begun in it
-            self.folder.rmdir()
+        super().publish(replace, identity)
 
 
-def _check_ours(folder: Path) -> None:
-    """Make sure that a folder holds only what this engine puts there.
-
-    Raises:
-        InputError: it is a link or a file, or holds something else.
-    """
-    if not os.path.lexists(folder):
-        return
-    alien = _alien(folder)
-    if alien is not None:
-        raise InputError(
-            f"the work is done in {folder}, {alien}: it is not a folder of tessera-engine and is left as it is; "
-            "rename it, or choose another out="
-        )
-
-
-def _alien(folder: Path) -> str | None:
-    """What shows that a folder isn't ours, in words; None where nothing does."""
-    if not stat.S_ISDIR(folder.lstat().st_mode):
-        return "which is not a folder"
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        ours = (entry.name in _FILES and entry.is_file(follow_symlinks=False)) or (
-            entry.name in _FOLDERS and entry.is_dir(follow_symlinks=False)
-        )
-        if not ours or (entry.name == LOCK and not _is_lock(Path(entry.path))):
-            return f"which holds '{entry.name}'"
-        if entry.name == STAGING:
-            for staged in os.scandir(entry.path):
-                if not staged.is_file(follow_symlinks=False):
-                    return f"which holds '{STAGING}/{staged.name}'"
-    # Every process takes the lock before it writes anything else
-    if any(folder.iterdir()) and not (folder / LOCK).exists():
-        return "which has no lock"
-    return None
-
-
-def _is_lock(path: Path) -> bool:
-    """Whether it holds the number of a process, or nothing: its process ended before it could write that."""
-    text = path.read_bytes()[:32].strip()
-    return not text or text.isdigit()
+def is_unfinished(out: Path) -> bool:
+    """Whether a run left its journal beside an output."""
+    return (partial_folder(Path(os.path.realpath(out))) / PartialOutput.journal_name).exists()
 
 
 def check_target(out: Path, overwrite: bool) -> None:

@@ -1,142 +1,95 @@
 """The one way in which something that was made takes its name: complete, on the disk, in one step.
 
-The work on `<target>` lies in the folder `<target>.partial` beside it (see `tessera_engine.files.output`):
-
-    lock       held by the process that works there; the system releases it when the process ends
-    journal    what an interrupted run has finished
-    staging/   its arrays
-    output/    the folder that will become the target
-    replaced/  what stood at the target, for a moment
-    swap       exists while the target is being replaced in two steps
-
 Where the system can exchange two names in one step (Linux, on most file systems), a replacement is that step.
-Elsewhere it takes two renames, and between them nothing stands at the target. The file `swap` says so; if the process
-ends there, `finish_or_undo` completes the replacement.
+Elsewhere a folder is replaced by two renames, and between them nothing stands at the target. The file `swap` in
+`<target>.partial` says so; if the process ends there, `settle` completes the replacement. A file is replaced by one
+rename everywhere.
 """
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
-import secrets
-import shutil
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
-from tessera_engine.errors import InputError
-from tessera_engine.files.durable import Lock, sync_all, sync_file, sync_folder
+from tessera_engine.errors import InputError, TesseraError
+from tessera_engine.files.durable import sync_all, sync_file, sync_folder
 
-LOCK, JOURNAL, STAGING, MADE, REPLACED, SWAP = "lock", "journal", "staging", "output", "replaced", "swap"
+MADE, REPLACED, SWAP = "output", "replaced", "swap"
+
+_LONGEST_NAME = 255
+"""Bytes of a file's name, on every common file system."""
 
 _AT_FDCWD = -100
 _NOREPLACE, _EXCHANGE = 1, 2
 _UNKNOWN = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM)
 """What kernels, file systems and sandboxes answer that don't know these renames."""
 
-_WAIT_SECONDS = 2.0
-"""A living process needs far less for its two renames."""
-
 
 def partial_folder(target: Path) -> Path:
-    """Where the work on a target lies."""
-    return target.with_name(f"{target.name}.partial")
+    """Where the work on a target lies: `<target>.partial`, or a shorter name where that is too long for a file."""
+    name = target.name
+    if len(os.fsencode(name)) > _LONGEST_NAME - len(".partial"):
+        name = f"{name[:40]}.{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}"
+    return target.with_name(f"{name}.partial")
 
 
 def publish(made: Path, target: Path, replace: bool) -> None:
-    """Give a finished folder its name. A process that is killed meanwhile leaves the old folder or the new one there.
+    """Give a finished file or folder its name. A process that is killed meanwhile leaves the old or the new there.
 
-    What stood at the target lies in `<target>.partial` afterwards, for the caller to remove.
+    A folder that stood at the target lies in `<target>.partial/replaced` afterwards, for the caller to remove.
 
     Args:
-        made: the folder `output` in `<target>.partial`, whose lock the caller holds.
+        made: `output` in `<target>.partial`, whose lock the caller holds.
         target: its name.
         replace: take the place of what stands there; without it, nothing may stand there.
 
     Raises:
         InputError: something stands there and `replace` isn't given; it is left as it is.
-        OSError: a file couldn't be synced or renamed; the target is as it was.
+        TesseraError: another program keeps the folder there open, on Windows; it is left as it is.
+        OSError: a file couldn't be renamed; the target is as it was.
     """
-    sync_all(made)
-    if replace and os.path.lexists(target):
-        if not _renameat2(made, target, _EXCHANGE):
-            _swap(made, target)
-    else:
+    if not (replace and os.path.lexists(target)):
         _rename_new(made, target)
+    elif not made.is_dir():
+        made.replace(target)
+    elif _renameat2(made, target, _EXCHANGE):
+        made.rename(made.with_name(REPLACED))
+    else:
+        _swap(made, target)
     sync_folder(made.parent)
     sync_folder(target.parent)
 
 
-def publish_file(made: Path, target: Path, replace: bool) -> None:
-    """Give a finished file its name, see `publish`.
-
-    Args:
-        made: the file, on the target's disk.
-        target: its name.
-        replace: take the place of a file that stands there.
-
-    Raises:
-        InputError: something stands there and `replace` isn't given; it is left as it is.
-        OSError: the file couldn't be synced or renamed; the target is as it was.
-    """
-    sync_file(made)
-    if replace:
-        made.replace(target)
-    else:
-        _rename_new(made, target)
-    sync_folder(target.parent)
+def sync_made(made: Path) -> None:
+    """Wait until a file or folder is on the disk, before it gets its name."""
+    (sync_all if made.is_dir() else sync_file)(made)
+    sync_folder(made.parent)
 
 
 @contextmanager
-def new_file(target: Path, replace: bool) -> Iterator[Path]:
-    """Give an empty file beside the target, which takes its name when the with-block succeeds, and is removed if not.
+def rewritten(path: Path) -> Iterator[Path]:
+    """Give a name to write a file of ours in `<target>.partial` again; the old or the new is there at every moment.
 
     Raises:
-        InputError: see `publish_file`.
-        OSError: see `publish_file`.
+        OSError: the file couldn't be synced or renamed; the old one stays.
     """
-    made = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
-    with made.open("xb"):
-        pass
-    try:
-        yield made
-        publish_file(made, target, replace)
-    finally:
-        made.unlink(missing_ok=True)
-
-
-def finish_or_undo(target: Path) -> None:
-    """Complete a replacement in two steps that a process left when it ended between them.
-
-    For everything that is about to look at the target. If a living process is replacing it, wait for that.
-
-    Raises:
-        InputError: something else has appeared at the target meanwhile.
-    """
-    target = target.absolute() if target.name else target.resolve()
-    if not target.name:  # the root of the file system
-        return
-    record = partial_folder(target) / SWAP
-    until = time.monotonic() + _WAIT_SECONDS
-    while record.is_file() and time.monotonic() < until:
-        try:
-            lock = Lock(record.with_name(LOCK))
-        except InputError:  # its process lives
-            time.sleep(_WAIT_SECONDS / 100)
-            continue
-        except OSError:  # a medium that can only be read
-            return
-        try:
-            settle(target)
-        finally:
-            lock.release(remove=False)
+    fresh = path.with_name(f"{path.name}.new")
+    yield fresh
+    sync_file(fresh)
+    fresh.replace(path)
+    sync_folder(path.parent)
 
 
 def settle(target: Path) -> None:
-    """`finish_or_undo` for the process that holds the lock of `<target>.partial`.
+    """Complete a replacement in two steps that a process left when it ended between them.
+
+    For the process that holds the lock of `<target>.partial`.
 
     Raises:
         InputError: something else has appeared at the target meanwhile.
@@ -157,18 +110,21 @@ def settle(target: Path) -> None:
 def _swap(made: Path, target: Path) -> None:
     """Replace the target by two renames, so that `settle` can complete them."""
     replaced, record = made.with_name(REPLACED), made.with_name(SWAP)
-    if replaced.exists():
-        shutil.rmtree(replaced)
     record.touch()
     sync_folder(record.parent)
     try:
         target.rename(replaced)
         made.rename(target)
         sync_folder(target.parent)
-    except BaseException:
+    except BaseException as error:
         if replaced.exists() and not os.path.lexists(target):
             replaced.rename(target)
         record.unlink()
+        if isinstance(error, PermissionError) and sys.platform == "win32":
+            raise TesseraError(
+                f"{target} is open in another program, so Windows doesn't let it be replaced; it is as it was: close "
+                "that program and give the same command again"
+            ) from None
         raise
     record.unlink()
 

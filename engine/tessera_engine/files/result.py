@@ -1,38 +1,108 @@
-"""A folder that appears complete under its name, or not at all."""
+"""Files and folders that appear complete under their names, or not at all."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from tessera_engine.errors import InputError
+from tessera_engine.files import last_step
 from tessera_engine.files.output import PartialOutput
+from tessera_engine.files.partial import RECORD, Partial
+from tessera_engine.files.publish import partial_folder
+
+Identity = Mapping[str, str]
+"""Names and values of everything that a result depends on. Repeated after an interruption, a command with the same
+identity may replace what it had published."""
+
+
+def already_made(out: Path, identity: Identity) -> bool:
+    """Whether an interrupted command of this identity had published its result; what it left is removed then.
+
+    Raises:
+        InputError: another process writes there, or the place can't be written.
+    """
+    place = PartialOutput(out)
+    made = place.published_by(identity)
+    place.tidy() if not made else place.close(keep=False)
+    return made
 
 
 @contextmanager
-def result_folder(out: Path, overwrite: bool) -> Iterator[Path]:
+def result_folder(out: Path, overwrite: bool, identity: Identity) -> Iterator[Path]:
     """Give a folder to write into. It becomes `out` when the with-block succeeds, and is removed if not.
 
     Args:
         out: where the results will appear.
         overwrite: replace earlier results there, if they are a folder of this engine by its item.json.
+        identity: see `Identity`.
 
     Raises:
         InputError: something stands there already, another process writes there, an unfinished run of `embed` works
             there, or the place can't be written.
     """
     place = PartialOutput(out)
-    unfinished = place.begun
+    with _making(place, identity) as again:
+        replace = overwrite or again
+        place.check_target(replace)
+        place.clear()
+        yield place.make_output()
+        place.publish(replace, identity)
+
+
+@contextmanager
+def result_file(out: Path, overwrite: bool, identity: Identity | None) -> Iterator[Path]:
+    """Give the name of a file to write. It becomes `out` when the with-block succeeds, and is removed if not.
+
+    Args:
+        out: the file that will appear.
+        overwrite: replace a file there.
+        identity: see `Identity`; None for a part of a result, which the same command uses as it is.
+
+    Raises:
+        InputError: something stands there already, another process writes there, or the place can't be written.
+    """
+    place = Partial(out)
+    with _making(place, identity) as again:
+        replace = overwrite or again
+        _check_free(place.out, replace)
+        place.clear()
+        yield place.made
+        place.publish(replace, identity)
+
+
+@contextmanager
+def _making(place: Partial, identity: Identity | None) -> Iterator[bool]:
+    """Work in a place, and release it; gives whether an interrupted command of this identity had published there."""
+    last_step.begin()
+    unfinished = place.begun and not place.published
     try:
         if unfinished:
             raise InputError(
                 f"{place.folder} belongs to an unfinished run; give its command again to finish it first, or choose "
                 "another out="
             )
-        place.check_target(overwrite)
-        place.clear()
-        yield place.make_output()
-        place.publish(overwrite)
+        yield identity is not None and place.published_by(identity)
     finally:
         place.close(keep=unfinished)
+
+
+def check_free(out: Path, overwrite: bool) -> None:
+    """Make sure, before anything is computed, that a file may be written.
+
+    Where an interrupted command left its record, only `result_file` can tell whether it was the same command.
+
+    Raises:
+        InputError: a file is there and `overwrite` isn't given, or a folder is there.
+    """
+    if overwrite or not (partial_folder(Path(os.path.realpath(out))) / RECORD).exists():
+        _check_free(out, overwrite)
+
+
+def _check_free(out: Path, overwrite: bool) -> None:
+    if out.is_dir():
+        raise InputError(f"{out} is a folder, and a file is to be written; choose another out=")
+    if os.path.lexists(out) and not overwrite:
+        raise InputError(f"{out} exists already; give overwrite=True to replace it, or choose another out=")

@@ -29,8 +29,8 @@ CODE_NODATA = -128
 class RasterFile:
     """A (height, width, ...) array in an .npy file, read and written by windows.
 
-    It uses plain file access, not a memory map: mapped pages count as this process's memory, and the staged arrays
-    are as large as the scene.
+    It uses plain file access, not a memory map: mapped pages count as this process's memory, and the arrays are as
+    large as the scene; and where a mapped file is cut short or its drive unplugged, the system ends the process.
     """
 
     def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
@@ -77,6 +77,24 @@ class RasterFile:
         for _ in range(first, self.shape[0]):
             file.write(row)
 
+    def check(self) -> None:
+        """Make sure that the file is this array, and whole.
+
+        Raises:
+            TesseraError: it isn't, or can't be read.
+        """
+        expected = self._pixel * self.shape[0] * self.shape[1]
+        try:
+            with self.path.open("rb") as file:
+                there = -self._data_start(file) + file.seek(0, os.SEEK_END)
+        except OSError as error:
+            raise TesseraError(f"can't read {self.path}: {error}; make or copy it again") from None
+        if there < expected:
+            raise TesseraError(
+                f"{self.path} has {there:,} bytes of data, expected {expected:,}: it was cut short; make or copy it "
+                "again"
+            )
+
     def sync(self) -> None:
         """Wait until everything that was written is on the disk."""
         sync_file(self.path)
@@ -107,23 +125,38 @@ class RasterFile:
 
         Raises:
             ValueError: the window lies outside.
-            TesseraError: the file isn't the one that was created, or was cut short.
+            TesseraError: the file isn't the one that was created, was cut short, or can't be read.
         """
         self._check_inside(window)
-        row = np.empty((window.width, *self.shape[2:]), self.dtype)
         size = (-(-window.height // step), -(-window.width // step))
         block = np.empty((*size, *self.shape[2:]), self.dtype)
-        with self.path.open("rb") as file:
-            start = self._data_start(file)
-            for i in range(size[0]):
-                file.seek(start + ((window.row + i * step) * self.shape[1] + window.col) * self._pixel)
-                if file.readinto(row) != row.nbytes:
-                    raise TesseraError(
-                        f"the staged file {self.path} ends within row {window.row + i * step} "
-                        f"of {self.shape[0]}; it was cut short: run again"
-                    )
-                block[i] = row[::step]
+        try:
+            with self.path.open("rb", buffering=0) as file:
+                start = self._data_start(file)
+                if step == 1 and window.width == self.shape[1]:  # one run of bytes
+                    self._read_run(file, start, window, 0, block)
+                    return block
+                row = np.empty((window.width, *self.shape[2:]), self.dtype)
+                for i in range(size[0]):
+                    self._read_run(file, start, window, i * step, row if step > 1 else block[i])
+                    if step > 1:
+                        block[i] = row[::step]
+        except OSError as error:
+            raise TesseraError(f"can't read {self.path}: {error.strerror}; make or copy it again") from None
         return block
+
+    def _read_run(self, file: BinaryIO, start: int, window: Window, i: int, out: NDArray[Any]) -> None:
+        """Fill an array, contiguous in memory, with the values from row `i` of a window on."""
+        file.seek(start + ((window.row + i) * self.shape[1] + window.col) * self._pixel)
+        filled, parts = 0, out.reshape(-1).view(np.uint8)
+        while filled < len(parts):
+            got = file.readinto(parts[filled:].data)  # type: ignore[attr-defined]
+            if not got:
+                row = window.row + i + filled // (window.width * self._pixel)
+                raise TesseraError(
+                    f"{self.path} ends within row {row} of {self.shape[0]}: it was cut short; make or copy it again"
+                )
+            filled += got
 
     def _check_inside(self, window: Window) -> None:
         height, width = self.shape[:2]
@@ -138,11 +171,10 @@ class RasterFile:
         try:
             shape, dtype, start = read_npy_header(file)
         except ValueError as error:
-            raise TesseraError(f"the staged file {self.path} is damaged ({error}): run again") from None
+            raise TesseraError(f"{self.path} is damaged ({error}); make or copy it again") from None
         if (shape, dtype) != (self.shape, self.dtype):
             raise TesseraError(
-                f"the staged file {self.path} has {dtype} {shape}, expected {self.dtype} {self.shape}: "
-                "another run wrote it; run again"
+                f"{self.path} has {dtype} {shape}, expected {self.dtype} {self.shape}; make or copy it again"
             )
         return start
 

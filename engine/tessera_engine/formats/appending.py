@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tessera_engine.errors import InputError
 from tessera_engine.files.output import is_output
+from tessera_engine.files.partial import finish_or_undo
 from tessera_engine.formats.embeddings.same_grid import named, union
 from tessera_engine.formats.grown import Store
 from tessera_engine.formats.opening import open_embeddings, stored_years
@@ -38,6 +39,7 @@ def open_store(
         raise InputError(
             f"append=True adds to {' and '.join(appendable())} only, not to {format}; choose another out="
         )
+    finish_or_undo(path)
     if not path.exists():
         raise InputError(f"append=True finds nothing at {path}; leave it out to begin a store there")
     try:

@@ -64,6 +64,9 @@ class Format:
         needs_year: whether it stores embeddings under the year of their observations.
         disk_factor: room on the disk that writing takes besides the staged arrays, at most, in units of their size
             with the embeddings counted twice.
+        library_bytes: memory of the libraries that the format needs besides GDAL.
+        fixed_bytes: memory that writing takes at any size.
+        pixels_held: pixels whose embeddings are in memory while they are written, copies counted.
         foreign_years: the years of a folder that other software wrote in this format, so that it has no item.json;
             None if the folder isn't one.
     """
@@ -78,4 +81,7 @@ class Format:
     int8_only: bool = False
     needs_year: bool = False
     disk_factor: float = 4 / 3
+    library_bytes: int = 0
+    fixed_bytes: int = 0
+    pixels_held: int = 0
     foreign_years: Callable[[Path], list[int] | None] = needs_an_item

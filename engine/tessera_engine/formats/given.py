@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias, cast
 
@@ -10,6 +11,7 @@ from tessera_engine.errors import InputError, check_type
 from tessera_engine.files.naming import check_utf8
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.opening import open_embeddings
+from tessera_engine.stac.items import ITEM_SHA256
 
 GivenPath: TypeAlias = str | os.PathLike[str]
 """A file or folder as an argument."""
@@ -66,3 +68,30 @@ def open_given(name: str, embeddings: Given, dim: int | None = None, year: int |
                 f"{name} are open already, so {option}={value} comes too late; give it to open_embeddings"
             )
     return embeddings
+
+
+def identity_of(command: str, sources: Sequence[Embeddings], **facts: object) -> dict[str, str]:
+    """What a result made from embeddings depends on, for `tessera_engine.files.result`.
+
+    Args:
+        command: that makes it.
+        sources: the embeddings.
+        facts: everything else, by name.
+    """
+    read = [
+        f"{each.path.absolute()} {each.dim} {each.item['properties'].get(ITEM_SHA256)} {each.provenance.get('year')}"
+        for each in sources
+    ]
+    return {
+        "command": command,
+        "sources": repr(read),
+        **{name: _in_words(fact) for name, fact in facts.items()},
+    }
+
+
+def _in_words(fact: object) -> str:
+    """A fact; a file with its size and time, so that a changed one is another."""
+    if isinstance(fact, Path) and fact.is_file():
+        status = fact.stat()
+        return f"{fact.absolute()} {status.st_size} {status.st_mtime_ns}"
+    return repr(fact)

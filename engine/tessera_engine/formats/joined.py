@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,12 @@ from tessera_engine.files.staging import CODE_NODATA, Staging
 from tessera_engine.formats.embeddings.base import Embeddings, StoredBlock
 from tessera_engine.formats.embeddings.same_grid import offset
 from tessera_engine.scene import Grid, Window
+
+STRIP_VALUES = 4_000_000
+"""Values of embeddings that are read at a time; reading takes about three times as many bytes."""
+
+STRIP_ROWS = 32
+"""Strips have a multiple of so many rows, where they have more: the blocks of all formats begin at such rows."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,11 @@ class Joined:
     dim: int
     before: Embeddings | None
     added: Staging | None
+
+    def strips(self, window: Window) -> Iterator[Window]:
+        """A window from top to bottom in parts of about `STRIP_VALUES` values."""
+        rows = max(1, STRIP_VALUES // (window.width * self.dim))
+        return window.blocks(window.width, max(1, rows - rows % STRIP_ROWS) if rows > STRIP_ROWS else rows)
 
     def touches(self, window: Window) -> bool:
         """Whether the new scene touches a window."""
@@ -56,14 +68,14 @@ class Joined:
             here = slice(at.row, at.row + at.height), slice(at.col, at.col + at.width)
             new = stored.valid & ~np.isfinite(scales[here])
             assert stored.scales is not None
-            codes[here][new], scales[here][new] = stored.values[new], stored.scales[new]
-            counts[here][new] = observed[new]
+            np.copyto(codes[here], stored.values, where=new[..., np.newaxis])
+            scales[here][new], counts[here][new] = stored.scales[new], observed[new]
         return StoredBlock(codes, scales), counts
 
 
 def _read(part: Embeddings | Staging, window: Window) -> tuple[StoredBlock, NDArray[np.uint16]]:
     if isinstance(part, Embeddings):
-        return part.read_stored(window), part.source.read_observations(window)
+        return part.read_stored(window), part.read_observations(window)
     assert part.scales is not None
     stored = StoredBlock(part.embeddings.read(window), part.scales.read(window))
     return stored, part.observations.read(window)

@@ -11,6 +11,7 @@ from tessera_engine.errors import InputError, TesseraError, check_type
 from tessera_engine.files.naming import check_utf8
 from tessera_engine.files.nearby import no_such_folder
 from tessera_engine.files.output import ITEM, is_output
+from tessera_engine.files.pinned import Pinned
 from tessera_engine.formats.embeddings.base import PREFIXES, Embeddings
 from tessera_engine.formats.format import Format
 from tessera_engine.formats.registry import FORMATS
@@ -24,11 +25,13 @@ class _Found(NamedTuple):
 
     Attributes:
         format: that they are stored in.
+        folder: as it is now, even if it is replaced.
         item: the output's item; without properties for a folder that other software wrote.
         years: that the folder holds, rising; empty where they aren't known.
     """
 
     format: Format
+    folder: Pinned
     item: Mapping[str, Any]
     years: list[int]
 
@@ -64,16 +67,19 @@ def open_embeddings(
     found = _find(folder)
     year = _choose(folder, found.years, year)
     item = found.item if year is None else members.of_year(found.item, year)
-    source = found.format.open(folder, item, year)
+    with found.folder.reading() as here:
+        source = found.format.open(here, item, year)
     if dim is not None and (dim not in PREFIXES or dim > source.dim):
         fitting = ", ".join(str(prefix) for prefix in PREFIXES if prefix <= source.dim)
         raise InputError(f"dim={dim} is not a prefix of {folder}; choose one of {fitting or source.dim}")
-    return Embeddings(folder, source, dim or source.dim, item, found.format.name)
+    return Embeddings(found.folder, source, dim or source.dim, item, found.format.name)
 
 
 def _find(folder: Path) -> _Found:
     if is_output(folder):
-        item = load_item(folder)
+        pinned = Pinned(folder)
+        with pinned.reading() as here:
+            item = load_item(here)
         result = item["properties"].get("tessera:result")
         if result is not None:
             raise InputError(
@@ -82,12 +88,12 @@ def _find(folder: Path) -> _Found:
         media_type = item["assets"].get("embeddings", {}).get("type")
         for format in FORMATS.values():
             if format.media_type == media_type:
-                return _Found(format, item, sorted(members.years(item)))
+                return _Found(format, pinned, item, sorted(members.years(item)))
         raise InputError(f"{folder} holds no embeddings that this version can read (type {media_type})")
     for format in FORMATS.values():
         years = format.foreign_years(folder)
         if years is not None:
-            return _Found(format, {"properties": {}}, years)
+            return _Found(format, Pinned(folder), {"properties": {}}, years)
     raise _no_embeddings(folder)
 
 

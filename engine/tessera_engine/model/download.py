@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 
 from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.files.checksums import file_sha256
+from tessera_engine.files.durable import sync_folder
 from tessera_engine.progress import Progress
 
 TIMEOUT = 30.0
@@ -90,7 +91,8 @@ def download(url: str, path: Path, size: int, sha256: str, progress: Progress | 
                         "command again to resume"
                     ) from None
                 time.sleep(PAUSES[max(0, tries - 1)])
-        partial.replace(path)
+        partial.replace(path)  # its bytes are on the disk
+        sync_folder(path.parent)
         _tag(partial).unlink(missing_ok=True)
     except OSError as error:
         raise TesseraError(

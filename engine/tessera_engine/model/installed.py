@@ -11,6 +11,7 @@ from pathlib import Path
 from tessera_engine.errors import InputError, ModelError
 from tessera_engine.files.checksums import file_sha256
 from tessera_engine.files.nearby import nearest
+from tessera_engine.files.result import result_file
 from tessera_engine.files.user_folders import data_folder
 from tessera_engine.model.facts import GPU_PRECISIONS, PRECISIONS
 from tessera_engine.model.file import ModelFile, read_model_file
@@ -156,7 +157,9 @@ def checksum_file(model: Path) -> Path:
 
 def record_checksum(model: Path) -> None:
     """Record a finished model file's sha256, so that `open_model` can check it later."""
-    checksum_file(model).write_text(f"{file_sha256(model)}  {model.name}\n", encoding="utf-8")
+    sha256 = file_sha256(model)
+    with result_file(checksum_file(model), overwrite=True, identity={}) as made:
+        made.write_text(f"{sha256}  {model.name}\n", encoding="utf-8")
 
 
 def _check_recorded(model: ModelFile) -> None:

@@ -63,8 +63,9 @@ def write_framed(
     from PIL import Image, ImageDraw
 
     factor = max(1, -(-SMALLEST_SIDE // max(picture.shape[:2])))
-    size = (picture.shape[1] * factor, picture.shape[0] * factor)
-    shown = Image.fromarray(np.ascontiguousarray(picture)).resize(size, Image.Resampling.NEAREST)
+    shown = Image.fromarray(np.ascontiguousarray(picture))
+    if factor > 1:  # otherwise it would be a copy
+        shown = shown.resize((shown.width * factor, shown.height * factor), Image.Resampling.NEAREST)
     letter = max(SMALLEST_LETTER, max(shown.size) // LETTERS_PER_SIDE)
     texts = [text for text in (*caption, legend.note if legend is not None else "") if text]
     ink = Ink(letter)

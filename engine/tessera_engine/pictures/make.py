@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from tessera_engine.errors import InputError, check_type
 from tessera_engine.files.naming import default_out
+from tessera_engine.files.partial import finish_or_undo
+from tessera_engine.files.result import check_free, result_file
 from tessera_engine.files.staging import Staging
 from tessera_engine.formats.embeddings.base import Embeddings, StoredBlock
-from tessera_engine.formats.given import Given, GivenPath, check_path, open_given, path_given
+from tessera_engine.formats.given import (
+    Given,
+    GivenPath,
+    check_path,
+    identity_of,
+    open_given,
+    path_given,
+)
 from tessera_engine.pictures.caption import caption_of_item
 from tessera_engine.pictures.frame import thinned
 from tessera_engine.pictures.palette import FITS
@@ -86,35 +94,28 @@ def picture(
             f"outputs hold no reflectance of the scene, so quicklook={quicklook} needs the scene: "
             f"'tessera-engine embed SCENE --quicklook {quicklook}' draws it"
         )
-    if target.exists() and not overwrite:
-        raise InputError(
-            f"{target} exists already; give overwrite=True to replace it, or choose another out="
-        )
+    check_free(target, overwrite)
     opened = open_given("embeddings", embeddings, dim, year)
     about = opened.provenance
     if shared is not None and not about.get("model_sha256"):
         raise InputError(
             f"{opened.path} does not record which model made it, so it can't share a palette; leave out palette="
         )
+    if shared is not None:
+        finish_or_undo(shared)
     known = shared is not None and shared.exists()
     colours = load_palette(shared, quicklook, about, opened.dim) if shared is not None and known else None
     caption = caption_of_item(opened.item, opened.path.name, opened.dim)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        work = tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent)
-    except OSError as error:
-        raise InputError(f"can't write to {target.parent}: {error.strerror}; choose another out=") from None
-    with shown(progress, "drawing", "px") as report, work as folder:
-        staging = _stage(opened, Path(folder), report)
+    identity = identity_of("picture", (opened,), quicklook=quicklook, palette=str(shared))
+    with shown(progress, "drawing", "px") as report, result_file(target, overwrite, identity) as made:
+        staging = _stage(opened, made.with_name("staging"), report)
         if colours is None:
             colours = fit_palette(staging, quicklook)
-        made = Path(folder) / "picture.png"
         write_quicklook(staging, made, caption, quicklook, colours)
         if shared is not None and not known:
             if colours is None:
                 raise InputError(f"{opened.path} has no data to make a palette from")
             save_palette(shared, colours, about)
-        made.replace(target)
     return Picture(target, quicklook, shared)
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError, TesseraError, reason
 from tessera_engine.files import document
+from tessera_engine.files.result import result_file
 from tessera_engine.pictures.colours import PALETTE
 from tessera_engine.pictures.palette import Clusters, Palette, Projection
 
@@ -46,12 +47,10 @@ def save_palette(path: Path, palette: Palette, about: Mapping[str, Any]) -> None
         arrays = {"centres": palette.centres}
         written["kind"] = "clusters"
     written |= {name: array.tolist() for name, array in arrays.items()}
-    unfinished = path.with_name(f"{path.name}.new")
     try:
-        unfinished.write_text(json.dumps(written), encoding="utf-8")
-        unfinished.replace(path)
+        with result_file(path, overwrite=False, identity=None) as made:
+            made.write_text(json.dumps(written), encoding="utf-8")
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
         raise TesseraError(
             f"can't write {path}: {error.strerror or error}; free some disk space or choose another palette="
         ) from None

@@ -40,6 +40,15 @@ GAMMA = 1 / 1.4
 """Brightens dark colours, whose differences are hard to see on a linear scale."""
 
 
+PICTURE_BYTES, PICTURE_PIXEL_BYTES = 40_000_000, 10
+"""Memory that drawing takes: always (Pillow and a font, the sample, a strip), and for each pixel of the picture."""
+
+
+def picture_bytes(grid: Grid) -> int:
+    """Bytes of memory that the picture of a grid takes while it is drawn."""
+    return PICTURE_BYTES + PICTURE_PIXEL_BYTES * thinned(grid)[1].window.pixels
+
+
 def check_quicklook(kind: str) -> None:
     """Make sure that a quicklook can show this.
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError
 from tessera_engine.places.crs import WGS84, Near, can_be_degrees, no_crs, parse_crs, stated_crs
-from tessera_engine.places.nearby import Collector
+from tessera_engine.places.nearby import Collector, parsed
 from tessera_engine.places.shapes import ShapeFile, objects
 
 _DECORATION = re.compile(
@@ -125,11 +125,8 @@ class RowCollector:
 
     def add_wkt(self, texts: Sequence[Any], values: NDArray[Any]) -> None:
         """Add geometries as WKT, or as EWKT, whose SRID is that of the first."""
-        import shapely
-
         plain = [None if _is_missing(text) else str(text).split(";", 1)[-1] for text in texts]
-        geometries = shapely.from_wkt(objects(plain), on_invalid="ignore")
-        self.found.add(geometries, values)
+        self.found.add_wkt(plain, values)
 
 
 def _crs_of(file: ShapeFile, coordinates: Coordinates, sample: list[Any]) -> tuple[Any, str]:
@@ -154,7 +151,7 @@ def _crs_of(file: ShapeFile, coordinates: Coordinates, sample: list[Any]) -> tup
 def _all_degrees(texts: list[Any]) -> bool:
     import shapely
 
-    shapes = shapely.from_wkt(objects([str(text) for text in texts]), on_invalid="ignore")
+    shapes = parsed(shapely.from_wkt, objects([str(text) for text in texts]))
     bounds = shapely.total_bounds(shapes)
     return bool(np.isfinite(bounds).all()) and can_be_degrees(tuple(bounds))
 

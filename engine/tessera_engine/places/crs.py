@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError
 from tessera_engine.gdal import PROJECTION_ERRORS, gdal_options
+from tessera_engine.offline.crs import crs_elsewhere
 from tessera_engine.places.losses import Cause, Losses
 from tessera_engine.places.shapes import Box
 from tessera_engine.scene import Grid
@@ -79,6 +81,7 @@ def parse_crs(name: Any, parameter: str) -> Any:
 
     text = str(name).strip()
     try:
+        _refuse_elsewhere(text)
         with gdal_options():
             return CRS.from_user_input(int(text) if text.isdecimal() else text)
     except (CRSError, ValueError, OverflowError):
@@ -99,11 +102,18 @@ def stated_crs(text: Any) -> Any:
     if not text:
         return None
     try:
+        _refuse_elsewhere(text if isinstance(text, str) else json.dumps(text))
         with gdal_options():
             crs = CRS.from_user_input(text)
     except (CRSError, ValueError, TypeError, AttributeError):
         return None
     return crs or None
+
+
+def _refuse_elsewhere(text: str) -> None:
+    """Raise ValueError for a text that would make GDAL or PROJ open a file or an address."""
+    if crs_elsewhere(text) is not None:
+        raise ValueError(text)
 
 
 def no_crs(path: Any, parameter: str) -> InputError:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -34,9 +35,19 @@ class Collector:
         """Add shapes as WKB; None where a shape has no geometry."""
         import shapely
 
-        wkb = objects(list(wkb))
-        geometries = shapely.from_wkb(wkb, on_invalid="ignore")
-        broken = shapely.is_missing(geometries) & np.array([bool(each) for each in wkb], bool)
+        self._add_parsed(shapely.from_wkb, objects(list(wkb)), values)
+
+    def add_wkt(self, wkt: Iterable[str | None], values: Any) -> None:
+        """Add shapes as WKT; None where a shape has no geometry."""
+        import shapely
+
+        self._add_parsed(shapely.from_wkt, objects(list(wkt)), values)
+
+    def _add_parsed(self, parse: Callable[..., Any], texts: NDArray[Any], values: Any) -> None:
+        geometries = parsed(parse, texts)
+        broken = np.array(
+            [shape is None and bool(text) for shape, text in zip(geometries, texts, strict=True)], bool
+        )
         self.lost[Cause.BROKEN] += int(broken.sum())
         self.add(geometries[~broken], objects(values)[~broken])
 
@@ -90,6 +101,26 @@ class Collector:
         geometries = np.concatenate([objects([]), *self._geometries])
         values = np.concatenate([objects([]), *self._values])
         return Part(self.crs, geometries, values, self.lost, self._bounds, self.assumed)
+
+
+def parsed(parse: Callable[..., Any], texts: NDArray[Any]) -> NDArray[Any]:
+    """(N,) shapely geometries from WKB or WKT; None where there is none, or one that shapely doesn't know.
+
+    Args:
+        parse: `shapely.from_wkb` or `shapely.from_wkt`.
+        texts: (N,) bytes or str; None: no geometry.
+    """
+    import shapely
+
+    unknown = (shapely.errors.ShapelyError, NotImplementedError, TypeError, ValueError)
+    try:
+        found: NDArray[Any] = parse(texts, on_invalid="ignore")
+    except unknown:  # a curve, for example, makes the whole call fail
+        found = objects([None] * len(texts))
+        for i, text in enumerate(texts):
+            with suppress(*unknown):
+                found[i] = parse(text, on_invalid="ignore")
+    return found
 
 
 def where_they_lie(parts: Iterable[Part], near: Near, parameter: str) -> str:

@@ -11,14 +11,16 @@ import numpy as np
 from tessera_engine.errors import InputError, check_type
 from tessera_engine.files.naming import default_out
 from tessera_engine.files.output import ITEM
-from tessera_engine.files.result import result_folder
+from tessera_engine.files.result import already_made, result_folder
 from tessera_engine.files.staging import Staging
 from tessera_engine.formats.appending import open_store
 from tessera_engine.formats.embeddings.base import Embeddings
+from tessera_engine.formats.given import identity_of
 from tessera_engine.formats.opening import open_embeddings, stored_years
 from tessera_engine.formats.origin import Origin
 from tessera_engine.formats.registry import format_named
 from tessera_engine.formats.writing import check_format, write
+from tessera_engine.machine import give_back_memory
 from tessera_engine.pictures.caption import caption_of_item
 from tessera_engine.pictures.quicklook import write_quicklook
 from tessera_engine.progress import Progress, ShowProgress, shown
@@ -88,9 +90,12 @@ def convert(
     )
     target = default_out(opened.path, options.format) if out is None else Path(out)
     check_format(options.format, _stored_as(opened, options), opened.grid, opened.dim, origin)
+    identity = identity_of("convert", (opened,), options=options, origin=origin)
+    if already_made(target, identity):
+        return target
     with (
         shown(progress, "converting", "px") as report,
-        result_folder(target, options.overwrite or options.append) as folder,
+        result_folder(target, options.overwrite or options.append, identity) as folder,
     ):
         _write(opened, target, folder, options, origin, report)
     return target
@@ -127,6 +132,7 @@ def _write(
         report((window.row + window.height) * window.width, embeddings.grid.window.pixels)
     caption = caption_of_item(embeddings.item, embeddings.path.name, embeddings.dim)
     quicklook = write_quicklook(staging, folder / "quicklook.png", caption)
+    give_back_memory()
     assets = [*write(options.format, staging, folder, about["scene"], origin, there), quicklook]
     changes = {
         "tessera:store": stored_as,
@@ -143,7 +149,7 @@ def _write(
 
 def _stage(embeddings: Embeddings, staging: Staging, window: Window, generation: str) -> None:
     stored = embeddings.read_stored(window)
-    staging.observations.write(window, embeddings.source.read_observations(window))
+    staging.observations.write(window, embeddings.read_observations(window))
     if staging.scales is None or stored.scales is not None:
         staging.embeddings.write(window, stored.values)
         if staging.scales is not None and stored.scales is not None:

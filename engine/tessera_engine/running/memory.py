@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass
 from typing import NamedTuple
 
+from tessera_engine.backends.registry import backend_bytes
 from tessera_engine.errors import InputError
+from tessera_engine.formats.registry import format_named
 from tessera_engine.machine import default_memory
 from tessera_engine.model.file import ModelFile
-from tessera_engine.scene import Reader
+from tessera_engine.pictures.quicklook import picture_bytes
+from tessera_engine.scene import Grid, Reader
 
 _UNITS = {"": 1, "B": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
@@ -18,9 +22,6 @@ BASE_BYTES = 220_000_000
 
 BATCH_BYTES = 60_000_000
 """Activations of the batch in flight, nano; wider models take more in proportion to their FFN."""
-
-OUTPUT_BYTES = 75_000_000
-"""GDAL's cache, tiles and the quicklook, after the windows are freed; measured 45 to 65 MB for any size."""
 
 READING_BYTES = 290_000_000
 """A process that only reads embeddings: interpreter, libraries, kernels, and GDAL's cache; measured 220 to 275 MB.
@@ -50,25 +51,71 @@ def parse_size(text: str) -> int:
     return size
 
 
-def window_pixels(memory: int, reader: Reader, model: ModelFile) -> int:
-    """How many pixels a window may have.
+@dataclass(frozen=True)
+class Demand:
+    """What a run's memory depends on, besides the size of its windows.
 
-    Args:
-        memory: bytes for the whole process.
+    Attributes:
         reader: the scene, which gives the size of a pixel's observations.
         model: gives the size of weights, tokens and embeddings.
-
-    Raises:
-        InputError: the smallest window doesn't fit.
+        grid: of the output.
+        format: that is written.
+        backend: the name of what runs the model.
+        stored_as: `int8` or `float32`.
     """
-    needs, wider = _needs(reader, model), _wider(model)
-    pixels = int((memory - needs.fixed - needs.batch) // needs.per_pixel)
-    if pixels < MIN_WINDOW_PIXELS or memory < needs.fixed + OUTPUT_BYTES:
-        raise InputError(
-            f"memory={memory / 1e6:.0f}MB is too little for {model.label} on this scene: "
-            f"it needs at least {math.ceil(needs.of(MIN_WINDOW_PIXELS) / 1e6):.0f}MB"
+
+    reader: Reader
+    model: ModelFile
+    grid: Grid
+    format: str = "cog"
+    backend: str = "fused"
+    stored_as: str = "int8"
+
+    def of(self, pixels: int) -> int:
+        """Bytes at the peak of a run with windows of this many pixels."""
+        needs = self._needs
+        return int(needs.fixed + max(needs.batch + pixels * needs.per_pixel, needs.finishing))
+
+    def window_pixels(self, memory: int) -> int:
+        """How many pixels a window may have.
+
+        Args:
+            memory: bytes for the whole process.
+
+        Raises:
+            InputError: the smallest window doesn't fit, or what makes the output.
+        """
+        needs = self._needs
+        pixels = int((memory - needs.fixed - needs.batch) // needs.per_pixel)
+        if pixels < MIN_WINDOW_PIXELS or memory < needs.fixed + needs.finishing:
+            raise InputError(
+                f"memory={memory / 1e6:.0f}MB is too little for {self.model.label} on this scene in "
+                f"format={self.format}: it needs at least {math.ceil(self.of(MIN_WINDOW_PIXELS) / 1e6):.0f}MB"
+            )
+        return min(pixels, max(MAX_WINDOW_PIXELS // _wider(self.model), MIN_MAX_WINDOW_PIXELS))
+
+    @property
+    def _needs(self) -> _Needs:
+        # Two windows are in memory, one being computed and one being read, and those that the reader keeps. Tokens are
+        # float32 with day and multiplicity: at most twice the integers that they come from, plus eight bytes each, and
+        # masks.
+        reader, model, format = self.reader, self.model, format_named(self.format)
+        observations = (2 + reader.windows_held) * reader.bytes_per_pixel
+        tokens = 3.5 * reader.bytes_per_pixel
+        dims = model.facts.dims
+        # As the network returns them, with nodata between them, and two windows of them being written
+        embedding = 4 * dims * 4
+        value = 1 if self.stored_as == "int8" else 4
+        return _Needs(
+            fixed=BASE_BYTES
+            + 3 * model.path.stat().st_size
+            + reader.bytes_held
+            + backend_bytes(self.backend)
+            + format.library_bytes,
+            batch=BATCH_BYTES * _wider(model),
+            per_pixel=observations + tokens + embedding,
+            finishing=max(picture_bytes(self.grid), format.fixed_bytes + format.pixels_held * dims * value),
         )
-    return min(pixels, max(MAX_WINDOW_PIXELS // wider, MIN_MAX_WINDOW_PIXELS))
 
 
 def strip_values(memory: int | None, fixed: int, per_value: int, least: int, most: int) -> int:
@@ -95,36 +142,20 @@ def strip_values(memory: int | None, fixed: int, per_value: int, least: int, mos
     return min(values, most)
 
 
-def expected_memory(pixels: int, reader: Reader, model: ModelFile) -> int:
-    """Bytes that a run takes at its peak with windows of this many pixels."""
-    return int(_needs(reader, model).of(pixels))
-
-
 class _Needs(NamedTuple):
-    """Bytes of a run: independent of its windows, for the batch that is computed, and for each pixel of a window."""
+    """Bytes of a run.
+
+    Attributes:
+        fixed: at any time.
+        batch: for the batch that is computed.
+        per_pixel: for each pixel of a window.
+        finishing: for the output, once the windows are done.
+    """
 
     fixed: int
     batch: int
     per_pixel: float
-
-    def of(self, pixels: int) -> float:
-        """At the peak, with windows of this many pixels; or while the output is made, if that takes more."""
-        return self.fixed + max(self.batch + pixels * self.per_pixel, OUTPUT_BYTES)
-
-
-def _needs(reader: Reader, model: ModelFile) -> _Needs:
-    # Two windows are in memory, one being computed and one being read, and those that the reader keeps. Tokens are
-    # float32 with day and multiplicity: at most twice the integers that they come from, plus eight bytes each, and
-    # masks.
-    observations = (2 + reader.windows_held) * reader.bytes_per_pixel
-    tokens = 3.5 * reader.bytes_per_pixel
-    # As the network returns them, with nodata between them, and two windows of them being written
-    embedding = 4 * model.facts.dims * 4
-    return _Needs(
-        fixed=BASE_BYTES + 3 * model.path.stat().st_size,
-        batch=BATCH_BYTES * _wider(model),
-        per_pixel=observations + tokens + embedding,
-    )
+    finishing: int
 
 
 def _wider(model: ModelFile) -> int:

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tessera_engine.files.naming import check_utf8
-from tessera_engine.files.output import check_target
-from tessera_engine.files.publish import JOURNAL, finish_or_undo, partial_folder
+from tessera_engine.files.output import check_target, is_unfinished
+from tessera_engine.files.partial import finish_or_undo
 from tessera_engine.finding import Finding
 from tessera_engine.formats.origin import Origin
 from tessera_engine.formats.writing import check_format
 from tessera_engine.machine import default_memory
 from tessera_engine.model.file import ModelFile
-from tessera_engine.running.memory import window_pixels
+from tessera_engine.running.memory import Demand
 from tessera_engine.running.options import RunOptions
 from tessera_engine.scene import Grid, Scene, Window
 
@@ -61,7 +61,9 @@ class Plan:
         return self.scene.grid.crop(self.region)
 
 
-def make_plan(scene: Scene, model: ModelFile, out: str | Path | None, options: RunOptions) -> Plan:
+def make_plan(
+    scene: Scene, model: ModelFile, out: str | Path | None, options: RunOptions, backend: str = "fused"
+) -> Plan:
     """Check what a user asks for against the scene and the facts of the model file.
 
     Args:
@@ -69,6 +71,7 @@ def make_plan(scene: Scene, model: ModelFile, out: str | Path | None, options: R
         model: the model file; it isn't loaded.
         out: the output folder; None: `<scene name>.embeddings` in the current folder.
         options: see `RunOptions`.
+        backend: the name of what will run the model; it decides how much memory a run needs.
 
     Raises:
         InputError: the scene, the model or the format can't do what is asked for, the memory is too little, or
@@ -78,18 +81,20 @@ def make_plan(scene: Scene, model: ModelFile, out: str | Path | None, options: R
     period = scene.reader.period
     # The calendar year of all observations, if there is one
     year = period[0].year if period is not None and period[0].year == period[1].year else None
+    region = scene.grid.crop(options.window or scene.grid.window)
+    demand = Demand(scene.reader, model, region, options.format, backend, options.stored_as or "float32")
     plan = Plan(
         scene=scene,
         model=model,
         out=Path(f"{scene.name}.embeddings") if out is None else Path(out),
         options=options,
-        window_pixels=window_pixels(options.memory or default_memory(), scene.reader, model),
+        window_pixels=demand.window_pixels(options.memory or default_memory()),
         origin=_origin(model, year),
     )
     check_format(options.format, plan.stored_as, plan.grid, plan.dim, plan.origin)
     check_utf8(plan.out)
     finish_or_undo(plan.out)
-    if not (partial_folder(plan.out) / JOURNAL).exists():
+    if not is_unfinished(plan.out):
         # Beside a journal, the output may be the one that its run has finished
         check_target(plan.out, options.overwrite or options.append)
     return plan

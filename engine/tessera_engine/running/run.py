@@ -15,6 +15,7 @@ from tessera_engine.files.staging import Staging
 from tessera_engine.formats.appending import open_store
 from tessera_engine.formats.grown import Store
 from tessera_engine.formats.writing import write
+from tessera_engine.machine import give_back_memory
 from tessera_engine.pictures.caption import caption_of_run
 from tessera_engine.pictures.quicklook import write_quicklook
 from tessera_engine.progress import Announce, Progress
@@ -63,7 +64,7 @@ def run(plan: Plan, backend: Backend, progress: Progress | None, announce: Annou
                 work = _Work(plan, backend, place, journal, files, fingerprint)
                 statistics = work.finish(progress, announce)
             if not is_published(place, journal):
-                place.publish(replace)
+                place.publish(replace, identity)
         except BaseException:
             keep = keep or bool(journal.finished)
             raise
@@ -104,6 +105,7 @@ class _Work:
         check_finished(self.journal, reader, plan.region, self.files, options.check, announce)
         statistics = pipeline.run(reader, self.backend, staging, plan.region, self.journal, progress)
         self._check_unchanged()
+        give_back_memory()
         with statistics.stage("output"):
             item = self._write(staging, store, statistics.with_data)
         self.journal.add_complete(file_sha256(item))
@@ -130,6 +132,7 @@ class _Work:
         plan, options, folder = self.plan, self.plan.options, self.place.make_output()
         facts = _run_facts(plan, self.backend, self.fingerprint, with_data)
         picture = write_quicklook(staging, folder / "quicklook.png", caption_of_run(facts), options.quicklook)
+        give_back_memory()
         assets = [*write(options.format, staging, folder, plan.scene.name, plan.origin, store), picture]
         item = folder / ITEM
         write_item(item, plan.grid, assets, facts)

@@ -12,6 +12,7 @@ from tessera_engine.files.document import Damaged
 from tessera_engine.files.inside import inside
 from tessera_engine.files.nearby import no_such_folder
 from tessera_engine.files.output import is_output, read_json_item
+from tessera_engine.files.partial import finish_or_undo
 from tessera_engine.scenes.registry import LAYOUTS, Layout, all_phrases, layouts_of
 
 _SHOWN = 5
@@ -28,6 +29,7 @@ def check_folder(path: Path) -> Path:
     Raises:
         InputError: it doesn't exist, is a file, or is an output of this engine.
     """
+    finish_or_undo(path)
     if not path.exists():
         raise no_such_folder(path)
     if not path.is_dir():

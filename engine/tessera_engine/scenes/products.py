@@ -9,9 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path, PurePath
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
+
+from affine import Affine
+from numpy.typing import NDArray
 
 from tessera_engine.scene import Problem as Problem
+from tessera_engine.scene import Window
 
 Orbit = Literal["ascending", "descending"]
 ORBITS: tuple[Orbit, ...] = ("ascending", "descending")
@@ -22,6 +26,43 @@ S1Units = Literal["power", "amplitude", "db", "code"]
 MaskKind = Literal["scl", "clear"]
 
 
+class PixelLayer(Protocol):
+    """One band of a data cube at all dates: rasters with north up, on one grid, of one dtype.
+
+    Attributes:
+        crs: the CRS.
+        transform: where the pixels are.
+        width: columns.
+        height: rows.
+        dtype: name of the dtype of what is read.
+        block: width and height of the blocks in which it is stored.
+        held_bytes: bytes kept for each pixel of the window that is being read.
+    """
+
+    crs: str
+    transform: Affine
+    width: int
+    height: int
+    dtype: str
+    block: tuple[int, int]
+    held_bytes: int
+
+
+class Pixels(Protocol):
+    """A raster that is read without GDAL: one date of a data cube."""
+
+    @property
+    def layer(self) -> PixelLayer:
+        """What it is one date of."""
+
+    def read(self, window: Window) -> NDArray[Any]:
+        """The values in a window inside the raster, (height, width); no data is 0, or NaN in floating point.
+
+        Raises:
+            InputError: the file is damaged, or has changed since it was opened.
+        """
+
+
 class Asset(NamedTuple):
     """One band of a raster file."""
 
@@ -29,7 +70,9 @@ class Asset(NamedTuple):
     """on disk, in the scene folder"""
     band: int = 1
     name: str = ""
-    """the name that GDAL opens where it isn't the file's: `/vsizip/<file>/<member>`, `NETCDF:"<file>":<variable>`"""
+    """the name that GDAL opens where it isn't the file's: `/vsizip/<file>/<member>`"""
+    pixels: Pixels | None = None
+    """reads it where GDAL doesn't: data cubes"""
 
     @property
     def path(self) -> str:
@@ -39,7 +82,7 @@ class Asset(NamedTuple):
     @property
     def label(self) -> str:
         """The file with its folder, for messages: some products have bands of the same name in different folders."""
-        path = PurePath(self.file if self.name.startswith(("NETCDF:", "ZARR:")) else self.path)
+        path = PurePath(self.path)
         return f"{path.parent.name}/{path.name}"
 
     @property
@@ -49,9 +92,6 @@ class Asset(NamedTuple):
         The driver is given explicitly. Otherwise GDAL chooses one by the content: a virtual raster named `B04.tif`
         could then read any file of the machine, or the network.
         """
-        for prefix, driver in (("NETCDF:", "netCDF"), ("ZARR:", "Zarr")):
-            if self.name.startswith(prefix):
-                return driver
         return "JP2OpenJPEG" if self.path.lower().endswith((".jp2", ".j2k")) else "GTiff"
 
 

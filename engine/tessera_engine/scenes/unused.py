@@ -59,7 +59,7 @@ def left_over(listing: Listing, claimed: Collection[Path], reason: str = _NO_PRO
     rest = Listing(listing.folder, listing.files, claimed=frozenset(together)).unclaimed
     beside: dict[Path, list[str]] = {}
     for path in together:
-        beside.setdefault(path.parent, []).append(path.name if path.is_dir() else path.stem)
+        beside.setdefault(path.parent, []).append(path.stem)
     found: dict[Path, Problem] = {}
     for path in rest:
         if not _is_sidecar(path, beside.get(path.parent, ())):
@@ -85,7 +85,14 @@ def _of_file(path: Path, root: Path, of_l2a: str) -> Problem:
         kind = kind_of_product(each.name) if each != root else None
         if kind is not None:
             return Problem(each, *kind)
-        if each != root and _SAFE.search(each.name) and not (each == path and is_zip(path)):
+        if each not in (root, path) and _SAFE.search(each.name):
+            return Problem(each, of_l2a)
+        if (
+            each == path
+            and path.suffix.lower() in ("", ".safe")
+            and _SAFE.search(path.name)
+            and not is_zip(path)
+        ):
             return Problem(each, of_l2a)
     reason, lost = kind_of_file(path.name)
     try:

@@ -16,7 +16,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError
-from tessera_engine.files.result import result_folder
+from tessera_engine.files.result import already_made, result_folder
 from tessera_engine.progress import Progress
 from tessera_engine.simulate import weather
 from tessera_engine.simulate.climate import CLIMATES, Climate
@@ -74,12 +74,16 @@ def simulate(
         raise InputError(f"year={year} can't be used: it must be 0 or more")
     if climate not in CLIMATES:
         raise InputError(f"climate={climate} is unknown; choose one of {', '.join(CLIMATES)}")
+    scene = {"size": (width, height), "seed": seed, "climate": climate, "year": year}
+    identity = {name: repr(value) for name, value in scene.items()} | {"command": "simulate"}
+    if already_made(folder, identity):
+        return
     if folder.exists():
         raise InputError(
             f"can't simulate into {folder}: it is there already; remove it, or choose another folder="
         )
     try:
-        with result_folder(folder, overwrite=False) as made:
+        with result_folder(folder, overwrite=False, identity=identity) as made:
             _write(
                 made, (height, width), seed, CLIMATES[climate], year, progress or (lambda done, total: None)
             )

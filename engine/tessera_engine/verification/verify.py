@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tessera_engine.api import Model, load_model
 from tessera_engine.backends.registry import backend_names
 from tessera_engine.errors import InputError, ModelError, check_type
+from tessera_engine.files.partial import finish_or_undo
+from tessera_engine.files.pinned import Pinned
+from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.given import Given, GivenPath, path_given
 from tessera_engine.progress import Announce
 from tessera_engine.scene import Scene
@@ -105,6 +108,26 @@ def verify(
     """
     folder = path_given("output", output)
     _check_arguments(scene, model, backend, pixels, seed)
+    finish_or_undo(folder)
+    if not folder.is_dir():
+        read_item(folder)  # says why it is no output
+    pinned = output.folder if isinstance(output, Embeddings) else Pinned(folder)
+    with pinned.reading() as here:
+        found = _verify(here, scene, model, backend, pixels, seed, threads, announce)
+    return replace(found, out=folder)
+
+
+def _verify(
+    folder: Path,
+    scene: Scene | GivenPath | None,
+    model: Model | GivenPath | None,
+    backend: str,
+    pixels: int,
+    seed: int,
+    threads: int | None,
+    announce: Announce | None,
+) -> Verified:
+    """Verify the output in a folder that stays as it is."""
     item = read_item(folder)
     check_files(folder, item)
     if item.result is not None and scene is not None:

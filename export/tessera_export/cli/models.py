@@ -7,8 +7,11 @@ from typing import Annotated
 
 import typer
 
-from tessera_engine.cli.app import Quiet, app, models
+from tessera_engine.cli.app import Quiet, app, interruptible, models
+from tessera_engine.cli.embeddings import NOTHING_LEFT
 from tessera_export.cli.torch_needed import torch_needed
+
+INCOMPLETE = "what is finished is kept; give the same command again to make the rest"
 
 Statistics = Annotated[
     str | None,
@@ -19,6 +22,7 @@ Statistics = Annotated[
 
 
 @models.command("import")
+@interruptible(INCOMPLETE, INCOMPLETE)
 def model_import(
     checkpoint: Annotated[Path, typer.Argument(help="A published checkpoint, like student_nano.pt.")],
     name: Annotated[
@@ -47,6 +51,7 @@ def model_import(
 
 
 @models.command("fetch")
+@interruptible(INCOMPLETE, INCOMPLETE)
 def model_fetch(
     name: Annotated[str, typer.Argument(help="A published model: nano, small, medium or large.")],
     source: Annotated[
@@ -77,20 +82,15 @@ def model_fetch(
     with torch_needed("model fetch"):
         from tessera_export.export import import_checkpoint, import_targets
     import_targets(name, overwrite)
-    try:
-        with console.progress_bar(f"fetching {name}", quiet, "bytes") as progress:
-            file = obtain(checkpoint, source, progress)
-    except KeyboardInterrupt:
-        console.say(
-            "interrupted: the part that was downloaded is kept; give the same command again to resume"
-        )
-        raise typer.Exit(130) from None
+    with console.progress_bar(f"fetching {name}", quiet, "bytes") as progress:
+        file = obtain(checkpoint, source, progress)
     for report in import_checkpoint(file, name, overwrite):
         console.say(report.summary(), quiet)
         console.print_line(report.path)
 
 
 @app.command()
+@interruptible(NOTHING_LEFT)
 def export(
     checkpoint: Annotated[
         Path,

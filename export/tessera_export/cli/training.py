@@ -192,10 +192,10 @@ def _order(
     qat: str | None,
 ) -> Order:
     """Check every option, then open the scenes."""
+    from tessera_engine.files.result import check_free
     from tessera_engine.machine import check_threads, default_memory
     from tessera_engine.running.memory import parse_size
     from tessera_engine.scenes import open_scene
-    from tessera_export.checkpoint import check_free
     from tessera_export.train.qat import SCHEMES
     from tessera_export.train.run import Order, choose_device
 

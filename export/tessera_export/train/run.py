@@ -11,13 +11,14 @@ from typing import Any, TypeVar
 import torch
 
 from tessera_engine.errors import InputError
+from tessera_engine.files.result import check_free
 from tessera_engine.finding import Finding
 from tessera_engine.guard import examine, heed
 from tessera_engine.model.statistics import V2_STATISTICS
 from tessera_engine.progress import Announce
 from tessera_engine.scene import Scene
 from tessera_engine.version import __version__
-from tessera_export.checkpoint import check_free, save_checkpoint, unpickle
+from tessera_export.checkpoint import unpickle
 from tessera_export.train import distil, ssl
 from tessera_export.train.embedding import FrozenTeacher
 from tessera_export.train.loop import Loop, Objective, Pace, StepReport, multiplies_in_bfloat16
@@ -189,7 +190,7 @@ def _run(
             network = finish(
                 network, source, FinishConfig(scheme=scheme_of(order.qat, network, source)), announce
             )
-        save_checkpoint(network, order.out, order.overwrite)
+        place.publish_checkpoint(network, order.overwrite, identity)
     except BaseException:
         place.close(keep=place.state.exists() or is_collected(place.pixels))
         raise

@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from interrupted import contents, start, wait_for_work
 from made_up import made_up_arrays, write_tile
 from places import ROOT
-from soak.kill import contents, soak, start, wait_for_work
 
 from tessera_engine.simulate import simulate
 
@@ -26,13 +26,6 @@ def embed(folder, *options, before=(), **environment):
         cwd=folder, env=os.environ | {"PYTHONPATH": path} | environment, stdin=subprocess.DEVNULL,
         capture_output=True, text=True,
     )  # fmt: skip
-
-
-def test_killed_at_random_it_gives_the_same_bytes_in_the_end(tmp_path):
-    simulate(tmp_path / "scene", 40, seed=1)
-    figures = soak(tmp_path, 6, 0.6, 3, "--memory", "320MB")
-    assert figures.kills.total() == 6
-    assert figures.slowest_stop < 2
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tessera_engine.errors import InputError
-from tessera_engine.files import publish
+from tessera_engine.errors import InputError, TesseraError
+from tessera_engine.files import partial, publish
 from tessera_engine.files.durable import Lock
 from tessera_engine.files.output import PartialOutput, is_output
-from tessera_engine.files.result import result_folder
+from tessera_engine.files.partial import finish_or_undo
+from tessera_engine.files.result import result_file, result_folder
 
 ITEM = '{"properties": {"tessera:made": 1}}'
 
@@ -38,7 +39,7 @@ def write(folder, content):
 
 
 def make(out, content, overwrite=False):
-    with result_folder(out, overwrite) as folder:
+    with result_folder(out, overwrite, {"content": content}) as folder:
         write(folder, content)
 
 
@@ -137,7 +138,7 @@ def test_an_interrupted_replacement_is_finished_or_undone(tmp_path, holds):
     (partial / "swap").touch()
     if holds == ("output",):
         write(tmp_path / "out", "old")
-    publish.finish_or_undo(tmp_path / "out")
+    finish_or_undo(tmp_path / "out")
     assert not (partial / "swap").exists()
     expected = {(): None, ("output",): "old", ("replaced",): "replaced", ("output", "replaced"): "output"}[
         holds
@@ -167,8 +168,8 @@ def test_a_replacement_by_a_living_process_is_waited_for(tmp_path, monkeypatch):
         slept.append(seconds)
         (tmp_path / "out.partial" / "swap").unlink()
 
-    monkeypatch.setattr(publish.time, "sleep", sleep)
-    publish.finish_or_undo(tmp_path / "out")
+    monkeypatch.setattr(partial.time, "sleep", sleep)
+    finish_or_undo(tmp_path / "out")
     assert len(slept) == 1
     lock.release(remove=True)
 
@@ -181,10 +182,10 @@ def test_a_folder_that_appears_between_the_renames_is_left_alone(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "notes").write_text("mine")
     with pytest.raises(InputError, match="out has appeared"):
-        publish.finish_or_undo(tmp_path / "out")
+        finish_or_undo(tmp_path / "out")
     assert (tmp_path / "out" / "notes").read_text() == "mine"
     shutil.move(tmp_path / "out", tmp_path / "mine")
-    publish.finish_or_undo(tmp_path / "out")
+    finish_or_undo(tmp_path / "out")
     assert content(tmp_path / "out") == "output"
 
 
@@ -192,7 +193,7 @@ def test_a_folder_that_appears_between_the_renames_is_left_alone(tmp_path):
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_what_appears_meanwhile_is_never_replaced(tmp_path, mode, overwrite):
     def make_while_a_folder_appears():
-        with result_folder(tmp_path / "out", overwrite) as folder:
+        with result_folder(tmp_path / "out", overwrite, {}) as folder:
             write(folder, "new")
             (tmp_path / "out").mkdir()
             (tmp_path / "out" / "notes").write_text("mine")
@@ -205,9 +206,9 @@ def test_what_appears_meanwhile_is_never_replaced(tmp_path, mode, overwrite):
 
 def test_two_processes_do_not_write_one_output(tmp_path):
     with (
-        result_folder(tmp_path / "out", False) as folder,
+        result_folder(tmp_path / "out", False, {}) as folder,
         pytest.raises(InputError, match=f"another run .process {os.getpid()}"),
-        result_folder(tmp_path / "out", True),
+        result_folder(tmp_path / "out", True, {}),
     ):
         pass
     assert not folder.exists()
@@ -275,17 +276,17 @@ def test_a_link_stays_and_what_it_points_to_is_replaced(tmp_path):
 @MODES
 def test_a_file_appears_whole_or_not_at_all(tmp_path, mode):
     target = tmp_path / "file"
-    with publish.new_file(target, replace=False) as made:
+    with result_file(target, False, {}) as made:
         made.write_text("one")
     with (
-        pytest.raises(InputError, match="file has appeared"),
-        publish.new_file(target, replace=False) as made,
+        pytest.raises(InputError, match="file exists already"),
+        result_file(target, False, {}) as made,
     ):
         made.write_text("two")
     assert (names(tmp_path), target.read_text()) == (["file"], "one")
-    with publish.new_file(target, replace=True) as made:
+    with result_file(target, True, {}) as made:
         made.write_text("three")
-    with pytest.raises(RuntimeError), publish.new_file(target, replace=True) as made:
+    with pytest.raises(RuntimeError), result_file(target, True, {}) as made:
         raise RuntimeError
     assert (names(tmp_path), target.read_text()) == (["file"], "three")
 
@@ -297,7 +298,7 @@ def test_a_file_system_without_links_gets_files_too(tmp_path, monkeypatch):
         raise OSError(1, "no links here")
 
     monkeypatch.setattr(os, "link", refuse)
-    with publish.new_file(tmp_path / "file", replace=False) as made:
+    with result_file(tmp_path / "file", False, {}) as made:
         made.write_text("one")
     assert (names(tmp_path), (tmp_path / "file").read_text()) == (["file"], "one")
 
@@ -311,3 +312,92 @@ def test_folders_without_a_name_can_be_looked_at(place, tmp_path, monkeypatch):
 def test_nothing_is_written_over_the_root():
     with pytest.raises(InputError, match="out="):
         PartialOutput(Path("/"))
+
+
+def test_the_same_command_replaces_what_it_had_published(tmp_path, monkeypatch):
+    """Killed after the result got its name: another command is refused, the same one is not."""
+    with monkeypatch.context() as patch:
+        patch.setattr(PartialOutput, "close", lambda self, keep: self._lock.release(remove=False))
+        make(tmp_path / "out", "one")
+    assert names(tmp_path) == ["out", "out.partial"]
+    finish_or_undo(tmp_path / "out")  # another command looks at it
+    with pytest.raises(InputError, match="exists already"):
+        make(tmp_path / "out", "two")
+    with monkeypatch.context() as patch:
+        patch.setattr(PartialOutput, "close", lambda self, keep: self._lock.release(remove=False))
+        make(tmp_path / "out", "two", overwrite=True)
+    (tmp_path / "out" / "content").write_text("changed by the user")
+    with pytest.raises(InputError, match="exists already"):
+        make(tmp_path / "out", "two")
+    assert content(tmp_path / "out") == "changed by the user"
+
+
+def test_whatever_a_dead_process_left_is_removed_by_who_looks_there(tmp_path):
+    write(tmp_path / "out.partial" / "output", "half")
+    (tmp_path / "out.partial" / "lock").write_text("4194304\n")
+    assert not is_output(tmp_path / "out")
+    assert names(tmp_path) == []
+
+
+def test_looking_at_a_folder_touches_nothing_that_is_not_ours(tmp_path):
+    (tmp_path / "field.partial").mkdir()
+    (tmp_path / "field.partial" / "lock").write_text("of my bicycle: 4711")
+    finish_or_undo(tmp_path / "field")
+    assert (tmp_path / "field.partial" / "lock").read_text() == "of my bicycle: 4711"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives files away")
+def test_a_partial_folder_of_another_user_is_refused(tmp_path):
+    place = PartialOutput(tmp_path / "out")
+    place.close(keep=True)
+    os.chown(tmp_path / "out.partial", 4711, 4711)
+    with pytest.raises(InputError, match="another user"):
+        make(tmp_path / "out", "new")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFO")
+def test_a_fifo_in_the_place_of_a_file_is_refused_at_once(tmp_path):
+    for name in ("out.partial", "other.partial/lock"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(InputError, match="out="):
+            make(tmp_path / Path(name).parts[0].removesuffix(".partial"), "new")
+
+
+@pytest.mark.parametrize("name", ["a b", "a\nb", "größe", "x" * 255, "é" * 127, os.fsdecode(b"\xff\xfe")])
+def test_any_name_of_a_folder_works(tmp_path, name):
+    for each in ("old", "new"):
+        make(tmp_path / name, each, overwrite=True)
+        assert (names(tmp_path), content(tmp_path / name)) == ([name], each)
+
+
+def test_a_name_that_is_too_long_is_an_error_of_one_line(tmp_path):
+    with pytest.raises(InputError, match="out="):
+        make(tmp_path / ("x" * 256), "new")
+    assert not is_output(tmp_path / ("x" * 256))
+
+
+def test_a_folder_that_windows_keeps_open_stays_and_is_named(tmp_path, monkeypatch):
+    """By Windows' rules a folder in which a file is open can't be renamed."""
+    make(tmp_path / "out", "old")
+    honest = Path.rename
+
+    def refuse(self, target):
+        if self.name == "out":
+            raise PermissionError(13, "Access is denied", str(self))
+        return honest(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(publish, "_renameat2", lambda *names: False)
+        patch.setattr(publish.sys, "platform", "win32")
+        patch.setattr(Path, "rename", refuse)
+        with pytest.raises(TesseraError, match=r"out is open in another program.*again"):
+            make(tmp_path / "out", "new", overwrite=True)
+    assert (names(tmp_path), content(tmp_path / "out")) == (["out"], "old")
+
+
+def test_a_file_never_takes_the_place_of_a_folder(tmp_path):
+    (tmp_path / "out").mkdir()
+    with pytest.raises(InputError, match="is a folder"), result_file(tmp_path / "out", True, {}) as made:
+        made.write_text("x")
+    assert names(tmp_path) == ["out"]

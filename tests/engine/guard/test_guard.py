@@ -18,7 +18,8 @@ from tessera_engine.errors import InputError
 from tessera_engine.finding import Finding
 from tessera_engine.guard import SAMPLE_PIXELS, examine, heed, plausible_shares
 from tessera_engine.guard.checks import check_all
-from tessera_engine.guard.coverage import check_gaps, check_modalities
+from tessera_engine.guard.coverage import check_clear_dates, check_gaps, check_modalities, clear_days
+from tessera_engine.guard.optical_sample import OpticalSample
 from tessera_engine.model.statistics import FLAVOURS
 from tessera_engine.scene import Dates, Grid, Observations, Scene
 from tessera_engine.scenes import open_scene
@@ -235,3 +236,21 @@ def test_a_v1_1_model_of_the_other_source_is_found(layout, generation, flavour, 
     reader.layout = layout
     found = examine(Scene("x", "x", reader), FLAVOURS[generation][flavour])
     assert [finding.name for finding in found if finding.name == "model-source"] == told
+
+
+@pytest.mark.parametrize("radar_beside", [False, True])
+@pytest.mark.parametrize("dates", [5, 30])
+def test_clear_dates_count_where_pixels_are_embedded(dates, radar_beside):
+    """The swath's edge: most of the tile has no data on any date."""
+    clear = np.zeros((40, 100), bool)
+    clear[:dates, :30] = True
+    values = np.where(clear[..., None], 500, 0).repeat(10, 2).astype(np.uint16)
+    sample = OpticalSample(values, clear, clear, clear, np.arange(1, 41, dtype=np.int32))
+    embedded = np.ones(100, bool) if radar_beside else np.arange(100) < 30
+    found = check_clear_dates(sample, embedded)
+    assert [finding.name for finding in found] == (
+        [] if dates == 30 and not radar_beside else ["s2-few-clear"]
+    )
+    if found:
+        assert f"has {0 if radar_beside else dates} clear" in found[0].found
+    assert len(clear_days(sample)) == dates

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from pathlib import Path
 
 import pytest
 
 from tessera_engine.errors import InputError, ModelError
+from tessera_engine.model import installed
 from tessera_engine.model.installed import find_model, is_model_name, open_model, packaged_folder, precisions
 from tessera_engine.simulate import simulate
 
@@ -96,3 +99,22 @@ def test_a_mistyped_folder_is_named(run, tmp_path):
     for command in ("info", "verify"):
         code, _, err = run(command, "flanders2018")
         assert (code, "did you mean flanders-2018?" in err) == (2, True)
+
+
+def test_a_checksum_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
+    model = tmp_path / "x.int8.onnx"
+    model.write_bytes(b"first")
+    installed.record_checksum(model)
+    before = installed.checksum_file(model).read_bytes()
+    assert before.startswith(hashlib.sha256(b"first").hexdigest().encode())
+    model.write_bytes(b"second")
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            installed.record_checksum(model)
+    assert installed.checksum_file(model).read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.int8.onnx", "x.int8.onnx.sha256"]

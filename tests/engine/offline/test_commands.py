@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from importlib.util import find_spec
 from pathlib import Path
 
 import conformance
@@ -187,10 +186,6 @@ def test_all_hostile_inputs(place, kit):
     run(place, {name: words for commands in every.values() for name, words in commands.items()})
 
 
-@pytest.mark.skipif(
-    find_spec("tessera_engine.scenes.layouts.cube").submodule_search_locations is None,
-    reason="cubes are read by GDAL, which follows links in HDF5 and grids in CRSs",
-)
 def test_hostile_cubes(place, kit):
     pytest.importorskip("h5py")
     every = every_hostile(kit, hostile.CUBES)

@@ -131,6 +131,14 @@ def test_wkt(tmp_path):
     check(found)
 
 
+def test_one_broken_geometry_is_counted(tmp_path):
+    curve = "CURVEPOLYGON (CIRCULARSTRING (0 0, 1 1, 2 0, 1 -1, 0 0))"
+    text = "crop;wkt\n" + lines("{n};POINT ({lon} {lat})\n") + f"a;{curve}\nb;POINT (1\nc;\n"
+    found = read(table(tmp_path / "a.csv", text))
+    assert len(found) == 5
+    assert found.lost == {Cause.BROKEN: 2, Cause.NO_GEOMETRY: 1}
+
+
 def test_rows_that_are_lost(tmp_path):
     lon, lat = LON[0], LAT[0]
     text = f"crop,lon,lat\na,{lon},{lat}\nNA,{lon},{lat}\nb,\nb,x,1\nc\nd,inf,3\ne,4,95\nf,5,10\n\n1.0,{lon},{lat}\n"

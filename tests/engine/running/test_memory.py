@@ -2,47 +2,55 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
+import dataclasses
 import sys
+from pathlib import Path
 
-import numpy as np
 import pytest
-import rasterio
 from fake_backend import FakeBackend
 from hypothesis import given
 from hypothesis import strategies as st
-from made_up import CRS, ORIGIN, FakeReader, made_up_arrays
-from rasterio.warp import transform
-from soak.memory import peak_bytes
+from made_up import FakeReader, made_up_arrays
+from memory import inputs, matrix
 
 from tessera_engine.errors import InputError
+from tessera_engine.formats.registry import FORMATS
 from tessera_engine.running import memory
-from tessera_engine.running.memory import window_pixels
-from tessera_engine.simulate import simulate
+from tessera_engine.running.memory import Demand
+from tessera_engine.scene import Grid
+
+measured = pytest.mark.skipif(sys.platform == "win32", reason="needs wait4")
 
 
-@given(st.integers(10**6, 10**10))
-def test_windows_fit_or_the_refusal_says_what_would(limit):
-    reader, model = FakeReader(made_up_arrays()), FakeBackend().model
+def demand(**changes) -> Demand:
+    reader = FakeReader(made_up_arrays())
+    return dataclasses.replace(Demand(reader, FakeBackend().model, reader.grid), **changes)
+
+
+@given(st.integers(10**6, 10**10), st.sampled_from(sorted(FORMATS)), st.sampled_from(["int8", "float32"]))
+def test_windows_fit_or_the_refusal_says_what_would(limit, format, stored_as):
+    asked = demand(format=format, stored_as=stored_as)
     try:
-        pixels = window_pixels(limit, reader, model)
+        pixels = asked.window_pixels(limit)
     except InputError as refused:
         needed = int(str(refused).rsplit("at least ", 1)[1].removesuffix("MB")) * 10**6
         assert needed > limit
-        assert window_pixels(needed, reader, model) >= memory.MIN_WINDOW_PIXELS
+        assert asked.window_pixels(needed) >= memory.MIN_WINDOW_PIXELS
     else:
         assert memory.MIN_WINDOW_PIXELS <= pixels <= memory.MAX_WINDOW_PIXELS
-        assert memory.expected_memory(pixels, reader, model) <= limit
+        assert asked.of(pixels) <= limit
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="needs wait4")
-@pytest.mark.parametrize("size", [(256, 256), (4096, 16)])
-def test_a_run_stays_below_its_limit(tmp_path, size):
-    simulate(tmp_path / "scene", size, seed=1)
-    peak_bytes(tmp_path, "embed", "scene", "--int8")  # kernels that have to be compiled take more, once
-    assert peak_bytes(tmp_path, "embed", "scene", "--int8", "--memory", "300MB") < 300e6
+def test_what_takes_more_is_counted():
+    least = demand().of(64)
+    assert demand(backend="onnxruntime").of(64) > least
+    assert demand(format="zarr").of(64) > least  # a shard, and zarr itself
+    reader = FakeReader(made_up_arrays())
+    reader.bytes_held = 10**8
+    assert demand(reader=reader).of(64) == least + 10**8
+    # The picture of a large scene is larger, up to its largest size
+    picture = [demand(grid=Grid(side, side)).of(64) for side in (256, 2048, 8192)]
+    assert picture[0] <= picture[1] == picture[2]
 
 
 def test_strips_are_as_large_as_the_memory_allows():
@@ -54,37 +62,37 @@ def test_strips_are_as_large_as_the_memory_allows():
         memory.strip_values(base + 999, 400, 3, least=200, most=10**9)
 
 
-MAKE = """
-import sys
-from pathlib import Path
-import numpy as np
-from outputs import made_up_output
-for name in "ab":
-    embedding = np.random.default_rng(ord(name)).standard_normal((700, 1100, 128), np.float32)
-    made_up_output(Path(name), embedding, stored_as=sys.argv[1])
-"""
+def _check(name: str, folder: Path) -> None:
+    """Run a case of `memory.matrix`, twice if kernels that have to be compiled took more, once."""
+    (case,) = [each for each in matrix.cases() if each.name == name]
+    for _ in range(2):
+        done = matrix.measure(case, folder)
+        assert done["exit_code"] == 0, done
+        if done["peak"] <= case.limit * 10**6:
+            return
+    raise AssertionError(f"{name} takes {done['peak'] / 1e6:.0f} MB of {case.limit} MB")
 
 
+@measured
+@pytest.mark.parametrize(
+    "name", ["embed-cog-int8-small", "convert-int8-geotessera-1024x1024", "similar-geotessera-int8"]
+)
+def test_commands_keep_within_their_memory(name, tmp_path_factory):
+    _check(name, tmp_path_factory.getbasetemp())
+
+
+@measured
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="needs wait4")
-@pytest.mark.parametrize("store", ["int8", "float32"])
-def test_maps_keep_within_memory(tmp_path, store):
-    # Elsewhere, because what is started from a process counts its memory as its own
-    path = os.pathsep.join(sys.path)
-    subprocess.run(
-        [sys.executable, "-c", MAKE, store], cwd=tmp_path, env=os.environ | {"PYTHONPATH": path}, check=True
-    )
-    rng = np.random.default_rng(0)
-    labels = np.zeros((700, 1100), np.uint8)
-    labels[::50, ::50] = rng.integers(1, 9, labels[::50, ::50].shape)
-    profile = {"driver": "GTiff", "dtype": "uint8", "count": 1, "width": 1100, "height": 700}
-    with rasterio.open(tmp_path / "labels.tif", "w", **profile, crs=CRS, transform=ORIGIN) as file:
-        file.write(labels, 1)
-    (lon,), (lat,) = transform(CRS, "EPSG:4326", *([value] for value in ORIGIN @ (600.5, 400.5)))
-    for limit, words in (
-        (330, ["similar", "a", "--at", str(lon), str(lat)]),
-        (330, ["change", "a", "b"]),
-        (530, ["map", "a", "--labels", "labels.tif"]),
-    ):
-        peak = peak_bytes(tmp_path, *words, "--memory", f"{limit}MB")
-        assert peak < limit * 10**6, (words[0], peak)
+@pytest.mark.parametrize("name", [case.name for case in matrix.cases()])
+def test_every_command_keeps_within_its_memory(name, tmp_path_factory):
+    _check(name, tmp_path_factory.getbasetemp())
+
+
+@measured
+def test_too_little_is_refused_before_anything_is_computed(tmp_path):
+    inputs.tile(tmp_path / "scene", 20, 10, 4)
+    done = matrix.run(["embed", "scene", "--memory", "100MB"], tmp_path)
+    assert done["exit_code"] == 2
+    assert "--memory" in done["messages"][-1]
+    assert "at least" in done["messages"][-1]
+    assert {path.name for path in tmp_path.iterdir()} == {"scene"}

@@ -21,6 +21,7 @@ from naive import naive_clear_median
 from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.files import publish
 from tessera_engine.files.durable import Lock
+from tessera_engine.files.partial import finish_or_undo
 from tessera_engine.formats.opening import open_embeddings, stored_years
 from tessera_engine.formats.origin import Origin
 from tessera_engine.pictures.quicklook import write_quicklook
@@ -250,7 +251,7 @@ def test_after_every_step_a_year_is_added_by_the_same_command(tmp_path, monkeypa
     gone = [state for state in states if not (state / "out").exists()]
     assert bool(gone) is not exchange
     for state in states:
-        publish.finish_or_undo(state / "out")
+        finish_or_undo(state / "out")
         assert stored_years(state / "out") in ([2018], [2018, 2019])
         unfinished = (state / "out.partial" / "journal").exists() or stored_years(state / "out") == [2018]
         if unfinished:

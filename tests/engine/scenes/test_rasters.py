@@ -6,6 +6,7 @@ import zipfile
 
 import numpy as np
 import pytest
+import rasterio
 from affine import Affine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from tessera_engine.errors import InputError
 from tessera_engine.scene import Window
 from tessera_engine.scenes.products import Asset
 from tessera_engine.scenes.reading.rasters import Unreadable, open_raster, read_block
+from tessera_kernels import scl
 
 VALUES = np.random.default_rng(0).integers(1, 9000, (300, 200)).astype(np.uint16)
 
@@ -86,6 +88,7 @@ def test_nodata_is_read_as_0_or_as_nan_where_0_is_a_value(tmp_path):
     ("change", "message"),
     [
         ({"crs": None}, "has no CRS"),
+        ({"transform": Affine.identity()}, "has no geotransform"),
         ({"transform": Affine(0, 0, 5, 0, 0, 5)}, r"transform .*0\.0, 0\.0, 5\.0"),
     ],
 )
@@ -112,3 +115,15 @@ def test_files_beside_a_raster_are_not_read(tmp_path):
     path = write_raster(tmp_path / "a.tif", VALUES)
     path.with_suffix(".tif.aux.xml").write_text("<PAMDataset><SRS>EPSG:32733</SRS></PAMDataset>")
     assert open_raster(Asset(path)).geometry.crs == CRS
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int64", "uint64"])
+def test_whole_numbers_of_every_type_are_read(tmp_path, dtype):
+    values = np.array([[0, 4], [100, -5 if dtype != "uint64" else 7]], dtype)
+    with rasterio.open(tmp_path / "a.tif", "w", driver="GTiff", count=1, dtype=dtype, height=2, width=2, crs="EPSG:32631", transform=Affine(10, 0, 0, 0, -10, 0)) as file:  # fmt: skip
+        file.write(values, 1)
+    raster = open_raster(Asset(tmp_path / "a.tif"))
+    found = read_block(raster, Window(0, 0, 2, 2))
+    assert found.dtype == np.int32
+    np.testing.assert_array_equal(found, np.maximum(values.astype(np.int64), 0))
+    assert scl.clear_classes(found).tolist() == [[0, 1], [0, 0 if dtype != "uint64" else 1]]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mosaic_files import day_of
-from product_files import product_arrays, write_hyp3, write_opera, write_raster
+from product_files import product_arrays, write_hyp3, write_opera, write_raster, zip_up
 
 from tessera_engine.scenes.layouts import hyp3, opera
 from tessera_engine.scenes.metadata.listing import list_folder
@@ -193,3 +193,33 @@ def test_a_hyp3_zip_without_channels_is_named(tmp_path):
     problem = only_problem(hyp3, tmp_path)
     assert problem.source == path
     assert "no file of VV or VH" in problem.reason
+
+
+def test_the_newest_version_of_opera_counts(tmp_path):
+    """A newer version comes before a later processing."""
+    paths = [path for path in write_opera(tmp_path, ARRAYS, bursts=1) if path.suffix == ".tif"]
+    for path in paths:
+        shutil.copy(path, tmp_path / path.name.replace("_v1.0", "_v1.1").replace("20240101T", "20230101T"))
+    found = find(opera, tmp_path)
+    assert all("_v1.1" in product.name for product in found.s1)
+    assert len(found.problems) == len(found.s1) == len(WANTED)
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_the_newest_order_of_hyp3_counts(tmp_path, zipped):
+    """Two orders of one scene differ in the name's last letters, which say nothing: the README has the time."""
+    one = {**ARRAYS, "sar_descending_doy": [], "sar_ascending_doy": ARRAYS["sar_ascending_doy"][:1]}
+    times = {"0000": "2024-05-01T10:00:00+00:00", "FFFF": "2023-05-01T10:00:00+00:00"}
+    for code, time in times.items():
+        (root,) = write_hyp3(tmp_path / code, one)
+        new = root.rename(root.with_name(root.name.replace("_0000", f"_{code}")))
+        for path in list(new.iterdir()):
+            path = path.rename(path.with_name(path.name.replace("_0000", f"_{code}")))
+            if path.name.endswith(".README.md.txt"):
+                path.write_text(f"ASF RTC Data Package (GAMMA)\n\nProcessing Date/Time: {time}\n")
+        if zipped:
+            zip_up(new)
+    found = find(hyp3, tmp_path)
+    (product,) = found.s1
+    assert product.name.endswith("_0000")
+    assert [problem.source.name[-8:-4] if zipped else "FFFF" in str(problem.source) for problem in found.problems] == ["FFFF" if zipped else True]  # fmt: skip

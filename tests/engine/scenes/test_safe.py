@@ -287,3 +287,115 @@ def test_a_zip_with_a_member_without_a_name_is_read_or_named(tmp_path):
         path.write_bytes(changed)
         found = find(tmp_path)
         assert found.problems or found.s2
+
+
+# Contents of several products in one folder
+
+
+def merged(folder, baselines, granules=True):
+    """The contents of one product a date in one folder; MTD_MSIL2A.xml is the last one's."""
+    for n, baseline in enumerate(baselines):
+        arrays = {
+            name: array[n : n + 1] for name, array in ARRAYS.items() if name in ("bands", "masks", "doys")
+        }
+        (root,) = write_safe(folder / "x", arrays, pixels="tif", offset=1000 if baseline >= "0400" else 0)
+        (granule,) = (root / "GRANULE").iterdir()
+        if granules:
+            day, version = f"{DAYS[n]:%Y%m%d}", f"{baseline[:2]}.{baseline[2:]}"
+            (granule / "MTD_TL.xml").write_text(
+                f"<a><TILE_ID>S2A_OPER_MSI_L2A_TL_2APS_{day}T140000_A000001_T31UES_N{version}</TILE_ID>"
+                f"<DATASTRIP_ID>S2A_OPER_MSI_L2A_DS_2APS_{day}T140000_S{day}T105031_N{version}</DATASTRIP_ID>"
+                f"<SENSING_TIME>{DAYS[n]}T10:57:31.000Z</SENSING_TIME></a>"
+            )
+        shutil.copytree(root, folder / "all", dirs_exist_ok=True)
+        shutil.rmtree(folder / "x")
+    return folder / "all"
+
+
+@pytest.mark.parametrize("baselines", [("0214", "0500"), ("0500", "0214"), ("0500", "0500")])
+@pytest.mark.parametrize("without", [(), ("MTD_MSIL2A.xml",)])
+def test_merged_granules_have_their_own_metadata(tmp_path, baselines, without):
+    folder = merged(tmp_path, baselines)
+    for name in without:
+        (folder / name).unlink()
+    found = find(tmp_path)
+    assert not found.problems
+    assert [product.date for product in found.s2] == DAYS
+    assert [product.offset for product in found.s2] == [0 if each == "0214" else 1000 for each in baselines]
+    assert all(product.offset_known for product in found.s2)
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_merged_granule_without_metadata_is_named(tmp_path, zipped):
+    folder = merged(tmp_path, ("0214", "0500"), granules=False)
+    if zipped:
+        folder = zip_up(folder)
+    found = find(tmp_path)
+    assert [product.date for product in found.s2] == DAYS[1:]
+    (problem,) = found.problems
+    assert problem.source == (
+        folder if zipped else folder / f"GRANULE/L2A_T31UES_A000001_{DAYS[0]:%Y%m%d}T105031"
+    )
+    assert str(DAYS[0]) in problem.reason
+
+
+def test_since_2022_the_date_says_the_offset_of_a_granule(tmp_path):
+    folder = merged(tmp_path, ("0500", "0500"), granules=False)
+    for path in sorted(folder.rglob(f"*{DAYS[0]:%Y%m%d}*"), reverse=True):
+        path.rename(path.with_name(path.name.replace(f"{DAYS[0]:%Y%m%d}", "20230601")))
+    found = find(tmp_path)
+    assert sorted((product.date, product.offset, product.offset_known) for product in found.s2) == sorted(
+        [(date(2023, 6, 1), 1000, False), (DAYS[1], 1000, True)]
+    )
+
+
+def test_numbered_metadata_are_each_of_their_product(tmp_path):
+    """Windows numbers files that would replace others."""
+    folder = merged(tmp_path, ("0214", "0500"), granules=False)
+    first = safe_metadata(safe_name(DAYS[0], "0214"), DAYS[0], 0)
+    (folder / "MTD_MSIL2A (2).xml").write_text(first)
+    found = find(tmp_path)
+    assert not found.problems
+    assert [(product.date, product.offset) for product in found.s2] == [(DAYS[0], 0), (DAYS[1], 1000)]
+
+
+def test_a_product_with_images_of_another_date_is_named(tmp_path):
+    bad, good = write_safe(tmp_path, ARRAYS, pixels="tif")
+    for path in list(bad.rglob("*.tif")):
+        path.rename(path.with_name(path.name.replace(f"{DAYS[0]:%Y%m%d}", "20210203")))
+    found = find(tmp_path)
+    assert [product.source for product in found.s2] == [good]
+    (problem,) = found.problems
+    assert problem.source == bad
+    assert "2021-02-03" in problem.reason
+
+
+# The newest processing
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize(
+    ("names", "generated"),
+    [
+        (("N0214_R051_T31UES_20240101T000000", "N0500_R051_T31UES_20210101T000000"), (None, None)),
+        (("N0500_R051_T31UES_20210104T140000", "N0500_R051_T31UES_20210104T235959"), (None, None)),
+        (("N0500_R051_T31UES_20240101T000000", "N0500_R051_T31UES_20210101T000000"), ("2021-01-01", "2023-01-01")),
+        (("N9999_R051_T31UES_20240101T000000", "N0500_R051_T31UES_20210101T000000"), (None, None)),
+    ],
+)  # fmt: skip
+def test_the_newest_processing_counts(tmp_path, zipped, names, generated):
+    (root,) = write_safe(tmp_path, {**ARRAYS, "doys": ARRAYS["doys"][:1]}, pixels="tif")
+    roots = []
+    for name, made in zip(names, generated, strict=True):
+        new = shutil.copytree(root, tmp_path / f"{root.name[:27]}{name}.SAFE")
+        number = name[1:3] + "." + name[3:5]
+        (new / "MTD_MSIL2A.xml").write_text(
+            f"<a><PRODUCT_START_TIME>{DAYS[0]}T10:50:31Z</PRODUCT_START_TIME><PROCESSING_BASELINE>{number}"
+            f"</PROCESSING_BASELINE>{f'<GENERATION_TIME>{made}T00:00:00Z</GENERATION_TIME>' if made else ''}</a>"
+        )
+        roots.append(zip_up(new) if zipped else new)
+    shutil.rmtree(root)
+    found = find(tmp_path)
+    assert [product.source for product in found.s2] == roots[1:]
+    assert [problem.source for problem in found.problems] == roots[:1]
+    assert roots[1].stem in found.problems[0].reason

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from datetime import date, timedelta
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from affine import Affine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_up import CRS, ORIGIN, FakeReader, made_up_arrays, write_roi, write_tile
+from product_files import product_arrays, write_safe
 
 from tessera_engine.errors import InputError
 from tessera_engine.scene import Window
@@ -232,3 +235,103 @@ def test_the_fingerprint_follows_the_content(tmp_path):
     before = open_scene(tmp_path / "tiles").reader.fingerprint()
     shutil.rmtree(tmp_path / "tiles" / "3_4")
     assert open_scene(tmp_path / "tiles").reader.fingerprint() != before
+
+
+# The year of a tile
+
+
+def dated(tmp_path, name="tile"):
+    """A tile whose days are of December 2017 to November 2018, as its dates.json says."""
+    days = {
+        "s2_dates": [date(2017, 12, 2), date(2018, 3, 1), date(2018, 11, 29)],
+        "s1_dates": [date(2017, 12, 4), date(2018, 5, 6)],
+    }
+    arrays = made_up_arrays()
+    arrays = {key: value[:3] if key in ("bands", "masks") else value for key, value in arrays.items()}
+    arrays["doys"] = np.array([day.timetuple().tm_yday for day in days["s2_dates"]], np.uint16)
+    tile = write_tile(tmp_path / name, arrays)
+    (tile / "dates.json").write_text(json.dumps({key: list(map(str, value)) for key, value in days.items()}))
+    return tile
+
+
+def test_the_dates_beside_a_tile_are_its_period(tmp_path):
+    tile = dated(tmp_path)
+    scene = open_scene(tile)
+    assert scene.reader.period == (date(2017, 12, 2), date(2018, 11, 29))
+    assert scene.reader.warnings == ()
+    assert open_scene(tmp_path).reader.period == scene.reader.period
+    assert open_scene(tile, year=2018).reader.period[0].year == 2018
+    with pytest.raises(InputError, match=r"year=2019 .*dates\.json.*2017-12-02"):
+        open_scene(tile, year=2019)
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"s2_dates": ["2017-12-02"]}', '{"s2_dates": ["soon", 1, 2]}', '{"s2_dates": 3}']
+)
+def test_dates_of_something_else_are_not_used(tmp_path, text):
+    tile = dated(tmp_path)
+    (tile / "dates.json").write_text(text)
+    reader = open_scene(tile).reader
+    assert reader.period is None
+    (warning,) = reader.warnings
+    assert str(tile / "dates.json") in warning
+
+
+def test_the_declared_year_of_tiles(tmp_path):
+    arrays = made_up_arrays()
+    arrays["doys"] = np.sort(arrays["doys"]).astype(np.uint16)
+    arrays["doys"][[0, -1]] = 5, 366
+    tile = write_tile(tmp_path / "tile", arrays)
+    every = np.concatenate([arrays[name] for name in ("doys", "sar_ascending_doy", "sar_descending_doy")])
+    assert open_scene(tile).reader.period is None
+    for folder in (tile, tmp_path):
+        period = open_scene(folder, year=2024).reader.period
+        assert period == (date(2024, 1, 1) + timedelta(int(every.min()) - 1), date(2024, 12, 31))
+        with pytest.raises(InputError, match=r"day 366.*year=2023"):
+            open_scene(folder, year=2023)
+        with pytest.raises(InputError, match="leave out start= and end="):
+            open_scene(folder, start=date(2024, 1, 1), end=date(2024, 12, 31))
+
+
+# One sensor alone
+
+
+@pytest.mark.parametrize("orbits", [("ascending",), ("descending",), ("ascending", "descending")])
+def test_a_tile_with_radar_alone(tmp_path, orbits):
+    arrays = made_up_arrays()
+    tile = write_tile(tmp_path / "tile", arrays)
+    for name in ("bands", "masks", "doys"):
+        (tile / f"{name}.npy").unlink()
+    for orbit in {"ascending", "descending"} - set(orbits):
+        (tile / f"sar_{orbit}.npy").unlink()
+        (tile / f"sar_{orbit}_doy.npy").unlink()
+    scene, wanted = open_scene(tile), FakeReader(arrays).read(FakeReader(arrays).grid.window)
+    assert scene.grid == FakeReader(arrays).grid
+    found = scene.reader.read(scene.grid.window)
+    assert found.s2.shape == (0, *found.s1_ascending.shape[1:3], 10)
+    assert found.s2_valid.shape == found.s2.shape[:3]
+    for orbit in orbits:
+        np.testing.assert_array_equal(getattr(found, f"s1_{orbit}"), getattr(wanted, f"s1_{orbit}"))
+    assert scene.reader.dates.s2 == ()
+
+
+def test_a_tile_that_lost_its_bands_is_still_refused(tmp_path):
+    tile = write_tile(tmp_path / "tile", made_up_arrays())
+    (tile / "bands.npy").unlink()
+    with pytest.raises(InputError, match=r"bands\.npy is missing"):
+        open_scene(tile)
+
+
+def test_radar_arrays_beside_products_or_tiles_change_nothing(tmp_path):
+    tile = write_tile(tmp_path / "scene" / "tile", made_up_arrays())
+    alone = tmp_path / "scene" / "radar"
+    alone.mkdir()
+    for name in ("sar_ascending.npy", "sar_ascending_doy.npy"):
+        shutil.copy(tile / name, alone / name)
+    reader = open_scene(tmp_path / "scene").reader
+    assert reader.layout == "tiles"
+    assert {problem.source.parent for problem in reader.unused} == {alone}
+    farm = tmp_path / "farm"
+    write_safe(farm, product_arrays(steps=2), pixels="tif")
+    shutil.copy(tile / "sar_ascending.npy", farm / "sar_ascending.npy")
+    assert open_scene(farm).reader.layout == "safe"

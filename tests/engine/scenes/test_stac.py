@@ -282,3 +282,176 @@ def test_any_value_in_an_item_is_used_named_or_ignored(with_rasters, data):
     found = find(folder)
     assert len(found.s2) + len(found.s1) + len(found.problems) <= 1
     assert not [problem for problem in found.problems if "\n" in problem.reason]
+
+
+# The newest processing
+
+
+TIME = f"{DAYS[0]}T10:57:31.024000Z"
+DAY = f"{DAYS[0]:%Y%m%d}"
+REPROCESSED = {
+    "Planetary Computer": (
+        (f"S2A_MSIL2A_{DAY}T105031_R051_T31UES_{DAY}T214000", {"s2:processing_baseline": "02.14", "s2:mgrs_tile": "31UES"}),
+        (f"S2A_MSIL2A_{DAY}T105031_R051_T31UES_20230211T040506", {"s2:processing_baseline": "05.00", "s2:mgrs_tile": "31UES"}),
+    ),
+    "Planetary Computer, one baseline": (
+        (f"S2A_MSIL2A_{DAY}T105031_R051_T31UES_20230111T040506", {"s2:generation_time": "2023-01-11T04:05:06Z"}),
+        (f"S2A_MSIL2A_{DAY}T105031_R051_T31UES_20220211T040506", {"s2:generation_time": "2023-02-11T04:05:06Z"}),
+    ),
+    "Earth Search": (
+        (f"S2A_31UES_{DAY}_1_L2A", {"s2:processing_baseline": "02.14", "grid:code": "MGRS-31UES", "created": "2024-01-01T00:00:00Z"}),
+        (f"S2A_31UES_{DAY}_0_L2A", {"s2:processing_baseline": "05.00", "grid:code": "MGRS-31UES", "created": "2023-01-01T00:00:00Z"}),
+    ),
+    "Earth Search, first version": (
+        (f"S2A_31UES_{DAY}_0_L2A", {"sentinel:product_id": f"S2A_MSIL2A_{DAY}T105031_N0213_R051_T31UES_{DAY}T140000"}),
+        (f"S2A_31UES_{DAY}_1_L2A", {"sentinel:product_id": f"S2A_MSIL2A_{DAY}T105031_N0500_R051_T31UES_20230211T040506"}),
+    ),
+    "Element84 collection 1": (
+        (f"S2A_T31UES_{DAY}T105031_L2A_a", {"mgrs:utm_zone": 31, "mgrs:latitude_band": "U", "mgrs:grid_square": "ES", "s2:processing_baseline": "05.00", "s2:generation_time": "2023-01-01T00:00:00Z"}),
+        (f"S2A_T31UES_{DAY}T105031_L2A", {"mgrs:utm_zone": 31, "mgrs:latitude_band": "U", "mgrs:grid_square": "ES", "s2:processing_baseline": "05.10", "s2:generation_time": "2022-01-01T00:00:00Z"}),
+    ),
+    "Copernicus Data Space": (
+        (f"S2A_MSIL2A_{DAY}T105031_N0500_R051_T31UES_20230211T040506", {"processing:version": "05.00"}),
+        (f"S2A_MSIL2A_{DAY}T105031_N0511_R051_T31UES_20230101T000000", {"processing:version": "05.11"}),
+    ),
+    "Digital Earth": (
+        ("b7f1", {"odc:region_code": "31UES", "odc:processing_datetime": "2022-01-01T00:00:00Z"}),
+        ("a7f1", {"odc:region_code": "31UES", "odc:processing_datetime": "2023-01-01T00:00:00Z"}),
+    ),
+    "two catalogues": (
+        (f"S2A_31UES_{DAY}_0_L2A", {"grid:code": "MGRS-31UES", "s2:processing_baseline": "02.14"}),
+        (f"S2A_MSIL2A_{DAY}T105031_N0500_R051_T31UES_20230211T040506", {}),
+    ),
+    "nothing but ids": (
+        (f"S2A_31UES_{DAY}_9_L2A", {"grid:code": "MGRS-31UES"}),
+        (f"S2A_31UES_{DAY}_10_L2A", {"grid:code": "MGRS-31UES"}),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("catalogue", REPROCESSED)
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_the_newest_processing_counts(tmp_path, catalogue, newest_first):
+    items = []
+    for (name, properties), item in zip(REPROCESSED[catalogue], write_stac_s2(tmp_path, ARRAYS), strict=True):
+        time = {"datetime": TIME, "platform": "sentinel-2a"}
+        items.append({**item, "id": name, "properties": {**time, **properties}})
+    write_items(tmp_path, items[::-1] if newest_first else items, "collection")
+    found = find(tmp_path)
+    assert [product.name for product in found.s2] == [items[1]["id"]]
+    (problem,) = found.problems
+    assert items[1]["id"] in problem.reason
+
+
+def test_parts_of_one_acquisition_are_kept(tmp_path):
+    """Where two datastrips meet in a tile, Earth Search has an item for each; their times are seconds apart."""
+    items = write_stac_s2(tmp_path, ARRAYS, kind="earthsearch")
+    for n, item in enumerate(items):
+        item["id"] = f"S2A_31UES_{DAY}_{n}_L2A"
+        item["properties"] |= {"datetime": f"{DAYS[0]}T10:57:{31 + 14 * n}Z", "grid:code": "MGRS-31UES"}
+    write_items(tmp_path, items)
+    found = find(tmp_path)
+    assert len(found.s2) == 2
+    assert not found.problems
+
+
+# What people have
+
+
+def respelled(keys):
+    def change(item):
+        item["assets"] = {keys(key): asset for key, asset in item["assets"].items()}
+
+    return change
+
+
+def cdse(key):
+    return f"{key}_{10 if key in ('B02', 'B03', 'B04', 'B08') else 20}m"
+
+
+def absolute(folder, form):
+    def change(item):
+        for asset in item["assets"].values():
+            path = (folder / asset["href"]).resolve()
+            asset["href"] = {
+                "path": str(path),
+                "url": path.as_uri(),
+                "localhost": f"file://localhost{path.as_posix()}",
+            }[form]
+
+    return change
+
+
+@pytest.mark.parametrize("form", ["files", "collection", "lines", "array", "a folder an item"])
+@pytest.mark.parametrize("keys", [str, cdse, str.lower, lambda key: re.sub("^B0", "B", key)])
+def test_every_form_and_spelling_is_read(tmp_path, form, keys):
+    items = write_stac_s2(tmp_path, ARRAYS)
+    for item in items:
+        respelled(keys)(item)
+    if form in ("files", "collection"):
+        write_items(tmp_path, items, form)
+    elif form == "a folder an item":
+        for item in items:
+            for asset in item["assets"].values():
+                asset["href"] = asset["href"].rsplit("/", 1)[1]
+            (tmp_path / "s2" / item["id"] / "item.json").write_text(json.dumps(item))
+    elif form == "lines":
+        (tmp_path / "items.ndjson").write_text("\n".join(map(json.dumps, items)) + "\n")
+    else:
+        (tmp_path / "items.json").write_text(json.dumps(items))
+    found = find(tmp_path)
+    assert not found.problems
+    assert [product.date for product in found.s2] == DAYS
+    assert all("B8A" in product.bands["B8A"].path for product in found.s2)
+
+
+@pytest.mark.parametrize("form", ["path", "url", "localhost"])
+@pytest.mark.parametrize("folder", ["farm", "my farm (ä%20)"])
+def test_absolute_hrefs_within_the_folder_are_read(tmp_path, form, folder):
+    scene = tmp_path / folder
+    items = write_stac_s2(scene, ARRAYS)
+    for item in items:
+        absolute(scene, form)(item)
+    write_items(scene, items, "collection")
+    link = tmp_path / "link"
+    link.symlink_to(scene)
+    for each in (scene, link):
+        found = find(each)
+        assert not found.problems
+        assert len(found.s2) == 2
+
+
+@pytest.mark.parametrize(
+    "href", ["file:///C:/data/B02.tif", "file://server/share/B02.tif", "file:///etc/passwd"]
+)
+def test_file_urls_elsewhere_are_named(tmp_path, href):
+    bad, good = write_stac_s2(tmp_path, ARRAYS)
+    first_asset(href)(bad)
+    write_items(tmp_path, [bad, good])
+    found = find(tmp_path)
+    assert [product.name for product in found.s2] == [good["id"]]
+    (problem,) = found.problems
+    assert href in problem.reason
+
+
+def test_a_raster_of_another_date_is_not_used(tmp_path):
+    bad, good = write_stac_s2(tmp_path, ARRAYS)
+    path = tmp_path / bad["assets"]["B02"]["href"]
+    path.rename(path.with_name("T31UES_20210203T105031_B02_10m.tif"))
+    bad["assets"]["B02"]["href"] = bad["assets"]["B02"]["href"].replace(
+        "B02.tif", "T31UES_20210203T105031_B02_10m.tif"
+    )
+    write_items(tmp_path, [bad, good])
+    found = find(tmp_path)
+    assert [product.name for product in found.s2] == [good["id"]]
+    assert "2021-02-03" in found.problems[0].reason
+
+
+@pytest.mark.parametrize("name", ["LC08_L2SP_199024_20210101_02_T1", "x"])
+def test_items_of_other_satellites_are_named(tmp_path, name):
+    bad, good = write_stac_s2(tmp_path, ARRAYS)
+    bad |= {"id": name, "properties": {"datetime": TIME, "platform": "landsat-8"}}
+    write_items(tmp_path, [bad, good])
+    found = find(tmp_path)
+    assert [product.name for product in found.s2] == [good["id"]]
+    assert "andsat" in found.problems[0].reason

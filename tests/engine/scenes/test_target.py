@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from made_up import CRS
 from rasterio.warp import transform_bounds
 
+from tessera_engine.errors import InputError
 from tessera_engine.scene import Grid, Window
 from tessera_engine.scenes.reading.rasters import Geometry
 from tessera_engine.scenes.reading.target import place_on, shift_on, target_of_products
@@ -95,3 +96,32 @@ def test_a_product_of_another_place_does_not_stretch_the_grid():
 )
 def test_pixels_that_are_not_the_grids_are_resampled(moved):
     assert shift_on(target_of_products([geometry()]).grid, moved) is None
+
+
+def test_metres_that_are_none_on_the_ground_come_to_the_utm_zone():
+    mercator = geometry(334_050.0, 6_542_300.0, crs="EPSG:3857")
+    grid, elsewhere = target_of_products([mercator])
+    assert grid.crs == CRS
+    assert (grid.transform.a, grid.transform.e) == (10, -10)
+    assert 31 <= grid.width <= 34  # 50 px of 6.35 m on the ground
+    assert elsewhere == set()
+    at_the_equator = geometry(334_050.0, 10_000.0, crs="EPSG:3857")
+    assert target_of_products([at_the_equator]).grid.crs == CRS
+
+
+@pytest.mark.parametrize("crs", ["EPSG:25832", "EPSG:3035", "EPSG:2154"])
+def test_metres_that_are_metres_on_the_ground_stay(crs):
+    left, top = {
+        "EPSG:25832": (500_000, 5_600_000),
+        "EPSG:3035": (4_321_000, 3_210_000),
+        "EPSG:2154": (652_000, 6_862_000),
+    }[crs]
+    one = geometry(float(left), float(top), crs=crs)
+    grid = target_of_products([one]).grid
+    assert grid.crs == crs
+    assert shift_on(grid, one) == (0, 0)
+
+
+def test_products_that_are_not_on_earth_are_refused():
+    with pytest.raises(InputError, match="not on Earth"):
+        target_of_products([geometry(500.0, 300.0, crs="EPSG:4326")])

@@ -14,6 +14,7 @@ from tessera_engine.analysis.labels.pixels import Draw, Labels, LabelSource
 from tessera_engine.analysis.labels.raster import named, read_raster
 from tessera_engine.analysis.labels.values import class_names, numbers
 from tessera_engine.errors import InputError
+from tessera_engine.files.partial import finish_or_undo
 from tessera_engine.places.crs import Near
 from tessera_engine.places.losses import Cause, Losses, in_words
 from tessera_engine.places.read import list_fields, read_shapes
@@ -40,6 +41,7 @@ def read_labels(source: LabelSource, grid: Grid, regression: bool, most: int) ->
         InputError: the file or field can't be used, or no label is left.
         MissingExtra: a library that reads the file isn't installed.
     """
+    finish_or_undo(source.path)
     if not source.path.exists():
         raise InputError(f"no such file: {source.path}")
     if grid.crs is None:

@@ -15,7 +15,14 @@ from tessera_engine.analysis.rasters import write_result_item
 from tessera_engine.errors import check_type
 from tessera_engine.files.result import result_folder
 from tessera_engine.formats.embeddings.base import Embeddings
-from tessera_engine.formats.given import Given, GivenPath, check_path, open_given, path_given
+from tessera_engine.formats.given import (
+    Given,
+    GivenPath,
+    check_path,
+    identity_of,
+    open_given,
+    path_given,
+)
 from tessera_engine.progress import ShowProgress, shown
 from tessera_engine.running.options import spelled_out
 from tessera_engine.stac.items import Asset
@@ -73,7 +80,8 @@ def evaluate(
     with shown(progress, "evaluating", "scores") as report:
         if out is None:
             return measure_forms(opened, source, chosen, report)
-        with result_folder(Path(out), overwrite) as folder:
+        identity = identity_of("evaluate", (opened,), labels=source.path, field=field, options=chosen)
+        with result_folder(Path(out), overwrite, identity) as folder:
             found = measure_forms(opened, source, chosen, report)
             _write(found, opened, folder)
     return replace(found, out=Path(out))

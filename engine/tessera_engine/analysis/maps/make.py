@@ -31,7 +31,14 @@ from tessera_engine.files.naming import default_out
 from tessera_engine.files.result import result_folder
 from tessera_engine.formats.embeddings.base import BLOCK_VALUES
 from tessera_engine.formats.embeddings.same_model import check_same_model
-from tessera_engine.formats.given import Given, GivenPath, check_path, open_given, path_given
+from tessera_engine.formats.given import (
+    Given,
+    GivenPath,
+    check_path,
+    identity_of,
+    open_given,
+    path_given,
+)
 from tessera_engine.machine import check_threads
 from tessera_engine.progress import ShowProgress, shown
 from tessera_engine.running.memory import strip_values
@@ -152,7 +159,8 @@ def map(
     folds = split(read.values, blocks.groups, regression)
     fewest = min(len(learned) for learned, _ in folds)
     model = make_model(chosen.method, regression, fewest, check_threads(chosen.threads))
-    with shown(progress, "mapping", "px") as tally, result_folder(target, overwrite) as folder:
+    identity = identity_of("map", (opened, source), labels=file, field=field, options=chosen)
+    with shown(progress, "mapping", "px") as tally, result_folder(target, overwrite, identity) as folder:
         report = {
             "method": chosen.method,
             "folds": len(folds),

@@ -21,8 +21,6 @@ from tessera_kernels.places import in_words
 DRIVERS = {
     "GTiff": "GeoTIFF",
     "JP2OpenJPEG": "JPEG 2000 (Sentinel-2 SAFE)",
-    "netCDF": "NetCDF cubes",
-    "Zarr": "Zarr cubes",
 }
 """GDAL drivers -> what they read."""
 

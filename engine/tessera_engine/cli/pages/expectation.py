@@ -12,7 +12,7 @@ import numpy as np
 from tessera_engine.api import load_model
 from tessera_engine.machine import default_memory
 from tessera_engine.model.installed import DEFAULT_MODEL
-from tessera_engine.running.memory import expected_memory, window_pixels
+from tessera_engine.running.memory import Demand
 from tessera_engine.scene import Observations, Reader
 from tessera_engine.tokens import pack
 
@@ -80,8 +80,11 @@ def expect(
             break
         count = min(available, 2 * count)
     file = model.backend.model
-    largest = window_pixels(default_memory(), reader, file)
-    windows = [window.pixels for window in reader.windows(reader.grid.window, largest)]
+    demand = Demand(reader, file, reader.grid, backend=model.backend.name)
+    largest = demand.window_pixels(default_memory())
+    pixels = widest = 0
+    for window in reader.windows(reader.grid.window, largest):
+        pixels, widest = pixels + window.pixels, max(widest, window.pixels)
     speed = len(tokens) / seconds
     return Expectation(
         model=file.label,
@@ -89,9 +92,9 @@ def expect(
         threads=model.threads,
         measured_pixels=len(tokens),
         pixels_per_second=speed,
-        pixels=sum(windows),
-        seconds=sum(windows) / speed,
-        memory=expected_memory(max(windows), reader, file),
+        pixels=pixels,
+        seconds=pixels / speed,
+        memory=demand.of(widest),
     )
 
 

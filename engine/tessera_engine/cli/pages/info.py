@@ -12,6 +12,7 @@ from tessera_engine.cli.pages.calendar_strip import valid_shares
 from tessera_engine.errors import InputError
 from tessera_engine.files.nearby import nearest, no_such_folder
 from tessera_engine.files.output import is_output
+from tessera_engine.files.partial import finish_or_undo
 from tessera_engine.geo import bounding_box, footprint
 from tessera_engine.model.file import ModelFile
 from tessera_engine.model.installed import DEFAULT_MODEL, is_model_name, open_model
@@ -36,6 +37,7 @@ def describe(target: str, announce: Callable[[str], None] | None = None, **openi
         InputError: it is none of these.
     """
     path = Path(target)
+    finish_or_undo(path)
     if is_model_name(target):
         if path.is_dir() and announce is not None:
             announce(f"note: {target} is taken as the model; for the folder give ./{target}")

@@ -34,4 +34,6 @@ FORMAT = Format(
     # The files with their overviews, each of a quarter of the size of the one before, if nothing can be compressed;
     # and the largest once more while it is copied
     disk_factor=4 / 3,
+    fixed_bytes=40_000_000,  # GDAL with its cache
+    pixels_held=3 * 256**2,
 )

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from tessera_engine.errors import CheckFailed, InputError, quoted
 from tessera_engine.files.inside import inside, link_out
 from tessera_engine.files.output import ITEM
+from tessera_engine.files.pinned import Pinned
 from tessera_engine.geo import check_window, is_crs, pixels_at
 from tessera_engine.offline.crs import crs_elsewhere
 from tessera_engine.scene import Grid, Window
@@ -94,18 +95,23 @@ class Embeddings:
     """Embeddings of one place, read when asked for.
 
     Attributes:
-        path: the folder.
+        folder: as it was opened: what is read stays the same if another output takes its place meanwhile.
         source: what reads it.
         dim: length of the embeddings that `read` and `points` return.
         item: the output's STAC item.
         format: a name in `tessera_engine.formats.registry.FORMATS`.
     """
 
-    path: Path
+    folder: Pinned
     source: Source
     dim: int
     item: Mapping[str, Any]
     format: str
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return self.folder.path
 
     @property
     def grid(self) -> Grid:
@@ -150,8 +156,20 @@ class Embeddings:
 
         Raises:
             InputError: the window doesn't lie in the grid.
+            TesseraError: a file can't be read.
         """
-        return self.source.read(check_window(self.grid, window or self.grid.window), self.dim)
+        checked = check_window(self.grid, window or self.grid.window)
+        with self.folder.reading():
+            return self.source.read(checked, self.dim)
+
+    def read_observations(self, window: Window) -> NDArray[np.uint16]:
+        """(height, width, 2) clear S2 and valid S1 observations; 0 where that isn't known.
+
+        Raises:
+            TesseraError: a file can't be read.
+        """
+        with self.folder.reading():
+            return self.source.read_observations(window)
 
     def read(self, window: Window | None = None) -> NDArray[np.float32]:
         """The embeddings of a window, dequantised; None: all.

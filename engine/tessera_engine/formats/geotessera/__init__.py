@@ -48,4 +48,7 @@ FORMAT = Format(
     int8_only=True,
     needs_year=True,
     foreign_years=_foreign_years,
+    library_bytes=30_000_000,  # pyarrow
+    fixed_bytes=40_000_000,
+    pixels_held=3 * 32_768,
 )

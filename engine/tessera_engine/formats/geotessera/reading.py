@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +13,9 @@ from numpy.typing import NDArray
 from tessera_engine.errors import InputError, TesseraError, reason
 from tessera_engine.files.inside import inside
 from tessera_engine.files.npy_header import read_npy_header
-from tessera_engine.files.staging import CODE_NODATA
+from tessera_engine.files.staging import CODE_NODATA, RasterFile
 from tessera_engine.formats.embeddings.base import StoredBlock
 from tessera_engine.formats.embeddings.same_grid import named, offset, union
-from tessera_engine.formats.embeddings.sentinels import from_sentinels
-from tessera_engine.formats.npy.reading import mapped
 from tessera_engine.scene import Grid, Window
 
 EMBEDDINGS_FOLDER = "global_0.1_degree_representation"
@@ -36,6 +35,11 @@ class Cell:
     scales: Path
     observations: Path
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.window.height, self.window.width
+
 
 @dataclass(frozen=True)
 class GeotesseraSource:
@@ -54,42 +58,29 @@ class GeotesseraSource:
         """See `tessera_engine.formats.embeddings.base.Source`."""
         codes = np.full((window.height, window.width, dim), CODE_NODATA, np.int8)
         scales = np.full((window.height, window.width), np.nan, np.float32)
-        for cell, part, there, here in self._parts(window):
-            size = (cell.window.height, cell.window.width)
-            found = from_sentinels(
-                mapped(cell.codes, (*size, self.dim), "int8")[there][..., :dim],
-                mapped(cell.scales, size, "float32")[there],
-            )
-            assert found.scales is not None
-            new = found.valid & ~np.isfinite(scales[here])
-            codes[here][new], scales[here][new] = found.values[new], found.scales[new]
-            assert new.shape == (part.height, part.width)
+        for cell, there, here in self._parts(window):
+            read = RasterFile(cell.scales, cell.size, np.dtype(np.float32)).read(there)
+            new = np.isfinite(read) & ~np.isfinite(scales[here])
+            scales[here][new] = read[new]
+            values = RasterFile(cell.codes, (*cell.size, self.dim), np.dtype(np.int8)).read(there)
+            np.copyto(codes[here], values[..., :dim], where=new[..., np.newaxis])
         return StoredBlock(codes, scales)
 
     def read_observations(self, window: Window) -> NDArray[np.uint16]:
         """See `tessera_engine.formats.embeddings.base.Source`."""
         counts = np.zeros((window.height, window.width, 2), np.uint16)
-        for cell, _, there, here in self._parts(window):
+        for cell, there, here in self._parts(window):
             if cell.observations.exists():
-                shape = (cell.window.height, cell.window.width, 2)
-                counts[here] = np.maximum(counts[here], mapped(cell.observations, shape, "uint16")[there])
+                read = RasterFile(cell.observations, (*cell.size, 2), np.dtype(np.uint16)).read(there)
+                counts[here] = np.maximum(counts[here], read)
         return counts
 
-    def _parts(self, window: Window) -> list[tuple[Cell, Window, tuple[slice, slice], tuple[slice, slice]]]:
-        """Each cell that a window touches: what they share, as slices of the cell and of the window."""
-        parts = []
+    def _parts(self, window: Window) -> Iterator[tuple[Cell, Window, tuple[slice, slice]]]:
+        """Each cell that a window touches: what they share, as a window of the cell and as slices of the window."""
         for cell in self.cells:
             shared = cell.window.intersection(window)
             if shared is not None:
-                parts.append(
-                    (
-                        cell,
-                        shared,
-                        _slices(shared.relative_to(cell.window)),
-                        _slices(shared.relative_to(window)),
-                    )
-                )
-        return parts
+                yield cell, shared.relative_to(cell.window), _slices(shared.relative_to(window))
 
 
 def is_tree(path: Path) -> bool:
@@ -152,8 +143,7 @@ def _south_then_west(folder: Path) -> tuple[float, float]:
 def _dim(codes: Path) -> int:
     try:
         with codes.open("rb") as file:
-            shape, _, _ = read_npy_header(file)
-        return shape[2]
+            return int(read_npy_header(file)[0][2])
     except (OSError, ValueError, IndexError) as error:
         raise TesseraError(f"can't read {codes}: {reason(error)}; download this cell again") from None
 

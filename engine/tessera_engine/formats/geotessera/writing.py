@@ -11,14 +11,18 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from rasterio.transform import array_bounds
 from rasterio.warp import transform_bounds
 
 from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.files.durable import link
-from tessera_engine.formats.embeddings.sentinels import to_sentinels
+from tessera_engine.files.staging import RasterFile
+from tessera_engine.formats.embeddings.base import StoredBlock
+from tessera_engine.formats.embeddings.sentinels import NO_DATA_SCALE, to_sentinels
 from tessera_engine.formats.format import Content
 from tessera_engine.formats.geotessera.reading import (
     EMBEDDINGS_FOLDER,
@@ -120,18 +124,48 @@ def _bounds(grid: Grid) -> tuple[float, float, float, float]:
 
 def _write_cell(joined: Joined, folder: Path, year: int, cell: str, window: Window) -> bool:
     """Write a cell, unless it has no data; True if it was written."""
-    stored, counts = joined.read(window)
-    if not stored.valid.any():
-        return False
-    codes, scales = to_sentinels(stored)
     place = folder / EMBEDDINGS_FOLDER / str(year) / cell
-    place.mkdir()
-    np.save(place / f"{cell}.npy", codes)
-    np.save(place / f"{cell}_scales.npy", scales)
-    # Not beside the codes: the client takes every other .npy there to be a cell
-    np.save(folder / OBSERVATIONS_FOLDER / str(year) / f"{cell}.npy", counts)
+    files: _CellFiles | None = None
+    for strip in joined.strips(window):
+        stored, counts = joined.read(strip)
+        if not stored.valid.any():
+            continue
+        if files is None:
+            place.mkdir()
+            # Not beside the codes: the client takes every other .npy there to be a cell
+            counted = folder / OBSERVATIONS_FOLDER / str(year) / f"{cell}.npy"
+            files = _CellFiles.create(place / cell, counted, window, joined.dim)
+        files.write(strip.relative_to(window), stored, counts)
+    if files is None:
+        return False
     _write_landmask(folder / LANDMASK_FOLDER / f"{cell}.tiff", joined.grid.crop(window))
     return True
+
+
+class _CellFiles(NamedTuple):
+    """The arrays of a cell on the disk; they begin without data."""
+
+    codes: RasterFile
+    scales: RasterFile
+    counts: RasterFile
+
+    @classmethod
+    def create(cls, start: Path, counts: Path, window: Window, dim: int) -> _CellFiles:
+        """Make them; the codes are `start`.npy."""
+        size = (window.height, window.width)
+        scales = start.with_name(f"{start.name}_scales.npy")
+        return cls(
+            RasterFile.create(start.with_name(f"{start.name}.npy"), (*size, dim), np.dtype(np.int8), 0),
+            RasterFile.create(scales, size, np.dtype(np.float32), float(NO_DATA_SCALE)),
+            RasterFile.create(counts, (*size, 2), np.dtype(np.uint16), 0),
+        )
+
+    def write(self, window: Window, stored: StoredBlock, counts: NDArray[np.uint16]) -> None:
+        """Write a window of the cell."""
+        codes, scales = to_sentinels(stored)
+        self.codes.write(window, codes)
+        self.scales.write(window, scales)
+        self.counts.write(window, counts)
 
 
 def _link_cell(before: Path, folder: Path, year: int, cell: str) -> bool:

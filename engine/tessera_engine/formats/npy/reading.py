@@ -1,4 +1,4 @@
-"""Reading the published layout, memory-mapped: windows are views, not copies."""
+"""Reading the published layout by plain reads of windows, see `tessera_engine.files.staging.RasterFile`."""
 
 from __future__ import annotations
 
@@ -10,38 +10,35 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tessera_engine.errors import TesseraError, reason
-from tessera_engine.files.npy_header import bytes_of, read_npy_header
+from tessera_engine.files.staging import RasterFile
 from tessera_engine.formats.embeddings.base import StoredBlock, asset_path, item_grid
 from tessera_engine.scene import Grid, Window
 
 
 @dataclass(frozen=True)
 class NpySource:
-    """The three mapped arrays of an output."""
+    """The three arrays of an output."""
 
     grid: Grid
     dim: int
     stored_as: str
-    embeddings: NDArray[Any]
-    scales: NDArray[np.float32] | None
-    observations: NDArray[np.uint16]
+    embeddings: RasterFile
+    scales: RasterFile | None
+    observations: RasterFile
     block: int = 1
 
     def read(self, window: Window, dim: int) -> StoredBlock:
-        """See `tessera_engine.formats.embeddings.base.Source`; a view of the file."""
-        part = _part(window)
-        return StoredBlock(
-            self.embeddings[part][..., :dim], None if self.scales is None else self.scales[part]
-        )
+        """See `tessera_engine.formats.embeddings.base.Source`."""
+        values = self.embeddings.read(window)[..., :dim]
+        return StoredBlock(values, None if self.scales is None else self.scales.read(window))
 
     def read_observations(self, window: Window) -> NDArray[np.uint16]:
         """See `tessera_engine.formats.embeddings.base.Source`."""
-        return self.observations[_part(window)]
+        return self.observations.read(window)
 
 
 def open_source(path: Path, item: Mapping[str, Any]) -> NpySource:
-    """Map the arrays of an output."""
+    """Open the arrays of an output."""
     grid, dim = item_grid(item), int(item["properties"]["tessera:dim"])
     stored_as = item["properties"]["tessera:store"]
     size = (grid.height, grid.width)
@@ -49,32 +46,18 @@ def open_source(path: Path, item: Mapping[str, Any]) -> NpySource:
         grid,
         dim,
         stored_as,
-        mapped(asset_path(path, item, "embeddings"), (*size, dim), stored_as),
-        mapped(asset_path(path, item, "scales"), size, "float32") if stored_as == "int8" else None,
-        mapped(asset_path(path, item, "observations"), (*size, 2), "uint16"),
+        open_array(asset_path(path, item, "embeddings"), (*size, dim), stored_as),
+        open_array(asset_path(path, item, "scales"), size, "float32") if stored_as == "int8" else None,
+        open_array(asset_path(path, item, "observations"), (*size, 2), "uint16"),
     )
 
 
-def mapped(path: Path, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
-    """The array of a file, mapped into memory.
+def open_array(path: Path, shape: tuple[int, ...], dtype: str) -> RasterFile:
+    """The array of a file.
 
     Raises:
         TesseraError: it isn't an array of that shape and dtype.
     """
-    try:
-        with path.open("rb") as file:
-            found, kind, start = read_npy_header(file)
-        if (found, kind) != (shape, np.dtype(dtype)):
-            raise TesseraError(
-                f"{path} has {kind} {found}, expected {dtype} {shape}; make or copy the output again"
-            )
-        if path.stat().st_size < start + bytes_of(shape, kind):
-            raise ValueError("it was cut short")
-        # A plain array on the mapping: numpy.memmap's own bookkeeping takes longer than reading a small window
-        return np.asarray(np.memmap(path, kind, "r", start, shape))
-    except (ValueError, OSError) as error:
-        raise TesseraError(f"can't read {path}: {reason(error)}; make or copy the output again") from None
-
-
-def _part(window: Window) -> tuple[slice, slice]:
-    return slice(window.row, window.row + window.height), slice(window.col, window.col + window.width)
+    array = RasterFile(path, shape, np.dtype(dtype))
+    array.check()
+    return array

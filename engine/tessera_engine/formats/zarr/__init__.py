@@ -41,4 +41,7 @@ FORMAT = Format(
     appendable=True,
     int8_only=True,
     needs_year=True,
+    library_bytes=30_000_000,
+    fixed_bytes=20_000_000,
+    pixels_held=4 * 512**2,  # a shard: its codes, its chunks, and both joined
 )

@@ -97,18 +97,25 @@ def _create_arrays(group: Any, grid: Grid, times: int, dim: int, prefixes: list[
 
 
 def _write_shard(arrays: Mapping[str, Any], time: int, window: Window, joined: Joined) -> None:
-    stored, counts = joined.read(window)
-    if not stored.valid.any():
+    size = (window.height, window.width)
+    codes = np.zeros((joined.dim, *size), np.int8)
+    scales = np.full(size, NO_DATA_SCALE)
+    counts = np.zeros((2, *size), np.uint16)
+    for strip in joined.strips(window):
+        stored, observed = joined.read(strip)
+        part = slice(strip.row - window.row, strip.row - window.row + strip.height)
+        marked, scales[part] = to_sentinels(stored)
+        codes[:, part] = np.moveaxis(marked, 2, 0)
+        counts[:, part] = np.moveaxis(observed, 2, 0)
+    if not np.isfinite(scales).any():
         return  # a missing shard is read as no data
     rows = slice(window.row, window.row + window.height)
     cols = slice(window.col, window.col + window.width)
-    codes, scales = to_sentinels(stored)
-    codes = np.ascontiguousarray(np.moveaxis(codes, 2, 0))
     for name, array in arrays.items():
         if name == "scales":
             array[time, rows, cols] = scales
         elif name == "observations":
-            array[time, :, rows, cols] = np.moveaxis(counts, 2, 0)
+            array[time, :, rows, cols] = counts
         else:  # the codes of a prefix, or of all dimensions
             array[time, :, rows, cols] = codes[: array.shape[1]]
 

@@ -75,7 +75,7 @@ class DPixelTile:
     """Reads one d-pixel tile; implements `tessera_engine.scene.Reader`."""
 
     layout = "dpixel"
-    windows_held = 0
+    windows_held = bytes_held = 0
 
     def __init__(self, folder: Path) -> None:
         """Open the headers of the tile's files and check that they are consistent.
@@ -171,7 +171,7 @@ class DPixelTile:
                 f"{path} is {size[1]} x {size[0]} pixels (height x width), expected {height} x {width} "
                 f"as in {BANDS if self._optical is not None else 'sar_*.npy'}"
             )
-        if crs is None:
+        if crs is None or transform.is_identity:  # without a geotransform it has no place either
             return Grid(width, height)
         if not (np.isfinite(transform).all() and transform.determinant):
             raise InputError(

@@ -75,6 +75,8 @@ def find(listing: Listing) -> Found:
     for root, members in roots.items():
         found.claimed |= _belonging(root, members, listing)
     for path in zips(listing):
+        if kind_of_product(path.name) is not None:  # named with the other files that no layout reads
+            continue
         try:
             products = _roots(in_zip(path), None)
             roots.update(products)

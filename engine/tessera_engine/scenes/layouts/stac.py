@@ -180,8 +180,9 @@ def _paths(href: str, file: Path) -> list[Path]:
     """The paths that an href may mean, the most likely one first."""
     parts = urlsplit(href)
     if parts.scheme == "file" and parts.netloc in ("", "localhost"):
-        on_windows = re.match(r"/[A-Za-z]:", parts.path)
-        texts = [unquote(parts.path)[1 if on_windows and os.name == "nt" else 0 :]]
+        raw = href[len("file://") + len(parts.netloc) :]
+        on_windows = os.name == "nt" and re.match(r"/[A-Za-z]:", raw)
+        texts = [unquote(raw)[1 if on_windows else 0 :], raw[1 if on_windows else 0 :]]
     elif parts.scheme and not Path(href).is_absolute():  # `C:\...` looks like a scheme
         raise Unusable(
             f"points to {href}, which is not read: download the file into the folder and make the href relative"

@@ -49,7 +49,7 @@ class TileFolder:
     """
 
     layout = "tiles"
-    windows_held = 0
+    windows_held = bytes_held = 0
 
     def __init__(self, folder: Path, folders: list[Path]) -> None:
         """Open the tiles and place them on one grid.

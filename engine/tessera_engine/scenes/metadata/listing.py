@@ -8,7 +8,7 @@ from pathlib import Path
 from tessera_engine.files.inside import inside
 from tessera_engine.files.naming import is_utf8
 from tessera_engine.files.output import ITEM, is_output
-from tessera_engine.files.publish import LOCK
+from tessera_engine.files.partial import LOCK
 from tessera_engine.scenes.products import Listing, Problem
 
 _OF_SYSTEMS = frozenset(

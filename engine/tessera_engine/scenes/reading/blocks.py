@@ -54,7 +54,13 @@ class BlockReader:
         if self._kept is None or self._kept[0] != block:
             self._kept = None  # frees the memory before the next block needs it
             self._kept = block, self._read(block)
-        return _part(self._kept[1], window.relative_to(block))
+        part = _part(self._kept[1], window.relative_to(block))
+        if (window.col + window.width, window.row + window.height) == (
+            block.col + block.width,
+            block.row + block.height,
+        ):
+            self._kept = None  # that was its last window
+        return part
 
     def _around(self, window: Window) -> Window | None:
         """The planned block that contains the whole window, or None."""

@@ -22,6 +22,7 @@ from tessera_engine.scenes.products import ORBITS, Found, Orbit, S1Units
 from tessera_engine.scenes.reading.blocks import BlockReader, Size, cells
 from tessera_engine.scenes.reading.fingerprint import SAMPLE_BYTES, add_file
 from tessera_engine.scenes.reading.headers import OpenS1, OpenS2, none_usable, open_products
+from tessera_engine.scenes.reading.rasters import CACHE_BYTES
 from tessera_engine.scenes.reading.target import shift_on
 from tessera_engine.scenes.reading.warping import Points, read_bilinear, read_codes, read_nearest
 from tessera_engine.scenes.unused import lines
@@ -29,6 +30,9 @@ from tessera_kernels import sar, scl
 
 READ_THREADS = 4
 """Dates read at the same time: decompression takes most of the time, and it doesn't hold Python's lock."""
+
+MOST_CANDIDATES = 40_000
+"""Cells among which the sample is chosen; a whole Sentinel-2 tile has 29,000, but a file of a MB may claim millions."""
 
 _SAMPLES = 3
 
@@ -101,7 +105,27 @@ class ProductScene:
         s1_dates = len(dates.s1_ascending) + len(dates.s1_descending)
         observations = len(dates.s2) * (2 * len(S2_BANDS) + 1) + s1_dates * 2 * len(S1_BANDS)
         points = 16 * len({each.geometry.crs for each in self._products})
-        return observations + points + READ_THREADS * (2 * len(S2_BANDS) + 8)
+        layers = {
+            asset.pixels.layer
+            for each in self._products
+            for asset in each.product.assets
+            if asset.pixels is not None
+        }
+        held = sum(layer.held_bytes for layer in layers)
+        return observations + points + held + READ_THREADS * (2 * len(S2_BANDS) + 8)
+
+    @property
+    def bytes_held(self) -> int:
+        """GDAL's cache, and a block of the files for each thread that reads."""
+        rasters = [raster for each in self._s2 for raster in (*each.bands, each.mask)]
+        rasters += [
+            raster
+            for s1 in self._s1.values()
+            for each in s1
+            for raster in each.channels
+            if raster is not None
+        ]
+        return CACHE_BYTES + READ_THREADS * max(raster.block_bytes for raster in rasters)
 
     def windows(self, region: Window, max_pixels: int) -> Iterator[Window]:
         """Cells that a product covers; the `windows_held` cells of one block follow each other."""
@@ -125,7 +149,7 @@ class ProductScene:
 
         One cell, because every further one would mean to decode another block of each file.
         """
-        windows = list(self._covered(region, _size(max_pixels)))
+        windows = self._candidates(region, _size(max_pixels))
         if not windows:
             raise InputError(
                 f"no product of the scene covers the window {tuple(region)} (col, row, width, height)"
@@ -163,6 +187,22 @@ class ProductScene:
         for path in sorted(self.files()):
             add_file(digest, path, path.relative_to(self._folder).as_posix(), _SAMPLES)
         return digest.hexdigest()
+
+    def _candidates(self, region: Window, size: Size) -> list[Window]:
+        """Cells of a region from which a sample may come: all, or of a huge region evenly spaced ones."""
+        across, down = region.width / size[0], region.height / size[1]
+        step = math.ceil(math.sqrt(across * down / MOST_CANDIDATES))
+        if step <= 1:
+            return list(self._covered(region, size))
+        larger = (size[0] * step, size[1] * step)
+        parts = (part._replace(width=size[0], height=size[1]) for part in self._covered(region, larger))
+        cut = (part.intersection(region) for part in parts)
+        places = {each.place for each in self._products}
+        return [
+            cell
+            for cell in cut
+            if cell is not None and any(cell.intersection(place) is not None for place in places)
+        ]
 
     def _covered(self, region: Window, size: Size) -> Iterator[Window]:
         """Cells of a region that a product covers."""

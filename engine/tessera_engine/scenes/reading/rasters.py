@@ -12,11 +12,13 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError
-from tessera_engine.gdal import GDAL_ERRORS, gdal_options, raster_crs, raster_reader
+from tessera_engine.gdal import GDAL_ERRORS, block_bytes, gdal_options, raster_crs, raster_reader
 from tessera_engine.scene import Window
 from tessera_engine.scenes.products import Asset, Unusable
 
-_CACHE_BYTES = 32_000_000
+CACHE_BYTES = 32_000_000
+"""GDAL's block cache while products are read."""
+
 _OPTIONS = {
     # No listing of the folder each time a file is opened: there may be thousands of files
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
@@ -56,6 +58,7 @@ class Raster:
         dtype: name of the dtype of its values.
         nodata: the value that means no data; None: there is none, or it is 0 in whole numbers.
         block: width and height of the blocks in which it is stored.
+        block_bytes: memory that reading one of its pixels takes.
     """
 
     asset: Asset
@@ -63,6 +66,7 @@ class Raster:
     dtype: str
     nodata: float | None
     block: tuple[int, int]
+    block_bytes: int
 
 
 def open_raster(asset: Asset) -> Raster:
@@ -71,12 +75,19 @@ def open_raster(asset: Asset) -> Raster:
     Raises:
         Unreadable: it can't be opened, has no place on Earth, or is truncated.
     """
+    if asset.pixels is not None:
+        layer = asset.pixels.layer
+        geometry = Geometry(layer.crs, layer.transform, layer.width, layer.height)
+        taken = layer.block[0] * layer.block[1] * np.dtype(layer.dtype).itemsize
+        return Raster(asset, geometry, layer.dtype, None, layer.block, taken)
     with opened(asset) as dataset:
         if not 1 <= asset.band <= dataset.count:
             raise Unreadable(f"{asset.label} has {dataset.count} bands, expected at least {asset.band}")
         crs = raster_crs(dataset)
         if crs is None:
             raise Unreadable(f"{asset.label} has no CRS, so its place on Earth is unknown")
+        if dataset.transform.is_identity:  # what GDAL returns where a file has no geotransform
+            raise Unreadable(f"{asset.label} has no geotransform, so its place on Earth is unknown")
         if not np.isfinite(dataset.transform).all() or dataset.transform.determinant == 0:
             raise Unreadable(
                 f"{asset.label} has a transform under which pixels have no area: {tuple(dataset.transform)[:6]}"
@@ -89,6 +100,7 @@ def open_raster(asset: Asset) -> Raster:
             dtype,
             None if nodata == 0 and "float" not in dtype else nodata,
             dataset.block_shapes[asset.band - 1][::-1],
+            block_bytes(dataset),
         )
 
 
@@ -100,6 +112,8 @@ def read_block(raster: Raster, block: Window) -> NDArray[Any]:
     Raises:
         InputError: the file is damaged, or has changed since it was opened.
     """
+    if raster.asset.pixels is not None:
+        return raster.asset.pixels.read(block)
     try:
         with opened(raster.asset) as dataset:
             from rasterio.windows import Window as RasterioWindow
@@ -127,7 +141,7 @@ def opened(asset: Asset) -> Iterator[Any]:
     """
     try:
         with (
-            gdal_options(_CACHE_BYTES, **_OPTIONS),
+            gdal_options(CACHE_BYTES, **_OPTIONS),
             raster_reader(asset.name or asset.file, asset.driver) as dataset,
         ):
             yield dataset

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from affine import Affine
 
 from tessera_engine.errors import InputError
+from tessera_engine.files.partial import finish_or_undo
 from tessera_engine.gdal import PROJECTION_ERRORS, without_georeference_warnings
 from tessera_engine.scene import Grid, Window
 from tessera_engine.scenes.products import Asset
@@ -18,6 +19,9 @@ from tessera_engine.scenes.reading.rasters import Geometry, Unreadable, open_ras
 
 PIXEL = 10.0
 """Size of a pixel in metres; the models were trained on it."""
+
+_MEASURED, _SCALE_TOLERANCE = 1000.0, 0.01
+"""Metres along which a projection's scale is measured, and by how much it may differ from 1."""
 
 _TOLERANCE = 1e-3
 """Fraction of a pixel by which two pixels may differ and still count as the same."""
@@ -47,6 +51,7 @@ def target_of_file(path: Path) -> Grid:
     Raises:
         InputError: it can't be read, or has no CRS.
     """
+    finish_or_undo(path)
     if not path.exists():
         raise InputError(
             f"like={path} doesn't exist; give a raster file whose grid the products are brought to"
@@ -60,13 +65,17 @@ def target_of_file(path: Path) -> Grid:
 
 
 def target_of_products(geometries: Sequence[Geometry]) -> Target:
-    """The 10 m grid in the UTM zone of most product pixels, large enough for all products.
+    """The 10 m grid in the CRS of most product pixels, large enough for all products.
 
-    Its pixels are the same as those of most products, so that these don't have to be resampled. A product that
-    touches none of the others must be from another place and is left out.
+    Where that CRS has no metres, or its metres are none on the ground there as in web Mercator, the grid is in the UTM
+    zone of the largest product. Its pixels are the same as those of most products, so that these don't have to be
+    resampled. A product that touches none of the others must be from another place and is left out.
 
     Args:
         geometries: for each product, the geometry of its finest raster; at least one.
+
+    Raises:
+        InputError: none of the products has coordinates on Earth.
     """
     counts = Counter(geometries)
     areas = {geometry: count * _area(geometry) for geometry, count in counts.items()}
@@ -74,7 +83,8 @@ def target_of_products(geometries: Sequence[Geometry]) -> Target:
     for geometry, area in areas.items():
         by_crs[geometry.crs] = by_crs.get(geometry.crs, 0) + area
     most = max(by_crs, key=lambda crs: (by_crs[crs], crs))
-    crs = most if _is_metric(most) else _utm_of(max(areas, key=lambda each: areas[each]))
+    largest = max((each for each in areas if each.crs == most), key=lambda each: areas[each])
+    crs = most if _is_true_to_scale(largest) else _utm_of(largest)
     boxes = {geometry: _box_in(geometry, crs) for geometry in counts}
     together = _largest_group(boxes, areas)
     x0, y0 = _phase([each for each in together if each.crs == crs], counts)
@@ -154,9 +164,37 @@ def _is_metric(crs: str) -> bool:
     return bool(parsed.is_projected and parsed.linear_units_factor[1] == 1.0)
 
 
+def _is_true_to_scale(geometry: Geometry) -> bool:
+    """Whether a metre of the raster's CRS is a metre on the ground at its place.
+
+    Not so in Mercator projections but at the equator, or near the edges of maps of the world.
+    """
+    from rasterio.crs import CRS
+    from rasterio.warp import transform
+
+    if not _is_metric(geometry.crs):
+        return False
+    method = CRS.from_user_input(geometry.crs).to_dict(projjson=True).get("conversion", {}).get("method", {})
+    if "Mercator" in method.get("name", "") and "Transverse" not in method["name"]:
+        return False
+    left, bottom, right, top = _corners(geometry)
+    x, y = (left + right) / 2, (bottom + top) / 2
+    try:
+        east, north = transform(geometry.crs, _utm_of(geometry), [x, x + _MEASURED, x], [y, y, y + _MEASURED])
+    except (*PROJECTION_ERRORS, InputError):
+        return True  # not on Earth at all: reported where the product is placed
+    lengths = (math.hypot(east[i] - east[0], north[i] - north[0]) for i in (1, 2))
+    return all(abs(length / _MEASURED - 1) <= _SCALE_TOLERANCE for length in lengths)
+
+
 def _utm_of(geometry: Geometry) -> str:
     """The UTM zone of a raster's centre."""
     west, south, east, north = _box_in(geometry, "EPSG:4326")
+    if not (math.isfinite(west) and -90 <= south <= north <= 90):
+        raise InputError(
+            f"the scene's products have coordinates that are not on Earth: {_corners(geometry)} in {geometry.crs}; "
+            "correct their transform or their CRS"
+        )
     zone = min(max(math.floor(((west + east) / 2 + 180) / 6) + 1, 1), 60)
     return f"EPSG:{326 if south + north >= 0 else 327}{zone:02d}"
 

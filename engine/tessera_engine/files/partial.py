@@ -1,0 +1,359 @@
+"""The folder `<target>.partial`, in which something is made until it appears complete under its name.
+
+    lock       held by the process that works there; the system releases it when the process ends
+    journal    what an interrupted run has finished
+    staging/   its arrays
+    output     the file or folder that will become the target
+    record     which command made it, and what it looks like: whether it has become the target already
+    replaced/  what stood at the target, for a moment
+    read/      what stood at the target while another process still reads it
+    swap       exists while a folder is being replaced in two steps
+
+Whoever looks at a target calls `finish_or_undo` first. It removes what a process left that ended, except an unfinished
+run, and except the record, by which the same command knows that it is done. Nothing is removed that isn't in this list.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import stat
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from tessera_engine.errors import InputError, TesseraError
+from tessera_engine.files import last_step
+from tessera_engine.files.durable import FULL, Lock, is_read
+from tessera_engine.files.naming import check_utf8
+from tessera_engine.files.publish import (
+    MADE,
+    REPLACED,
+    SWAP,
+    partial_folder,
+    publish,
+    rewritten,
+    settle,
+    sync_made,
+)
+
+LOCK, RECORD, READ = "lock", "record", "read"
+
+WAIT_SECONDS = 2.0
+"""A living process needs far less for its two renames, and a reader for tidying up."""
+
+_LARGEST_RECORD = 1 << 20
+
+
+class Partial:
+    """`<target>.partial`, in which one process at a time can work.
+
+    Attributes:
+        out: the file or folder that will appear.
+        folder: `<out>.partial`.
+        made: the file or folder in which it is made.
+    """
+
+    journal_name = "journal"
+    """The file that says that an unfinished run can be resumed."""
+
+    files: tuple[str, ...] = ("journal.new",)
+    """More files of the work, besides the journal."""
+
+    folders: tuple[str, ...] = ("staging",)
+
+    def __init__(self, out: Path) -> None:
+        """Take the folder, and complete a replacement of the target that was interrupted.
+
+        Raises:
+            InputError: another process works there, the folder isn't ours, or the place can't be written.
+            TesseraError: the disk is full, or fails.
+        """
+        check_utf8(out)
+        # A link stays; what it points to is replaced
+        self.out = Path(os.path.realpath(out))
+        if not self.out.name:
+            raise InputError(f"{self.out} is the root of the file system; choose another out=")
+        self.folder = partial_folder(self.out)
+        self.journal = self.folder / self.journal_name
+        self.made = self.folder / MADE
+        try:
+            self.out.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileNotFoundError):
+                self.out.lstat()  # a name that no file can have is found now, not at the end
+            self._check_ours()
+            self._lock = _wait_for_lock(self.folder / LOCK)
+        except OSError as error:
+            failed = TesseraError if error.errno in (*FULL, errno.EIO) else InputError
+            raise failed(f"can't write to {self.out.parent}: {error.strerror}; choose another out=") from None
+        try:
+            settle(self.out)
+        except BaseException:
+            self._lock.release(remove=False)
+            raise
+
+    @property
+    def begun(self) -> bool:
+        """Whether a run left its journal here."""
+        return self.journal.exists()
+
+    @property
+    def published(self) -> bool:
+        """Whether a process ended after it had given what was made here its name."""
+        return self._record() is not None
+
+    def published_by(self, identity: Mapping[str, str]) -> bool:
+        """Whether that process did what `identity` says: names and values of everything that the result depends on."""
+        return self._record() == dict(identity)
+
+    def _record(self) -> dict[str, str] | None:
+        """The identity in the record of what stands at the target; None where it says nothing of that."""
+        path = self.folder / RECORD
+        try:
+            if path.stat().st_size > _LARGEST_RECORD:
+                return None
+            record = json.loads(path.read_bytes())
+            if record["signature"] != signature(self.out):
+                return None
+            return dict(record["identity"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def clear(self) -> None:
+        """Remove what a process left here, except the lock and what is still read."""
+        # The journal goes first: it must not name what no longer exists.
+        self.journal.unlink(missing_ok=True)
+        self._remove_work()
+        self._remove_record()
+
+    def _remove_work(self) -> None:
+        for name in (*self.folders, MADE, REPLACED):
+            self._drop(name)
+        for name in (*self.files, SWAP, f"{RECORD}.new"):
+            (self.folder / name).unlink(missing_ok=True)
+        if (self.folder / READ).exists():
+            for old in (self.folder / READ).iterdir():
+                if not is_read(old):
+                    _remove(old)
+            with suppress(OSError):  # something in it is still read
+                (self.folder / READ).rmdir()
+
+    def _remove_record(self) -> None:
+        (self.folder / RECORD).unlink(missing_ok=True)
+
+    def tidy(self) -> None:
+        """Remove what a process left here, except what the command needs that is given again; release the folder."""
+        unfinished, published = self.begun, self.published
+        if published:
+            self._remove_work()
+        self.close(keep=published or unfinished)
+
+    def _drop(self, name: str) -> None:
+        """Remove a file or folder; a folder that is still read moves to `read/`."""
+        path = self.folder / name
+        if not path.is_dir():
+            path.unlink(missing_ok=True)
+        elif not is_read(path):
+            _remove(path)
+        else:
+            (self.folder / READ).mkdir(exist_ok=True)
+            path.rename(self.folder / READ / str(time.time_ns()))
+
+    def remove_made(self) -> None:
+        """Remove something made here that isn't complete."""
+        self._drop(MADE)
+
+    def make_output(self) -> Path:
+        """An empty folder to make the output in."""
+        self.remove_made()
+        self.made.mkdir()
+        return self.made
+
+    def publish(self, replace: bool, identity: Mapping[str, str] | None = None) -> None:
+        """Let what was made appear under its name.
+
+        Args:
+            replace: take the place of what stands there.
+            identity: see `published_by`; None for a part of a result, which the same command uses as it is.
+
+        Raises:
+            InputError: something has appeared there meanwhile that mustn't be replaced; it is left as it is.
+            OSError: the disk failed; the target is as it was.
+        """
+        sync_made(self.made)
+        self._drop(REPLACED)
+        if identity is not None:
+            with rewritten(self.folder / RECORD) as path:
+                path.write_text(json.dumps({"identity": dict(identity), "signature": signature(self.made)}))
+        with last_step.last_step(whole=identity is not None):
+            publish(self.made, self.out, replace)
+
+    def close(self, keep: bool) -> None:
+        """Release the folder; without `keep`, nothing of ours stays in it but what is still read."""
+        remove = False
+        try:
+            if not keep:
+                self._remove_work()
+            keep = keep or (self.published and not last_step.done())
+            if not keep:
+                # These go last: until then they say that the result is complete and that only this is left to do
+                self.journal.unlink(missing_ok=True)
+                self._remove_record()
+                # Threads of an interrupted process may write after this, and without a lock nobody would know that
+                # it is ours. Then the next command removes it
+                busy = last_step.is_ending() and threading.active_count() > 1
+                remove = not busy and not (self.folder / READ).exists()
+        finally:
+            self._lock.release(remove)
+        if remove:
+            with suppress(OSError):  # another process may have begun in it
+                self.folder.rmdir()
+
+    def _check_ours(self) -> None:
+        """Make sure that the folder holds only what this engine puts there.
+
+        Raises:
+            InputError: it is a link or a file, holds something else, or belongs to another user.
+        """
+        try:
+            alien = self.alien(self.folder)
+        except FileNotFoundError:  # nothing is there, or another process has just removed it
+            return
+        if alien is not None:
+            raise InputError(
+                f"the work is done in {self.folder}, {alien}: it is not a folder of tessera-engine and is left as it "
+                "is; rename it, or choose another out="
+            )
+
+    @classmethod
+    def alien(cls, folder: Path) -> str | None:
+        """What shows that a folder isn't ours, in words; None where nothing does."""
+        status = folder.lstat()
+        if not stat.S_ISDIR(status.st_mode):
+            return "which is not a folder"
+        users = _users(folder)
+        if status.st_uid not in users:
+            return "which belongs to another user"
+        files = (LOCK, cls.journal_name, *cls.files, SWAP, RECORD, f"{RECORD}.new", MADE)
+        folders = (*cls.folders, MADE, REPLACED, READ)
+        with os.scandir(folder) as scanned:
+            entries = sorted(scanned, key=lambda entry: entry.name)
+        for entry in entries:
+            ours = (entry.name in files and entry.is_file(follow_symlinks=False)) or (
+                entry.name in folders and entry.is_dir(follow_symlinks=False)
+            )
+            if not ours or (entry.name == LOCK and not _is_lock(Path(entry.path))):
+                return f"which holds '{entry.name}'"
+            if entry.stat(follow_symlinks=False).st_uid not in users:
+                return f"in which '{entry.name}' belongs to another user"
+            if entry.name in cls.folders:
+                for inside in os.scandir(entry.path):
+                    if not inside.is_file(follow_symlinks=False):
+                        return f"which holds '{entry.name}/{inside.name}'"
+        # Every process takes the lock before it writes anything else
+        if entries and not (folder / LOCK).exists():
+            return "which has no lock"
+        return None
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder in which another thread of an interrupted process may still write."""
+    for _ in range(3):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.01)
+    shutil.rmtree(folder)
+
+
+def _users(folder: Path) -> set[int]:
+    """Whose files in a folder can be trusted: this user's, and those of whoever owns the place of the folder.
+
+    The latter could replace anything there. On some network shares every file belongs to one user.
+    """
+    if sys.platform == "win32":
+        return {folder.lstat().st_uid}
+    return {os.geteuid(), folder.parent.stat().st_uid}
+
+
+def _is_lock(path: Path) -> bool:
+    """Whether it holds the number of a process, or nothing: its process ended before it could write that."""
+    with path.open("rb") as file:
+        text = file.read(32).strip()
+    return not text or text.isdigit()
+
+
+def _wait_for_lock(path: Path) -> Lock:
+    """Take a lock. A reader holds it for a moment while it tidies up."""
+    until = time.monotonic() + WAIT_SECONDS / 4
+    while True:
+        try:
+            return Lock(path)
+        except InputError:
+            if time.monotonic() > until:
+                raise
+        time.sleep(WAIT_SECONDS / 100)
+
+
+def finish_or_undo(target: Path) -> None:
+    """Complete a replacement of a target that a process left when it ended, and remove what it left.
+
+    For everything that is about to look at the target. If a living process is replacing it, wait for that. Where
+    nothing is at the target, the folders above it are looked at too.
+
+    Raises:
+        InputError: something else has appeared at the target meanwhile.
+    """
+    target = Path(os.path.realpath(target))
+    there = os.path.lexists(target)
+    for each in (target,) if there else (*reversed(target.parents), target):
+        if each.name:  # not the root of the file system
+            _finish_or_undo(each)
+
+
+def _finish_or_undo(target: Path) -> None:
+    folder = partial_folder(target)
+    until = time.monotonic() + WAIT_SECONDS
+    while os.path.isfile(folder / LOCK):  # noqa: PTH113 - pathlib fails on a name that is too long
+        try:
+            if Partial.alien(folder) is not None:
+                return
+            # Of its own, because what `Partial` raises may have another reason than a process that lives
+            Lock(folder / LOCK).release(remove=False)
+        except InputError:
+            if not (folder / SWAP).exists() or time.monotonic() > until:
+                return
+            time.sleep(WAIT_SECONDS / 100)
+        except OSError:  # a medium that can only be read, or a folder that has just been removed
+            return
+        else:
+            Partial(target).tidy()
+            return
+
+
+def signature(path: Path) -> str:
+    """Hex sha256 of the names, sizes and times of the files at a path. It stays the same when the path is renamed.
+
+    Raises:
+        OSError: nothing is there.
+    """
+    digest = hashlib.sha256()
+    for name, status in sorted(_statuses(path)):
+        digest.update(f"{name!r} {status.st_size} {status.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def _statuses(path: Path) -> Iterator[tuple[str, os.stat_result]]:
+    if not path.is_dir():
+        yield "", path.stat()
+        return
+    for folder, _, names in os.walk(path):
+        for name in names:
+            file = Path(folder, name)
+            yield file.relative_to(path).as_posix(), file.stat()

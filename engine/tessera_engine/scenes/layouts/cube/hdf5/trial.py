@@ -1,0 +1,70 @@
+"""Tries foreign HDF5 files in a process of their own: a file made to crash the HDF5 library ends that process only.
+
+What is tried is what the engine does later: all names, dimensions and attributes, and of each array the list of its
+chunks and the values at both ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+PROCESS = Path(__file__).with_name("walk.py")
+"""What is run."""
+
+SECONDS = 20
+"""Time for one file. A cube with 1,000 dates and 40 variables takes less than one second."""
+
+STARTING = 30
+"""Seconds until Python has started and imported h5py, on a slow disk."""
+
+
+def failures(paths: Sequence[Path]) -> dict[Path, str]:
+    """The files that the HDF5 library can't be trusted with -> the reason.
+
+    Args:
+        paths: HDF5 files.
+    """
+    found: dict[Path, str] = {}
+    left = list(paths)
+    while left:
+        tried, reason = _try(left)
+        if reason is None or not tried:
+            return found
+        found[tried[-1]] = reason
+        left = left[len(tried) :]
+    return found
+
+
+def _try(paths: Sequence[Path]) -> tuple[list[Path], str | None]:
+    """The files whose trial was begun, and what was wrong with the last one; None where nothing was."""
+    if not sys.executable:  # Python inside another program
+        return [], None
+    task = {"files": [os.fsencode(path).hex() for path in paths], "seconds": SECONDS}
+    limit = STARTING + SECONDS * len(paths)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-S", str(PROCESS)],
+            input=json.dumps(task).encode(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=limit,
+            check=False,
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(sys.path),
+            },  # h5py is where this process finds it
+        )
+        output, reason = done.stdout, f"ended the HDF5 library (code {done.returncode})"
+        if done.returncode == 0:
+            return list(paths), None
+    except subprocess.TimeoutExpired as error:
+        output, reason = error.stdout or b"", f"took the HDF5 library more than {limit} s"
+    except OSError:
+        return [], None
+    begun = output.count(b"\n")
+    return list(paths[:begun]), f"{reason}: it is damaged or made to do harm; copy it again"

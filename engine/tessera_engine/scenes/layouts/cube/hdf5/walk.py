@@ -1,0 +1,132 @@
+"""Walks an HDF5 file without leaving it.
+
+The engine imports this module, and `trial.py` runs it in a process of its own, where it imports h5py only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import json
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import h5py
+
+ERRORS = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    RuntimeError,
+    AttributeError,
+    IndexError,
+    MemoryError,
+    ArithmeticError,
+)
+"""What h5py raises for damaged files."""
+
+FILTERS = {1: "deflate", 2: "shuffle", 3: "fletcher32", 4: "szip", 5: "nbit", 6: "scaleoffset", 32000: "lzf"}
+"""Filters that are part of HDF5 or h5py. HDF5 looks for all others in folders of plugins."""
+
+_DEEPEST = 8
+_MOST = 10_000
+
+
+class Refused(Exception):
+    """The file needs something outside of it; the message continues after the file's name."""
+
+
+def groups(file: Any) -> Iterator[tuple[str, Any]]:
+    """The path of each group, '' for the root, and the group."""
+    for name, node in _nodes(file):
+        if isinstance(node, h5py.Group):
+            yield name, node
+
+
+def datasets(file: Any) -> Iterator[tuple[str, Any]]:
+    """The path of each dataset, and the dataset.
+
+    Raises:
+        Refused: one needs another file, or a filter that isn't part of HDF5.
+    """
+    for name, node in _nodes(file):
+        if isinstance(node, h5py.Dataset):
+            _check(name, node)
+            yield name, node
+
+
+def _nodes(file: Any) -> Iterator[tuple[str, Any]]:
+    left: list[tuple[str, Any, int]] = [("", file["/"], 0)]
+    seen = 0
+    while left:
+        path, group, depth = left.pop()
+        yield path, group
+        for key in group:
+            seen += 1
+            if seen > _MOST or depth > _DEEPEST:
+                raise Refused(
+                    f"has more than {_MOST:,} arrays, or groups deeper than {_DEEPEST}; save fewer in a file"
+                )
+            name = f"{path}/{key}" if path else key
+            link = group.get(key, getlink=True)
+            if not isinstance(link, h5py.HardLink):
+                raise Refused(
+                    f"has a link in {name}, which may lead to another file; save the file without links"
+                )
+            node = group[key]
+            if isinstance(node, h5py.Group):
+                left.append((name, node, depth + 1))
+            else:
+                yield name, node
+
+
+def _check(name: str, dataset: Any) -> None:
+    if dataset.is_virtual:
+        raise Refused(f"takes {name} from other files (a virtual dataset); save the values themselves")
+    if dataset.external:
+        raise Refused(
+            f"has the values of {name} in other files (external storage); save them in the file itself"
+        )
+    properties = dataset.id.get_create_plist()
+    for i in range(properties.get_nfilters()):
+        code, _, _, label = properties.get_filter(i)
+        if code not in FILTERS:
+            what = label.decode("utf-8", "replace") or code
+            raise Refused(
+                f"has {name} compressed by {what} ({code}), expected deflate (zlib=True) or no compression"
+            )
+
+
+def try_all(paths: list[str], seconds: int) -> None:
+    """Read from each file what the engine reads later, after an empty line on stdout; ends this process.
+
+    HDF5 can't be interrupted from Python, so a file that takes longer than `seconds` ends the process too.
+    """
+    for path in paths:
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+        faulthandler.dump_traceback_later(seconds, exit=True)
+        with contextlib.suppress(Refused, *ERRORS):  # the engine meets the same error, and names it
+            _try(path)
+    os._exit(0)  # everything has been tried; closing a damaged file may crash
+
+
+def _try(path: str) -> None:
+    with h5py.File(path, "r", locking=False) as file:
+        for _, dataset in datasets(file):
+            for key in dataset.attrs:
+                with contextlib.suppress(*ERRORS):
+                    dataset.attrs[key]
+            if dataset.chunks:
+                dataset.id.get_num_chunks()
+            if dataset.shape and all(dataset.shape):
+                for end in (0, -1):
+                    dataset[tuple(end for _ in dataset.shape)]
+
+
+if __name__ == "__main__":
+    task = json.load(sys.stdin)
+    try_all([os.fsdecode(bytes.fromhex(each)) for each in task["files"]], task["seconds"])

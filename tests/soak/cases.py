@@ -1,0 +1,147 @@
+"""The writing commands that the soak interrupts: one case for each command, format and way to write.
+
+`test_soak.py` fails where a command that writes has no case.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+WRITES_NOTHING = {"info", "doctor", "verify", "bench", "model list"}
+
+HOME = "TESSERA_ENGINE_HOME"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One command line.
+
+    Attributes:
+        command: as `--help` lists it.
+        words: the command line; `{made}` stands for the folder of the inputs, `{lonlat}` for a place in it.
+        out: the result, in the folder where the command runs.
+        old: what is at `out` before, in the folder of the inputs; empty: nothing.
+        format: of the result, for the commands that have a choice.
+        weight: how often it is interrupted, beside others: slow commands less often.
+    """
+
+    command: str
+    words: str
+    out: str = "out"
+    old: str = ""
+    format: str = ""
+    weight: float = 1.0
+
+    @property
+    def name(self) -> str:
+        how = [self.format, *(word for word in ("overwrite", "append") if f"--{word}" in self.words)]
+        return " ".join([self.command, *filter(None, how)])
+
+    def line(self, made: Path) -> list[str]:
+        words = self.words.replace("{lonlat}", (made / "lonlat").read_text())
+        return [word.replace("{made}", str(made)) for word in words.split()]
+
+
+def cases() -> list[Case]:
+    """Every case. Formats come from their registry."""
+    from tessera_engine.formats.registry import FORMATS
+
+    found = [Case("simulate", "simulate out --size 4 -q", weight=0.5)]
+    for name, format in FORMATS.items():
+        convert = f"convert {{made}}/b.npy --format {name} --year 2024 -o out -q"
+        embed = f"embed {{made}}/east --int8 --format {name} -o out -q"
+        found += [
+            Case("convert", convert, format=name, weight=0.5),
+            Case("convert", f"{convert} --overwrite", old=f"store.{name}", format=name, weight=2),
+            Case("embed", embed, format=name, weight=0.3),
+            Case("embed", f"{embed} --overwrite", old=f"store.{name}", format=name, weight=0.5),
+        ]
+        if format.appendable:
+            found += [
+                Case("convert", f"{convert} --append", old=f"store.{name}", format=name, weight=3),
+                Case("embed", f"{embed} --append", old=f"east.{name}", format=name, weight=0.5),
+            ]
+    at, labels = "--at {lonlat}", "--labels {made}/labels.geojson --field crop"
+    found += [
+        Case("similar", f"similar {{made}}/a.npy {at} -o out -q"),
+        Case("similar", f"similar {{made}}/a.npy {at} -o out -q --overwrite", old="similar"),
+        Case("change", "change {made}/a.npy {made}/b.npy -o out -q --overwrite", old="similar"),
+        Case("map", f"map {{made}}/a.npy {labels} -o out -q --overwrite", old="similar", weight=0.3),
+        Case("evaluate", f"evaluate {{made}}/a.npy {labels} --method knn -o out -q --overwrite", old="similar", weight=0.2),
+        Case("picture", "picture {made}/a.npy -o out.png -q --palette colours.json", out="out.png"),
+        Case("picture", "picture {made}/a.npy -o out.png -q --overwrite", out="out.png", old="old.png"),
+        Case("export", "export {made}/tiny.pt -o out.onnx --overwrite", out="out.onnx", old="old.onnx", weight=0.2),
+        Case("model import", "model import {made}/tiny.pt --name mine", out="home/models", weight=0.2),
+        Case("model fetch", "model fetch nano --from {made}/tiny.pt --overwrite", out="home/models", old="models", weight=0.2),
+        Case("train", "train {made}/east -o out.pt --threads 1 --steps 2 --batch 16 --pixels 256 -q", out="out.pt", weight=0.2),
+        Case("distil", "distil {made}/east --teacher {made}/tiny.pt -o out.pt --threads 1 --steps 2 --batch 16 --pixels 256 -q --overwrite", out="out.pt", old="old.pt", weight=0.2),
+    ]  # fmt: skip
+    return found
+
+
+def make_inputs(made: Path) -> None:
+    """The inputs and the old results of all cases. In this process, a small checkpoint stands for the published nano."""
+    import conformance
+    from affine import Affine
+    from cube_files import s1_variables, s2_variables, write_netcdf
+    from made_up import CRS, ORIGIN
+    from outputs import made_up_output
+    from product_files import product_arrays
+    from rasterio.transform import xy
+    from rasterio.warp import transform as transform_coordinates
+    from staged import landscape
+
+    import tessera_engine as te
+    from tessera_engine.formats.registry import FORMATS
+    from tessera_engine.model.published import PUBLISHED
+    from tessera_engine.scene import Grid
+
+    made.mkdir(parents=True)
+    for place, (name, shift) in enumerate({"west": 0, "east": 8}.items()):
+        transform = ORIGIN @ Affine.translation(shift, 0)
+        arrays = product_arrays(12, 16, seed=place)
+        variables = s2_variables(arrays)
+        write_netcdf(made / name / "s2.nc", variables, arrays["doys"], transform)
+        for orbit in ("ascending", "descending"):
+            doys = arrays[f"sar_{orbit}_doy"]
+            write_netcdf(made / name / f"{orbit}.nc", s1_variables(arrays, orbit), doys, transform)
+    grid = Grid(30, 24, CRS, ORIGIN)
+    for seed, (name, year) in enumerate({"a.npy": 2023, "b.npy": 2024}.items()):
+        facts = {"scene_name": name, "scene_fingerprint": f"{seed:064d}"}
+        output = made_up_output(
+            made / "made" / name, landscape(24, 30, 128, seed), grid=grid, year=year, **facts
+        )
+        te.convert(output, made / name, "npy", progress=False)
+    model = te.load_model("demo", precision="int8")
+    for name in FORMATS:
+        te.convert(made / "a.npy", made / f"store.{name}", name, progress=False)
+        te.embed(
+            made / "west",
+            model,
+            made / f"east.{name}",
+            format=name,
+            progress=False,
+            announce=lambda line: None,
+        )
+    cols, rows = zip(*((col, row) for row in (4, 12, 20) for col in (4, 14, 24)), strict=True)
+    corners = list(zip(*transform_coordinates(CRS, "EPSG:4326", *xy(ORIGIN, rows, cols)), strict=True))
+    labels = [
+        {"type": "Feature", "properties": {"crop": "ab"[i % 2]}, "geometry": {"type": "Point", "coordinates": list(place)}}
+        for i, place in enumerate(corners)
+    ]  # fmt: skip
+    (made / "labels.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": labels}))
+    te.similar(made / "a.npy", corners[0], made / "similar", progress=False)
+    (made / "lonlat").write_text("{} {}".format(*corners[4]))
+    shutil.copy(conformance.checkpoint("tiny"), made / "tiny.pt")
+    content = (made / "tiny.pt").read_bytes()
+    sha256 = hashlib.sha256(content).hexdigest()
+    PUBLISHED["nano"] = replace(PUBLISHED["nano"], bytes=len(content), sha256=sha256)
+    for name in ("old.png", "old.onnx", "old.pt"):
+        (made / name).write_bytes(b"old")
+    (made / "models").mkdir()
+    os.sync()

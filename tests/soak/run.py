@@ -1,0 +1,124 @@
+"""Kills, failing disks, readers and damaged inputs, for an hour: `make soak`. One table at the end.
+
+    python tests/soak/run.py --minutes 60
+
+The table and every failure also go to `dist/soak.txt`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+TESTS = ROOT / "tests"
+SHARES = {"kills": 0.6, "faults": 0.15, "readers": 0.05, "inputs": 0.2}
+"""Of the time."""
+
+
+def prepared(folder: Path) -> None:
+    """Start this process again with the failing disk preloaded, and without threads that a fork would lose."""
+    from soak.faults import LIBRARY, compile_faults
+
+    if LIBRARY in os.environ:
+        return
+    library = compile_faults(folder)
+    wanted = {"LD_PRELOAD": str(library), LIBRARY: str(library), "OMP_NUM_THREADS": "1"}
+    os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | wanted)
+
+
+def main() -> int:
+    """Read the command line, soak, and print the table; 1 where something failed."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--kills", type=int, default=1_000_000, help="at most")
+    parser.add_argument("--faults", type=int, default=1_000_000, help="at most")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--short", action="store_true", help="40 kills, 12 faults, one case of each command: for the tests"
+    )
+    options = parser.parse_args()
+    if options.short:
+        options.kills, options.faults = 40, 12
+    sys.path[:0] = [str(ROOT / part) for part in ("tests", "tests/helpers", "engine", "export", "kernels")]
+    place = Path(tempfile.gettempdir()) / f"soak-{os.getpid()}"  # the same process starts again
+    place.mkdir(exist_ok=True)
+    prepared(place)
+    from soak import faults, kill, readers
+    from soak.cases import cases, make_inputs
+
+    work = place / "work"
+    made, seconds = work / "made", options.minutes * 60
+    work.mkdir()
+    make_inputs(made)
+    every = list({case.command: case for case in cases()}.values()) if options.short else cases()
+    kill.warm(every, made, work)
+    trials = [kill.Trial(case, made, work) for case in every]
+    begun = time.monotonic()
+    kills = kill.soak(trials, options.kills, SHARES["kills"] * seconds, options.seed)
+    failing = faults.soak(trials, options.faults, SHARES["faults"] * seconds, options.seed)
+    reading = readers.soak(made, work, 8 if options.short else SHARES["readers"] * seconds)
+    inputs = (0, "") if options.short else fuzz(SHARES["inputs"] * seconds)
+    lines = table(kills, failing, reading, inputs)
+    lines.append(f"{(time.monotonic() - begun) / 60:.1f} minutes")
+    failures = [*kills.failures, *failing.failures, *reading.failures]
+    if not options.short:
+        (ROOT / "dist").mkdir(exist_ok=True)
+        (ROOT / "dist" / "soak.txt").write_text("\n".join([*lines, *failures]) + "\n")
+    print("\n".join([*lines, *failures]))
+    shutil.rmtree(place)
+    return int(bool(failures) or inputs[0] != 0)
+
+
+def table(kills, failing, reading, inputs) -> list[str]:
+    """The result in lines."""
+    lines = [f"{'kills':32} {'KILL':>6} {'TERM':>6} {'INT':>6}"]
+    for command in sorted({command for command, _ in kills.kills}):
+        counts = [kills.kills[command, f"SIG{name}"] for name in ("KILL", "TERM", "INT")]
+        lines.append(f"  {command:30} {counts[0]:6} {counts[1]:6} {counts[2]:6}")
+    least = {}
+    for (step, exchange, name), count in kills.steps.items():
+        least.setdefault((step, exchange), {})[name] = count
+    lines.append(f"{'steps of publishing':50} {'mode':>6} {'KILL':>6} {'TERM':>6} {'INT':>6}")
+    for (step, exchange), counts in sorted(least.items()):
+        row = [counts.get(f"SIG{name}", 0) for name in ("KILL", "TERM", "INT")]
+        lines.append(f"  {step:48} {'1' if exchange else '2':>6} {row[0]:6} {row[1]:6} {row[2]:6}")
+    fewest = min((c.get(f"SIG{n}", 0) for c in least.values() for n in ("KILL", "TERM", "INT")), default=0)
+    lines.append(
+        f"kills: {kills.total}, a step at least {fewest} times by each signal; failures: {len(kills.failures)}"
+    )
+    for kind, count in failing.hits.items():
+        lines.append(f"  {kind:30} {count:6} times, got over {failing.survived[kind]}")
+    lines.append(f"faults of the disk: {sum(failing.hits.values())}; failures: {len(failing.failures)}")
+    lines.append(
+        f"readers: {reading.reads} reads of {reading.published} versions; failures: {len(reading.failures)}"
+    )
+    lines.append(f"damaged inputs: exit {inputs[0]}")
+    return [*lines, *inputs[1].splitlines()]
+
+
+def fuzz(seconds: float) -> tuple[int, str]:
+    """The exit code and the table of `tests/fuzz/run.py`, for so long at most."""
+    inputs = max(10, int(seconds * 20))
+    path = os.pathsep.join(
+        str(ROOT / part) for part in ("tests", "tests/helpers", "engine", "export", "kernels")
+    )
+    without = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+    done = subprocess.run(
+        [sys.executable, str(TESTS / "fuzz" / "run.py"), "--inputs", str(inputs)],
+        env=without | {"PYTHONPATH": path}, capture_output=True, text=True,
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr
+
+
+if __name__ == "__main__":
+    sys.path[:0] = [str(TESTS)]
+    sys.exit(main())
