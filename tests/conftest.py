@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import warnings
 
 import pytest
 from hypothesis import settings
@@ -15,9 +16,11 @@ settings.load_profile("no deadline")
 
 @pytest.fixture(autouse=True)
 def signals():
-    """Give signals back: a command leaves them ignored, for the end of what is its process elsewhere."""
+    """Give back what a command changes for good in what is its own process elsewhere: signals, the form of warnings."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    form = warnings.formatwarning
     yield
+    warnings.formatwarning = form
     for number, handler in before.items():
         signal.signal(number, handler)
 

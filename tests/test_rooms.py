@@ -11,7 +11,8 @@ from places import ROOT
 PACKAGES = {"tessera_kernels": "kernels", "tessera_engine": "engine", "tessera_export": "export"}
 
 ROOMS = (
-    ("errors", "version", "finding", "progress", "scene"),
+    ("errors", "version"),
+    ("finding", "progress", "scene"),
     ("offline",),
     ("machine", "gdal"),
     ("geo", "tokens"),

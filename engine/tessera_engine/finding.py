@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+from tessera_engine.errors import plain
+
 Sure = Literal["certain", "likely"]
 
 READER = "reader"
@@ -13,7 +15,7 @@ READER = "reader"
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing about a scene that is wrong, or that its user should know.
+    """One thing about a scene that is wrong, or that its user should know. Its texts may quote files; see `plain`.
 
     Attributes:
         name: a stable name for programs, such as `s2-offset`; `reader` for a warning of the scene's reader.
@@ -28,6 +30,10 @@ class Finding:
     found: str
     effect: str = ""
     fix: str = ""
+
+    def __post_init__(self) -> None:
+        for text in ("found", "effect", "fix"):
+            object.__setattr__(self, text, plain(getattr(self, text)))
 
     @property
     def line(self) -> str:

@@ -93,6 +93,19 @@ def _window_covered(grid: Grid, bbox: BBox) -> Window | None:
     return grid.window.intersection(Window(col, row, math.ceil(max(cols)) - col, math.ceil(max(rows)) - row))
 
 
+def is_crs(text: str) -> bool:
+    """Whether a text names or describes a CRS."""
+    from rasterio.crs import CRS
+
+    from tessera_engine.gdal import PROJECTION_ERRORS
+
+    try:
+        CRS.from_string(text)
+    except (*PROJECTION_ERRORS, ValueError):
+        return False
+    return True
+
+
 def pixels_at(grid: Grid, lon: ArrayLike, lat: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Columns and rows (N,) of the pixels in which points lie; they may lie outside of the grid.
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
+from tessera_engine.errors import plain
+
 Progress = Callable[[int, int], None]
 """Called with what is done and what there is in all, in one unit: pixels, bytes or steps."""
 
@@ -31,12 +33,13 @@ def shown(progress: ShowProgress, title: str, unit: str) -> Iterator[Progress]:
 
     Args:
         progress: see `ShowProgress`; a function is given back as it is.
-        title: what is done, like "embedding".
+        title: what is done, like "embedding"; it may quote a name.
         unit: of what is counted, like "px".
     """
     if callable(progress):
         yield progress
         return
+    title = plain(title)
     notebook, terminal = _in_notebook(), sys.stderr.isatty()
     if progress is None:
         progress = notebook or terminal
@@ -115,7 +118,7 @@ def _bar(title: str, unit: str) -> Iterator[Progress]:
     from rich.progress import Progress as Bar
 
     bar = Bar(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # of a name, [x] is no markup
         BarColumn(),
         TextColumn(f"{{task.completed:,.0f}}/{{task.total:,.0f}} {unit}"),
         TextColumn("{task.fields[speed]}"),

@@ -22,6 +22,9 @@ S2_BANDS = ("B04", "B02", "B03", "B08", "B8A", "B05", "B06", "B07", "B11", "B12"
 S1_BANDS = ("VV", "VH")
 """Sentinel-1 channels in TESSERA's order."""
 
+_FAR, _TINY = 1e12, 1e-24
+"""Coordinates beyond this, and pixels smaller than this, are in no CRS on Earth, in metres or degrees."""
+
 _WIDTH = 80
 """Characters in a line of `repr`."""
 
@@ -76,6 +79,13 @@ class Grid:
     def window(self) -> Window:
         """The window of the whole grid."""
         return Window(0, 0, self.width, self.height)
+
+    @property
+    def has_area(self) -> bool:
+        """Whether its pixels have an area, which a transform from a damaged file may not give them."""
+        t = self.transform
+        edges = all(abs(value) < _FAR for value in (t.a, t.b, t.c, t.d, t.e, t.f))  # False for NaN too
+        return edges and abs(t.determinant) > _TINY
 
     def crop(self, window: Window) -> Grid:
         """The grid of a window of this grid."""

@@ -11,7 +11,7 @@ import onnx
 import torch
 from numpy.typing import NDArray
 
-from tessera_engine.errors import CheckFailed
+from tessera_engine.errors import CheckFailed, reason
 from tessera_engine.model.drift import THRESHOLDS, Drift, Threshold, measure
 from tessera_engine.model.facts import GPU_PRECISIONS, ModelFacts
 from tessera_engine.model.file import INPUT_NAMES, ModelFile, read_content, read_model_file
@@ -94,7 +94,7 @@ def validate(path: Path, model: Reference) -> Report:
     try:
         onnx.checker.check_model(proto, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise CheckFailed(f"model {file.label} is not valid ONNX: {str(error).splitlines()[0]}") from None
+        raise CheckFailed(f"model {file.label} is not valid ONNX: {reason(error)}") from None
     return Report(path, file.facts, _check_values(file, model, proto))
 
 
@@ -146,9 +146,7 @@ def _onnx_run(file: ModelFile) -> Run:
     try:
         return onnx_run(read_content(file))
     except Exception as error:  # onnxruntime's exceptions have no common base but Exception
-        raise CheckFailed(
-            f"ONNX Runtime can't load model {file.label}: {str(error).splitlines()[0]}"
-        ) from None
+        raise CheckFailed(f"ONNX Runtime can't load model {file.label}: {reason(error)}") from None
 
 
 def _made_up_tokens(

@@ -19,7 +19,7 @@ from tessera_engine.backends.gpu.providers import (
     open_session,
 )
 from tessera_engine.backends.rectangles import batches, rectangle
-from tessera_engine.errors import InputError, ModelError
+from tessera_engine.errors import InputError, ModelError, reason
 from tessera_engine.model.facts import PRECISIONS
 from tessera_engine.model.file import OUTPUT_NAME, ModelFile, read_content
 from tessera_engine.offline.onnx_runtime import installed_version, onnx_runtime
@@ -74,9 +74,9 @@ class OnnxRuntimeBackend(Backend):
         except InputError:
             raise
         except Exception as error:  # onnxruntime's exceptions have no other common base
-            reason = str(error).splitlines()[0]
+            why = reason(error)
             raise ModelError(
-                f"ONNX Runtime can't load {model.path}: {reason}; export the model again"
+                f"ONNX Runtime can't load {model.path}: {why}; export the model again"
             ) from error
 
     @property
@@ -103,9 +103,9 @@ class OnnxRuntimeBackend(Backend):
             try:
                 (embedding[pixels],) = self._session.run([OUTPUT_NAME], inputs)
             except Exception as error:  # the graph's operators are allowed, but their shapes don't fit
-                reason = str(error).splitlines()[0]
+                why = reason(error)
                 raise ModelError(
-                    f"ONNX Runtime can't run {self.model.path}: {reason}; export the model again"
+                    f"ONNX Runtime can't run {self.model.path}: {why}; export the model again"
                 ) from error
         return embedding
 

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 import typer
 from typer.main import get_command
 
+from tessera_engine.cli import console
 from tessera_engine.cli.wording import speak_for
-from tessera_engine.errors import TesseraError
+from tessera_engine.errors import TesseraError, plain
 from tessera_engine.files import last_step
 from tessera_engine.offline.process import go_offline
 from tessera_engine.scenes.registry import LAYOUTS
@@ -34,9 +35,14 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _LISTEN_SECONDS = 0.2
 """Seconds between two looks for Ctrl-C: on Windows a waiting thread gets the signal only when it wakes up."""
 
+_NEAR = 60
+"""Characters of a text that a message shows before and after the one that is wrong."""
 PUBLISHED = "the new result is there; give the same command again to remove what is left of the work on it"
 
 DEBUG_VARIABLE = "TESSERA_ENGINE_DEBUG"
+
+_UsageError: Any = typer.BadParameter.__base__
+"""What the parser of the command line raises. Typer exports no name for it."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -106,11 +112,16 @@ def main() -> None:
         # A terminal that can't show every character of a name still shows the others
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    console.keep_libraries_plain()
     go_offline()
     speak_for(_given_command(sys.argv[1:]))
     logging.getLogger("tessera_kernels").addHandler(_NOTICES)
     try:
-        app(prog_name="tessera-engine")
+        sys.exit(app(prog_name="tessera-engine", standalone_mode=False))
+    except _UsageError as error:
+        error.message = "\n".join(map(plain, error.message.split("\n")))  # it quotes what was typed
+        error.show()
+        sys.exit(error.exit_code)
     except TesseraError as error:
         _give_up(str(error), error.exit_code)
     except OSError as error:
@@ -119,6 +130,17 @@ def main() -> None:
         _give_up(f"{error.strerror or error}{where}", 1)
     except MemoryError:
         _give_up("out of memory; give a smaller --memory or --window", 1)
+    except UnicodeEncodeError as error:
+        if error.reason != "surrogates not allowed":
+            raise
+        near = error.object[max(0, error.start - _NEAR) : error.end + _NEAR]
+        _give_up(f"the name '{near}' is not UTF-8; rename that file or folder", 2)
+    except ImportError as error:
+        if "map segment" not in str(
+            error
+        ):  # what the system says where a library doesn't fit into the memory
+            raise
+        _give_up("the system has no memory for a library; raise its limit (ulimit -v)", 1)
     except RuntimeError as error:
         if "start new thread" not in str(error):
             raise
@@ -153,8 +175,6 @@ def _given_command(words: Sequence[str]) -> Any:
 def _give_up(message: str, exit_code: int) -> NoReturn:
     if os.environ.get(DEBUG_VARIABLE):
         traceback.print_exc()
-    from tessera_engine.cli import console
-
     console.say(f"error: {message}")
     sys.exit(exit_code)
 
@@ -163,7 +183,7 @@ def _version(show: bool) -> None:
     if show:
         from importlib.metadata import version
 
-        print(f"tessera-engine {version('tessera-engine')}")
+        console.print_line(f"tessera-engine {version('tessera-engine')}")
         raise typer.Exit
 
 
@@ -219,7 +239,7 @@ def interruptible(advice: str, published: str = PUBLISHED) -> Iterator[None]:
             stopped = stopped.__context__
         if stopped is None:
             raise
-        print(f"interrupted: {published if stopped.published else advice}", file=sys.stderr)
+        console.say(f"interrupted: {published if stopped.published else advice}")
         sys.stdout.flush()
         sys.stderr.flush()
         # Not sys.exit, which waits for threads that may be deep in a kernel. Everything to keep is on the disk already.

@@ -81,7 +81,7 @@ def similar(
     if json:
         console.print_json({"out": str(found.out), "threshold": found.threshold, "regions": found.regions})
         return
-    print(found.out)
+    console.print_line(found.out)
     _print_regions(found.regions, "similarity", quiet)
     console.say(
         f"{len(found.regions)} regions with a similarity of at least {found.threshold:.3f}; see "
@@ -147,7 +147,7 @@ def change(
     if json:
         console.print_json(asdict(found) | {"out": str(found.out)})
         return
-    print(found.out)
+    console.print_line(found.out)
     _print_regions(found.regions, "change", quiet)
     console.say(
         f"{len(found.regions)} regions with a change of at least {found.threshold:.3f}; the median pixel has "

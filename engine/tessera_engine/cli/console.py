@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 from tessera_engine.cli.wording import in_options
+from tessera_engine.errors import plain
 from tessera_engine.progress import Progress, shown
 
 
-def plain(text: str) -> str:
-    """Text that names files or quotes their content, with control characters spelled out: they could do anything."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+def keep_libraries_plain() -> None:
+    """Let what libraries warn of or log pass as our own messages do: one line each, without control characters."""
+    warnings.formatwarning = _warning  # type: ignore[assignment]  # it takes more, by position
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(_Plain())
+
+
+def _warning(message: Warning | str, *_: Any) -> str:
+    return plain(f"warning: {message}") + "\n"
+
+
+class _Plain(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return plain(f"{record.levelname.lower()}: {record.getMessage()}")
 
 
 def say(message: str, quiet: bool = False) -> None:
@@ -23,8 +37,18 @@ def say(message: str, quiet: bool = False) -> None:
         print(plain(in_options(message)), file=sys.stderr)
 
 
+def print_line(value: Any) -> None:
+    """A result to stdout in one line: a path, a number, a text."""
+    print(plain(str(value)))
+
+
+def print_text(text: str) -> None:
+    """A result to stdout in several lines."""
+    print("\n".join(map(plain, text.removesuffix("\n").split("\n"))))
+
+
 def print_json(values: Any) -> None:
-    """A result to stdout, for programs."""
+    """A result to stdout, for programs, in ASCII: JSON spells out the rest."""
     print(json.dumps(values, indent=2))
 
 
@@ -36,9 +60,10 @@ def print_table(rows: Sequence[tuple[Any, ...]], header: tuple[str, ...] | None 
 
     table = Table(box=box.SIMPLE, show_header=header is not None, pad_edge=False)
     for i, name in enumerate(header or rows[0]):
-        table.add_column(str(name), overflow="fold", style="bold" if i == 0 else "")
+        table.add_column(plain(str(name)), overflow="fold", style="bold" if i == 0 else "")
     for row in rows:
-        first = str(row[0]).replace("_", " ") if header is None else str(row[0])
+        first = plain(str(row[0]))
+        first = first.replace("_", " ") if header is None else first
         table.add_row(first, *map(_readable, row[1:]))
     # Values quote files: rich would take [extra] for markup and :name: for an emoji
     Console(highlight=False, markup=False, emoji=False).print(table)
@@ -53,7 +78,7 @@ def _readable(value: Any) -> str:
         # Northings have seven digits
         return f"{value:.0f}" if value.is_integer() and abs(value) < 1e9 else f"{value:.6g}"
     if isinstance(value, Mapping):
-        return "\n".join(f"{key}: {_readable(each)}" for key, each in value.items())
+        return "\n".join(f"{plain(str(key))}: {_readable(each)}" for key, each in value.items())
     if isinstance(value, (list, tuple)):
         if value and all(isinstance(each, str) and " " in each for each in value):
             return "\n".join(map(plain, value))

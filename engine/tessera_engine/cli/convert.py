@@ -44,7 +44,7 @@ def convert(
         console.say(f"note: {format} holds int8 codes only, so the float32 embeddings are quantised", quiet)
     with interruptible(NOTHING_LEFT):
         made = write(opened, out, format, year=year, overwrite=overwrite, append=append, progress=not quiet)
-    print(made)
+    console.print_line(made)
 
 
 @app.command()
@@ -79,6 +79,7 @@ def picture(
 
     Example: tessera-engine picture scene_dir.embeddings --quicklook clusters --palette farm.json
     """
+    from tessera_engine.cli import console
     from tessera_engine.pictures.make import picture as draw
 
     with interruptible(NOTHING_LEFT):
@@ -92,4 +93,4 @@ def picture(
             overwrite=overwrite,
             progress=not quiet,
         )
-    print(made.out)
+    console.print_line(made.out)

@@ -191,7 +191,7 @@ def embed(
             }
         )
     else:
-        print(done.out)
+        console.print_line(done.out)
     console.say(
         f"{done.with_data:,} of {done.pixels:,} px embedded in {total:.1f} s; "
         f"look at {done.out / 'quicklook.png'}",

@@ -84,7 +84,7 @@ def evaluate(
     if json:
         console.print_json(found.to_dict() | ({} if out is None else {"out": str(out)}))
     elif out is not None:
-        print(out)
+        console.print_line(out)
         console.say(f"see {out / 'report.md'} and {out / 'report.png'}", quiet)
     else:
-        print(markdown(found), end="")
+        console.print_text(markdown(found))

@@ -97,4 +97,4 @@ def simulate(
 
     with interruptible(NOTHING_LEFT), console.progress_bar("simulating", quiet, "dates") as progress:
         make(folder, size, seed, progress, climate, year)
-    print(folder)
+    console.print_line(folder)

@@ -95,7 +95,7 @@ def map_labels(
     if json:
         console.print_json({"out": str(made.out), **report})
         return
-    print(made.out)
+    console.print_line(made.out)
     if "classes" in report:
         rows = [
             (name, *(f"{each[score]:.2f}" for score in ("precision", "recall", "f1")), each["labels"])

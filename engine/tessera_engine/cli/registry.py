@@ -9,9 +9,10 @@ by an entry point of the group `tessera_engine.commands` that names such a modul
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
 from importlib.metadata import entry_points
+
+from tessera_engine.cli.console import say
 
 GROUP = "tessera_engine.commands"
 
@@ -37,4 +38,4 @@ def register_commands() -> None:
         try:
             entry.load()
         except ImportError as error:
-            print(f"warning: the commands of '{entry.name}' are not available: {error}", file=sys.stderr)
+            say(f"warning: the commands of '{entry.name}' are not available: {error}")

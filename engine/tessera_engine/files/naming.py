@@ -1,8 +1,31 @@
-"""The name of a result where none was given."""
+"""Names of files and folders: that of a result where none was given, and those that can't be used."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+from tessera_engine.errors import InputError
+
+
+def is_utf8(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is text. Python has the bytes of names that aren't as lone surrogates, which GDAL doesn't take."""
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def check_utf8(path: str | os.PathLike[str]) -> None:
+    """Make sure that a path is text, wherever it is relative to.
+
+    Raises:
+        InputError: it isn't.
+    """
+    whole = Path(path).absolute()  # the current folder may be the one
+    if not is_utf8(whole):
+        raise InputError(f"the name {whole} is not UTF-8, so it can't be used; rename that file or folder")
 
 
 def default_out(path: Path, ending: str) -> Path:

@@ -9,16 +9,20 @@ A process may end after any of these steps; the same command takes the next one.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tessera_engine.errors import InputError
+from tessera_engine.files import document
 from tessera_engine.files.partial import Partial, finish_or_undo
 from tessera_engine.files.publish import partial_folder, sync_made
 
 ITEM = "item.json"
+
+MOST_BYTES = 16 << 20
+"""Of an item.json. One has about ten kilobytes; that of a product with a thousand files has less than a megabyte."""
 
 
 class PartialOutput(Partial):
@@ -83,7 +87,19 @@ def is_output(folder: Path) -> bool:
     """
     finish_or_undo(folder)
     try:
-        item = json.loads((folder / ITEM).read_text(encoding="utf-8"))
-        return any(key.startswith("tessera:") for key in item["properties"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        properties = read_json_item(folder)["properties"]
+    except (OSError, document.Damaged):
         return False
+    return any(key.startswith("tessera:") for key in properties)
+
+
+def read_json_item(folder: Path) -> dict[str, Any]:
+    """The item.json of a folder: an object with an object `properties`. Nothing else is checked.
+
+    Raises:
+        Damaged: it isn't that.
+        OSError: there is none, or it can't be read.
+    """
+    item = document.checked(document.read(folder / ITEM, MOST_BYTES), dict[str, Any])
+    document.check_fields(item, {"properties": dict[str, Any]})
+    return item

@@ -31,6 +31,7 @@ from pathlib import Path
 from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.files import last_step
 from tessera_engine.files.durable import FULL, Lock, is_read
+from tessera_engine.files.naming import check_utf8
 from tessera_engine.files.publish import (
     MADE,
     REPLACED,
@@ -74,6 +75,7 @@ class Partial:
             InputError: another process works there, the folder isn't ours, or the place can't be written.
             TesseraError: the disk is full, or fails.
         """
+        check_utf8(out)
         # A link stays; what it points to is replaced
         self.out = Path(os.path.realpath(out))
         if not self.out.name:

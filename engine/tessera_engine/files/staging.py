@@ -125,21 +125,24 @@ class RasterFile:
 
         Raises:
             ValueError: the window lies outside.
-            TesseraError: the file isn't the one that was created, or was cut short.
+            TesseraError: the file isn't the one that was created, was cut short, or can't be read.
         """
         self._check_inside(window)
         size = (-(-window.height // step), -(-window.width // step))
         block = np.empty((*size, *self.shape[2:]), self.dtype)
-        with self.path.open("rb", buffering=0) as file:
-            start = self._data_start(file)
-            if step == 1 and window.width == self.shape[1]:  # one run of bytes
-                self._read_run(file, start, window, 0, block)
-                return block
-            row = np.empty((window.width, *self.shape[2:]), self.dtype)
-            for i in range(size[0]):
-                self._read_run(file, start, window, i * step, row if step > 1 else block[i])
-                if step > 1:
-                    block[i] = row[::step]
+        try:
+            with self.path.open("rb", buffering=0) as file:
+                start = self._data_start(file)
+                if step == 1 and window.width == self.shape[1]:  # one run of bytes
+                    self._read_run(file, start, window, 0, block)
+                    return block
+                row = np.empty((window.width, *self.shape[2:]), self.dtype)
+                for i in range(size[0]):
+                    self._read_run(file, start, window, i * step, row if step > 1 else block[i])
+                    if step > 1:
+                        block[i] = row[::step]
+        except OSError as error:
+            raise TesseraError(f"can't read {self.path}: {error.strerror}; make or copy it again") from None
         return block
 
     def _read_run(self, file: BinaryIO, start: int, window: Window, i: int, out: NDArray[Any]) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from tessera_engine.errors import InputError, check_type
+from tessera_engine.files.naming import check_utf8
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.opening import open_embeddings
 from tessera_engine.stac.items import ITEM_SHA256
@@ -23,9 +24,10 @@ def check_path(name: str, value: object, expected: str) -> None:
     """Make sure that an argument names a file or folder.
 
     Raises:
-        InputError: it is of another type.
+        InputError: it is of another type, or isn't UTF-8.
     """
     check_type(name, value, (str, os.PathLike), expected)
+    check_utf8(cast("GivenPath", value))
 
 
 def path_given(name: str, embeddings: Given) -> Path:
@@ -39,7 +41,10 @@ def path_given(name: str, embeddings: Given) -> Path:
         InputError: it is of another type.
     """
     check_type(name, embeddings, (Embeddings, str, os.PathLike), "an output folder or open_embeddings(...)")
-    return embeddings.path if isinstance(embeddings, Embeddings) else Path(embeddings)
+    if isinstance(embeddings, Embeddings):
+        return embeddings.path
+    check_utf8(embeddings)
+    return Path(embeddings)
 
 
 def open_given(name: str, embeddings: Given, dim: int | None = None, year: int | None = None) -> Embeddings:

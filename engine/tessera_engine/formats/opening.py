@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tessera_engine.errors import InputError, TesseraError, check_type
+from tessera_engine.files.naming import check_utf8
 from tessera_engine.files.nearby import no_such_folder
 from tessera_engine.files.output import ITEM, is_output
 from tessera_engine.files.pinned import Pinned
@@ -138,4 +139,5 @@ def _listed(years: list[int]) -> str:
 
 def _folder(path: str | os.PathLike[str]) -> Path:
     check_type("path", path, (str, os.PathLike), "an output folder")
+    check_utf8(path)
     return Path(path)

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from tessera_engine.errors import ModelError
+from tessera_engine.files.document import Damaged, parse
 from tessera_engine.model.statistics import FLAVOURS
 from tessera_engine.scene import S1_BANDS, S2_BANDS
 
@@ -105,18 +106,18 @@ class ModelFacts:
             )
         values: dict[str, Any] = {}
         try:
-            version = json.loads(metadata[KEY_FORMAT_VERSION])
+            version = parse(metadata[KEY_FORMAT_VERSION])
             if version != FORMAT_VERSION:
                 raise ModelError(
                     f"{source} has model format {str(version)[:40]!r}, this engine reads format {FORMAT_VERSION}; "
                     "export it again, or install the engine that wrote it"
                 )
             for field in fields(cls):
-                value = json.loads(metadata[KEY_PREFIX + field.name])
+                value = parse(metadata[KEY_PREFIX + field.name])
                 values[field.name] = tuple(value) if isinstance(value, list) else value
         except KeyError as error:
             raise ModelError(f"{source}: metadata {error} is missing; export the model again") from None
-        except (ValueError, RecursionError) as error:
+        except Damaged as error:
             raise ModelError(f"{source}: metadata can't be read ({error}); export the model again") from None
         unknown = [key for key in metadata if key not in {KEY_PREFIX + field.name for field in fields(cls)}]
         if unknown:

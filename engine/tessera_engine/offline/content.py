@@ -147,7 +147,7 @@ def _of_geopackage(path: Path) -> Iterator[str]:
                             yield text
         finally:
             database.close()
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # names of columns are bytes in the file
         raise InputError(f"{path} can't be read as a GeoPackage ({error}); copy it again") from None
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tessera_engine.errors import InputError, TesseraError
+from tessera_engine.errors import InputError, TesseraError, reason
+from tessera_engine.files import document
 from tessera_engine.files.result import result_file
 from tessera_engine.pictures.colours import PALETTE
 from tessera_engine.pictures.palette import Clusters, Palette, Projection
@@ -77,18 +78,17 @@ def load_palette(path: Path, kind: str, about: Mapping[str, Any], dim: int) -> P
             "use one palette for each model"
         )
     if kind == "pca":
-        axes, low, span = (_array(said, name, path) for name in ("axes", "low", "span"))
+        axes = _array(said, "axes", path, list[list[float]])
+        low, span = (_array(said, name, path, list[float]) for name in ("low", "span"))
         whole = axes.ndim == 2 and len(axes) == 3 and low.shape == span.shape == (3,) and not (span < 0).any()
         palette: Palette = Projection(axes.T, low, span)
         there = axes.shape[-1]
     else:
-        centres = _array(said, "centres", path)
+        centres = _array(said, "centres", path, list[list[float]])
         whole = centres.ndim == 2 and len(centres) <= len(PALETTE)
         palette, there = Clusters(centres), centres.shape[-1]
     if not whole:
-        raise InputError(
-            f"{path} is damaged: its tables don't fit together; delete the file and make it again"
-        )
+        raise _damaged(path, "its tables don't fit together")
     if there != dim:
         raise InputError(
             f"{path} is a palette for {there} dimensions, these embeddings have {dim}; "
@@ -98,37 +98,34 @@ def load_palette(path: Path, kind: str, about: Mapping[str, Any], dim: int) -> P
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """The content of the file; its kind and model are printable text."""
+    """The content of the file; its kind and model are texts."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path} has {path.stat().st_size:,} bytes, a palette at most {MAX_BYTES:,}")
-        said = json.loads(path.read_text(encoding="utf-8"))
+        said = document.checked(document.read(path, MAX_BYTES), dict[str, Any])
+        document.check_fields(said, {"tessera-engine palette": Literal[1]})
     except OSError as error:
         raise InputError(f"can't read the palette {path}: {error.strerror}") from None
-    except (ValueError, RecursionError):
-        said = None
-    if not isinstance(said, dict) or said.get("tessera-engine palette") != FORMAT:
+    except document.Damaged as error:
         raise InputError(
-            f"{path} is not a palette of 'tessera-engine picture'; give a new file name to make one"
-        )
-    # Messages quote them, so they must be printable
-    if not all(
-        isinstance(said.get(key), str) and said[key].isprintable()
-        for key in ("kind", "model", "model_sha256")
-    ):
-        raise InputError(f"{path} is damaged: it lacks its kind and model; delete the file and make it again")
+            f"{path} is not a palette of 'tessera-engine picture' ({error}); give a new file name to make one"
+        ) from None
+    try:
+        document.check_fields(said, dict.fromkeys(("kind", "model", "model_sha256"), str))
+    except document.Damaged as error:
+        raise _damaged(path, str(error)) from None
     return said
 
 
-def _array(said: Mapping[str, Any], name: str, path: Path) -> NDArray[np.float32]:
+def _array(said: Mapping[str, Any], name: str, path: Path, kind: type[list[Any]]) -> NDArray[np.float32]:
     """A list or a table of finite numbers."""
     try:
-        array = np.array(said.get(name), np.float64)
-    except (TypeError, ValueError):  # no numbers, or rows of different lengths
-        array = np.empty(0)
+        array = np.array(document.checked(said.get(name), kind), np.float64)
+    except ValueError as error:  # no numbers, or rows of different lengths
+        raise _damaged(path, f"'{name}' is not a table of numbers ({reason(error)})") from None
     # So that float32 can hold sums of squares too
-    if not (array.size and array.ndim and (np.abs(array) < 1e15).all()):
-        raise InputError(
-            f"{path} is damaged: '{name}' is not a table of numbers; delete the file and make it again"
-        )
+    if not (array.size and (np.abs(array) < 1e15).all()):
+        raise _damaged(path, f"'{name}' is not a table of numbers")
     return array.astype(np.float32)
+
+
+def _damaged(path: Path, what: str) -> InputError:
+    return InputError(f"{path} is damaged: {what}; delete the file and make it again")

@@ -15,12 +15,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tessera_engine.errors import TesseraError
+from tessera_engine.errors import TesseraError, quoted
+from tessera_engine.files.document import Count, Damaged, Sha256, Size, check_fields, checked, parse
 from tessera_engine.files.durable import sync_folder
 from tessera_engine.scene import Window
 
 FORMAT = 2
 """Of the file; other formats are refused. 1 had no checksums of what was read."""
+
+FIRST: dict[str, Any] = {"identity": dict[str, str], "window_pixels": Size, "files": str}
+WINDOW: dict[str, Any] = {
+    "window": tuple[Count, Count, Size, Size],
+    "with_data": Count,
+    "sha256": Sha256,
+    "read": dict[str, str],
+}
+COMPLETE: dict[str, Any] = {"item_sha256": Sha256}
+"""The records: the first one, one of a finished window, and the last one."""
 
 _CHECKSUM_DIGITS = 16
 
@@ -78,19 +89,19 @@ class Journal:
         first = _record(lines[0])
         try:
             if first is None:
-                raise ValueError
-            if first["format"] != FORMAT:
+                raise Damaged("it was cut short or changed")
+            if first.get("format") != FORMAT:
                 raise TesseraError(
-                    f"{path} was begun by another version of tessera-engine (format {str(first['format'])[:20]}, "
+                    f"{path} was begun by another version of tessera-engine (format {quoted(first.get('format'))}, "
                     f"expected {FORMAT}); finish it with that version, or give restart=True to start again"
                 )
-            identity = {str(word): str(value) for word, value in first["identity"].items()}
-            journal = cls(path, identity, int(first["window_pixels"]), str(first["files"]))
-        except (KeyError, TypeError, ValueError, AttributeError):
+            check_fields(first, FIRST)
+        except Damaged as error:
             raise TesseraError(
-                f"{path} does not say which run it belongs to: its first line is damaged; give restart=True to "
-                "start again"
+                f"{path} does not say which run it belongs to: its first line is damaged ({error}); give restart=True "
+                "to start again"
             ) from None
+        journal = cls(path, first["identity"], first["window_pixels"], first["files"])
         for number, line in enumerate(lines[1:], 2):
             record = _record(line)
             if record is not None and journal._take(record):
@@ -103,12 +114,13 @@ class Journal:
         """Whether this is a record as this class writes it."""
         try:
             if "item_sha256" in record:
-                self.item_sha256 = str(record["item_sha256"])
+                check_fields(record, COMPLETE)
+                self.item_sha256 = record["item_sha256"]
             else:
-                window = Window(*(int(n) for n in record["window"]))
-                read = {str(sensor): str(sums) for sensor, sums in record["read"].items()}
-                self.finished[window] = Finished(int(record["with_data"]), str(record["sha256"]), read)
-        except (KeyError, TypeError, ValueError, AttributeError):
+                check_fields(record, WINDOW)
+                window = Window(*record["window"])
+                self.finished[window] = Finished(record["with_data"], record["sha256"], record["read"])
+        except Damaged:
             return False
         return True
 
@@ -169,10 +181,9 @@ def _record(line: bytes) -> dict[str, Any] | None:
     if checksum != _checksum(text):
         return None
     try:
-        record = json.loads(text)
-    except ValueError:
+        return checked(parse(text), dict[str, Any])
+    except Damaged:
         return None
-    return record if isinstance(record, dict) else None
 
 
 def _checksum(text: bytes) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from tessera_engine.files.naming import check_utf8
 from tessera_engine.files.output import check_target, is_unfinished
 from tessera_engine.files.partial import finish_or_undo
 from tessera_engine.finding import Finding
@@ -91,6 +92,7 @@ def make_plan(
         origin=_origin(model, year),
     )
     check_format(options.format, plan.stored_as, plan.grid, plan.dim, plan.origin)
+    check_utf8(plan.out)
     finish_or_undo(plan.out)
     if not is_unfinished(plan.out):
         # Beside a journal, the output may be the one that its run has finished

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 from tessera_engine.errors import InputError
+from tessera_engine.files.naming import check_utf8
 from tessera_engine.files.nearby import nearest
 from tessera_engine.scenes.period import Period, asked_period
 from tessera_engine.scenes.products import S1Units
@@ -38,10 +39,11 @@ def check_path(name: str, value: Any, expected: str) -> Path:
     """The value as a path.
 
     Raises:
-        InputError: it isn't one.
+        InputError: it isn't one, or isn't UTF-8.
     """
     if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
         raise _wrong(name, value, f"the path of {expected}")
+    check_utf8(value)
     return Path(value)
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from tessera_engine.errors import InputError
+from tessera_engine.files.document import Damaged
 from tessera_engine.files.inside import inside
 from tessera_engine.files.nearby import no_such_folder
-from tessera_engine.files.output import ITEM, is_output
+from tessera_engine.files.output import is_output, read_json_item
 from tessera_engine.files.partial import finish_or_undo
 from tessera_engine.scenes.registry import LAYOUTS, Layout, all_phrases, layouts_of
 
@@ -101,9 +101,9 @@ def _is_file(path: Path) -> InputError:
 
 def _output_in_words(folder: Path) -> str:
     scene = None
-    with suppress(OSError, ValueError, KeyError, AttributeError):
-        scene = json.loads((folder / ITEM).read_text(encoding="utf-8"))["properties"].get("tessera:scene")
-    made_from = f" ('{scene}')" if isinstance(scene, str) else ""
+    with suppress(OSError, Damaged):
+        scene = read_json_item(folder)["properties"].get("tessera:scene")
+    made_from = f" ('{scene[:80]}')" if isinstance(scene, str) else ""
     return (
         f"an output of this engine, not a scene; give the scene folder that it was made from{made_from}, or use info, "
         "verify, convert, similar, change or map, which take outputs"

@@ -47,8 +47,8 @@ def _last_day(start: date) -> date:
     """The last of the twelve months that begin on a day."""
     try:
         return start.replace(year=start.year + 1) - timedelta(days=1)
-    except ValueError:  # 29 February
-        return date(start.year + 1, 2, 28)
+    except ValueError:  # 29 February, or the last year that there is
+        return date(start.year + 1, 2, 28) if start.year < date.max.year else date.max
 
 
 def choose_period(s2: Sequence[date], s1: Sequence[date], asked: Period | None) -> tuple[Period, str | None]:

@@ -7,13 +7,15 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from tessera_engine.errors import CheckFailed, InputError
+from tessera_engine.errors import CheckFailed, InputError, plain
+from tessera_engine.files import document
 from tessera_engine.files.checksums import file_sha256, folder_sha256
-from tessera_engine.files.output import ITEM
+from tessera_engine.files.output import ITEM, read_json_item
 from tessera_engine.geo import bounding_box, footprint
 from tessera_engine.scene import Grid
+from tessera_engine.stac.facts import check_item
 
 STAC_VERSION = "1.1.0"
 EXTENSIONS = (
@@ -22,8 +24,12 @@ EXTENSIONS = (
     "https://stac-extensions.github.io/processing/v1.2.0/schema.json",
 )
 
-MAX_BYTES = 16 << 20
-"""An item has about ten kilobytes; one of a product with a thousand files has less than a megabyte."""
+ITSELF: dict[str, Any] = {
+    "type": Literal["Feature"],
+    "id": str,
+    "assets": dict[str, Any],
+}
+"""What an item has, whatever it describes."""
 
 ITEM_SHA256 = "tessera:item_sha256"
 """Property with the checksum of the item itself."""
@@ -78,9 +84,10 @@ def save_item(path: Path, item: Mapping[str, Any], assets: Sequence[Asset] | Non
         item: all but its assets.
         assets: the output's files; each is read once for its checksum. None: the item has them already.
     """
-    saved = {**item, "properties": dict(item["properties"])}
+    saved = dict(item)
     if assets is not None:
         saved["assets"] = {asset.key: _described(path.parent, asset) for asset in assets}
+    saved = _plain_texts(saved)
     saved["properties"][ITEM_SHA256] = item_sha256(saved)
     text = json.dumps(saved, indent=2, ensure_ascii=False, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")
@@ -97,33 +104,37 @@ def item_sha256(item: Mapping[str, Any]) -> str:
 
 
 def load_item(folder: Path) -> dict[str, Any]:
-    """The item of an output folder: a STAC item with an id, properties and assets; what they hold isn't checked.
+    """The item of an output folder, in which every value that the engine uses has the type that it must have.
+
+    Whether it is as it was written is another question: see `tessera_engine.stac.reading.read_item`.
 
     Raises:
         InputError: the folder has no item.json, so it is no output.
-        CheckFailed: the file is damaged: what was found.
+        CheckFailed: the file is damaged: what was found and what was expected.
     """
     path = folder / ITEM
     if not path.is_file():
         raise InputError(f"{folder} has no {ITEM}, so it is no output of tessera-engine")
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise CheckFailed(f"{path} has {path.stat().st_size:,} bytes; an item has at most {MAX_BYTES:,}")
-        item = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
+        item = read_json_item(folder)
+        document.check_fields(item, ITSELF)
+        check_item(item)
     except OSError as error:
         raise CheckFailed(f"{path} can't be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise CheckFailed(f"{path} is damaged, not JSON: {str(error)[:100]}; embed again") from None
-    if not isinstance(item, dict) or item.get("type") != "Feature":
-        raise CheckFailed(f"{path} is not a STAC item; embed again")
-    types = {"id": str, "properties": dict, "assets": dict}
-    if not all(isinstance(item.get(key), expected) for key, expected in types.items()):
-        raise CheckFailed(f"{path} lacks id, properties or assets; embed again")
+    except document.Damaged as error:
+        raise CheckFailed(f"{path} is damaged: {error}; embed again") from None
     return item
 
 
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
+def _plain_texts(value: Any) -> Any:
+    """A JSON value with all its texts plain. Names of scenes may not be UTF-8, which STAC requires."""
+    if isinstance(value, str):
+        return plain(value)
+    if isinstance(value, Mapping):
+        return {plain(key): _plain_texts(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain_texts(each) for each in value]
+    return value
 
 
 def _described(folder: Path, asset: Asset) -> dict[str, Any]:

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tessera_engine.errors import CheckFailed
+from tessera_engine.files.document import Count, Damaged, Sha256, check_fields
 from tessera_engine.files.output import ITEM, is_output
-from tessera_engine.model.facts import PRECISIONS
 from tessera_engine.stac.items import ITEM_SHA256, item_sha256, load_item
-from tessera_engine.stac.writing import QUANTIZATION
-
-SHA256 = re.compile(r"[0-9a-f]{64}")
-
-TEXTS = ("engine_version", "model", "backend", "backend_version", "instruction_set", "scene")
-"""Facts that are texts; each is the property `tessera:<name>`."""
 
 MOST_LEVELS = 8
 """Folders between an output and its innermost file, at most: a shard of a Zarr array lies 8 below."""
@@ -46,7 +39,7 @@ class Item:
 
     Attributes:
         id: of the item.
-        properties: all of them; those of embeddings that `_check_properties` names have their right types.
+        properties: all of them; those that `tessera_engine.stac.facts` names have their types.
         assets: by key.
     """
 
@@ -85,7 +78,12 @@ def read_item(folder: Path) -> Item:
             f"{path} is damaged: its content has another sha256 than when it was written; embed again"
         )
     if _result(properties) is None:
-        _check_properties(properties, path)
+        height, width = properties["proj:shape"]
+        if properties["tessera:pixels"] != height * width:
+            raise CheckFailed(
+                f"{path} is damaged: 'tessera:pixels' is {properties['tessera:pixels']}, expected {height} x {width}; "
+                "embed again"
+            )
     found = Item(item["id"], properties, {key: _asset(key, value, path) for key, value in assets.items()})
     hrefs = [asset.href for asset in found.assets.values()]
     if not hrefs or len(set(hrefs)) != len(hrefs):
@@ -109,54 +107,16 @@ def _result(properties: Mapping[str, Any]) -> str | None:
     return made if isinstance(made, str) else None
 
 
-def _check_properties(properties: Mapping[str, Any], path: Path) -> None:
-    def fact(name: str) -> Any:
-        return properties.get(f"tessera:{name}")
-
-    shape: Any = properties.get("proj:shape")
-    is_shape = isinstance(shape, list) and len(shape) == 2 and all(_is_count(n, 1) for n in shape)
-    right = {f"tessera:{name}": isinstance(fact(name), str) for name in TEXTS}
-    right |= {
-        "tessera:model_sha256": _is_sha256(fact("model_sha256")),
-        "tessera:scene_fingerprint": _is_sha256(fact("scene_fingerprint")),
-        "tessera:precision": fact("precision") in PRECISIONS,
-        "tessera:store": isinstance(fact("store"), str) and fact("store") in QUANTIZATION,
-        "tessera:dim": _is_count(fact("dim"), 1),
-        "proj:shape": is_shape,
-        "tessera:pixels": is_shape and _is_count(fact("pixels"), 1) and fact("pixels") == shape[0] * shape[1],
-        "tessera:pixels_with_data": _is_count(fact("pixels_with_data"), 0),
-    }
-    for name, is_right in right.items():
-        if not is_right:
-            raise CheckFailed(
-                f"{path} is damaged: '{name}' is {repr(properties.get(name))[:80]}; embed again"
-            )
-
-
-def _asset(key: str, fields: Any, path: Path) -> ItemAsset:
-    if isinstance(fields, dict):
-        href, size, sha256 = (fields.get(name) for name in ("href", "file:size", "tessera:sha256"))
-        whole = _is_inside(href) and _is_count(size, 0) and _is_sha256(sha256)
-        if whole and fields.get("file:checksum") == f"1220{sha256}":
-            return ItemAsset(str(PurePosixPath(str(href))), int(str(size)), str(sha256), fields)
-        if _is_inside(href) and _is_sha256(sha256) and not {"file:size", "file:checksum"} & fields.keys():
-            return ItemAsset(str(PurePosixPath(str(href))), None, str(sha256), fields)
-    raise CheckFailed(
-        f"{path} is damaged: asset {key[:80]!r} lacks a file in the folder, its size or its checksums; embed again"
-    )
-
-
-def _is_inside(href: Any) -> bool:
-    """A relative path that stays in the folder."""
-    if not isinstance(href, str) or not href.isprintable() or "\\" in href or ":" in href:
-        return False
-    path = PurePosixPath(href)
-    return not path.is_absolute() and ".." not in path.parts and path.parts not in ((), (ITEM,))
-
-
-def _is_count(value: Any, least: int) -> bool:
-    return type(value) is int and least <= value < 1 << 53
-
-
-def _is_sha256(value: Any) -> bool:
-    return isinstance(value, str) and SHA256.fullmatch(value) is not None
+def _asset(key: str, fields: Mapping[str, Any], path: Path) -> ItemAsset:
+    href, folder = str(PurePosixPath(fields["href"])), not {"file:size", "file:checksum"} & fields.keys()
+    try:
+        check_fields(dict(fields), {"tessera:sha256": Sha256} | ({} if folder else {"file:size": Count}))
+        sha256: str = fields["tessera:sha256"]
+    except Damaged as error:
+        raise CheckFailed(f"{path} is damaged: asset {key[:80]!r}: {error}; embed again") from None
+    if not folder and fields.get("file:checksum") != f"1220{sha256}":
+        raise CheckFailed(
+            f"{path} is damaged: asset {key[:80]!r} lacks equal checksums in file:checksum and tessera:sha256; "
+            "embed again"
+        )
+    return ItemAsset(href, None if folder else fields["file:size"], sha256, fields)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tessera_engine.errors import CheckFailed, TesseraError
+from tessera_engine.errors import CheckFailed, TesseraError, reason
 from tessera_engine.files.checksums import file_sha256, folder_sha256
 from tessera_engine.files.inside import link_out
 from tessera_engine.files.npy_header import bytes_of, read_npy_header
@@ -147,7 +147,7 @@ def _open_tiff(path: Path) -> Raster:
                 raise CheckFailed(f"{path} has bands of different dtypes: {', '.join(sorted(kinds))}")
             return Raster(path, np.dtype(kinds.pop()), shape, file.nodata, (file.crs, file.transform))
     except GDAL_ERRORS as error:
-        raise CheckFailed(f"{path} can't be read as a GeoTIFF: {str(error).splitlines()[0]}") from None
+        raise CheckFailed(f"{path} can't be read as a GeoTIFF: {reason(error)}") from None
 
 
 def open_rasters(folder: Path, item: Item) -> dict[str, Raster]:

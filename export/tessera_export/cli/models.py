@@ -47,7 +47,7 @@ def model_import(
 
     for report in import_checkpoint(checkpoint, name, overwrite, statistics):
         console.say(report.summary())
-        print(report.path)
+        console.print_line(report.path)
 
 
 @models.command("fetch")
@@ -86,7 +86,7 @@ def model_fetch(
         file = obtain(checkpoint, source, progress)
     for report in import_checkpoint(file, name, overwrite):
         console.say(report.summary(), quiet)
-        print(report.path)
+        console.print_line(report.path)
 
 
 @app.command()
@@ -144,4 +144,4 @@ def export(
     )
     for line in report.lines():
         console.say(line)
-    print(report.path)
+    console.print_line(report.path)

@@ -232,7 +232,7 @@ def _finish(done: Trained, quiet: bool, json: bool) -> None:
     if json:
         console.print_json(done.to_dict())
     else:
-        print(done.out)
+        console.print_line(done.out)
     console.say(
         f"{done.steps:,} steps on {done.pixels:,} px in {done.last.seconds:.0f} s: loss {done.first_loss:.4f} to "
         f"{done.last_loss:.4f}; 'tessera-engine model import {done.out}' makes model files from it",

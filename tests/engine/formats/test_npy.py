@@ -7,8 +7,10 @@ import shutil
 
 import numpy as np
 import pytest
+from outputs import made_up_output
 from staged import landscape, stage
 
+from tessera_engine import open_embeddings
 from tessera_engine.errors import TesseraError
 from tessera_engine.formats.writing import write
 
@@ -82,3 +84,26 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(TesseraError, match=r"tile\.npy: No space left on device"):
         write("npy", staging, tmp_path, "tile")
     assert list(tmp_path.glob("*.npy")) == []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[:60],
+        lambda content: content[:-1],
+        lambda content: content.replace(b"'descr'", b"'descr("),
+        lambda content: content.replace(b"(20,", b"(2 ,"),
+        lambda content: (
+            content.replace(b"'|i1'", b"'|O1'").replace(b"'<f4'", b"'<O8'").replace(b"'<u2'", b"'<M8'")
+        ),
+        lambda content: content.replace(b"False", b"True "),
+        lambda content: b"",
+    ],
+)
+def test_a_damaged_array_is_refused_in_one_line(tmp_path, damage):
+    folder = made_up_output(tmp_path / "a.embeddings", landscape(20, 20, 16), "npy")
+    path = max(folder.glob("*.npy"), key=lambda path: path.stat().st_size)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(TesseraError) as error:
+        open_embeddings(folder).read()
+    assert path.name in str(error.value)

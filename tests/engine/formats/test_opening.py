@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 from made_up import CRS, ORIGIN, made_up_arrays, write_tile
@@ -9,9 +12,10 @@ from outputs import made_up_output
 from staged import landscape
 
 from tessera_engine import open_embeddings
-from tessera_engine.errors import InputError
+from tessera_engine.errors import CheckFailed, InputError, TesseraError, plain
+from tessera_engine.files.output import ITEM
 from tessera_engine.running.convert import convert
-from tessera_engine.scene import Grid
+from tessera_engine.scene import Grid, Window
 from tessera_engine.stac.reading import output_of
 
 EMBEDDING = landscape(20, 30, 32)
@@ -104,3 +108,73 @@ def test_notebooks_get_a_table_with_the_same_facts(output, tmp_path):
     assert str(output) in shown
     odd = made_up_output(tmp_path / "<b>&co", EMBEDDING)
     assert "&lt;b&gt;&amp;co" in open_embeddings(odd)._repr_html_()
+
+
+WRONG = (None, True, -1, 0.5, 10**30, "x", "../x", [], [1], {}, {"x": []}, [[[]]])
+
+
+def test_no_value_of_an_item_is_believed(output, tmp_path):
+    """Every property and asset with a value of every other type: opened, or refused in one line."""
+    folder = tmp_path / "damaged"
+    shutil.copytree(output, folder)
+    item = json.loads((output / ITEM).read_bytes())
+    places = [("properties", key) for key in item["properties"]] + [("assets", key) for key in item["assets"]]
+    places += [("assets", key, name) for key, fields in item["assets"].items() for name in fields]
+    places += [(key,) for key in item]
+    said = []
+    for *above, last in places:
+        for value in WRONG:
+            changed = json.loads(json.dumps(item))
+            node = changed
+            for key in above:
+                node = node[key]
+            node[last] = value
+            (folder / ITEM).write_text(json.dumps(changed))
+            try:
+                opened = open_embeddings(folder)
+                repr(opened)
+                opened.read(Window(0, 0, 1, 1))
+            except TesseraError as error:
+                said.append(str(error))
+    assert len(said) > 150
+    assert list(map(plain, said)) == said
+
+
+def refused_item(output, tmp_path, change):
+    """Why an output whose item was changed can't be opened."""
+    folder = tmp_path / "damaged"
+    shutil.copytree(output, folder)
+    item = json.loads((output / ITEM).read_bytes())
+    change(item)
+    (folder / ITEM).write_text(json.dumps(item))
+    with pytest.raises(CheckFailed) as caught:
+        open_embeddings(folder)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "href", ["../embeddings.tif", "/etc/passwd", "C:/x", "file:///etc/passwd", "a\\b", "item.json"]
+)
+def test_a_file_outside_of_the_folder_is_never_opened(output, tmp_path, href):
+    def change(item):
+        item["assets"]["embeddings"]["href"] = href
+
+    assert "embeddings" in refused_item(output, tmp_path, change)
+
+
+@pytest.mark.parametrize("crs", ["EPSG:999999", "no CRS", "x" * 5000, 'PROJCS["a"'])
+def test_a_crs_that_is_none_is_refused(output, tmp_path, crs):
+    def change(item):
+        item["properties"]["proj:code"] = crs
+
+    assert "CRS" in refused_item(output, tmp_path, change)
+
+
+@pytest.mark.parametrize(
+    "transform", [[0] * 6, [10, 0, 0, 0, 0, 0], [1e300, 0, 0, 0, 1e300, 0], [1, 1, 0, 1, 1, 0]]
+)
+def test_a_grid_whose_pixels_have_no_area_is_refused(output, tmp_path, transform):
+    def change(item):
+        item["properties"]["proj:transform"] = transform
+
+    assert "transform" in refused_item(output, tmp_path, change)

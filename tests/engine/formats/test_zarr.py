@@ -15,7 +15,7 @@ from outputs import made_up_output
 from staged import landscape
 
 from tessera_engine import open_embeddings
-from tessera_engine.errors import InputError
+from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.running.convert import convert
 from tessera_engine.scene import Grid, Window
 
@@ -101,3 +101,33 @@ def test_what_it_cannot_hold_is_refused(tmp_path, cog):
     with pytest.raises(InputError, match="takes UTM on WGS 84 only"):
         convert(other, tmp_path / "x", "zarr", year=2018)
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("zarr.json", "{"),
+        ("zarr.json", "[]"),
+        ("zarr.json", "[" * 10_000),
+    ],
+)
+def test_a_damaged_store_is_refused_in_one_line(tmp_path, path, content):
+    source = open_embeddings(made_up_output(tmp_path / "a.embeddings", landscape(20, 20, 16)))
+    folder = convert(source, tmp_path / "zarr", "zarr", year=2018)
+    (folder / "embeddings.zarr" / path).write_text(content)
+    with pytest.raises(TesseraError, match="convert again"):
+        open_embeddings(folder).read()
+
+
+def test_an_array_of_another_size_is_refused(tmp_path):
+    source = open_embeddings(made_up_output(tmp_path / "a.embeddings", landscape(20, 20, 16)))
+    folder = convert(source, tmp_path / "zarr", "zarr", year=2018)
+    item = json.loads((folder / "item.json").read_text())
+    item["properties"]["proj:shape"] = [40, 40]
+    (folder / "item.json").write_text(json.dumps(item))
+    with pytest.raises(TesseraError, match="40 x 40"):
+        open_embeddings(folder).read()
+    item["assets"]["embeddings"]["tessera:group"] = "gone"
+    (folder / "item.json").write_text(json.dumps(item))
+    with pytest.raises(TesseraError, match="'gone'"):
+        open_embeddings(folder)

@@ -304,11 +304,11 @@ def test_a_palette_of_something_else_is_refused(output, tmp_path):
     [
         (lambda said: said | {"tessera-engine palette": 2}, "not a palette"),
         (lambda said: [said], "not a palette"),
-        (lambda said: said | {"model": 7}, "kind and model"),
+        (lambda said: said | {"model": 7}, "'model' is 7"),
         (lambda said: said | {"axes": said["axes"][:2]}, "damaged"),
         (lambda said: said | {"axes": [[1.0], [2.0, 3.0], [4.0]]}, "'axes' is not"),
         (lambda said: said | {"low": ["a", "b", "c"]}, "'low' is not"),
-        (lambda said: said | {"low": [0, 0, float("nan")]}, "'low' is not"),
+        (lambda said: said | {"low": [0, 0, float("nan")]}, "not JSON"),
         (lambda said: said | {"span": [0, 0, -1]}, "damaged"),
         (lambda said: {key: said[key] for key in said if key != "span"}, "'span' is not"),
         (lambda said: said | {"note": "x" * 2**20}, "1,048,576"),

@@ -80,3 +80,10 @@ def test_the_period_is_at_most_twelve_months_of_the_days_given(s2, s1):
     assert {first, last} <= {*s2, *s1}
     assert within_a_year(first, last)
     assert (warning is None) == (min([*s2, *s1]) == first and max([*s2, *s1]) == last)
+
+
+def test_dates_of_a_damaged_product_end_where_the_calendar_does():
+    last = date(9999, 12, 31)
+    assert within_a_year(last, last)
+    assert choose_period([last], [], None)[0] == (last, last)
+    assert not within_a_year(date(2024, 1, 1), last)

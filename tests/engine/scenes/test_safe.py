@@ -274,6 +274,21 @@ def one_zip(tmp_path_factory):
     return path, path.read_bytes()
 
 
+def test_a_zip_with_a_member_without_a_name_is_read_or_named(tmp_path):
+    (path,) = write_safe(
+        tmp_path, {name: array[:1] for name, array in ARRAYS.items()}, zipped=True, pixels="tif"
+    )
+    content = path.read_bytes()
+    name = safe_name(DAYS[0]).encode()
+    for changed in (
+        content.replace(name, b"\0" * len(name)),
+        content.replace(b"MTD_MSIL2A.xml", b"\0TD_MSIL2A.xml"),
+    ):
+        path.write_bytes(changed)
+        found = find(tmp_path)
+        assert found.problems or found.s2
+
+
 # Contents of several products in one folder
 
 

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
-from tessera_engine.cli.console import print_table
+from tessera_engine.cli.console import print_line, print_table
 from tessera_engine.cli.pages.calendar_strip import BLOCKS, HEADER, strip
 
 COLUMNS = 80
@@ -23,23 +23,25 @@ def print_scene(described: Mapping[str, Any]) -> None:
     """
     print_table(list(_rows(described).items()))
     blocks = sys.stdout.isatty() and _can_print(BLOCKS)
-    print(f"clear or valid share of {described['sampled_pixels']:,} sampled pixels, by day of year")
-    print(f"{'':8}{HEADER.rstrip()}")
+    print_line(f"clear or valid share of {described['sampled_pixels']:,} sampled pixels, by day of year")
+    print_line(f"{'':8}{HEADER.rstrip()}")
     for modality, label in _LABELS.items():
         shares = described["valid_share"][modality]
-        print(f"{label:8}{strip(shares, blocks)}".rstrip() if shares else f"{label:8}no dates")
-    print(
+        print_line(f"{label:8}{strip(shares, blocks)}".rstrip() if shares else f"{label:8}no dates")
+    print_line(
         "        "
         + ("· nothing, " if blocks else "0 nothing to 8 all, ")
         + "blank: no date in these five days"
     )
     if described["findings"]:
-        print("\nfindings")
+        print_line("")
+        print_line("findings")
     for finding in described["findings"]:
         text = f"{finding['name']} ({finding['sure']}): {finding['found']}"
         for part in ("effect", "fix"):
             text += f". {part.capitalize()}: {finding[part]}" if finding[part] else ""
-        print(textwrap.fill(text, COLUMNS, initial_indent="  ", subsequent_indent="    "))
+        for line in textwrap.wrap(text, COLUMNS, initial_indent="  ", subsequent_indent="    "):
+            print_line(line)
 
 
 def _rows(described: Mapping[str, Any]) -> dict[str, Any]:

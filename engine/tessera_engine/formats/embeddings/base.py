@@ -12,10 +12,11 @@ import numpy as np
 from affine import Affine
 from numpy.typing import ArrayLike, NDArray
 
-from tessera_engine.errors import CheckFailed, InputError
+from tessera_engine.errors import CheckFailed, InputError, quoted
 from tessera_engine.files.inside import inside, link_out
+from tessera_engine.files.output import ITEM
 from tessera_engine.files.pinned import Pinned
-from tessera_engine.geo import check_window, pixels_at
+from tessera_engine.geo import check_window, is_crs, pixels_at
 from tessera_engine.offline.crs import crs_elsewhere
 from tessera_engine.scene import Grid, Window
 
@@ -290,12 +291,25 @@ def item_crs(properties: Mapping[str, Any]) -> str | None:
 
 
 def item_grid(item: Mapping[str, Any]) -> Grid:
-    """The grid that an item describes."""
+    """The grid that an item describes.
+
+    Raises:
+        CheckFailed: its CRS or its transform is none.
+    """
     properties = item["properties"]
     height, width = properties["proj:shape"]
     crs = item_crs(properties)
+    if crs is not None and not is_crs(crs):
+        raise CheckFailed(
+            f"{ITEM} has {quoted(crs)}, which is not a valid CRS; make or copy the output again"
+        )
     transform = properties.get("proj:transform")
-    return Grid(width, height, crs, Affine(*transform) if transform else Affine.identity())
+    grid = Grid(width, height, crs, Affine(*transform) if transform else Affine.identity())
+    if not grid.has_area:
+        raise CheckFailed(
+            f"{ITEM} has the transform {transform}, in which pixels have no area; make or copy the output again"
+        )
+    return grid
 
 
 def asset_path(path: Path, item: Mapping[str, Any], key: str) -> Path:

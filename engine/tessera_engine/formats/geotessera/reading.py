@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tessera_engine.errors import InputError, TesseraError
+from tessera_engine.errors import InputError, TesseraError, reason
 from tessera_engine.files.inside import inside
 from tessera_engine.files.npy_header import read_npy_header
 from tessera_engine.files.staging import CODE_NODATA, RasterFile
@@ -22,7 +22,8 @@ EMBEDDINGS_FOLDER = "global_0.1_degree_representation"
 LANDMASK_FOLDER = "global_0.1_degree_tiff_all"
 OBSERVATIONS_FOLDER = "observations"
 
-_NAME = re.compile(r"grid_-?\d+\.\d\d_-?\d+\.\d\d")
+_NAME = re.compile(r"grid_-?\d{1,3}\.\d\d_-?\d{1,2}\.\d\d", re.ASCII)
+_YEAR = re.compile(r"\d{4}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def is_tree(path: Path) -> bool:
 def years(path: Path) -> list[int]:
     """The years of a tree."""
     folders = (folder for folder in (path / EMBEDDINGS_FOLDER).iterdir() if folder.is_dir())
-    return sorted(int(folder.name) for folder in folders if folder.name.isdecimal())
+    return sorted(int(folder.name) for folder in folders if _YEAR.fullmatch(folder.name))
 
 
 def open_source(path: Path, year: int | None) -> GeotesseraSource:
@@ -144,7 +145,7 @@ def _dim(codes: Path) -> int:
         with codes.open("rb") as file:
             return int(read_npy_header(file)[0][2])
     except (OSError, ValueError, IndexError) as error:
-        raise TesseraError(f"can't read {codes}: {error}; download this cell again") from None
+        raise TesseraError(f"can't read {codes}: {reason(error)}; download this cell again") from None
 
 
 def _landmask_grid(path: Path) -> Grid:
@@ -153,11 +154,16 @@ def _landmask_grid(path: Path) -> Grid:
     try:
         with gdal_environment(), raster_reader(path) as file:
             crs = raster_crs(file)
-            return Grid(file.width, file.height, crs.to_string() if crs else None, file.transform)
+            grid = Grid(file.width, file.height, crs.to_string() if crs else None, file.transform)
     except GDAL_ERRORS as error:
-        raise TesseraError(
-            f"can't read {path}, which gives a cell its place: {error}; download this cell again"
-        ) from None
+        raise _no_place(path, reason(error)) from None
+    if not grid.has_area:
+        raise _no_place(path, f"it has the transform {list(grid.transform)[:6]}")
+    return grid
+
+
+def _no_place(path: Path, why: str) -> TesseraError:
+    return TesseraError(f"can't read {path}, which gives a cell its place: {why}; download this cell again")
 
 
 def _union(path: Path, grids: list[Grid]) -> tuple[Grid, list[Window]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tessera_engine.errors import MissingExtra, TesseraError
+from tessera_engine.errors import MissingExtra, TesseraError, quoted, reason
 from tessera_engine.formats.embeddings.base import PREFIXES, StoredBlock, asset_path, item_grid
 from tessera_engine.formats.embeddings.sentinels import from_sentinels
 from tessera_engine.scene import Grid, Window
@@ -51,11 +51,17 @@ class ZarrSource:
         )
         try:
             array: Any = self.zone[name]
-            return np.asarray(array[self.time, ..., rows, cols])
-        except (KeyError, OSError, ValueError, RuntimeError) as error:
-            raise TesseraError(
-                f"can't read {name} of {self.zone.store_path}: {error}; convert again"
-            ) from None
+            values = np.asarray(array[self.time, ..., rows, cols])
+        except Exception as error:  # zarr and its codecs raise errors of every kind for a damaged store
+            raise self._damaged(name, reason(error)) from None
+        if values.shape[-2:] != (window.height, window.width):
+            raise self._damaged(
+                name, f"it has the shape {array.shape}, expected {self.grid.height} x {self.grid.width}"
+            )
+        return values
+
+    def _damaged(self, name: str, why: str) -> TesseraError:
+        return TesseraError(f"can't read {name} of {self.zone.store_path}: {why}; convert again")
 
 
 def open_source(path: Path, item: Mapping[str, Any], year: int | None) -> ZarrSource:
@@ -65,15 +71,14 @@ def open_source(path: Path, item: Mapping[str, Any], year: int | None) -> ZarrSo
     except ModuleNotFoundError:
         raise MissingExtra("zarr", "zarr", "reading a Zarr store") from None
 
-    asset = item["assets"]["embeddings"]
-    store = asset_path(path, item, "embeddings")
+    store, group = asset_path(path, item, "embeddings"), item["assets"]["embeddings"].get("tessera:group")
     try:
-        zone: Any = zarr.open_group(store, mode="r", zarr_format=3)[asset["tessera:group"]]
+        root = zarr.open_group(store, mode="r", zarr_format=3)
+        zone: Any = root[group]
         years = [int(each) for each in zone["time"][:]]
-    except (KeyError, OSError, TypeError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
+    except Exception as error:  # see ZarrSource._read
         raise TesseraError(
-            f"can't read the Zarr store {store}: {reason}; make or copy the output again"
+            f"can't read the group {quoted(group)} of {store}: {reason(error)}; convert again"
         ) from None
     if year not in years:
         raise TesseraError(

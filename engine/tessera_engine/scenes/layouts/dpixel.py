@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tessera_engine.errors import InputError
+from tessera_engine.errors import InputError, reason
 from tessera_engine.files.inside import inside
 from tessera_engine.gdal import GDAL_ERRORS, gdal_environment, raster_crs, raster_reader
 from tessera_engine.scene import S1_BANDS, S2_BANDS, Dates, Grid, Observations, Problem, Window
@@ -164,8 +164,8 @@ class DPixelTile:
                 # Reading the last pixel does.
                 roi.read(1, window=((roi.height - 1, roi.height), (roi.width - 1, roi.width)))
         except GDAL_ERRORS as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"{path} can't be read as a raster: {reason}; copy it again") from None
+            why = reason(error)
+            raise InputError(f"{path} can't be read as a raster: {why}; copy it again") from None
         if size != (width, height):
             raise InputError(
                 f"{path} is {size[1]} x {size[0]} pixels (height x width), expected {height} x {width} "

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from tessera_engine.files.inside import inside
+from tessera_engine.files.naming import is_utf8
 from tessera_engine.files.output import ITEM, is_output
 from tessera_engine.files.partial import LOCK
 from tessera_engine.scenes.products import Listing, Problem
@@ -49,11 +50,13 @@ def list_folder(folder: Path) -> Listing:
         here = Path(place)
         folders[:] = sorted(name for name in folders if not is_of_system(name) and not _is_ours(here / name))
         visited.add(here)
-        for name in sorted([*folders, *names]):
+        named, below = sorted([*folders, *names]), set(folders)
+        folders[:] = filter(is_utf8, folders)
+        for name in named:
             path = here / name
             if is_of_system(name):
                 continue
-            problem = _problem(path, root, name in folders)
+            problem = _problem(path, root, name in below)
             if problem is not None:
                 problems.append(problem)
             elif path.is_file():
@@ -62,7 +65,9 @@ def list_folder(folder: Path) -> Listing:
 
 
 def _problem(path: Path, root: Path, is_folder: bool) -> Problem | None:
-    """Why a file or link can't be used at all; None where it can."""
+    """Why a file, folder or link can't be used at all; None where it can."""
+    if not is_utf8(path):
+        return Problem(path, "a file or folder whose name is not UTF-8; rename it")
     if path.is_symlink():
         if not inside(root, path):
             return Problem(

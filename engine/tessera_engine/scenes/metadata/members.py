@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from tessera_engine.errors import reason
 from tessera_engine.scenes.metadata.listing import is_of_system
 from tessera_engine.scenes.products import Asset, Listing, Unusable
 
 _METADATA_LIMIT = 64 * 2**20
 """Largest size of a metadata file, in bytes; real ones have a few MB at most."""
+
+ZIP_ERRORS = (
+    OSError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    NotImplementedError,
+    RuntimeError,
+    LookupError,
+    ValueError,
+)
+"""What reading a damaged zip can raise."""
 
 _ENCRYPTED = 0x1
 _MAGIC = b"PK\x03\x04"
@@ -51,8 +66,8 @@ class Member(NamedTuple):
                     archive.open(self.stored or str(self.path)) as file,
                 ):
                     content = file.read(_METADATA_LIMIT + 1)
-        except (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-            raise Unusable(f"{self.path.name} can't be read ({error}); copy it again") from None
+        except ZIP_ERRORS as error:
+            raise Unusable(f"{self.path.name} can't be read ({reason(error)}); copy it again") from None
         if len(content) > _METADATA_LIMIT:
             raise Unusable(
                 f"{self.path.name} has more than {_METADATA_LIMIT:,} bytes, too many for a metadata file"
@@ -76,8 +91,8 @@ def in_zip(path: Path) -> list[Member]:
     try:
         with zipfile.ZipFile(path) as archive:
             infos = archive.infolist()
-    except (OSError, EOFError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-        raise Unusable(f"can't be read as a zip ({error}); copy it again") from None
+    except ZIP_ERRORS as error:
+        raise Unusable(f"can't be read as a zip ({reason(error)}); copy it again") from None
     members = []
     for info in infos:
         # orig_filename is the name as stored; on some systems zipfile changes `filename`
