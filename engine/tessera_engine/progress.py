@@ -20,7 +20,7 @@ notebooks."""
 Announce = Callable[[str], None]
 """Called with one line for the user."""
 
-LINE_SECONDS = 60.0
+LINE_SECONDS = 30.0
 """Between two lines in a log."""
 
 NOTEBOOK_SECONDS = 0.5
@@ -29,7 +29,7 @@ NOTEBOOK_SECONDS = 0.5
 
 @contextmanager
 def shown(progress: ShowProgress, title: str, unit: str) -> Iterator[Progress]:
-    """Show progress on stderr: a bar in a terminal, a line that changes in a notebook, else a line a minute.
+    """Show progress on stderr: a bar in a terminal, a line that changes in a notebook, else a line each half minute.
 
     Args:
         progress: see `ShowProgress`; a function is given back as it is.

@@ -54,9 +54,9 @@ def two_levels(sample: OpticalSample, order: NDArray[np.int64]) -> Levels | None
         order: positions of the usable dates, by day of year.
     """
     steps = _steps(sample, order)
-    levels = min(
-        (_levels(steps, len(order), first) for first in (0, 1)), key=lambda each: _broken(steps, each)
-    )
+    if not any(steps.values()):
+        return None
+    levels = _levels(steps, len(order))
     compared = np.isin(np.arange(len(order)), list({date for pair in steps for date in pair}))
     higher, lower = compared & (levels == 1), compared & (levels == 0)
     if min(higher.sum(), lower.sum()) < LEAST_DATES:
@@ -79,20 +79,26 @@ def _steps(sample: OpticalSample, order: NDArray[np.int64]) -> dict[tuple[int, i
     return steps
 
 
-def _levels(steps: dict[tuple[int, int], int], dates: int, first: int) -> NDArray[np.int64]:
-    """(dates,) levels 0 or 1 that contradict few steps; `first` is the first date's to begin with.
+def _levels(steps: dict[tuple[int, int], int], dates: int) -> NDArray[np.int64]:
+    """(dates,) levels 0 or 1 that contradict few steps.
 
-    Each date gets the level that the steps from the dates before it say; then levels are changed one by one while this
-    contradicts fewer steps.
+    The best-known date comes first. Each further one is the date with most steps from those before it, and gets the
+    level that most of these say. Then levels are changed one by one while this contradicts fewer steps.
     """
-    levels = np.full(dates, first)
-    for date in range(1, dates):
-        votes = [levels[date - back] + step for back, step in _from(steps, date)]
-        levels[date] = np.clip(round(float(np.mean(votes))), 0, 1) if votes else levels[date - 1]
     beside: list[list[tuple[int, int]]] = [[] for _ in range(dates)]
     for (date, earlier), step in steps.items():
         beside[date].append((earlier, step))
         beside[earlier].append((date, -step))
+    levels = np.zeros(dates, np.int64)
+    votes: list[list[int]] = [[] for _ in range(dates)]
+    open_dates = set(range(dates))
+    while open_dates:
+        date = max(open_dates, key=lambda each: (len(votes[each]), len(beside[each]), -each))
+        open_dates.remove(date)
+        levels[date] = round(float(np.median(votes[date]))) if votes[date] else 0
+        for other, offsets in beside[date]:
+            votes[other].append(int(levels[date]) - offsets)
+    levels = _two_of(levels)
     changed = True
     while changed:
         changed = False
@@ -104,15 +110,12 @@ def _levels(steps: dict[tuple[int, int], int], dates: int, first: int) -> NDArra
     return levels
 
 
-def _from(steps: dict[tuple[int, int], int], date: int) -> list[tuple[int, int]]:
-    return [
-        (back, steps[date, date - back]) for back in range(1, NEIGHBOURS + 1) if (date, date - back) in steps
-    ]
-
-
-def _broken(steps: dict[tuple[int, int], int], levels: NDArray[np.int64]) -> int:
-    """How many steps the levels contradict."""
-    return sum(int(levels[date] - levels[earlier] != step) for (date, earlier), step in steps.items())
+def _two_of(levels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The two neighbouring levels with most dates as 0 and 1; dates on others get the nearer of these."""
+    lowest = max(
+        range(levels.min() - 1, levels.max() + 1), key=lambda low: np.isin(levels, (low, low + 1)).sum()
+    )
+    return np.clip(levels - lowest, 0, 1)
 
 
 def step_between(sample: OpticalSample, date: np.int64, earlier: np.int64) -> int | None:

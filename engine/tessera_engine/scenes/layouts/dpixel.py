@@ -29,7 +29,9 @@ from tessera_engine.scenes.unused import beside_tiles, lines
 BANDS, MASKS, DOYS, ROI, DATES = "bands.npy", "masks.npy", "doys.npy", "roi.tiff", "dates.json"
 NAMES = (BANDS, MASKS, DOYS, ROI, *(f"sar_{orbit}{part}.npy" for orbit in ORBITS for part in ("", "_doy")))
 """The files of a tile that its fingerprint covers."""
-FILES = (*NAMES, DATES)
+COVER = "cover.tif"
+"""True land cover of a simulated tile; not read."""
+FILES = (*NAMES, DATES, COVER)
 """All files of a tile."""
 _PRODUCTS = (".zip", ".safe", ".nc", ".nc4", ".tif", ".json", ".geojson")
 
