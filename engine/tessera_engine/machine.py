@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import gc
 import sys
 from pathlib import Path
 from typing import Any
@@ -53,7 +52,6 @@ def give_back_memory() -> None:
 
     glibc keeps much of it: after the windows of a run, tens of MB that count as the process's.
     """
-    gc.collect()
     if sys.platform == "linux":
         # Not in other C libraries, such as musl, which keep little
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
