@@ -26,16 +26,16 @@ def clock(monkeypatch):
     return now
 
 
-def test_a_log_gets_a_line_a_minute(clock, capsys, monkeypatch):
+def test_a_log_gets_a_line_each_half_minute(clock, capsys, monkeypatch):
     monkeypatch.setattr(Pace.__init__, "__defaults__", (lambda: clock.seconds,))
     with shown(True, "embedding", "px") as update:
         for done in range(0, 1001, 100):
             update(done, 1000)
-            clock.seconds += 25
+            clock.seconds += 12.5
     assert capsys.readouterr().err.splitlines() == [
-        "embedding: 300 of 1,000 px, 4 px/s, 0:02:55 left",
-        "embedding: 600 of 1,000 px, 4 px/s, 0:01:40 left",
-        "embedding: 900 of 1,000 px, 4 px/s, 0:00:25 left",
+        "embedding: 300 of 1,000 px, 8 px/s, 0:01:28 left",
+        "embedding: 600 of 1,000 px, 8 px/s, 0:00:50 left",
+        "embedding: 900 of 1,000 px, 8 px/s, 0:00:12 left",
     ]
 
 

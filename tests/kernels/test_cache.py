@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 from tessera_kernels import cache
 from tessera_kernels.places import KEPT
 
+pytestmark = pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="nothing is compiled")
+
 
 def weighted(values, weight):
     return values[0] * weight + values[1]

@@ -200,6 +200,7 @@ class Evil:
 
 
 @root
+@pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="nothing is compiled")
 @pytest.mark.parametrize("change", [None, *CHANGES])
 def test_code_of_others_never_runs(monkeypatch, tmp_path, told, change):
     monkeypatch.setattr(cache, "kernels_folder", places.kernels_folder)

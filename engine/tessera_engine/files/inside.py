@@ -5,11 +5,19 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+ATTEMPTS = 100
+"""How often a folder may be renamed while a path is looked up."""
+
 
 def inside(folder: Path, path: Path) -> bool:
     """Whether a path is in a folder after all links and `..` are followed."""
-    # Twice, because an output that is read may be given another name between the two
-    return any(path.resolve().is_relative_to(folder.resolve()) for _ in range(2))
+    # An output that is read may be given another name meanwhile, more than once
+    for _ in range(ATTEMPTS):
+        place = folder.resolve()
+        found = path.resolve().is_relative_to(place)
+        if found or folder.resolve() == place:
+            return found
+    return False
 
 
 def link_out(folder: Path, root: Path) -> Path | None:

@@ -22,6 +22,9 @@ from tessera_engine.progress import Announce
 from tessera_engine.scene import Dates, Grid, Observations, Scene, Window
 from tessera_engine.tokens import Statistics
 
+FEW_FINDINGS = 5
+"""So many findings fit into one line; of more, each has a line of its own."""
+
 SAMPLE_PIXELS = 4096
 """Pixels of a sample: enough for percentiles, and checked in well under a second."""
 
@@ -65,12 +68,14 @@ def heed(findings: Sequence[Finding], strict: bool, announce: Announce) -> None:
     Raises:
         InputError: `strict` is True and there are findings.
     """
-    if strict and findings:
+    if strict and len(findings) <= FEW_FINDINGS and findings:
         raise InputError(
             f"{'; '.join(finding.line for finding in findings)} (an error because of strict=True)"
         )
     for finding in findings:
         announce(f"warning: {finding.line}")
+    if strict and findings:
+        raise InputError(f"the scene has {len(findings)} warnings (an error because of strict=True)")
 
 
 def check_all(observations: Observations, dates: Dates, grid: Grid, model: Statistics) -> list[Finding]:

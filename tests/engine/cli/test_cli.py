@@ -110,7 +110,7 @@ def test_a_bbox_is_the_pixels_that_it_touches(run, scene):
         (["embed", "scene", "--memory", "lots"], "'lots' is not an amount of memory"),
         (
             ["embed", "scene", "--memory", "10MB"],
-            "too little for demo (fp32) on this scene: it needs at least",
+            "too little for demo (fp32) on this scene in --format cog: it needs at least",
         ),
         (["embed", "scene", "--backend", "abacus"], "--backend 'abacus'"),
         (["embed", "scene", "--format", "jpeg"], "--format jpeg is unknown; choose one of"),

@@ -364,7 +364,7 @@ def test_a_fifo_in_the_place_of_a_file_is_refused_at_once(tmp_path):
             make(tmp_path / Path(name).parts[0].removesuffix(".partial"), "new")
 
 
-@pytest.mark.parametrize("name", ["a b", "a\nb", "größe", "x" * 255, "é" * 127, os.fsdecode(b"\xff\xfe")])
+@pytest.mark.parametrize("name", ["a b", "a\nb", "größe", "x" * 255, "é" * 127])
 def test_any_name_of_a_folder_works(tmp_path, name):
     for each in ("old", "new"):
         make(tmp_path / name, each, overwrite=True)

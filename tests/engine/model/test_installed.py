@@ -25,7 +25,7 @@ def test_a_name_or_a_path_is_found():
     demo = packaged_folder() / "demo.int8.onnx"
     assert find_model("demo", "int8") == find_model(str(demo)) == find_model(demo) == demo
     assert precisions("demo") == ("fp32", "int8")
-    with pytest.raises(ModelError, match="is a model file"):
+    with pytest.raises(ModelError, match="expected the name of a model"):
         precisions(str(find_model("demo")))
     assert open_model(demo).facts.precision == "int8"
 

@@ -91,7 +91,7 @@ LOST = {
     "raster of a date": (lambda f: touch(f / "S2_2021-05-01_B04.tif"), "no product"),
     "file named SAFE": (lambda f: touch(f / f"{safe_name(DAY)}.SAFE"), "neither metadata nor images"),
     "broken link": (lambda f: link(f / "a.tif", "nothing"), "doesn't exist"),
-    "HDF": (lambda f: touch(f / "a.h5"), "not read"),
+    "HDF": (lambda f: touch(f / "a.h5"), "neither NetCDF nor HDF5"),
 }  # fmt: skip
 
 
