@@ -7,6 +7,7 @@ here, by drivers that read the named file alone, see `raster_reader` and `vector
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import warnings
@@ -104,6 +105,48 @@ def gdal_environment(cache_bytes: int = CACHE_BYTES, **options: Any) -> Iterator
     """
     with gdal_options(cache_bytes, **options), without_georeference_warnings():
         yield
+
+
+class _Reports(logging.Handler):
+    """What GDAL reports to rasterio's log from this thread."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.thread = threading.get_ident()
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a report of a failure."""
+        text = record.getMessage()
+        # PROJ tries several ways to understand a CRS, and reports those that fail
+        if record.thread == self.thread and text.startswith("GDAL signalled an error") and "PROJ" not in text:
+            self.texts.append(" ".join(text.partition("msg=")[2].split()))
+
+
+@contextmanager
+def reported_errors() -> Iterator[None]:
+    """Raise what GDAL reports while it writes.
+
+    rasterio raises no exception for what fails while a file is closed, or while tags are written: a full or broken disk
+    would leave a file without its CRS, or with pixels that were never written.
+
+    Raises:
+        RasterioIOError: the first report, where nothing else was raised.
+    """
+    reports = _Reports()
+    loggers = [logging.getLogger(name) for name in ("rasterio._err", "rasterio._env", "rasterio._io")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(reports)
+        logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.removeHandler(reports)
+            logger.setLevel(level)
+    if reports.texts:
+        raise RasterioIOError(reports.texts[0].strip("'\""))
 
 
 def raster_reader(path: Path | str, driver: str = GEOTIFF, **options: Any) -> Any:

@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
@@ -125,9 +125,23 @@ def write_checkpoint(model: Reference, path: Path) -> None:
         "enable_qk_norm": config.qk_norm,
     }
     weights = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    # Given a path, torch would write the path's name into the file: equal weights would give different bytes
     with path.open("wb") as file:
-        # Given a path, torch would write the path's name into the file: equal weights would give different bytes
-        torch.save({"args": args, "model": weights}, file)
+        save(file, {"args": args, "model": weights})
+
+
+def save(file: BinaryIO, content: dict[str, Any]) -> None:
+    """Write into an open file in torch's format.
+
+    Raises:
+        OSError: the disk failed, also where torch hides that behind an error of its own.
+    """
+    try:
+        torch.save(content, file)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
 
 
 def _read(path: Path) -> bytes:

@@ -13,6 +13,9 @@ from tessera_engine.errors import InputError
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """Errors of a full disk, or of a user's full share of it."""
 
+FAILED_DISK = (*FULL, errno.EIO)
+"""Errors of the disk. Others mean that the place can't be used, whatever the disk does."""
+
 
 def sync_file(path: Path) -> None:
     """Wait until a file's bytes are on the disk."""

@@ -15,7 +15,6 @@ run, and except the record, by which the same command knows that it is done. Not
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -30,7 +29,7 @@ from pathlib import Path
 
 from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.files import last_step
-from tessera_engine.files.durable import FULL, Lock, is_read
+from tessera_engine.files.durable import FAILED_DISK, Lock, is_read
 from tessera_engine.files.naming import check_utf8
 from tessera_engine.files.publish import (
     MADE,
@@ -90,7 +89,7 @@ class Partial:
             self._check_ours()
             self._lock = _wait_for_lock(self.folder / LOCK)
         except OSError as error:
-            failed = TesseraError if error.errno in (*FULL, errno.EIO) else InputError
+            failed = TesseraError if error.errno in FAILED_DISK else InputError
             raise failed(f"can't write to {self.out.parent}: {error.strerror}; choose another out=") from None
         try:
             settle(self.out)

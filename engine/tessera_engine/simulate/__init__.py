@@ -15,8 +15,10 @@ from affine import Affine
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from tessera_engine.errors import InputError
+from tessera_engine.errors import InputError, TesseraError
+from tessera_engine.files.durable import FAILED_DISK
 from tessera_engine.files.result import already_made, result_folder
+from tessera_engine.gdal import GDAL_ERRORS
 from tessera_engine.progress import Progress
 from tessera_engine.simulate import weather
 from tessera_engine.simulate.climate import CLIMATES, Climate
@@ -87,8 +89,10 @@ def simulate(
             _write(
                 made, (height, width), seed, CLIMATES[climate], year, progress or (lambda done, total: None)
             )
-    except OSError as error:
-        raise InputError(f"can't write {folder}: {error.strerror}; choose another folder=") from None
+    except GDAL_ERRORS as error:
+        reason = getattr(error, "strerror", None) or error
+        failed = TesseraError if getattr(error, "errno", None) in (None, *FAILED_DISK) else InputError
+        raise failed(f"can't write {folder}: {reason}; choose another folder=") from None
 
 
 def _write(

@@ -15,14 +15,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from tessera_engine.errors import TesseraError
 from tessera_engine.files.partial import Partial
 from tessera_engine.files.publish import rewritten
 from tessera_engine.files.result import check_free
 from tessera_engine.running.resume import check_identity
-from tessera_export.checkpoint import write_checkpoint
+from tessera_export.checkpoint import save, write_checkpoint
 from tessera_export.reference import Reference
 
 
@@ -80,7 +78,7 @@ class Place(Partial):
     def save(self, state: dict[str, Any]) -> None:
         """Replace the last saved state."""
         with rewritten(self.state) as fresh, fresh.open("wb") as file:
-            torch.save(state, file)  # to an open file: errors, like that of a full disk, are the system's
+            save(file, state)
 
     def publish_checkpoint(self, network: Reference, overwrite: bool, identity: Mapping[str, str]) -> None:
         """Write the network, and let it appear as the checkpoint.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import warnings
@@ -12,6 +13,7 @@ import pytest
 import rasterio
 from made_up import CRS, ORIGIN
 from rio_cogeo import cog_validate
+from soak.faults import compile_faults
 from staged import landscape, stage
 
 from tessera_engine.errors import InputError, TesseraError
@@ -256,3 +258,47 @@ def test_memory_does_not_grow_with_the_scene(tmp_path):
     # The codes grow by 168 MB.
     assert peaks[1] - peaks[0] < 30e6
     assert max(peaks) < 250e6
+
+
+FAILING = """
+import ctypes, errno, sys
+import numpy as np, rasterio
+from pathlib import Path
+from tessera_engine.errors import TesseraError
+from tessera_engine.formats.cog.files import GeoTiff, Part, one_band, write_cog
+from tessera_engine.scene import Grid
+library, folder, nth = ctypes.CDLL(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+grid = Grid(300, 300, "EPSG:32631", rasterio.Affine(10, 0, 5e5, 0, -10, 5.6e6))
+values = np.random.default_rng(0).random((300, 300)).astype(np.float32)
+about = GeoTiff(grid, "float32", ("x",), float("nan"), {"made": "here"})
+library.fail(1, errno.EIO, nth, 0, str(folder).encode())
+try:
+    write_cog(folder / "a.tif", about, [Part(grid.window, (1,), values[None])], one_band(classes=False))
+except TesseraError:
+    assert not list(folder.iterdir())
+    print("refused")
+else:
+    library.fail(0, 0, 0, 0, b"/nowhere")
+    with rasterio.open(folder / "a.tif") as file:
+        assert np.array_equal(file.read(1), values)
+        assert (file.crs, file.transform, file.descriptions) == (grid.crs, grid.transform, ("x",))
+        assert np.isnan(file.nodata) and file.tags()["made"] == "here"
+    print("whole")
+"""
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or shutil.which("cc") is None, reason="preloads a library made by cc"
+)
+def test_a_write_that_fails_is_an_error_or_changes_nothing(tmp_path):
+    library, said = compile_faults(tmp_path), []
+    for nth in (1, 2, 3, 5, 8, 9, 12, 20, 2000):
+        folder = tmp_path / str(nth)
+        folder.mkdir()
+        command = [sys.executable, "-c", FAILING, str(library), str(folder), str(nth)]
+        environment = {**os.environ, "LD_PRELOAD": str(library)}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-2000:]
+        said.append(done.stdout.strip())
+    assert said[-1] == "whole"  # no file takes so many writes
+    assert said.count("refused") >= 5

@@ -14,7 +14,7 @@ from rasterio.enums import Resampling
 from rasterio.windows import Window as RasterioWindow
 
 from tessera_engine.errors import TesseraError
-from tessera_engine.gdal import GDAL_ERRORS, gdal_environment, raster_reader
+from tessera_engine.gdal import GDAL_ERRORS, gdal_environment, raster_reader, reported_errors
 from tessera_engine.scene import Grid, Window
 
 BLOCK = 256
@@ -134,8 +134,10 @@ def write_cog(path: Path, about: GeoTiff, parts: Iterable[Part], layout: Layout)
     temporary = path.with_name(f"{path.name}.tmp")
     try:
         with gdal_environment(CACHE_BYTES):
-            _write_plain(temporary, about, parts, layout)
-            rasterio.shutil.copy(temporary, path, driver=layout.driver, **layout.copied)
+            with reported_errors():
+                _write_plain(temporary, about, parts, layout)
+            with reported_errors():
+                rasterio.shutil.copy(temporary, path, driver=layout.driver, **layout.copied)
             _check_complete(path)
     except GDAL_ERRORS as error:
         path.unlink(missing_ok=True)

@@ -33,6 +33,7 @@ from tessera_engine.formats.geotessera.registry import need_parquet, write_regis
 from tessera_engine.formats.grown import hold
 from tessera_engine.formats.joined import Joined
 from tessera_engine.formats.origin import Origin
+from tessera_engine.gdal import GDAL_ERRORS, reported_errors
 from tessera_engine.geo import grid_fields, window_touched
 from tessera_engine.scene import Grid, Window
 from tessera_engine.stac.items import Asset
@@ -68,9 +69,10 @@ def write(content: Content, folder: Path, media_type: str) -> list[Asset]:
                     written[year].append(cell)
         _write_manifest(folder / MANIFEST, name, origin, written)
         registry = write_registry(folder, written)
-    except OSError as error:
+    except GDAL_ERRORS as error:
+        reason = getattr(error, "strerror", None) or error
         raise TesseraError(
-            f"can't write {folder / EMBEDDINGS_FOLDER}: {error.strerror or error}; make room and try again"
+            f"can't write {folder / EMBEDDINGS_FOLDER}: {reason}; make room and try again"
         ) from None
     fields = {"data_type": "int8"} | grid_fields(grid)
     count = sum(map(len, written.values()))
@@ -188,9 +190,8 @@ def _write_landmask(path: Path, grid: Grid) -> None:
     import rasterio
 
     profile = {"driver": "GTiff", "width": grid.width, "height": grid.height, "count": 1, "dtype": "uint8"}
-    with rasterio.open(
-        path, "w", **profile, crs=grid.crs, transform=grid.transform, compress="DEFLATE"
-    ) as file:
+    place = {"crs": grid.crs, "transform": grid.transform}
+    with reported_errors(), rasterio.open(path, "w", **profile, **place, compress="DEFLATE") as file:
         file.write(np.ones((1, grid.height, grid.width), np.uint8))
 
 
