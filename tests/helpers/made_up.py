@@ -54,7 +54,7 @@ class FakeReader:
     """A reader of arrays in memory."""
 
     layout = "fake"
-    period = None
+    period = bounds = None
     windows_held = bytes_held = 0
     unused = ()
     warnings = ()
