@@ -18,6 +18,7 @@ from tessera_engine.backends.choosing import check_options, choose, make_backend
 from tessera_engine.errors import InputError, SceneWarning, check_type
 from tessera_engine.finding import Finding
 from tessera_engine.guard import SAMPLE_PIXELS, examine_sample, heed
+from tessera_engine.guard.season import note_on, season_of
 from tessera_engine.machine import check_threads
 from tessera_engine.model.facts import ModelFacts
 from tessera_engine.model.file import ModelFile
@@ -259,6 +260,9 @@ def embed(
         stored_as: `int8` or `float32`; None: int8 for an int8 model, else float32.
         format: `cog`, `npy`, `zarr` or `geotessera`.
         quicklook: what the picture shows: `pca`, `clusters` or `rgb`.
+        every: embed growing periods too, each a step longer ("14d", "month"), into one Zarr store; the scene must be
+            opened with `season`, `start` and `end`, or `year`.
+        min_clear: flag pixels with fewer clear Sentinel-2 dates in the quality layer; None: flag none.
         memory: what the process may take: bytes, or a size like "2GB"; None: half of the free memory, at most 4 GB.
         overwrite: replace an earlier output.
         append: add to a zarr or geotessera output at `out`.
@@ -289,6 +293,9 @@ def embed(
     sample = scene.reader.sample(plan.region, SAMPLE_PIXELS)
     findings = tuple(examine_sample(scene, sample, file.facts))
     heed(findings, chosen.strict, say)
+    note = note_on(season_of(scene.reader))
+    if note is not None:
+        say(note)
     loaded = model if isinstance(model, Model) else load(file, announce=announce)
     if loaded.backend.follows_lengths:
         tokens = pack(sample, file.facts).tokens

@@ -131,6 +131,34 @@ class Observations:
     s1_descending_doy: NDArray[np.int32]
     days: Days | None = None
 
+    def until(self, last: date) -> Observations:
+        """The observations up to a day, as views where they are in the order of time.
+
+        Raises:
+            ValueError: the days aren't known.
+        """
+        if self.days is None:
+            raise ValueError("the days of these observations aren't known")
+        s2, ascending, descending = (_first_steps(days, last) for days in self.days)
+        return Observations(
+            s2=self.s2[s2],
+            s2_valid=self.s2_valid[s2],
+            s2_doy=self.s2_doy[s2],
+            s1_ascending=self.s1_ascending[ascending],
+            s1_ascending_doy=self.s1_ascending_doy[ascending],
+            s1_descending=self.s1_descending[descending],
+            s1_descending_doy=self.s1_descending_doy[descending],
+            days=Days(
+                self.days.s2[s2], self.days.s1_ascending[ascending], self.days.s1_descending[descending]
+            ),
+        )
+
+
+def _first_steps(days: NDArray[np.int32], last: date) -> slice | NDArray[np.int64]:
+    """Which dates are not after a day."""
+    steps = np.flatnonzero(days <= last.toordinal())
+    return slice(len(steps)) if len(steps) == 0 or steps[-1] == len(steps) - 1 else steps
+
 
 @dataclass(frozen=True)
 class Dates:

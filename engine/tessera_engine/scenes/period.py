@@ -38,6 +38,24 @@ def calendar_year(period: Period) -> int | None:
     return year if period == (date(year, 1, 1), date(year, 12, 31)) else None
 
 
+def filed_under(bounds: Period | None, observed: Period | None) -> tuple[int | None, Period | None]:
+    """The calendar year of embeddings, or else their season; neither where the scene doesn't record its year.
+
+    A time that was asked for is a season unless it is a whole calendar year. If none was asked for, observations of
+    one calendar year are of that year, and others a season.
+
+    Args:
+        bounds: first and last day that were asked for; None: all observations are used.
+        observed: first and last day of the observations.
+    """
+    if bounds is not None:
+        year = calendar_year(bounds)
+        return (year, None) if year is not None else (None, bounds)
+    if observed is None:
+        return None, None
+    return (observed[0].year, None) if observed[0].year == observed[1].year else (None, observed)
+
+
 def parse_season(text: str) -> Period:
     """First and last day of a season in words: `2023-11:2024-06` in whole months, or `2023-11-15:2024-06-30`.
 

@@ -254,7 +254,7 @@ class Embeddings:
     def _facts(self) -> dict[str, str]:
         """What a user wants to see first, by name."""
         grid, about = self.grid, self.provenance
-        year = about.get("year")
+        year, season = about.get("year"), about.get("season")
         model = [about[key] for key in ("model", "generation", "precision") if about.get(key)]
         crs = grid.crs if grid.crs is None or len(grid.crs) <= CRS_LETTERS else f"{grid.crs[:CRS_LETTERS]}..."
         pixels = f"{grid.width} x {grid.height} pixels"
@@ -268,7 +268,11 @@ class Embeddings:
             if self.dim == self.source.dim
             else f"{self.dim} of {self.source.dim}",
             "CRS": crs or "none",
-            "year": "not known" if year is None else str(year),
+            **(
+                {"season": " to ".join(season)}
+                if season
+                else {"year": "not known" if year is None else str(year)}
+            ),
             "model": " ".join(map(str, model)) or "not known",
             "stored as": self.stored_as,
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -94,7 +95,7 @@ def years(path: Path) -> list[int]:
     return sorted(int(folder.name) for folder in folders if _YEAR.fullmatch(folder.name))
 
 
-def open_source(path: Path, year: int | None) -> GeotesseraSource:
+def open_source(path: Path, year: int | date | None) -> GeotesseraSource:
     """Open one year of a tree in one CRS.
 
     Raises:

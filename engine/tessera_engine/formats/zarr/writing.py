@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from rasterio.crs import CRS
@@ -26,9 +26,11 @@ from tessera_engine.formats.grown import Store, hold
 from tessera_engine.formats.joined import Joined
 from tessera_engine.formats.origin import Origin
 from tessera_engine.formats.zarr.reading import SHARD
+from tessera_engine.formats.zarr.times import write_times
 from tessera_engine.formats.zarr.zones import northern_grid
 from tessera_engine.geo import grid_fields
 from tessera_engine.scene import Grid, Window
+from tessera_engine.scenes.period import Period, year_period
 from tessera_engine.stac.items import Asset
 from tessera_engine.stac.writing import QUANTIZATION
 
@@ -60,8 +62,8 @@ def write(content: Content, folder: Path, media_type: str) -> list[Asset]:
 
     origin, store = content.origin, content.store
     assert origin is not None
-    years, name = hold(content.staging, content.name, origin, store)
-    first = next(iter(years.values()))
+    slices, name = _slices(content)
+    first = slices[0].joined
     zone, grid = northern_grid(first.grid)
     path, group_name = folder / STORE, f"utm{zone:02d}"
     prefixes = [prefix for prefix in PREFIXES if prefix < first.dim]
@@ -70,17 +72,43 @@ def write(content: Content, folder: Path, media_type: str) -> list[Asset]:
             path, zarr_format=3, attributes=_root_attributes(first, name, origin, prefixes)
         )
         group = root.create_group(group_name, attributes=_zone_attributes(grid))
-        _write_coordinates(group, grid, first.dim, prefixes, list(years))
-        arrays = _create_arrays(group, grid, len(years), first.dim, prefixes)
+        _write_coordinates(group, grid, first.dim, prefixes)
+        write_times(group, [(each.year, each.period) for each in slices])
+        arrays = _create_arrays(group, grid, len(slices), first.dim, prefixes)
         links = _Links(store, path, group_name, arrays) if store is not None else None
-        for time, (year, joined) in enumerate(years.items()):
+        for time, (year, _, joined) in enumerate(slices):
             for window in grid.window.blocks(SHARD, SHARD):
-                if links is None or joined.touches(window) or not links.link(year, time, window, joined.grid):
+                old = None if links is None or year is None or joined.touches(window) else links
+                if old is None or year is None or not old.link(year, time, window, joined.grid):
                     _write_shard(arrays, time, window, joined)
         _consolidate(path)
     fields: dict[str, Any] = {"data_type": "int8", "tessera:group": group_name} | grid_fields(first.grid)
     title = "Zarr store by the geoemb: convention: embeddings, scales and observations"
     return [Asset("embeddings", STORE, media_type, title, ("data",), fields)]
+
+
+class _Slice(NamedTuple):
+    """What a store holds at one time: of a calendar year, or of another period."""
+
+    year: int | None
+    period: Period
+    joined: Joined
+
+
+def _slices(content: Content) -> tuple[list[_Slice], str]:
+    """What is written, in the order of time, and the name of the scene, or of all scenes of a grown store."""
+    origin, staging = content.origin, content.staging
+    assert origin is not None
+    if origin.season is None and not content.periods:
+        years, name = hold(staging, content.name, origin, content.store)
+        return [_Slice(year, year_period(year), joined) for year, joined in years.items()], name
+    periods = content.periods
+    if not periods:
+        assert origin.season is not None
+        periods = [(origin.season, staging)]
+    return [
+        _Slice(None, each, Joined(part.grid, part.dim, None, part)) for each, part in periods
+    ], content.name
 
 
 def _create_arrays(group: Any, grid: Grid, times: int, dim: int, prefixes: list[int]) -> dict[str, Any]:
@@ -241,12 +269,11 @@ def _array(
     )
 
 
-def _write_coordinates(group: Any, grid: Grid, dim: int, prefixes: list[int], years: list[int]) -> None:
+def _write_coordinates(group: Any, grid: Grid, dim: int, prefixes: list[int]) -> None:
     transform = grid.transform
     values = {
         "x": transform.c + transform.a * (np.arange(grid.width) + 0.5),
         "y": transform.f + transform.e * (np.arange(grid.height) + 0.5),
-        "time": np.array(years, np.int32),
         "band": np.arange(dim, dtype=np.int32),
     } | {f"band_d{prefix}": np.arange(prefix, dtype=np.int32) for prefix in prefixes}
     for name, array in values.items():
