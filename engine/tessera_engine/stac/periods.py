@@ -42,6 +42,7 @@ def of_period(item: Mapping[str, Any], period: Period) -> dict[str, Any]:
         SEASON: [start, end],
         "start_datetime": f"{start}T00:00:00Z",
         "end_datetime": f"{end}T23:59:59Z",
+        "description": f"One vector of {properties['tessera:dim']} dimensions a pixel, of {start} to {end}.",
         **{key: value for key, value in own.items() if key.startswith("tessera:")},
     }
     for key in _DAYS:
