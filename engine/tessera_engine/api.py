@@ -29,6 +29,8 @@ from tessera_engine.running.plan import make_plan
 from tessera_engine.running.run import run
 from tessera_engine.scene import S1_BANDS, Observations, Scene
 from tessera_engine.scenes import open_scene
+from tessera_engine.stac.items import load_item
+from tessera_engine.stac.members import PIXELS_FEW_CLEAR
 from tessera_engine.tokens import pack
 from tessera_kernels.compilation import when_compiling
 from tessera_kernels.quantize import quantize
@@ -223,6 +225,7 @@ class Embedded:
         with_data: pixels that have an embedding.
         seconds: wall time of the stages, see `tessera_engine.running.pipeline.Statistics`.
         findings: what was found about the scene.
+        few_clear: pixels that are flagged for their few clear dates; None without `min_clear`.
     """
 
     out: Path
@@ -230,6 +233,7 @@ class Embedded:
     with_data: int
     seconds: dict[str, float]
     findings: tuple[Finding, ...]
+    few_clear: int | None = None
 
 
 def embed(
@@ -305,7 +309,10 @@ def embed(
     set_threads(loaded.threads)
     with shown(progress, f"embedding {scene.name}", "px") as report:
         done = run(dataclasses.replace(plan, findings=findings), loaded.backend, report, say)
-    return Embedded(plan.out, done.pixels, done.with_data, done.seconds, findings)
+    few = None
+    if chosen.min_clear is not None:
+        few = load_item(plan.out)["properties"].get(PIXELS_FEW_CLEAR)
+    return Embedded(plan.out, done.pixels, done.with_data, done.seconds, findings, few)
 
 
 embed.__signature__ = spelled_out(embed, EmbedOptions, RunOptions())  # type: ignore[attr-defined]

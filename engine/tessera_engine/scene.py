@@ -113,7 +113,7 @@ class Observations:
 
     Attributes:
         s2: (T, height, width, 10) uint16, bands as in `S2_BANDS`, reflectance * 10000, baseline offset removed.
-        s2_valid: (T, height, width) uint8, non-zero where clear.
+        s2_valid: (T, height, width) uint8, non-zero where clear: 2 where a scene classification says water, else 1.
         s2_doy: (T,) int32, days of year 1..366.
         s1_ascending: (Ta, height, width, 2) int16, VV and VH in TESSERA's code, 0 = missing.
         s1_ascending_doy: (Ta,) int32, days of year 1..366.

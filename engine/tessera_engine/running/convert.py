@@ -16,6 +16,7 @@ from tessera_engine.files.staging import Staging
 from tessera_engine.formats.appending import open_store
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.given import identity_of
+from tessera_engine.formats.layers import QUALITY_BANDS
 from tessera_engine.formats.opening import open_embeddings, stored_years
 from tessera_engine.formats.origin import Origin
 from tessera_engine.formats.registry import format_named
@@ -143,7 +144,8 @@ def _write(
         there = open_store(target, options.format, embeddings.grid, embeddings.dim, *made)
     staged = folder / "staging"
     staged.mkdir()
-    staging = Staging.create(staged, embeddings.grid, embeddings.dim, stored_as)
+    quality = len(QUALITY_BANDS) if embeddings.has_quality else 0
+    staging = Staging.create(staged, embeddings.grid, embeddings.dim, stored_as, quality=quality)
     for window in embeddings.windows():
         _stage(embeddings, staging, window, about["generation"])
         report((window.row + window.height) * window.width, embeddings.grid.window.pixels)
@@ -167,6 +169,9 @@ def _write(
 def _stage(embeddings: Embeddings, staging: Staging, window: Window, generation: str) -> None:
     stored = embeddings.read_stored(window)
     staging.observations.write(window, embeddings.read_observations(window))
+    quality = embeddings.read_quality(window) if staging.quality is not None else None
+    if staging.quality is not None and quality is not None:
+        staging.quality.write(window, quality)
     if staging.scales is None or stored.scales is not None:
         staging.embeddings.write(window, stored.values)
         if staging.scales is not None and stored.scales is not None:

@@ -18,6 +18,7 @@ from tessera_engine.files.staging import Block, Staging, checksum, checksum_of_a
 from tessera_engine.progress import Progress
 from tessera_engine.running.changes import sums
 from tessera_engine.running.journal import Finished, Journal, Sums
+from tessera_engine.running.quality import quality_of
 from tessera_engine.scene import S2_BANDS, Observations, Reader, Window
 from tessera_engine.scenes.period import Period
 from tessera_engine.tokens import PackedTokens, pack
@@ -60,10 +61,14 @@ class Part:
     Attributes:
         staging: arrays on the region's grid; its dimension is the prefix that is stored.
         period: the first and last day of the observations; None: all that the reader has.
+        time: first and last day that the observations should cover, for the quality layer; None: not known.
+        min_clear: see `tessera_engine.running.options.RunOptions`.
     """
 
     staging: Staging
     period: Period | None = None
+    time: Period | None = None
+    min_clear: int | None = None
 
 
 def run(
@@ -176,6 +181,9 @@ class _Growing:
                 block |= {"embeddings": codes.reshape(*size, staging.dim), "scales": scales.reshape(size)}
             if staging.colours is not None:
                 block["colours"] = _true_colours(seen, window)
+        if staging.quality is not None:
+            with statistics.stage("quality"):
+                block["quality"] = quality_of(seen, part.time, part.min_clear).reshape(*size, -1)
         return block
 
 

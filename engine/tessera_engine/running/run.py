@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tessera_engine.backends.base import Backend
 from tessera_engine.errors import TesseraError
@@ -15,6 +16,7 @@ from tessera_engine.files.output import ITEM, PartialOutput
 from tessera_engine.files.staging import Staging, count_with_data
 from tessera_engine.formats.appending import open_store
 from tessera_engine.formats.grown import Store
+from tessera_engine.formats.layers import QUALITY_BANDS, count_few_clear
 from tessera_engine.formats.writing import write
 from tessera_engine.machine import give_back_memory
 from tessera_engine.pictures.caption import caption_of_run
@@ -31,7 +33,9 @@ from tessera_engine.running.changes import (
 from tessera_engine.running.disk import check_room, needed_bytes
 from tessera_engine.running.journal import Journal
 from tessera_engine.running.plan import Plan
+from tessera_engine.running.quality import time_of
 from tessera_engine.running.resume import begin, check_staged, is_published
+from tessera_engine.scenes.period import Period
 from tessera_engine.stac.periods import period_facts
 from tessera_engine.stac.writing import RunFacts, write_item
 
@@ -116,13 +120,17 @@ class _Work:
 
     def _stage(self, colours: bool) -> list[pipeline.Part]:
         """The staged arrays: one for each period; only the picture of the last one is drawn."""
-        plan = self.plan
-        layout = (self.place.staging, plan.grid, plan.dim, plan.stored_as)
+        plan, few = self.plan, self.plan.options.min_clear
+        layout, quality = (self.place.staging, plan.grid, plan.dim, plan.stored_as), len(QUALITY_BANDS)
         if not plan.periods:
-            return [pipeline.Part(Staging.mend(*layout, colours))]
+            time = time_of(plan.scene.reader)
+            return [pipeline.Part(Staging.mend(*layout, colours, quality), None, time, few)]
         return [
             pipeline.Part(
-                Staging.mend(*layout, colours and period == plan.periods[-1], name=f"{period[1]}."), period
+                Staging.mend(*layout, colours and period == plan.periods[-1], quality, f"{period[1]}."),
+                period,
+                period,
+                few,
             )
             for period in plan.periods
         ]
@@ -150,7 +158,9 @@ class _Work:
         periods = [(part.period, part.staging) for part in parts if part.period is not None]
         facts = replace(
             _run_facts(plan, self.backend, self.fingerprint, with_data),
-            periods=[period_facts(period, count_with_data(each)) for period, each in periods],
+            min_clear=options.min_clear,
+            few_clear=None if options.min_clear is None else count_few_clear(staging),
+            periods=[_period_facts(period, each, options.min_clear) for period, each in periods],
         )
         picture = write_quicklook(staging, folder / "quicklook.png", caption_of_run(facts), options.quicklook)
         give_back_memory()
@@ -162,6 +172,11 @@ class _Work:
             store.write_item(item, plan.origin.year, staging)
         self.place.sync_output()
         return item
+
+
+def _period_facts(period: Period, staging: Staging, min_clear: int | None) -> dict[str, Any]:
+    few = {} if min_clear is None else {"pixels_few_clear": count_few_clear(staging)}
+    return period_facts(period, count_with_data(staging), **few)
 
 
 def _statistics(journal: Journal) -> pipeline.Statistics:
@@ -202,6 +217,7 @@ def _identity(plan: Plan, backend: Backend, fingerprint: str) -> dict[str, str]:
         **({"append": "yes"} if options.append else {}),
         **({"time": f"{bounds[0]} to {bounds[1]}"} if bounds is not None else {}),
         **({"every": options.every} if options.every is not None else {}),
+        **({"min_clear": str(options.min_clear)} if options.min_clear is not None else {}),
     }
 
 

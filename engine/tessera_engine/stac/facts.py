@@ -71,6 +71,9 @@ KNOWN: dict[str, Any] = {
     "tessera:members": list[Member],
     "tessera:season": tuple[Day, Day],
     "tessera:every": Text,
+    "tessera:min_clear": Count,
+    "tessera:pixels_few_clear": Count,
+    "tessera:complete_years": list[Year],
     "tessera:periods": list[PeriodFacts],
     "tessera:years": dict[Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}\Z")], Count],
 }

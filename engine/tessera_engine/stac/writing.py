@@ -14,6 +14,7 @@ from tessera_engine.geo import grid_fields
 from tessera_engine.scene import Dates, Grid
 from tessera_engine.scenes.period import Period, filed_under
 from tessera_engine.stac.items import Asset, begin_item, save_item
+from tessera_engine.stac.members import COMPLETE, MIN_CLEAR, PIXELS_FEW_CLEAR
 
 QUANTIZATION = {
     "int8": (
@@ -60,6 +61,8 @@ class RunFacts:
         period: first and last day of the observations; None where the scene gives days of year only.
         bounds: first and last day that were asked for; None where all observations were used.
         every: the step by which the periods of a store grow; empty where it has one.
+        min_clear: pixels with fewer clear dates are flagged; None: none are.
+        few_clear: pixels that are flagged.
         periods: facts of these periods, see `tessera_engine.stac.facts.PeriodFacts`.
     """
 
@@ -82,6 +85,8 @@ class RunFacts:
     period: Period | None = None
     bounds: Period | None = None
     every: str = ""
+    min_clear: int | None = None
+    few_clear: int | None = None
     periods: Sequence[Mapping[str, Any]] = ()
 
 
@@ -247,6 +252,7 @@ def _projection(grid: Grid) -> dict[str, Any]:
 
 
 def _facts(grid: Grid, facts: RunFacts) -> dict[str, Any]:
+    year = _filed(facts)["tessera:year"]
     return {
         "processing:software": {
             "tessera-engine": facts.engine_version,
@@ -273,5 +279,14 @@ def _facts(grid: Grid, facts: RunFacts) -> dict[str, Any]:
         "tessera:s1_descending_days_of_year": list(facts.dates.s1_descending),
         "tessera:pixels": grid.width * grid.height,
         "tessera:pixels_with_data": facts.pixels_with_data,
+        **(
+            {
+                MIN_CLEAR: facts.min_clear,
+                PIXELS_FEW_CLEAR: facts.few_clear,
+                COMPLETE: [year] if year is not None and facts.few_clear == 0 else [],
+            }
+            if facts.min_clear is not None
+            else {}
+        ),
         "tessera:findings": [finding.to_dict() for finding in facts.findings],
     }

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from affine import Affine
@@ -90,6 +90,15 @@ class Source(Protocol):
         ...
 
 
+@runtime_checkable
+class QualitySource(Protocol):
+    """A source that may have a quality layer."""
+
+    def read_quality(self, window: Window) -> NDArray[np.uint16] | None:
+        """(height, width, bands), see `tessera_engine.formats.layers.QUALITY_BANDS`; None where it has none."""
+        ...
+
+
 @dataclass(frozen=True, repr=False)
 class Embeddings:
     """Embeddings of one place, read when asked for.
@@ -170,6 +179,22 @@ class Embeddings:
         """
         with self.folder.reading():
             return self.source.read_observations(window)
+
+    @property
+    def has_quality(self) -> bool:
+        """Whether there is a quality layer."""
+        return self.read_quality(Window(0, 0, 1, 1)) is not None
+
+    def read_quality(self, window: Window) -> NDArray[np.uint16] | None:
+        """(height, width, 6) uint16, see `tessera_engine.formats.layers.QUALITY_BANDS`; None where it isn't known.
+
+        Raises:
+            TesseraError: a file can't be read.
+        """
+        if not isinstance(self.source, QualitySource):
+            return None
+        with self.folder.reading():
+            return self.source.read_quality(window)
 
     def read(self, window: Window | None = None) -> NDArray[np.float32]:
         """The embeddings of a window, dequantised; None: all.

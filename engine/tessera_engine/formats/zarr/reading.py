@@ -46,6 +46,10 @@ class ZarrSource:
         """See `tessera_engine.formats.embeddings.base.Source`."""
         return np.moveaxis(self._read("observations", window), 0, 2)
 
+    def read_quality(self, window: Window) -> NDArray[np.uint16] | None:
+        """See `tessera_engine.formats.embeddings.base.QualitySource`."""
+        return np.moveaxis(self._read("quality", window), 0, 2) if "quality" in self.zone else None
+
     def _read(self, name: str, window: Window) -> NDArray[Any]:
         rows, cols = (
             slice(window.row, window.row + window.height),

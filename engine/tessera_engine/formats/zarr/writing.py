@@ -24,6 +24,7 @@ from tessera_engine.formats.embeddings.sentinels import NO_DATA_SCALE, to_sentin
 from tessera_engine.formats.format import Content
 from tessera_engine.formats.grown import Store, hold
 from tessera_engine.formats.joined import Joined
+from tessera_engine.formats.layers import QUALITY_BANDS
 from tessera_engine.formats.origin import Origin
 from tessera_engine.formats.zarr.reading import SHARD
 from tessera_engine.formats.zarr.times import write_times
@@ -74,7 +75,8 @@ def write(content: Content, folder: Path, media_type: str) -> list[Asset]:
         group = root.create_group(group_name, attributes=_zone_attributes(grid))
         _write_coordinates(group, grid, first.dim, prefixes)
         write_times(group, [(each.year, each.period) for each in slices])
-        arrays = _create_arrays(group, grid, len(slices), first.dim, prefixes)
+        quality = any(each.joined.has_quality for each in slices)
+        arrays = _create_arrays(group, grid, len(slices), first.dim, prefixes, quality)
         links = _Links(store, path, group_name, arrays) if store is not None else None
         for time, (year, _, joined) in enumerate(slices):
             for window in grid.window.blocks(SHARD, SHARD):
@@ -111,13 +113,18 @@ def _slices(content: Content) -> tuple[list[_Slice], str]:
     ], content.name
 
 
-def _create_arrays(group: Any, grid: Grid, times: int, dim: int, prefixes: list[int]) -> dict[str, Any]:
+def _create_arrays(
+    group: Any, grid: Grid, times: int, dim: int, prefixes: list[int], quality: bool
+) -> dict[str, Any]:
     size = (times, grid)
     arrays = {
         "embeddings": _array(group, "embeddings", size, (dim, "band"), "int8", 0),
         "scales": _array(group, "scales", size, None, "float32", float(NO_DATA_SCALE)),
         "observations": _array(group, "observations", size, (2, "modality"), "uint16", 0),
     }
+    if quality:
+        arrays["quality"] = _array(group, "quality", size, (len(QUALITY_BANDS), "measure"), "uint16", 0)
+        arrays["quality"].update_attributes({"measures": list(QUALITY_BANDS)})
     for prefix in prefixes:
         bands = (prefix, f"band_d{prefix}")
         arrays[f"embeddings_d{prefix}"] = _array(group, f"embeddings_d{prefix}", size, bands, "int8", 0)
@@ -129,23 +136,34 @@ def _write_shard(arrays: Mapping[str, Any], time: int, window: Window, joined: J
     codes = np.zeros((joined.dim, *size), np.int8)
     scales = np.full(size, NO_DATA_SCALE)
     counts = np.zeros((2, *size), np.uint16)
+    quality = np.zeros((len(QUALITY_BANDS) if "quality" in arrays else 0, *size), np.uint16)
     for strip in joined.strips(window):
         stored, observed = joined.read(strip)
         part = slice(strip.row - window.row, strip.row - window.row + strip.height)
         marked, scales[part] = to_sentinels(stored)
         codes[:, part] = np.moveaxis(marked, 2, 0)
         counts[:, part] = np.moveaxis(observed, 2, 0)
+        if len(quality):
+            quality[:, part] = np.moveaxis(joined.read_quality(strip), 2, 0)
+    if quality.any():
+        rows, cols = _slices_of(window)
+        arrays["quality"][time, :, rows, cols] = quality
     if not np.isfinite(scales).any():
         return  # a missing shard is read as no data
-    rows = slice(window.row, window.row + window.height)
-    cols = slice(window.col, window.col + window.width)
+    rows, cols = _slices_of(window)
     for name, array in arrays.items():
+        if name == "quality":
+            continue
         if name == "scales":
             array[time, rows, cols] = scales
         elif name == "observations":
             array[time, :, rows, cols] = counts
         else:  # the codes of a prefix, or of all dimensions
             array[time, :, rows, cols] = codes[: array.shape[1]]
+
+
+def _slices_of(window: Window) -> tuple[slice, slice]:
+    return slice(window.row, window.row + window.height), slice(window.col, window.col + window.width)
 
 
 class _Links:

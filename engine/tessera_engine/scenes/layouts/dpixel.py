@@ -285,6 +285,7 @@ class DPixelTile:
         if self._optical is not None:
             s2 = self._optical.bands.read(window, self._optical.steps)
             valid = self._optical.masks.read(window, self._optical.steps).view(np.uint8)
+            np.minimum(valid, 1, out=valid)  # whatever marks a clear observation, it doesn't mean water
         else:
             s2 = np.empty((0, window.height, window.width, len(S2_BANDS)), np.uint16)
             valid = np.empty(s2.shape[:3], np.uint8)
