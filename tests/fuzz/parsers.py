@@ -84,6 +84,7 @@ PARSERS = {
         reading_scenes.try_in_forks,
     ),
     "zarr": Parser(reading_scenes.zarr, _JSON, reading_scenes.zarr_metadata),
+    "zarr-chunk": Parser(reading_scenes.zarr_chunk, (mutate_bytes,), reading_scenes.zarr_chunks),
     "stac": Parser(
         reading_scenes.stac, _JSON, _of_folder("scenes/stac-*/*.json"), reading_scenes.copy_stac
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import shutil
@@ -17,6 +18,7 @@ from fuzz.mutations import TEXTS
 from fuzz.reading_outputs import RARELY
 from fuzz.surroundings import fresh_copy, names_of, safe_paths, tree_as_json, write_metadata
 from fuzz.watch import Place
+from numcodecs import BZ2, LZ4, LZMA, Blosc, GZip, Zlib, Zstd
 
 from tessera_engine.cli.console import print_json, print_line
 from tessera_engine.guard import examine_sample
@@ -111,6 +113,27 @@ def zarr(place: Place, _: object, seed: str, data: bytes) -> None:
     _examine(place.inputs)
 
 
+CODECS = (
+    Blosc(), Blosc("zstd", shuffle=0), Blosc("zlib", shuffle=2), LZ4(), Zstd(), Zlib(), GZip(), BZ2(), LZMA(),
+)  # fmt: skip
+
+
+def zarr_chunks(made: Path) -> dict[str, bytes]:
+    """The chunk of one array of a cube in each compression."""
+    values = (made / "scenes" / "zarr" / "cube.zarr" / "x" / "0").read_bytes()
+    return {str(number): bytes(codec.encode(values)) for number, codec in enumerate(CODECS)}
+
+
+def zarr_chunk(place: Place, _: object, seed: str, data: bytes) -> None:
+    """A compressed chunk of a data cube in Zarr."""
+    folder = fresh_copy(place.made / "scenes" / "zarr" / "cube.zarr", place.inputs / "cube.zarr") / "x"
+    header = json.loads((folder / ".zarray").read_bytes()) | {"compressor": CODECS[int(seed)].get_config()}
+    (folder / ".zarray").write_text(json.dumps(header), encoding="ascii")
+    (folder / "0").write_bytes(data)
+    place.ready()
+    _examine(place.inputs)
+
+
 def copy_stac(place: Place) -> None:
     """The rasters of all items, by scene."""
     for scene in (place.made / "scenes").glob("stac-*"):
@@ -121,7 +144,7 @@ def copy_stac(place: Place) -> None:
 
 def stac(place: Place, _: object, seed: str, data: bytes) -> None:
     """A STAC item, whose assets are there."""
-    folder = place.inputs / seed.split("+")[1]
+    folder = place.inputs / (seed.split("+")[1] if "+" in seed else "stac-pc")
     (folder / "item.json").write_bytes(data)
     place.ready()
     _examine(folder)
