@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tessera_engine.files.naming import check_utf8
-from tessera_engine.files.output import check_target, is_unfinished
+from tessera_engine.files.output import check_target, is_interrupted
 from tessera_engine.files.partial import finish_or_undo
 from tessera_engine.finding import Finding
 from tessera_engine.formats.origin import Origin
@@ -100,8 +100,8 @@ def make_plan(
     check_format(options.format, plan.stored_as, plan.grid, plan.dim, plan.origin)
     check_utf8(plan.out)
     finish_or_undo(plan.out)
-    if not is_unfinished(plan.out):
-        # Beside a journal, the output may be the one that its run has finished
+    if not is_interrupted(plan.out):
+        # What stands there may be the output of this very command
         check_target(plan.out, options.overwrite or options.append)
     return plan
 

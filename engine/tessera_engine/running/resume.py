@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tessera_engine.errors import InputError, TesseraError
-from tessera_engine.files.checksums import file_sha256
-from tessera_engine.files.output import ITEM, PartialOutput
+from tessera_engine.files.output import PartialOutput
 from tessera_engine.files.staging import Staging, checksum, checksum_of_all
 from tessera_engine.progress import Announce
 from tessera_engine.running.journal import Journal
@@ -39,29 +38,18 @@ def begin(
         InputError: the interrupted run differs or needs more memory, or the output can't be replaced.
         TesseraError: the journal can't be read.
     """
-    if place.begun and not restart:
+    if place.begun and not restart and not place.published:
         journal = Journal.open(place.journal)
-        if not is_published(place, journal):
-            _check_same(journal, identity, window_pixels, place, look)
-            place.check_target(overwrite)
-            _announce_damage(journal, place, announce)
-            journal.save()
-            return journal
-        if journal.identity == identity:
-            return journal
+        _check_same(journal, identity, window_pixels, place, look)
+        place.check_target(overwrite)
+        _announce_damage(journal, place, announce)
+        journal.save()
+        return journal
     place.check_target(overwrite)
     place.clear()
     journal = Journal(place.journal, identity, window_pixels)
     journal.save()
     return journal
-
-
-def is_published(place: PartialOutput, journal: Journal) -> bool:
-    """Whether the output that the journal calls complete stands under its name already."""
-    try:
-        return journal.item_sha256 == file_sha256(place.out / ITEM)
-    except OSError:
-        return False
 
 
 def check_identity(folder: Path, was: Mapping[str, str], now: Mapping[str, str], detail: str = "") -> None:

@@ -34,7 +34,7 @@ from tessera_engine.running.disk import check_room, needed_bytes
 from tessera_engine.running.journal import Journal
 from tessera_engine.running.plan import Plan
 from tessera_engine.running.quality import time_of
-from tessera_engine.running.resume import begin, check_staged, is_published
+from tessera_engine.running.resume import begin, check_staged
 from tessera_engine.scenes.period import Period
 from tessera_engine.stac.periods import period_facts
 from tessera_engine.stac.writing import RunFacts, write_item
@@ -54,26 +54,30 @@ def run(plan: Plan, backend: Backend, progress: Progress | None, announce: Annou
         TesseraError: the run failed; what is finished is kept.
     """
     place = PartialOutput(plan.out)
-    keep, options = place.begun, plan.options
+    keep, options = place.begun or place.published, plan.options
     replace = options.overwrite or options.append
     try:
         # The state of the files first: what changes after this is noticed
         files = state_of_files(plan.scene.reader)
         fingerprint = plan.scene.reader.fingerprint()
         identity = _identity(plan, backend, fingerprint)
-        look = partial(look_for_change, reader=plan.scene.reader, region=plan.region)
-        journal = begin(place, identity, plan.window_pixels, replace, options.restart, announce, look)
-        try:
-            if journal.item_sha256:
-                statistics = _statistics(journal)
-            else:
-                work = _Work(plan, backend, place, journal, files, fingerprint)
-                statistics = work.finish(progress, announce)
-            if not is_published(place, journal):
-                place.publish(replace, identity)
-        except BaseException:
-            keep = keep or bool(journal.finished)
-            raise
+        if place.published_by(identity):
+            figures = place.figures()
+            statistics = pipeline.Statistics(figures["pixels"], figures["with_data"])
+        else:
+            look = partial(look_for_change, reader=plan.scene.reader, region=plan.region)
+            journal = begin(place, identity, plan.window_pixels, replace, options.restart, announce, look)
+            try:
+                if journal.item_sha256:
+                    statistics = _statistics(journal)
+                else:
+                    work = _Work(plan, backend, place, journal, files, fingerprint)
+                    statistics = work.finish(progress, announce)
+                figures = {"pixels": statistics.pixels, "with_data": statistics.with_data}
+                place.publish(replace, identity, figures)
+            except BaseException:
+                keep = keep or bool(journal.finished)
+                raise
         keep = False
     except OSError as error:
         raise TesseraError(_stopped(error, place)) from error

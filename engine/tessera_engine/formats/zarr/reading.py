@@ -15,6 +15,7 @@ from tessera_engine.errors import MissingExtra, TesseraError, quoted, reason
 from tessera_engine.formats.embeddings.base import PREFIXES, StoredBlock, asset_path, item_grid
 from tessera_engine.formats.embeddings.sentinels import from_sentinels
 from tessera_engine.formats.zarr.times import read_times
+from tessera_engine.offline.chunks import guard_chunks
 from tessera_engine.scene import Grid, Window
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def open_source(path: Path, item: Mapping[str, Any], time: int | date | None) ->
     except ModuleNotFoundError:
         raise MissingExtra("zarr", "zarr", "reading a Zarr store") from None
 
+    guard_chunks()
     store, group = asset_path(path, item, "embeddings"), item["assets"]["embeddings"].get("tessera:group")
     try:
         root = zarr.open_group(store, mode="r", zarr_format=3)
