@@ -26,9 +26,10 @@ export class ClassList {
     private readonly store: LabelStore,
     private readonly pixelHa: number | null,
     private readonly choose: (id: string) => void,
+    private readonly refuse: (why: string) => void,
   ) {
     const add = button("Add a class", () => {
-      const added = store.addClass(`class ${store.classes.length + 1}`);
+      const added = store.addClass();
       choose(added.id);
       const { name } = this.rows.get(added.id)!;
       name.focus();
@@ -96,8 +97,13 @@ export class ClassList {
     const sign = h("span", { className: "sign" });
     const name = h("input", { type: "text", className: "name", "aria-label": "Name of the class", maxLength: 80 });
     name.onchange = () => {
-      if (name.value.trim()) this.store.editClass(id, { name: name.value.trim() });
-      else this.show(null);
+      const wanted = name.value.trim();
+      const other = this.store.classes.find((one) => one.id !== id && one.name === wanted);
+      if (wanted && !other) this.store.editClass(id, { name: wanted });
+      else {
+        name.value = this.store.classes.find((one) => one.id === id)?.name ?? "";
+        if (other) this.refuse(`Another class is named ${wanted}.`);
+      }
     };
     name.onkeydown = (event) => {
       if (event.key === "Enter") name.blur();

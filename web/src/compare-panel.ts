@@ -2,10 +2,11 @@
 
 import { MatchPainter, valueOf } from "./colours";
 import { check, h, put, slider } from "./dom";
-import { Latest } from "./latest";
+import { Refined } from "./latest";
 import type { Page, Panel } from "./panel";
 import type { Output, Pixel, RasterResult, SourceEvent } from "./source";
-import { Threshold } from "./threshold";
+import { LINEAR, Threshold } from "./threshold";
+import { overviewNote } from "./words";
 
 /** Share of all pixels that the page shows as changed at first. */
 const FIRST_SHARE = 0.05;
@@ -17,8 +18,8 @@ export class ComparePanel implements Panel {
   private readonly painter = new MatchPainter();
   private readonly threshold: Threshold;
   private readonly results = h("div", { hidden: true });
-  private readonly refining = h("p", { className: "note", hidden: true }, "From the overview; refining to every pixel.");
-  private readonly asked: Latest<RasterResult>;
+  private readonly refining = h("p", { className: "note" });
+  private readonly asked: Refined<RasterResult>;
   private result: RasterResult | null = null;
   private position = 0.5;
   private changes = false;
@@ -30,9 +31,9 @@ export class ComparePanel implements Panel {
     second: Output,
     private readonly showSecond: (from: number | null) => void,
   ) {
-    this.threshold = new Threshold({ label: "Least change", beyond: "changed by at least this much" }, first.pixel_ha, "change");
+    this.threshold = new Threshold({ label: "Least change", beyond: "changed by at least this much" }, first.pixel_ha, LINEAR, "change");
     this.threshold.onchange = () => this.paint();
-    this.asked = new Latest<RasterResult>(
+    this.asked = new Refined<RasterResult>(
       (result) => this.take(result),
       (error) => page.fail(error),
     );
@@ -83,7 +84,9 @@ export class ComparePanel implements Panel {
   }
 
   hear(event: SourceEvent): void {
-    if (event.kind === "refined" && event.job === "change" && this.result) this.take(event.result as RasterResult);
+    if (!("job" in event)) return;
+    if (event.kind === "refined" && event.job === "change") this.asked.refine(event.result as RasterResult);
+    if (event.kind === "failed") this.refining.textContent = overviewNote(this.result, false);
   }
 
   changeOutput(): void {
@@ -93,7 +96,7 @@ export class ComparePanel implements Panel {
   private take(result: RasterResult): void {
     this.result = result;
     this.results.hidden = !this.changes;
-    this.refining.hidden = result.z === 0;
+    this.refining.textContent = overviewNote(result, true);
     this.threshold.show(result.histogram, result.pixels, result.suggested ?? topShare(result, FIRST_SHARE));
     this.paint();
     this.page.status.say(this.threshold.element.querySelector("output")?.textContent ?? "");

@@ -3,15 +3,15 @@
 import { AccuracyView } from "./accuracy";
 import { ClassList } from "./class-list";
 import { CLASS_COLOURS, ClassPainter, UNSURE } from "./colours";
-import { button, check, choices, h, put } from "./dom";
+import { button, check, choices, h, put, slider } from "./dom";
 import { fromCrs, toCrs, type Xy } from "./geometry";
 import { LabelFiles } from "./label-files";
 import { LabelStore } from "./label-store";
-import { Latest } from "./latest";
+import { Refined } from "./latest";
 import type { Page, Panel } from "./panel";
 import type { ClassifyResult, Label, NextPixel, Pixel, SourceEvent } from "./source";
 import type { Mark } from "./stage";
-import { many } from "./words";
+import { many, overviewNote } from "./words";
 
 /** Milliseconds between the last save and the question how accurate the map is. */
 const CALM = 1500;
@@ -27,7 +27,7 @@ export class LabelPanel implements Panel {
   private readonly files: LabelFiles;
   private readonly accuracy: AccuracyView;
   private readonly painter = new ClassPainter();
-  private readonly asked: Latest<ClassifyResult>;
+  private readonly asked: Refined<ClassifyResult>;
   private readonly state = h("p", { className: "note saved" });
   private readonly mapNote = h("p", { className: "note" });
   private readonly next = h("div", { className: "next" });
@@ -38,6 +38,7 @@ export class LabelPanel implements Panel {
   private polygons = false;
   private live = true;
   private unsure = false;
+  private opacity = 0.85;
   private result: ClassifyResult | null = null;
   private active = false;
   private visited = -1;
@@ -47,10 +48,15 @@ export class LabelPanel implements Panel {
     this.store = new LabelStore(page.source);
     this.store.onchange = () => this.changed();
     this.store.onsaved = () => this.saved();
-    this.list = new ClassList(this.store, page.output.pixel_ha, (id) => this.choose(id));
+    this.list = new ClassList(
+      this.store,
+      page.output.pixel_ha,
+      (id) => this.choose(id),
+      (why) => page.status.say(why),
+    );
     this.files = new LabelFiles(page, this.store);
     this.accuracy = new AccuracyView();
-    this.asked = new Latest<ClassifyResult>(
+    this.asked = new Refined<ClassifyResult>(
       (result) => this.take(result),
       (error) => page.fail(error),
     );
@@ -82,6 +88,10 @@ export class LabelPanel implements Panel {
           this.unsure = on;
           this.paint();
         }),
+        slider("Opacity", { min: 0, max: 1, step: 0.05, value: this.opacity }, (opacity) => {
+          this.opacity = opacity;
+          page.stage.overlay.setOpacity(opacity);
+        }).row,
         this.mapNote,
         this.next,
       ),
@@ -97,6 +107,7 @@ export class LabelPanel implements Panel {
 
   enter(): void {
     this.active = true;
+    this.page.stage.overlay.setOpacity(this.opacity);
     if (!this.chosen && this.store.classes[0]) this.choose(this.store.classes[0].id);
     this.follow();
     this.paint();
@@ -105,6 +116,7 @@ export class LabelPanel implements Panel {
   leave(): void {
     this.active = false;
     this.chip.hidden = true;
+    this.page.stage.overlay.setOpacity(1);
     this.page.stage.drawPolygons(false);
     this.page.stage.setMarks([]);
     this.page.stage.overlay.show(null);
@@ -119,7 +131,7 @@ export class LabelPanel implements Panel {
       return;
     }
     if (other) return;
-    const chosen = this.chosen ?? this.store.addClass("class 1").id;
+    const chosen = this.chosen ?? this.store.addClass().id;
     if (chosen !== this.chosen) this.choose(chosen);
     this.store.addPoint(pixel, chosen);
     this.page.status.say(`${this.className(chosen)} at column ${pixel.col}, row ${pixel.row}`);
@@ -127,7 +139,7 @@ export class LabelPanel implements Panel {
 
   /** A polygon was drawn. */
   ring(ring: Xy[]): void {
-    const chosen = this.chosen ?? this.store.addClass("class 1").id;
+    const chosen = this.chosen ?? this.store.addClass().id;
     if (chosen !== this.chosen) this.choose(chosen);
     this.store.addPolygon(
       ring.map((point) => toCrs(point, this.page.output)),
@@ -168,9 +180,10 @@ export class LabelPanel implements Panel {
     this.files.hear(event);
     if (event.kind === "back") this.store.saveAgain();
     if (!("job" in event)) return;
-    if (event.job === "classify" && event.kind === "refined" && !this.asked.waiting && this.result) {
-      this.take(event.result as ClassifyResult);
+    if (event.job === "classify" && event.kind === "refined" && event.output === this.page.output.id) {
+      this.asked.refine(event.result as ClassifyResult);
     }
+    if (event.kind === "failed" && this.result) this.mapNote.textContent = this.noteOf(this.result, false);
     if (event.job === "accuracy") this.accuracy.hear(event, this.store.classes);
   }
 
@@ -265,12 +278,15 @@ export class LabelPanel implements Panel {
   private take(result: ClassifyResult): void {
     this.result = result;
     this.list.setAreas(result.classes);
-    this.mapNote.textContent =
-      (result.method === "mean" ? "By the nearest class mean, until each class has three labels." : "By ridge regression.") +
-      (result.z > 0 ? " From the overview; refining to every pixel." : "");
+    this.mapNote.textContent = this.noteOf(result, true);
     this.visited = -1;
     this.listNext(result.next);
     this.paint();
+  }
+
+  private noteOf(result: ClassifyResult, going: boolean): string {
+    const method = result.method === "mean" ? "By the nearest class mean, until each class has three labels." : "By ridge regression.";
+    return `${method} ${overviewNote(result, going)}`;
   }
 
   private paint(): void {

@@ -78,7 +78,12 @@ export class LabelStore {
     this.swap(this.future, this.past);
   }
 
-  addClass(name: string): LabelClass {
+  /** Add a class with a name and a colour that no other has. */
+  addClass(): LabelClass {
+    const names = new Set(this.classes.map((one) => one.name));
+    let number = this.classes.length + 1;
+    while (names.has(`class ${number}`)) number++;
+    const name = `class ${number}`;
     const used = new Set(this.classes.map((one) => one.colour));
     const colour = CLASS_COLOURS.find((one) => !used.has(one)) ?? CLASS_COLOURS[this.classes.length % CLASS_COLOURS.length]!;
     const added = { id: this.free("c", this.classes), name, colour };
@@ -171,9 +176,10 @@ export class LabelStore {
         this.saved = { state: "saved", at: new Date() };
       } catch (error) {
         this.dirty = true;
-        const conflict = error instanceof SourceError && error.status === 409;
-        this.saved = { state: conflict ? "conflict" : "failed", error: (error as Error).message };
-        if (!conflict) setTimeout(() => void this.save(), TRY_AGAIN);
+        const status = error instanceof SourceError ? error.status : 0;
+        this.saved = { state: status === 409 ? "conflict" : "failed", error: (error as Error).message };
+        // Labels that are refused would be refused again, until they are changed
+        if (status === 0 || status >= 500) setTimeout(() => this.saveAgain(), TRY_AGAIN);
         break;
       }
     }

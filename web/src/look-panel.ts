@@ -114,7 +114,7 @@ export class LookPanel implements Panel {
   private take(facts: PixelFacts): void {
     const { output } = this.page;
     const rows: [string, string][] = [["Column, row", `${facts.col}, ${facts.row}`]];
-    if (facts.lat !== null && facts.lon !== null) rows.push(["Latitude, longitude", degrees(facts.lon, facts.lat)]);
+    if (facts.lat !== null && facts.lon !== null) rows.push(["Position", degrees(facts.lon, facts.lat)]);
     rows.push([output.crs || "x, y", `${metres(facts.x)}, ${metres(facts.y)}`]);
     if (facts.clear_s2 !== null) rows.push(["Clear Sentinel-2 dates", String(facts.clear_s2)]);
     if (facts.valid_s1 !== null) rows.push(["Valid Sentinel-1 dates", String(facts.valid_s1)]);

@@ -267,7 +267,8 @@ class App implements Page {
       this.status.calm();
       for (const layer of [this.stage.base, this.stage.second, this.stage.overlay]) layer.retry();
     }
-    if (event.kind === "failed") this.status.warn(event.error);
+    if (event.kind === "failed" && event.error === "cancelled") this.status.say("Cancelled");
+    else if (event.kind === "failed") this.status.warn(event.error);
     for (const panel of this.panels) panel.hear(event);
   }
 }

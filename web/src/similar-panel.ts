@@ -3,12 +3,12 @@
 import { MatchPainter, valueOf } from "./colours";
 import { button, choices, h, put } from "./dom";
 import { samePixel } from "./geometry";
-import { Latest } from "./latest";
+import { Refined } from "./latest";
 import type { Page, Panel } from "./panel";
 import type { Pixel, RasterResult, SourceEvent } from "./source";
 import type { Mark } from "./stage";
-import { Threshold } from "./threshold";
-import { many } from "./words";
+import { ANGLE, Threshold } from "./threshold";
+import { many, overviewNote } from "./words";
 
 const LIKE = { sign: "+", colour: "#E69F00" };
 const UNLIKE = { sign: "−", colour: "#1A1A1A" };
@@ -22,9 +22,9 @@ export class SimilarPanel implements Panel {
   private readonly results = h("div", { hidden: true });
   private readonly points = h("ul", { className: "points" });
   private readonly hint = h("p", { className: "hint" });
-  private readonly refining = h("p", { className: "note", hidden: true }, "From the overview; refining to every pixel.");
+  private readonly refining = h("p", { className: "note" });
   private readonly exported = h("p", { className: "note" });
-  private readonly asked: Latest<RasterResult>;
+  private readonly asked: Refined<RasterResult>;
   private positives: Pixel[] = [];
   private negatives: Pixel[] = [];
   private unlike = false;
@@ -35,10 +35,11 @@ export class SimilarPanel implements Panel {
     this.threshold = new Threshold(
       { label: "Least similarity", beyond: "similar to your points" },
       page.output.pixel_ha,
+      ANGLE,
       "similar",
     );
     this.threshold.onchange = () => this.paint();
-    this.asked = new Latest<RasterResult>(
+    this.asked = new Refined<RasterResult>(
       (result) => this.take(result),
       (error) => page.fail(error),
     );
@@ -99,9 +100,11 @@ export class SimilarPanel implements Panel {
   }
 
   hear(event: SourceEvent): void {
-    if (event.kind === "refined" && event.job === "similar" && this.result && !this.asked.waiting) {
-      this.take(event.result as RasterResult);
+    if (!("job" in event)) return;
+    if (event.kind === "refined" && event.job === "similar" && event.output === this.page.output.id) {
+      this.asked.refine(event.result as RasterResult);
     }
+    if (event.kind === "failed") this.refining.textContent = overviewNote(this.result, false);
   }
 
   changeOutput(): void {
@@ -141,7 +144,7 @@ export class SimilarPanel implements Panel {
     if (!this.positives.length) return;
     this.result = result;
     this.results.hidden = false;
-    this.refining.hidden = result.z === 0;
+    this.refining.textContent = overviewNote(result, true);
     this.threshold.show(result.histogram, result.pixels, result.suggested ?? 0.9);
     this.paint();
     const text = this.threshold.element.querySelector("output")?.textContent ?? "";
@@ -197,7 +200,8 @@ export class SimilarPanel implements Panel {
       ...this.negatives.map((pixel) => item(pixel, "−", "Not like")),
     );
     const all = this.positives.length + this.negatives.length;
-    if (all) put(this.hint, `${many(all, "point")}. Click more, or click one again to remove it. `, button("Remove all", () => this.clear(), { className: "link" }));
+    if (all > 1) this.points.append(h("li", { className: "bare" }, button("Remove all", () => this.clear(), { className: "plain" })));
+    if (all) this.hint.textContent = `${many(all, "point")}. Click more, or click one again to remove it.`;
     else put(this.hint, "Click a place on the map: the page shows where it is like there. Shift and click: not like there.");
   }
 

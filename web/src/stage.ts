@@ -101,7 +101,7 @@ export class Stage {
   /** Show the whole output. */
   fit(): void {
     const { width, height } = this.output;
-    this.map.getView().fit([0, -height, width, 0], { padding: [24, 24, 24, 24], size: this.map.getSize() ?? [640, 480] });
+    this.map.getView().fit([0, -height, width, 0], { padding: [16, 16, 16, 16], size: this.map.getSize() ?? [640, 480] });
   }
 
   zoom(by: number): void {

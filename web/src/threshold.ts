@@ -14,6 +14,30 @@ const BARS = 100;
 /** Share of the bar's height: the square root, or the few matches beside the many others would not be seen. */
 const tall = (count: number, most: number): number => Math.sqrt(count / most) * HEIGHT;
 
+/** Where values lie along the slider. */
+export interface Axis {
+  at: (value: number) => number;
+  value: (at: number) => number;
+}
+
+export const LINEAR: Axis = { at: (value) => value, value: (at) => at };
+
+/** By the angle, in degrees: cosines of what is alike crowd below 1. */
+export const ANGLE: Axis = {
+  at: (cosine) => (-Math.acos(Math.min(Math.max(cosine, -1), 1)) * 180) / Math.PI,
+  value: (at) => Math.cos((at * Math.PI) / 180),
+};
+
+/** Bins that a key moves the slider by. */
+const KEYS: Record<string, number> = {
+  ArrowRight: 1,
+  ArrowUp: 1,
+  ArrowLeft: -1,
+  ArrowDown: -1,
+  PageUp: 20,
+  PageDown: -20,
+};
+
 export interface ThresholdWords {
   /** Of the slider, "Least similarity" */
   label: string;
@@ -42,12 +66,19 @@ export class Threshold {
   constructor(
     private readonly words: ThresholdWords,
     private readonly pixelHa: number | null,
+    private readonly axis: Axis,
     name: string,
   ) {
-    this.range = h("input", { type: "range", className: "over", "aria-label": words.label });
+    this.range = h("input", { type: "range", step: "any", "aria-label": words.label });
     this.number = h("input", { type: "number", "aria-label": `${words.label}, as a number` });
     this.area = h("output", { className: "area", id: `${name}-area` });
-    this.range.oninput = () => this.move(Number(this.range.value));
+    this.range.oninput = () => this.move(axis.value(Number(this.range.value)));
+    this.range.onkeydown = (event) => {
+      const bins = KEYS[event.key];
+      if (!bins) return;
+      event.preventDefault();
+      this.move(this.value + bins * this.step);
+    };
     this.number.onchange = () => this.move(Number(this.number.value));
     const svg = document.createElementNS(SVG, "svg");
     svg.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
@@ -86,6 +117,11 @@ export class Threshold {
     return [this.histogram.from, this.histogram.to];
   }
 
+  /** Width of a bin of the histogram. */
+  private get step(): number {
+    return (this.histogram.to - this.histogram.from) / this.histogram.counts.length;
+  }
+
   /** The highest value that a pixel has. */
   get best(): number {
     return this.high;
@@ -95,18 +131,18 @@ export class Threshold {
   show(histogram: Histogram, pixels: number, suggested: number): void {
     this.histogram = histogram;
     this.pixels = pixels;
-    const { from, to, counts } = histogram;
-    const step = (to - from) / counts.length;
+    const { from, counts } = histogram;
+    const { step } = this;
     const first = counts.findIndex((count) => count > 0);
     let last = counts.length - 1;
     while (last > first && !counts[last]) last--;
     this.low = round(from + Math.max(first, 0) * step);
     this.high = round(from + (last + 1) * step);
-    for (const input of [this.range, this.number]) {
-      input.min = String(this.low);
-      input.max = String(this.high);
-      input.step = String(round(step));
-    }
+    this.range.min = String(this.axis.at(this.low));
+    this.range.max = String(this.axis.at(this.high));
+    this.number.min = String(this.low);
+    this.number.max = String(this.high);
+    this.number.step = String(round(step));
     this.drawBars();
     this.place(this.moved ? this.value : suggested);
   }
@@ -124,12 +160,12 @@ export class Threshold {
   }
 
   private place(value: number): void {
-    const { from, to, counts } = this.histogram;
-    const bins = counts.length / (to - from);
-    const bound = round(from + Math.round((value - from) * bins) / bins);
+    const { from } = this.histogram;
+    const bound = round(from + Math.round((value - from) / this.step) * this.step);
     this.value = Math.min(Math.max(bound, this.low), this.high);
-    this.range.value = this.number.value = this.value.toFixed(3);
-    const share = (this.value - this.low) / Math.max(this.high - this.low, 1e-9);
+    this.range.value = String(this.axis.at(this.value));
+    this.number.value = this.value.toFixed(3);
+    const share = this.along(this.value);
     this.chosen.setAttribute("x", String(share * WIDTH));
     this.chosen.setAttribute("width", String((1 - share) * WIDTH));
     const text = area(this.beyond(), this.pixels, this.pixelHa);
@@ -146,14 +182,23 @@ export class Threshold {
     return sum;
   }
 
+  /** Share of the slider's length at which a value lies. */
+  private along(value: number): number {
+    const [low, high] = [this.axis.at(this.low), this.axis.at(this.high)];
+    return high > low ? (this.axis.at(value) - low) / (high - low) : 0;
+  }
+
   private drawBars(): void {
-    const { from, to, counts } = this.histogram;
+    const { from, counts } = this.histogram;
     const bars = new Array<number>(BARS).fill(0);
-    const step = (to - from) / counts.length;
-    const span = Math.max(this.high - this.low, 1e-9);
     counts.forEach((count, bin) => {
-      const at = Math.floor(((from + (bin + 0.5) * step - this.low) / span) * BARS);
-      if (at >= 0 && at < BARS) bars[at]! += count;
+      if (!count) return;
+      // A bin may be wider than a bar: its pixels are spread over all bars that it covers
+      const begin = this.along(from + bin * this.step) * BARS;
+      const end = Math.max(this.along(from + (bin + 1) * this.step) * BARS, begin + 1e-6);
+      for (let bar = Math.max(Math.floor(begin), 0); bar < Math.min(end, BARS); bar++) {
+        bars[bar]! += (count * (Math.min(end, bar + 1) - Math.max(begin, bar))) / (end - begin);
+      }
     });
     const most = Math.max(...bars, 1);
     const width = WIDTH / BARS;
@@ -165,7 +210,7 @@ export class Threshold {
   }
 }
 
-/** Bins are thousandths; what adding them up leaves behind is cut off. */
+/** What adding up bins leaves behind is cut off. */
 function round(value: number): number {
   return Math.round(value * 1e6) / 1e6;
 }

@@ -35,3 +35,9 @@ export function degrees(lon: number, lat: number): string {
 export function metres(value: number): string {
   return value.toLocaleString("en-GB", { maximumFractionDigits: 1, useGrouping: false });
 }
+
+/** What is said of an answer from the overview; `going`: the one from every pixel is on its way. */
+export function overviewNote(result: { z: number } | null, going: boolean): string {
+  if (!result || result.z === 0) return "";
+  return going ? "From the overview, refining to every pixel." : "From the overview: not every pixel was compared.";
+}
