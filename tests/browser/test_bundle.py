@@ -58,4 +58,6 @@ def test_the_page_is_what_its_source_gives(tmp_path):
     subprocess.run(["node", "build.mjs", str(tmp_path)], cwd=WEB, check=True, timeout=120)
     assert sorted(path.name for path in tmp_path.iterdir()) == [path.name for path in FILES]
     for path in FILES:
-        assert (tmp_path / path.name).read_bytes() == path.read_bytes(), f"{path.name}: run make web, and commit it"
+        assert (tmp_path / path.name).read_bytes() == path.read_bytes(), (
+            f"{path.name}: run make web, and commit it"
+        )

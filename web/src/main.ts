@@ -100,7 +100,11 @@ class App implements Page {
     );
     root.append(help);
     this.status.oncancel = (job) => void source.cancel(job).catch((error) => this.fail(error));
-    this.stage.onact = (pixel, other) => this.panel.act(pixel, other);
+    this.stage.onidle = () => this.describe();
+    this.stage.onact = (pixel, other) => {
+      this.panel.act(pixel, other);
+      this.describe();
+    };
     this.stage.onhover = (pixel, said) => this.hover(pixel, said);
     this.stage.onring = (ring) => label.ring(ring);
     this.stage.onfail = (error) => this.fail(error);

@@ -51,9 +51,9 @@ export class SimilarPanel implements Panel {
       choices("What a click on the map means", "click", [["like", "Like here"], ["unlike", "Not like here"]], "like", (value) => {
         this.unlike = value === "unlike";
       }),
+      this.results,
       this.hint,
       this.points,
-      this.results,
     );
     this.list();
   }
@@ -186,7 +186,7 @@ export class SimilarPanel implements Panel {
         "li",
         {},
         button(`${sign} ${pixel.col}, ${pixel.row}`, () => this.page.stage.goTo(pixel), {
-          "aria-label": `${what} column ${pixel.col}, row ${pixel.row}: show on the map`,
+          "aria-label": `${sign} ${pixel.col}, ${pixel.row}: ${what.toLowerCase()}, show on the map`,
           className: "plain",
         }),
         button("×", () => this.remove(pixel), {

@@ -63,6 +63,8 @@ export class Stage {
   onhover: (pixel: Pixel | null, said: boolean) => void = () => undefined;
   onring: (ring: Xy[]) => void = () => undefined;
   onfail: (error: Error) => void = () => undefined;
+  /** All that is visible has been drawn. */
+  onidle: () => void = () => undefined;
 
   constructor(
     readonly element: HTMLElement,
@@ -247,6 +249,7 @@ export class Stage {
   private count(busy: boolean): void {
     this.busy += busy ? 1 : -1;
     this.element.setAttribute("aria-busy", String(this.busy > 0));
+    if (!this.busy) this.onidle();
   }
 }
 
