@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from affine import Affine
@@ -87,6 +87,19 @@ class Source(Protocol):
 
     def read_observations(self, window: Window) -> NDArray[np.uint16]:
         """(height, width, 2) clear S2 and valid S1 observations; 0 where that isn't known."""
+        ...
+
+
+@runtime_checkable
+class HasOverviews(Protocol):
+    """A source whose files hold thinned copies of themselves."""
+
+    def overview(self, level: int) -> Source | None:
+        """A grid of ceil(width / 2**level) x ceil(height / 2**level) pixels; None where the files don't hold it.
+
+        Its i-th column is column int(0.5 + i * width / ceil(width / 2**level)) of the full resolution, and rows
+        likewise: the nearest pixel, never an average.
+        """
         ...
 
 
