@@ -50,9 +50,9 @@ def _brightness() -> NDArray[np.uint8]:
     isn't cut off.
     """
     light = (np.arange(1 << 16) / 10_000) ** CONTRAST
-    shown = np.rint(255 * light / (light + MIDDLE**CONTRAST)).clip(1, 255)
+    shown: NDArray[np.uint8] = np.rint(255 * light / (light + MIDDLE**CONTRAST)).clip(1, 255).astype(np.uint8)
     shown[0] = NO_DATA
-    return shown.astype(np.uint8)
+    return shown
 
 
 BRIGHTNESS = _brightness()
@@ -78,7 +78,7 @@ def staged(staging: Staging) -> TrueColours | None:
 
     def read(window: Window) -> NDArray[np.uint8]:
         colours = raster.read(window)
-        shown = BRIGHTNESS[colours]
+        shown: NDArray[np.uint8] = BRIGHTNESS[colours]
         # A clear pixel may have a reflectance of 0 in one band
         shown[(shown == NO_DATA) & colours.any(axis=2, keepdims=True)] = 1
         return shown
