@@ -128,8 +128,8 @@ def test_what_is_shown_of_a_pixel(open_page, served, outputs):
         clear, valid = file.read()[:, ROW, COL]
     text = facts.inner_text().replace("\n", " ")
     lon, lat = degrees_of(outputs[0], COL, ROW)
-    assert f"{lat:.5f}° N" in text
-    assert f"{lon:.5f}° E" in text
+    assert f"{lat:.5f} N" in text
+    assert f"{lon:.5f} E" in text
     assert f"Clear Sentinel-2 dates {clear} " in text + " "
     assert f"Valid Sentinel-1 dates {valid} " in text + " "
     opened.page.mouse.move(*opened.at(10, 10))

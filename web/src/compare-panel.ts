@@ -5,6 +5,7 @@ import { check, h, put, slider } from "./dom";
 import { Refined } from "./latest";
 import type { Page, Panel } from "./panel";
 import type { Output, Pixel, RasterResult, SourceEvent } from "./source";
+import { Swipe } from "./swipe";
 import { LINEAR, Threshold } from "./threshold";
 import { overviewNote } from "./words";
 
@@ -20,6 +21,8 @@ export class ComparePanel implements Panel {
   private readonly results = h("div", { hidden: true });
   private readonly refining = h("p", { className: "note" });
   private readonly asked: Refined<RasterResult>;
+  private readonly swipe: Swipe;
+  private readonly border: HTMLInputElement;
   private result: RasterResult | null = null;
   private position = 0.5;
   private changes = false;
@@ -32,39 +35,52 @@ export class ComparePanel implements Panel {
     private readonly showSecond: (from: number | null) => void,
   ) {
     this.threshold = new Threshold({ label: "Least change", beyond: "changed by at least this much" }, first.pixel_ha, LINEAR, "change");
-    this.threshold.onchange = () => this.paint();
+    this.threshold.onchange = () => {
+      page.status.say("");
+      this.paint();
+    };
     this.asked = new Refined<RasterResult>(
       (result) => this.take(result),
-      (error) => page.fail(error),
+      (error) => {
+        this.refining.textContent = "";
+        page.fail(error);
+      },
     );
-    const swipe = slider("Border", { min: 0, max: 1, step: 0.01, value: this.position }, (value) => {
-      this.position = value;
-      showSecond(value);
-    });
-    put(this.results, this.threshold.element, this.refining);
+    const border = slider("Border", { min: 0, max: 1, step: 0.01, value: this.position }, (value) => this.move(value));
+    this.border = border.input;
+    this.swipe = new Swipe(title(first), title(second));
+    this.swipe.onmove = (share) => this.move(share);
+    page.stage.element.after(this.swipe.element);
+    put(this.results, this.threshold.element);
     this.element = h(
       "div",
       {},
       h("p", { className: "pair" }, h("span", {}, `Left: ${title(first)}`), h("span", {}, `Right: ${title(second)}`)),
-      swipe.row,
+      border.row,
       check("Show what changed", false, (on) => {
         this.changes = on;
-        if (on && !this.result) this.asked.ask(() => page.source.change(first.id, second.id));
+        if (on && !this.result) {
+          this.refining.textContent = "Comparing…";
+          this.asked.ask(() => page.source.change(first.id, second.id));
+        }
         this.results.hidden = !on || !this.result;
         this.paint();
       }),
+      this.refining,
       this.results,
     );
   }
 
   enter(): void {
     this.active = true;
-    this.showSecond(this.position);
+    this.swipe.element.hidden = false;
+    this.move(this.position);
     this.paint();
   }
 
   leave(): void {
     this.active = false;
+    this.swipe.element.hidden = true;
     this.showSecond(null);
     this.page.stage.overlay.show(null);
     this.page.greyBase(false);
@@ -91,6 +107,13 @@ export class ComparePanel implements Panel {
 
   changeOutput(): void {
     // Both outputs are shown here
+  }
+
+  private move(share: number): void {
+    this.position = share;
+    this.border.value = String(share);
+    this.swipe.place(share);
+    this.showSecond(share);
   }
 
   private take(result: RasterResult): void {

@@ -84,7 +84,7 @@ export class LabelPanel implements Panel {
           this.live = on;
           this.paint();
         }),
-        check("Fade pixels that the map is unsure of", this.unsure, (on) => {
+        check("Fade pixels where it is unsure", this.unsure, (on) => {
           this.unsure = on;
           this.paint();
         }),

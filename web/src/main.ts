@@ -181,6 +181,7 @@ class App implements Page {
       tab.tabIndex = one === panel ? 0 : -1;
     }
     put(this.body, panel.element);
+    this.status.say("");
     this.body.setAttribute("aria-labelledby", `tab-${panel.name}`);
     panel.enter();
     this.describe();

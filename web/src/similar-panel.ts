@@ -38,19 +38,26 @@ export class SimilarPanel implements Panel {
       ANGLE,
       "similar",
     );
-    this.threshold.onchange = () => this.paint();
+    this.threshold.onchange = () => {
+      page.status.say("");
+      this.paint();
+    };
     this.asked = new Refined<RasterResult>(
       (result) => this.take(result),
-      (error) => page.fail(error),
+      (error) => {
+        this.refining.textContent = "";
+        page.fail(error);
+      },
     );
     const save = button("Save as GeoTIFF and GeoJSON", () => void this.export(), { className: "primary" });
-    put(this.results, this.threshold.element, this.refining, page.info.exports === null ? null : save, this.exported);
+    put(this.results, this.threshold.element, page.info.exports === null ? null : save, this.exported);
     this.element = h(
       "div",
       {},
       choices("What a click on the map means", "click", [["like", "Like here"], ["unlike", "Not like here"]], "like", (value) => {
         this.unlike = value === "unlike";
       }),
+      this.refining,
       this.results,
       this.hint,
       this.points,
@@ -131,10 +138,12 @@ export class SimilarPanel implements Panel {
     if (this.active) this.page.stage.setMarks(this.marks());
     if (this.positives.length) {
       const [output, positives, negatives] = [this.page.output.id, [...this.positives], [...this.negatives]];
+      this.refining.textContent = "Comparing…";
       this.asked.ask(() => this.page.source.similar(output, positives, negatives));
       return;
     }
     this.asked.drop();
+    this.refining.textContent = "";
     this.result = null;
     this.results.hidden = true;
     this.paint();

@@ -27,8 +27,8 @@ export function area(pixels: number, all: number, pixelHa: number | null): strin
 }
 
 export function degrees(lon: number, lat: number): string {
-  const east = `${Math.abs(lon).toFixed(5)}° ${lon < 0 ? "W" : "E"}`;
-  const north = `${Math.abs(lat).toFixed(5)}° ${lat < 0 ? "S" : "N"}`;
+  const east = `${Math.abs(lon).toFixed(5)} ${lon < 0 ? "W" : "E"}`;
+  const north = `${Math.abs(lat).toFixed(5)} ${lat < 0 ? "S" : "N"}`;
   return `${north}, ${east}`;
 }
 
