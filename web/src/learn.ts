@@ -1,14 +1,15 @@
-// Live classes in the page: by the nearest class mean, and by ridge regression from three labels a class on.
+// Live classes in the page, as tessera_engine/view/classes.py learns them: by the nearest class mean, and by ridge
+// regression from three labels a class on.
 
 import type { Codes } from "./compute";
 import { fromCrs } from "./geometry";
 import type { LabelDocument, NextPixel, Output } from "./source";
 
-/** Labels that each class needs for ridge regression. */
+/** Labelled pixels of the class with the fewest from which on ridge regression is more accurate than class means. */
 const ENOUGH = 3;
 
-/** Weight of the penalty, for unit vectors. */
-const RIDGE = 0.1;
+/** Strength of the regression, in mean eigenvalues of the labelled directions' covariance. */
+const RIDGE = 0.01;
 
 /** Pixels that are proposed to label next, and the least distance between two of them, as a share of the side. */
 const PROPOSED = 20;
@@ -23,15 +24,24 @@ export interface Learned {
   next: NextPixel[];
 }
 
+/** What gives pixels their classes: the largest of weights * direction + bias. */
+interface Scorer {
+  method: "mean" | "ridge";
+  weights: Float64Array[];
+  bias: number[];
+  /** The factor of the difference between the scores of the first and the second class that makes a margin of 1 */
+  sure: number[][];
+}
+
 export function learn(codes: Codes, output: Output, document: LabelDocument): Learned {
   const places = document.classes.map((one) => labelledPixels(document, one.id, output, codes));
   const labelled = places.flatMap((some, at) => (some.length ? [at] : []));
-  const few = labelled.some((at) => places[at]!.length < ENOUGH);
+  const some = labelled.map((at) => places[at]!);
+  const few = some.some((one) => one.length < ENOUGH);
+  const { method, weights, bias, sure } = few ? means(codes, some) : ridge(codes, some);
   const { dim } = codes;
-  const weights = few ? means(codes, places) : ridge(codes, places, labelled);
   const stored = new Uint16Array(codes.scales.length);
   const counts = new Array<number>(document.classes.length + 1).fill(0);
-  const scores = new Float64Array(labelled.length);
   for (let pixel = 0; pixel < stored.length; pixel++) {
     if (!Number.isFinite(codes.scales[pixel])) {
       counts[0]!++;
@@ -41,25 +51,21 @@ export function learn(codes: Codes, output: Output, document: LabelDocument): Le
     let squares = 0;
     for (let k = from; k < from + dim; k++) squares += codes.codes[k]! * codes.codes[k]!;
     const length = Math.sqrt(squares) || 1;
-    let best = 0;
-    let second = -1;
-    for (let at = 0; at < labelled.length; at++) {
-      const row = weights[labelled[at]!]!;
+    let [first, second, best, nextBest] = [0, 0, -Infinity, -Infinity];
+    for (let at = 0; at < weights.length; at++) {
+      const row = weights[at]!;
       let sum = 0;
       for (let k = 0; k < dim; k++) sum += codes.codes[from + k]! * row[k]!;
-      scores[at] = sum / length + row[dim]!;
-      if (at === 0) continue;
-      if (scores[at]! > scores[best]!) {
-        second = best;
-        best = at;
-      } else if (second < 0 || scores[at]! > scores[second]!) second = at;
+      const score = sum / length + bias[at]!;
+      if (score > best) [nextBest, second, best, first] = [best, first, score, at];
+      else if (score > nextBest) [nextBest, second] = [score, at];
     }
-    const margin = second < 0 ? 1 : scores[best]! - scores[second]!;
-    const one = labelled[best]! + 1;
-    counts[one]!++;
-    stored[pixel] = one | (Math.round(255 * Math.min(margin * (few ? 4 : 1), 1)) << 8);
+    const number = labelled[first]! + 1;
+    const margin = weights.length > 1 ? (best - nextBest) * sure[first]![second]! : 0;
+    counts[number]!++;
+    stored[pixel] = number | (Math.round(255 * Math.min(Math.max(margin, 0), 1)) << 8);
   }
-  return { method: few ? "mean" : "ridge", stored, counts, next: propose(stored, output, places.flat()) };
+  return { method, stored, counts, next: propose(stored, output, places.flat()) };
 }
 
 /** Places of the pixels with data that a class's points and polygons label. */
@@ -99,46 +105,58 @@ function inside(ring: [number, number][], output: Output): number[] {
   return found;
 }
 
-/** Unit vector of a pixel, with a 1 for the constant at its end. */
-function unit({ codes, dim }: Codes, at: number): Float64Array {
-  const vector = new Float64Array(dim + 1);
-  let squares = 0;
-  for (let k = 0; k < dim; k++) squares += codes[at * dim + k]! ** 2;
-  const length = Math.sqrt(squares) || 1;
-  for (let k = 0; k < dim; k++) vector[k] = codes[at * dim + k]! / length;
-  vector[dim] = 1;
-  return vector;
+/** The embedding of a pixel at length 1. */
+function direction({ codes, dim }: Codes, at: number): Float64Array {
+  return scaled(Float64Array.from(codes.subarray(at * dim, (at + 1) * dim)));
 }
 
-/** For each class the unit mean of its unit vectors: the score is the cosine to it. */
-function means(codes: Codes, places: number[][]): Float64Array[] {
-  return places.map((some) => {
-    const mean = new Float64Array(codes.dim + 1);
-    for (const at of some) unit(codes, at).forEach((value, k) => (mean[k]! += value));
-    mean[codes.dim] = 0;
-    const length = Math.sqrt(mean.reduce((sum, value) => sum + value * value, 0)) || 1;
-    return mean.map((value) => value / length);
+function dot(a: Float64Array, b: Float64Array): number {
+  let sum = 0;
+  for (let k = 0; k < a.length; k++) sum += a[k]! * b[k]!;
+  return sum;
+}
+
+function scaled(vector: Float64Array): Float64Array {
+  const length = Math.sqrt(dot(vector, vector));
+  return length > 0 ? vector.map((value) => value / length) : vector;
+}
+
+function means(codes: Codes, places: number[][]): Scorer {
+  const weights = places.map((some) => {
+    const sum = new Float64Array(codes.dim);
+    for (const at of some) direction(codes, at).forEach((value, k) => (sum[k]! += value));
+    return scaled(sum);
   });
+  // At the mean of a class, the other is this far behind
+  const sure = weights.map((one) => weights.map((other) => (1 - dot(one, other) > 1e-9 ? 1 / (1 - dot(one, other)) : 0)));
+  return { method: "mean", weights, bias: weights.map(() => 0), sure };
 }
 
 /** Least squares to 1 for a class's labels and 0 for the others', classes weighted alike, with a penalty on the weights. */
-function ridge(codes: Codes, places: number[][], labelled: number[]): Float64Array[] {
-  const size = codes.dim + 1;
-  const normal = Array.from({ length: size }, () => new Float64Array(size));
-  const right = places.map(() => new Float64Array(size));
-  for (const at of labelled) {
-    const weight = 1 / places[at]!.length;
-    for (const place of places[at]!) {
-      const vector = unit(codes, place);
-      for (let i = 0; i < size; i++) {
-        right[at]![i]! += weight * vector[i]!;
-        for (let j = 0; j <= i; j++) normal[i]![j]! += weight * vector[i]! * vector[j]!;
-      }
-    }
-  }
-  for (let i = 0; i < codes.dim; i++) normal[i]![i]! += RIDGE;
-  normal[codes.dim]![codes.dim]! += 1e-9;
-  return solve(normal, right);
+function ridge(codes: Codes, places: number[][]): Scorer {
+  const classes = places.length;
+  const labels = places.flatMap((some, one) => some.map((at) => ({ one, vector: direction(codes, at) })));
+  const count = labels.length;
+  const weight = places.map((some) => count / (classes * some.length));
+  const centre = new Float64Array(codes.dim);
+  for (const { one, vector } of labels) vector.forEach((value, k) => (centre[k]! += (weight[one]! * value) / count));
+  const mean = 1 / classes;
+  const rows = labels.map(({ one, vector }) => vector.map((value, k) => (value - centre[k]!) * Math.sqrt(weight[one]!)));
+  const targets = places.map((_, wanted) =>
+    Float64Array.from(labels, ({ one }) => ((one === wanted ? 1 : 0) - mean) * Math.sqrt(weight[one]!)),
+  );
+  // Of the two forms the one with the smaller matrix
+  const columns = Array.from({ length: codes.dim }, (_, k) => Float64Array.from(rows, (row) => row[k]!));
+  const dual = count <= codes.dim;
+  const sides = dual ? rows : columns;
+  const gram = sides.map((one, i) => Float64Array.from({ length: sides.length }, (_, j) => (j <= i ? dot(one, sides[j]!) : 0)));
+  const trace = gram.reduce((sum, row, i) => sum + row[i]!, 0);
+  const penalty = Math.max((RIDGE * trace) / gram.length, 1e-12);
+  gram.forEach((row, i) => (row[i]! += penalty));
+  const project = (target: Float64Array): Float64Array => Float64Array.from(columns, (column) => dot(column, target));
+  const weights = dual ? solve(gram, targets).map(project) : solve(gram, targets.map(project));
+  const sure = weights.map(() => weights.map(() => 1));
+  return { method: "ridge", weights, bias: weights.map((row) => mean - dot(centre, row)), sure };
 }
 
 /** Solve a symmetric system, given by its lower half, for several right sides: Cholesky, in place. */
@@ -168,14 +186,14 @@ function solve(lower: Float64Array[], right: Float64Array[]): Float64Array[] {
 function propose(stored: Uint16Array, output: Output, labelled: number[]): NextPixel[] {
   const taken = new Set(labelled);
   const order = Array.from(stored.keys()).filter((at) => stored[at]! > 0 && !taken.has(at));
-  order.sort((a, b) => stored[a]! - (stored[a]! & 255) - (stored[b]! - (stored[b]! & 255)) || a - b);
+  order.sort((a, b) => (stored[a]! >> 8) - (stored[b]! >> 8) || a - b);
   const apart = Math.max(2, APART * Math.max(output.width, output.height));
   const found: NextPixel[] = [];
   for (const at of order) {
     const col = at % output.width;
     const row = Math.floor(at / output.width);
     if (found.some((one) => Math.hypot(one.col - col, one.row - row) < apart)) continue;
-    found.push({ col, row, margin: (stored[at]! >> 8) / 255 });
+    found.push({ col, row, margin: stored[at]! >> 8 });
     if (found.length === PROPOSED) break;
   }
   return found;
