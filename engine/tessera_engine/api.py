@@ -259,6 +259,7 @@ def embed(
         stored_as: `int8` or `float32`; None: int8 for an int8 model, else float32.
         format: `cog`, `npy`, `zarr` or `geotessera`.
         quicklook: what the picture shows: `pca`, `clusters` or `rgb`.
+        truecolour: also write `truecolour.tif`, the scene in true colour.
         memory: what the process may take: bytes, or a size like "2GB"; None: half of the free memory, at most 4 GB.
         overwrite: replace an earlier output.
         append: add to a zarr or geotessera output at `out`.

@@ -69,6 +69,9 @@ def embed(
         str,
         typer.Option(help="What the picture shows: pca, clusters or rgb (the scene in true colour)."),
     ] = "pca",
+    no_truecolour: Annotated[
+        bool, typer.Option("--no-truecolour", help="Leave out truecolour.tif, the scene in true colour.")
+    ] = False,
     window: Annotated[
         tuple[int, int, int, int] | None,
         typer.Option(help="Embed only this part, in pixels.", metavar="COL ROW WIDTH HEIGHT"),
@@ -135,6 +138,7 @@ def embed(
         "stored_as": "int8" if int8 and stored_as is None else stored_as,
         "format": format,
         "quicklook": quicklook,
+        "truecolour": not no_truecolour,
         "memory": memory,
         "overwrite": overwrite,
         "append": append,

@@ -34,6 +34,7 @@ class EmbedOptions(TypedDict, total=False):
     stored_as: str | None
     format: str
     quicklook: str
+    truecolour: bool
     memory: int | str | None
     overwrite: bool
     append: bool
@@ -53,6 +54,7 @@ class RunOptions:
         stored_as: `int8` or `float32`; None: int8 for an int8 model, else float32.
         format: one of `tessera_engine.formats.registry.FORMATS`.
         quicklook: one of `tessera_engine.pictures.quicklook.QUICKLOOKS`.
+        truecolour: also write `truecolour.tif`, see `tessera_engine.pictures.true_colour`.
         memory: bytes that the process may take; None: half of the free memory, at most 4 GB.
         overwrite: replace an earlier output.
         append: add to a store of that format at `out`, see `tessera_engine.formats.grown`.
@@ -67,6 +69,7 @@ class RunOptions:
     stored_as: str | None = None
     format: str = "cog"
     quicklook: str = "pca"
+    truecolour: bool = True
     memory: int | None = None
     overwrite: bool = False
     append: bool = False
@@ -230,6 +233,7 @@ CHECKS: Mapping[str, Callable[[str, object], Any]] = {
     "stored_as": _stored_as,
     "format": _format,
     "quicklook": _quicklook,
+    "truecolour": _flag,
     "memory": _memory,
     "overwrite": _flag,
     "append": _flag,

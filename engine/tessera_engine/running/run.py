@@ -18,6 +18,7 @@ from tessera_engine.formats.writing import write
 from tessera_engine.machine import give_back_memory
 from tessera_engine.pictures.caption import caption_of_run
 from tessera_engine.pictures.quicklook import write_quicklook
+from tessera_engine.pictures.true_colour import staged, write_true_colours
 from tessera_engine.progress import Announce, Progress
 from tessera_engine.running import pipeline
 from tessera_engine.running.changes import (
@@ -97,8 +98,11 @@ class _Work:
                 plan.out, options.format, plan.grid, plan.dim, precision, self.fingerprint, plan.origin
             )
         place.remove_made()
-        colours = options.quicklook == "rgb"
-        check_room(place.folder, needed_bytes(plan.grid, plan.dim, plan.stored_as, options.format, colours))
+        colours = options.truecolour or options.quicklook == "rgb"
+        check_room(
+            place.folder,
+            needed_bytes(plan.grid, plan.dim, plan.stored_as, options.format, colours, options.truecolour),
+        )
         staging = Staging.mend(place.staging, plan.grid, plan.dim, plan.stored_as, colours)
         check_staged(self.journal, staging, plan.region, announce)
         reader = plan.scene.reader
@@ -133,11 +137,14 @@ class _Work:
         facts = _run_facts(plan, self.backend, self.fingerprint, with_data)
         picture = write_quicklook(staging, folder / "quicklook.png", caption_of_run(facts), options.quicklook)
         give_back_memory()
-        assets = [*write(options.format, staging, folder, plan.scene.name, plan.origin, store), picture]
+        name, year = plan.scene.name, plan.origin.year
+        assets = [*write(options.format, staging, folder, name, plan.origin, store), picture]
+        colours = staged(staging) if options.truecolour else None
+        assets += write_true_colours(folder, colours, options.format, name, year, store)
         item = folder / ITEM
         write_item(item, plan.grid, assets, facts)
-        if store is not None and plan.origin.year is not None:
-            store.write_item(item, plan.origin.year, staging)
+        if store is not None and year is not None:
+            store.write_item(item, year, staging)
         self.place.sync_output()
         return item
 
@@ -176,6 +183,7 @@ def _identity(plan: Plan, backend: Backend, fingerprint: str) -> dict[str, str]:
         "stored_as": plan.stored_as,
         "format": options.format,
         "quicklook": options.quicklook,
+        "truecolour": "yes" if options.truecolour else "no",
         **({"append": "yes"} if options.append else {}),
     }
 

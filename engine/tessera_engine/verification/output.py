@@ -178,7 +178,8 @@ def _check_raster(raster: Raster, key: str, asset: ItemAsset, item: Item) -> Non
         "embeddings": (stored_as, item.fact("dim"), CODE_NODATA if stored_as == "int8" else math.nan),
         "scales": ("float32", 1, math.nan),
         "observations": ("uint16", 2, None),
-    }.get(key)
+        "truecolour": ("uint8", 3, 0),
+    }.get(key.partition("_")[0])  # in a store followed by the year
     if expected is None:
         return
     dtype, bands, nodata = expected

@@ -192,7 +192,13 @@ def _compute(
             "observations": np.zeros((*size, 2), np.uint16),
         }
         return nothing | ({"scales": np.full((*size, 1), np.nan, np.float32)} if stored_as == "int8" else {})
-    part: EmbedOptions = {"window": in_scene, "dim": dim, "stored_as": stored_as, "format": "npy"}
+    part: EmbedOptions = {
+        "window": in_scene,
+        "dim": dim,
+        "stored_as": stored_as,
+        "format": "npy",
+        "truecolour": False,
+    }
     # The findings were announced when the output was made
     embed(scene, model, out, progress=False, announce=lambda line: None, **part)
     whole = Window(0, 0, window.width, window.height)
