@@ -38,9 +38,7 @@ def view(
             "--year", help="Year to use, if an output has several; one for each output, or two of one output."
         ),
     ] = None,
-    browser: Annotated[
-        bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")
-    ] = True,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address.")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Look at embeddings in the browser: click, compare, label, map.
@@ -61,7 +59,7 @@ def view(
     console.print_line(server.address)
     sys.stdout.flush()
     console.say("serving the page to this machine; Ctrl-C ends it", quiet)
-    if browser and _has_screen():
+    if not no_browser and _has_screen():
         import webbrowser
 
         threading.Thread(target=webbrowser.open, args=(server.address,), daemon=True).start()

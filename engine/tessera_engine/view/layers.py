@@ -13,8 +13,11 @@ from tessera_engine.errors import InputError
 from tessera_engine.formats.embeddings.same_model import check_same_model
 from tessera_engine.pictures.palette import FITS, Palette
 from tessera_engine.pictures.quicklook import SAMPLE
+from tessera_engine.view import true_colours
 from tessera_engine.view.levels import TILE
 from tessera_engine.view.viewed import Kept, Viewed
+
+TRUE_COLOUR = "truecolour"
 
 TILE_BYTES = 40_000_000
 """Of painted tiles that are kept in memory."""
@@ -36,6 +39,7 @@ class Layers:
         self._lock = threading.Lock()
         self._tiles: Kept[bytes] = Kept(TILE_BYTES)
         self._paint: dict[str, Callable[[Viewed, int, int, int], NDArray[Any]]] = {
+            TRUE_COLOUR: _true_colours,
             "pca": lambda *tile: self._coloured("pca", *tile),
             "clusters": lambda *tile: self._coloured("clusters", *tile),
             "observations": _observations,
@@ -43,7 +47,7 @@ class Layers:
 
     def names(self, viewed: Viewed) -> list[str]:
         """The layers that an output has."""
-        return list(self._paint)
+        return [name for name in self._paint if name != TRUE_COLOUR or true_colours.has(viewed.embeddings)]
 
     def tile(self, name: str, viewed: Viewed, z: int, x: int, y: int) -> bytes:
         """A tile of `TILE` x `TILE` pixels, row by row: RGBA, or two little-endian uint16 for observations.
@@ -54,6 +58,8 @@ class Layers:
         """
         paint = self._paint[name]
         viewed.tile_window(z, x, y)
+        if name not in self.names(viewed):
+            raise LookupError
         key = (name, viewed.number, z, x, y)
         return self._tiles.get(key, lambda: padded(paint(viewed, z, x, y)), len)
 
@@ -93,6 +99,14 @@ def padded(block: NDArray[Any]) -> bytes:
     tile = np.zeros((TILE, TILE, *block.shape[2:]), block.dtype)
     tile[:height, :width] = block
     return tile.tobytes()
+
+
+def _true_colours(viewed: Viewed, z: int, x: int, y: int) -> NDArray[np.uint8]:
+    window = viewed.tile_window(z, x, y)
+    colours = true_colours.read(viewed.embeddings, z, window)
+    return np.dstack([colours, np.where((colours == true_colours.NO_DATA).all(axis=2), 0, 255)]).astype(
+        np.uint8
+    )
 
 
 def _observations(viewed: Viewed, z: int, x: int, y: int) -> NDArray[Any]:
