@@ -57,7 +57,6 @@ export function css(colour: Rgb): string {
   return `rgb(${colour.join(",")})`;
 }
 
-export const matchColour = (share: number): Rgb => between(MATCH, share);
 export const countColour = (share: number): Rgb => between(COUNTS, share);
 
 /** Lowest and highest value that a tile of a result can hold: its raw values 1 and 65535; 0 is no data. */
@@ -78,6 +77,10 @@ export type Paint = (raw: ArrayBuffer, pixels: Uint32Array) => void;
 
 export const paintColours: Paint = (raw, pixels) => pixels.set(new Uint32Array(raw));
 
+const MATCH_SHADES = 256;
+
+const matchWords = Uint32Array.from({ length: MATCH_SHADES }, (_, n) => word(between(MATCH, n / (MATCH_SHADES - 1)), 235));
+
 const countWords = Uint32Array.from({ length: MOST_DATES + 1 }, (_, n) => word(countColour(n / MOST_DATES)));
 
 export const paintObservations: Paint = (raw, pixels) => {
@@ -93,10 +96,10 @@ export class MatchPainter {
   set(threshold: number, best: number, span: Span): void {
     const first = rawOf(threshold, span);
     const last = Math.max(rawOf(best, span), first + 1);
-    this.table.fill(0);
-    for (let raw = first; raw < 65536; raw++) {
-      this.table[raw] = word(matchColour((raw - first) / (last - first)), 235);
-    }
+    const shades = (MATCH_SHADES - 1) / (last - first);
+    this.table.fill(0, 0, first);
+    for (let raw = first; raw <= last; raw++) this.table[raw] = matchWords[Math.round((raw - first) * shades)]!;
+    this.table.fill(matchWords[MATCH_SHADES - 1]!, last + 1);
   }
 
   readonly paint: Paint = (raw, pixels) => {

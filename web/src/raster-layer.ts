@@ -47,6 +47,9 @@ interface Box {
 export class RasterLayer extends Layer<LayerSource> {
   private readonly canvas: HTMLCanvasElement;
   private readonly context: CanvasRenderingContext2D;
+  /** What a tile is painted in before it is put on its canvas. */
+  private readonly image: ImageData;
+  private readonly pixels: Uint32Array;
   private content: Content | null = null;
   private tiles = new Map<string, Tile>();
   /** The tiles of what was shown before, drawn until the new ones are here. */
@@ -73,6 +76,8 @@ export class RasterLayer extends Layer<LayerSource> {
     this.canvas = document.createElement("canvas");
     this.canvas.className = `raster ${name}`;
     this.context = context(this.canvas);
+    this.image = new ImageData(tileSize, tileSize);
+    this.pixels = new Uint32Array(this.image.data.buffer);
   }
 
   /** Show something else; null: nothing. */
@@ -231,9 +236,8 @@ export class RasterLayer extends Layer<LayerSource> {
       tile.canvas = document.createElement("canvas");
       tile.canvas.width = tile.canvas.height = this.tileSize;
     }
-    const image = new ImageData(this.tileSize, this.tileSize);
-    this.content.paint(tile.raw, new Uint32Array(image.data.buffer));
-    context(tile.canvas).putImageData(image, 0, 0);
+    this.content.paint(tile.raw, this.pixels);
+    context(tile.canvas).putImageData(this.image, 0, 0);
     tile.painted = this.colours;
     if (!this.content.keep) tile.raw = null;
   }
