@@ -1,8 +1,8 @@
 // How accurate the map is, by spatial cross-validation; "not known" while there are too few labels.
 
 import { h, put } from "./dom";
-import type { Accuracy, LabelClass, SourceEvent } from "./source";
-import { percent } from "./words";
+import type { Accuracy, SourceEvent } from "./source";
+import { count, percent } from "./words";
 
 export class AccuracyView {
   readonly element: HTMLElement;
@@ -24,7 +24,7 @@ export class AccuracyView {
     put(this.classes);
   }
 
-  show(accuracy: Accuracy, classes: LabelClass[]): void {
+  show(accuracy: Accuracy): void {
     if (!accuracy.known || accuracy.balanced === undefined) {
       this.unknown(accuracy.why ?? "");
       return;
@@ -32,12 +32,11 @@ export class AccuracyView {
     this.answer.classList.remove("stale");
     const { low, high } = accuracy;
     const range = low != null && high != null ? ` (${percent(low, 0)} to ${percent(high, 0)})` : "";
-    put(this.answer, h("strong", {}, percent(accuracy.balanced, 0)), range, " balanced, on land that was held out");
-    const rows = (accuracy.per_class ?? []).map((one) => {
-      const name = one.name ?? classes.find((known) => known.id === one.id)?.name ?? "?";
-      return h("tr", {}, h("th", { scope: "row" }, name), ...[one.recall, one.precision].map(cell));
-    });
-    const head = h("tr", {}, ...["Class", "Found", "Right"].map((text) => h("th", { scope: "col" }, text)));
+    put(this.answer, h("strong", {}, percent(accuracy.balanced, 0)), range, " right on land that was held out, each class counted alike");
+    const rows = (accuracy.per_class ?? []).map(({ name, recall, labels }) =>
+      h("tr", {}, h("th", { scope: "row" }, name), h("td", {}, percent(recall, 0)), h("td", {}, count(labels))),
+    );
+    const head = h("tr", {}, ...["Class", "Right", "Labels"].map((text) => h("th", { scope: "col" }, text)));
     put(
       this.classes,
       rows.length
@@ -46,12 +45,8 @@ export class AccuracyView {
     );
   }
 
-  hear(event: SourceEvent, classes: LabelClass[]): void {
-    if (event.kind === "done" || event.kind === "refined") this.show(event.result as Accuracy, classes);
+  hear(event: SourceEvent): void {
+    if (event.kind === "done" || event.kind === "refined") this.show(event.result as Accuracy);
     if (event.kind === "failed") this.unknown(event.error);
   }
-}
-
-function cell(share: number | undefined): HTMLElement {
-  return h("td", {}, share === undefined ? "" : percent(share, 0));
 }

@@ -34,6 +34,16 @@ export function fromCrs([x, y]: Xy, output: Output): Xy {
   return [(e * (x - c) - b * (y - f)) / whole, -((a * (y - f) - d * (x - c)) / whole)];
 }
 
+/** Whether a point lies in a ring: how often the ring crosses the line to the right of the point. */
+export function contains(ring: Xy[], [x, y]: Xy): boolean {
+  let odd = false;
+  ring.forEach(([x0, y0], at) => {
+    const [x1, y1] = ring[(at + 1) % ring.length]!;
+    if (y0 <= y !== y1 <= y && x < x0 + ((y - y0) / (y1 - y0)) * (x1 - x0)) odd = !odd;
+  });
+  return odd;
+}
+
 /** Metres along the side of a pixel; null where the output has no size on the ground. */
 export function pixelMetres(output: Output): number | null {
   return output.pixel_ha === null ? null : Math.sqrt(output.pixel_ha * 10_000);

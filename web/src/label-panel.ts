@@ -4,7 +4,7 @@ import { AccuracyView } from "./accuracy";
 import { ClassList } from "./class-list";
 import { CLASS_COLOURS, ClassPainter, UNSURE } from "./colours";
 import { button, check, choices, h, put, slider } from "./dom";
-import { fromCrs, toCrs, type Xy } from "./geometry";
+import { centre, contains, fromCrs, toCrs, type Xy } from "./geometry";
 import { LabelFiles } from "./label-files";
 import { LabelStore } from "./label-store";
 import { Refined } from "./latest";
@@ -15,6 +15,8 @@ import { many, overviewNote } from "./words";
 
 /** Milliseconds between the last save and the question how accurate the map is. */
 const CALM = 1500;
+
+type Tool = "points" | "polygons" | "erase";
 
 export class LabelPanel implements Panel {
   readonly name = "label";
@@ -35,7 +37,7 @@ export class LabelPanel implements Panel {
   private readonly redo = button("Redo", () => this.store.redo(), { "aria-keyshortcuts": "Control+Y" });
   private readonly polygonKeys = h("div", { className: "row", hidden: true });
   private chosen: string | null = null;
-  private polygons = false;
+  private tool: Tool = "points";
   private live = true;
   private unsure = false;
   private opacity = 0.85;
@@ -65,8 +67,9 @@ export class LabelPanel implements Panel {
       button("Close the polygon", () => page.stage.finishPolygon()),
       button("Give it up", () => page.stage.abortPolygon()),
     );
-    const tool = choices("What is drawn", "draw", [["point", "Points"], ["polygon", "Polygons"]], "point", (value) => {
-      this.polygons = value === "polygon";
+    const tools: [Tool, string][] = [["points", "Points"], ["polygons", "Polygons"], ["erase", "Erase"]];
+    const tool = choices("What a click does", "draw", tools, this.tool, (value) => {
+      this.tool = value as Tool;
       this.follow();
     });
     this.element = h(
@@ -125,22 +128,22 @@ export class LabelPanel implements Panel {
 
   act(pixel: Pixel, other: boolean): void {
     const known = this.store.at(pixel);
-    if (known && (other || known.class === this.chosen)) {
-      this.store.remove(known.id);
-      this.page.status.say(`Label removed at column ${pixel.col}, row ${pixel.row}`);
+    if (other || this.tool === "erase" || (known && known.class === this.chosen)) {
+      this.erase(pixel);
       return;
     }
-    if (other) return;
-    const chosen = this.chosen ?? this.store.addClass().id;
-    if (chosen !== this.chosen) this.choose(chosen);
+    const chosen = this.chosenOrNew();
     this.store.addPoint(pixel, chosen);
     this.page.status.say(`${this.className(chosen)} at column ${pixel.col}, row ${pixel.row}`);
   }
 
   /** A polygon was drawn. */
   ring(ring: Xy[]): void {
-    const chosen = this.chosen ?? this.store.addClass().id;
-    if (chosen !== this.chosen) this.choose(chosen);
+    if (new Set(ring.map(String)).size < 3) {
+      this.page.status.say("A polygon needs three corners.");
+      return;
+    }
+    const chosen = this.chosenOrNew();
     this.store.addPolygon(
       ring.map((point) => toCrs(point, this.page.output)),
       chosen,
@@ -169,7 +172,7 @@ export class LabelPanel implements Panel {
       const one = this.store.classes[Number(name) - 1];
       if (one) this.choose(one.id);
     } else if (name === "n") this.visit(this.visited + 1);
-    else if (name === "c" && this.polygons) this.page.stage.finishPolygon();
+    else if (name === "c" && this.tool === "polygons") this.page.stage.finishPolygon();
     else if (name === "escape") this.page.stage.abortPolygon();
     else if (name === "delete" || name === "backspace") this.removeLast();
     else return false;
@@ -184,12 +187,28 @@ export class LabelPanel implements Panel {
       this.asked.refine(event.result as ClassifyResult);
     }
     if (event.kind === "failed" && this.result) this.mapNote.textContent = this.noteOf(this.result, false);
-    if (event.job === "accuracy") this.accuracy.hear(event, this.store.classes);
+    if (event.job === "accuracy") this.accuracy.hear(event);
   }
 
   changeOutput(): void {
     this.result = null;
     this.classify();
+  }
+
+  /** Remove the point label of a pixel, or else the newest polygon over it. */
+  private erase(pixel: Pixel): void {
+    const over = (label: Label): boolean =>
+      label.kind === "polygon" && contains(label.ring.map((corner) => fromCrs(corner, this.page.output)), centre(pixel));
+    const label = this.store.at(pixel) ?? this.store.labels.filter(over).at(-1);
+    if (label) this.store.remove(label.id);
+    const where = `column ${pixel.col}, row ${pixel.row}`;
+    this.page.status.say(label ? `Label removed at ${where}` : `No label at ${where}`);
+  }
+
+  private chosenOrNew(): string {
+    const chosen = this.chosen ?? this.store.addClass().id;
+    if (chosen !== this.chosen) this.choose(chosen);
+    return chosen;
   }
 
   private className(id: string): string {
@@ -207,12 +226,13 @@ export class LabelPanel implements Panel {
   private follow(): void {
     const at = this.store.classes.findIndex((one) => one.id === this.chosen);
     const one = this.store.classes[at];
-    const drawing = this.active && this.polygons && one !== undefined;
+    const drawing = this.active && this.tool === "polygons" && one !== undefined;
     this.page.stage.drawPolygons(drawing, one?.colour);
     this.polygonKeys.hidden = !drawing;
     this.chip.hidden = !this.active;
-    if (!one) put(this.chip, "Click the map to label a first pixel");
-    else put(this.chip, "Labelling ", this.list.sign(one, at), h("strong", {}, one.name), this.polygons ? " by polygons" : "");
+    if (this.tool === "erase") put(this.chip, "Clicks remove labels");
+    else if (!one) put(this.chip, "Click the map to label a first pixel");
+    else put(this.chip, "Labelling ", this.list.sign(one, at), h("strong", {}, one.name), drawing ? " by polygons" : "");
     if (this.active) this.page.stage.setMarks(this.marks());
   }
 
@@ -271,7 +291,7 @@ export class LabelPanel implements Panel {
     const { source, output } = this.page;
     source
       .accuracy(output.id)
-      .then((answer) => answer && this.accuracy.show(answer, this.store.classes))
+      .then((answer) => answer && this.accuracy.show(answer))
       .catch((error) => this.accuracy.unknown((error as Error).message));
   }
 

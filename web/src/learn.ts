@@ -34,7 +34,7 @@ interface Scorer {
 }
 
 export function learn(codes: Codes, output: Output, document: LabelDocument): Learned {
-  const places = document.classes.map((one) => labelledPixels(document, one.id, output, codes));
+  const places = agreed(document.classes.map((one) => labelledPixels(document, one.id, output, codes)));
   const labelled = places.flatMap((some, at) => (some.length ? [at] : []));
   const some = labelled.map((at) => places[at]!);
   const few = some.some((one) => one.length < ENOUGH);
@@ -77,6 +77,13 @@ function labelledPixels(document: LabelDocument, id: string, output: Output, cod
     else for (const at of inside(label.ring, output)) found.add(at);
   }
   return [...found].filter((at) => Number.isFinite(codes.scales[at]));
+}
+
+/** Without the places that have labels of different classes. */
+function agreed(places: number[][]): number[][] {
+  const classes = new Map<number, number>();
+  for (const some of places) for (const at of some) classes.set(at, (classes.get(at) ?? 0) + 1);
+  return places.map((some) => some.filter((at) => classes.get(at) === 1));
 }
 
 /** Pixels whose centre lies in a ring, by counting crossings to its left. */

@@ -92,7 +92,8 @@ export interface Accuracy {
   balanced?: number;
   low?: number | null;
   high?: number | null;
-  per_class?: { id?: string; name?: string; recall?: number; precision?: number; f1?: number; labels?: number }[];
+  /** recall: share of the class's held-out labels that were mapped as it */
+  per_class?: { name: string; recall: number; labels: number }[];
 }
 
 export interface LabelClass {
