@@ -258,7 +258,8 @@ def write_geopackage(path: Path, layer: str, wkb: Any, fields: Mapping[str, Any]
     except ModuleNotFoundError as error:
         raise MissingExtra(error.name or "pyogrio", "maps", "writing a GeoPackage") from None
     try:
-        with _drivers:
+        with _drivers, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a name that doesn't end with .gpkg
             pyogrio.raw.write(
                 path,
                 wkb,

@@ -96,7 +96,8 @@ def reembed(
     with tempfile.TemporaryDirectory() as folder:
         for i, window in enumerate(places):
             computed = _compute(scene, model, item, window, place, Path(folder) / str(i))
-            stored = {key: raster.read(window) for key, raster in rasters.items()}
+            # Pictures are not computed again
+            stored = {key: rasters[key].read(window) for key in computed}
             # Which observations are valid doesn't depend on the backend
             exact = stored.keys() if not differs else {"observations"}
             for key in exact:
