@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -26,15 +24,6 @@ def shown_area(opened, name="similar"):
 
 def threshold(opened):
     return opened.page.get_by_role("spinbutton")
-
-
-def run_engine(*arguments):
-    done = subprocess.run(
-        [sys.executable, "-m", "tessera_engine", *map(str, arguments), "--quiet"],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
 
 
 def degrees_of(output, col, row):

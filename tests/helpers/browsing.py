@@ -131,3 +131,13 @@ def viewing(*outputs):
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
+
+
+def run_engine(*arguments):
+    """Run a command that must succeed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tessera_engine", *map(str, arguments), "--quiet"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr

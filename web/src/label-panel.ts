@@ -70,6 +70,7 @@ export class LabelPanel implements Panel {
     const tools: [Tool, string][] = [["points", "Points"], ["polygons", "Polygons"], ["erase", "Erase"]];
     const tool = choices("What a click does", "draw", tools, this.tool, (value) => {
       this.tool = value as Tool;
+      if (this.tool === "polygons") this.chosenOrNew();
       this.follow();
     });
     this.element = h(
