@@ -273,7 +273,7 @@ class App implements Page {
       for (const layer of [this.stage.base, this.stage.second, this.stage.overlay]) layer.retry();
     }
     if (event.kind === "failed" && event.error === "cancelled") this.status.say("Cancelled");
-    else if (event.kind === "failed") this.status.warn(event.error);
+    else if (event.kind === "failed" && event.job !== "accuracy") this.status.warn(event.error);
     for (const panel of this.panels) panel.hear(event);
   }
 }

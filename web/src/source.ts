@@ -123,6 +123,20 @@ export interface LabelDocument {
   labels: Label[];
 }
 
+export interface ImportedLabels extends LabelDocument {
+  /** Labels that the file brought */
+  added: number;
+  /** What was left out; "": nothing */
+  note: string | null;
+}
+
+/** A finished map: names of its folder and of the file with its labels, and what was unusual */
+export interface MadeMap {
+  name: string;
+  labels: string;
+  notes: string[];
+}
+
 export type SourceEvent =
   | { kind: "progress"; job: Job; output?: number; done: number; total: number }
   | { kind: "refined" | "done"; job: Job; output?: number; result: unknown }
@@ -157,7 +171,7 @@ export interface Source {
   labels(): Promise<LabelDocument>;
   /** Saves the whole document; an error with status 409: another window saved since `document.revision` */
   saveLabels(document: LabelDocument): Promise<number>;
-  importLabels(name: string, bytes: ArrayBuffer): Promise<LabelDocument>;
+  importLabels(name: string, bytes: ArrayBuffer): Promise<ImportedLabels>;
   classify(output: number): Promise<ClassifyResult>;
   /** null: the answer comes as an event `accuracy` */
   accuracy(output: number): Promise<Accuracy | null>;
