@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import cookie_parser
-from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -102,7 +102,7 @@ class Guard:
             self._check(scope)
             await self._app(scope, _limited(scope, receive), send)
         except Refused as refused:
-            await _refusal(scope, refused)(scope, receive, send)
+            await refusal(scope, refused)(scope, receive, send)
 
     def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
@@ -160,7 +160,8 @@ def _with_headers(send: Send) -> Send:
     return sending
 
 
-def _refusal(scope: Scope, refused: Refused) -> PlainTextResponse | JSONResponse:
+def refusal(scope: Scope, refused: Refused) -> Response:
+    """The answer to a request that isn't answered: JSON for scripts, a sentence for people."""
     closing = {"Connection": "close"} if refused.status == 413 else None  # the rest of the body isn't read
     if scope["path"].startswith("/api/"):
         return JSONResponse({"error": refused.why}, refused.status, closing)

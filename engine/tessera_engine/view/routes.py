@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response, Stream
 from starlette.routing import Route
 
 from tessera_engine.errors import InputError, TesseraError
-from tessera_engine.view.guard import NO_COOKIE, Keys, Refused
+from tessera_engine.view.guard import NO_COOKIE, Keys, Refused, refusal
 from tessera_engine.view.jobs import in_words
 from tessera_engine.view.layers import padded
 from tessera_engine.view.search import Question
@@ -79,6 +79,7 @@ def application(session: Session, keys: Keys) -> Starlette:
             Route("/api/cancel", routes.cancel, methods=["POST"]),
         ],
         exception_handlers={
+            Refused: lambda request, error: refusal(request.scope, error),
             HTTPException: _http_error,
             LookupError: lambda request, error: _error(404, "there is nothing of that name"),
             InputError: lambda request, error: _error(400, str(error)),

@@ -193,8 +193,11 @@ class Viewed:
 
 
 def _nearest(places: NDArray[np.int64], size: int, count: int) -> NDArray[np.int64]:
-    """Of `count` rows or columns that stand for `size`, those in which places lie."""
-    return np.minimum(places * count // size, count - 1)
+    """Of `count` rows or columns that stand for `size`, those in which the middles of places lie.
+
+    The places that `tessera_engine.view.levels.picked` gives are those of their own rows and columns.
+    """
+    return (2 * places + 1) * count // (2 * size)
 
 
 def _size(block: StoredBlock) -> int:
