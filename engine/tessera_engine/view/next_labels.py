@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 COUNT = 20
 """Pixels that are suggested."""
 
-CANDIDATES_ACROSS = 48
+CANDIDATES_ACROSS = 40
 """The scene is divided into this many cells across its longer side; the least sure pixel of each is a candidate, so
 that candidates lie everywhere. The pixels that stand for the scene are candidates too: the least sure ones often lie on
 the borders of fields."""
 
-SAMPLES_ACROSS = 40
+SAMPLES_ACROSS = 32
 """Cells across of which the middle pixels stand for the whole scene."""
 
 LEAST_DISTANCE = 0.03
