@@ -13,11 +13,12 @@ export interface Output {
   id: number;
   name: string;
   year: number | null;
-  model: string;
-  precision: string;
+  model: string | null;
+  precision: string | null;
   dim: number;
   stored_as: string;
-  crs: string;
+  /** A code like EPSG:32631, or WKT; null: none */
+  crs: string | null;
   width: number;
   height: number;
   /** x = a * col + b * row + c; y = d * col + e * row + f, of the corner of a pixel */
