@@ -89,7 +89,7 @@ def test_keys_choose_classes_and_enter_labels(open_page, outputs, served):
     opened.page.keyboard.press("Enter")
     wait_for_labels(opened, 1)
     # A polygon by the keyboard
-    opened.page.get_by_text("Polygons", exact=True).click()
+    opened.page.get_by_role("radio", name="Polygons").check()
     opened.page.locator("#map").focus()
     opened.page.keyboard.press("2")
     for key in ("ArrowRight", "ArrowDown", "ArrowLeft"):
@@ -105,7 +105,7 @@ def test_keys_choose_classes_and_enter_labels(open_page, outputs, served):
         left, bottom, right, top = file.bounds
     assert all(left <= x <= right and bottom <= y <= top for x, y in polygon["ring"])
     # Erased by a click into it
-    opened.page.get_by_text("Erase", exact=True).click()
+    opened.page.get_by_role("radio", name="Erase").check()
     (x, y), *_ = [np.mean(polygon["ring"][:3], axis=0)]
     opened.click((x - left) / 10, (top - y) / 10)
     wait_for_labels(opened, 1)

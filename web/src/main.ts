@@ -29,6 +29,7 @@ const KEYS: [string, string][] = [
   ["0", "show the whole map"],
   ["1 to 9", "choose a class to label"],
   ["N", "go to the next pixel to label"],
+  ["M", "show the live map, or what is below it"],
   ["C", "close a polygon"],
   ["Ctrl+Z, Ctrl+Y", "undo and redo labels"],
   ["Delete", "remove the last point or label"],
