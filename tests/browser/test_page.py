@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 import rasterio
-from browsing import PHONE, viewing
+from browsing import PHONE, run_engine, viewing
 from places import ROOT
 from rasterio.warp import transform
 

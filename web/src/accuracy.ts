@@ -47,6 +47,6 @@ export class AccuracyView {
 
   hear(event: SourceEvent): void {
     if (event.kind === "done" || event.kind === "refined") this.show(event.result as Accuracy);
-    if (event.kind === "failed") this.unknown(event.error);
+    if (event.kind === "failed" && event.error !== "cancelled") this.unknown(event.error);
   }
 }

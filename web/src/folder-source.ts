@@ -10,6 +10,7 @@ import {
   type Accuracy,
   type ClassifyResult,
   type Histogram,
+  type ImportedLabels,
   type Info,
   type LabelDocument,
   type LayerName,
@@ -141,10 +142,11 @@ export class FolderSource implements Source {
     return this.saved.revision;
   }
 
-  async importLabels(_: string, bytes: ArrayBuffer): Promise<LabelDocument> {
-    this.saved = readLabels(new TextDecoder().decode(bytes), this.saved, this.output);
-    await this.saveLabels(this.saved);
-    return this.saved;
+  async importLabels(_: string, bytes: ArrayBuffer): Promise<ImportedLabels> {
+    const before = this.saved.labels.length;
+    const merged = readLabels(new TextDecoder().decode(bytes), this.saved, this.output);
+    await this.saveLabels(merged);
+    return { ...this.saved, added: this.saved.labels.length - before, note: null };
   }
 
   async classify(): Promise<ClassifyResult> {

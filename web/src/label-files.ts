@@ -3,7 +3,8 @@
 import { button, h } from "./dom";
 import type { LabelStore } from "./label-store";
 import type { Page } from "./panel";
-import type { SourceEvent } from "./source";
+import type { MadeMap, SourceEvent } from "./source";
+import { many } from "./words";
 
 const FORMATS: [string, string][] = [
   ["geojson", "GeoJSON"],
@@ -48,18 +49,21 @@ export class LabelFiles {
 
   hear(event: SourceEvent): void {
     if (!("job" in event) || event.job !== "map") return;
-    if (event.kind === "done") this.done((event.result as { name?: string }).name ?? null);
     if (event.kind === "failed") this.exported.textContent = "";
+    if (event.kind !== "done") return;
+    const { name, labels, notes } = event.result as MadeMap;
+    this.done(name, [`Its labels: ${labels}.`, ...notes]);
   }
 
   private async import(file: HTMLInputElement): Promise<void> {
     const [chosen] = file.files ?? [];
     if (!chosen) return;
     try {
-      const before = this.store.labels.length;
-      this.store.take(await this.page.source.importLabels(chosen.name, await chosen.arrayBuffer()));
-      this.page.status.say(`${this.store.labels.length - before} labels added from ${chosen.name}`);
+      const imported = await this.page.source.importLabels(chosen.name, await chosen.arrayBuffer());
+      this.store.take(imported);
       this.store.onsaved();
+      this.exported.textContent = [`${many(imported.added, "label")} added from ${chosen.name}.`, imported.note].join(" ");
+      this.page.status.say(this.exported.textContent);
     } catch (error) {
       this.page.fail(error);
     }
@@ -75,11 +79,12 @@ export class LabelFiles {
     }
   }
 
-  private done(name: string | null): void {
+  private done(name: string | null, notes: string[] = []): void {
     if (name === null) return;
     const { exports } = this.page.info;
-    this.exported.textContent = exports === null ? `Saved as ${name}` : `Saved as ${name} in ${exports}`;
-    this.page.status.say(this.exported.textContent);
+    const where = exports === null ? "" : ` in ${exports}`;
+    this.exported.textContent = [`Saved as ${name}${where}.`, ...notes].join(" ");
+    this.page.status.say(`Saved as ${name}`);
   }
 }
 

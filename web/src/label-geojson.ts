@@ -25,7 +25,8 @@ export function writeLabels({ classes, labels }: LabelDocument, output: Output):
         : { type: "Polygon", coordinates: [label.ring] };
     return { type: "Feature", properties: { class: named?.name, colour: named?.colour }, geometry };
   });
-  const crs = { type: "name", properties: { name: urn(output) } };
+  const name = urn(output);
+  const crs = name === null ? undefined : { type: "name", properties: { name } };
   return JSON.stringify({ type: "FeatureCollection", crs, features });
 }
 
@@ -38,9 +39,10 @@ export function readLabels(text: string, into: LabelDocument, output: Output): L
     throw new SourceError("The file is not GeoJSON.", 400);
   }
   if (!Array.isArray(read.features)) throw new SourceError("The file is not a GeoJSON FeatureCollection.", 400);
-  const crs = read.crs?.properties?.name;
+  const crs = read.crs?.properties?.name ?? null;
   if (crs !== urn(output)) {
-    throw new SourceError(`The file's CRS is ${crs ?? "longitude and latitude"}; this page reads ${output.crs} only.`, 400);
+    const found = crs ?? "longitude and latitude";
+    throw new SourceError(`The file's CRS is ${found}; this page reads files of its own only, in ${output.crs ?? "none"}.`, 400);
   }
   const classes = [...into.classes];
   const labels: Label[] = [...into.labels];
@@ -65,8 +67,10 @@ export function readLabels(text: string, into: LabelDocument, output: Output): L
   return { revision: into.revision, classes, labels };
 }
 
-function urn({ crs }: Output): string {
-  return `urn:ogc:def:crs:${crs.replace(":", "::")}`;
+/** The CRS as GDAL and QGIS read it in GeoJSON; null where it has no code. */
+function urn({ crs }: Output): string | null {
+  const code = /^([A-Z]+):(\d+)$/.exec(crs ?? "");
+  return code && `urn:ogc:def:crs:${code[1]}::${code[2]}`;
 }
 
 function next(used: { id: string }[]): number {

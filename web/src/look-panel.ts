@@ -14,6 +14,9 @@ export const PICTURES: Record<LayerName, [string, string]> = {
   observations: ["Clear dates", "How many clear Sentinel-2 dates each pixel has"],
 };
 
+/** Of a CRS's name that is shown: a longer one is WKT. */
+const LONGEST_CODE = 24;
+
 const [STRIP_WIDTH, STRIP_HEIGHT] = [256, 44];
 
 export class LookPanel implements Panel {
@@ -115,7 +118,7 @@ export class LookPanel implements Panel {
     const { output } = this.page;
     const rows: [string, string][] = [["Column, row", `${facts.col}, ${facts.row}`]];
     if (facts.lat !== null && facts.lon !== null) rows.push(["Position", degrees(facts.lon, facts.lat)]);
-    rows.push([output.crs || "x, y", `${metres(facts.x)}, ${metres(facts.y)}`]);
+    rows.push([output.crs && output.crs.length <= LONGEST_CODE ? output.crs : "x, y", `${metres(facts.x)}, ${metres(facts.y)}`]);
     if (facts.clear_s2 !== null) rows.push(["Clear Sentinel-2 dates", String(facts.clear_s2)]);
     if (facts.valid_s1 !== null) rows.push(["Valid Sentinel-1 dates", String(facts.valid_s1)]);
     rows.push(["Embedding", facts.embedding ? many(facts.embedding.length, "number") : "none: no data"]);

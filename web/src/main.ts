@@ -132,10 +132,9 @@ class App implements Page {
     const size = `${count(output.width)} × ${count(output.height)} px`;
     const ha = output.pixel_ha === null ? null : hectares(output.width * output.height * output.pixel_ha);
     const model = [output.model, output.precision].filter(Boolean).join(" ");
-    this.subtitle.textContent = [output.year, size, ha, model].filter((part) => part !== null && part !== "").join(" · ");
-    if (output.step && output.step > 1) {
-      this.status.say(`This page shows one of ${output.step} × ${output.step} pixels of the output.`);
-    }
+    const thinned = output.step && output.step > 1 ? `1 of ${output.step} × ${output.step} pixels is shown` : null;
+    const facts = [output.year, size, ha, model, thinned];
+    this.subtitle.textContent = facts.filter((fact) => fact !== null && fact !== "").join(" · ");
     if (!output.layers.includes(this.picture)) this.picture = output.layers[0]!;
     this.showPicture(this.picture);
   }
@@ -273,7 +272,7 @@ class App implements Page {
       for (const layer of [this.stage.base, this.stage.second, this.stage.overlay]) layer.retry();
     }
     if (event.kind === "failed" && event.error === "cancelled") this.status.say("Cancelled");
-    else if (event.kind === "failed") this.status.warn(event.error);
+    else if (event.kind === "failed" && event.job !== "accuracy") this.status.warn(event.error);
     for (const panel of this.panels) panel.hear(event);
   }
 }

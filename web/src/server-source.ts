@@ -4,6 +4,7 @@ import {
   SourceError,
   type Accuracy,
   type ClassifyResult,
+  type ImportedLabels,
   type Info,
   type Job,
   type LabelDocument,
@@ -56,7 +57,7 @@ export class ServerSource implements Source {
     return (await this.ask<{ revision: number }>("labels", document)).revision;
   }
 
-  importLabels(name: string, bytes: ArrayBuffer): Promise<LabelDocument> {
+  importLabels(name: string, bytes: ArrayBuffer): Promise<ImportedLabels> {
     const path = `labels/import?name=${encodeURIComponent(name)}`;
     return this.json(path, { method: "POST", body: bytes, headers: { "Content-Type": "application/octet-stream" } });
   }

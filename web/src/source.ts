@@ -13,11 +13,12 @@ export interface Output {
   id: number;
   name: string;
   year: number | null;
-  model: string;
-  precision: string;
+  model: string | null;
+  precision: string | null;
   dim: number;
   stored_as: string;
-  crs: string;
+  /** A code like EPSG:32631, or WKT; null: none */
+  crs: string | null;
   width: number;
   height: number;
   /** x = a * col + b * row + c; y = d * col + e * row + f, of the corner of a pixel */
@@ -123,6 +124,20 @@ export interface LabelDocument {
   labels: Label[];
 }
 
+export interface ImportedLabels extends LabelDocument {
+  /** Labels that the file brought */
+  added: number;
+  /** What was left out; "": nothing */
+  note: string | null;
+}
+
+/** A finished map: names of its folder and of the file with its labels, and what was unusual */
+export interface MadeMap {
+  name: string;
+  labels: string;
+  notes: string[];
+}
+
 export type SourceEvent =
   | { kind: "progress"; job: Job; output?: number; done: number; total: number }
   | { kind: "refined" | "done"; job: Job; output?: number; result: unknown }
@@ -157,7 +172,7 @@ export interface Source {
   labels(): Promise<LabelDocument>;
   /** Saves the whole document; an error with status 409: another window saved since `document.revision` */
   saveLabels(document: LabelDocument): Promise<number>;
-  importLabels(name: string, bytes: ArrayBuffer): Promise<LabelDocument>;
+  importLabels(name: string, bytes: ArrayBuffer): Promise<ImportedLabels>;
   classify(output: number): Promise<ClassifyResult>;
   /** null: the answer comes as an event `accuracy` */
   accuracy(output: number): Promise<Accuracy | null>;

@@ -4,12 +4,14 @@ import { button, h, put } from "./dom";
 import type { Job, SourceEvent } from "./source";
 import { percent } from "./words";
 
-const WORK: Record<Job, string> = {
+/** Milliseconds of work before its progress is shown: what is done at once needs no bar. */
+const PATIENCE = 400;
+
+const WORK: Record<Exclude<Job, "accuracy">, string> = {
   unpack: "Unpacking the embeddings, once for each output",
   similar: "Comparing all pixels",
   classify: "Mapping all pixels",
   map: "Making the final map",
-  accuracy: "Estimating the accuracy",
   change: "Comparing the two years",
 };
 
@@ -17,7 +19,8 @@ export class Status {
   readonly news = h("p", { className: "news", role: "status" });
   readonly alert = h("div", { className: "alert", role: "alert", hidden: true });
   readonly progress = h("div", { className: "progress", hidden: true });
-  private readonly work = new Map<Job, number>();
+  private readonly work = new Map<keyof typeof WORK, number>();
+  private waiting = 0;
   private readonly bar = h("progress", { max: 1, "aria-label": "Progress" });
   private readonly doing = h("span");
   private lasting = false;
@@ -56,15 +59,22 @@ export class Status {
   }
 
   hear(event: SourceEvent): void {
-    if (event.kind === "progress") this.work.set(event.job, event.total > 0 ? event.done / event.total : 0);
-    else if ("job" in event) this.work.delete(event.job);
+    // The accuracy is said in a place of its own
+    if ("job" in event && event.job === "accuracy") return;
+    if (event.kind === "progress" && event.done < event.total) {
+      this.work.set(event.job as keyof typeof WORK, event.done / event.total);
+    } else if ("job" in event) this.work.delete(event.job as keyof typeof WORK);
     else this.work.clear();
-    if (event.kind === "progress" && event.done >= event.total) this.work.delete(event.job);
     const [first] = this.work;
-    this.progress.hidden = !first;
-    if (!first) return;
+    if (!first) {
+      clearTimeout(this.waiting);
+      this.waiting = 0;
+      this.progress.hidden = true;
+      return;
+    }
     const [job, share] = first;
     this.doing.textContent = `${WORK[job]}: ${percent(share, 0)}`;
     this.bar.value = share;
+    if (!this.waiting) this.waiting = window.setTimeout(() => (this.progress.hidden = false), PATIENCE);
   }
 }
