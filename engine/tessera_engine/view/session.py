@@ -170,7 +170,7 @@ class Session:
             "width": grid.width,
             "height": grid.height,
             "transform": list(grid.transform)[:6],
-            "pixel_ha": _hectares(grid),
+            "pixel_ha": hectares(grid),
             "layers": self._layers.names(viewed),
             "levels": [level._asdict() for level in viewed.levels],
             "unpacked": viewed.unpacked,
@@ -229,7 +229,7 @@ def _same(one: Grid, other: Grid) -> bool:
     return (one.width, one.height) == (other.width, other.height) and offset(one, other) == (0, 0)
 
 
-def _hectares(grid: Grid) -> float | None:
+def hectares(grid: Grid) -> float | None:
     """Of a pixel; None where the CRS isn't in metres, or there is none."""
     if grid.crs is None:
         return None
