@@ -27,6 +27,7 @@ ROOMS = (
     ("verification",),
     ("places",),
     ("analysis", "jobs"),
+    ("view",),
     ("cli",),
     ("__main__",),
 )

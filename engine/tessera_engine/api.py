@@ -267,6 +267,7 @@ def embed(
         every: embed growing periods too, each a step longer ("14d", "month"), into one Zarr store; the scene must be
             opened with `season`, `start` and `end`, or `year`.
         min_clear: flag pixels with fewer clear Sentinel-2 dates in the quality layer; None: flag none.
+        truecolour: also write `truecolour.tif`, the scene in true colour.
         memory: what the process may take: bytes, or a size like "2GB"; None: half of the free memory, at most 4 GB.
         overwrite: replace an earlier output.
         append: add to a zarr or geotessera output at `out`.

@@ -155,7 +155,29 @@ def similarity(
     Raises:
         InputError: a point lies outside of the embeddings or on a pixel without data, or the memory is too little.
     """
-    queries = _queries(embeddings, points)
+    return compare(embeddings, _queries(embeddings, points), report, memory)
+
+
+def compare(
+    embeddings: Embeddings,
+    queries: NDArray[Any],
+    report: Progress | None = None,
+    memory: int | None = None,
+) -> NDArray[np.float32]:
+    """Each pixel's cosine similarity to the stored vector that it is most similar to; see `similarity`.
+
+    Args:
+        embeddings: what to search.
+        queries: (Q, K) stored vectors, int8 or float32 as the embeddings are, none all zero.
+        report: called with pixels done and in all.
+        memory: bytes that the process may take; None: half of the free memory, at most 4 GB.
+
+    Returns:
+        (height, width) float32, -1..1, NaN where there is no data.
+
+    Raises:
+        InputError: the memory is too little.
+    """
     per_value = embeddings.bytes_per_value + (0 if embeddings.stored_as == "int8" else FLOAT_BYTES)
     pixels, row = embeddings.grid.window.pixels, embeddings.grid.width * embeddings.dim
     strip_size = strip_values(memory, pixels * PIXEL_BYTES, per_value, row, STRIP_VALUES)

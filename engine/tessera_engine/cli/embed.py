@@ -87,6 +87,14 @@ def embed(
             help="What the picture shows: pca, clusters or rgb (the scene in true colour).",
         ),
     ] = "pca",
+    no_truecolour: Annotated[
+        bool,
+        typer.Option(
+            "--no-truecolour",
+            rich_help_panel=OUTPUT,
+            help="Leave out truecolour.tif, the scene in true colour.",
+        ),
+    ] = False,
     min_clear: Annotated[
         int | None,
         typer.Option(
@@ -215,6 +223,7 @@ def embed(
         "quicklook": quicklook,
         "every": every,
         "min_clear": min_clear,
+        "truecolour": not no_truecolour,
         "memory": memory,
         "overwrite": overwrite,
         "append": append,

@@ -36,7 +36,7 @@ def embed_all(
 
     if jobs is not None and scenes:
         raise InputError(f"jobs={jobs} names the scenes already; leave out {', '.join(map(str, scenes[:3]))}")
-    given = {name: value for name, value in defaults.items() if value not in (None, False)}
+    given = {name: value for name, value in defaults.items() if value is not None}
 
     def announce(line: str) -> None:
         console.say(line, quiet and line.startswith(("note: ", "[")))

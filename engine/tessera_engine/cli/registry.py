@@ -22,6 +22,7 @@ MODULES = (
     "compare",
     "maps",
     "evaluate",
+    "view",
     "look",
     "verify",
     "bench",

@@ -99,6 +99,19 @@ class QualitySource(Protocol):
         ...
 
 
+@runtime_checkable
+class HasOverviews(Protocol):
+    """A source whose files hold thinned copies of themselves."""
+
+    def overview(self, level: int) -> Source | None:
+        """A grid of ceil(width / 2**level) x ceil(height / 2**level) pixels; None where the files don't hold it.
+
+        Its i-th column is column int(0.5 + i * width / ceil(width / 2**level)) of the full resolution, and rows
+        likewise: the nearest pixel, never an average.
+        """
+        ...
+
+
 @dataclass(frozen=True, repr=False)
 class Embeddings:
     """Embeddings of one place, read when asked for.
