@@ -39,7 +39,8 @@ def embed_all(
     given = {name: value for name, value in defaults.items() if value is not None}
 
     def announce(line: str) -> None:
-        console.say(line, quiet and line.startswith(("note: ", "[")))
+        # As for one scene: what is certain, and errors, are said even so
+        console.say(line, quiet and (line.startswith(("note: ", "[", "resuming ")) or ", likely]" in line))
 
     with interruptible(ADVICE, published=ADVICE):
         results = aside(

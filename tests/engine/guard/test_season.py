@@ -33,7 +33,7 @@ def test_only_gaps_within_the_season_count():
     assert found.name == "s1-gap-descending"
     assert "2023-10-31 and 2024-01-01" in found.found
     (found,) = check_gaps([], Dates((), tuple(range(305, 335)), ()), GRID, WINTER)
-    assert "91 days" in found.found
+    assert "92 days" in found.found
     assert "2023-11-30 and 2024-03-01" in found.found
 
 
