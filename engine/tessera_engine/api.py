@@ -287,7 +287,7 @@ def embed(
     plan = make_plan(scene, file, None if out is None else os.fspath(out), chosen, runs_it)
     say = _warn if announce is None else announce
     sample = scene.reader.sample(plan.region, SAMPLE_PIXELS)
-    findings = tuple(examine_sample(scene, sample, file.facts))
+    findings = tuple(examine_sample(scene, sample, file.facts, plan.region))
     heed(findings, chosen.strict, say)
     loaded = model if isinstance(model, Model) else load(file, announce=announce)
     if loaded.backend.follows_lengths:
