@@ -22,6 +22,7 @@ MODULES = (
     "compare",
     "maps",
     "evaluate",
+    "segment",
     "look",
     "verify",
     "bench",
