@@ -80,6 +80,7 @@ def identity_of(command: str, sources: Sequence[Embeddings], **facts: object) ->
     """
     read = [
         f"{each.path.absolute()} {each.dim} {each.item['properties'].get(ITEM_SHA256)} {each.provenance.get('year')}"
+        + (f" {each.grid}" if "resampled" in each.provenance else "")
         for each in sources
     ]
     return {

@@ -93,7 +93,7 @@ def write_item(
     created = (created or datetime.now(timezone.utc)).astimezone(timezone.utc)
     name = f"{facts.scene_name}_{facts.model_name}_{facts.stored_as}_{facts.dim}"
     item = begin_item(re.sub(r"[^\w.-]+", "-", name), grid)
-    item["properties"] = {**_times(facts, created), **_projection(grid), **_facts(grid, facts)}
+    item["properties"] = {**_times(facts, created), **projection(grid), **_facts(grid, facts)}
     save_item(path, item, assets)
 
 
@@ -211,7 +211,8 @@ def _rfc3339(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _projection(grid: Grid) -> dict[str, Any]:
+def projection(grid: Grid) -> dict[str, Any]:
+    """A grid as fields of STAC's projection extension, with its CRS."""
     if grid.crs is None:
         return {"proj:code": None} | grid_fields(grid)
     from rasterio.crs import CRS

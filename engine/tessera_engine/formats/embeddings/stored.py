@@ -1,0 +1,67 @@
+"""What a format of embeddings gives: a `Source`, which reads blocks as they are stored."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tessera_engine.scene import Grid, Window
+
+
+class StoredBlock(NamedTuple):
+    """A window as it is stored; nodata is the code -128 with the scale NaN, or NaN in float32.
+
+    Attributes:
+        values: (height, width, K) int8 codes or float32.
+        scales: (height, width) float32, embedding = code * scale; None where float32 is stored.
+    """
+
+    values: NDArray[Any]
+    scales: NDArray[np.float32] | None
+
+    @property
+    def valid(self) -> NDArray[np.bool_]:
+        """(height, width), True where there is an embedding."""
+        return np.isfinite(self.values[..., 0] if self.scales is None else self.scales)
+
+    @property
+    def embeddings(self) -> NDArray[np.float32]:
+        """(height, width, K) float32, NaN = nodata."""
+        if self.scales is None:
+            return self.values.astype(np.float32, copy=False)
+        embeddings: NDArray[np.float32] = self.values * self.scales[..., None]
+        return embeddings
+
+
+class Source(Protocol):
+    """One format of embeddings on disk."""
+
+    @property
+    def grid(self) -> Grid:
+        """The grid whose windows `read` takes."""
+        ...
+
+    @property
+    def dim(self) -> int:
+        """Length of the stored embedding."""
+        ...
+
+    @property
+    def stored_as(self) -> str:
+        """`int8` or `float32`."""
+        ...
+
+    @property
+    def block(self) -> int:
+        """Pixels across a tile of the file; 1 where any window is read equally fast."""
+        ...
+
+    def read(self, window: Window, dim: int) -> StoredBlock:
+        """The first `dim` dimensions of a window, see `StoredBlock`."""
+        ...
+
+    def read_observations(self, window: Window) -> NDArray[np.uint16]:
+        """(height, width, 2) clear S2 and valid S1 observations; 0 where that isn't known."""
+        ...
