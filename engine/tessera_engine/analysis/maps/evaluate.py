@@ -105,4 +105,4 @@ def _write(evaluation: Evaluation, embeddings: Embeddings, folder: Path) -> None
         Asset("numbers", "report.json", "application/json", f"{title}, as numbers", ("metadata",)),
     ]
     asked = {key: evaluation.facts[key] for key in ("labels", "labels_sha256", "field")}
-    write_result_item(folder, embeddings.grid, (embeddings,), "evaluation", title, assets, asked)
+    write_result_item(folder, (embeddings.grid,), (embeddings,), "evaluation", title, assets, asked)
