@@ -14,6 +14,9 @@ from tessera_engine.scene import Grid
 SMALL_FILES = 5_000_000
 """Item, journal and the quicklook of a small scene. A pixel of a quicklook takes at most the 4 bytes of RGBA."""
 
+QUALITY = 40
+"""Bytes of a pixel's quality layer: staged, as a file with overviews, and once more while that is copied."""
+
 QUICKLOOK_PIXELS = 2048 * 2048
 
 
@@ -31,6 +34,7 @@ def needed_bytes(grid: Grid, dim: int, stored_as: str, format: str, colours: boo
     embeddings = pixels * dim * np.dtype(stored_as).itemsize
     staged = embeddings + pixels * (8 if stored_as == "int8" else 4)
     needed = staged + SMALL_FILES + 4 * min(pixels, QUICKLOOK_PIXELS) + (6 * pixels if colours else 0)
+    needed += QUALITY * pixels
     return needed + int(format_named(format).disk_factor * (staged + embeddings))
 
 

@@ -171,3 +171,25 @@ def test_interrupted_commands_know_the_grid(output):
     from tessera_engine.formats.given import identity_of
 
     assert identity_of("x", (output,)) != identity_of("x", (output.on("EPSG:4326"),))
+
+
+class WithQuality:
+    """A source with a quality layer."""
+
+    dim, stored_as, block = 16, "int8", 1
+    grid = Grid(30, 40, CRS, ORIGIN)
+    layers = np.arange(40 * 30 * 6, dtype=np.uint16).reshape(40, 30, 6) + 1
+
+    def read_quality(self, window):
+        return self.layers[window.row : window.row + window.height, window.col : window.col + window.width]
+
+
+def test_the_quality_layer_comes_along(output):
+    source = WithQuality()
+    grid = grid_in(source.grid, "EPSG:4326")
+    found = regridded.Regridded(source, grid).read_quality(grid.window)
+    col, row = regridded.source_pixels(grid, source.grid, grid.window)
+    for here, (c, r) in enumerate(zip(col, row, strict=True)):
+        expected = source.layers[r, c] if c >= 0 else np.zeros(6)
+        np.testing.assert_array_equal(found.reshape(-1, 6)[here], expected)
+    assert regridded.Regridded(output.source, grid).read_quality(grid.window) is None

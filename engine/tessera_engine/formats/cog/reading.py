@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tessera_engine.errors import TesseraError
 from tessera_engine.formats.embeddings.base import StoredBlock, asset_path, item_grid
+from tessera_engine.formats.layers import QUALITY_BANDS
 from tessera_engine.scene import Grid, Window
 
 
@@ -25,6 +26,7 @@ class CogSource:
     embeddings: Path
     scales: Path | None
     observations: Path
+    quality: Path | None = None
     block: int = 256
 
     def read(self, window: Window, dim: int) -> StoredBlock:
@@ -35,6 +37,10 @@ class CogSource:
     def read_observations(self, window: Window) -> NDArray[np.uint16]:
         """See `tessera_engine.formats.embeddings.base.Source`."""
         return _read(self.observations, window, 2)
+
+    def read_quality(self, window: Window) -> NDArray[np.uint16] | None:
+        """See `tessera_engine.formats.embeddings.stored.QualitySource`."""
+        return None if self.quality is None else _read(self.quality, window, len(QUALITY_BANDS))
 
 
 def open_source(path: Path, item: Mapping[str, Any]) -> CogSource:
@@ -47,6 +53,7 @@ def open_source(path: Path, item: Mapping[str, Any]) -> CogSource:
         embeddings=asset_path(path, item, "embeddings"),
         scales=asset_path(path, item, "scales") if stored_as == "int8" else None,
         observations=asset_path(path, item, "observations"),
+        quality=asset_path(path, item, "quality") if "quality" in item["assets"] else None,
     )
 
 

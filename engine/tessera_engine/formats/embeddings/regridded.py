@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 from tessera_engine.errors import InputError, check_type
 from tessera_engine.files.naming import check_utf8
 from tessera_engine.files.staging import CODE_NODATA
-from tessera_engine.formats.embeddings.stored import Source, StoredBlock
+from tessera_engine.formats.embeddings.stored import QualitySource, Source, StoredBlock
 from tessera_engine.gdal import PROJECTION_ERRORS, gdal_environment
 from tessera_engine.geo import is_crs
 from tessera_engine.offline.crs import crs_elsewhere
 from tessera_engine.scene import Grid, Window
 from tessera_engine.scenes.reading.target import target_of_file
 from tessera_engine.stac.items import ITEM_SHA256, geometry_fields
+from tessera_engine.stac.members import PIXELS_FEW_CLEAR
 from tessera_engine.stac.writing import projection
 
 CELL = 256
@@ -103,6 +104,25 @@ class Regridded:
         self._each_cell(window, fill)
         return counts
 
+    def read_quality(self, window: Window) -> NDArray[np.uint16] | None:
+        """See `tessera_engine.formats.embeddings.stored.QualitySource`."""
+        source = self.source
+        first = source.read_quality(Window(0, 0, 1, 1)) if isinstance(source, QualitySource) else None
+        if first is None or not isinstance(source, QualitySource):
+            return None
+        bands = first.shape[-1]
+        layers = np.zeros((window.height, window.width, bands), np.uint16)
+
+        def fill(
+            here: NDArray[np.intp], part: Window, row: NDArray[np.int64], col: NDArray[np.int64]
+        ) -> None:
+            block = source.read_quality(part)
+            if block is not None:
+                layers.reshape(-1, bands)[here] = block[row, col]
+
+        self._each_cell(window, fill)
+        return layers
+
     def _each_cell(
         self,
         window: Window,
@@ -151,8 +171,8 @@ def wanted_grid(
 
 def moved_item(item: Mapping[str, Any], before: Grid, grid: Grid) -> dict[str, Any]:
     """The item of embeddings that come to another grid."""
-    # A checksum of another item, and a number that is counted again when this is written
-    stale = ("proj:wkt2", ITEM_SHA256, "tessera:pixels_with_data")
+    # A checksum of another item, and numbers that are counted again when this is written
+    stale = ("proj:wkt2", ITEM_SHA256, "tessera:pixels_with_data", PIXELS_FEW_CLEAR)
     properties = {key: value for key, value in item["properties"].items() if key not in stale}
     moved = {
         "title": f"{properties.get('title', 'TESSERA embeddings')}, {METHOD} on another grid",

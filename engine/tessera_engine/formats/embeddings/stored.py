@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,4 +64,13 @@ class Source(Protocol):
 
     def read_observations(self, window: Window) -> NDArray[np.uint16]:
         """(height, width, 2) clear S2 and valid S1 observations; 0 where that isn't known."""
+        ...
+
+
+@runtime_checkable
+class QualitySource(Protocol):
+    """A source that may have a quality layer."""
+
+    def read_quality(self, window: Window) -> NDArray[np.uint16] | None:
+        """(height, width, bands), see `tessera_engine.formats.layers.QUALITY_BANDS`; None where it has none."""
         ...
