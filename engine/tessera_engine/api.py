@@ -296,7 +296,7 @@ def embed(
     plan = make_plan(scene, file, None if out is None else os.fspath(out), chosen, runs_it)
     say = _warn if announce is None else announce
     sample = scene.reader.sample(plan.region, SAMPLE_PIXELS)
-    findings = tuple(examine_sample(scene, sample, file.facts))
+    findings = tuple(examine_sample(scene, sample, file.facts, plan.region))
     heed(findings, chosen.strict, say)
     note = note_on(season_of(scene.reader))
     if note is not None:
