@@ -39,7 +39,7 @@ from tessera_kernels.threads import set_threads
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-COMPILING = "compiling kernels for this CPU: once, for about half a minute ..."
+COMPILING = "compiling kernels for this CPU: once, for some seconds ..."
 
 
 class Model:

@@ -33,7 +33,9 @@ FILLING_BIAS = -1e4
 PIXELS_AXIS = "pixels"
 
 
-def build_onnx(model: Reference, facts: ModelFacts, precision: Precision) -> onnx.ModelProto:
+def build_onnx(
+    model: Reference, facts: ModelFacts, precision: Precision, weights: Weights | None = None
+) -> onnx.ModelProto:
     """The ONNX model of a network, with its facts as metadata.
 
     Args:
@@ -41,9 +43,10 @@ def build_onnx(model: Reference, facts: ModelFacts, precision: Precision) -> onn
         facts: the facts of the model file.
         precision: how to compute the linear layers that int8 models quantise. Not quantised are each branch's first
             layer (10 or 2 inputs) and the pooling's (1 output), which take nearly no time.
+        weights: by the names in the model file. Default: the network's.
     """
     config = model.config
-    graph = Graph(named_weights(model))
+    graph = Graph(named_weights(model) if weights is None else weights)
     pooled = [_branch(graph, branch, config, precision) for branch in ("s2", "s1")]
     x = graph.node("Concat", *pooled, axis=1)  # (B, 2d)
     x = precision.linear(graph, x, "fusion.0")  # (B, 4d), or (B, dims) in v1.0
