@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.errors import TesseraError
+from tessera_engine.model.facts import ModelFacts
 from tessera_engine.model.file import ModelFile
 from tessera_engine.model.layout import DAYS
 from tessera_engine.progress import Announce
@@ -51,6 +52,7 @@ class BackendRecord:
         baselines: for the reference only: takes an fp32 model file, the number of CPU threads and a device of `runs`.
             Gives the ways to run the file there to compare the speed of others with, by name, the standard one first.
         open_checkpoint: for the reference only: loads a checkpoint to compare a model file with.
+        why_not: for a backend that doesn't run every model: why it can't run one, in words; None if it can.
     """
 
     name: str
@@ -61,6 +63,7 @@ class BackendRecord:
     bytes: int = 0
     baselines: Callable[[ModelFile, int, str], Mapping[str, Callable[[], Backend]]] | None = None
     open_checkpoint: Callable[[Path, ModelFile], Backend] | None = None
+    why_not: Callable[[ModelFacts], str | None] | None = None
 
 
 class Backend(ABC):
