@@ -291,7 +291,7 @@ def embed(
     runs_it = (
         model.backend.name
         if isinstance(model, Model)
-        else choose("auto", "auto", file.facts.precision).backend
+        else choose("auto", "auto", file.facts.precision, file.facts).backend
     )
     plan = make_plan(scene, file, None if out is None else os.fspath(out), chosen, runs_it)
     say = _warn if announce is None else announce
