@@ -39,7 +39,7 @@ from tessera_kernels.threads import set_threads
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-COMPILING = "compiling kernels for this CPU: once, for about half a minute ..."
+COMPILING = "compiling kernels for this CPU: once, for some seconds ..."
 
 
 class Model:
@@ -291,12 +291,12 @@ def embed(
     runs_it = (
         model.backend.name
         if isinstance(model, Model)
-        else choose("auto", "auto", file.facts.precision).backend
+        else choose("auto", "auto", file.facts.precision, file.facts).backend
     )
     plan = make_plan(scene, file, None if out is None else os.fspath(out), chosen, runs_it)
     say = _warn if announce is None else announce
     sample = scene.reader.sample(plan.region, SAMPLE_PIXELS)
-    findings = tuple(examine_sample(scene, sample, file.facts))
+    findings = tuple(examine_sample(scene, sample, file.facts, plan.region))
     heed(findings, chosen.strict, say)
     note = note_on(season_of(scene.reader))
     if note is not None:

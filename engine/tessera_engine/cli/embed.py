@@ -283,7 +283,7 @@ def _embed_one(
         console.say(others, quiet)
     file = open_model(loading["model"], loading["precision"])
     # Before kernels are compiled
-    runs_it = choose(backend, device, file.facts.precision).backend
+    runs_it = choose(backend, device, file.facts.precision, file.facts).backend
     region = make_plan(opened, file, out, checked, runs_it).region
     loaded = api.load(file, backend, threads, lambda text: console.say(text, quiet), device)
     facts = loaded.facts

@@ -44,11 +44,11 @@ class CogSource:
         return self._read(self.observations, window, 2)
 
     def read_quality(self, window: Window) -> NDArray[np.uint16] | None:
-        """See `tessera_engine.formats.embeddings.base.QualitySource`."""
+        """See `tessera_engine.formats.embeddings.stored.QualitySource`."""
         return None if self.quality is None else self._read(self.quality, window, len(QUALITY_BANDS))
 
     def overview(self, level: int) -> CogSource | None:
-        """See `tessera_engine.formats.embeddings.base.HasOverviews`."""
+        """See `tessera_engine.formats.embeddings.stored.HasOverviews`."""
         grid, factor = self.grid, 2**level
         width, height = -(-grid.width // factor), -(-grid.height // factor)
         paths = [path for path in (self.embeddings, self.scales, self.observations) if path is not None]
