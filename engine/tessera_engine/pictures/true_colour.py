@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tessera_engine.errors import TesseraError
+from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.files.durable import link
 from tessera_engine.files.staging import Staging
 from tessera_engine.formats.cog import FORMAT as COG
@@ -99,18 +99,19 @@ def true_colour_file(folder: Path, item: Mapping[str, Any], year: int | None) ->
 
 
 def stored(embeddings: Embeddings) -> TrueColours | None:
-    """The picture of an output, or of a year of a store; None where it has none.
+    """The picture of an output, or of a year of a store; None where it has none, or its file is missing.
 
-    Raises:
-        InputError: its item lists one that is missing or leads out of the folder.
-        TesseraError: it can't be read.
+    Its `read` raises TesseraError where the file can't be read, or has another size than the embeddings.
     """
     if "assets" not in embeddings.item:  # a downloaded tree
         return None
     year = embeddings.provenance.get("year")
-    with embeddings.folder.reading() as here:
-        if true_colour_file(here, embeddings.item, year) is None:
-            return None
+    try:
+        with embeddings.folder.reading() as here:
+            if true_colour_file(here, embeddings.item, year) is None:
+                return None
+    except InputError:  # the embeddings can be used without it
+        return None
 
     def read(window: Window) -> NDArray[np.uint8]:
         with embeddings.folder.reading() as here:
