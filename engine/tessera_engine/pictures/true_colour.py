@@ -177,7 +177,7 @@ def write_true_colours(
         added: the scene's; None: it is left out, and a store keeps what it has.
         format: of the embeddings.
         name: the scene's.
-        year: of the scene; known where the format stores embeddings by year.
+        year: of the scene; None: not known, or of several.
         store: what the scene is added to; None: a new output.
 
     Returns:
@@ -186,11 +186,11 @@ def write_true_colours(
     Raises:
         TesseraError: a file couldn't be read or written.
     """
-    if not format_named(format).needs_year:
+    if not format_named(format).needs_year or year is None:  # seasons may be of no one year
         return [] if added is None else [_write(folder / f"{KEY}.tif", added, name)]
     assets = []
     known = {} if store is None else store.years
-    for each in sorted({*known, *([] if year is None else [year])}):
+    for each in sorted({*known, year}):
         path = folder / f"{KEY}_{each}.tif"
         new = added if each == year else None
         before = stored(known[each]) if each in known else None
