@@ -191,6 +191,10 @@ export class LabelPanel implements Panel {
     if (event.job === "accuracy") this.accuracy.hear(event);
   }
 
+  renew(): void {
+    this.asked.renew();
+  }
+
   changeOutput(): void {
     this.result = null;
     this.classify();
