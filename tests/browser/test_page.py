@@ -114,7 +114,7 @@ def test_what_is_shown_of_a_pixel(open_page, served, outputs):
     facts = opened.page.locator("dl.facts")
     facts.get_by_text(f"{COL}, {ROW}").wait_for()
     with rasterio.open(outputs[0] / "observations.tif") as file:
-        clear, valid = file.read()[:, ROW, COL]
+        clear, valid = file.read((1, 2))[:, ROW, COL]
     text = facts.inner_text().replace("\n", " ")
     lon, lat = degrees_of(outputs[0], COL, ROW)
     assert f"{lat:.5f} N" in text
