@@ -16,6 +16,8 @@ const ARM = 18;
 export class PixelLayer extends Layer<LayerSource> {
   private readonly canvas: HTMLCanvasElement;
   private readonly context: CanvasRenderingContext2D;
+  /** The place of the map that is drawn; "": it has to be drawn again. */
+  private drawn = "";
   private crosshair: Pixel | null = null;
   private pinned: Pixel | null = null;
 
@@ -28,19 +30,19 @@ export class PixelLayer extends Layer<LayerSource> {
 
   setOutput(output: Output): void {
     this.output = output;
-    this.changed();
+    this.refresh();
   }
 
   /** Where the keyboard's crosshair is; null: not shown. */
   setCrosshair(pixel: Pixel | null): void {
     this.crosshair = pixel;
-    this.changed();
+    this.refresh();
   }
 
   /** The pixel whose facts are shown; null: none. */
   setPinned(pixel: Pixel | null): void {
     this.pinned = pixel;
-    this.changed();
+    this.refresh();
   }
 
   override render(state: FrameState | null): HTMLElement {
@@ -48,9 +50,18 @@ export class PixelLayer extends Layer<LayerSource> {
     return this.canvas;
   }
 
+  /** Draw again with the next frame. */
+  private refresh(): void {
+    this.drawn = "";
+    this.changed();
+  }
+
   private draw(state: FrameState): void {
     const ratio = state.pixelRatio;
     const [width, height] = [Math.round(state.size[0]! * ratio), Math.round(state.size[1]! * ratio)];
+    const drawn = [width, height, ratio, state.viewState.center, state.viewState.resolution].join();
+    if (drawn === this.drawn) return;
+    this.drawn = drawn;
     if (this.canvas.width !== width || this.canvas.height !== height) {
       this.canvas.width = width;
       this.canvas.height = height;

@@ -32,11 +32,10 @@ from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.files.checksums import path_sha256
 from tessera_engine.files.partial import Partial, finish_or_undo
 from tessera_engine.files.user_folders import cache_folder
-from tessera_engine.formats.embeddings.base import Embeddings, StoredBlock
+from tessera_engine.formats.embeddings.base import Embeddings, HasBands, StoredBlock
 from tessera_engine.progress import Progress
 from tessera_engine.scene import Grid, Window
 from tessera_engine.view.levels import ArraySource
-from tessera_kernels.private import not_private
 
 FORM = "tessera-engine unpacked embeddings 1"
 
@@ -77,7 +76,7 @@ def find(embeddings: Embeddings) -> Embeddings | None:
     """
     folder = _folder() / _key(embeddings)
     finish_or_undo(folder)
-    if not folder.is_dir() or not_private(folder) is not None or not _is_whole(folder, embeddings):
+    if not folder.is_dir() or not _is_whole(folder, embeddings):
         return None
     os.utime(folder)  # used last, so removed last
     return _mapped(embeddings, folder)
@@ -114,6 +113,8 @@ def _folder() -> Path:
     Raises:
         TesseraError: it can't be made, or others could write into it.
     """
+    from tessera_kernels.private import not_private  # which loads numba: half a second
+
     folder = cache_folder("unpacked")
     try:
         folder.mkdir(0o700, parents=True, exist_ok=True)
@@ -231,12 +232,23 @@ def _decoded(
     """All blocks in order. Few are decoded ahead, so that memory doesn't grow."""
     waiting = []
     for window in embeddings.grid.window.blocks(side, side):
-        waiting.append((window, pool.submit(embeddings.read_stored, window)))
+        waiting.append((window, pool.submit(_decode, embeddings, window)))
         if len(waiting) > THREADS:
             first, block = waiting.pop(0)
             yield first, block.result()
     for first, block in waiting:
         yield first, block.result()
+
+
+def _decode(embeddings: Embeddings, window: Window) -> StoredBlock:
+    source = embeddings.source
+    if not isinstance(source, HasBands):
+        return embeddings.read_stored(window)
+    from tessera_kernels.interleave import interleave
+
+    with embeddings.folder.reading():
+        bands, scales = source.read_bands(window, embeddings.dim)
+    return StoredBlock(interleave(bands), scales)
 
 
 def _put(file: BinaryIO, block: NDArray[Any], window: Window, grid: Grid, pixel: int) -> None:
