@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tessera_engine.cli.app import Quiet, app
+from tessera_engine.cli.app import Quiet, app, interruptible
+from tessera_engine.cli.embeddings import NOTHING_LEFT
 from tessera_engine.errors import InputError
 
 if TYPE_CHECKING:
@@ -38,6 +39,17 @@ def view(
             "--year", help="Year to use, if an output has several; one for each output, or two of one output."
         ),
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--export",
+            metavar="FOLDER",
+            help="Write the page of one output into a folder and end. It needs no server: open its index.html.",
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="With --export: replace an earlier page.")
+    ] = False,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address.")] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -51,9 +63,16 @@ def view(
     for name in ONE_THREAD:
         os.environ.setdefault(name, "1")
     from tessera_engine.cli import console
+
+    opened = _open(outputs, years or [])
+    if out is not None:
+        _export(opened, out, overwrite, quiet)
+        return
+    if overwrite:
+        raise InputError("--overwrite is for --export; leave it out")
     from tessera_engine.view.server import Server
 
-    server = Server(_open(outputs, years or []))
+    server = Server(opened)
     stop = _signals()
     server.start()
     console.print_line(server.address)
@@ -70,6 +89,25 @@ def view(
         console.say(f"interrupted: {', '.join(sorted(set(cut_short)))}; nothing of that was published")
     if stop and (cut_short or stop[0] != signal.SIGINT):
         raise typer.Exit(128 + stop[0])
+
+
+def _export(opened: list[Embeddings], folder: Path, overwrite: bool, quiet: bool) -> None:
+    """Write the page into a folder, and say where."""
+    from tessera_engine.cli import console
+    from tessera_engine.view.still import export_still
+
+    if len(opened) > 1:
+        raise InputError("--export writes the page of one output; give one")
+    with interruptible(NOTHING_LEFT):
+        made = export_still(opened[0], folder, overwrite, progress=not quiet)
+    console.print_line(made.out)
+    if made.step > 1:
+        console.say(
+            f"note: the output is too large for such a page, so it has every {made.step}th pixel across and down "
+            f"({made.width} x {made.height}); serve the page with 'tessera-engine view' to see all",
+            quiet,
+        )
+    console.say(f"open {made.out / 'index.html'} in a browser", quiet)
 
 
 def _open(outputs: list[Path], years: list[int]) -> list[Embeddings]:

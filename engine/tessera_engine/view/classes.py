@@ -31,6 +31,9 @@ MOST_LABELS = 20_000
 STRIP_PIXELS = 2_000_000
 """Pixels between two looks at whether the work was cancelled."""
 
+SUGGESTING_LABELS = 500
+"""Labelled pixels at most with which suggestions are compared."""
+
 SEED = 0
 
 
@@ -204,11 +207,13 @@ def _next(
     height, width = classified.shape[:2]
     sizes = np.array([full.grid.width / width, full.grid.height / height])
     # Codes have the direction of their embeddings
-    vectors = [
+    may, scene = (
         Vectors(each, stored.values[each.rows, each.cols].astype(np.float32))
         for each in candidates(classified)
-    ]
-    places = suggest(*vectors, (labels / sizes).astype(np.int64), embeddings, max(height, width))
+    )
+    thinned = slice(None, None, -(-len(labels) // SUGGESTING_LABELS))
+    near = (labels[thinned] / sizes).astype(np.int64)
+    places = suggest(may, scene, near, embeddings[thinned], max(height, width))
     if (height, width) == (full.grid.height, full.grid.width):
         return places
     return [_at_full(place, sizes) for place in places]

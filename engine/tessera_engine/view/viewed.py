@@ -6,7 +6,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import replace
-from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -75,19 +74,6 @@ class Viewed:
     def base_level(self) -> Level:
         """The level that is kept in memory."""
         return self._thinned.base_level
-
-    @cached_property
-    def hectares(self) -> float | None:
-        """Of a pixel; None where the CRS isn't in metres or feet, or there is none."""
-        grid = self.embeddings.grid
-        if grid.crs is None:
-            return None
-        from rasterio.crs import CRS
-
-        crs = CRS.from_user_input(grid.crs)
-        if not crs.is_projected:
-            return None
-        return abs(float(grid.transform.determinant)) * float(crs.linear_units_factor[1]) ** 2 / 10_000
 
     def whole(self) -> Embeddings:
         """The best that can be searched at once: full resolution if that is unpacked, else the level in memory.

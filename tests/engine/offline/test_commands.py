@@ -44,6 +44,8 @@ ORDINARY = {
     # Refused, because a page is served until a signal; see test_the_page_is_served_to_this_machine_only
     "view": ["view", "codes", "codes"],
     "picture": ["picture", "codes", "--palette", "colours.json", "-o", "picture.png", "-q"],
+    "picture for a GIS": ["picture", "codes", "-o", "picture.tif", "-q"],
+    "a page in a folder": ["view", "codes", "--export", "page", "-q"],
     "similar": ["similar", "codes", "--at", "4.9262", "50.8045", "-o", "similar", "-q"],
     "change": ["change", "codes", "codes-later", "-o", "changed", "-q"],
     "map": ["map", "INPUTS/cog", "--labels", "INPUTS/labels.geojson", "--field", "crop", "-o", "map", "-q"],
