@@ -32,8 +32,7 @@ from tessera_engine.scene import Grid, Window
 from tessera_engine.stac.items import Asset
 from tessera_engine.version import __version__
 from tessera_engine.view.label_document import LabelFile
-from tessera_engine.view.levels import TILE, levels
-from tessera_engine.view.viewed import hectares
+from tessera_engine.view.levels import TILE, hectares, levels
 from tessera_kernels.quantize import quantize
 
 MOST_PIXELS = 250_000
