@@ -81,6 +81,7 @@ def similar(
         top: share of the pixels that are the top regions.
         dim: compare only the first `dim` dimensions; None: all that are stored.
         year: the year to read, of an output with several years.
+        until: the last day of the period to read, of an output with several periods.
         memory: what the process may take: bytes, or a size like "2GB"; None: half of the free memory, at most 4 GB.
 
     Raises:
@@ -95,7 +96,7 @@ def similar(
     if out is not None:
         check_path("out", out, "a folder")
         target = Path(out)
-    opened = open_given("embeddings", embeddings, chosen.dim, chosen.year)
+    opened = open_given("embeddings", embeddings, chosen.dim, chosen.year, chosen.until)
     identity = identity_of("similar", (opened,), points=points, options=chosen)
     with shown(progress, "comparing", "px") as report, result_folder(target, overwrite, identity) as folder:
         values = similarity(opened, points, report, chosen.memory)

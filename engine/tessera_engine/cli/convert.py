@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tessera_engine.cli.app import Quiet, app, interruptible
-from tessera_engine.cli.embeddings import NOTHING_LEFT, Embeddings, OfYear, Out, Overwrite
+from tessera_engine.cli.embeddings import NOTHING_LEFT, Embeddings, OfYear, Out, Overwrite, Until
 from tessera_engine.formats.registry import appendable, described, format_named
 
 
@@ -25,6 +25,7 @@ def convert(
             help="Year of the observations, if the output does not record it; or the year to use, if it has several.",
         ),
     ] = None,
+    until: Until = None,
     overwrite: Overwrite = False,
     append: Annotated[
         bool, typer.Option("--append", help=f"Add to the {' or '.join(appendable())} output at --out.")
@@ -39,7 +40,8 @@ def convert(
     from tessera_engine.formats.opening import open_embeddings, stored_years
     from tessera_engine.running.convert import convert as write
 
-    opened = open_embeddings(embeddings, dim, year if year in stored_years(embeddings) else None)
+    which = year if year in stored_years(embeddings) else None
+    opened = open_embeddings(embeddings, dim, which, until and until.date())
     if format_named(format).int8_only and opened.stored_as != "int8":
         console.say(f"note: {format} holds int8 codes only, so the float32 embeddings are quantised", quiet)
     with interruptible(NOTHING_LEFT):
@@ -71,6 +73,7 @@ def picture(
     ] = None,
     dim: Annotated[int | None, typer.Option(help="Show only the first 16, 32, 64 or 128 dimensions.")] = None,
     year: OfYear = None,
+    until: Until = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
@@ -81,16 +84,19 @@ def picture(
     Example: tessera-engine picture scene_dir.embeddings --quicklook clusters --palette farm.json
     """
     from tessera_engine.cli import console
+    from tessera_engine.formats.opening import open_embeddings
     from tessera_engine.pictures.make import picture as draw
 
     with interruptible(NOTHING_LEFT):
+        if until is not None:
+            opened = open_embeddings(embeddings, dim, year, until.date())
         made = draw(
-            embeddings,
+            embeddings if until is None else opened,
             out,
             quicklook=quicklook,
             palette=palette,
-            dim=dim,
-            year=year,
+            dim=dim if until is None else None,
+            year=year if until is None else None,
             overwrite=overwrite,
             progress=not quiet,
         )

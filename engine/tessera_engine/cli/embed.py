@@ -17,6 +17,7 @@ from tessera_engine.cli.app import (
     Memory,
     Quiet,
     S1Units,
+    Season,
     Threads,
     To,
     Year,
@@ -64,7 +65,10 @@ def embed(
         typer.Option(help=f"Backend that runs the model: auto, {', '.join(backend_names())}."),
     ] = "auto",
     device: Device = "auto",
-    format: Annotated[str, typer.Option(help=f"Output format: {described()}.")] = "cog",
+    format: Annotated[
+        str | None,
+        typer.Option(help=f"Output format: {described()}. Default: cog; zarr with --every."),
+    ] = None,
     quicklook: Annotated[
         str,
         typer.Option(help="What the picture shows: pca, clusters or rgb (the scene in true colour)."),
@@ -87,6 +91,18 @@ def embed(
     year: Year = None,
     start: From = None,
     end: To = None,
+    season: Season = None,
+    every: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STEP",
+            help="Embed growing periods too, each a step (14d, month) longer than the one before, into one Zarr store.",
+        ),
+    ] = None,
+    min_clear: Annotated[
+        int | None,
+        typer.Option(min=1, help="Flag pixels with fewer clear Sentinel-2 dates in the quality layer."),
+    ] = None,
     like: Like = None,
     s1_units: S1Units = None,
     memory: Memory = None,
@@ -132,13 +148,15 @@ def embed(
             f"--int8 and --precision {precision} contradict each other; use --precision and --store"
         )
     options: EmbedOptions = {
+        **({} if format is None else {"format": format}),
         "window": window,
         "bbox": bbox,
         "dim": dim,
         "stored_as": "int8" if int8 and stored_as is None else stored_as,
-        "format": format,
         "quicklook": quicklook,
         "truecolour": not no_truecolour,
+        "every": every,
+        "min_clear": min_clear,
         "memory": memory,
         "overwrite": overwrite,
         "append": append,
@@ -153,6 +171,7 @@ def embed(
         year=year,
         start=start and start.date(),
         end=end and end.date(),
+        season=season,
         like=like,
         s1_units=s1_units,
     )

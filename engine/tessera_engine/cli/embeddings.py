@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,15 @@ Out = Annotated[
     Path | None, typer.Option("-o", "--out", help="Folder for the results. Default: in the current folder.")
 ]
 OfYear = Annotated[int | None, typer.Option("--year", help="Year to use, if the output has several.")]
+Until = Annotated[
+    datetime | None,
+    typer.Option(
+        "--until",
+        formats=["%Y-%m-%d"],
+        metavar="DATE",
+        help="Period to use, if the output has several: its last day.",
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing results.")]
 Labels = Annotated[
     Path,

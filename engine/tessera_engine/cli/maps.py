@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,7 @@ from tessera_engine.cli.embeddings import (
     OfYear,
     Out,
     Overwrite,
+    Until,
 )
 
 
@@ -47,8 +49,15 @@ def map_labels(
     band: Band = None,
     nodata: Nodata = None,
     year: OfYear = None,
+    until: Until = None,
     train_year: Annotated[
         int | None, typer.Option(help="Year to use from --train, if it has several.")
+    ] = None,
+    train_until: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d"], metavar="DATE", help="Period to use from --train, if it has several."
+        ),
     ] = None,
     dim: Annotated[int | None, typer.Option(help="Use only the first 16, 32, 64 or 128 dimensions.")] = None,
     memory: Memory = None,
@@ -83,7 +92,9 @@ def map_labels(
             nodata=nodata,
             dim=dim,
             year=year,
+            until=until and until.date(),
             train_year=train_year,
+            train_until=train_until and train_until.date(),
             memory=memory,
             threads=threads,
             overwrite=overwrite,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import TypeAlias, cast
 
@@ -47,7 +48,13 @@ def path_given(name: str, embeddings: Given) -> Path:
     return Path(embeddings)
 
 
-def open_given(name: str, embeddings: Given, dim: int | None = None, year: int | None = None) -> Embeddings:
+def open_given(
+    name: str,
+    embeddings: Given,
+    dim: int | None = None,
+    year: int | None = None,
+    until: date | str | None = None,
+) -> Embeddings:
     """Open embeddings, if they are not open already.
 
     Args:
@@ -55,14 +62,15 @@ def open_given(name: str, embeddings: Given, dim: int | None = None, year: int |
         embeddings: its value.
         dim: read only the first `dim` dimensions; None: all that are stored.
         year: the year to read, of an output with several years.
+        until: the last day of the period to read, of an output with several periods.
 
     Raises:
-        InputError: it is of another type or can't be opened, or `dim` or `year` was given for open embeddings.
+        InputError: it is of another type or can't be opened, or an option was given for open embeddings.
     """
     path = path_given(name, embeddings)
     if not isinstance(embeddings, Embeddings):
-        return open_embeddings(path, dim, year)
-    for option, value in (("dim", dim), ("year", year)):
+        return open_embeddings(path, dim, year, until)
+    for option, value in (("dim", dim), ("year", year), ("until", until)):
         if value is not None:
             raise InputError(
                 f"{name} are open already, so {option}={value} comes too late; give it to open_embeddings"
@@ -79,7 +87,8 @@ def identity_of(command: str, sources: Sequence[Embeddings], **facts: object) ->
         facts: everything else, by name.
     """
     read = [
-        f"{each.path.absolute()} {each.dim} {each.item['properties'].get(ITEM_SHA256)} {each.provenance.get('year')}"
+        f"{each.path.absolute()} {each.dim} {each.item['properties'].get(ITEM_SHA256)} "
+        f"{each.provenance.get('season') or each.provenance.get('year')}"
         for each in sources
     ]
     return {

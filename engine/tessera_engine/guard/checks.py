@@ -17,9 +17,11 @@ from tessera_engine.guard.offset import check_offset, check_wrapped
 from tessera_engine.guard.optical_sample import OpticalSample
 from tessera_engine.guard.radar import check_radar
 from tessera_engine.guard.reflectance import check_scale
+from tessera_engine.guard.season import check_order, season_of
 from tessera_engine.guard.source import check_source
 from tessera_engine.progress import Announce
 from tessera_engine.scene import Dates, Grid, Observations, Scene, Window
+from tessera_engine.scenes.period import Period
 from tessera_engine.tokens import Statistics
 
 FEW_FINDINGS = 5
@@ -54,7 +56,9 @@ def examine_sample(scene: Scene, observations: Observations, model: Statistics) 
     """
     findings = [Finding(READER, "certain", warning) for warning in scene.reader.warnings]
     findings += check_source(scene.reader.layout, model)
-    return findings + check_all(observations, scene.reader.dates, scene.grid, model)
+    season = season_of(scene.reader)
+    findings += check_order(season, model)
+    return findings + check_all(observations, scene.reader.dates, scene.grid, model, season)
 
 
 def heed(findings: Sequence[Finding], strict: bool, announce: Announce) -> None:
@@ -78,7 +82,9 @@ def heed(findings: Sequence[Finding], strict: bool, announce: Announce) -> None:
         raise InputError(f"the scene has {len(findings)} warnings (an error because of strict=True)")
 
 
-def check_all(observations: Observations, dates: Dates, grid: Grid, model: Statistics) -> list[Finding]:
+def check_all(
+    observations: Observations, dates: Dates, grid: Grid, model: Statistics, season: Period | None = None
+) -> list[Finding]:
     """What the guard finds.
 
     Args:
@@ -86,14 +92,15 @@ def check_all(observations: Observations, dates: Dates, grid: Grid, model: Stati
         dates: dates of the whole scene.
         grid: grid of the whole scene, for its latitude.
         model: the model's statistics.
+        season: first and last day that were asked for, where that isn't a calendar year.
     """
     sample = OpticalSample.of(observations)
-    optical = _check_optical(sample, _embedded(observations))
+    optical = _check_optical(sample, _embedded(observations), season)
     radar = check_radar(observations)
     beyond = [] if optical or radar else check_range(plausible_shares(observations, model))
     # Where masks or units are wrong, or there are few dates, gaps are a mere consequence and not reported
     days = [] if optical else clear_days(sample)
-    return check_modalities(dates) + optical + radar + beyond + check_gaps(days, dates, grid)
+    return check_modalities(dates) + optical + radar + beyond + check_gaps(days, dates, grid, season)
 
 
 def _embedded(observations: Observations) -> NDArray[np.bool_]:
@@ -104,7 +111,9 @@ def _embedded(observations: Observations) -> NDArray[np.bool_]:
     return found.ravel()
 
 
-def _check_optical(sample: OpticalSample, embedded: NDArray[np.bool_]) -> list[Finding]:
+def _check_optical(
+    sample: OpticalSample, embedded: NDArray[np.bool_], season: Period | None
+) -> list[Finding]:
     """The first mistake in Sentinel-2: each check assumes that the checks before it found nothing."""
     return (
         check_scale(sample)
@@ -112,5 +121,5 @@ def _check_optical(sample: OpticalSample, embedded: NDArray[np.bool_]) -> list[F
         or check_masks(sample)
         or check_offset(sample)
         or check_band_order(sample)
-        or check_clear_dates(sample, embedded)
+        or check_clear_dates(sample, embedded, season)
     )

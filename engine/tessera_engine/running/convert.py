@@ -16,6 +16,7 @@ from tessera_engine.files.staging import Staging
 from tessera_engine.formats.appending import open_store
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.given import identity_of
+from tessera_engine.formats.layers import QUALITY_BANDS
 from tessera_engine.formats.opening import open_embeddings, stored_years
 from tessera_engine.formats.origin import Origin
 from tessera_engine.formats.registry import format_named
@@ -27,6 +28,8 @@ from tessera_engine.pictures.true_colour import stored, write_true_colours
 from tessera_engine.progress import Progress, ShowProgress, shown
 from tessera_engine.running.options import RunOptions
 from tessera_engine.scene import Window
+from tessera_engine.scenes.period import Period
+from tessera_engine.stac.periods import periods
 from tessera_engine.stac.writing import NODATA_RULE, QUANTIZATION, write_converted_item
 from tessera_kernels.quantize import quantize
 
@@ -48,7 +51,7 @@ def convert(
     codes keeps the scales of the whole vector.
 
     Args:
-        embeddings: an output folder, or `open_embeddings(...)`.
+        embeddings: an output folder, or `open_embeddings(...)`, which also chooses one of several periods.
         out: the output folder to make; None: `<name>.<format>` in the current folder.
         format: one of `tessera_engine.formats.registry.FORMATS`.
         dim: keep the first `dim` dimensions; None: all that are stored.
@@ -82,12 +85,14 @@ def convert(
     known = about.get("year")
     if year is not None and known is not None and year != known:
         raise InputError(f"{opened.path} is of {known}, but year={year} was given; leave out year=")
+    season = _season(opened, year)
     origin = Origin(
         known if year is None else year,
         about["model"],
         about["model_sha256"],
         about["generation"],
         about["engine_version"],
+        season,
     )
     target = default_out(opened.path, options.format) if out is None else Path(out)
     check_format(options.format, _stored_as(opened, options), opened.grid, opened.dim, origin)
@@ -100,6 +105,19 @@ def convert(
     ):
         _write(opened, target, folder, options, origin, report)
     return target
+
+
+def _season(embeddings: Embeddings, year: int | None) -> Period | None:
+    """First and last day of embeddings that are filed under no year."""
+    found = periods(embeddings.item)
+    if not found:
+        return None
+    if year is not None:
+        raise InputError(
+            f"{embeddings.path} is of {found[0][0]} to {found[0][1]}, which is no calendar year, so it is not filed "
+            f"under year={year}; leave out year="
+        )
+    return found[0]
 
 
 def _opened(embeddings: Embeddings | str | os.PathLike[str], dim: int | None, year: int | None) -> Embeddings:
@@ -127,7 +145,8 @@ def _write(
         there = open_store(target, options.format, embeddings.grid, embeddings.dim, *made)
     staged = folder / "staging"
     staged.mkdir()
-    staging = Staging.create(staged, embeddings.grid, embeddings.dim, stored_as)
+    quality = len(QUALITY_BANDS) if embeddings.has_quality else 0
+    staging = Staging.create(staged, embeddings.grid, embeddings.dim, stored_as, quality=quality)
     for window in embeddings.windows():
         _stage(embeddings, staging, window, about["generation"])
         report((window.row + window.height) * window.width, embeddings.grid.window.pixels)
@@ -153,6 +172,9 @@ def _write(
 def _stage(embeddings: Embeddings, staging: Staging, window: Window, generation: str) -> None:
     stored = embeddings.read_stored(window)
     staging.observations.write(window, embeddings.read_observations(window))
+    quality = embeddings.read_quality(window) if staging.quality is not None else None
+    if staging.quality is not None and quality is not None:
+        staging.quality.write(window, quality)
     if staging.scales is None or stored.scales is not None:
         staging.embeddings.write(window, stored.values)
         if staging.scales is not None and stored.scales is not None:

@@ -14,6 +14,9 @@ from tessera_engine.scene import Grid
 SMALL_FILES = 5_000_000
 """Item, journal and the quicklook of a small scene. A pixel of a quicklook takes at most the 4 bytes of RGBA."""
 
+QUALITY = 40
+"""Bytes of a pixel's quality layer: staged, as a file with overviews, and once more while that is copied."""
+
 QUICKLOOK_PIXELS = 2048 * 2048
 
 STAGED_COLOURS, TRUE_COLOUR = 6, 8
@@ -37,7 +40,7 @@ def needed_bytes(
     embeddings = pixels * dim * np.dtype(stored_as).itemsize
     staged = embeddings + pixels * (8 if stored_as == "int8" else 4)
     needed = staged + SMALL_FILES + 4 * min(pixels, QUICKLOOK_PIXELS)
-    needed += pixels * (STAGED_COLOURS * colours + TRUE_COLOUR * truecolour)
+    needed += pixels * (QUALITY + STAGED_COLOURS * colours + TRUE_COLOUR * truecolour)
     return needed + int(format_named(format).disk_factor * (staged + embeddings))
 
 

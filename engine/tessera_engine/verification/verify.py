@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -147,10 +148,28 @@ def _verify(
         skipped.append("the values of the embeddings: give scene= to embed some places again")
     elif scene is not None:
         loaded = model if isinstance(model, Model) else _load(model, item, backend, threads, announce)
-        opened = scene if isinstance(scene, Scene) else open_scene(os.fspath(scene))
+        opened = scene if isinstance(scene, Scene) else open_as_before(scene, item)
         done = reembed(rasters, item, opened, loaded, pixels, seed)
     checked = tuple(rasters) if comparable else ()
     return Verified(folder, len(item.assets), checked, seed, done, tuple(skipped))
+
+
+def open_as_before(scene: GivenPath, item: Item) -> Scene:
+    """Open a scene with the year or the season that an output was made from.
+
+    Raises:
+        InputError: it can't be opened so.
+    """
+    year, season = item.properties.get("tessera:year"), item.properties.get("tessera:season")
+    path = os.fspath(scene)
+    if season is None:
+        return open_scene(path, year=year)
+    tiles = item.properties.get("tessera:scene_layout") in ("dpixel", "tiles")
+    first, last = (date.fromisoformat(day) for day in season)
+    # d-pixel tiles don't contain their year. A season within one year names it
+    return open_scene(
+        path, start=first, end=last, year=first.year if tiles and first.year == last.year else None
+    )
 
 
 def _check_arguments(scene: object, model: object, backend: object, pixels: object, seed: object) -> None:

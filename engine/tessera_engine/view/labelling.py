@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tessera_engine.errors import InputError
 from tessera_engine.progress import Progress
 from tessera_engine.view.guard import Refused
+from tessera_engine.view.levels import hectares
 from tessera_engine.view.search import COSINE, Answer, Answers, Question, cosines
 from tessera_engine.view.viewed import Viewed
 
@@ -85,7 +86,7 @@ class Labelling:
         answers.keep("classes", viewed.number, Classified(version, made.classified))
         # A pixel of an overview stands for several
         stands_for = grid.window.pixels / searched.grid.window.pixels
-        area = viewed.hectares
+        area = hectares(grid)
         return {
             "version": version,
             "z": viewed.level_of(searched),
@@ -122,7 +123,8 @@ class Labelling:
         def work(report: Progress) -> dict[str, Any]:
             from tessera_engine.view.final_map import export_map
 
-            made = export_map(found, viewed.full(), method, report)
+            # From the output's own files, as the command reads them: strips of another size may round differently
+            made = export_map(found, viewed.embeddings, method, report)
             return {"name": made.folder.name, "labels": made.labels.name, "notes": list(made.notes)}
 
         return work

@@ -19,7 +19,7 @@ from tessera_engine.view.cache import needed_bytes
 from tessera_engine.view.jobs import Events, Jobs
 from tessera_engine.view.labelling import Labelling, write_similarity
 from tessera_engine.view.layers import Layers
-from tessera_engine.view.levels import TILE
+from tessera_engine.view.levels import TILE, hectares
 from tessera_engine.view.search import Answer, Answers, Question
 from tessera_engine.view.viewed import Viewed
 
@@ -199,7 +199,7 @@ class Session:
             "width": grid.width,
             "height": grid.height,
             "transform": list(grid.transform)[:6],
-            "pixel_ha": viewed.hectares,
+            "pixel_ha": hectares(grid),
             "layers": self._layers.names(viewed),
             "levels": [level._asdict() for level in viewed.levels],
             "unpacked": viewed.unpacked,

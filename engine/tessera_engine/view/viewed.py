@@ -6,7 +6,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import replace
-from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -75,11 +74,6 @@ class Viewed:
     def base_level(self) -> Level:
         """The level that is kept in memory."""
         return self._thinned.base_level
-
-    @cached_property
-    def hectares(self) -> float | None:
-        """Of a pixel; see `hectares`."""
-        return hectares(self.embeddings.grid)
 
     def whole(self) -> Embeddings:
         """The best that can be searched at once: full resolution if that is unpacked, else the level in memory.

@@ -121,6 +121,8 @@ def map(
         dim: use only the first `dim` dimensions; None: all that are stored.
         year: the year to map, of an output with several years.
         train_year: the year to read from `train`, if it has several.
+        until: the last day of the period to map, of an output with several periods.
+        train_until: the last day of the period to read from `train`, if it has several.
         memory: what the process may take: bytes, or a size like "2GB"; None: half of the free memory, at most 4 GB.
         threads: CPU threads; None: all that this process may use.
 
@@ -140,10 +142,10 @@ def map(
     if field is not None:
         check_type("field", field, (str,), "the name of a field")
     need_learning("map")
-    opened = open_given("embeddings", embeddings, chosen.dim, chosen.year)
+    opened = open_given("embeddings", embeddings, chosen.dim, chosen.year, chosen.until)
     source = opened
     if chosen.train is not None:
-        source = open_given("train", chosen.train, chosen.dim, chosen.train_year)
+        source = open_given("train", chosen.train, chosen.dim, chosen.train_year, chosen.train_until)
         check_same_model(opened, source)
     row = opened.grid.width * opened.dim
     fixed = LEARNING_BYTES + opened.grid.window.pixels * PIXEL_BYTES

@@ -25,7 +25,7 @@ from tessera_engine.errors import TesseraError
 from tessera_engine.files.staging import Staging
 from tessera_engine.model.drift import Drift, measure
 from tessera_engine.running.journal import Journal
-from tessera_engine.running.pipeline import run
+from tessera_engine.running.pipeline import Part, run
 from tessera_engine.scene import Observations
 from tessera_engine.scenes import open_scene
 from tessera_engine.tokens import pack
@@ -184,5 +184,5 @@ def stage_shares(scene: str | None, backend: Backend) -> dict[str, float]:
         staging = Staging.create(folder, reader.grid, backend.model.facts.dims, stored_as)
         for turn in ("warm-up", "timed"):
             journal = Journal(folder / turn, {}, STAGE_PIXELS)
-            seconds = run(reader, backend, staging, reader.grid.window, journal).seconds
+            seconds = run(reader, backend, [Part(staging)], reader.grid.window, journal).seconds
     return {stage: each / sum(seconds.values()) for stage, each in seconds.items()}

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tessera_engine.errors import TesseraError
 from tessera_engine.formats.embeddings.base import StoredBlock, asset_path, item_grid
+from tessera_engine.formats.layers import QUALITY_BANDS
 from tessera_engine.scene import Grid, Window
 
 
@@ -26,6 +27,7 @@ class CogSource:
     embeddings: Path
     scales: Path | None
     observations: Path
+    quality: Path | None = None
     block: int = 256
     level: int = 0
     """0: full resolution; n: the n-th overview."""
@@ -73,6 +75,10 @@ class CogSource:
             raise TesseraError(f"can't read {path}: {error}; make or copy the output again") from None
         return block
 
+    def read_quality(self, window: Window) -> NDArray[np.uint16] | None:
+        """See `tessera_engine.formats.embeddings.base.QualitySource`."""
+        return None if self.quality is None else self._read(self.quality, window, len(QUALITY_BANDS))
+
 
 def open_source(path: Path, item: Mapping[str, Any]) -> CogSource:
     """Open the GeoTIFFs of an output."""
@@ -84,6 +90,7 @@ def open_source(path: Path, item: Mapping[str, Any]) -> CogSource:
         embeddings=asset_path(path, item, "embeddings"),
         scales=asset_path(path, item, "scales") if stored_as == "int8" else None,
         observations=asset_path(path, item, "observations"),
+        quality=asset_path(path, item, "quality") if "quality" in item["assets"] else None,
     )
 
 

@@ -112,6 +112,15 @@ class HasOverviews(Protocol):
         ...
 
 
+@runtime_checkable
+class QualitySource(Protocol):
+    """A source that may have a quality layer."""
+
+    def read_quality(self, window: Window) -> NDArray[np.uint16] | None:
+        """(height, width, bands), see `tessera_engine.formats.layers.QUALITY_BANDS`; None where it has none."""
+        ...
+
+
 @dataclass(frozen=True, repr=False)
 class Embeddings:
     """Embeddings of one place, read when asked for.
@@ -192,6 +201,22 @@ class Embeddings:
         """
         with self.folder.reading():
             return self.source.read_observations(window)
+
+    @property
+    def has_quality(self) -> bool:
+        """Whether there is a quality layer."""
+        return self.read_quality(Window(0, 0, 1, 1)) is not None
+
+    def read_quality(self, window: Window) -> NDArray[np.uint16] | None:
+        """(height, width, 6) uint16, see `tessera_engine.formats.layers.QUALITY_BANDS`; None where it isn't known.
+
+        Raises:
+            TesseraError: a file can't be read.
+        """
+        if not isinstance(self.source, QualitySource):
+            return None
+        with self.folder.reading():
+            return self.source.read_quality(window)
 
     def read(self, window: Window | None = None) -> NDArray[np.float32]:
         """The embeddings of a window, dequantised; None: all.
@@ -276,7 +301,7 @@ class Embeddings:
     def _facts(self) -> dict[str, str]:
         """What a user wants to see first, by name."""
         grid, about = self.grid, self.provenance
-        year = about.get("year")
+        year, season = about.get("year"), about.get("season")
         model = [about[key] for key in ("model", "generation", "precision") if about.get(key)]
         crs = grid.crs if grid.crs is None or len(grid.crs) <= CRS_LETTERS else f"{grid.crs[:CRS_LETTERS]}..."
         pixels = f"{grid.width} x {grid.height} pixels"
@@ -290,7 +315,11 @@ class Embeddings:
             if self.dim == self.source.dim
             else f"{self.dim} of {self.source.dim}",
             "CRS": crs or "none",
-            "year": "not known" if year is None else str(year),
+            **(
+                {"season": " to ".join(season)}
+                if season
+                else {"year": "not known" if year is None else str(year)}
+            ),
             "model": " ".join(map(str, model)) or "not known",
             "stored as": self.stored_as,
         }

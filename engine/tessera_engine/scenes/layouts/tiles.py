@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from copy import copy
+from datetime import date
 from pathlib import Path
 
 from affine import Affine
@@ -86,6 +87,30 @@ class TileFolder:
         folder = copy(self)
         folder._tiles = [(place, tile.in_year(year)) for place, tile in self._tiles]
         return folder
+
+    def in_period(self, first: date, last: date) -> TileFolder:
+        """The same tiles with their observations from the first to the last day; tiles without any are left out.
+
+        Raises:
+            InputError: the year of a tile isn't known, or no tile has an observation in this time.
+        """
+        folder, left, refused = copy(self), [], None
+        for place, tile in self._tiles:
+            try:
+                left.append((place, tile.in_period(first, last)))
+            except InputError as error:
+                if tile.period is None:
+                    raise
+                refused = error
+        if refused is not None and not left:
+            raise refused
+        folder._tiles = left
+        return folder
+
+    @property
+    def bounds(self) -> Period | None:
+        """First and last day that were asked for."""
+        return self._tiles[0][1].bounds
 
     @property
     def dates(self) -> Dates:

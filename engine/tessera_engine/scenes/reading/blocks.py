@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -73,7 +74,7 @@ class BlockReader:
 def _part(observations: Observations, window: Window) -> Observations:
     """A copy of some pixels. A view would keep the whole block in memory."""
     rows, cols = slice(window.row, window.row + window.height), slice(window.col, window.col + window.width)
-    arrays = {
+    arrays: dict[str, Any] = {
         name: np.ascontiguousarray(getattr(observations, name)[:, rows, cols])
         for name in ("s2", "s2_valid", "s1_ascending", "s1_descending")
     }

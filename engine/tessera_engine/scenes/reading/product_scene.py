@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError
-from tessera_engine.scene import S1_BANDS, S2_BANDS, Dates, Grid, Observations, Window
+from tessera_engine.scene import S1_BANDS, S2_BANDS, Dates, Days, Grid, Observations, Window
 from tessera_engine.scenes.period import Period, choose_period
 from tessera_engine.scenes.products import ORBITS, Found, Orbit, S1Units
 from tessera_engine.scenes.reading.blocks import BlockReader, Size, cells
@@ -72,6 +72,7 @@ class ProductScene:
         self.layout, self._folder = layout, folder
         used, (first, last), chosen = _of_period(found, period)
         self.period = (first, last)
+        self.bounds = period
         self.grid, self._s2, s1, problems = open_products(used, like, s1_units)
         self._s1: dict[Orbit, list[OpenS1]] = {
             orbit: [each for each in s1 if each.product.orbit == orbit] for orbit in ORBITS
@@ -217,7 +218,7 @@ class ProductScene:
         s2 = np.zeros((len(s2_dates), window.height, window.width, len(S2_BANDS)), np.uint16)
         valid = np.zeros(s2.shape[:3], np.uint8)
         points = Points(self.grid, window)
-        s1, s1_doys = {}, {}
+        s1, s1_dates = {}, {}
         with ThreadPoolExecutor(READ_THREADS, "tessera-date") as pool:
             tasks = [
                 pool.submit(_read_s2, products, points, s2[t], valid[t], every_band)
@@ -227,7 +228,7 @@ class ProductScene:
                 covering = [each for each in opened if each.place.intersection(window) is not None]
                 dates = [list(group) for _, group in groupby(covering, key=_date)]
                 s1[orbit] = np.zeros((len(dates), window.height, window.width, len(S1_BANDS)), np.int16)
-                s1_doys[orbit] = _doys(dates)
+                s1_dates[orbit] = dates
                 tasks += [
                     pool.submit(_read_s1, products, points, s1[orbit][t]) for t, products in enumerate(dates)
                 ]
@@ -242,9 +243,10 @@ class ProductScene:
             s2_valid=valid,
             s2_doy=_doys(s2_dates),
             s1_ascending=s1["ascending"],
-            s1_ascending_doy=s1_doys["ascending"],
+            s1_ascending_doy=_doys(s1_dates["ascending"]),
             s1_descending=s1["descending"],
-            s1_descending_doy=s1_doys["descending"],
+            s1_descending_doy=_doys(s1_dates["descending"]),
+            days=Days(_ordinals(s2_dates), *(_ordinals(s1_dates[orbit]) for orbit in ORBITS)),
         )
 
 
@@ -289,6 +291,10 @@ def _days(opened: Sequence[OpenS1 | OpenS2]) -> tuple[int, ...]:
 
 def _doys(dates: Sequence[Sequence[OpenS1 | OpenS2]]) -> NDArray[np.int32]:
     return np.array([_date(products[0]).timetuple().tm_yday for products in dates], np.int32)
+
+
+def _ordinals(dates: Sequence[Sequence[OpenS1 | OpenS2]]) -> NDArray[np.int32]:
+    return np.array([_date(products[0]).toordinal() for products in dates], np.int32)
 
 
 def _read_s2(
