@@ -102,6 +102,14 @@ def test_a_negative_takes_away_what_is_more_like_it(open_page, served, similarit
     assert 0 < shown_area(opened) < before
     opened.page.mouse.move(*opened.at(300, 200))
     opened.page.wait_for_function("() => document.querySelector('.readout').textContent.includes('no match')")
+    # Other tools show neither points nor matches
+    opened.tab("Look")
+    opened.page.wait_for_timeout(200)
+    assert opened.colour("overlay", COL, ROW)[3] == 0
+    assert opened.marked() == 0
+    opened.tab("Similar")
+    opened.page.wait_for_timeout(200)
+    assert opened.marked() > 0
     # The same by the buttons: both points are removed, and nothing is shown
     opened.page.get_by_role("button", name="Remove all").click()
     assert not opened.page.locator("#similar-area").is_visible()

@@ -1,5 +1,5 @@
 // Live classes in the page, as tessera_engine/view/classes.py learns them: by the nearest class mean, and by ridge
-// regression from three labels a class on.
+// regression from three labels a class on, on average.
 
 import type { Codes } from "./compute";
 import { fromCrs } from "./geometry";

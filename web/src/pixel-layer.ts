@@ -4,7 +4,7 @@ import type { FrameState } from "ol/Map";
 import Layer from "ol/layer/Layer";
 import type LayerSource from "ol/source/Source";
 
-import { context } from "./dom";
+import { context, h } from "./dom";
 import type { Output, Pixel } from "./source";
 
 /** Side of a pixel on the screen, in CSS pixels, from which the grid is drawn. */
@@ -14,6 +14,8 @@ const GRID_FROM = 10;
 const ARM = 18;
 
 export class PixelLayer extends Layer<LayerSource> {
+  /** Around the canvas: OpenLayers draws the next layer into a canvas that it is given, and counts on its being cleared. */
+  private readonly element: HTMLElement;
   private readonly canvas: HTMLCanvasElement;
   private readonly context: CanvasRenderingContext2D;
   /** The place of the map that is drawn; "": it has to be drawn again. */
@@ -23,8 +25,8 @@ export class PixelLayer extends Layer<LayerSource> {
 
   constructor(private output: Output) {
     super({});
-    this.canvas = document.createElement("canvas");
-    this.canvas.className = "raster";
+    this.canvas = h("canvas", { className: "raster" });
+    this.element = h("div", { className: "raster" }, this.canvas);
     this.context = context(this.canvas);
   }
 
@@ -47,7 +49,7 @@ export class PixelLayer extends Layer<LayerSource> {
 
   override render(state: FrameState | null): HTMLElement {
     if (state) this.draw(state);
-    return this.canvas;
+    return this.element;
   }
 
   /** Draw again with the next frame. */
