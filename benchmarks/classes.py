@@ -85,13 +85,23 @@ def while_labelling(output, truth, seed, suggested):
         made = classes.live_map(document(places, truth.max() + 1, output.grid), output, output)
         scores.append(balanced(truth[there], made.classified[there][:, 0].astype(int) - 1))
         if suggested:
-            new = [(place.col, place.row) for place in made.next if there[place.row, place.col]]
+            new = [(place.col, place.row) for place in made.next]
         else:
             rows, cols = np.nonzero(there)
             picked = rng.choice(len(rows), 20, replace=False)
             new = zip(cols[picked], rows[picked], strict=True)
         places += [(col, row, truth[row, col]) for col, row in new]
     return scores
+
+
+def where_known(output, truth):
+    """The output in memory, without data where the truth isn't known: nobody can label these pixels."""
+    stored = output.read_stored()
+    values = stored.values.copy()
+    scales = None if stored.scales is None else np.where(truth >= 0, stored.scales, np.float32(np.nan))
+    if scales is None:
+        values[truth < 0] = np.nan
+    return replace(output, source=ArraySource(output.grid, values, scales))
 
 
 def cost(output, truth, side):
@@ -137,7 +147,8 @@ def main():
         for number, scores in by_method(x[usable], truth.reshape(-1)[usable]):
             print(f"{number:4d}  " + ", ".join(f"{name} {score:.3f}" for name, score in scores.items()))
         for suggested in (True, False):
-            mean = np.mean([while_labelling(output, truth, seed, suggested) for seed in range(6)], axis=0)
+            known = where_known(output, truth)
+            mean = np.mean([while_labelling(known, truth, seed, suggested) for seed in range(6)], axis=0)
             name = "suggested" if suggested else "random"
             print(
                 f"{name} labels, {len(kept)} and then 20 more each time:", *(f"{each:.3f}" for each in mean)

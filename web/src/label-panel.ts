@@ -37,6 +37,8 @@ export class LabelPanel implements Panel {
   private readonly redo = button("Redo", () => this.store.redo(), { "aria-keyshortcuts": "Control+Y" });
   private readonly polygonKeys = h("div", { className: "row", hidden: true });
   private chosen: string | null = null;
+  private readonly tools: HTMLElement;
+  private readonly shown: HTMLElement;
   private tool: Tool = "points";
   private live = true;
   private unsure = false;
@@ -68,26 +70,23 @@ export class LabelPanel implements Panel {
       button("Give it up", () => page.stage.abortPolygon()),
     );
     const tools: [Tool, string][] = [["points", "Points"], ["polygons", "Polygons"], ["erase", "Erase"]];
-    const tool = choices("What a click does", "draw", tools, this.tool, (value) => {
-      this.tool = value as Tool;
-      if (this.tool === "polygons") this.chosenOrNew();
-      this.follow();
+    this.tools = choices("What a click does", "draw", tools, this.tool, (value) => this.setTool(value as Tool));
+    this.shown = check("Show the map of these labels", this.live, (on) => {
+      this.live = on;
+      this.paint();
     });
     this.element = h(
       "div",
       {},
       this.list.element,
-      tool,
+      this.tools,
       this.polygonKeys,
       h("div", { className: "row" }, this.undo, this.redo, this.state),
       h(
         "section",
         {},
         h("h2", {}, "Live map"),
-        check("Show the map of these labels", this.live, (on) => {
-          this.live = on;
-          this.paint();
-        }),
+        this.shown,
         check("Fade pixels where it is unsure", this.unsure, (on) => {
           this.unsure = on;
           this.paint();
@@ -173,6 +172,7 @@ export class LabelPanel implements Panel {
       const one = this.store.classes[Number(name) - 1];
       if (one) this.choose(one.id);
     } else if (name === "n") this.visit(this.visited + 1);
+    else if (name === "m") this.shown.click();
     else if (name === "c" && this.tool === "polygons") this.page.stage.finishPolygon();
     else if (name === "escape") this.page.stage.abortPolygon();
     else if (name === "delete" || name === "backspace") this.removeLast();
@@ -191,6 +191,10 @@ export class LabelPanel implements Panel {
     if (event.job === "accuracy") this.accuracy.hear(event);
   }
 
+  renew(): void {
+    this.asked.renew();
+  }
+
   changeOutput(): void {
     this.result = null;
     this.classify();
@@ -204,6 +208,13 @@ export class LabelPanel implements Panel {
     if (label) this.store.remove(label.id);
     const where = `column ${pixel.col}, row ${pixel.row}`;
     this.page.status.say(label ? `Label removed at ${where}` : `No label at ${where}`);
+  }
+
+  private setTool(tool: Tool): void {
+    this.tool = tool;
+    for (const input of this.tools.querySelectorAll("input")) input.checked = input.value === tool;
+    if (tool === "polygons") this.chosenOrNew();
+    this.follow();
   }
 
   private chosenOrNew(): string {
@@ -306,7 +317,7 @@ export class LabelPanel implements Panel {
   }
 
   private noteOf(result: ClassifyResult, going: boolean): string {
-    const method = result.method === "mean" ? "By the nearest class mean, until each class has three labels." : "By ridge regression.";
+    const method = result.method === "mean" ? "By the nearest class mean, until classes have three labels on average." : "By ridge regression.";
     return `${method} ${overviewNote(result, going)}`;
   }
 
@@ -368,6 +379,7 @@ export class LabelPanel implements Panel {
     const next = this.result?.next ?? [];
     if (!next.length) return;
     this.visited = at % next.length;
+    this.setTool("points");
     const pixel = next[this.visited]!;
     this.page.stage.setMarks(this.marks());
     this.page.stage.element.focus();

@@ -1,11 +1,11 @@
 // Live classes in the page, as tessera_engine/view/classes.py learns them: by the nearest class mean, and by ridge
-// regression from three labels a class on.
+// regression from three labels a class on, on average.
 
 import type { Codes } from "./compute";
 import { fromCrs } from "./geometry";
 import type { LabelDocument, NextPixel, Output } from "./source";
 
-/** Labelled pixels of the class with the fewest from which on ridge regression is more accurate than class means. */
+/** Labelled pixels a class, on average, from which on ridge regression is more accurate than class means. */
 const ENOUGH = 3;
 
 /** Strength of the regression, in mean eigenvalues of the labelled directions' covariance. */
@@ -37,26 +37,22 @@ export function learn(codes: Codes, output: Output, document: LabelDocument): Le
   const places = agreed(document.classes.map((one) => labelledPixels(document, one.id, output, codes)));
   const labelled = places.flatMap((some, at) => (some.length ? [at] : []));
   const some = labelled.map((at) => places[at]!);
-  const few = some.some((one) => one.length < ENOUGH);
+  const few = some.length < 2 || some.flat().length < ENOUGH * some.length;
   const { method, weights, bias, sure } = few ? means(codes, some) : ridge(codes, some);
   const { dim } = codes;
   const stored = new Uint16Array(codes.scales.length);
   const counts = new Array<number>(document.classes.length + 1).fill(0);
+  const vector = new Float64Array(dim);
   for (let pixel = 0; pixel < stored.length; pixel++) {
     if (!Number.isFinite(codes.scales[pixel])) {
       counts[0]!++;
       continue;
     }
-    const from = pixel * dim;
-    let squares = 0;
-    for (let k = from; k < from + dim; k++) squares += codes.codes[k]! * codes.codes[k]!;
-    const length = Math.sqrt(squares) || 1;
+    for (let k = 0; k < dim; k++) vector[k] = codes.codes[pixel * dim + k]!;
+    const length = Math.sqrt(dot(vector, vector)) || 1;
     let [first, second, best, nextBest] = [0, 0, -Infinity, -Infinity];
     for (let at = 0; at < weights.length; at++) {
-      const row = weights[at]!;
-      let sum = 0;
-      for (let k = 0; k < dim; k++) sum += codes.codes[from + k]! * row[k]!;
-      const score = sum / length + bias[at]!;
+      const score = dot(vector, weights[at]!) / length + bias[at]!;
       if (score > best) [nextBest, second, best, first] = [best, first, score, at];
       else if (score > nextBest) [nextBest, second] = [score, at];
     }
@@ -117,10 +113,18 @@ function direction({ codes, dim }: Codes, at: number): Float64Array {
   return scaled(Float64Array.from(codes.subarray(at * dim, (at + 1) * dim)));
 }
 
+/** In four sums, which do not wait for each other. */
 function dot(a: Float64Array, b: Float64Array): number {
-  let sum = 0;
-  for (let k = 0; k < a.length; k++) sum += a[k]! * b[k]!;
-  return sum;
+  const whole = a.length & ~3;
+  let [s0, s1, s2, s3] = [0, 0, 0, 0];
+  for (let k = 0; k < whole; k += 4) {
+    s0 += a[k]! * b[k]!;
+    s1 += a[k + 1]! * b[k + 1]!;
+    s2 += a[k + 2]! * b[k + 2]!;
+    s3 += a[k + 3]! * b[k + 3]!;
+  }
+  for (let k = whole; k < a.length; k++) s0 += a[k]! * b[k]!;
+  return s0 + s1 + s2 + s3;
 }
 
 function scaled(vector: Float64Array): Float64Array {

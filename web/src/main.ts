@@ -29,6 +29,7 @@ const KEYS: [string, string][] = [
   ["0", "show the whole map"],
   ["1 to 9", "choose a class to label"],
   ["N", "go to the next pixel to label"],
+  ["M", "show the live map, or what is below it"],
   ["C", "close a polygon"],
   ["Ctrl+Z, Ctrl+Y", "undo and redo labels"],
   ["Delete", "remove the last point or label"],
@@ -121,9 +122,10 @@ class App implements Page {
   }
 
   fail(error: unknown): void {
-    // 410: a tile of a result that a newer one replaced. 0: the page says anyway that the program is gone
-    if (error instanceof SourceError && (error.status === 410 || error.status === 0)) return;
-    this.status.warn((error as Error).message);
+    // Where nothing answers, the page says so anyway
+    if (error instanceof SourceError && error.status === 0) return;
+    if (error instanceof SourceError && error.status === 410) this.panel.renew();
+    else this.status.warn((error as Error).message);
   }
 
   private showOutput(): void {

@@ -123,7 +123,8 @@ class Labelling:
         def work(report: Progress) -> dict[str, Any]:
             from tessera_engine.view.final_map import export_map
 
-            made = export_map(found, viewed.full(), method, report)
+            # From the output's own files, as the command reads them: strips of another size may round differently
+            made = export_map(found, viewed.embeddings, method, report)
             return {"name": made.folder.name, "labels": made.labels.name, "notes": list(made.notes)}
 
         return work

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tessera_engine.errors import TesseraError
 from tessera_engine.formats.embeddings.base import Embeddings, StoredBlock
 from tessera_engine.progress import Progress
-from tessera_engine.scene import Window
+from tessera_engine.scene import Grid, Window
 from tessera_engine.view import cache
 from tessera_engine.view.levels import TILE, ArraySource, Level, Thinned, levels, picked
 
@@ -206,3 +206,15 @@ def _nearest(places: NDArray[np.int64], size: int, count: int) -> NDArray[np.int
 
 def _size(block: StoredBlock) -> int:
     return int(block.values.nbytes + (0 if block.scales is None else block.scales.nbytes))
+
+
+def hectares(grid: Grid) -> float | None:
+    """Of a pixel; None where the CRS isn't in metres or feet, or there is none."""
+    if grid.crs is None:
+        return None
+    from rasterio.crs import CRS
+
+    crs = CRS.from_user_input(grid.crs)
+    if not crs.is_projected:
+        return None
+    return abs(float(grid.transform.determinant)) * float(crs.linear_units_factor[1]) ** 2 / 10_000
