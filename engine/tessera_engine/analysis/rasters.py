@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tessera_engine.files.output import ITEM
 from tessera_engine.formats.cog import FORMAT as COG
-from tessera_engine.formats.cog.files import GeoTiff, Part, one_band, write_cog
+from tessera_engine.formats.cog.files import GeoTiff, Part, few_bands, write_cog
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.geo import grid_fields
 from tessera_engine.scene import Grid
@@ -45,7 +45,7 @@ def write_map(
         TesseraError: it couldn't be written; nothing of it is left.
     """
     about = GeoTiff(grid, values.dtype.name, (title,), nodata, tags or {}, colours)
-    write_cog(path, about, [Part(grid.window, (1,), values[np.newaxis])], one_band(classes=bool(colours)))
+    write_cog(path, about, [Part(grid.window, (1,), values[np.newaxis])], few_bands(classes=bool(colours)))
     fields = {"data_type": values.dtype.name, "nodata": "nan" if np.isnan(nodata) else int(nodata)}
     return Asset(path.stem, path.name, COG.media_type, title, ("data",), fields | grid_fields(grid))
 

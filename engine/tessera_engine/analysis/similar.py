@@ -115,7 +115,7 @@ def similar(
         maps = []
         for i, each in enumerate(opened):
             part = part_of(report, sum(pixels[:i]), sum(pixels))
-            maps.append(_search(each, queries, part, chosen.memory, sum(pixels)))
+            maps.append(compare(each, queries, part, chosen.memory, sum(pixels)))
         threshold = top_threshold(np.concatenate([values.reshape(-1) for values in maps]), chosen.top)
         for values, each, name in zip(maps, opened, names, strict=True):
             alone = len(opened) == 1
@@ -178,17 +178,34 @@ def similarity(
     Raises:
         InputError: a point lies outside of the embeddings or on a pixel without data, or the memory is too little.
     """
-    pixels = embeddings.grid.window.pixels
-    return _search(embeddings, _queries([embeddings], points), report, memory, pixels)
+    return compare(embeddings, _queries([embeddings], points), report, memory)
 
 
-def _search(
-    embeddings: Embeddings, queries: NDArray[Any], report: Progress | None, memory: int | None, held: int
+def compare(
+    embeddings: Embeddings,
+    queries: NDArray[Any],
+    report: Progress | None = None,
+    memory: int | None = None,
+    held: int | None = None,
 ) -> NDArray[np.float32]:
-    """`similarity` to (Q, K) stored vectors; `held` pixels of maps are in memory at the end."""
+    """Each pixel's cosine similarity to the stored vector that it is most similar to; see `similarity`.
+
+    Args:
+        embeddings: what to search.
+        queries: (Q, K) stored vectors, int8 or float32 as the embeddings are, none all zero.
+        report: called with pixels done and in all.
+        memory: bytes that the process may take; None: half of the free memory, at most 4 GB.
+        held: pixels of maps that are in memory at the end; None: only those of this one.
+
+    Returns:
+        (height, width) float32, -1..1, NaN where there is no data.
+
+    Raises:
+        InputError: the memory is too little.
+    """
     per_value = embeddings.bytes_per_value + (0 if embeddings.stored_as == "int8" else FLOAT_BYTES)
     pixels, row = embeddings.grid.window.pixels, embeddings.grid.width * embeddings.dim
-    strip_size = strip_values(memory, held * PIXEL_BYTES, per_value, row, STRIP_VALUES)
+    strip_size = strip_values(memory, (held or pixels) * PIXEL_BYTES, per_value, row, STRIP_VALUES)
     found = np.empty((embeddings.grid.height, embeddings.grid.width), np.float32)
     for window in embeddings.windows(strip_size):
         stored = embeddings.read_stored(window)

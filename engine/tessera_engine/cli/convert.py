@@ -87,7 +87,8 @@ def picture(
         typer.Option(
             "-o",
             "--out",
-            help="PNG file to write. Default: named after the embeddings, in the current folder.",
+            help="File to write: PNG, or GeoTIFF where the name ends with .tif. Default: a PNG named after the "
+            "embeddings, in the current folder.",
         ),
     ] = None,
     dim: Annotated[int | None, typer.Option(help="Show only the first 16, 32, 64 or 128 dimensions.")] = None,

@@ -73,6 +73,9 @@ def embed(
         str,
         typer.Option(help="What the picture shows: pca, clusters or rgb (the scene in true colour)."),
     ] = "pca",
+    no_truecolour: Annotated[
+        bool, typer.Option("--no-truecolour", help="Leave out truecolour.tif, the scene in true colour.")
+    ] = False,
     window: Annotated[
         tuple[int, int, int, int] | None,
         typer.Option(help="Embed only this part, in pixels.", metavar="COL ROW WIDTH HEIGHT"),
@@ -153,6 +156,7 @@ def embed(
         "quicklook": quicklook,
         "every": every,
         "min_clear": min_clear,
+        "truecolour": not no_truecolour,
         "memory": memory,
         "overwrite": overwrite,
         "append": append,
@@ -176,7 +180,7 @@ def embed(
         console.say(others, quiet)
     file = open_model(model, "int8" if int8 else precision)
     # Before kernels are compiled
-    runs_it = choose(backend, device, file.facts.precision).backend
+    runs_it = choose(backend, device, file.facts.precision, file.facts).backend
     region = make_plan(opened, file, out, checked, runs_it).region
     loaded = api.load(file, backend, threads, lambda text: console.say(text, quiet), device)
     facts = loaded.facts

@@ -23,6 +23,7 @@ MODULES = (
     "maps",
     "evaluate",
     "segment",
+    "view",
     "look",
     "verify",
     "bench",

@@ -25,6 +25,7 @@ from tessera_engine.geo import is_utm
 from tessera_engine.machine import give_back_memory
 from tessera_engine.pictures.caption import caption_of_item
 from tessera_engine.pictures.quicklook import write_quicklook
+from tessera_engine.pictures.true_colour import stored, write_true_colours
 from tessera_engine.progress import Progress, ShowProgress, shown
 from tessera_engine.running.options import RunOptions
 from tessera_engine.scene import Window
@@ -160,7 +161,9 @@ def _write(
     caption = caption_of_item(embeddings.item, embeddings.path.name, embeddings.dim)
     quicklook = write_quicklook(staging, folder / "quicklook.png", caption)
     give_back_memory()
-    assets = [*write(options.format, staging, folder, about["scene"], origin, there), quicklook]
+    name = about["scene"]
+    assets = [*write(options.format, staging, folder, name, origin, there), quicklook]
+    assets += write_true_colours(folder, stored(embeddings), options.format, name, origin.year, there)
     changes = {
         "tessera:store": stored_as,
         "tessera:dim": embeddings.dim,

@@ -19,8 +19,13 @@ QUALITY = 40
 
 QUICKLOOK_PIXELS = 2048 * 2048
 
+STAGED_COLOURS, TRUE_COLOUR = 6, 8
+"""Bytes of a pixel's true colours: staged; and as GeoTIFF with its overviews, and once more while they are copied."""
 
-def needed_bytes(grid: Grid, dim: int, stored_as: str, format: str, colours: bool) -> int:
+
+def needed_bytes(
+    grid: Grid, dim: int, stored_as: str, format: str, colours: bool, truecolour: bool = False
+) -> int:
     """Bytes that a run takes on the disk at its peak.
 
     Args:
@@ -29,12 +34,13 @@ def needed_bytes(grid: Grid, dim: int, stored_as: str, format: str, colours: boo
         stored_as: `int8` or `float32`.
         format: one of `tessera_engine.formats.registry.FORMATS`.
         colours: whether the scene's true colours are staged.
+        truecolour: whether they are written as `truecolour.tif`.
     """
     pixels = grid.width * grid.height
     embeddings = pixels * dim * np.dtype(stored_as).itemsize
     staged = embeddings + pixels * (8 if stored_as == "int8" else 4)
-    needed = staged + SMALL_FILES + 4 * min(pixels, QUICKLOOK_PIXELS) + (6 * pixels if colours else 0)
-    needed += QUALITY * pixels
+    needed = staged + SMALL_FILES + 4 * min(pixels, QUICKLOOK_PIXELS)
+    needed += pixels * (QUALITY + STAGED_COLOURS * colours + TRUE_COLOUR * truecolour)
     return needed + int(format_named(format).disk_factor * (staged + embeddings))
 
 

@@ -37,6 +37,7 @@ class EmbedOptions(TypedDict, total=False):
     quicklook: str
     every: str | None
     min_clear: int | None
+    truecolour: bool
     memory: int | str | None
     overwrite: bool
     append: bool
@@ -59,6 +60,7 @@ class RunOptions:
         every: also embed the periods that grow to the whole time by this step, see
             `tessera_engine.running.periods.parse_every`; None: only the whole time.
         min_clear: pixels with fewer clear Sentinel-2 dates are flagged in the quality layer; None: no limit.
+        truecolour: also write `truecolour.tif`, see `tessera_engine.pictures.true_colour`.
         memory: bytes that the process may take; None: half of the free memory, at most 4 GB.
         overwrite: replace an earlier output.
         append: add to a store of that format at `out`, see `tessera_engine.formats.grown`.
@@ -75,6 +77,7 @@ class RunOptions:
     quicklook: str = "pca"
     every: str | None = None
     min_clear: int | None = None
+    truecolour: bool = True
     memory: int | None = None
     overwrite: bool = False
     append: bool = False
@@ -267,6 +270,7 @@ CHECKS: Mapping[str, Callable[[str, object], Any]] = {
     "quicklook": _quicklook,
     "every": _every,
     "min_clear": _count,
+    "truecolour": _flag,
     "memory": _memory,
     "overwrite": _flag,
     "append": _flag,

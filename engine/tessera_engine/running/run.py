@@ -21,6 +21,7 @@ from tessera_engine.formats.writing import write
 from tessera_engine.machine import give_back_memory
 from tessera_engine.pictures.caption import caption_of_run
 from tessera_engine.pictures.quicklook import write_quicklook
+from tessera_engine.pictures.true_colour import staged, write_true_colours
 from tessera_engine.progress import Announce, Progress
 from tessera_engine.running import pipeline
 from tessera_engine.running.changes import (
@@ -107,8 +108,10 @@ class _Work:
                 plan.out, options.format, plan.grid, plan.dim, precision, self.fingerprint, plan.origin
             )
         place.remove_made()
-        colours = options.quicklook == "rgb"
-        needed = needed_bytes(plan.grid, plan.dim, plan.stored_as, options.format, colours)
+        colours = options.truecolour or options.quicklook == "rgb"
+        needed = needed_bytes(
+            plan.grid, plan.dim, plan.stored_as, options.format, colours, options.truecolour
+        )
         check_room(place.folder, needed * max(1, len(plan.periods)))
         parts = self._stage(colours)
         check_staged(self.journal, [part.staging for part in parts], plan.region, announce)
@@ -168,12 +171,14 @@ class _Work:
         )
         picture = write_quicklook(staging, folder / "quicklook.png", caption_of_run(facts), options.quicklook)
         give_back_memory()
-        written = write(options.format, staging, folder, plan.scene.name, plan.origin, store, periods)
-        assets = [*written, picture]
+        name, year = plan.scene.name, plan.origin.year
+        assets = [*write(options.format, staging, folder, name, plan.origin, store, periods), picture]
+        colours = staged(staging) if options.truecolour else None
+        assets += write_true_colours(folder, colours, options.format, name, year, store)
         item = folder / ITEM
         write_item(item, plan.grid, assets, facts)
-        if store is not None and plan.origin.year is not None:
-            store.write_item(item, plan.origin.year, staging)
+        if store is not None and year is not None:
+            store.write_item(item, year, staging)
         self.place.sync_output()
         return item
 
@@ -218,6 +223,7 @@ def _identity(plan: Plan, backend: Backend, fingerprint: str) -> dict[str, str]:
         "stored_as": plan.stored_as,
         "format": options.format,
         "quicklook": options.quicklook,
+        "truecolour": "yes" if options.truecolour else "no",
         **({"append": "yes"} if options.append else {}),
         **({"time": f"{bounds[0]} to {bounds[1]}"} if bounds is not None else {}),
         **({"every": options.every} if options.every is not None else {}),

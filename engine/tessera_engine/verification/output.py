@@ -180,7 +180,8 @@ def _check_raster(raster: Raster, key: str, asset: ItemAsset, item: Item) -> Non
         "scales": ("float32", 1, math.nan),
         "observations": ("uint16", 2, None),
         "quality": ("uint16", len(QUALITY_BANDS), None),
-    }.get(key)
+        "truecolour": ("uint8", 3, 0),
+    }.get(key.partition("_")[0])  # in a store followed by the year
     if expected is None:
         return
     dtype, bands, nodata = expected

@@ -98,7 +98,8 @@ def reembed(
     with tempfile.TemporaryDirectory() as folder:
         for i, window in enumerate(places):
             computed = _compute(scene, model, item, window, place, Path(folder) / str(i))
-            stored = {key: raster.read(window) for key, raster in rasters.items()}
+            # Pictures are not computed again
+            stored = {key: rasters[key].read(window) for key in computed}
             # Which observations are valid doesn't depend on the backend
             exact = stored.keys() if not differs else {"observations", "quality"} & stored.keys()
             for key in exact:
@@ -195,8 +196,14 @@ def _compute(
             "quality": np.zeros((*size, len(QUALITY_BANDS)), np.uint16),
         }
         return nothing | ({"scales": np.full((*size, 1), np.nan, np.float32)} if stored_as == "int8" else {})
-    part: EmbedOptions = {"window": in_scene, "dim": dim, "stored_as": stored_as, "format": "npy"}
-    part["min_clear"] = item.properties.get("tessera:min_clear")
+    part: EmbedOptions = {
+        "window": in_scene,
+        "dim": dim,
+        "stored_as": stored_as,
+        "format": "npy",
+        "truecolour": False,
+        "min_clear": item.properties.get("tessera:min_clear"),
+    }
     # The findings were announced when the output was made
     embed(scene, model, out, progress=False, announce=lambda line: None, **part)
     whole = Window(0, 0, window.width, window.height)

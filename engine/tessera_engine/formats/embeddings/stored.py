@@ -74,3 +74,16 @@ class QualitySource(Protocol):
     def read_quality(self, window: Window) -> NDArray[np.uint16] | None:
         """(height, width, bands), see `tessera_engine.formats.layers.QUALITY_BANDS`; None where it has none."""
         ...
+
+
+@runtime_checkable
+class HasOverviews(Protocol):
+    """A source whose files hold thinned copies of themselves."""
+
+    def overview(self, level: int) -> Source | None:
+        """A grid of ceil(width / 2**level) x ceil(height / 2**level) pixels; None where the files don't hold it.
+
+        Its i-th column is column int(0.5 + i * width / ceil(width / 2**level)) of the full resolution, and rows
+        likewise: the nearest pixel, never an average.
+        """
+        ...
