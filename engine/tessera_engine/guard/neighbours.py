@@ -14,6 +14,9 @@ from tessera_engine.scene import Observations
 BLOCKS = 4
 """Blocks that are read of a scene."""
 
+EVERY = 2
+"""Dates are compared in every second block: a shift is the same everywhere, a seam is not."""
+
 LEAST_SIDE = 48
 """Pixels. In a smaller block there is too little to compare."""
 

@@ -18,7 +18,7 @@ from tessera_engine.guard import examine
 from tessera_engine.guard.calendar import named_days
 from tessera_engine.guard.checks import check_places
 from tessera_engine.guard.neighbours import BLOCKS, MOST_DATES, series_of
-from tessera_engine.guard.registration import REACH, correlate, difference, locate, texture
+from tessera_engine.guard.registration import REACH, STEP, correlate, difference, locate, texture
 from tessera_engine.guard.seams import _differences
 from tessera_engine.scene import Window
 from tessera_engine.scenes import open_scene
@@ -192,8 +192,8 @@ def test_correlations_are_sums_of_products():
     images = rng.normal(size=(2, 3, 20, 18)).astype(np.float32)
     found = correlate(images)
     for i, j in ((0, 0), (2, -3), (REACH, REACH), (1, 0)):
-        inside = np.s_[REACH : 20 - REACH, REACH : 18 - REACH]
-        there = np.s_[REACH + i : 20 - REACH + i, REACH + j : 18 - REACH + j]
+        inside = np.s_[REACH : 20 - REACH : STEP, REACH : 18 - REACH]
+        there = np.s_[REACH + i : 20 - REACH + i : STEP, REACH + j : 18 - REACH + j]
         expected = np.einsum(
             "ftyx,fuyx->tu",
             images[(slice(None), slice(None), *inside)],

@@ -24,6 +24,7 @@ from tessera_engine import api
 from tessera_engine.errors import InputError
 from tessera_engine.scene import Observations, Window
 from tessera_engine.scenes import open_scene
+from tessera_engine.scenes.metadata.satellites import satellites_of
 from tessera_engine.scenes.products import Asset, Found, Problem, S1Product, S2Product
 from tessera_engine.scenes.reading.product_scene import ProductScene
 
@@ -106,6 +107,31 @@ def test_a_sample_has_all_bands_also_where_it_is_cloudy(reader):
     sample = reader.sample(Window(0, 0, 9, 11), 16)
     assert sample.s2.shape[1:3] == (4, 4)
     assert (sample.s2 != 0).all()
+
+
+def test_the_block_around_a_sample_is_read_once(reader, monkeypatch):
+    region = Window(0, 0, 9, 11)
+    ((window, alone),) = reader.blocks(region, 4)
+    assert window == region
+    reads = []
+    read_all = reader._read_all
+    monkeypatch.setattr(
+        reader, "_read_all", lambda *given, **how: reads.append(given) or read_all(*given, **how)
+    )
+    reader.sample(region, 16)
+    ((again, block),) = reader.blocks(region, 4)
+    assert (again, len(reads)) == (window, 1)
+    np.testing.assert_array_equal(block.s2, alone.s2)
+
+
+def test_satellites_are_known_from_names():
+    def product(name, day):
+        return S1Product(name, Path(name), date(2021, 5, day), "ascending", None, None, "power")
+
+    first = [product("S1A_IW_x", 1), product("S1A_IW_y", 1), product("s1c-iw-z", 2), product("S1A_IW_x", 3)]
+    rest = [product("S1B_IW_x", 3), product("orbit 5", 4), product("OPERA_L2_RTC-S1_T1_S1B_30_v1", 5)]
+    found = satellites_of([*first, *rest])
+    assert found == {121: "S1A", 122: "S1C", 125: "S1B"}
 
 
 # One date, several products

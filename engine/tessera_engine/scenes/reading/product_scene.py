@@ -182,7 +182,7 @@ class ProductScene:
         """One block, around the pixels that `sample` takes: a further one means to decode others of each file."""
         kept, self._around = self._around, None
         if kept is None or kept[0].intersection(region) != kept[0]:
-            self.sample(region, 1)
+            self.sample(region, block_side(self.bytes_per_pixel) ** 2)
             kept, self._around = self._around, None
         if kept is not None:
             yield kept
