@@ -8,12 +8,13 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
-.PHONY: help demo test lint unit soak peers speed bench bench-gpu compression pictures wheel sdist model clean
+.PHONY: help demo test lint unit web soak peers speed bench bench-gpu compression pictures wheel sdist model clean
 
 help:
 	@echo "make demo         simulate a scene, embed it in int8, print where the files are"
 	@echo "make test         run lint, types and all tests"
 	@echo "make lint         run lint and types only"
+	@echo "make web          build the page of view again (needs node)"
 	@echo "make soak         kill commands, let the disk fail, damage inputs, for an hour (MINUTES=)"
 	@echo "make peers        read our output with geotessera's own clients (installs them first)"
 	@echo "make speed        measure speed and drift beside PyTorch and other runtimes, in 12 minutes (SPEED_MINUTES=)"
@@ -55,8 +56,20 @@ lint: $(VENV)/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The kernels' tests run a second time as plain Python: the compiled code must do what the source says.
+# The page of view: the bundle lies in the package, so that users need no node.
+NODE_MODULES := web/node_modules/.package-lock.json
+
+$(NODE_MODULES): web/package.json web/package-lock.json
+	cd web && npm ci
+	@touch $@
+
+web: $(NODE_MODULES)
+	cd web && npm run --silent check && npm run --silent build
+
+# The kernels' tests run a second time as plain Python: the compiled code must do what the source says. Where npm can get
+# packages, a test builds the page again and compares it.
 unit: $(VENV)/dev
+	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory $(NODE_MODULES) || true; fi
 	NUMBA_DISABLE_JIT=1 $(BIN)/pytest -q tests/kernels
 	$(BIN)/pytest -q
 
@@ -143,4 +156,4 @@ model: $(VENV)/dev
 	$(BIN)/python -m tessera_export.train.demo engine/tessera_engine/model/packaged --scene $(SCENES)
 
 clean:
-	rm -rf $(VENV) demo_scene demo_scene.embeddings demo_scene.embeddings.partial dist
+	rm -rf $(VENV) demo_scene demo_scene.embeddings demo_scene.embeddings.partial dist web/node_modules

@@ -27,6 +27,7 @@ ROOMS = (
     ("verification",),
     ("places",),
     ("analysis",),
+    ("view",),
     ("cli",),
     ("__main__",),
 )

@@ -10,11 +10,13 @@ Shapes: B pixels, T tokens, N = B * T, C bands, d = 4 * latent_dim, H heads of h
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from tessera_engine.errors import ModelError
@@ -152,6 +154,11 @@ def load_network(path: Path) -> Reference:
     facts = file.facts
     if facts.precision != "fp32":
         raise ModelError(f"{path} is {facts.precision}; give an fp32 model file, whose weights are exact")
+    return network_of(read_arrays(file), facts)
+
+
+def network_of(weights: Mapping[str, NDArray[np.float32]], facts: ModelFacts) -> Reference:
+    """The network of an fp32 model file's initialisers, in eval mode."""
     config = ReferenceConfig(
         latent_dim=facts.latent_dim,
         num_layers=facts.num_layers,
@@ -162,7 +169,6 @@ def load_network(path: Path) -> Reference:
         qk_norm=facts.qk_norm,
         generation=facts.generation,
     )
-    weights = read_arrays(file)
     state: dict[str, torch.Tensor] = {}
     for name, keys in weight_keys(config).items():
         parts = np.split(weights[name], len(keys), axis=-1)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.errors import TesseraError
+from tessera_engine.model.facts import ModelFacts
 from tessera_engine.model.file import ModelFile
 from tessera_engine.model.layout import DAYS
 from tessera_engine.progress import Announce
@@ -55,6 +56,7 @@ class BackendRecord:
         open_checkpoint: for the reference only: loads a checkpoint to compare a model file with.
         make_qdq: for the reference only: from an fp32 model file, writes an int8 file with fixed scales (Q/DQ), which
             other runtimes are fastest with. Takes the file, a scene to calibrate on, and the path to write.
+        why_not: for a backend that doesn't run every model: why it can't run one, in words; None if it can.
     """
 
     name: str
@@ -67,6 +69,7 @@ class BackendRecord:
     baselines: Callable[[ModelFile, int, str], Mapping[str, Callable[[], Backend]]] | None = None
     open_checkpoint: Callable[[Path, ModelFile], Backend] | None = None
     make_qdq: Callable[[ModelFile, Path, Path], None] | None = None
+    why_not: Callable[[ModelFacts], str | None] | None = None
 
 
 class Backend(ABC):

@@ -31,7 +31,7 @@ from tessera_engine.model.drift import Drift, measure
 from tessera_engine.model.facts import GPU_PRECISIONS
 from tessera_engine.model.file import ModelFile, read_model_file
 from tessera_engine.running.journal import Journal
-from tessera_engine.running.pipeline import run
+from tessera_engine.running.pipeline import Part, run
 from tessera_engine.scene import Observations
 from tessera_engine.scenes import open_scene
 from tessera_engine.simulate import simulate
@@ -256,5 +256,5 @@ def stage_shares(scene: str | None, backend: Backend) -> dict[str, float]:
         staging = Staging.create(folder, reader.grid, backend.model.facts.dims, stored_as)
         for turn in ("warm-up", "timed"):
             journal = Journal(folder / turn, {}, STAGE_PIXELS)
-            seconds = run(reader, backend, staging, reader.grid.window, journal).seconds
+            seconds = run(reader, backend, [Part(staging)], reader.grid.window, journal).seconds
     return {stage: each / sum(seconds.values()) for stage, each in seconds.items()}
