@@ -66,6 +66,24 @@ class Series(NamedTuple):
             )
 
 
+class Pixels(NamedTuple):
+    """Some pixels of one modality.
+
+    Attributes:
+        numbers: (M,) int64, which of the N.
+        counts: (M,) int32, their valid observations over both series.
+        seeds: (M,) uint64, digests of these for v1.0's draw; 0 for other generations.
+    """
+
+    numbers: NDArray[np.int64]
+    counts: NDArray[np.int32]
+    seeds: NDArray[np.uint64]
+
+    def share(self, share: slice) -> Pixels:
+        """Part of them."""
+        return Pixels(self.numbers[share], self.counts[share], self.seeds[share])
+
+
 class Packed(NamedTuple):
     """Arrays to write tokens to.
 
@@ -181,14 +199,12 @@ def _pack(
     zero_tokens: int,
     first: Series,
     second: Series,
-    pixels: NDArray[np.int64],
-    counts: NDArray[np.int32],
-    seeds: NDArray[np.uint64],
+    pixels: Pixels,
     offsets: NDArray[np.int64],
     out: Packed,
 ) -> None:
-    for i in range(len(pixels)):
-        pixel, n = pixels[i], counts[i]
+    for i in range(len(pixels.numbers)):
+        pixel, n = pixels.numbers[i], pixels.counts[i]
         if n == 0:
             for at in range(offsets[i], offsets[i + 1]):
                 out.values[at] = 0.0
@@ -196,7 +212,7 @@ def _pack(
                 out.multiplicity[at] = zero_tokens
             continue
         standing = np.empty(n, np.int32)
-        weigh(rule, n, seeds[i], standing)
+        weigh(rule, n, pixels.seeds[i], standing)
         rank, at = _gather(first, pixel, standing, 0, offsets[i], out)
         _gather(second, pixel, standing, rank, at, out)
         if rule == V1_0:
@@ -283,11 +299,11 @@ def pack(
         np.empty(offsets[-1], np.float32),
     )
 
+    chosen = Pixels(pixels, counts, seeds)
+
     def pack_share(share: slice) -> None:
         own = offsets[share.start : share.stop + 1]
-        _pack(
-            rule, ZERO_TOKENS[generation], first, second, pixels[share], counts[share], seeds[share], own, out
-        )
+        _pack(rule, ZERO_TOKENS[generation], first, second, chosen.share(share), own, out)
 
     in_shares(pack_share, len(pixels))
     return *out, offsets

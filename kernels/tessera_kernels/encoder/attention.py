@@ -89,6 +89,40 @@ def interleave(e: Emitter, v: Value, row: Value, groups: Value, out: Value) -> N
     e.loop(groups, 1, [], body)
 
 
+@emitted(int, int, int)
+def weigh_keys(e: Emitter, scales: Value, tokens: Value, out: Value) -> None:
+    """Store the weights that `softmax` reads: each value's scale relative to the largest one.
+
+    Whole registers are read, and written behind the first float.
+
+    Args:
+        e: the emitter.
+        scales: address of the values' float32 scales.
+        tokens: their number.
+        out: address of the result.
+    """
+    numbers = ir.Constant(e.vi, list(range(e.lanes)))
+
+    def load(i: Value) -> Value:
+        left = e.splat(e.b.trunc(e.b.sub(tokens, i), I32))
+        own = e.b.icmp_signed("<", numbers, left)
+        return e.b.select(own, e.load(e.b.add(scales, e.times(i, 4))), e.const(0.0))
+
+    def maximum(i: Value, largest: list[Value]) -> list[Value]:
+        return [e.max(largest[0], load(i))]
+
+    (largest,) = e.loop(tokens, e.lanes, [e.const(1e-30)], maximum)
+    largest = e.fold(largest, e.max)
+    e.store(e.b.extract_element(e.b.fdiv(largest, e.const(255.0)), I32(0)), out)
+    factor = e.b.fdiv(e.const(255.0), largest)
+
+    def weigh(i: Value, _: list[Value]) -> list[Value]:
+        e.store(e.b.fmul(load(i), factor), e.b.add(out, e.times(e.b.add(i, I64(1)), 4)))
+        return []
+
+    e.loop(tokens, e.lanes, [], weigh)
+
+
 @emitted(Keys, int, int, int, int)
 def scores(
     e: Emitter, keys: Keys, queries: Value, query_scales: Value, out: Value, largest_out: Value

@@ -285,7 +285,7 @@ class PackedBranch:
             qkv_scales=parts * max_rows * 4 + SLACK_ROWS * 4,
             bias=4 * (tokens + SLACK_ROWS),
             interleaved=z.heads * (tokens + 2 * z.group) * z.head_bytes + SLACK_ROWS * z.head_bytes,
-            key_weights=z.heads * 4 * (tokens + z.group + 1),
+            key_weights=z.heads * 4 * (tokens + z.group + 1) + z.vector_bytes,
             scores=max(tokens * query_bytes, 4 * tokens),
             p=tokens * query_bytes,
             queries=up(z.head_groups, lanes) * query_bytes,

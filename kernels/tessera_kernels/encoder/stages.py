@@ -16,6 +16,7 @@ from tessera_kernels.encoder.attention import (
     pack_queries,
     scores,
     softmax,
+    weigh_keys,
 )
 from tessera_kernels.encoder.layout import (
     BLOCK_ROWS,
@@ -29,7 +30,7 @@ from tessera_kernels.encoder.layout import (
     Values,
     Weights,
 )
-from tessera_kernels.encoder.memory import copy, fill, load_float, load_int, store_float
+from tessera_kernels.encoder.memory import copy, fill, load_int
 from tessera_kernels.encoder.plan import Plan
 from tessera_kernels.encoder.rows import (
     layer_norm,
@@ -161,8 +162,8 @@ def attend(plan: Plan, z: Sizes, s: Scratch, first: int, tokens: int) -> None:
         v = q + (2 * z.heads + head) * head_rows
         interleave(plan, v, z.head_bytes, groups, s.interleaved + head * interleaved_bytes)
         if z.group > 1:
-            _weigh_keys(
-                plan, q_scales + 4 * (2 * z.heads + head) * s.max_rows, tokens, groups * z.group,
+            weigh_keys(
+                plan, q_scales + 4 * (2 * z.heads + head) * s.max_rows, tokens,
                 s.key_weights + head * key_weight_bytes,
             )  # fmt: skip
     for query in range(0, tokens, z.queries):
@@ -188,21 +189,6 @@ def attend(plan: Plan, z: Sizes, s: Scratch, first: int, tokens: int) -> None:
                 s.context + head * z.head_groups * z.group * z.query_vectors * z.vector_bytes, s.query_maxima,
             )  # fmt: skip
         finish(plan, s.context, z.context_groups, s.query_maxima, values_from(z, s, first + query))
-
-
-@inner
-def _weigh_keys(plan: Plan, scales: int, tokens: int, whole: int, out: int) -> None:
-    """The weights that `softmax` reads: each value's scale relative to the largest one."""
-    largest = np.float32(1e-30)
-    for token in range(tokens):
-        largest = max(largest, load_float(plan, scales + 4 * token))
-    store_float(plan, out, largest / np.float32(255))
-    for token in range(tokens):
-        store_float(
-            plan, out + 4 * (token + 1), load_float(plan, scales + 4 * token) * (np.float32(255) / largest)
-        )
-    for token in range(tokens, whole):
-        store_float(plan, out + 4 * (token + 1), np.float32(0))
 
 
 @inner
