@@ -181,7 +181,15 @@ def _make_room(folder: Path, needed: int) -> None:
             )
         oldest = next(iter(sizes))
         del sizes[oldest]
-        shutil.rmtree(oldest, ignore_errors=True)
+        _remove(oldest)
+
+
+def _remove(entry: Path) -> None:
+    """Remove what `unpack` wrote, and nothing that somebody else has put there."""
+    with suppress(OSError):  # Windows keeps what another process has mapped
+        for name in (_ABOUT, _VALUES, _SCALES):
+            (entry / name).unlink(missing_ok=True)
+        entry.rmdir()
 
 
 def _entries(folder: Path) -> list[Path]:
