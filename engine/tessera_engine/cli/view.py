@@ -64,6 +64,7 @@ def view(
         os.environ.setdefault(name, "1")
     from tessera_engine.cli import console
 
+    stop = _signals()
     opened = _open(outputs, years or [])
     if out is not None:
         _export(opened, out, overwrite, quiet)
@@ -73,7 +74,6 @@ def view(
     from tessera_engine.view.server import Server
 
     server = Server(opened)
-    stop = _signals()
     server.start()
     console.print_line(server.address)
     sys.stdout.flush()
