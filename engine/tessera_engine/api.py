@@ -39,7 +39,7 @@ from tessera_kernels.threads import set_threads
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-COMPILING = "compiling kernels for this CPU: once, for about half a minute ..."
+COMPILING = "compiling kernels for this CPU: once, for some seconds ..."
 
 
 class Model:
@@ -264,10 +264,10 @@ def embed(
         stored_as: `int8` or `float32`; None: int8 for an int8 model, else float32.
         format: `cog`, `npy`, `zarr` or `geotessera`.
         quicklook: what the picture shows: `pca`, `clusters` or `rgb`.
-        truecolour: also write `truecolour.tif`, the scene in true colour.
         every: embed growing periods too, each a step longer ("14d", "month"), into one Zarr store; the scene must be
             opened with `season`, `start` and `end`, or `year`.
         min_clear: flag pixels with fewer clear Sentinel-2 dates in the quality layer; None: flag none.
+        truecolour: also write `truecolour.tif`, the scene in true colour.
         memory: what the process may take: bytes, or a size like "2GB"; None: half of the free memory, at most 4 GB.
         overwrite: replace an earlier output.
         append: add to a zarr or geotessera output at `out`.
@@ -291,12 +291,12 @@ def embed(
     runs_it = (
         model.backend.name
         if isinstance(model, Model)
-        else choose("auto", "auto", file.facts.precision).backend
+        else choose("auto", "auto", file.facts.precision, file.facts).backend
     )
     plan = make_plan(scene, file, None if out is None else os.fspath(out), chosen, runs_it)
     say = _warn if announce is None else announce
     sample = scene.reader.sample(plan.region, SAMPLE_PIXELS)
-    findings = tuple(examine_sample(scene, sample, file.facts))
+    findings = tuple(examine_sample(scene, sample, file.facts, plan.region))
     heed(findings, chosen.strict, say)
     note = note_on(season_of(scene.reader))
     if note is not None:

@@ -205,6 +205,33 @@ def raster_crs(dataset: Any) -> Any:
 
 
 @contextmanager
+def vector_writer(name: str) -> Iterator[Any]:
+    """The library pyogrio, for writing one file without the network; one thread at a time.
+
+    Args:
+        name: of the file, for messages.
+
+    Raises:
+        TesseraError: pyogrio can't write it.
+        MissingExtra: pyogrio isn't installed.
+    """
+    try:
+        import pyogrio
+    except ModuleNotFoundError as error:
+        raise MissingExtra(error.name or "pyogrio", "maps", "writing a GeoPackage") from None
+    with _drivers, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        before = {each: pyogrio.get_gdal_config_option(each) for each in GDAL_OPTIONS}
+        try:
+            pyogrio.set_gdal_config_options(GDAL_OPTIONS)
+            yield pyogrio
+        except RuntimeError as error:  # pyogrio's own errors have no other common base
+            raise TesseraError(f"can't write {name}: {' '.join(str(error).split())[:300]}") from None
+        finally:
+            pyogrio.set_gdal_config_options(before)
+
+
+@contextmanager
 def vector_reader(path: Path) -> Iterator[tuple[Any, str]]:
     """The library pyogrio, for reading one file with `VECTOR_DRIVERS` only and without the network; and its name there.
 
@@ -221,7 +248,7 @@ def vector_reader(path: Path) -> Iterator[tuple[Any, str]]:
     try:
         import pyogrio
     except ModuleNotFoundError as error:
-        raise MissingExtra(error.name or "pyogrio", "maps", "reading labels") from None
+        raise MissingExtra(error.name or "pyogrio", "maps", "reading shapes") from None
     name = os.path.abspath(path)  # noqa: PTH100, keeps links
     check_vector(path)
     with _drivers:

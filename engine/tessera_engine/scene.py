@@ -5,7 +5,7 @@ Each layout on disk has a `Reader`; all other rooms use only the types of this m
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from html import escape
@@ -257,6 +257,16 @@ class Reader(Protocol):
         """
         ...
 
+    def blocks(self, region: Window, count: int) -> Iterator[tuple[Window, Observations]]:
+        """Up to `count` blocks of a region, chosen so that reading them is fast; all have the same dates.
+
+        Pixels that are neighbours in a block are neighbours on the ground, unlike in a sample.
+
+        Raises:
+            InputError: a file is damaged, or has changed since the scene was opened.
+        """
+        ...
+
     def files(self) -> Iterator[Path]:
         """Every file that observations are read from."""
         ...
@@ -292,6 +302,15 @@ class Yearless(Protocol):
         Raises:
             InputError: the year isn't known, or there is no observation in this time.
         """
+        ...
+
+
+@runtime_checkable
+class Named(Protocol):
+    """A reader that knows which satellites its observations are from."""
+
+    def satellites(self) -> Mapping[str, Mapping[int, str]]:
+        """For each field of `Dates` the satellite of each day of year, such as S1A; days of several aren't in it."""
         ...
 
 

@@ -82,6 +82,9 @@ class FakeReader:
 
     def read(self, window):
         self.windows_read.append(window)
+        return self._at(window)
+
+    def _at(self, window):
         a = self.arrays
         part = (
             slice(None),
@@ -100,6 +103,9 @@ class FakeReader:
 
     def sample(self, region, max_pixels):
         return self.read(Window(region.col, region.row, min(region.width, max_pixels), 1))
+
+    def blocks(self, region, count):
+        yield region, self._at(region)
 
     def files(self):
         return iter(())

@@ -145,7 +145,7 @@ def change(
             "typical_change": typical,
             "common_change": drawn.common,
         }
-        write_result_item(folder, drawn.grid, (first, second), "change", title, assets, facts)
+        write_result_item(folder, (drawn.grid,), (first, second), "change", title, assets, facts)
     regions = [feature["properties"] for feature in features]
     return Changed(target, typical, drawn.common, threshold, regions)
 

@@ -136,6 +136,35 @@ class MapOptions:
     threads: int | None = None
 
 
+class SegmentKeywords(TypedDict, total=False):
+    """What `segment` takes as keywords; see `SegmentOptions`."""
+
+    scale: float
+    min_area: float
+    dim: int | None
+    year: int | None
+    memory: int | str | None
+
+
+@dataclass(frozen=True)
+class SegmentOptions:
+    """How fields and patches are found.
+
+    Attributes:
+        scale: the larger, the larger the segments, see `tessera_kernels.segment.merge`.
+        min_area: hectares of the smallest segment.
+        dim: compare only the first `dim` dimensions; None: all that are stored.
+        year: the year to read, of an output with several years.
+        memory: bytes that the process may take; None: half of the free memory, at most 4 GB.
+    """
+
+    scale: float = 100.0
+    min_area: float = 0.1
+    dim: int | None = None
+    year: int | None = None
+    memory: int | None = None
+
+
 class EvaluateKeywords(TypedDict, total=False):
     """What `evaluate` takes as keywords; see `EvaluateOptions`."""
 
@@ -252,6 +281,22 @@ def _metres(name: str, value: object) -> float:
     return metres
 
 
+def _scale(name: str, value: object) -> float:
+    check_type(name, value, (float,), "a number, more than 0")
+    scale = float(cast(float, value))
+    if not 0 < scale < 1e9:
+        raise InputError(f"{name}={scale:g} can't be used; expected a number, more than 0")
+    return scale
+
+
+def _hectares(name: str, value: object) -> float:
+    check_type(name, value, (float,), "hectares, 0 or more")
+    hectares = float(cast(float, value))
+    if not 0 <= hectares < 1e9:
+        raise InputError(f"{name}={hectares:g} is not an area; expected hectares, 0 or more")
+    return hectares
+
+
 def _layer(name: str, value: object) -> str:
     check_type(name, value, (str,), "the name of a layer")
     return str(value)
@@ -300,5 +345,7 @@ CHECKS: Mapping[str, Callable[[str, object], Any]] = {
     "band": _band,
     "nodata": _nodata,
     "threads": _threads,
+    "scale": _scale,
+    "min_area": _hectares,
 }
 """Option -> what checks its value and gives it in one form."""

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperCommand
 
 from tessera_engine.cli.app import Json, Memory, Quiet, app, interruptible
-from tessera_engine.cli.embeddings import NOTHING_LEFT, Embeddings, OfYear, Out, Overwrite, Until
+from tessera_engine.cli.embeddings import NOTHING_LEFT, OfYear, Out, Overwrite, Several, Until
 from tessera_engine.errors import InputError
 
 
@@ -41,7 +41,7 @@ def _point(text: str) -> tuple[float, float]:
 
 @app.command(cls=_Points)
 def similar(
-    embeddings: Embeddings,
+    embeddings: Several,
     at: Annotated[
         list[str],
         typer.Option(help="Point to compare with, in degrees; may be repeated.", metavar="LON LAT"),
@@ -61,7 +61,7 @@ def similar(
     """Find places similar to given points.
 
     Writes a map of the cosine similarity, and the top regions as GeoJSON. With several points, each pixel gets its
-    similarity to the most similar point.
+    similarity to the most similar point. Several outputs of one model are searched together.
 
     Example: tessera-engine similar scene_dir.embeddings --at 4.021 50.804
     """
@@ -88,7 +88,7 @@ def similar(
     _print_regions(found.regions, "similarity", quiet)
     console.say(
         f"{len(found.regions)} regions with a similarity of at least {found.threshold:.3f}; see "
-        f"{found.out / 'similarity.tif'}",
+        f"{found.out / ('similarity.tif' if len(embeddings) == 1 else '*/similarity.tif')}",
         quiet,
     )
 

@@ -25,6 +25,20 @@ def convert(
             help="Year of the observations, if the output does not record it; or the year to use, if it has several.",
         ),
     ] = None,
+    crs: Annotated[
+        str | None,
+        typer.Option(
+            help="Bring the embeddings to this CRS, such as EPSG:4326 (nearest pixel, not interpolated)."
+        ),
+    ] = None,
+    resolution: Annotated[
+        float | None,
+        typer.Option(help="Size of a pixel in units of the CRS. Default: about as large as now."),
+    ] = None,
+    like: Annotated[
+        Path | None,
+        typer.Option(help="Bring the embeddings to the pixels of this raster file.", metavar="FILE"),
+    ] = None,
     until: Until = None,
     overwrite: Overwrite = False,
     append: Annotated[
@@ -32,9 +46,13 @@ def convert(
     ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write finished embeddings in another format.
+    """Write finished embeddings in another format, or on another grid.
+
+    On another grid, each pixel has the embedding of the pixel in which its centre lies.
 
     Example: tessera-engine convert scene_dir.embeddings --format zarr --year 2024
+
+    Example: tessera-engine convert scene_dir.embeddings --format cog --crs EPSG:4326 --resolution 0.0001
     """
     from tessera_engine.cli import console
     from tessera_engine.formats.opening import open_embeddings, stored_years
@@ -42,6 +60,8 @@ def convert(
 
     which = year if year in stored_years(embeddings) else None
     opened = open_embeddings(embeddings, dim, which, until and until.date())
+    if crs is not None or resolution is not None or like is not None:
+        opened = opened.on(crs, resolution, like)
     if format_named(format).int8_only and opened.stored_as != "int8":
         console.say(f"note: {format} holds int8 codes only, so the float32 embeddings are quantised", quiet)
     with interruptible(NOTHING_LEFT):

@@ -154,9 +154,9 @@ def embed(
         "dim": dim,
         "stored_as": "int8" if int8 and stored_as is None else stored_as,
         "quicklook": quicklook,
-        "truecolour": not no_truecolour,
         "every": every,
         "min_clear": min_clear,
+        "truecolour": not no_truecolour,
         "memory": memory,
         "overwrite": overwrite,
         "append": append,
@@ -180,7 +180,7 @@ def embed(
         console.say(others, quiet)
     file = open_model(model, "int8" if int8 else precision)
     # Before kernels are compiled
-    runs_it = choose(backend, device, file.facts.precision).backend
+    runs_it = choose(backend, device, file.facts.precision, file.facts).backend
     region = make_plan(opened, file, out, checked, runs_it).region
     loaded = api.load(file, backend, threads, lambda text: console.say(text, quiet), device)
     facts = loaded.facts

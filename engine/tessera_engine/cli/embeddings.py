@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 Embeddings = Annotated[Path, typer.Argument(help="Output folder of embed or convert.")]
+Several = Annotated[list[Path], typer.Argument(help="Output folders of embed or convert, by one model.")]
 Out = Annotated[
     Path | None, typer.Option("-o", "--out", help="Folder for the results. Default: in the current folder.")
 ]

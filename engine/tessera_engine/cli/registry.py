@@ -22,6 +22,7 @@ MODULES = (
     "compare",
     "maps",
     "evaluate",
+    "segment",
     "view",
     "look",
     "verify",

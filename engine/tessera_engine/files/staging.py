@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -115,7 +116,7 @@ class RasterFile:
         if block.shape != expected:
             raise ValueError(f"a block of shape {block.shape} can't fill {window}, which takes {expected}")
         block = np.ascontiguousarray(block, self.dtype)
-        with self.path.open("r+b") as file:
+        with _named(self.path), self.path.open("r+b") as file:
             start = self._data_start(file)
             for i in range(window.height):
                 file.seek(start + ((window.row + i) * self.shape[1] + window.col) * self._pixel)
@@ -181,6 +182,16 @@ class RasterFile:
                 f"{self.path} has {dtype} {shape}, expected {self.dtype} {self.shape}; make or copy it again"
             )
         return start
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Errors of an open file don't say which file it is."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,12 @@ from tessera_engine.files.staging import Staging
 from tessera_engine.formats.appending import open_store
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.given import identity_of
-from tessera_engine.formats.layers import QUALITY_BANDS
+from tessera_engine.formats.layers import QUALITY_BANDS, count_few_clear
 from tessera_engine.formats.opening import open_embeddings, stored_years
 from tessera_engine.formats.origin import Origin
 from tessera_engine.formats.registry import format_named
 from tessera_engine.formats.writing import check_format, write
+from tessera_engine.geo import is_utm
 from tessera_engine.machine import give_back_memory
 from tessera_engine.pictures.caption import caption_of_item
 from tessera_engine.pictures.quicklook import write_quicklook
@@ -29,6 +30,7 @@ from tessera_engine.progress import Progress, ShowProgress, shown
 from tessera_engine.running.options import RunOptions
 from tessera_engine.scene import Window
 from tessera_engine.scenes.period import Period
+from tessera_engine.stac.members import PIXELS_FEW_CLEAR
 from tessera_engine.stac.periods import periods
 from tessera_engine.stac.writing import NODATA_RULE, QUANTIZATION, write_converted_item
 from tessera_kernels.quantize import quantize
@@ -45,7 +47,7 @@ def convert(
     append: bool = False,
     progress: ShowProgress = None,
 ) -> Path:
-    """Write embeddings in another format. Codes and scales stay the same, bit for bit.
+    """Write embeddings in another format, or what `Embeddings.on` gives. Codes and scales stay the same, bit for bit.
 
     float32 embeddings are quantised by the published rule for formats that hold int8 codes only. A prefix of int8
     codes keeps the scales of the whole vector.
@@ -94,6 +96,11 @@ def convert(
         about["engine_version"],
         season,
     )
+    if options.format == "geotessera" and "resampled" in about and not is_utm(opened.grid.crs):
+        raise InputError(
+            f"format=geotessera is for the tree's own grids, pixels of UTM zones, and these are on {opened.grid.crs}; "
+            "use format=cog, npy or zarr"
+        )
     target = default_out(opened.path, options.format) if out is None else Path(out)
     check_format(options.format, _stored_as(opened, options), opened.grid, opened.dim, origin)
     identity = identity_of("convert", (opened,), options=options, origin=origin)
@@ -147,8 +154,9 @@ def _write(
     staged.mkdir()
     quality = len(QUALITY_BANDS) if embeddings.has_quality else 0
     staging = Staging.create(staged, embeddings.grid, embeddings.dim, stored_as, quality=quality)
+    with_data = 0
     for window in embeddings.windows():
-        _stage(embeddings, staging, window, about["generation"])
+        with_data += _stage(embeddings, staging, window, about["generation"])
         report((window.row + window.height) * window.width, embeddings.grid.window.pixels)
     caption = caption_of_item(embeddings.item, embeddings.path.name, embeddings.dim)
     quicklook = write_quicklook(staging, folder / "quicklook.png", caption)
@@ -162,15 +170,20 @@ def _write(
         "tessera:quantization": QUANTIZATION[stored_as],
         "tessera:nodata": NODATA_RULE[stored_as],
         "tessera:year": origin.year,
+        "tessera:pixels_with_data": with_data,
     }
+    if "resampled" in about and staging.quality is not None:
+        changes[PIXELS_FEW_CLEAR] = count_few_clear(staging)
     write_converted_item(folder / ITEM, embeddings.item, assets, changes)
     if there is not None and origin.year is not None:
         there.write_item(folder / ITEM, origin.year, staging)
     shutil.rmtree(staged)
 
 
-def _stage(embeddings: Embeddings, staging: Staging, window: Window, generation: str) -> None:
+def _stage(embeddings: Embeddings, staging: Staging, window: Window, generation: str) -> int:
+    """Copy a window; gives its number of pixels with data."""
     stored = embeddings.read_stored(window)
+    with_data = int(stored.valid.sum())
     staging.observations.write(window, embeddings.read_observations(window))
     quality = embeddings.read_quality(window) if staging.quality is not None else None
     if staging.quality is not None and quality is not None:
@@ -179,8 +192,9 @@ def _stage(embeddings: Embeddings, staging: Staging, window: Window, generation:
         staging.embeddings.write(window, stored.values)
         if staging.scales is not None and stored.scales is not None:
             staging.scales.write(window, stored.scales)
-        return
+        return with_data
     size = (window.height, window.width)
     codes, scales = quantize(np.ascontiguousarray(stored.values.reshape(-1, embeddings.dim)), generation)
     staging.embeddings.write(window, codes.reshape(*size, embeddings.dim))
     staging.scales.write(window, scales.reshape(size))
+    return with_data

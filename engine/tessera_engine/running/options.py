@@ -35,9 +35,9 @@ class EmbedOptions(TypedDict, total=False):
     stored_as: str | None
     format: str
     quicklook: str
-    truecolour: bool
     every: str | None
     min_clear: int | None
+    truecolour: bool
     memory: int | str | None
     overwrite: bool
     append: bool
@@ -57,10 +57,10 @@ class RunOptions:
         stored_as: `int8` or `float32`; None: int8 for an int8 model, else float32.
         format: one of `tessera_engine.formats.registry.FORMATS`.
         quicklook: one of `tessera_engine.pictures.quicklook.QUICKLOOKS`.
-        truecolour: also write `truecolour.tif`, see `tessera_engine.pictures.true_colour`.
         every: also embed the periods that grow to the whole time by this step, see
             `tessera_engine.running.periods.parse_every`; None: only the whole time.
         min_clear: pixels with fewer clear Sentinel-2 dates are flagged in the quality layer; None: no limit.
+        truecolour: also write `truecolour.tif`, see `tessera_engine.pictures.true_colour`.
         memory: bytes that the process may take; None: half of the free memory, at most 4 GB.
         overwrite: replace an earlier output.
         append: add to a store of that format at `out`, see `tessera_engine.formats.grown`.
@@ -75,9 +75,9 @@ class RunOptions:
     stored_as: str | None = None
     format: str = "cog"
     quicklook: str = "pca"
-    truecolour: bool = True
     every: str | None = None
     min_clear: int | None = None
+    truecolour: bool = True
     memory: int | None = None
     overwrite: bool = False
     append: bool = False
@@ -268,9 +268,9 @@ CHECKS: Mapping[str, Callable[[str, object], Any]] = {
     "stored_as": _stored_as,
     "format": _format,
     "quicklook": _quicklook,
-    "truecolour": _flag,
     "every": _every,
     "min_clear": _count,
+    "truecolour": _flag,
     "memory": _memory,
     "overwrite": _flag,
     "append": _flag,

@@ -109,8 +109,9 @@ class _Work:
             )
         place.remove_made()
         colours = options.truecolour or options.quicklook == "rgb"
-        stored = plan.grid, plan.dim, plan.stored_as, options.format
-        needed = needed_bytes(*stored, colours, options.truecolour)
+        needed = needed_bytes(
+            plan.grid, plan.dim, plan.stored_as, options.format, colours, options.truecolour
+        )
         check_room(place.folder, needed * max(1, len(plan.periods)))
         parts = self._stage(colours)
         check_staged(self.journal, [part.staging for part in parts], plan.region, announce)
@@ -171,10 +172,9 @@ class _Work:
         picture = write_quicklook(staging, folder / "quicklook.png", caption_of_run(facts), options.quicklook)
         give_back_memory()
         name, year = plan.scene.name, plan.origin.year
-        written = write(options.format, staging, folder, name, plan.origin, store, periods)
+        assets = [*write(options.format, staging, folder, name, plan.origin, store, periods), picture]
         colours = staged(staging) if options.truecolour else None
-        pictures = write_true_colours(folder, colours, options.format, name, year, store)
-        assets = [*written, picture, *pictures]
+        assets += write_true_colours(folder, colours, options.format, name, year, store)
         item = folder / ITEM
         write_item(item, plan.grid, assets, facts)
         if store is not None and year is not None:

@@ -13,7 +13,7 @@ from tessera_engine.finding import Finding
 from tessera_engine.geo import grid_fields
 from tessera_engine.scene import Dates, Grid
 from tessera_engine.scenes.period import Period, filed_under
-from tessera_engine.stac.items import Asset, begin_item, save_item
+from tessera_engine.stac.items import Asset, begin_item, geometry_fields_of, save_item
 from tessera_engine.stac.members import COMPLETE, MIN_CLEAR, PIXELS_FEW_CLEAR
 
 QUANTIZATION = {
@@ -105,7 +105,7 @@ def write_item(
     created = (created or datetime.now(timezone.utc)).astimezone(timezone.utc)
     name = f"{facts.scene_name}_{facts.model_name}_{facts.stored_as}_{facts.dim}"
     item = begin_item(re.sub(r"[^\w.-]+", "-", name), grid)
-    item["properties"] = {**_times(facts, created), **_projection(grid), **_facts(grid, facts)}
+    item["properties"] = {**_times(facts, created), **projection(grid), **_facts(grid, facts)}
     save_item(path, item, assets)
 
 
@@ -141,13 +141,17 @@ class Result:
 
 
 def write_result_item(
-    path: Path, grid: Grid, sources: Sequence[Mapping[str, Any]], assets: Sequence[Asset], result: Result
+    path: Path,
+    grids: Sequence[Grid],
+    sources: Sequence[Mapping[str, Any]],
+    assets: Sequence[Asset],
+    result: Result,
 ) -> None:
     """Write the item of a result: what was made, from which embeddings of which model.
 
     Args:
         path: of the item.json; the assets' files lie beside it.
-        grid: the result's grid.
+        grids: those of the result; of several, each asset has its own.
         sources: items of the embeddings that it was made from, by one model; the first gives the model's facts.
         assets: the result's files; each is read once for its checksum.
         result: what it is.
@@ -156,13 +160,17 @@ def write_result_item(
     first, several = sources[0]["properties"], len(sources) > 1
     ids = [str(item["id"]) for item in sources]
     years = [item["properties"].get("tessera:year") for item in sources]
-    item = begin_item(f"{ids[0]}_{result.name}", grid)
+    item = begin_item(f"{ids[0]}_{result.name}", grids[0])
+    if len(grids) > 1:
+        item |= geometry_fields_of(grids)
+    place = (
+        {} if len(grids) > 1 else {"proj:code": first.get("proj:code", grids[0].crs)} | grid_fields(grids[0])
+    )
     item["properties"] = {
         "title": result.title,
         **_times_of_all(sources, now),
         "created": now,
-        "proj:code": first.get("proj:code", grid.crs),
-        **grid_fields(grid),
+        **place,
         "tessera:result": result.name,
         "tessera:embeddings": ids if several else ids[0],
         "tessera:year": years if several else years[0],
@@ -238,7 +246,8 @@ def _rfc3339(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _projection(grid: Grid) -> dict[str, Any]:
+def projection(grid: Grid) -> dict[str, Any]:
+    """A grid as fields of STAC's projection extension, with its CRS."""
     if grid.crs is None:
         return {"proj:code": None} | grid_fields(grid)
     from rasterio.crs import CRS

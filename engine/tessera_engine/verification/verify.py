@@ -15,12 +15,14 @@ from tessera_engine.files.partial import finish_or_undo
 from tessera_engine.files.pinned import Pinned
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.given import Given, GivenPath, path_given
+from tessera_engine.formats.opening import open_embeddings
 from tessera_engine.progress import Announce
 from tessera_engine.scene import Scene
 from tessera_engine.scenes import open_scene
 from tessera_engine.stac.reading import Item, read_item
 from tessera_engine.verification.output import check_files, check_nodata, open_rasters
 from tessera_engine.verification.reembedding import Reembedded, reembed
+from tessera_engine.verification.seams import find_seams
 
 
 @dataclass(frozen=True, repr=False)
@@ -34,6 +36,8 @@ class Verified:
         seed: of the places that were embedded again.
         reembedded: how they compare; None without a scene.
         skipped: what was not checked, a phrase each.
+        seams: lines at which neighbours differ more than beside them, a phrase each: see
+            `tessera_engine.verification.seams`. They are for a person to judge, and fail nothing.
     """
 
     out: Path
@@ -42,6 +46,7 @@ class Verified:
     seed: int
     reembedded: Reembedded | None
     skipped: tuple[str, ...]
+    seams: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         again = "" if self.reembedded is None else f", {self.reembedded.pixels} px embedded again"
@@ -66,6 +71,8 @@ class Verified:
                 f"by drift ({', '.join(done.differs)})" if done.differs else "bit for bit, equal"
             )
             result |= done.drift.to_dict() if done.differs and done.drift else {}
+        if self.seams:
+            result["seams"] = list(self.seams)
         return result | {"not checked": list(self.skipped), "passed": True}
 
 
@@ -151,7 +158,8 @@ def _verify(
         opened = scene if isinstance(scene, Scene) else open_as_before(scene, item)
         done = reembed(rasters, item, opened, loaded, pixels, seed)
     checked = tuple(rasters) if comparable else ()
-    return Verified(folder, len(item.assets), checked, seed, done, tuple(skipped))
+    seams = find_seams(open_embeddings(folder)).phrases() if comparable else ()
+    return Verified(folder, len(item.assets), checked, seed, done, tuple(skipped), tuple(seams))
 
 
 def open_as_before(scene: GivenPath, item: Item) -> Scene:

@@ -167,5 +167,5 @@ def write_similarity(viewed: Viewed, answer: Answer, threshold: float) -> str:
             "unlike_pixels": [list(pixel) for pixel in question.negatives],
             "threshold": threshold,
         }
-        write_result_item(folder, grid, (opened,), "similar", title, assets, facts)
+        write_result_item(folder, (grid,), (opened,), "similar", title, assets, facts)
     return out.name

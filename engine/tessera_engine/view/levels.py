@@ -16,7 +16,8 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
-from tessera_engine.formats.embeddings.base import Embeddings, HasOverviews, Source, StoredBlock
+from tessera_engine.formats.embeddings.base import Embeddings
+from tessera_engine.formats.embeddings.stored import HasOverviews, Source, StoredBlock
 from tessera_engine.scene import Grid, Window
 
 TILE = 256

@@ -32,7 +32,7 @@ LISTEN_SECONDS = 0.1
 """Seconds between two looks whether a job that waits for another is still wanted."""
 
 
-QUIET_SECONDS, LONGEST_PICTURE = 0.3, 5.0
+QUIET_SECONDS, LONGEST_PICTURE = 1.0, 5.0
 """The first picture has all of the CPU: it is complete when no tile was asked for so long, or after so long."""
 
 

@@ -124,7 +124,7 @@ def export_still(
             ) from None
         fields = grid_fields(thinned.grid)
         assets.append(Asset("data", DATA, "text/javascript", "Embeddings and pictures", ("data",), fields))
-        write_result_item(folder, thinned.grid, (embeddings,), "view", "Page", assets, {"step": step})
+        write_result_item(folder, (thinned.grid,), (embeddings,), "view", "Page", assets, {"step": step})
     return Still(out, step, thinned.grid.width, thinned.grid.height)
 
 

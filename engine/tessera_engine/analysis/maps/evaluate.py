@@ -139,4 +139,4 @@ def _write(evaluation: Evaluation | PeriodEvaluation, embeddings: Embeddings, fo
         Asset("numbers", "report.json", "application/json", f"{title}, as numbers", ("metadata",)),
     ]
     asked = {key: evaluation.facts[key] for key in ("labels", "labels_sha256", "field")}
-    write_result_item(folder, embeddings.grid, (embeddings,), "evaluation", title, assets, asked)
+    write_result_item(folder, (embeddings.grid,), (embeddings,), "evaluation", title, assets, asked)

@@ -107,7 +107,7 @@ def describe_scene(scene: Scene, announce: Callable[[str], None] | None = None) 
 
 def describe_model(model: ModelFile) -> dict[str, Any]:
     """Describe a model file: its facts, and the backend that runs it on this machine."""
-    backend, _, why = choose("auto", precision=model.facts.precision)
+    backend, _, why = choose("auto", precision=model.facts.precision, facts=model.facts)
     return {
         "kind": "model",
         "runs_on": f"{backend}: {why}",

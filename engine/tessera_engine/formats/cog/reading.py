@@ -40,7 +40,7 @@ class CogSource:
         )
 
     def read_bands(self, window: Window, dim: int) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
-        """See `tessera_engine.formats.embeddings.base.HasBands`."""
+        """See `tessera_engine.formats.embeddings.stored.HasBands`."""
         values = self._read_bands(self.embeddings, window, dim)
         return values, None if self.scales is None else self._read_bands(self.scales, window, 1)[0]
 
@@ -48,8 +48,12 @@ class CogSource:
         """See `tessera_engine.formats.embeddings.base.Source`."""
         return self._read(self.observations, window, 2)
 
+    def read_quality(self, window: Window) -> NDArray[np.uint16] | None:
+        """See `tessera_engine.formats.embeddings.stored.QualitySource`."""
+        return None if self.quality is None else self._read(self.quality, window, len(QUALITY_BANDS))
+
     def overview(self, level: int) -> CogSource | None:
-        """See `tessera_engine.formats.embeddings.base.HasOverviews`."""
+        """See `tessera_engine.formats.embeddings.stored.HasOverviews`."""
         grid, factor = self.grid, 2**level
         width, height = -(-grid.width // factor), -(-grid.height // factor)
         paths = [path for path in (self.embeddings, self.scales, self.observations) if path is not None]
@@ -74,10 +78,6 @@ class CogSource:
         except GDAL_ERRORS as error:
             raise TesseraError(f"can't read {path}: {error}; make or copy the output again") from None
         return block
-
-    def read_quality(self, window: Window) -> NDArray[np.uint16] | None:
-        """See `tessera_engine.formats.embeddings.base.QualitySource`."""
-        return None if self.quality is None else self._read(self.quality, window, len(QUALITY_BANDS))
 
 
 def open_source(path: Path, item: Mapping[str, Any]) -> CogSource:

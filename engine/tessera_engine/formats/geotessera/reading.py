@@ -79,7 +79,7 @@ class GeotesseraSource:
         return counts
 
     def read_quality(self, window: Window) -> NDArray[np.uint16] | None:
-        """See `tessera_engine.formats.embeddings.base.QualitySource`."""
+        """See `tessera_engine.formats.embeddings.stored.QualitySource`."""
         if not any(cell.quality.exists() for cell in self.cells):
             return None
         found = np.zeros((window.height, window.width, len(QUALITY_BANDS)), np.uint16)

@@ -39,7 +39,7 @@ class NpySource:
         return self.observations.read(window)
 
     def read_quality(self, window: Window) -> NDArray[np.uint16] | None:
-        """See `tessera_engine.formats.embeddings.base.QualitySource`."""
+        """See `tessera_engine.formats.embeddings.stored.QualitySource`."""
         return None if self.quality is None else self.quality.read(window)
 
 

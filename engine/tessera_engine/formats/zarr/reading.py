@@ -48,7 +48,7 @@ class ZarrSource:
         return np.moveaxis(self._read("observations", window), 0, 2)
 
     def read_quality(self, window: Window) -> NDArray[np.uint16] | None:
-        """See `tessera_engine.formats.embeddings.base.QualitySource`."""
+        """See `tessera_engine.formats.embeddings.stored.QualitySource`."""
         return np.moveaxis(self._read("quality", window), 0, 2) if "quality" in self.zone else None
 
     def _read(self, name: str, window: Window) -> NDArray[Any]:

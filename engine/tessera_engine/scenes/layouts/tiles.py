@@ -148,13 +148,28 @@ class TileFolder:
         Raises:
             InputError: there is no tile in the region.
         """
+        _, tile, part = self._main(region)
+        return tile.sample(part, max_pixels)
+
+    def blocks(self, region: Window, count: int) -> Iterator[tuple[Window, Observations]]:
+        """Blocks of the tile that covers most of the region: others may have other dates.
+
+        Raises:
+            InputError: there is no tile in the region.
+        """
+        place, tile, part = self._main(region)
+        for window, block in tile.blocks(part, count):
+            yield window._replace(col=window.col + place.col, row=window.row + place.row), block
+
+    def _main(self, region: Window) -> tuple[Window, DPixelTile, Window]:
+        """The place of the tile that covers most of a region, the tile, and the region's part of it."""
         parts = [(place.intersection(region), place, tile) for place, tile in self._tiles]
         part, place, tile = max(parts, key=lambda each: each[0].pixels if each[0] else 0)
         if part is None:
             raise InputError(
                 f"there is no tile of the scene in the window {tuple(region)} (col, row, width, height)"
             )
-        return tile.sample(part.relative_to(place), max_pixels)
+        return place, tile, part.relative_to(place)
 
     fingerprinted_bytes = DPixelTile.fingerprinted_bytes
 

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError
 from tessera_engine.scene import S1_BANDS, S2_BANDS, Dates, Days, Grid, Observations, Window
+from tessera_engine.scenes.metadata.satellites import satellites_of
 from tessera_engine.scenes.period import Period, choose_period
 from tessera_engine.scenes.products import ORBITS, Found, Orbit, S1Units
-from tessera_engine.scenes.reading.blocks import BlockReader, Size, cells
+from tessera_engine.scenes.reading.blocks import BlockReader, Size, block_side, cells, part_of
 from tessera_engine.scenes.reading.fingerprint import SAMPLE_BYTES, add_file
 from tessera_engine.scenes.reading.headers import OpenS1, OpenS2, none_usable, open_products
 from tessera_engine.scenes.reading.rasters import CACHE_BYTES
@@ -82,6 +83,7 @@ class ProductScene:
         place = first_product.place
         self._anchor = shift_on(self.grid, first_product.geometry) or (place.col, place.row)
         self._blocks = BlockReader(self._read_all, self._anchor)
+        self._around: tuple[Window, Observations] | None = None
         self.unused = tuple(dict.fromkeys(found.problems + problems))
         self.warnings = tuple(
             ([] if chosen is None else [chosen])
@@ -130,6 +132,7 @@ class ProductScene:
 
     def windows(self, region: Window, max_pixels: int) -> Iterator[Window]:
         """Cells that a product covers; the `windows_held` cells of one block follow each other."""
+        self._around = None
         width, height = _size(max_pixels)
         times = math.isqrt(self.windows_held)
         for block in self._blocks.plan(region, (width * times, height * times)):
@@ -166,7 +169,32 @@ class ProductScene:
             )
             return -products, -window.pixels, away
 
-        return self._read_all(min(windows, key=rank), every_band=True)
+        cell = min(windows, key=rank)
+        # The blocks of the files around the cell are decoded in any case: what `blocks` needs is read with it
+        side = max(block_side(self.bytes_per_pixel), *_size(max_pixels))
+        around = next(
+            each for each in cells(region, (side, side), self._anchor) if each.intersection(cell) == cell
+        )
+        self._around = around, self._read_all(around, every_band=True)
+        return part_of(self._around[1], cell.relative_to(around))
+
+    def blocks(self, region: Window, count: int) -> Iterator[tuple[Window, Observations]]:
+        """One block, around the pixels that `sample` takes: a further one means to decode others of each file."""
+        kept, self._around = self._around, None
+        if kept is None or kept[0].intersection(region) != kept[0]:
+            self.sample(region, 1)
+            kept, self._around = self._around, None
+        if kept is not None:
+            yield kept
+
+    def satellites(self) -> dict[str, dict[int, str]]:
+        """For each field of `Dates` the satellite of each day of year; days of several satellites aren't in it."""
+        groups: dict[str, Sequence[OpenS2 | OpenS1]] = {
+            "s2": self._s2,
+            "s1_ascending": self._s1["ascending"],
+            "s1_descending": self._s1["descending"],
+        }
+        return {name: satellites_of(each.product for each in group) for name, group in groups.items()}
 
     fingerprinted_bytes = _SAMPLES * SAMPLE_BYTES
 
