@@ -237,3 +237,26 @@ def test_nothing_is_shown_without_the_token(browser, served):
     assert response.status == 403
     assert page.locator("#page").count() == 0
     context.close()
+
+
+def test_an_answer_of_the_overview_is_said_to_be_one(open_page, served):
+    opened = open_page(served.address).ready()
+
+    def thin(route):
+        """What the program answers before it has unpacked a large output."""
+        answer = route.fetch().json()
+        counts = [0] * 2000
+        counts[1950] = 100
+        counts[1000] = 25_400
+        route.fulfill(
+            json=answer | {"z": 1, "pixels": 25_500, "histogram": {"from": -1, "to": 1, "counts": counts}}
+        )
+
+    opened.page.route("**/api/similar", thin)
+    opened.tab("Similar")
+    opened.click(COL, ROW)
+    opened.page.get_by_text("From the overview, refining").wait_for()
+    threshold(opened).fill("0.9")
+    threshold(opened).press("Enter")
+    # A pixel of this level stands for 2 x 2
+    assert shown_area(opened) == 4.0

@@ -34,7 +34,7 @@ export class ComparePanel implements Panel {
     second: Output,
     private readonly showSecond: (from: number | null) => void,
   ) {
-    this.threshold = new Threshold({ label: "Least change", beyond: "changed by at least this much" }, first.pixel_ha, LINEAR, "change");
+    this.threshold = new Threshold({ label: "Least change", beyond: "changed by at least this much" }, first, LINEAR, "change");
     this.threshold.onchange = () => {
       page.status.say("");
       this.paint();
@@ -124,7 +124,7 @@ export class ComparePanel implements Panel {
     this.result = result;
     this.results.hidden = !this.changes;
     this.refining.textContent = overviewNote(result, true);
-    this.threshold.show(result.histogram, result.pixels, result.suggested ?? topShare(result, FIRST_SHARE));
+    this.threshold.show(result, result.suggested ?? topShare(result, FIRST_SHARE));
     this.paint();
     this.page.status.say(this.threshold.element.querySelector("output")?.textContent ?? "");
   }

@@ -44,6 +44,12 @@ export function contains(ring: Xy[], [x, y]: Xy): boolean {
   return odd;
 }
 
+/** Pixels of the output that a pixel of one of its levels stands for. */
+export function standsFor({ width, height, levels }: Output, z: number): number {
+  const level = levels[z];
+  return level ? (width * height) / (level.width * level.height) : 1;
+}
+
 /** Metres along the side of a pixel; null where the output has no size on the ground. */
 export function pixelMetres(output: Output): number | null {
   return output.pixel_ha === null ? null : Math.sqrt(output.pixel_ha * 10_000);

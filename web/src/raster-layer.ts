@@ -96,6 +96,8 @@ export class RasterLayer extends Layer<LayerSource> {
     this.output = output;
     this.asking = 0;
     this.generation++;
+    // From now on, not from the next frame on
+    if (content && !this.busy) this.onbusy((this.busy = true));
     this.repaint();
   }
 

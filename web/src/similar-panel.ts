@@ -34,7 +34,7 @@ export class SimilarPanel implements Panel {
   constructor(private readonly page: Page) {
     this.threshold = new Threshold(
       { label: "Least similarity", beyond: "similar to your points" },
-      page.output.pixel_ha,
+      page.output,
       ANGLE,
       "similar",
     );
@@ -158,7 +158,7 @@ export class SimilarPanel implements Panel {
     this.result = result;
     this.results.hidden = false;
     this.refining.textContent = overviewNote(result, true);
-    this.threshold.show(result.histogram, result.pixels, result.suggested ?? 0.9);
+    this.threshold.show(result, result.suggested ?? 0.9);
     this.paint();
     const text = this.threshold.element.querySelector("output")?.textContent ?? "";
     this.page.status.say(result.z === 0 ? text : `${text}, from the overview; refining`);

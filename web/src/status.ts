@@ -65,14 +65,15 @@ export class Status {
       this.work.set(event.job as keyof typeof WORK, event.done / event.total);
     } else if ("job" in event) this.work.delete(event.job as keyof typeof WORK);
     else this.work.clear();
-    const [first] = this.work;
-    if (!first) {
+    // In the order of their names above: what others wait for comes first
+    const job = (Object.keys(WORK) as (keyof typeof WORK)[]).find((name) => this.work.has(name));
+    if (!job) {
       clearTimeout(this.waiting);
       this.waiting = 0;
       this.progress.hidden = true;
       return;
     }
-    const [job, share] = first;
+    const share = this.work.get(job) ?? 0;
     this.doing.textContent = `${WORK[job]}: ${percent(share, 0)}`;
     this.bar.value = share;
     if (!this.waiting) this.waiting = window.setTimeout(() => (this.progress.hidden = false), PATIENCE);

@@ -2,7 +2,8 @@
 
 import type { Span } from "./colours";
 import { h } from "./dom";
-import type { Histogram } from "./source";
+import { standsFor } from "./geometry";
+import type { Histogram, Output, RasterResult } from "./source";
 import { area } from "./words";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -57,6 +58,8 @@ export class Threshold {
   private readonly chosen: SVGRectElement;
   private histogram: Histogram = { from: -1, to: 1, counts: [] };
   private pixels = 0;
+  /** Pixels of the output that a counted one stands for */
+  private each = 1;
   private low = 0;
   private high = 1;
   /** Whether a person moved the slider: then new results leave it where it is. */
@@ -68,7 +71,7 @@ export class Threshold {
 
   constructor(
     private readonly words: ThresholdWords,
-    private readonly pixelHa: number | null,
+    private readonly output: Output,
     private readonly axis: Axis,
     name: string,
   ) {
@@ -131,9 +134,10 @@ export class Threshold {
   }
 
   /** Take a result's histogram; `suggested` moves the slider, unless a person did. */
-  show(histogram: Histogram, pixels: number, suggested: number): void {
+  show({ histogram, pixels, z }: RasterResult, suggested: number): void {
     this.histogram = histogram;
     this.pixels = pixels;
+    this.each = standsFor(this.output, z);
     const { from, counts } = histogram;
     const { step } = this;
     // The lowest bin is what was ruled out: nobody looks for it, and the slider keeps its length for the rest
@@ -172,7 +176,7 @@ export class Threshold {
     const share = this.along(this.value);
     this.chosen.setAttribute("x", String(share * WIDTH));
     this.chosen.setAttribute("width", String((1 - share) * WIDTH));
-    const text = area(this.beyond(), this.pixels, this.pixelHa);
+    const text = area(this.beyond() * this.each, this.pixels * this.each, this.output.pixel_ha);
     this.area.replaceChildren(h("strong", {}, text), ` ${this.words.beyond}`);
     this.range.setAttribute("aria-valuetext", `${this.value.toFixed(3)}: ${text}`);
   }

@@ -23,7 +23,7 @@ export function percent(share: number, digits = 1): string {
 /** The area of pixels: hectares where a pixel has a size, and always a share of all. */
 export function area(pixels: number, all: number, pixelHa: number | null): string {
   const share = all > 0 ? percent(pixels / all) : "0 %";
-  return pixelHa === null ? `${many(pixels, "pixel")} (${share})` : `${hectares(pixels * pixelHa)} (${share})`;
+  return pixelHa === null ? `${many(Math.round(pixels), "pixel")} (${share})` : `${hectares(pixels * pixelHa)} (${share})`;
 }
 
 export function degrees(lon: number, lat: number): string {

@@ -74,6 +74,7 @@ def view(
         os.environ.setdefault(name, "1")
     from tessera_engine.cli import console
 
+    stop = _signals()
     opened = _open(outputs, years or [], [day.date() for day in untils or ()])
     if out is not None:
         _export(opened, out, overwrite, quiet)
@@ -83,7 +84,6 @@ def view(
     from tessera_engine.view.server import Server
 
     server = Server(opened)
-    stop = _signals()
     server.start()
     console.print_line(server.address)
     sys.stdout.flush()

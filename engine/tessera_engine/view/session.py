@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import Any
@@ -31,6 +32,10 @@ LISTEN_SECONDS = 0.1
 """Seconds between two looks whether a job that waits for another is still wanted."""
 
 
+QUIET_SECONDS, LONGEST_PICTURE = 1.0, 5.0
+"""The first picture has all of the CPU: it is complete when no tile was asked for so long, or after so long."""
+
+
 class Session:
     """Everything behind the routes.
 
@@ -50,7 +55,8 @@ class Session:
         self.labels = Labelling(self.outputs[0])
         self._layers = Layers(self.outputs)
         self._declined: set[int] = set()
-        self._seen = threading.Event()
+        self._tiles_until = math.inf
+        self._seen = threading.Lock()
 
     @property
     def same_grid(self) -> bool:
@@ -82,8 +88,8 @@ class Session:
     def layer_tile(self, layer: str, number: int, z: int, x: int, y: int) -> bytes:
         """See `tessera_engine.view.layers.Layers.tile`."""
         tile = self._layers.tile(layer, self.output(number), z, x, y)
-        if not self._seen.is_set():
-            self._seen.set()
+        self._tiles_until = time.monotonic()
+        if self._seen.acquire(blocking=False):  # once, and never released
             threading.Thread(target=self._prepare, name="tessera-prepare", daemon=True).start()
         return tile
 
@@ -258,6 +264,9 @@ class Session:
 
     def _prepare(self) -> None:
         """Once the page is up: load the compiled kernels, and unpack what is small."""
+        until = time.monotonic() + LONGEST_PICTURE
+        while time.monotonic() < min(until, self._tiles_until + QUIET_SECONDS):
+            time.sleep(LISTEN_SECONDS)
         import tessera_engine.analysis.similar  # noqa: F401
 
         for viewed in self.outputs:

@@ -81,8 +81,10 @@ class Viewed:
         Raises:
             TesseraError: a file can't be read.
         """
-        if self._unpacked is not None:
-            return self._unpacked
+        return self._unpacked or self._base()
+
+    def _base(self) -> Embeddings:
+        """The level in memory."""
         with self._base_lock:  # it is read once
             return self._thinned.base
 
@@ -138,7 +140,7 @@ class Viewed:
                 source.values[rows][:, cols], None if source.scales is None else source.scales[rows][:, cols]
             )
         if z == self.base_level.z:
-            return self.whole().read_stored(window)
+            return self._base().read_stored(window)
         return self._thinned.read(z, window)
 
     def read_tile(self, z: int, x: int, y: int) -> tuple[StoredBlock, Window]:

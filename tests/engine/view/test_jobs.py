@@ -149,13 +149,15 @@ def test_unpacking_can_be_cancelled_and_begun_again(serving, output, home, monke
 
 def test_the_end_of_the_server_ends_the_work(serving, output, home, monkeypatch):
     slow(monkeypatch)
-    with serving(output) as (server, client):
+    with serving(output) as (server, client), client.listen() as listener:
         client.post("/api/similar", {"positives": [[300, 200]]})
+        listener.until("progress", "unpack")
         assert set(server.close()) == {"unpack", "similar"}
     assert list((home / "unpacked").iterdir()) == []
-    assert not [
-        thread for thread in threading.enumerate() if thread.name in ("tessera-unpack", "tessera-similar")
-    ]
+    for thread in threading.enumerate():
+        if thread.name in ("tessera-unpack", "tessera-similar"):
+            thread.join(10)  # a thread is there for a moment after its job has ended
+            assert not thread.is_alive()
 
 
 def test_without_room_the_overview_answers_and_the_page_is_told(serving, output, monkeypatch):
