@@ -86,15 +86,6 @@ class QualitySource(Protocol):
 
 
 @runtime_checkable
-class HasBands(Protocol):
-    """A source whose files hold band after band."""
-
-    def read_bands(self, window: Window, dim: int) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
-        """What `Source.read` gives, before it is reordered: values (dim, height, width) and scales (height, width)."""
-        ...
-
-
-@runtime_checkable
 class HasOverviews(Protocol):
     """A source whose files hold thinned copies of themselves."""
 
