@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import warnings
 
 import pytest
 from hypothesis import settings
+
+# Triton decides when it is imported whether kernels are interpreted. Where there is no GPU they can't be run otherwise
+if shutil.which("nvidia-smi") is None:
+    os.environ["TRITON_INTERPRET"] = "1"
 
 # How long an example takes says nothing on a busy machine; speed has tests of its own
 settings.register_profile("no deadline", deadline=None)

@@ -7,7 +7,8 @@
 
 Scenes:     open_scene, embed
 Models:     load_model
-Embeddings: open_embeddings, convert, picture, similar, change, map, evaluate, verify
+Embeddings: open_embeddings, convert, picture, similar, change, map, evaluate,
+            segment, verify
 
 Each function takes its input first (a path, or what open_scene, load_model or open_embeddings gave), then `out`, then
 options by name, as the command line names them. `help(tessera_engine.embed)` lists them. Errors are `TesseraError`s.
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from tessera_engine.analysis.maps.evaluate import evaluate
     from tessera_engine.analysis.maps.evaluation import Evaluation
     from tessera_engine.analysis.maps.make import Map, map
+    from tessera_engine.analysis.segments.make import Segments, segment
     from tessera_engine.analysis.similar import Similar, similar
     from tessera_engine.api import Embedded, Model, embed, load_model
     from tessera_engine.errors import InputError, SceneWarning, TesseraError
@@ -45,6 +47,7 @@ _MODULES = {
     "Picture": "pictures.make",
     "Scene": "scene",
     "SceneWarning": "errors",
+    "Segments": "analysis.segments.make",
     "Similar": "analysis.similar",
     "TesseraError": "errors",
     "Verified": "verification.verify",
@@ -58,6 +61,7 @@ _MODULES = {
     "open_embeddings": "formats.opening",
     "open_scene": "scenes",
     "picture": "pictures.make",
+    "segment": "analysis.segments.make",
     "similar": "analysis.similar",
     "verify": "verification.verify",
 }
@@ -74,6 +78,7 @@ __all__ = [
     "Picture",
     "Scene",
     "SceneWarning",
+    "Segments",
     "Similar",
     "TesseraError",
     "Verified",
@@ -87,6 +92,7 @@ __all__ = [
     "open_embeddings",
     "open_scene",
     "picture",
+    "segment",
     "similar",
     "verify",
 ]

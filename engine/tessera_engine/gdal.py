@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from rasterio._err import CPLE_BaseError
 from rasterio.enums import Interleaving
 from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
 
-from tessera_engine.errors import InputError, MissingExtra
+from tessera_engine.errors import InputError, MissingExtra, TesseraError
 from tessera_engine.offline.content import check_vector, described
 from tessera_engine.offline.crs import crs_elsewhere
 from tessera_engine.offline.process import GDAL_OPTIONS
@@ -205,6 +205,33 @@ def raster_crs(dataset: Any) -> Any:
 
 
 @contextmanager
+def vector_writer(name: str) -> Iterator[Any]:
+    """The library pyogrio, for writing one file without the network; one thread at a time.
+
+    Args:
+        name: of the file, for messages.
+
+    Raises:
+        TesseraError: pyogrio can't write it.
+        MissingExtra: pyogrio isn't installed.
+    """
+    try:
+        import pyogrio
+    except ModuleNotFoundError as error:
+        raise MissingExtra(error.name or "pyogrio", "maps", "writing a GeoPackage") from None
+    with _drivers, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        before = {each: pyogrio.get_gdal_config_option(each) for each in GDAL_OPTIONS}
+        try:
+            pyogrio.set_gdal_config_options(GDAL_OPTIONS)
+            yield pyogrio
+        except RuntimeError as error:  # pyogrio's own errors have no other common base
+            raise TesseraError(f"can't write {name}: {' '.join(str(error).split())[:300]}") from None
+        finally:
+            pyogrio.set_gdal_config_options(before)
+
+
+@contextmanager
 def vector_reader(path: Path) -> Iterator[tuple[Any, str]]:
     """The library pyogrio, for reading one file with `VECTOR_DRIVERS` only and without the network; and its name there.
 
@@ -221,7 +248,7 @@ def vector_reader(path: Path) -> Iterator[tuple[Any, str]]:
     try:
         import pyogrio
     except ModuleNotFoundError as error:
-        raise MissingExtra(error.name or "pyogrio", "maps", "reading labels") from None
+        raise MissingExtra(error.name or "pyogrio", "maps", "reading shapes") from None
     name = os.path.abspath(path)  # noqa: PTH100, keeps links
     check_vector(path)
     with _drivers:
@@ -237,3 +264,41 @@ def vector_reader(path: Path) -> Iterator[tuple[Any, str]]:
         finally:
             pyogrio.set_gdal_config_options(before)
             pyogrio.core._register_drivers()
+
+
+def write_geopackage(path: Path, layer: str, wkb: Any, fields: Mapping[str, Any], crs: str) -> None:
+    """Write shapes as a GeoPackage of one layer.
+
+    Args:
+        path: of the file; nothing is there.
+        layer: its name.
+        wkb: (N,) geometries of any kinds, as WKB.
+        fields: name -> (N,) texts.
+        crs: of the coordinates.
+
+    Raises:
+        MissingExtra: pyogrio isn't installed.
+        TesseraError: the file can't be written; nothing of it is left.
+    """
+    try:
+        import pyogrio
+    except ModuleNotFoundError as error:
+        raise MissingExtra(error.name or "pyogrio", "maps", "writing a GeoPackage") from None
+    try:
+        with _drivers, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a name that doesn't end with .gpkg
+            pyogrio.raw.write(
+                path,
+                wkb,
+                list(fields.values()),
+                list(fields),
+                layer=layer,
+                driver="GPKG",
+                geometry_type="Unknown",
+                crs=crs,
+                promote_to_multi=False,
+            )
+    except (RuntimeError, OSError) as error:
+        path.unlink(missing_ok=True)
+        reason = " ".join(str(error).split())[:300]
+        raise TesseraError(f"can't write {path}: {reason}; make room and try again") from None

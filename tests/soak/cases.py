@@ -73,6 +73,8 @@ def cases() -> list[Case]:
         Case("change", "change {made}/a.npy {made}/b.npy -o out -q --overwrite", old="similar"),
         Case("map", f"map {{made}}/a.npy {labels} -o out -q --overwrite", old="similar", weight=0.3),
         Case("evaluate", f"evaluate {{made}}/a.npy {labels} --method knn -o out -q --overwrite", old="similar", weight=0.2),
+        Case("segment", "segment {made}/a.npy -o out.parquet -q --overwrite", out="out.parquet", old="old.pt"),
+        Case("view", "view {made}/a.npy --export out --no-browser -q", weight=0.5),
         Case("picture", "picture {made}/a.npy -o out.png -q --palette colours.json", out="out.png"),
         Case("picture", "picture {made}/a.npy -o out.png -q --overwrite", out="out.png", old="old.png"),
         Case("export", "export {made}/tiny.pt -o out.onnx --overwrite", out="out.onnx", old="old.onnx", weight=0.2),

@@ -22,6 +22,8 @@ MODULES = (
     "compare",
     "maps",
     "evaluate",
+    "segment",
+    "view",
     "look",
     "verify",
     "bench",

@@ -14,13 +14,14 @@ from tessera_engine.geo import check_window, window_of_bbox
 from tessera_engine.model.facts import ModelFacts
 from tessera_engine.pictures.quicklook import QUICKLOOKS
 from tessera_engine.running.memory import parse_size
+from tessera_engine.running.periods import parse_every
 from tessera_engine.scene import Grid, Window
 
 STORED_AS = ("int8", "float32")
 
 ELSEWHERE = {
     "load_model": ("precision", "backend", "device", "threads"),
-    "open_scene": ("layout", "year", "start", "end", "like", "s1_units"),
+    "open_scene": ("layout", "year", "start", "end", "season", "like", "s1_units"),
 }
 """Options of the command `embed` that Python gives to another function."""
 
@@ -34,6 +35,9 @@ class EmbedOptions(TypedDict, total=False):
     stored_as: str | None
     format: str
     quicklook: str
+    every: str | None
+    min_clear: int | None
+    truecolour: bool
     memory: int | str | None
     overwrite: bool
     append: bool
@@ -53,6 +57,10 @@ class RunOptions:
         stored_as: `int8` or `float32`; None: int8 for an int8 model, else float32.
         format: one of `tessera_engine.formats.registry.FORMATS`.
         quicklook: one of `tessera_engine.pictures.quicklook.QUICKLOOKS`.
+        every: also embed the periods that grow to the whole time by this step, see
+            `tessera_engine.running.periods.parse_every`; None: only the whole time.
+        min_clear: pixels with fewer clear Sentinel-2 dates are flagged in the quality layer; None: no limit.
+        truecolour: also write `truecolour.tif`, see `tessera_engine.pictures.true_colour`.
         memory: bytes that the process may take; None: half of the free memory, at most 4 GB.
         overwrite: replace an earlier output.
         append: add to a store of that format at `out`, see `tessera_engine.formats.grown`.
@@ -67,6 +75,9 @@ class RunOptions:
     stored_as: str | None = None
     format: str = "cog"
     quicklook: str = "pca"
+    every: str | None = None
+    min_clear: int | None = None
+    truecolour: bool = True
     memory: int | None = None
     overwrite: bool = False
     append: bool = False
@@ -97,7 +108,22 @@ class RunOptions:
             )
         if made.window is not None and made.bbox is not None:
             raise InputError("window= and bbox= both name a part of the scene; give only one of them")
-        return made
+        return made._of_several_periods(checked) if made.every is not None else made
+
+    def _of_several_periods(self, given: Mapping[str, Any]) -> RunOptions:
+        """The same for a store of several periods, which decides what wasn't given."""
+        fitting = [name for name, each in FORMATS.items() if each.takes_periods]
+        if given.get("format", fitting[0]) not in fitting:
+            raise InputError(
+                f"format={self.format} holds one period, and every={self.every} makes several; use format="
+                f"{' or '.join(fitting)}, or leave format= out"
+            )
+        if self.append:
+            raise InputError(
+                "append=True adds years and scenes to a store, and every= makes a store of its own; give only one of "
+                "them"
+            )
+        return replace(self, format=given.get("format", fitting[0]), stored_as=self.stored_as or "int8")
 
     def resolve(self, grid: Grid, facts: ModelFacts) -> RunOptions:
         """The same with `window`, `dim` and `stored_as` filled in for a scene and a model.
@@ -218,6 +244,18 @@ def _one_of(name: str, value: object, values: tuple[str, ...]) -> str:
     return str(value)
 
 
+def _every(name: str, value: object) -> str:
+    check_type(name, value, (str,), "a step of time, such as '14d' or 'month'")
+    return parse_every(cast(str, value))
+
+
+def _count(name: str, value: object) -> int:
+    count = _whole(name, value)
+    if count < 1:
+        raise InputError(f"{name}={count} is not a number of dates, expected 1 or more")
+    return count
+
+
 def _memory(name: str, value: object) -> int:
     check_type(name, value, (int, str), "bytes, or a size like '2GB'")
     return parse_size(value) if isinstance(value, str) else _whole(name, value)
@@ -230,6 +268,9 @@ CHECKS: Mapping[str, Callable[[str, object], Any]] = {
     "stored_as": _stored_as,
     "format": _format,
     "quicklook": _quicklook,
+    "every": _every,
+    "min_clear": _count,
+    "truecolour": _flag,
     "memory": _memory,
     "overwrite": _flag,
     "append": _flag,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 
 from tessera_engine.backends.base import Backend
 from tessera_engine.errors import InputError, TesseraError
-from tessera_engine.files.staging import Block, Staging, checksum
+from tessera_engine.files.staging import Block, Staging, checksum, checksum_of_all
 from tessera_engine.progress import Progress
 from tessera_engine.running.changes import sums
 from tessera_engine.running.journal import Finished, Journal, Sums
+from tessera_engine.running.quality import quality_of
 from tessera_engine.scene import S2_BANDS, Observations, Reader, Window
-from tessera_engine.tokens import PackedPixels, PackedTokens, pack
+from tessera_engine.scenes.period import Period
+from tessera_engine.tokens import PackedTokens, pack
 from tessera_kernels.quantize import quantize
 from tessera_kernels.true_colour import clear_median
 
@@ -52,10 +54,27 @@ class Statistics:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
 
+@dataclass(frozen=True)
+class Part:
+    """What one window of pixels gives for one time.
+
+    Attributes:
+        staging: arrays on the region's grid; its dimension is the prefix that is stored.
+        period: the first and last day of the observations; None: all that the reader has.
+        time: first and last day that the observations should cover, for the quality layer; None: not known.
+        min_clear: see `tessera_engine.running.options.RunOptions`.
+    """
+
+    staging: Staging
+    period: Period | None = None
+    time: Period | None = None
+    min_clear: int | None = None
+
+
 def run(
     reader: Reader,
     backend: Backend,
-    staging: Staging,
+    parts: Sequence[Part],
     region: Window,
     journal: Journal,
     progress: Progress | None = None,
@@ -65,7 +84,8 @@ def run(
     Args:
         reader: the scene.
         backend: the loaded model.
-        staging: arrays on the region's grid; its dimension is the prefix that is stored.
+        parts: what is made of each window: one, or one for each of several periods that grow from one first day. The
+            window is read once for all.
         region: which part of the scene.
         journal: says what is finished; each window that is on the disk is recorded in it.
         progress: called with pixels done and in all: before the first window, while one is computed, and after it.
@@ -99,23 +119,23 @@ def run(
                 observations, read = ahead.result()
             if i + 1 < len(windows):
                 ahead = reading.submit(_read, reader, windows[i + 1])
-            with statistics.stage("pack"):
-                packed = pack(observations, backend.model.facts)
-            with statistics.stage("network"):
-                within = partial(_report_part, report, statistics.pixels, window.pixels, total)
-                embedding = _run_network(backend, packed.tokens, within)
-            with statistics.stage("quantise"):
-                block = _block(packed, embedding, window, staging, backend.model.facts.generation)
-                if staging.colours is not None:
-                    block["colours"] = _true_colours(observations, window)
-            with statistics.stage("write"):
-                if written is not None:
-                    written.result()
-                place = window.relative_to(region)
-                finished = Finished(len(packed.pixels), checksum(block), read)
-                written = writing.submit(_finish, staging, journal, window, place, block, finished)
+            place, sums_of_parts = window.relative_to(region), []
+            growing = _Growing(backend, observations, window)
+            for n, part in enumerate(parts):
+                within = partial(
+                    _report_part, report, statistics.pixels, window.pixels, total, (n, len(parts))
+                )
+                block = growing.block(part, statistics, within)
+                with statistics.stage("write"):
+                    if written is not None:
+                        written.result()
+                    sums_of_parts.append(checksum(block))
+                    last = None
+                    if n + 1 == len(parts):
+                        last = window, Finished(growing.with_data, checksum_of_all(sums_of_parts), read)
+                    written = writing.submit(_write, part.staging, place, block, journal, last)
             statistics.pixels += window.pixels
-            statistics.with_data += len(packed.pixels)
+            statistics.with_data += growing.with_data
             report(statistics.pixels, total)
         with statistics.stage("write"):
             if written is not None:
@@ -123,9 +143,55 @@ def run(
     return statistics
 
 
-def _report_part(report: Progress, before: int, pixels: int, total: int, share: float) -> None:
-    """Report that a share of a window's pixels is computed."""
-    report(before + int(pixels * share), total)
+class _Growing:
+    """The embeddings of one window, of periods that grow."""
+
+    def __init__(self, backend: Backend, observations: Observations, window: Window) -> None:
+        self.backend, self.observations, self.window = backend, observations, window
+        self.full: NDArray[np.float32] | None = None
+        self.counts: NDArray[np.uint16] | None = None
+
+    @property
+    def with_data(self) -> int:
+        """Pixels with an observation in the last period."""
+        return 0 if self.counts is None else int(self.counts.any(axis=1).sum())
+
+    def block(self, part: Part, statistics: Statistics, report: Callable[[float], None]) -> Block:
+        """The window's results for the next period, in the form of the staged arrays: (height, width, ...) each."""
+        backend, staging, window = self.backend, part.staging, self.window
+        facts, size = backend.model.facts, (window.height, window.width)
+        seen = self.observations if part.period is None else self.observations.until(part.period[1])
+        with statistics.stage("pack"):
+            # A pixel without new observations has the same tokens, so it keeps its embedding, where other pixels
+            # beside it don't change its bits
+            packed = pack(seen, facts, self.counts if backend.piece_pixels is not None else None)
+        with statistics.stage("network"):
+            embedding = _run_network(backend, packed.tokens, report)
+        with statistics.stage("quantise"):
+            if self.full is None:
+                self.full = np.full((window.pixels, staging.dim), np.nan, np.float32)
+            # First the prefix is cut, then it is quantised: that is the published order.
+            self.full[packed.pixels] = embedding[:, : staging.dim]
+            self.counts = packed.counts
+            block: Block = {"observations": packed.counts.reshape(*size, 2)}
+            if staging.scales is None:
+                block["embeddings"] = self.full.reshape(*size, staging.dim).copy()
+            else:
+                codes, scales = quantize(self.full, facts.generation)
+                block |= {"embeddings": codes.reshape(*size, staging.dim), "scales": scales.reshape(size)}
+            if staging.colours is not None:
+                block["colours"] = _true_colours(seen, window)
+        if staging.quality is not None:
+            with statistics.stage("quality"):
+                block["quality"] = quality_of(seen, part.time, part.min_clear).reshape(*size, -1)
+        return block
+
+
+def _report_part(
+    report: Progress, before: int, pixels: int, total: int, part: tuple[int, int], share: float
+) -> None:
+    """Report that a share of a window's pixels is computed, for one part of several: its number and how many."""
+    report(before + int(pixels * (part[0] + share) / part[1]), total)
 
 
 def _run_network(
@@ -150,21 +216,6 @@ def _run_network(
     return embedding
 
 
-def _block(
-    packed: PackedPixels, embedding: NDArray[np.float32], window: Window, staging: Staging, generation: str
-) -> Block:
-    """One window's results in the form of the staged arrays: (height, width, ...) each."""
-    size = (window.height, window.width)
-    # First the prefix is cut, then it is quantised: that is the published order.
-    full = np.full((window.pixels, staging.dim), np.nan, np.float32)
-    full[packed.pixels] = embedding[:, : staging.dim]
-    block: Block = {"observations": packed.counts.reshape(*size, 2)}
-    if staging.scales is None:
-        return block | {"embeddings": full.reshape(*size, staging.dim)}
-    codes, scales = quantize(full, generation)
-    return block | {"embeddings": codes.reshape(*size, staging.dim), "scales": scales.reshape(size)}
-
-
 def _true_colours(observations: Observations, window: Window) -> NDArray[np.uint16]:
     """The window in true colour: (height, width, 3) uint16."""
     steps = len(observations.s2)
@@ -185,8 +236,10 @@ def _read(reader: Reader, window: Window) -> tuple[Observations, Sums]:
     return observations, sums(observations)
 
 
-def _finish(
-    staging: Staging, journal: Journal, window: Window, place: Window, block: Block, finished: Finished
+def _write(
+    staging: Staging, place: Window, block: Block, journal: Journal, last: tuple[Window, Finished] | None
 ) -> None:
+    """Write a block, and after the last one of a window record that it is finished."""
     staging.write_block(place, block)
-    journal.add(window, finished)
+    if last is not None:
+        journal.add(*last)

@@ -15,7 +15,9 @@ from tessera_engine.machine import default_memory
 from tessera_engine.model.file import ModelFile
 from tessera_engine.running.memory import Demand
 from tessera_engine.running.options import RunOptions
+from tessera_engine.running.periods import growing_periods
 from tessera_engine.scene import Grid, Scene, Window
+from tessera_engine.scenes.period import Period, filed_under
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Plan:
         window_pixels: largest size of the windows that are computed at a time.
         origin: where the embeddings are from, as the format records it.
         findings: what was found about the scene.
+        periods: first and last day of several periods, in the order of time; empty for one output of the whole time.
     """
 
     scene: Scene
@@ -39,6 +42,7 @@ class Plan:
     window_pixels: int
     origin: Origin
     findings: tuple[Finding, ...] = ()
+    periods: tuple[Period, ...] = ()
 
     @property
     def region(self) -> Window:
@@ -78,9 +82,10 @@ def make_plan(
             something stands at `out`.
     """
     options = options.resolve(scene.grid, model.facts)
-    period = scene.reader.period
-    # The calendar year of all observations, if there is one
-    year = period[0].year if period is not None and period[0].year == period[1].year else None
+    periods = () if options.every is None else growing_periods(scene.reader, options.every)
+    year, season = filed_under(scene.reader.bounds, scene.reader.period)
+    if periods:  # a store of periods is one of no year, even if the last of them is one
+        year, season = None, periods[-1]
     region = scene.grid.crop(options.window or scene.grid.window)
     demand = Demand(scene.reader, model, region, options.format, backend, options.stored_as or "float32")
     plan = Plan(
@@ -89,7 +94,8 @@ def make_plan(
         out=Path(f"{scene.name}.embeddings") if out is None else Path(out),
         options=options,
         window_pixels=demand.window_pixels(options.memory or default_memory()),
-        origin=_origin(model, year),
+        origin=_origin(model, year, season),
+        periods=periods,
     )
     check_format(options.format, plan.stored_as, plan.grid, plan.dim, plan.origin)
     check_utf8(plan.out)
@@ -100,7 +106,7 @@ def make_plan(
     return plan
 
 
-def _origin(model: ModelFile, year: int | None) -> Origin:
+def _origin(model: ModelFile, year: int | None, season: Period | None) -> Origin:
     from tessera_engine.version import __version__
 
-    return Origin(year, model.facts.name, model.sha256, model.facts.generation, __version__)
+    return Origin(year, model.facts.name, model.sha256, model.facts.generation, __version__, season)

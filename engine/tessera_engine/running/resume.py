@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.files.output import PartialOutput
-from tessera_engine.files.staging import Staging, checksum
+from tessera_engine.files.staging import Staging, checksum, checksum_of_all
 from tessera_engine.progress import Announce
 from tessera_engine.running.journal import Journal
 from tessera_engine.scene import Window
@@ -94,19 +94,21 @@ def _announce_damage(journal: Journal, place: PartialOutput, announce: Announce)
         announce(f"warning: {place.journal} is damaged in line {lines}; those windows are computed again")
 
 
-def check_staged(journal: Journal, staging: Staging, region: Window, announce: Announce) -> None:
+def check_staged(journal: Journal, stagings: Sequence[Staging], region: Window, announce: Announce) -> None:
     """Remove windows from the journal whose staged bytes aren't those that were written.
 
     Args:
         journal: of the run that is resumed.
-        staging: its arrays.
+        stagings: its arrays.
         region: the part of the scene that they cover.
         announce: called with how much is finished, and with each damaged window.
     """
     damaged = []
     for window, finished in journal.finished.items():
         try:
-            intact = checksum(staging.read_block(window.relative_to(region))) == finished.sha256
+            place = window.relative_to(region)
+            found = [checksum(staging.read_block(place)) for staging in stagings]
+            intact = checksum_of_all(found) == finished.sha256
         except (TesseraError, ValueError):
             intact = False
         if not intact:

@@ -29,6 +29,11 @@ Member = TypedDict(
 )
 """A scene of a grown store; it has more."""
 
+Day = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")]
+
+PeriodFacts = TypedDict("PeriodFacts", {"start": Day, "end": Day, "tessera:pixels_with_data": Count})
+"""A period of a store with several; it has more."""
+
 EMBEDDINGS: dict[str, Any] = {
     "tessera:engine_version": Text,
     "tessera:model": Text,
@@ -64,6 +69,12 @@ KNOWN: dict[str, Any] = {
     "tessera:s1_descending_days_of_year": Days,
     "tessera:findings": list[dict[str, Any]],
     "tessera:members": list[Member],
+    "tessera:season": tuple[Day, Day],
+    "tessera:every": Text,
+    "tessera:min_clear": Count,
+    "tessera:pixels_few_clear": Count,
+    "tessera:complete_years": list[Year],
+    "tessera:periods": list[PeriodFacts],
     "tessera:years": dict[Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}\Z")], Count],
 }
 """Properties that embeddings or results may have; null stands for none."""

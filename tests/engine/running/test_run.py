@@ -189,6 +189,17 @@ def test_true_colours_are_those_of_the_scene_after_an_interruption_too(tmp_path,
     assert item["assets"]["quicklook"]["title"] == "True colour: median of the clear dates"
 
 
+def test_the_picture_is_left_out_on_request_and_its_colours_are_not_staged(tmp_path, expected):
+    embed(plan(tmp_path / "out", truecolour=False))
+    assert contents(tmp_path / "out").keys() == expected.keys() - {"truecolour.tif"}
+    interrupt(tmp_path / "cut")
+    assert (tmp_path / "cut.partial" / "staging" / "colours.npy").exists()
+    shutil.rmtree(tmp_path / "cut.partial")
+    with pytest.raises(Cut):
+        embed(plan(tmp_path / "cut", Interrupting(ARRAYS, 3, raising(Cut())), truecolour=False))
+    assert not (tmp_path / "cut.partial" / "staging" / "colours.npy").exists()
+
+
 def test_an_interruption_before_anything_is_finished_leaves_nothing(tmp_path):
     interrupt(tmp_path / "out", 0)
     assert_only(tmp_path)
@@ -305,6 +316,7 @@ def test_a_folder_that_appears_meanwhile_is_left_as_it_is(tmp_path, expected):
         ),
         ({"window": Window(0, 0, 9, 10)}, [r"window \(was 0 0 9 11, now 0 0 9 10\)"]),
         ({"quicklook": "rgb"}, [r"quicklook \(was pca, now rgb\)"]),
+        ({"truecolour": False}, [r"truecolour \(was yes, now no\)"]),
         ({"backend": FakeBackend(name="other")}, [r"model \(was fake .*, now other"]),
     ],
 )
