@@ -26,7 +26,7 @@ ROOMS = (
     ("api",),
     ("verification",),
     ("places",),
-    ("analysis",),
+    ("analysis", "jobs"),
     ("view",),
     ("cli",),
     ("__main__",),
