@@ -11,6 +11,7 @@ from made_up import FakeReader, made_up_arrays, write_tile
 from training_pixels import TINY
 
 from tessera_engine.errors import InputError, TesseraError
+from tessera_engine.files.record import Record
 from tessera_engine.model.statistics import V2_STATISTICS
 from tessera_engine.scene import Scene
 from tessera_engine.scenes import open_scene
@@ -184,6 +185,28 @@ def test_minutes_become_steps_that_an_interruption_keeps(scenes, tmp_path, monke
     monkeypatch.setattr(run_module, "TIMED_STEPS", 2)
     done = train(config(steps=10**6), order(scenes, tmp_path / "m.pt", minutes=0.002), lambda line: None)
     assert 1 <= done.steps < 1000
+
+
+def test_after_a_kill_that_left_its_record_only_nothing_is_trained_again(scenes, tmp_path, monkeypatch):
+    def killed(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Record, "last", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(config(), order(scenes, tmp_path / "net.pt"), print)
+    content = (tmp_path / "net.pt").read_bytes()
+    with pytest.raises(InputError, match=r"net.pt exists already"):
+        train(config(seed=7), order(scenes, tmp_path / "net.pt"), print)
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "collect", killed)
+        done = train(config(), order(scenes, tmp_path / "net.pt"), print)
+    assert [path.name for path in tmp_path.iterdir()] == ["net.pt"]
+    assert (tmp_path / "net.pt").read_bytes() == content
+    other = train(config(), order(scenes, tmp_path / "other.pt"), print)
+    for fact in ("steps", "pixels", "first_loss", "last_loss"):
+        assert getattr(done, fact) == getattr(other, fact)
+    assert done.last.health == other.last.health
 
 
 def test_a_collapse_is_told(scenes, tmp_path, monkeypatch):

@@ -73,6 +73,7 @@ def cases() -> list[Case]:
         Case("change", "change {made}/a.npy {made}/b.npy -o out -q --overwrite", old="similar"),
         Case("map", f"map {{made}}/a.npy {labels} -o out -q --overwrite", old="similar", weight=0.3),
         Case("evaluate", f"evaluate {{made}}/a.npy {labels} --method knn -o out -q --overwrite", old="similar", weight=0.2),
+        Case("segment", "segment {made}/a.npy -o out.parquet -q --overwrite", out="out.parquet", old="old.pt"),
         Case("picture", "picture {made}/a.npy -o out.png -q --palette colours.json", out="out.png"),
         Case("picture", "picture {made}/a.npy -o out.png -q --overwrite", out="out.png", old="old.png"),
         Case("picture", "picture {made}/a.npy -o out.tif -q --quicklook clusters", out="out.tif", format="tif"),

@@ -109,7 +109,7 @@ def _be(case: Case, folder: Path, made: Path, plan: Plan, log: Path, steps: Path
             os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), number)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-        _count_steps(folder / case.out, plan, os.open(steps, os.O_WRONLY | os.O_APPEND))
+        count_steps(folder / case.out, plan, os.open(steps, os.O_WRONLY | os.O_APPEND))
         if plan.fault is not None:
             plan.fault()
         sys.argv = ["tessera-engine", *case.line(made)]
@@ -127,7 +127,7 @@ def _be(case: Case, folder: Path, made: Path, plan: Plan, log: Path, steps: Path
         os._exit(code)
 
 
-def _count_steps(target: Path, plan: Plan, record: int) -> None:
+def count_steps(target: Path, plan: Plan, record: int) -> None:
     """Note each step on the disk with which a result is made, and send the signal after the chosen one."""
     target, taken = Path(os.path.realpath(target)), 0
 

@@ -52,12 +52,13 @@ def main() -> int:
     place = Path(tempfile.gettempdir()) / f"soak-{os.getpid()}"  # the same process starts again
     place.mkdir(exist_ok=True)
     prepared(place)
-    from soak import faults, kill, readers
+    from soak import faults, kill, publishing, readers
     from soak.cases import cases, make_inputs
 
     work = place / "work"
     made, seconds = work / "made", options.minutes * 60
     work.mkdir()
+    alone = publishing.soak(place, 0 if options.short else 10)  # before this process grows
     make_inputs(made)
     every = list({case.command: case for case in cases()}.values()) if options.short else cases()
     kill.warm(every, made, work)
@@ -67,9 +68,9 @@ def main() -> int:
     failing = faults.soak(trials, options.faults, SHARES["faults"] * seconds, options.seed)
     reading = readers.soak(made, work, 8 if options.short else SHARES["readers"] * seconds)
     inputs = (0, "") if options.short else fuzz(SHARES["inputs"] * seconds)
-    lines = table(kills, failing, reading, inputs)
+    lines = [*kill_table(alone), *kill_table(kills), *table(failing, reading, inputs)]
     lines.append(f"{(time.monotonic() - begun) / 60:.1f} minutes")
-    failures = [*kills.failures, *failing.failures, *reading.failures]
+    failures = [*alone.failures, *kills.failures, *failing.failures, *reading.failures]
     if not options.short:
         (ROOT / "dist").mkdir(exist_ok=True)
         (ROOT / "dist" / "soak.txt").write_text("\n".join([*lines, *failures]) + "\n")
@@ -78,20 +79,26 @@ def main() -> int:
     return int(bool(failures) or inputs[0] != 0)
 
 
-def table(kills, failing, reading, inputs) -> list[str]:
-    """The result in lines."""
-    lines = [f"{'kills':32} {'KILL':>6} {'TERM':>6} {'INT':>6}"]
+def kill_table(kills) -> list[str]:
+    """Kills in lines: by command and signal, by step and signal."""
+    lines = [f"{'kills':50} {'KILL':>6} {'TERM':>6} {'INT':>6}"]
     for command in sorted({command for command, _ in kills.kills}):
         counts = [kills.kills[command, f"SIG{name}"] for name in ("KILL", "TERM", "INT")]
-        lines.append(f"  {command:30} {counts[0]:6} {counts[1]:6} {counts[2]:6}")
-    lines.append(f"{'steps of publishing':50} {'KILL':>6} {'TERM':>6} {'INT':>6}")
+        lines.append(f"  {command:48} {counts[0]:6} {counts[1]:6} {counts[2]:6}")
+    lines.append("steps of publishing")
     for step in sorted({step for step, _ in kills.steps}):
         counts = [kills.steps[step, f"SIG{name}"] for name in ("KILL", "TERM", "INT")]
         lines.append(f"  {step:48} {counts[0]:6} {counts[1]:6} {counts[2]:6}")
     fewest = min(kills.steps.values(), default=0)
-    lines.append(
-        f"kills: {kills.total}, a step at least {fewest} times by each signal; failures: {len(kills.failures)}"
-    )
+    return [
+        *lines,
+        f"kills: {kills.total}, a step at least {fewest} times by each signal; failures: {len(kills.failures)}",
+    ]
+
+
+def table(failing, reading, inputs) -> list[str]:
+    """The rest of the result in lines."""
+    lines = []
     for kind, count in failing.hits.items():
         lines.append(f"  {kind:30} {count:6} times, got over {failing.survived[kind]}")
     lines.append(f"faults of the disk: {sum(failing.hits.values())}; failures: {len(failing.failures)}")

@@ -50,3 +50,4 @@ def test_a_short_soak_finds_nothing(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "kills: 40," in done.stdout
+    assert "publishing a folder for an old one" in done.stdout

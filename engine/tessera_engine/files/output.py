@@ -54,7 +54,7 @@ class PartialOutput(Partial):
         self,
         replace: bool,
         identity: Mapping[str, str] | None = None,
-        figures: Mapping[str, int] | None = None,
+        figures: Mapping[str, Any] | None = None,
     ) -> None:
         """Let the output that was made appear under its name, see `Partial`."""
         if replace:

@@ -26,6 +26,7 @@ import time
 from collections.abc import Mapping
 from contextlib import nullcontext, suppress
 from pathlib import Path
+from typing import Any
 
 from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.files import last_step
@@ -104,8 +105,8 @@ class Partial:
         record = self._record.read(self.out)
         return record is not None and record["identity"] == dict(identity)
 
-    def figures(self) -> dict[str, int]:
-        """What that process would have said about its result, by name; empty where it recorded nothing."""
+    def figures(self) -> dict[str, Any]:
+        """What that process would have said about its result, as JSON values; empty where it recorded nothing."""
         record = self._record.read(self.out)
         return {} if record is None else record["figures"]
 
@@ -160,7 +161,7 @@ class Partial:
         self,
         replace: bool,
         identity: Mapping[str, str] | None = None,
-        figures: Mapping[str, int] | None = None,
+        figures: Mapping[str, Any] | None = None,
     ) -> None:
         """Let what was made appear under its name.
 

@@ -48,12 +48,12 @@ class Record:
         """Whether there is one, in either place."""
         return self.path.is_file() or os.path.isfile(self.beside)  # noqa: PTH113 - pathlib fails on long names
 
-    def write(self, identity: Mapping[str, str], figures: Mapping[str, int], made: Path) -> None:
+    def write(self, identity: Mapping[str, str], figures: Mapping[str, Any], made: Path) -> None:
         """Write it to the disk.
 
         Args:
             identity: names and values of everything that the result depends on.
-            figures: what the command says about its result, by name.
+            figures: what the command says about its result, as JSON values.
             made: the result.
 
         Raises:
@@ -128,7 +128,7 @@ class Record:
             self.beside.unlink()
 
 
-def _text(identity: Mapping[str, str] | None, figures: Mapping[str, int], signature: str) -> str:
+def _text(identity: Mapping[str, str] | None, figures: Mapping[str, Any], signature: str) -> str:
     named = None if identity is None else dict(identity)
     return json.dumps({"identity": named, "figures": dict(figures), "signature": signature})
 

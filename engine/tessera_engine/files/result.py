@@ -68,7 +68,7 @@ def result_file(out: Path, overwrite: bool, identity: Identity | None) -> Iterat
     place = Partial(out)
     with _making(place, identity) as again:
         replace = overwrite or again
-        _check_free(place.out, replace)
+        check_target_file(place.out, replace)
         place.clear()
         yield place.made
         place.publish(replace, identity)
@@ -102,10 +102,15 @@ def check_free(out: Path, overwrite: bool) -> None:
         InputError: a file is there and `overwrite` isn't given, or a folder is there.
     """
     if overwrite or not Record(partial_folder(Path(os.path.realpath(out)))).exists:
-        _check_free(out, overwrite)
+        check_target_file(out, overwrite)
 
 
-def _check_free(out: Path, overwrite: bool) -> None:
+def check_target_file(out: Path, overwrite: bool) -> None:
+    """Make sure that a file may appear somewhere.
+
+    Raises:
+        InputError: a file is there and `overwrite` isn't given, or a folder is there.
+    """
     if out.is_dir():
         raise InputError(f"{out} is a folder, and a file is to be written; choose another out=")
     if os.path.lexists(out) and not overwrite:

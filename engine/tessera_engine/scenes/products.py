@@ -37,6 +37,7 @@ class PixelLayer(Protocol):
         dtype: name of the dtype of what is read.
         block: width and height of the blocks in which it is stored.
         held_bytes: bytes kept for each pixel of the window that is being read.
+        chunk_bytes: of a stored chunk when it is decoded.
     """
 
     crs: str
@@ -46,6 +47,7 @@ class PixelLayer(Protocol):
     dtype: str
     block: tuple[int, int]
     held_bytes: int
+    chunk_bytes: int
 
 
 class Pixels(Protocol):

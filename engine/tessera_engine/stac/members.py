@@ -68,7 +68,8 @@ def of_year(item: Mapping[str, Any], year: int) -> dict[str, Any]:
     own = [member for member in members(item) if member["tessera:year"] == year]
     whole = (MEMBERS, YEARS, PIXELS_FEW_CLEAR, COMPLETE)
     properties = {key: value for key, value in item["properties"].items() if key not in whole}
-    properties |= _joined(own)
+    scenes = f"{own[0]['tessera:scene'] if len(own) == 1 else f'{len(own)} scenes'} of {year}"
+    properties |= _joined(own) | _texts(scenes, f"{properties['tessera:dim']} dimensions a pixel")
     properties[PIXELS_WITH_DATA] = years(item)[year]
     return {**item, "properties": properties}
 
@@ -89,9 +90,9 @@ def write_grown_item(path: Path, before: Mapping[str, Any], grid: Grid, added_pi
     counts[new["tessera:year"]] = counts.get(new["tessera:year"], 0) + added_pixels
     item |= {"id": before["id"], **geometry_fields(grid)}
     scenes = f"{len(all_members)} scenes of {', '.join(map(str, sorted(counts)))}"
-    item["properties"] |= _joined(all_members) | {
-        "title": f"TESSERA embeddings of {scenes}",
-        "description": f"One vector of {new['tessera:dim']} dimensions a pixel and year, of {scenes}.",
+    item["properties"] |= {
+        **_joined(all_members),
+        **_texts(scenes, f"{new['tessera:dim']} dimensions a pixel and year"),
         **grid_fields(grid),
         PIXELS: grid.width * grid.height,
         PIXELS_WITH_DATA: sum(counts.values()),
@@ -99,6 +100,13 @@ def write_grown_item(path: Path, before: Mapping[str, Any], grid: Grid, added_pi
         MEMBERS: all_members,
     }
     save_item(path, item)
+
+
+def _texts(scenes: str, vectors: str) -> dict[str, str]:
+    return {
+        "title": f"TESSERA embeddings of {scenes}",
+        "description": f"One vector of {vectors}, of {scenes}.",
+    }
 
 
 def _joined(all_members: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from typing import Any
 from tessera_engine.errors import TesseraError
 from tessera_engine.files.partial import Partial
 from tessera_engine.files.publish import rewritten
-from tessera_engine.files.result import check_free
+from tessera_engine.files.result import check_target_file
 from tessera_engine.running.resume import check_identity
 from tessera_export.checkpoint import save, write_checkpoint
 from tessera_export.reference import Reference
@@ -56,8 +56,7 @@ class Place(Partial):
             InputError: the checkpoint exists already, or the interrupted run has another identity.
             TesseraError: the description of the interrupted run can't be read.
         """
-        if not self.published_by(identity):
-            check_free(self.out, overwrite)
+        check_target_file(self.out, overwrite)
         if self.begun and not restart:
             try:
                 known: dict[str, Any] = json.loads(self.journal.read_text(encoding="utf-8"))
@@ -80,13 +79,20 @@ class Place(Partial):
         with rewritten(self.state) as fresh, fresh.open("wb") as file:
             save(file, state)
 
-    def publish_checkpoint(self, network: Reference, overwrite: bool, identity: Mapping[str, str]) -> None:
+    def publish_checkpoint(
+        self, network: Reference, overwrite: bool, identity: Mapping[str, str], figures: Mapping[str, Any]
+    ) -> None:
         """Write the network, and let it appear as the checkpoint.
+
+        Args:
+            network: what was trained.
+            overwrite: replace an existing checkpoint.
+            identity: everything that the weights depend on, by name.
+            figures: what is reported about the training, as JSON values.
 
         Raises:
             InputError: a file has appeared there meanwhile, and `overwrite` isn't given.
             OSError: it can't be written.
         """
-        again = self.published_by(identity)
         write_checkpoint(network, self.made)
-        self.publish(overwrite or again, identity)
+        self.publish(overwrite, identity, figures)

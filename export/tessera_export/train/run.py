@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +22,7 @@ from tessera_export.checkpoint import unpickle
 from tessera_export.train import distil, ssl
 from tessera_export.train.embedding import FrozenTeacher
 from tessera_export.train.loop import Loop, Objective, Pace, StepReport, multiplies_in_bfloat16
+from tessera_export.train.monitor import Health
 from tessera_export.train.pixels import collect, is_collected, open_pixels
 from tessera_export.train.place import Place
 from tessera_export.train.qat import FinishConfig, finish, scheme_of
@@ -169,35 +170,54 @@ def _run(
         torch.set_num_threads(order.threads)
         bfloat16 = multiplies_in_bfloat16(order.device)
         identity = _identity(config, order, teacher, bfloat16)
-        known = place.begin(identity, order.overwrite, order.restart)
-        if not is_collected(place.pixels):
-            announce(f"drawing {order.pixels:,} pixels from {len(order.scenes)} scene(s)")
-            collect(
-                order.scenes, place.pixels, V2_STATISTICS, order.pixels, order.memory, config.seed, teacher
-            )
-        steps = known.get("steps") or _steps(config, order, bfloat16, begin, place.pixels)
-        place.write({"identity": identity, "steps": steps})
-        config = replace(config, steps=steps, warmup=min(config.warmup, max(1, steps // 5)))
-        objective, pixels = begin(config, place.pixels)
-        loop = Loop(objective, pixels, config, order.device, bfloat16)
-        if place.state.exists():
-            loop.restore(unpickle(place.state, place.state))
-            announce(f"resuming an interrupted training: {loop.step} of {steps} steps are done")
-        last = loop.run(lambda latest: _report(latest, config, announce), place.save, SAVE_SECONDS)
-        network = objective.network.cpu().eval()
-        if order.qat:
-            source, _ = open_pixels(place.pixels)
-            network = finish(
-                network, source, FinishConfig(scheme=scheme_of(order.qat, network, source)), announce
-            )
-        place.publish_checkpoint(network, order.overwrite, identity)
+        if place.published_by(identity):
+            figures = place.figures()
+        else:
+            figures = _train(place, identity, config, order, announce, begin, teacher)
     except BaseException:
         place.close(keep=place.state.exists() or is_collected(place.pixels) or place.published)
         raise
     place.close(keep=False)
+    last = StepReport(**{**figures["last"], "health": Health(**figures["last"]["health"])})
+    return Trained(order.out, **{**figures, "last": last}, findings=findings)
+
+
+def _train(
+    place: Place,
+    identity: Mapping[str, str],
+    config: PaceT,
+    order: Order,
+    announce: Announce,
+    begin: Callable[[PaceT, Path], tuple[Objective, int]],
+    teacher: FrozenTeacher | None,
+) -> dict[str, Any]:
+    """Train and publish; gives the values of `Trained` but for `out` and `findings`, as JSON has them."""
+    known = place.begin(identity, order.overwrite, order.restart)
+    if not is_collected(place.pixels):
+        announce(f"drawing {order.pixels:,} pixels from {len(order.scenes)} scene(s)")
+        collect(order.scenes, place.pixels, V2_STATISTICS, order.pixels, order.memory, config.seed, teacher)
+    bfloat16 = multiplies_in_bfloat16(order.device)
+    steps = known.get("steps") or _steps(config, order, bfloat16, begin, place.pixels)
+    place.write({"identity": dict(identity), "steps": steps})
+    config = replace(config, steps=steps, warmup=min(config.warmup, max(1, steps // 5)))
+    objective, pixels = begin(config, place.pixels)
+    loop = Loop(objective, pixels, config, order.device, bfloat16)
+    if place.state.exists():
+        loop.restore(unpickle(place.state, place.state))
+        announce(f"resuming an interrupted training: {loop.step} of {steps} steps are done")
+    last = loop.run(lambda latest: _report(latest, config, announce), place.save, SAVE_SECONDS)
+    network = objective.network.cpu().eval()
+    if order.qat:
+        source, _ = open_pixels(place.pixels)
+        network = finish(
+            network, source, FinishConfig(scheme=scheme_of(order.qat, network, source)), announce
+        )
     part = max(1, min(20, steps // 5))
     first_loss, last_loss = (sum(some) / len(some) for some in (loop.losses[:part], loop.losses[-part:]))
-    return Trained(order.out, pixels, steps, first_loss, last_loss, last, findings)
+    losses = {"first_loss": first_loss, "last_loss": last_loss}
+    figures = {"pixels": pixels, "steps": steps, **losses, "last": asdict(last)}
+    place.publish_checkpoint(network, order.overwrite, identity, figures)
+    return figures
 
 
 def _report(latest: StepReport, config: Pace, announce: Announce) -> None:

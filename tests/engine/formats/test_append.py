@@ -303,7 +303,11 @@ def test_a_grown_store_becomes_other_formats_year_by_year(tmp_path, format):
     first, second = output(tmp_path, 1, 2018), output(tmp_path, 2, 2019, col=5)
     store = grow(tmp_path / "s", format, first, second)
     back = convert(open_embeddings(store, year=2019), tmp_path / "back", "cog")
-    assert json.loads((back / "item.json").read_text())["properties"]["tessera:year"] == 2019
+    properties = json.loads((back / "item.json").read_text())["properties"]
+    assert properties["tessera:year"] == 2019
+    for text in ("title", "description"):
+        assert "2019" in properties[text]
+        assert "2018" not in properties[text]
     opened = open_embeddings(back)
     np.testing.assert_array_equal(opened.read(), expected([second], opened.grid)[0])
     assert "members" not in opened.provenance

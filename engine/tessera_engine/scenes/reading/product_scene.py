@@ -19,7 +19,7 @@ from tessera_engine.errors import InputError
 from tessera_engine.scene import S1_BANDS, S2_BANDS, Dates, Days, Grid, Observations, Window
 from tessera_engine.scenes.metadata.satellites import satellites_of
 from tessera_engine.scenes.period import Period, choose_period
-from tessera_engine.scenes.products import ORBITS, Found, Orbit, S1Units
+from tessera_engine.scenes.products import ORBITS, Found, Orbit, PixelLayer, S1Units
 from tessera_engine.scenes.reading.blocks import BlockReader, Size, block_side, cells, part_of
 from tessera_engine.scenes.reading.fingerprint import SAMPLE_BYTES, add_file
 from tessera_engine.scenes.reading.headers import OpenS1, OpenS2, none_usable, open_products
@@ -108,18 +108,21 @@ class ProductScene:
         s1_dates = len(dates.s1_ascending) + len(dates.s1_descending)
         observations = len(dates.s2) * (2 * len(S2_BANDS) + 1) + s1_dates * 2 * len(S1_BANDS)
         points = 16 * len({each.geometry.crs for each in self._products})
-        layers = {
-            asset.pixels.layer
-            for each in self._products
-            for asset in each.product.assets
-            if asset.pixels is not None
-        }
-        held = sum(layer.held_bytes for layer in layers)
+        held = sum(layer.held_bytes for layer in self._layers())
         return observations + points + held + READ_THREADS * (2 * len(S2_BANDS) + 8)
+
+    def _layers(self) -> set[PixelLayer]:
+        """The variables of cubes."""
+        assets = [asset for each in self._products for asset in each.product.assets]
+        return {asset.pixels.layer for asset in assets if asset.pixels is not None}
 
     @property
     def bytes_held(self) -> int:
-        """GDAL's cache, and a block of the files for each thread that reads."""
+        """GDAL's cache, a block of the files for each thread that reads, and a chunk of a cube.
+
+        The HDF5 library decodes one chunk at a time.
+        """
+        chunk = max((layer.chunk_bytes for layer in self._layers()), default=0)
         rasters = [raster for each in self._s2 for raster in (*each.bands, each.mask)]
         rasters += [
             raster
@@ -128,7 +131,7 @@ class ProductScene:
             for raster in each.channels
             if raster is not None
         ]
-        return CACHE_BYTES + READ_THREADS * max(raster.block_bytes for raster in rasters)
+        return CACHE_BYTES + READ_THREADS * max(raster.block_bytes for raster in rasters) + chunk
 
     def windows(self, region: Window, max_pixels: int) -> Iterator[Window]:
         """Cells that a product covers; the `windows_held` cells of one block follow each other."""

@@ -50,6 +50,7 @@ class Layer:
         dtype: name of the dtype of what is read.
         block: width and height of stored chunks.
         held_bytes: bytes kept for each pixel of the window that is being read.
+        chunk_bytes: of a stored chunk when it is decoded.
     """
 
     def __init__(self, array: Array, place: Place, crs: str, transform: Affine, convert: Convert) -> None:
@@ -72,6 +73,7 @@ class Layer:
             transform = transform @ Affine.translation(0, self.height) @ Affine.scale(1, -1)
         self.transform = transform
         self.dtype = convert(np.zeros(1, array.dtype)).dtype.name
+        self.chunk_bytes = math.prod(array.chunks) * array.dtype.itemsize
         self.block = (array.chunks[place.x], array.chunks[place.y])
         dates = 1 if place.time is None else array.shape[place.time]
         # Dates that are stored together are read together, or each chunk would be decoded once a date

@@ -19,6 +19,9 @@ PROCESS = Path(__file__).with_name("walk.py")
 SECONDS = 20
 """Time for one file. A cube with 1,000 dates and 40 variables takes less than one second."""
 
+LARGEST_CHUNK = 2**26
+"""Bytes of a chunk whose values are tried. Many larger ones would take longer than that."""
+
 STARTING = 30
 """Seconds until Python has started and imported h5py, on a slow disk."""
 
@@ -44,7 +47,8 @@ def _try(paths: Sequence[Path]) -> tuple[list[Path], str | None]:
     """The files whose trial was begun, and what was wrong with the last one; None where nothing was."""
     if not sys.executable:  # Python inside another program
         return [], None
-    task = {"files": [os.fsencode(path).hex() for path in paths], "seconds": SECONDS}
+    files = [os.fsencode(path).hex() for path in paths]
+    task = {"files": files, "seconds": SECONDS, "largest": LARGEST_CHUNK}
     limit = STARTING + SECONDS * len(paths)
     try:
         done = subprocess.run(

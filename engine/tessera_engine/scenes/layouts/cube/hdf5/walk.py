@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import json
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -100,21 +101,26 @@ def _check(name: str, dataset: Any) -> None:
             )
 
 
-def try_all(paths: list[str], seconds: int) -> None:
+def try_all(paths: list[str], seconds: int, largest: int) -> None:
     """Read from each file what the engine reads later, after an empty line on stdout; ends this process.
 
     HDF5 can't be interrupted from Python, so a file that takes longer than `seconds` ends the process too.
+
+    Args:
+        paths: the files.
+        seconds: for each of them.
+        largest: bytes of a chunk whose values are read.
     """
     for path in paths:
         sys.stdout.write("\n")
         sys.stdout.flush()
         faulthandler.dump_traceback_later(seconds, exit=True)
         with contextlib.suppress(Refused, *ERRORS):  # the engine meets the same error, and names it
-            _try(path)
+            _try(path, largest)
     os._exit(0)  # everything has been tried; closing a damaged file may crash
 
 
-def _try(path: str) -> None:
+def _try(path: str, largest: int) -> None:
     with h5py.File(path, "r", locking=False) as file:
         for _, dataset in datasets(file):
             for key in dataset.attrs:
@@ -122,11 +128,12 @@ def _try(path: str) -> None:
                     dataset.attrs[key]
             if dataset.chunks:
                 dataset.id.get_num_chunks()
-            if dataset.shape and all(dataset.shape):
+            chunk = math.prod(dataset.chunks or (1,)) * dataset.dtype.itemsize
+            if dataset.shape and all(dataset.shape) and chunk <= largest:
                 for end in (0, -1):
                     dataset[tuple(end for _ in dataset.shape)]
 
 
 if __name__ == "__main__":
     task = json.load(sys.stdin)
-    try_all([os.fsdecode(bytes.fromhex(each)) for each in task["files"]], task["seconds"])
+    try_all([os.fsdecode(bytes.fromhex(each)) for each in task["files"]], task["seconds"], task["largest"])
