@@ -218,7 +218,7 @@ class Embedded:
 
     Attributes:
         out: the output folder.
-        pixels: pixels of the region that the scene covers.
+        pixels: pixels of the region that the scene covers, or of these the selected ones.
         with_data: pixels that have an embedding.
         seconds: wall time of the stages, see `tessera_engine.running.pipeline.Statistics`.
         findings: what was found about the scene.
@@ -255,6 +255,11 @@ def embed(
             for damage in it; None: findings and damage are Python warnings (`SceneWarning`).
         window: the part of the scene: col, row, width, height in pixels; None: all.
         bbox: the part of the scene: west, south, east, north in degrees.
+        aoi: a file of shapes: only pixels in them are embedded, and the output covers the box around these.
+        points: a file of points: only their pixels are embedded.
+        layer: the layer of that file; None: the only one with shapes.
+        shapes_crs: the CRS of its coordinates; None: what the file says.
+        buffer: by how much its shapes grow: metres, or a length like "50m"; negative: by how much they shrink.
         dim: length of the embedding, one of the model's prefixes; None: the whole.
         stored_as: `int8` or `float32`; None: int8 for an int8 model, else float32.
         format: `cog`, `npy`, `zarr` or `geotessera`.
@@ -286,6 +291,9 @@ def embed(
     )
     plan = make_plan(scene, file, None if out is None else os.fspath(out), chosen, runs_it)
     say = _warn if announce is None else announce
+    left_out = None if plan.selection is None else plan.selection.note()
+    if left_out is not None:
+        say(left_out)
     sample = scene.reader.sample(plan.region, SAMPLE_PIXELS)
     findings = tuple(examine_sample(scene, sample, file.facts))
     heed(findings, chosen.strict, say)

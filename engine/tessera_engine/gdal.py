@@ -221,7 +221,7 @@ def vector_reader(path: Path) -> Iterator[tuple[Any, str]]:
     try:
         import pyogrio
     except ModuleNotFoundError as error:
-        raise MissingExtra(error.name or "pyogrio", "maps", "reading labels") from None
+        raise MissingExtra(error.name or "pyogrio", "maps", "reading shapes") from None
     name = os.path.abspath(path)  # noqa: PTH100, keeps links
     check_vector(path)
     with _drivers:

@@ -11,7 +11,6 @@ from tessera_engine.analysis.regions import TOP_SHARE
 from tessera_engine.errors import InputError, check_type, is_of
 from tessera_engine.files.nearby import nearest
 from tessera_engine.machine import check_threads
-from tessera_engine.places.crs import parse_crs
 from tessera_engine.running.options import CHECKS as RUN_CHECKS
 
 Options = TypeVar("Options")
@@ -226,17 +225,6 @@ def _metres(name: str, value: object) -> float:
     return metres
 
 
-def _layer(name: str, value: object) -> str:
-    check_type(name, value, (str,), "the name of a layer")
-    return str(value)
-
-
-def _crs(name: str, value: object) -> str:
-    check_type(name, value, (str, int), "a CRS, such as EPSG:32631")
-    parse_crs(value, name)
-    return str(value)
-
-
 def _band(name: str, value: object) -> int:
     check_type(name, value, (int,), "the number of a band, from 1")
     number = int(cast(int, value))
@@ -266,8 +254,8 @@ CHECKS: Mapping[str, Callable[[str, object], Any]] = {
     "train": lambda name, value: value,
     "method": _method,
     "block": _metres,
-    "layer": _layer,
-    "labels_crs": _crs,
+    "layer": RUN_CHECKS["layer"],
+    "labels_crs": RUN_CHECKS["shapes_crs"],
     "band": _band,
     "nodata": _nodata,
     "threads": _threads,

@@ -24,6 +24,7 @@ from tessera_engine.cli.app import (
     aside,
     interruptible,
 )
+from tessera_engine.cli.embeddings import ShapesCrs, ShapesLayer
 from tessera_engine.errors import InputError
 from tessera_engine.formats.registry import appendable, described
 
@@ -80,6 +81,29 @@ def embed(
             metavar="W S E N",
         ),
     ] = None,
+    aoi: Annotated[
+        Path | None,
+        typer.Option(
+            help="Embed only the pixels in these shapes: GeoPackage, shapefile, GeoJSON, GeoParquet, CSV, ...",
+            metavar="FILE",
+        ),
+    ] = None,
+    points: Annotated[
+        Path | None,
+        typer.Option(
+            help="Embed only the pixels of these points: CSV with lon and lat, or any file of shapes.",
+            metavar="FILE",
+        ),
+    ] = None,
+    layer: ShapesLayer = None,
+    shapes_crs: ShapesCrs = None,
+    buffer: Annotated[
+        str | None,
+        typer.Option(
+            help="With --aoi or --points: let the shapes grow by this length, like 50m. Lines need it.",
+            metavar="LENGTH",
+        ),
+    ] = None,
     layout: Layout = None,
     year: Year = None,
     start: From = None,
@@ -131,6 +155,11 @@ def embed(
     options: EmbedOptions = {
         "window": window,
         "bbox": bbox,
+        "aoi": aoi,
+        "points": points,
+        "layer": layer,
+        "shapes_crs": shapes_crs,
+        "buffer": buffer,
         "dim": dim,
         "stored_as": "int8" if int8 and stored_as is None else stored_as,
         "format": format,
@@ -158,7 +187,7 @@ def embed(
     file = open_model(model, "int8" if int8 else precision)
     # Before kernels are compiled
     runs_it = choose(backend, device, file.facts.precision).backend
-    region = make_plan(opened, file, out, checked, runs_it).region
+    plan = make_plan(opened, file, out, checked, runs_it)
     loaded = api.load(file, backend, threads, lambda text: console.say(text, quiet), device)
     facts = loaded.facts
     if facts.name == "demo":
@@ -167,8 +196,11 @@ def embed(
             "('tessera-engine model import' brings one)",
             quiet,
         )
+    size = f"{plan.region.width} x {plan.region.height} px"
+    if plan.selected is not None:
+        size += f", {len(plan.selected):,} of them selected"
     console.say(
-        f"{opened.name}: {region.width} x {region.height} px, model {facts.name} {facts.precision}, "
+        f"{opened.name}: {size}, model {facts.name} {facts.precision}, "
         f"{loaded.backend.description}, {loaded.threads} threads",
         quiet,
     )

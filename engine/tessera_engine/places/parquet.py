@@ -30,12 +30,12 @@ KEY = b"geo"
 """Where GeoParquet keeps its metadata in the file's."""
 
 
-def read_parquet(file: ShapeFile, field: str, near: Near) -> list[Part]:
+def read_parquet(file: ShapeFile, field: str | None, near: Near) -> list[Part]:
     """The shapes near a box. Groups of rows that lie elsewhere by the file's own statistics are not read.
 
     Args:
         file: a Parquet file.
-        field: the column to read.
+        field: the column to read; None: only shapes.
         near: the box.
 
     Raises:
@@ -44,7 +44,7 @@ def read_parquet(file: ShapeFile, field: str, near: Near) -> list[Part]:
     """
     with _opened(file.path) as parquet:
         names = list(parquet.schema_arrow.names)
-        if field not in names:
+        if field is not None and field not in names:
             raise no_field(file.path, field, names)
         about = _geo(parquet)
         column = str(about.get("primary_column", ""))
@@ -71,7 +71,7 @@ def _opened(path: Path) -> Iterator[Any]:
         import pyarrow.parquet
         import shapely  # noqa: F401
     except ModuleNotFoundError as error:
-        raise MissingExtra(error.name or "pyarrow", "maps", "reading labels from Parquet") from None
+        raise MissingExtra(error.name or "pyarrow", "maps", "reading shapes from Parquet") from None
     try:
         with pyarrow.parquet.ParquetFile(path) as parquet:
             yield parquet
@@ -91,7 +91,7 @@ def _geo(parquet: Any) -> dict[str, Any]:
 
 
 def _read_geo(
-    parquet: Any, file: ShapeFile, field: str, near: Near, column: str, about: Mapping[str, Any]
+    parquet: Any, file: ShapeFile, field: str | None, near: Near, column: str, about: Mapping[str, Any]
 ) -> Part:
     encoding = str(about.get("encoding", "WKB"))
     if encoding.upper() != "WKB":
@@ -104,8 +104,9 @@ def _read_geo(
             found.lost[Cause.BESIDE] += parquet.metadata.row_group(group).num_rows
             found.extend(place)
             continue
-        for batch in parquet.iter_batches(ROWS, row_groups=[group], columns=[column, field]):
-            found.add_wkb(batch.column(column).to_pylist(), batch.column(field).to_pylist())
+        columns = [name for name in (column, field) if name is not None]
+        for batch in parquet.iter_batches(ROWS, row_groups=[group], columns=columns):
+            found.add_wkb(batch.column(column).to_pylist(), _values(batch, field))
     return found.part()
 
 
@@ -142,7 +143,7 @@ def _apart(a: Box, b: Box) -> bool:
     return a[2] < b[0] or a[0] > b[2] or a[3] < b[1] or a[1] > b[3]
 
 
-def _read_plain(parquet: Any, file: ShapeFile, field: str, near: Near) -> Part:
+def _read_plain(parquet: Any, file: ShapeFile, field: str | None, near: Near) -> Part:
     names = list(parquet.schema_arrow.names)
     head = next(parquet.iter_batches(SAMPLE), None)
     texts = [[] for _ in names] if head is None else [column.to_pylist() for column in head.columns]
@@ -155,9 +156,14 @@ def _read_plain(parquet: Any, file: ShapeFile, field: str, near: Near) -> Part:
     return found.found.part()
 
 
-def _add(found: RowCollector, coordinates: Coordinates, batch: Any, field: str) -> None:
+def _values(batch: Any, field: str | None) -> list[Any]:
+    """The values of a column; None each where none is asked for."""
+    return [None] * batch.num_rows if field is None else list(batch.column(field).to_pylist())
+
+
+def _add(found: RowCollector, coordinates: Coordinates, batch: Any, field: str | None) -> None:
     values = objects(
-        [value_of(each, False) if isinstance(each, str) else each for each in batch.column(field).to_pylist()]
+        [value_of(each, False) if isinstance(each, str) else each for each in _values(batch, field)]
     )
     if coordinates.wkt is not None:
         found.add_wkt(batch.column(coordinates.wkt).to_pylist(), values)

@@ -19,10 +19,10 @@ from tessera_engine.places.vector import fields_of_vector, read_vector
 TABLES = (".csv", ".tsv", ".txt")
 SPREADSHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods", ".numbers")
 
-_Reader = Callable[[ShapeFile, str, Near], list[Part]]
+_Reader = Callable[[ShapeFile, str | None, Near], list[Part]]
 
 
-def read_shapes(file: ShapeFile, field: str, near: Near) -> Shapes:
+def read_shapes(file: ShapeFile, field: str | None, near: Near) -> Shapes:
     """The shapes near a box, in the box's CRS.
 
     Points, lines and polygons of GeoPackage, shapefile, GeoJSON, KML, GPX, FileGDB and FlatGeobuf; GeoParquet; and
@@ -30,7 +30,7 @@ def read_shapes(file: ShapeFile, field: str, near: Near) -> Shapes:
 
     Args:
         file: what to read.
-        field: the field or column whose values are read.
+        field: the field or column whose values are read; None: only shapes, of the only layer that has some.
         near: the box.
 
     Raises:

@@ -26,12 +26,12 @@ SAMPLE = 100
 """Geometries by which the CRS of WKT is found."""
 
 
-def read_table(file: ShapeFile, field: str, near: Near) -> list[Part]:
+def read_table(file: ShapeFile, field: str | None, near: Near) -> list[Part]:
     """The shapes near a box.
 
     Args:
         file: a text table with a row of names.
-        field: the column to read.
+        field: the column to read; None: only shapes.
         near: the box.
 
     Raises:
@@ -39,7 +39,7 @@ def read_table(file: ShapeFile, field: str, near: Near) -> list[Part]:
         MissingExtra: shapely isn't installed.
     """
     with _rows(file.path) as (names, rows, comma):
-        if field not in names:
+        if field is not None and field not in names:
             raise no_field(file.path, field, names)
         head = list(islice(rows, SAMPLE))
         coordinates = find_coordinates(
@@ -49,7 +49,8 @@ def read_table(file: ShapeFile, field: str, near: Near) -> list[Part]:
         x, y, wkt, value = (-1 if name is None else names.index(name) for name in wanted)
         found = RowCollector(file, coordinates, [_cell(row, wkt) for row in head] if wkt >= 0 else [], near)
         for batch in _batches(chain(head, rows)):
-            values = objects([value_of(_cell(row, value), comma) for row in batch])
+            cells = [None] * len(batch) if field is None else [_cell(row, value) for row in batch]
+            values = objects([None if cell is None else value_of(cell, comma) for cell in cells])
             if wkt >= 0:
                 found.add_wkt([_cell(row, wkt) for row in batch], values)
             else:

@@ -31,12 +31,12 @@ DEGREES = ("GeoJSON", "GeoJSONSeq", "TopoJSON")
 """Drivers that take WGS 84 where the file names no CRS."""
 
 
-def read_vector(file: ShapeFile, field: str, near: Near) -> list[Part]:
+def read_vector(file: ShapeFile, field: str | None, near: Near) -> list[Part]:
     """The shapes near a box, one part for each layer that is read.
 
     Args:
         file: what to read.
-        field: the field to read.
+        field: the field to read; None: only shapes.
         near: the box.
 
     Raises:
@@ -78,7 +78,7 @@ def _opened(path: Path) -> Iterator[_Source]:
     try:
         import shapely  # noqa: F401
     except ModuleNotFoundError as error:
-        raise MissingExtra(error.name or "shapely", "maps", "reading labels") from None
+        raise MissingExtra(error.name or "shapely", "maps", "reading shapes") from None
 
     log = logging.getLogger("pyogrio")
     level = log.level
@@ -121,8 +121,8 @@ def _about(source: _Source, layer: str, **more: Any) -> dict[str, Any]:
     return found | {"fields": [str(name) for name in found["fields"]]}
 
 
-def _layers_with(source: _Source, file: ShapeFile, field: str) -> list[str]:
-    """The layers to read: the one that the user named, or those that have the field.
+def _layers_with(source: _Source, file: ShapeFile, field: str | None) -> list[str]:
+    """The layers to read: the one that the user named, or those with the field, or with shapes.
 
     Raises:
         InputError: there are none, or several and nothing says which is meant.
@@ -132,23 +132,32 @@ def _layers_with(source: _Source, file: ShapeFile, field: str) -> list[str]:
         near = nearest(file.layer, layers)
         hint = f"; did you mean '{near}'?" if near else ""
         raise InputError(f"{path} has no layer '{file.layer}'; its layers: {listed(layers)}{hint}")
-    fields = {layer: _about(source, layer) for layer in ([file.layer] if file.layer else layers)}
-    having = [layer for layer, about in fields.items() if field in about["fields"]]
+    fields = {
+        layer: _about(source, layer, force_feature_count=field is None)
+        for layer in ([file.layer] if file.layer else layers)
+    }
+    if field is None:
+        having = [layer for layer, about in fields.items() if about["features"]] or list(fields)[:1]
+    else:
+        having = [layer for layer, about in fields.items() if field in about["fields"]]
     if not having:
+        if field is None:
+            raise InputError(f"{path} has no layer with shapes; expected points, lines or polygons")
         known = list(dict.fromkeys(name for about in fields.values() for name in about["fields"]))
         raise no_field(path, field, known)
     if len(having) > 1 and fields[having[0]]["driver"] not in FOLDERS:
+        what = "shapes" if field is None else f"a field '{field}'"
         raise InputError(
-            f"{path} has {len(having)} layers with a field '{field}': {listed(having)}; give layer=, one of them"
+            f"{path} has {len(having)} layers with {what}: {listed(having)}; give layer=, one of them"
         )
     return having
 
 
-def _read_layer(source: _Source, file: ShapeFile, layer: str, field: str, near: Near) -> Part:
+def _read_layer(source: _Source, file: ShapeFile, layer: str, field: str | None, near: Near) -> Part:
     about = _about(source, layer, force_feature_count=True)
     crs, assumed = _crs_of(file, about)
     found = Collector(crs, near, assumed)
-    wanted: dict[str, Any] = {"layer": layer, "columns": [field], "force_2d": True}
+    wanted: dict[str, Any] = {"layer": layer, "columns": [] if field is None else [field], "force_2d": True}
     count = int(about["features"])
     if found.box is None or count <= FEW_SHAPES:
         wkb, values = _read(source, file.path, wanted)
@@ -183,14 +192,14 @@ def _read(source: _Source, path: Path, wanted: dict[str, Any]) -> tuple[NDArray[
         path.with_suffix(suffix).exists() for suffix in (".cpg", ".CPG")
     )
     try:
-        _, _, wkb, (values,) = source.pyogrio.raw.read(
+        _, _, wkb, values = source.pyogrio.raw.read(
             source.name, encoding="UTF-8" if guess else None, **wanted
         )
     except UnicodeDecodeError:
         if not guess:
             raise
-        _, _, wkb, (values,) = source.pyogrio.raw.read(source.name, **wanted)
-    return wkb, values
+        _, _, wkb, values = source.pyogrio.raw.read(source.name, **wanted)
+    return wkb, values[0] if values else np.full(len(wkb), None, object)
 
 
 def _without_geometry(source: _Source, layer: str, geometry: str | None) -> int:

@@ -6,18 +6,21 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.backends.base import Backend
 from tessera_engine.errors import InputError, TesseraError
-from tessera_engine.files.staging import Block, Staging, checksum
+from tessera_engine.files.staging import CODE_NODATA, Block, Staging, checksum
+from tessera_engine.places.pixels import PixelSet
 from tessera_engine.progress import Progress
 from tessera_engine.running.changes import sums
 from tessera_engine.running.journal import Finished, Journal, Sums
+from tessera_engine.running.windows import pixels_in, windows_of
 from tessera_engine.scene import S2_BANDS, Observations, Reader, Window
 from tessera_engine.tokens import PackedPixels, PackedTokens, pack
 from tessera_kernels.quantize import quantize
@@ -59,8 +62,11 @@ def run(
     region: Window,
     journal: Journal,
     progress: Progress | None = None,
+    selected: PixelSet | None = None,
 ) -> Statistics:
     """Embed a region of a scene, window by window, into the staged arrays. Finished windows are skipped.
+
+    A pixel that isn't selected is as one without observations: it costs no time of the network.
 
     Args:
         reader: the scene.
@@ -69,6 +75,7 @@ def run(
         region: which part of the scene.
         journal: says what is finished; each window that is on the disk is recorded in it.
         progress: called with pixels done and in all: before the first window, while one is computed, and after it.
+        selected: the pixels to embed; None: all.
 
     Raises:
         InputError: the region has no data, or the scene changed while it was read.
@@ -76,12 +83,15 @@ def run(
         OSError: the staged arrays or the journal can't be written.
     """
     statistics = Statistics()
-    every = list(reader.windows(region, journal.window_pixels))
+    every = list(windows_of(reader, region, journal.window_pixels, selected))
     if not every:
-        raise InputError(f"no tile of the scene lies in the window {tuple(region)} (col, row, width, height)")
-    total = sum(window.pixels for window in every)
+        what = (
+            "no tile of the scene lies" if selected is None else "none of the selected pixels lies in a tile"
+        )
+        raise InputError(f"{what} in the window {tuple(region)} (col, row, width, height)")
+    total = sum(pixels_in(window, selected) for window in every)
     windows = [window for window in every if window not in journal.finished]
-    statistics.pixels = total - sum(window.pixels for window in windows)
+    statistics.pixels = total - sum(pixels_in(window, selected) for window in windows)
     statistics.with_data = sum(
         journal.finished[window].with_data for window in every if window in journal.finished
     )
@@ -100,21 +110,23 @@ def run(
             if i + 1 < len(windows):
                 ahead = reading.submit(_read, reader, windows[i + 1])
             with statistics.stage("pack"):
+                here = _Here.of(window, selected)
+                observations = here.chosen(observations)
                 packed = pack(observations, backend.model.facts)
             with statistics.stage("network"):
-                within = partial(_report_part, report, statistics.pixels, window.pixels, total)
+                within = partial(_report_part, report, statistics.pixels, here.pixels, total)
                 embedding = _run_network(backend, packed.tokens, within)
             with statistics.stage("quantise"):
-                block = _block(packed, embedding, window, staging, backend.model.facts.generation)
+                block = _block(packed, embedding, here, staging, backend.model.facts.generation)
                 if staging.colours is not None:
-                    block["colours"] = _true_colours(observations, window)
+                    block["colours"] = here.spread(_true_colours(observations, here.pixels), 0)
             with statistics.stage("write"):
                 if written is not None:
                     written.result()
                 place = window.relative_to(region)
                 finished = Finished(len(packed.pixels), checksum(block), read)
                 written = writing.submit(_finish, staging, journal, window, place, block, finished)
-            statistics.pixels += window.pixels
+            statistics.pixels += here.pixels
             statistics.with_data += len(packed.pixels)
             report(statistics.pixels, total)
         with statistics.stage("write"):
@@ -150,27 +162,66 @@ def _run_network(
     return embedding
 
 
+@dataclass(frozen=True)
+class _Here:
+    """The pixels of a window that are embedded.
+
+    Attributes:
+        window: of the scene.
+        mask: (height, width) which pixels; None: all.
+    """
+
+    window: Window
+    mask: NDArray[np.bool_] | None
+
+    @classmethod
+    def of(cls, window: Window, selected: PixelSet | None) -> _Here:
+        """The selected pixels of a window."""
+        mask = None if selected is None else selected.mask(window)
+        return cls(window, None if mask is None or mask.all() else mask)
+
+    @property
+    def pixels(self) -> int:
+        """Their number."""
+        return self.window.pixels if self.mask is None else int(np.count_nonzero(self.mask))
+
+    def chosen(self, observations: Observations) -> Observations:
+        """Their observations: dates first, then (pixels, ...) if not all pixels of the window are embedded."""
+        if self.mask is None:
+            return observations
+        names = ("s2", "s2_valid", "s1_ascending", "s1_descending")
+        return replace(observations, **{name: getattr(observations, name)[:, self.mask] for name in names})
+
+    def spread(self, values: NDArray[Any], fill: float) -> NDArray[Any]:
+        """Values of (pixels, ...) at their places in the window: (height, width, ...), `fill` at the other pixels."""
+        size = (self.window.height, self.window.width)
+        if self.mask is None:
+            return values.reshape(*size, *values.shape[1:])
+        spread = np.full((*size, *values.shape[1:]), fill, values.dtype)
+        spread[self.mask] = values
+        return spread
+
+
 def _block(
-    packed: PackedPixels, embedding: NDArray[np.float32], window: Window, staging: Staging, generation: str
+    packed: PackedPixels, embedding: NDArray[np.float32], here: _Here, staging: Staging, generation: str
 ) -> Block:
     """One window's results in the form of the staged arrays: (height, width, ...) each."""
-    size = (window.height, window.width)
     # First the prefix is cut, then it is quantised: that is the published order.
-    full = np.full((window.pixels, staging.dim), np.nan, np.float32)
+    full = np.full((here.pixels, staging.dim), np.nan, np.float32)
     full[packed.pixels] = embedding[:, : staging.dim]
-    block: Block = {"observations": packed.counts.reshape(*size, 2)}
+    block: Block = {"observations": here.spread(packed.counts, 0)}
     if staging.scales is None:
-        return block | {"embeddings": full.reshape(*size, staging.dim)}
+        return block | {"embeddings": here.spread(full, np.nan)}
     codes, scales = quantize(full, generation)
-    return block | {"embeddings": codes.reshape(*size, staging.dim), "scales": scales.reshape(size)}
+    return block | {"embeddings": here.spread(codes, CODE_NODATA), "scales": here.spread(scales, np.nan)}
 
 
-def _true_colours(observations: Observations, window: Window) -> NDArray[np.uint16]:
-    """The window in true colour: (height, width, 3) uint16."""
+def _true_colours(observations: Observations, pixels: int) -> NDArray[np.uint16]:
+    """The pixels in true colour: (pixels, 3) uint16."""
     steps = len(observations.s2)
-    s2 = np.ascontiguousarray(observations.s2).reshape(steps, window.pixels, len(S2_BANDS))
-    valid = np.ascontiguousarray(observations.s2_valid).reshape(steps, window.pixels)
-    return clear_median(s2, valid, TRUE_COLOUR).reshape(window.height, window.width, len(TRUE_COLOUR))
+    s2 = np.ascontiguousarray(observations.s2).reshape(steps, pixels, len(S2_BANDS))
+    valid = np.ascontiguousarray(observations.s2_valid).reshape(steps, pixels)
+    return clear_median(s2, valid, TRUE_COLOUR)
 
 
 def _read(reader: Reader, window: Window) -> tuple[Observations, Sums]:

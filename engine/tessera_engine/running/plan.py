@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tessera_engine.files.naming import check_utf8
@@ -13,6 +13,8 @@ from tessera_engine.formats.origin import Origin
 from tessera_engine.formats.writing import check_format
 from tessera_engine.machine import default_memory
 from tessera_engine.model.file import ModelFile
+from tessera_engine.places.pixels import PixelSet
+from tessera_engine.places.selecting import Selection, select
 from tessera_engine.running.memory import Demand
 from tessera_engine.running.options import RunOptions
 from tessera_engine.scene import Grid, Scene, Window
@@ -30,6 +32,7 @@ class Plan:
         window_pixels: largest size of the windows that are computed at a time.
         origin: where the embeddings are from, as the format records it.
         findings: what was found about the scene.
+        selection: the pixels that are embedded; None: all of the region.
     """
 
     scene: Scene
@@ -39,11 +42,17 @@ class Plan:
     window_pixels: int
     origin: Origin
     findings: tuple[Finding, ...] = ()
+    selection: Selection | None = None
 
     @property
     def region(self) -> Window:
         """The part of the scene that is embedded."""
         return self.options.window or self.scene.grid.window
+
+    @property
+    def selected(self) -> PixelSet | None:
+        """The pixels that are embedded; None: all of the region."""
+        return None if self.selection is None else self.selection.pixels
 
     @property
     def dim(self) -> int:
@@ -74,15 +83,23 @@ def make_plan(
         backend: the name of what will run the model; it decides how much memory a run needs.
 
     Raises:
-        InputError: the scene, the model or the format can't do what is asked for, the memory is too little, or
-            something stands at `out`.
+        InputError: the scene, the model or the format can't do what is asked for, the memory is too little, no pixel
+            is selected, or something stands at `out`.
+        MissingExtra: a library that reads shapes isn't installed.
     """
     options = options.resolve(scene.grid, model.facts)
+    asked, within = options.asked, options.window or scene.grid.window
+    selection = None if asked is None else select(asked, scene.grid, within)
+    if selection is not None:
+        options = replace(options, window=selection.pixels.box)
     period = scene.reader.period
     # The calendar year of all observations, if there is one
     year = period[0].year if period is not None and period[0].year == period[1].year else None
     region = scene.grid.crop(options.window or scene.grid.window)
-    demand = Demand(scene.reader, model, region, options.format, backend, options.stored_as or "float32")
+    held = 0 if selection is None else selection.pixels.bytes_held
+    demand = Demand(
+        scene.reader, model, region, options.format, backend, options.stored_as or "float32", held
+    )
     plan = Plan(
         scene=scene,
         model=model,
@@ -90,6 +107,7 @@ def make_plan(
         options=options,
         window_pixels=demand.window_pixels(options.memory or default_memory()),
         origin=_origin(model, year),
+        selection=selection,
     )
     check_format(options.format, plan.stored_as, plan.grid, plan.dim, plan.origin)
     check_utf8(plan.out)

@@ -31,6 +31,7 @@ from tessera_engine.running.disk import check_room, needed_bytes
 from tessera_engine.running.journal import Journal
 from tessera_engine.running.plan import Plan
 from tessera_engine.running.resume import begin, check_staged, is_published
+from tessera_engine.running.windows import pixels_in
 from tessera_engine.stac.writing import RunFacts, write_item
 
 
@@ -55,11 +56,11 @@ def run(plan: Plan, backend: Backend, progress: Progress | None, announce: Annou
         files = state_of_files(plan.scene.reader)
         fingerprint = plan.scene.reader.fingerprint()
         identity = _identity(plan, backend, fingerprint)
-        look = partial(look_for_change, reader=plan.scene.reader, region=plan.region)
+        look = partial(look_for_change, reader=plan.scene.reader, region=plan.region, selected=plan.selected)
         journal = begin(place, identity, plan.window_pixels, replace, options.restart, announce, look)
         try:
             if journal.item_sha256:
-                statistics = _statistics(journal)
+                statistics = _statistics(journal, plan)
             else:
                 work = _Work(plan, backend, place, journal, files, fingerprint)
                 statistics = work.finish(progress, announce)
@@ -100,10 +101,13 @@ class _Work:
         colours = options.quicklook == "rgb"
         check_room(place.folder, needed_bytes(plan.grid, plan.dim, plan.stored_as, options.format, colours))
         staging = Staging.mend(place.staging, plan.grid, plan.dim, plan.stored_as, colours)
-        check_staged(self.journal, staging, plan.region, announce)
+        selected = plan.selected
+        check_staged(self.journal, staging, plan.region, announce, selected)
         reader = plan.scene.reader
-        check_finished(self.journal, reader, plan.region, self.files, options.check, announce)
-        statistics = pipeline.run(reader, self.backend, staging, plan.region, self.journal, progress)
+        check_finished(self.journal, reader, plan.region, self.files, options.check, announce, selected)
+        statistics = pipeline.run(
+            reader, self.backend, staging, plan.region, self.journal, progress, selected
+        )
         self._check_unchanged()
         give_back_memory()
         with statistics.stage("output"):
@@ -120,7 +124,7 @@ class _Work:
         scene = self.plan.scene
         change = "" if scene.reader.fingerprint() == self.fingerprint else "its fingerprint is another one"
         if not change and state_of_files(scene.reader) != self.files:
-            blocks = finished_blocks(self.journal, scene.reader, self.plan.region)
+            blocks = finished_blocks(self.journal, scene.reader, self.plan.region, self.plan.selected)
             change = find_change(self.journal, scene.reader, blocks) or ""
         if change:
             raise TesseraError(
@@ -142,10 +146,10 @@ class _Work:
         return item
 
 
-def _statistics(journal: Journal) -> pipeline.Statistics:
+def _statistics(journal: Journal, plan: Plan) -> pipeline.Statistics:
     """Of a run whose output is complete and only has to get its name."""
     return pipeline.Statistics(
-        sum(window.pixels for window in journal.finished),
+        sum(pixels_in(window, plan.selected) for window in journal.finished),
         sum(finished.with_data for finished in journal.finished.values()),
     )
 
@@ -177,6 +181,7 @@ def _identity(plan: Plan, backend: Backend, fingerprint: str) -> dict[str, str]:
         "format": options.format,
         "quicklook": options.quicklook,
         **({"append": "yes"} if options.append else {}),
+        **({plan.selection.asked.kind: plan.selection.asked.in_words()} if plan.selection else {}),
     }
 
 
@@ -202,4 +207,5 @@ def _run_facts(plan: Plan, backend: Backend, fingerprint: str, with_data: int) -
         engine_version=__version__,
         pixels_with_data=with_data,
         period=reader.period,
+        selection=None if plan.selection is None else plan.selection.facts(),
     )

@@ -29,6 +29,16 @@ Member = TypedDict(
 )
 """A scene of a grown store; it has more."""
 
+
+class SelectionFacts(TypedDict):
+    """The shapes that selected the pixels of an output; it has more."""
+
+    kind: Literal["aoi", "points"]
+    file: Text
+    sha256: Sha256
+    pixels: Count
+
+
 EMBEDDINGS: dict[str, Any] = {
     "tessera:engine_version": Text,
     "tessera:model": Text,
@@ -63,6 +73,7 @@ KNOWN: dict[str, Any] = {
     "tessera:s1_ascending_days_of_year": Days,
     "tessera:s1_descending_days_of_year": Days,
     "tessera:findings": list[dict[str, Any]],
+    "tessera:selection": SelectionFacts,
     "tessera:members": list[Member],
     "tessera:years": dict[Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}\Z")], Count],
 }

@@ -57,6 +57,7 @@ class RunFacts:
         engine_version: of this package.
         pixels_with_data: pixels that have an embedding.
         period: first and last day of the observations; None where the scene gives days of year only.
+        selection: the shapes that select pixels, see `tessera_engine.places.selecting.Selection`; None: all pixels.
     """
 
     scene_name: str
@@ -76,6 +77,7 @@ class RunFacts:
     engine_version: str
     pixels_with_data: int
     period: tuple[date, date] | None = None
+    selection: Mapping[str, Any] | None = None
 
 
 def write_item(
@@ -249,6 +251,7 @@ def _facts(grid: Grid, facts: RunFacts) -> dict[str, Any]:
         "tessera:s2_days_of_year": list(facts.dates.s2),
         "tessera:s1_ascending_days_of_year": list(facts.dates.s1_ascending),
         "tessera:s1_descending_days_of_year": list(facts.dates.s1_descending),
+        **({} if facts.selection is None else {"tessera:selection": dict(facts.selection)}),
         "tessera:pixels": grid.width * grid.height,
         "tessera:pixels_with_data": facts.pixels_with_data,
         "tessera:findings": [finding.to_dict() for finding in facts.findings],
