@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from statistics import median
 
 import numpy as np
@@ -13,7 +14,7 @@ def naive_inside(rings: list[NDArray], col: int, row: int) -> bool:
     x, y = col + 0.5, row + 0.5
     inside = False
     for ring in rings:
-        for (x0, y0), (x1, y1) in zip(ring[:-1], ring[1:], strict=True):
+        for (x0, y0), (x1, y1) in pairwise(ring):
             if y0 > y1:
                 x0, y0, x1, y1 = x1, y1, x0, y0
             if y0 <= y < y1 and x0 + (y - y0) * (x1 - x0) / (y1 - y0) < x:

@@ -34,7 +34,12 @@ def mask_of(rings, frame):
     return found.astype(bool)
 
 
-@given(seed=st.integers(0, 2**32), rings=st.integers(1, 3), corners=st.integers(3, 9), frame=st.sampled_from(FRAMES))
+@given(
+    seed=st.integers(0, 2**32),
+    rings=st.integers(1, 3),
+    corners=st.integers(3, 9),
+    frame=st.sampled_from(FRAMES),
+)
 def test_spans_are_the_pixels_whose_centre_lies_inside(seed, rings, corners, frame):
     drawn = random_rings(np.random.default_rng(seed), rings, corners)
     np.testing.assert_array_equal(mask_of(drawn, frame), naive_mask(drawn, frame))
@@ -46,9 +51,7 @@ def test_polygons_that_share_edges_share_no_pixel_and_leave_none_out(seed):
     rng = np.random.default_rng(seed)
     outline = np.array([(0, 0), (12, 0), (12, 8), (0, 8)], float)
     middle = rng.integers(1, 23, 2) / np.array([2.0, 3.0])
-    parts = [
-        np.array([outline[i], outline[(i + 1) % 4], middle, outline[i]]) for i in range(4)
-    ]
+    parts = [np.array([outline[i], outline[(i + 1) % 4], middle, outline[i]]) for i in range(4)]
     covered = sum(mask_of([part], (0, 0, 12, 8)).astype(int) for part in parts)
     assert (covered == 1).all()
 

@@ -46,13 +46,6 @@ class Asked:
     file: ShapeFile
     buffer: float = 0.0
 
-    def in_words(self) -> str:
-        """Everything that the selected pixels depend on: for comparing two runs."""
-        layer = "" if self.file.layer is None else f" layer {self.file.layer}"
-        crs = "" if self.file.crs is None else f" in {self.file.crs}"
-        buffer = f" buffer {self.buffer:g} m" if self.buffer else ""
-        return f"{self.file.path.name} {shapes_sha256(self.file.path)[:16]}{layer}{crs}{buffer}"
-
 
 @dataclass(frozen=True)
 class Selection:
@@ -60,13 +53,24 @@ class Selection:
 
     Attributes:
         asked: by the user.
+        sha256: hex, of the file and those that belong to it.
         pixels: of the scene's grid, at least one.
         lost: shapes that select no pixel.
     """
 
     asked: Asked
+    sha256: str
     pixels: PixelSet
     lost: Losses
+
+    def in_words(self) -> str:
+        """Everything that the selected pixels depend on, for comparing two runs."""
+        file, buffer = self.asked.file, self.asked.buffer
+        layer = "" if file.layer is None else f" layer {file.layer}"
+        crs = "" if file.crs is None else f" in {file.crs}"
+        return f"{file.path.name} {self.sha256[:16]}{layer}{crs}" + (
+            f" buffer {buffer:g} m" if buffer else ""
+        )
 
     def facts(self) -> dict[str, Any]:
         """What an output records of it."""
@@ -74,7 +78,7 @@ class Selection:
         return {
             "kind": asked.kind,
             "file": asked.file.path.name,
-            "sha256": shapes_sha256(asked.file.path),
+            "sha256": self.sha256,
             "layer": asked.file.layer,
             "crs": asked.file.crs,
             "buffer_metres": asked.buffer,
@@ -145,6 +149,7 @@ def select(asked: Asked, grid: Grid, within: Window) -> Selection:
         raise InputError(
             f"the scene has no CRS, so {asked.kind}={file.path} has no place in it; give window="
         )
+    sha256 = shapes_sha256(file.path)
     units = _buffer_in_units(asked, grid)
     near = Near.grid(grid.crop(within)).grown(abs(units))
     shapes = read_shapes(file, None, near)
@@ -159,7 +164,7 @@ def select(asked: Asked, grid: Grid, within: Window) -> Selection:
             lost[cause] += int(which.sum())
     if not len(found):
         raise InputError(_nothing(asked, shapes, lost, Near.grid(grid.crop(within))))
-    return Selection(asked, PixelSet(found, within), lost)
+    return Selection(asked, sha256, PixelSet(found, within), lost)
 
 
 def _buffer_in_units(asked: Asked, grid: Grid) -> float:

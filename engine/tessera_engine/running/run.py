@@ -181,7 +181,7 @@ def _identity(plan: Plan, backend: Backend, fingerprint: str) -> dict[str, str]:
         "format": options.format,
         "quicklook": options.quicklook,
         **({"append": "yes"} if options.append else {}),
-        **({plan.selection.asked.kind: plan.selection.asked.in_words()} if plan.selection else {}),
+        **({plan.selection.asked.kind: plan.selection.in_words()} if plan.selection else {}),
     }
 
 
