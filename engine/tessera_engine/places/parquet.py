@@ -11,8 +11,15 @@ from typing import Any
 import numpy as np
 
 from tessera_engine.errors import InputError, MissingExtra
-from tessera_engine.places.columns import Coordinates, RowCollector, find_coordinates, value_of
+from tessera_engine.places.columns import (
+    Coordinates,
+    RowCollector,
+    crs_of_columns,
+    find_coordinates,
+    value_of,
+)
 from tessera_engine.places.crs import Near, no_crs, parse_crs, stated_crs
+from tessera_engine.places.features import Features, from_numbers, from_wkb, from_wkt
 from tessera_engine.places.losses import Cause
 from tessera_engine.places.nearby import Collector
 from tessera_engine.places.shapes import Box, Part, ShapeFile, no_field, objects
@@ -51,6 +58,36 @@ def read_parquet(file: ShapeFile, field: str | None, near: Near) -> list[Part]:
         if column in names:
             return [_read_geo(parquet, file, field, near, column, about["columns"].get(column, {}))]
         return [_read_plain(parquet, file, field, near)]
+
+
+def features_of_parquet(file: ShapeFile) -> Features:
+    """All shapes with all columns.
+
+    Raises:
+        InputError: the file, column or CRS can't be used.
+        MissingExtra: pyarrow or shapely isn't installed.
+    """
+    with _opened(file.path) as parquet:
+        table = parquet.read().replace_schema_metadata(None)
+        about = _geo(parquet)
+        column = str(about.get("primary_column", ""))
+        if column in table.column_names:
+            described = about["columns"].get(column, {})
+            _check_encoding(file, described)
+            crs, assumed = _crs_of(file, described)
+            geometries = from_wkb(table.column(column).to_pylist())
+            covering = _covering(described)
+            others = [each for each in covering if each in table.column_names]
+            return Features(table.drop_columns([column, *others]), geometries, crs, assumed)
+        coordinates, sample = _coordinates(file, parquet)
+    held = {name: table.column(name).to_pylist() for name in coordinates.named}
+    if coordinates.wkt is not None:
+        geometries = from_wkt(held[coordinates.wkt])
+    else:
+        x, y = (np.array([_float(each) for each in values]) for values in held.values())
+        geometries = from_numbers(x, y)
+    crs, assumed = crs_of_columns(file, coordinates, sample)
+    return Features(table, geometries, crs, assumed, in_columns=True)
 
 
 def fields_of_parquet(path: Path) -> list[str]:
@@ -93,9 +130,7 @@ def _geo(parquet: Any) -> dict[str, Any]:
 def _read_geo(
     parquet: Any, file: ShapeFile, field: str | None, near: Near, column: str, about: Mapping[str, Any]
 ) -> Part:
-    encoding = str(about.get("encoding", "WKB"))
-    if encoding.upper() != "WKB":
-        raise InputError(f"{file.path} stores shapes in the encoding '{encoding}'; save it with WKB")
+    _check_encoding(file, about)
     crs, assumed = _crs_of(file, about)
     found = Collector(crs, near, assumed)
     for group in range(parquet.num_row_groups):
@@ -110,6 +145,12 @@ def _read_geo(
     return found.part()
 
 
+def _check_encoding(file: ShapeFile, about: Mapping[str, Any]) -> None:
+    encoding = str(about.get("encoding", "WKB"))
+    if encoding.upper() != "WKB":
+        raise InputError(f"{file.path} stores shapes in the encoding '{encoding}'; save it with WKB")
+
+
 def _crs_of(file: ShapeFile, about: Mapping[str, Any]) -> tuple[Any, str]:
     if file.crs is not None:
         return parse_crs(file.crs, file.crs_parameter), f"given by {file.crs_parameter}="
@@ -122,9 +163,8 @@ def _crs_of(file: ShapeFile, about: Mapping[str, Any]) -> tuple[Any, str]:
 
 def _place_of_group(group: Any, about: Mapping[str, Any]) -> Box | None:
     """The box around a group of rows by the statistics of its covering columns; None where there are none."""
-    covering = about.get("covering")
-    paths = covering.get("bbox") if isinstance(covering, dict) else None
-    if not isinstance(paths, dict):
+    paths = _boxes(about)
+    if not paths:
         return None
     statistics = {
         group.column(i).path_in_schema: group.column(i).statistics for i in range(group.num_columns)
@@ -139,21 +179,39 @@ def _place_of_group(group: Any, about: Mapping[str, Any]) -> Box | None:
     return (edges[0], edges[1], edges[2], edges[3]) if np.isfinite(edges).all() else None
 
 
+def _boxes(about: Mapping[str, Any]) -> dict[str, Any]:
+    """Where the columns with boxes around the shapes are, by the edge; empty where there are none."""
+    covering = about.get("covering")
+    paths = covering.get("bbox") if isinstance(covering, dict) else None
+    return paths if isinstance(paths, dict) else {}
+
+
+def _covering(about: Mapping[str, Any]) -> set[str]:
+    """The columns with boxes around the shapes."""
+    return {str(path[0]) for path in _boxes(about).values() if isinstance(path, list) and path}
+
+
 def _apart(a: Box, b: Box) -> bool:
     return a[2] < b[0] or a[0] > b[2] or a[3] < b[1] or a[1] > b[3]
 
 
 def _read_plain(parquet: Any, file: ShapeFile, field: str | None, near: Near) -> Part:
+    coordinates, sample = _coordinates(file, parquet)
+    found = RowCollector(file, coordinates, sample, near)
+    columns = [*coordinates.named, *([] if field is None else [field])]
+    for batch in parquet.iter_batches(ROWS, columns=list(dict.fromkeys(columns))):
+        _add(found, coordinates, batch, field)
+    return found.found.part()
+
+
+def _coordinates(file: ShapeFile, parquet: Any) -> tuple[Coordinates, list[Any]]:
+    """The columns that place the rows of a plain table, and values of its column of geometries."""
     names = list(parquet.schema_arrow.names)
     head = next(parquet.iter_batches(SAMPLE), None)
     texts = [[] for _ in names] if head is None else [column.to_pylist() for column in head.columns]
     coordinates = find_coordinates(file.path, names, texts)
-    sample = [] if coordinates.wkt is None else [each for each in texts[names.index(coordinates.wkt)] if each]
-    found = RowCollector(file, coordinates, sample, near)
-    columns = [name for name in (coordinates.x, coordinates.y, coordinates.wkt, field) if name is not None]
-    for batch in parquet.iter_batches(ROWS, columns=list(dict.fromkeys(columns))):
-        _add(found, coordinates, batch, field)
-    return found.found.part()
+    wkt = coordinates.wkt
+    return coordinates, [] if wkt is None else [each for each in texts[names.index(wkt)] if each]
 
 
 def _values(batch: Any, field: str | None) -> list[Any]:

@@ -10,8 +10,15 @@ from itertools import chain, islice
 from pathlib import Path
 
 from tessera_engine.errors import InputError
-from tessera_engine.places.columns import RowCollector, find_coordinates, numbers_of, value_of
+from tessera_engine.places.columns import (
+    RowCollector,
+    crs_of_columns,
+    find_coordinates,
+    numbers_of,
+    value_of,
+)
 from tessera_engine.places.crs import Near
+from tessera_engine.places.features import Features, from_numbers, from_wkt, typed
 from tessera_engine.places.shapes import Part, ShapeFile, no_field, objects
 
 DELIMITERS = ",;\t|"
@@ -57,6 +64,33 @@ def read_table(file: ShapeFile, field: str | None, near: Near) -> list[Part]:
                 easting, northing = (numbers_of([_cell(row, i) for row in batch], comma) for i in (x, y))
                 found.add_numbers(easting, northing, values)
         return [found.found.part()]
+
+
+def features_of_table(file: ShapeFile) -> Features:
+    """All shapes with all columns.
+
+    Raises:
+        InputError: the file or CRS can't be used.
+        MissingExtra: shapely or pyarrow isn't installed.
+    """
+    import pyarrow
+
+    with _rows(file.path) as (names, rows, comma):
+        every = list(rows)
+        cells = [[_cell(row, i) for row in every] for i in range(len(names))]
+    repeated = next((name for name in names if names.count(name) > 1), None)
+    if repeated is not None:
+        raise InputError(f"{file.path} has several columns named '{repeated}'; rename them")
+    coordinates = find_coordinates(file.path, names, [each[:SAMPLE] for each in cells])
+    named = dict(zip(names, cells, strict=True))
+    if coordinates.wkt is None:
+        x, y = (numbers_of(named[str(name)], comma) for name in (coordinates.x, coordinates.y))
+        geometries, sample = from_numbers(x, y), []
+    else:
+        geometries, sample = from_wkt(named[coordinates.wkt]), named[coordinates.wkt][:SAMPLE]
+    crs, assumed = crs_of_columns(file, coordinates, sample)
+    columns = {name: typed(each, comma) for name, each in named.items()}
+    return Features(pyarrow.table(columns), geometries, crs, assumed, in_columns=True)
 
 
 def fields_of_table(path: Path) -> list[str]:

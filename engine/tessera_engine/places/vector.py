@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,12 @@ from tessera_engine.errors import InputError, MissingExtra
 from tessera_engine.files.nearby import nearest
 from tessera_engine.gdal import vector_reader
 from tessera_engine.places.crs import Near, no_crs, parse_crs, stated_crs
+from tessera_engine.places.features import Features, from_wkb
 from tessera_engine.places.losses import Cause
 from tessera_engine.places.nearby import Collector
 from tessera_engine.places.shapes import Part, ShapeFile, listed, no_field
+
+_Read = TypeVar("_Read")
 
 FEW_SHAPES = 50_000
 """Up to so many shapes of a layer are all read, so that each one's cause of loss is known. Of a larger layer only those
@@ -46,6 +49,35 @@ def read_vector(file: ShapeFile, field: str | None, near: Near) -> list[Part]:
     with _opened(file.path) as source:
         layers = _layers_with(source, file, field)
         return [_read_layer(source, file, layer, field, near) for layer in layers]
+
+
+def features_of_vector(file: ShapeFile) -> Features:
+    """All shapes with all fields.
+
+    Raises:
+        InputError: the file, layer or CRS can't be used.
+        MissingExtra: pyogrio, pyarrow or shapely isn't installed.
+    """
+    with _opened(file.path) as source:
+        layers = _layers_with(source, file, None)
+        crs, assumed = _crs_of(file, _about(source, layers[0]))
+        read = [_read_all(source, file.path, layer) for layer in layers]
+    import pyarrow
+
+    tables, geometries = zip(*read, strict=True)
+    joined = tables[0] if len(tables) == 1 else pyarrow.concat_tables(tables, promote_options="permissive")
+    return Features(joined, np.concatenate(geometries), crs, assumed)
+
+
+def _read_all(source: _Source, path: Path, layer: str) -> tuple[Any, NDArray[Any]]:
+    """The fields of a layer as a pyarrow.Table, and its geometries."""
+    about, table = _decoded(
+        path, lambda encoding: source.pyogrio.raw.read_arrow(source.name, layer=layer, encoding=encoding)
+    )
+    name = about["geometry_name"] or "wkb_geometry"
+    if name not in table.column_names:  # without shapes
+        return table, np.full(table.num_rows, None, object)
+    return table.drop_columns([name]), from_wkb(table.column(name).to_pylist())
 
 
 def fields_of_vector(path: Path) -> list[str]:
@@ -186,20 +218,25 @@ def _crs_of(file: ShapeFile, about: dict[str, Any]) -> tuple[Any, str]:
 
 def _read(source: _Source, path: Path, wanted: dict[str, Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Geometries as WKB and values of a layer."""
+    _, _, wkb, values = _decoded(
+        path, lambda encoding: source.pyogrio.raw.read(source.name, encoding=encoding, **wanted)
+    )
+    return wkb, values[0] if values else np.full(len(wkb), None, object)
+
+
+def _decoded(path: Path, read: Callable[[str | None], _Read]) -> _Read:
+    """What a function reads, given an encoding; None: as the file says."""
     # A .dbf without a .cpg doesn't say its encoding. Today's programs write UTF-8, and other text is hardly ever valid
     # as UTF-8; GDAL's own choice would be Latin-1
     guess = path.suffix.lower() == ".shp" and not any(
         path.with_suffix(suffix).exists() for suffix in (".cpg", ".CPG")
     )
     try:
-        _, _, wkb, values = source.pyogrio.raw.read(
-            source.name, encoding="UTF-8" if guess else None, **wanted
-        )
+        return read("UTF-8" if guess else None)
     except UnicodeDecodeError:
         if not guess:
             raise
-        _, _, wkb, values = source.pyogrio.raw.read(source.name, **wanted)
-    return wkb, values[0] if values else np.full(len(wkb), None, object)
+        return read(None)
 
 
 def _without_geometry(source: _Source, layer: str, geometry: str | None) -> int:
