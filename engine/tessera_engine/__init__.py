@@ -7,7 +7,7 @@
 
 Scenes:     open_scene, embed
 Models:     load_model
-Embeddings: open_embeddings, convert, picture, similar, change, map, evaluate, verify
+Embeddings: open_embeddings, convert, picture, sample, similar, change, map, evaluate, verify
 
 Each function takes its input first (a path, or what open_scene, load_model or open_embeddings gave), then `out`, then
 options by name, as the command line names them. `help(tessera_engine.embed)` lists them. Errors are `TesseraError`s.
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tessera_engine.analysis.maps.evaluate import evaluate
     from tessera_engine.analysis.maps.evaluation import Evaluation
     from tessera_engine.analysis.maps.make import Map, map
+    from tessera_engine.analysis.sampling.sample import Sampled, sample
     from tessera_engine.analysis.similar import Similar, similar
     from tessera_engine.api import Embedded, Model, embed, load_model
     from tessera_engine.errors import InputError, SceneWarning, TesseraError
@@ -43,6 +44,7 @@ _MODULES = {
     "Map": "analysis.maps.make",
     "Model": "api",
     "Picture": "pictures.make",
+    "Sampled": "analysis.sampling.sample",
     "Scene": "scene",
     "SceneWarning": "errors",
     "Similar": "analysis.similar",
@@ -58,6 +60,7 @@ _MODULES = {
     "open_embeddings": "formats.opening",
     "open_scene": "scenes",
     "picture": "pictures.make",
+    "sample": "analysis.sampling.sample",
     "similar": "analysis.similar",
     "verify": "verification.verify",
 }
@@ -72,6 +75,7 @@ __all__ = [
     "Map",
     "Model",
     "Picture",
+    "Sampled",
     "Scene",
     "SceneWarning",
     "Similar",
@@ -87,6 +91,7 @@ __all__ = [
     "open_embeddings",
     "open_scene",
     "picture",
+    "sample",
     "similar",
     "verify",
 ]

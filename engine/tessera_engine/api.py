@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import html
+import inspect
 import os
 import warnings
 from collections.abc import Sequence
@@ -26,7 +27,7 @@ from tessera_engine.progress import Announce, ShowProgress, shown
 from tessera_engine.running.options import EmbedOptions, RunOptions, check_dim, spelled_out
 from tessera_engine.running.plan import make_plan
 from tessera_engine.running.run import run
-from tessera_engine.scene import S1_BANDS, Observations, Scene
+from tessera_engine.scene import S1_BANDS, Observations, Scene, Window
 from tessera_engine.scenes import open_scene
 from tessera_engine.tokens import pack
 from tessera_kernels.compilation import when_compiling
@@ -290,30 +291,58 @@ def embed(
         else choose("auto", "auto", file.facts.precision).backend
     )
     plan = make_plan(scene, file, None if out is None else os.fspath(out), chosen, runs_it)
-    say = _warn if announce is None else announce
+    say = warn if announce is None else announce
     left_out = None if plan.selection is None else plan.selection.note()
     if left_out is not None:
         say(left_out)
-    sample = scene.reader.sample(plan.region, SAMPLE_PIXELS)
-    findings = tuple(examine_sample(scene, sample, file.facts))
-    heed(findings, chosen.strict, say)
-    loaded = model if isinstance(model, Model) else load(file, announce=announce)
-    if loaded.backend.follows_lengths:
-        tokens = pack(sample, file.facts).tokens
-        if len(tokens):
-            loaded.backend.prepare(tokens)
-    del sample
-    set_threads(loaded.threads)
+    findings, loaded = examine(scene, plan.region, model, file, chosen.strict, announce)
     with shown(progress, f"embedding {scene.name}", "px") as report:
         done = run(dataclasses.replace(plan, findings=findings), loaded.backend, report, say)
     return Embedded(plan.out, done.pixels, done.with_data, done.seconds, findings)
 
 
+def examine(
+    scene: Scene,
+    region: Window,
+    model: Model | str | os.PathLike[str],
+    file: ModelFile,
+    strict: bool,
+    announce: Announce | None,
+) -> tuple[tuple[Finding, ...], Model]:
+    """What is probably wrong with a scene, which the user is told; and the model, ready to embed it.
+
+    Args:
+        scene: what will be embedded.
+        region: the part of it.
+        model: a loaded model, or what names the file.
+        file: the model file.
+        strict: refuse a scene with any finding.
+        announce: see `embed`.
+
+    Raises:
+        InputError: the scene has no data in the region, or with `strict` a finding.
+    """
+    sample = scene.reader.sample(region, SAMPLE_PIXELS)
+    findings = tuple(examine_sample(scene, sample, file.facts))
+    heed(findings, strict, warn if announce is None else announce)
+    loaded = model if isinstance(model, Model) else load(file, announce=announce)
+    if loaded.backend.follows_lengths:
+        tokens = pack(sample, file.facts).tokens
+        if len(tokens):
+            loaded.backend.prepare(tokens)
+    set_threads(loaded.threads)
+    return findings, loaded
+
+
 embed.__signature__ = spelled_out(embed, EmbedOptions, RunOptions())  # type: ignore[attr-defined]
 
 
-def _warn(line: str) -> None:
-    """Findings and damage as Python warnings, at the line that called `embed`."""
+def warn(line: str) -> None:
+    """Findings and damage as Python warnings, at the user's line that called the engine."""
     text = line.removeprefix("warning: ")
-    if text != line:
-        warnings.warn(text, SceneWarning, stacklevel=4)
+    if text == line:
+        return
+    level, frame = 1, inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("tessera_engine."):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, SceneWarning, stacklevel=level)

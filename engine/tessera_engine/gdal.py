@@ -24,7 +24,7 @@ from rasterio._err import CPLE_BaseError
 from rasterio.enums import Interleaving
 from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
 
-from tessera_engine.errors import InputError, MissingExtra
+from tessera_engine.errors import InputError, MissingExtra, TesseraError
 from tessera_engine.offline.content import check_vector, described
 from tessera_engine.offline.crs import crs_elsewhere
 from tessera_engine.offline.process import GDAL_OPTIONS
@@ -202,6 +202,33 @@ def raster_crs(dataset: Any) -> Any:
     if found is not None:
         raise RasterioIOError(f"its CRS refers to {found!r}, which is not opened")
     return crs
+
+
+@contextmanager
+def vector_writer(name: str) -> Iterator[Any]:
+    """The library pyogrio, for writing one file without the network; one thread at a time.
+
+    Args:
+        name: of the file, for messages.
+
+    Raises:
+        TesseraError: pyogrio can't write it.
+        MissingExtra: pyogrio isn't installed.
+    """
+    try:
+        import pyogrio
+    except ModuleNotFoundError as error:
+        raise MissingExtra(error.name or "pyogrio", "maps", "writing a GeoPackage") from None
+    with _drivers, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        before = {each: pyogrio.get_gdal_config_option(each) for each in GDAL_OPTIONS}
+        try:
+            pyogrio.set_gdal_config_options(GDAL_OPTIONS)
+            yield pyogrio
+        except RuntimeError as error:  # pyogrio's own errors have no other common base
+            raise TesseraError(f"can't write {name}: {' '.join(str(error).split())[:300]}") from None
+        finally:
+            pyogrio.set_gdal_config_options(before)
 
 
 @contextmanager

@@ -45,6 +45,12 @@ def stored_years(path: str | os.PathLike[str]) -> list[int]:
     return _find(_folder(path)).years
 
 
+def holds_embeddings(path: str | os.PathLike[str]) -> bool:
+    """Whether a folder is an output, or a tree that geotessera downloaded; it may still be damaged."""
+    folder = _folder(path)
+    return is_output(folder) or any(format.foreign_years(folder) is not None for format in FORMATS.values())
+
+
 def open_embeddings(
     path: str | os.PathLike[str], dim: int | None = None, year: int | None = None
 ) -> Embeddings:

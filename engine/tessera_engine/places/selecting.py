@@ -150,13 +150,13 @@ def select(asked: Asked, grid: Grid, within: Window) -> Selection:
             f"the scene has no CRS, so {asked.kind}={file.path} has no place in it; give window="
         )
     sha256 = shapes_sha256(file.path)
-    units = _buffer_in_units(asked, grid)
+    units = in_units(asked.buffer, grid)
     near = Near.grid(grid.crop(within)).grown(abs(units))
     shapes = read_shapes(file, None, near)
     _check_kinds(asked, shapes.geometries)
     lost = Losses(shapes.lost)
     geometries, taken = shapes.geometries, np.zeros(len(shapes), bool)
-    found = _spans(geometries, units, grid, within)
+    found = grown_spans(geometries, units, grid, within)
     taken[found.owner] = True
     touching = _touching(geometries, grid, within, units)
     for cause, which in ((Cause.BESIDE, ~taken & ~touching), (Cause.NO_CENTRE, ~taken & touching)):
@@ -167,20 +167,24 @@ def select(asked: Asked, grid: Grid, within: Window) -> Selection:
     return Selection(asked, sha256, PixelSet(found, within), lost)
 
 
-def _buffer_in_units(asked: Asked, grid: Grid) -> float:
-    """The buffer in units of the grid's CRS."""
+def in_units(buffer: float, grid: Grid) -> float:
+    """A buffer of so many metres in units of a grid's CRS.
+
+    Raises:
+        InputError: the grid is in degrees.
+    """
     from rasterio.crs import CRS
 
-    if not asked.buffer:
+    if not buffer:
         return 0.0
     with gdal_options():
         crs = CRS.from_user_input(grid.crs)
         if crs.is_geographic:
             raise InputError(
-                f"buffer={asked.buffer:g}m needs a scene in metres, and this one is in degrees ({grid.crs}); draw the "
+                f"buffer={buffer:g}m needs a grid in metres, and this one is in degrees ({grid.crs}); draw the "
                 "buffer into the shapes, or leave out buffer="
             )
-        return float(asked.buffer / crs.linear_units_factor[1])
+        return float(buffer / crs.linear_units_factor[1])
 
 
 def _check_kinds(asked: Asked, geometries: NDArray[Any]) -> None:
@@ -200,8 +204,15 @@ def _check_kinds(asked: Asked, geometries: NDArray[Any]) -> None:
         )
 
 
-def _spans(geometries: NDArray[Any], units: float, grid: Grid, within: Window) -> Spans:
-    """The pixels of shapes, grown by a buffer in units of the CRS."""
+def grown_spans(geometries: NDArray[Any], units: float, grid: Grid, within: Window) -> Spans:
+    """The pixels of shapes that are grown by a buffer.
+
+    Args:
+        geometries: (N,) shapely geometries in the grid's CRS.
+        units: by which they grow, in units of the CRS; negative: they shrink.
+        grid: the pixels.
+        within: see `tessera_engine.places.pixels.spans_of`.
+    """
     import shapely
 
     if not units:

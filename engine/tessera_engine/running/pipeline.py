@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.backends.base import Backend
 from tessera_engine.errors import InputError, TesseraError
-from tessera_engine.files.staging import CODE_NODATA, Block, Staging, checksum
+from tessera_engine.files.staging import CODE_NODATA, Block, checksum
 from tessera_engine.places.pixels import PixelSet
 from tessera_engine.progress import Progress
 from tessera_engine.running.changes import sums
@@ -55,23 +55,41 @@ class Statistics:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
 
+class Sink(Protocol):
+    """Where finished windows go, such as `tessera_engine.files.staging.Staging`."""
+
+    @property
+    def dim(self) -> int:
+        """Length of the embedding that is kept."""
+        ...
+
+    @property
+    def keys(self) -> Collection[str]:
+        """The arrays of a block: embeddings and observations; scales where codes are kept; colours where they are."""
+        ...
+
+    def write_block(self, window: Window, block: Block) -> None:
+        """Keep a window, counted from the corner of the region."""
+        ...
+
+
 def run(
     reader: Reader,
     backend: Backend,
-    staging: Staging,
+    staging: Sink,
     region: Window,
     journal: Journal,
     progress: Progress | None = None,
     selected: PixelSet | None = None,
 ) -> Statistics:
-    """Embed a region of a scene, window by window, into the staged arrays. Finished windows are skipped.
+    """Embed a region of a scene, window by window, into a sink. Finished windows are skipped.
 
     A pixel that isn't selected is as one without observations: it costs no time of the network.
 
     Args:
         reader: the scene.
         backend: the loaded model.
-        staging: arrays on the region's grid; its dimension is the prefix that is stored.
+        staging: takes the windows on the region's grid; its dimension is the prefix that is stored.
         region: which part of the scene.
         journal: says what is finished; each window that is on the disk is recorded in it.
         progress: called with pixels done and in all: before the first window, while one is computed, and after it.
@@ -118,7 +136,7 @@ def run(
                 embedding = _run_network(backend, packed.tokens, within)
             with statistics.stage("quantise"):
                 block = _block(packed, embedding, here, staging, backend.model.facts.generation)
-                if staging.colours is not None:
+                if "colours" in staging.keys:
                     block["colours"] = here.spread(_true_colours(observations, here.pixels), 0)
             with statistics.stage("write"):
                 if written is not None:
@@ -203,14 +221,14 @@ class _Here:
 
 
 def _block(
-    packed: PackedPixels, embedding: NDArray[np.float32], here: _Here, staging: Staging, generation: str
+    packed: PackedPixels, embedding: NDArray[np.float32], here: _Here, staging: Sink, generation: str
 ) -> Block:
     """One window's results in the form of the staged arrays: (height, width, ...) each."""
     # First the prefix is cut, then it is quantised: that is the published order.
     full = np.full((here.pixels, staging.dim), np.nan, np.float32)
     full[packed.pixels] = embedding[:, : staging.dim]
     block: Block = {"observations": here.spread(packed.counts, 0)}
-    if staging.scales is None:
+    if "scales" not in staging.keys:
         return block | {"embeddings": here.spread(full, np.nan)}
     codes, scales = quantize(full, generation)
     return block | {"embeddings": here.spread(codes, CODE_NODATA), "scales": here.spread(scales, np.nan)}
@@ -237,7 +255,7 @@ def _read(reader: Reader, window: Window) -> tuple[Observations, Sums]:
 
 
 def _finish(
-    staging: Staging, journal: Journal, window: Window, place: Window, block: Block, finished: Finished
+    staging: Sink, journal: Journal, window: Window, place: Window, block: Block, finished: Finished
 ) -> None:
     staging.write_block(place, block)
     journal.add(window, finished)
