@@ -16,6 +16,9 @@ from tessera_engine.places.nearby import Collector, parsed, where_they_lie
 from tessera_engine.places.shapes import Shapes, objects
 
 _WHOLE = re.compile(r"-?(?:0|[1-9]\d{0,17})")
+_LONG = re.compile(r"[+-]?\d{16,}")
+"""Whole numbers that a float may not hold."""
+
 _DECIMAL = re.compile(r"[+-]?(?:(?:0|[1-9]\d*)(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
 
 
@@ -84,7 +87,7 @@ def from_numbers(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[Any]
 def typed(cells: Sequence[str], comma: bool) -> Any:
     """A column of a text table as a pyarrow.Array: whole numbers, numbers, or else the text as it is.
 
-    Numbers with leading zeros stay text, since they are codes.
+    Numbers with leading zeros, or with too many digits, stay text: they are codes.
 
     Args:
         cells: the text.
@@ -97,6 +100,7 @@ def typed(cells: Sequence[str], comma: bool) -> Any:
     if present and all(map(_WHOLE.fullmatch, present)):
         return pyarrow.array([None if cell in MISSING else int(cell) for cell in stripped], pyarrow.int64())
     plain = [cell.replace(",", ".") if comma else cell for cell in stripped]
-    if present and all(cell in MISSING or _DECIMAL.fullmatch(cell) for cell in plain):
+    exact = not any(map(_LONG.fullmatch, present))
+    if present and exact and all(cell in MISSING or _DECIMAL.fullmatch(cell) for cell in plain):
         return pyarrow.array([None if cell in MISSING else float(cell) for cell in plain], pyarrow.float64())
     return pyarrow.array([cell or None for cell in cells], pyarrow.string())
