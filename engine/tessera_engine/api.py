@@ -25,7 +25,7 @@ from tessera_engine.model.file import ModelFile
 from tessera_engine.model.installed import DEFAULT_MODEL, check_model, open_model
 from tessera_engine.progress import Announce, ShowProgress, shown
 from tessera_engine.running.options import EmbedOptions, RunOptions, check_dim, spelled_out
-from tessera_engine.running.plan import make_plan
+from tessera_engine.running.plan import Plan, make_plan
 from tessera_engine.running.run import run
 from tessera_engine.scene import S1_BANDS, Observations, Scene, Window
 from tessera_engine.scenes import open_scene
@@ -291,14 +291,35 @@ def embed(
         else choose("auto", "auto", file.facts.precision).backend
     )
     plan = make_plan(scene, file, None if out is None else os.fspath(out), chosen, runs_it)
+    return carry_out(plan, model, progress, announce)
+
+
+def carry_out(
+    plan: Plan, model: Model | str | os.PathLike[str], progress: ShowProgress, announce: Announce | None
+) -> Embedded:
+    """`embed` from its plan on.
+
+    Args:
+        plan: what to do.
+        model: the plan's model, loaded, or what names it.
+        progress: see `embed`.
+        announce: see `embed`.
+
+    Raises:
+        InputError: the scene is refused, or an interrupted run differs; nothing has been written.
+        TesseraError: the run failed; what is finished is kept.
+    """
     say = warn if announce is None else announce
     left_out = None if plan.selection is None else plan.selection.note()
     if left_out is not None:
         say(left_out)
-    findings, loaded = examine(scene, plan.region, model, file, chosen.strict, announce)
-    with shown(progress, f"embedding {scene.name}", "px") as report:
+    findings, loaded = examine(plan.scene, plan.region, model, plan.model, plan.options.strict, announce)
+    with shown(progress, f"embedding {plan.scene.name}", "px") as report:
         done = run(dataclasses.replace(plan, findings=findings), loaded.backend, report, say)
     return Embedded(plan.out, done.pixels, done.with_data, done.seconds, findings)
+
+
+embed.__signature__ = spelled_out(embed, EmbedOptions, RunOptions())  # type: ignore[attr-defined]
 
 
 def examine(
@@ -332,9 +353,6 @@ def examine(
             loaded.backend.prepare(tokens)
     set_threads(loaded.threads)
     return findings, loaded
-
-
-embed.__signature__ = spelled_out(embed, EmbedOptions, RunOptions())  # type: ignore[attr-defined]
 
 
 def warn(line: str) -> None:

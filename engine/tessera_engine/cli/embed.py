@@ -209,7 +209,7 @@ def embed(
         console.say(text, quiet and not _certain(text))
 
     with console.progress_bar("embedding", quiet, "px") as progress:
-        done = aside(lambda: api.embed(opened, loaded, out, progress=progress, announce=announce, **options))
+        done = aside(lambda: api.carry_out(plan, loaded, progress, announce))
     total = sum(done.seconds.values())
     if json:
         console.print_json(

@@ -29,16 +29,19 @@ class _Kind(NamedTuple):
         read: the shapes near a box, with the values of a field.
         fields: the names of the fields.
         features: all shapes with all fields.
+        library_bytes: memory of the libraries that it loads: shapely, pyarrow, and pyogrio, which loads pandas and
+            pyarrow where they are installed. They stay in memory.
     """
 
     read: Callable[[ShapeFile, str | None, Near], list[Part]]
     fields: Callable[[Path], list[str]]
     features: Callable[[ShapeFile], Features]
+    library_bytes: int
 
 
-_PARQUET = _Kind(read_parquet, fields_of_parquet, features_of_parquet)
-_TABLE = _Kind(read_table, fields_of_table, features_of_table)
-_VECTOR = _Kind(read_vector, fields_of_vector, features_of_vector)
+_PARQUET = _Kind(read_parquet, fields_of_parquet, features_of_parquet, 40_000_000)
+_TABLE = _Kind(read_table, fields_of_table, features_of_table, 10_000_000)
+_VECTOR = _Kind(read_vector, fields_of_vector, features_of_vector, 125_000_000)
 
 
 def read_shapes(file: ShapeFile, field: str | None, near: Near) -> Shapes:
@@ -98,6 +101,15 @@ def read_features(file: ShapeFile) -> Features:
     if not len(features):
         raise InputError(f"{file.path} holds no shapes; expected points or polygons")
     return features
+
+
+def library_bytes(path: Path) -> int:
+    """Bytes of memory that a process takes from the moment it reads shapes of a file, besides the shapes.
+
+    Raises:
+        InputError: the file can't be read.
+    """
+    return _kind_of(path).library_bytes
 
 
 def _kind_of(path: Path) -> _Kind:

@@ -20,7 +20,7 @@ from tessera_engine.places.crs import Near
 from tessera_engine.places.losses import Cause, Losses, in_words
 from tessera_engine.places.nearby import box_in_words
 from tessera_engine.places.pixels import LINE, POINT, PixelSet, Spans, explode, spans_of
-from tessera_engine.places.read import read_shapes
+from tessera_engine.places.read import library_bytes, read_shapes
 from tessera_engine.places.shapes import ShapeFile, Shapes
 from tessera_engine.scene import Grid, Window
 
@@ -62,6 +62,11 @@ class Selection:
     sha256: str
     pixels: PixelSet
     lost: Losses
+
+    @property
+    def bytes_held(self) -> int:
+        """Bytes of memory that it takes, with the libraries that read the shapes."""
+        return self.pixels.bytes_held + library_bytes(self.asked.file.path)
 
     def in_words(self) -> str:
         """Everything that the selected pixels depend on, for comparing two runs."""

@@ -11,7 +11,7 @@ from tessera_engine.files.partial import finish_or_undo
 from tessera_engine.finding import Finding
 from tessera_engine.formats.origin import Origin
 from tessera_engine.formats.writing import check_format
-from tessera_engine.machine import default_memory
+from tessera_engine.machine import default_memory, give_back_memory
 from tessera_engine.model.file import ModelFile
 from tessera_engine.places.pixels import PixelSet
 from tessera_engine.places.selecting import Selection, select
@@ -92,11 +92,12 @@ def make_plan(
     selection = None if asked is None else select(asked, scene.grid, within)
     if selection is not None:
         options = replace(options, window=selection.pixels.box)
+        give_back_memory()  # of the shapes
     period = scene.reader.period
     # The calendar year of all observations, if there is one
     year = period[0].year if period is not None and period[0].year == period[1].year else None
     region = scene.grid.crop(options.window or scene.grid.window)
-    held = 0 if selection is None else selection.pixels.bytes_held
+    held = 0 if selection is None else selection.bytes_held
     demand = Demand(
         scene.reader, model, region, options.format, backend, options.stored_as or "float32", held
     )

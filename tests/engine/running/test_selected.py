@@ -246,5 +246,7 @@ def test_verify_with_the_scene_compares_the_pixels_that_have_data(tmp_path, fiel
 def test_the_plan_counts_the_memory_of_the_selection(tmp_path, fields):
     plan = Plans().make(tmp_path / "a", aoi=fields)
     demand = Demand(Reader(ARRAYS), plan.model, plan.grid)
-    held = replace(demand, held=plan.selected.bytes_held)
-    assert 0 < held.of(100) - demand.of(100) == plan.selected.bytes_held < 1000
+    held = replace(demand, held=plan.selection.bytes_held)
+    assert held.of(100) - demand.of(100) == plan.selection.bytes_held > plan.selected.bytes_held > 0
+    with pytest.raises(InputError, match="memory=300MB is too little"):
+        Plans().make(tmp_path / "a", aoi=fields, memory="300MB")

@@ -29,13 +29,14 @@ EXPECTED = "an output folder, a scene folder, open_embeddings(...) or open_scene
 
 
 def open_sources(
-    sources: From | Sequence[From], options: SampleOptions, announce: Announce | None
+    sources: From | Sequence[From], options: SampleOptions, held: int, announce: Announce | None
 ) -> list[Source]:
     """Open what a user names; an output with several years is several sources.
 
     Args:
         sources: one or several.
         options: of `sample`.
+        held: bytes of memory of what else is there while a scene is embedded.
         announce: called with findings about scenes.
 
     Raises:
@@ -47,7 +48,7 @@ def open_sources(
     found: list[Source] = []
     for each in given:
         check_type("sources", each, (Embeddings, Scene, str, os.PathLike), EXPECTED)
-        opened = _opened(each, options, announce)
+        opened = _opened(each, options, held, announce)
         if found:
             check_same_model(found[0], opened[0])
         found += opened
@@ -57,20 +58,20 @@ def open_sources(
     return found
 
 
-def _opened(each: From, options: SampleOptions, announce: Announce | None) -> Sequence[Source]:
+def _opened(each: From, options: SampleOptions, held: int, announce: Announce | None) -> Sequence[Source]:
     if isinstance(each, Scene):
-        return [_scene(each, options, announce)]
+        return [_scene(each, options, held, announce)]
     if isinstance(each, Embeddings):
         return [OutputSource(each)]
     check_path("sources", each, EXPECTED)
     path = Path(each)
     if not holds_embeddings(path):
-        return [_scene(open_scene(path, year=options.year), options, announce)]
+        return [_scene(open_scene(path, year=options.year), options, held, announce)]
     years: Sequence[int | None] = [options.year] if options.year is not None else stored_years(path)
     return [OutputSource(open_embeddings(path, options.dim, year)) for year in years or [None]]
 
 
-def _scene(scene: Scene, options: SampleOptions, announce: Announce | None) -> SceneSource:
+def _scene(scene: Scene, options: SampleOptions, held: int, announce: Announce | None) -> SceneSource:
     model = options.model
     if isinstance(model, Model):
         file, runs_it = model.backend.model, model.backend.name
@@ -79,4 +80,4 @@ def _scene(scene: Scene, options: SampleOptions, announce: Announce | None) -> S
         runs_it = choose("auto", "auto", file.facts.precision).backend
         model = os.fspath(model)
     dim = check_dim(options.dim, file.facts)
-    return SceneSource(scene, file, model, runs_it, dim, options.memory, options.strict, announce)
+    return SceneSource(scene, file, model, runs_it, dim, options.memory, held, options.strict, announce)

@@ -20,7 +20,7 @@ from tessera_engine.files.result import check_free, result_file
 from tessera_engine.formats.given import GivenPath, check_path
 from tessera_engine.places.features import Features
 from tessera_engine.places.losses import in_words
-from tessera_engine.places.read import read_features
+from tessera_engine.places.read import library_bytes, read_features
 from tessera_engine.places.selecting import check_shapes, shapes_sha256
 from tessera_engine.places.shapes import ShapeFile
 from tessera_engine.progress import Announce, Progress, ShowProgress, shown
@@ -29,6 +29,10 @@ from tessera_engine.scene import Grid
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+
+ARROW_BYTES = 30_000_000
+"""Memory of pyarrow, which makes the tables."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ def sample(
     features = read_features(ShapeFile(path, chosen.layer, chosen.shapes_crs, "shapes_crs"))
     pools = _pools(features, chosen)
     same_ids = check_ids(features, path, chosen.id)
-    opened = open_sources(sources, chosen, announce)
+    opened = open_sources(sources, chosen, ARROW_BYTES + library_bytes(path), announce)
     located = _located(features, opened, chosen, path)
     several = len({source.path for source in opened}) > 1
     facts = (*FACTS, SOURCE) if several else FACTS

@@ -131,6 +131,7 @@ class SceneSource:
         runs_it: the name of the backend.
         dim: length of the embedding that is kept.
         memory: bytes that the process may take; None: see `default_memory`.
+        held: bytes of memory of what else is there: the libraries that read the shapes.
         strict: refuse a scene with any finding.
         announce: called with a line for each finding; None: they are Python warnings.
     """
@@ -141,6 +142,7 @@ class SceneSource:
     runs_it: str
     dim: int
     memory: int | None
+    held: int
     strict: bool
     announce: Announce | None
 
@@ -188,7 +190,7 @@ class SceneSource:
             "npy",
             self.runs_it,
             self.stored_as,
-            spool.pixels.bytes_held,
+            spool.pixels.bytes_held + self.held,
         )
         window_pixels = demand.window_pixels(self.memory or default_memory())
         _, loaded = examine(self.scene, region, self.model, self.file, self.strict, self.announce)

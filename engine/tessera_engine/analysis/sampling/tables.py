@@ -120,7 +120,6 @@ def _write_gpkg(path: Path, name: str, content: Content, batches: Batches) -> No
     taken = {each.casefold() for each in content.schema.names}
     fid = "fid" if "fid" not in taken else "tessera_fid"
     stream = pyarrow.RecordBatchReader.from_batches(content.schema, batches())
-    kinds = {kind.removeprefix("Multi") for kind in content.kinds}
     with vector_writer(name) as pyogrio:
         pyogrio.write_arrow(
             stream,
@@ -128,7 +127,7 @@ def _write_gpkg(path: Path, name: str, content: Content, batches: Batches) -> No
             layer=Path(name).stem,
             driver="GPKG",
             geometry_name=content.geometry,
-            geometry_type=content.kinds[0] if len(content.kinds) == 1 == len(kinds) else "Unknown",
+            geometry_type=content.kinds[0] if len(content.kinds) == 1 else "Unknown",
             crs=content.crs.to_wkt(),
             layer_metadata={METADATA: json.dumps(dict(content.about), ensure_ascii=False)},
             layer_options={"FID": fid, "GEOMETRY_NAME": content.geometry},
