@@ -87,10 +87,10 @@ def sample(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Make a table of the embeddings at your points, or pooled over your polygons.
+    """Make a table of the embeddings at your points or polygons.
 
-    Your columns are kept. Several outputs give a row for each shape and year. From a scene, only the pixels of the
-    shapes are embedded, and no output is left.
+    The pixels of a polygon are pooled. Your columns are kept. Several outputs give a row for each shape and year. From
+    a scene, only the pixels of the shapes are embedded, and no output is left.
 
     Example: tessera-engine sample scene_dir.embeddings points.csv -o table.parquet
     """
