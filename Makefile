@@ -8,15 +8,17 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
-.PHONY: help demo test lint unit soak peers bench bench-gpu compression pictures wheel sdist model clean
+.PHONY: help demo test lint unit web soak peers speed bench bench-gpu compression pictures wheel sdist model clean
 
 help:
 	@echo "make demo         simulate a scene, embed it in int8, print where the files are"
 	@echo "make test         run lint, types and all tests"
 	@echo "make lint         run lint and types only"
+	@echo "make web          build the page of view again (needs node)"
 	@echo "make soak         kill commands, let the disk fail, damage inputs, for an hour (MINUTES=)"
 	@echo "make peers        read our output with geotessera's own clients (installs them first)"
-	@echo "make bench        measure speed and drift beside PyTorch and other runtimes"
+	@echo "make speed        measure speed and drift beside PyTorch and other runtimes, in 12 minutes (SPEED_MINUTES=)"
+	@echo "make bench        the same, and reading, packing and whole runs"
 	@echo "make bench-gpu    measure everything that needs a GPU, into docs/gpu.json"
 	@echo "make compression  measure what int8 and short prefixes cost your maps (some minutes)"
 	@echo "make pictures     make the pictures of the README again"
@@ -54,8 +56,20 @@ lint: $(VENV)/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The kernels' tests run a second time as plain Python: the compiled code must do what the source says.
+# The page of view: the bundle lies in the package, so that users need no node.
+NODE_MODULES := web/node_modules/.package-lock.json
+
+$(NODE_MODULES): web/package.json web/package-lock.json
+	cd web && npm ci
+	@touch $@
+
+web: $(NODE_MODULES)
+	cd web && npm run --silent check && npm run --silent build
+
+# The kernels' tests run a second time as plain Python: the compiled code must do what the source says. Where npm can get
+# packages, a test builds the page again and compares it.
 unit: $(VENV)/dev
+	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory $(NODE_MODULES) || true; fi
 	NUMBA_DISABLE_JIT=1 $(BIN)/pytest -q tests/kernels
 	$(BIN)/pytest -q
 
@@ -78,9 +92,16 @@ peers: $(VENV)/dev
 	  numcodecs obstore pooch pyarrow rasterio rich rioxarray scikit-image scikit-learn typer xarray zarr zarr-cm)
 	TESSERA_PEERS=$(PEERS) $(BIN)/pytest -q -m peers tests/engine/formats/test_clients.py
 
-# Beside PyTorch, ONNX Runtime and OpenVINO; writes docs/benchmarks.json, .md and .png
-bench: $(VENV)/dev
+# The tables of README.md and docs/speed.md, beside PyTorch, ONNX Runtime and OpenVINO: dist/speed/speed.md and .json
+SPEED_MINUTES ?= 12
+
+speed: $(VENV)/dev
 	$(INSTALL) --editable '.[openvino]'
+	$(BIN)/python benchmarks/speed.py dist/speed --minutes $(SPEED_MINUTES)
+
+# And of the other benchmarks; writes docs/benchmarks.json, .md and .png
+bench: speed
+	mkdir -p docs && cp dist/speed/speed.json docs/speed.json
 	$(BIN)/pytest -q benchmarks --benchmark-json docs/benchmarks.json
 	$(BIN)/python benchmarks/report.py docs/benchmarks.json docs
 
@@ -135,4 +156,4 @@ model: $(VENV)/dev
 	$(BIN)/python -m tessera_export.train.demo engine/tessera_engine/model/packaged --scene $(SCENES)
 
 clean:
-	rm -rf $(VENV) demo_scene demo_scene.embeddings demo_scene.embeddings.partial dist
+	rm -rf $(VENV) demo_scene demo_scene.embeddings demo_scene.embeddings.partial dist web/node_modules

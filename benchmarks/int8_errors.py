@@ -20,6 +20,7 @@ from tessera_engine.model.installed import open_model
 from tessera_engine.model.statistics import FLAVOURS
 from tessera_engine.simulate import simulate
 from tessera_engine.tokens import PackedTokens, sequence
+from tessera_export.bias_correction import mean_inputs, simulated_pixels
 from tessera_export.onnx_graph import load_network
 from tessera_export.reference import SIZES, Reference
 from tessera_export.train.pixels import sample_scene
@@ -63,12 +64,18 @@ def table(name: str, network: Reference, scene: Path, pixels: int) -> list[str]:
     tokens = sequence(sample_scene(scene, statistics, pixels, seed=0), generation)
     exact = embed_all(network, tokens)
 
-    def drift(without: tuple[str, ...]) -> Drift:
-        return measure(exact, embed_all(QuantizedNetwork(network, FusedInt8(without)), tokens))
+    means = mean_inputs(network, simulated_pixels(statistics))
 
-    whole = drift(())
+    def drift(without: tuple[str, ...], corrected: bool = True) -> Drift:
+        scheme = FusedInt8(without, means if corrected else None)
+        return measure(exact, embed_all(QuantizedNetwork(network, scheme), tokens))
+
+    whole, plain = drift(()), drift((), corrected=False)
     total = 1 - whole.centred_mean
-    title = f"**{name}**: centred cosine {whole.centred_mean:.5f}, first percentile {whole.centred_p1:.5f}"
+    title = (
+        f"**{name}**: centred cosine {whole.centred_mean:.6f}, first percentile {whole.centred_p1:.6f}; without the "
+        f"correction of biases {plain.centred_mean:.6f}, {plain.centred_p1:.6f}"
+    )
     lines = ["", title, "", "| quantiser alone | share of the error |", "|---|---:|"]
     for stage, names in STAGES.items():
         if generation == "v2" and "gru" in names[0]:

@@ -1,4 +1,7 @@
-"""Turn a pytest-benchmark JSON into tables and pictures: `python benchmarks/report.py bench.json OUT_FOLDER`."""
+"""Turn a pytest-benchmark JSON into tables and pictures: `python benchmarks/report.py bench.json OUT_FOLDER`.
+
+The speed of networks comes from `speed.json` in that folder, which `speed.py` writes.
+"""
 
 from __future__ import annotations
 
@@ -10,29 +13,6 @@ import matplotlib as mpl
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
-
-
-def network_table(runs: list[dict]) -> list[str]:
-    """Markdown: pixels per second and the ratio to the faster PyTorch, a column a size."""
-    lines = [
-        f"| px/s (times the faster PyTorch) | {' | '.join(run['size'] for run in runs)} |",
-        "|---|" + "---|" * len(runs),
-    ]
-    for name in runs[0]["rows"]:
-        cells = [run["rows"][name] for run in runs]
-        style = "**" if name == "fused int8" else ""
-        text = [f"{style}{c['pixels_per_second']:,.0f} ({c['ratio']:.2f}){style}" for c in cells]
-        lines.append(f"| {name} | {' | '.join(text)} |")
-    drift = [run["rows"]["fused int8"] for run in runs]
-    lines.append(
-        "| *fused int8: centred cosine, mean / 1st percentile* | "
-        + " | ".join(f"{d['centred_mean']:.4f} / {d['centred_p1']:.4f}" for d in drift)
-        + " |"
-    )
-    if all("share_of_peak" in run for run in runs):
-        shares = " | ".join(f"{run['share_of_peak']:.0%}" for run in runs)
-        lines.append(f"| *fused int8: share of the CPU's int8 peak* | {shares} |")
-    return lines
 
 
 def embed_table(runs: list[dict]) -> list[str]:
@@ -47,30 +27,36 @@ def embed_table(runs: list[dict]) -> list[str]:
     return lines
 
 
-def machine_line(machine: dict, threads: int) -> str:
+def machine_line(machine: dict) -> str:
     """What was measured on."""
     found = machine["tessera"]
     packages = ", ".join(f"{name} {version}" for name, version in found["packages"].items())
-    return f"{found['cpu']}, {threads} threads, {found['instruction_sets'][0]}; {packages}."
+    return f"{found['cpu']}, {found['threads']} threads, {found['instruction_sets'][0]}; {packages}."
 
 
 def picture(networks: list[dict], embeds: list[dict], path: Path) -> None:
-    """Speed against size of model and against drift, memory against size of scene."""
+    """Speed against size of model and against drift, memory against size of scene.
+
+    Args:
+        networks: the sizes of speed.json, see `speed.py`; may be none.
+        embeds: the scenes.
+        path: of the picture.
+    """
     figure, (by_size, by_drift, memory) = plt.subplots(1, 3, figsize=(15, 4.2), layout="constrained")
-    for name in networks[0]["rows"]:
-        rows = [run["rows"][name] for run in networks]
-        speeds = [row["pixels_per_second"] for row in rows]
+    for name in dict.fromkeys(row["name"] for size in networks for row in size["rows"]):
+        found = [(size["size"], row) for size in networks for row in size["rows"] if row["name"] == name]
+        speeds = [row["pixels_per_second"] for _, row in found]
         style = {"lw": 2.5, "ms": 8} if name.startswith("fused") else {"lw": 1, "ms": 5}
-        (line,) = by_size.plot([run["size"] for run in networks], speeds, "o-", label=name, **style)
-        if name.endswith("int8"):
-            x = [1 - row["centred_mean"] for row in rows]
+        (line,) = by_size.plot([size for size, _ in found], speeds, "o-", label=name, **style)
+        if not name.endswith("fp32"):
+            x = [1 - row["drift"]["centred_mean"] for _, row in found]
             by_drift.plot(x, speeds, "o-", label=name, color=line.get_color(), **style)
     by_size.set(yscale="log", ylabel="pixels per second", title="Speed by size of model")
     by_drift.set(
         xscale="log",
         yscale="log",
         xlabel="1 - centred cosine",
-        title="Speed by drift of int8, random weights",
+        title="Speed by drift, random weights",
     )
     memory.plot([run["edge"] for run in embeds], [run["memory"] / 1e6 for run in embeds], "o-")
     memory.set(
@@ -79,7 +65,8 @@ def picture(networks: list[dict], embeds: list[dict], path: Path) -> None:
         ylabel="peak memory, MB",
         title="Memory of embed --int8",
     )
-    by_size.legend(fontsize=8)
+    if networks:
+        by_size.legend(fontsize=8)
     for axes in (by_size, by_drift, memory):
         axes.grid(alpha=0.3)
     figure.savefig(path, dpi=110)
@@ -89,11 +76,11 @@ def main() -> None:
     source, out = map(Path, sys.argv[1:3])
     found = json.loads(source.read_text())
     runs = [each["extra_info"] for each in found["benchmarks"]]
-    networks = [run for run in runs if "rows" in run]
     embeds = [run for run in runs if "edge" in run]
     out.mkdir(exist_ok=True)
-    machine = machine_line(found["machine_info"], networks[0]["threads"])
-    text = "\n".join([*network_table(networks), "", *embed_table(embeds), "", machine]) + "\n"
+    speed = out / "speed.json"
+    networks = json.loads(speed.read_text()) if speed.exists() else []
+    text = "\n".join([*embed_table(embeds), "", machine_line(found["machine_info"])]) + "\n"
     (out / "benchmarks.md").write_text(text)
     picture(networks, embeds, out / "benchmarks.png")
     print(text)

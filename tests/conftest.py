@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 import sys
 import warnings
@@ -9,9 +11,21 @@ import warnings
 import pytest
 from hypothesis import settings
 
+# Triton decides when it is imported whether kernels are interpreted. Where there is no GPU they can't be run otherwise
+if shutil.which("nvidia-smi") is None:
+    os.environ["TRITON_INTERPRET"] = "1"
+
 # How long an example takes says nothing on a busy machine; speed has tests of its own
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def disk():
+    """Wait for no disk in this process: no test cuts the power, and thousands of syncs take minutes on a busy disk."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -26,6 +26,7 @@ ROOMS = (
     ("api",),
     ("verification",),
     ("analysis",),
+    ("view",),
     ("cli",),
     ("__main__",),
 )

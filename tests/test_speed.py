@@ -1,7 +1,7 @@
-"""Speed, as a ratio measured in one run: what a user gets by default must beat PyTorch clearly.
+"""Speed, as a ratio measured in one run: what a user gets by default must beat every other runtime clearly.
 
-A process each and alternating rounds, so that a busy machine slows all alike. On a CPU without any fast instruction
-set the default is ONNX Runtime, and there is nothing to hold.
+Each of them in its fastest form that is installed, a process each and alternating rounds, so that a busy machine slows
+all alike. On a CPU without any fast instruction set the default is ONNX Runtime, and there is nothing to hold.
 """
 
 from __future__ import annotations
@@ -13,41 +13,66 @@ import pytest
 
 from tessera_engine.backends.choosing import choose, make_backend
 from tessera_engine.backends.fused import choose_isa
-from tessera_engine.cli.pages.bench import Runner, compare
+from tessera_engine.cli.pages.bench import Runner, best_forms, compare, ways_to_run, with_qdq
+from tessera_engine.errors import MissingExtra
 from tessera_engine.machine import check_threads
 from tessera_engine.model.installed import open_model
 from tessera_engine.scenes.sampling import sample_observations
-from tessera_export.torch_backend import EAGER_BATCHES, eager_baseline
 
 AT_LEAST = {"avx512-vnni": 3.5, "avx-vnni": 2.5, "avx2": 1.5, "arm-dotprod": 1.5}
-"""Times the faster PyTorch. Measured: 5.6 with AVX512-VNNI, 2.2 with AVX2; what is left is for busy machines."""
+"""Times PyTorch eager in float32. Measured: 11 with AVX512-VNNI, 2.2 with AVX2; what is left is for busy machines."""
+
+AT_LEAST_PEER = {"avx512-vnni": 1.5}
+"""Times the fastest form of any other runtime. Measured: 2.4, beside OpenVINO. Peers were measured nowhere else."""
+
+PEERS = ("torch", "onnxruntime", "openvino")
+
+pytestmark = pytest.mark.skipif(
+    choose("auto", precision="int8")[0] != "fused", reason="no fast instruction set on this CPU"
+)
 
 
 @pytest.fixture(scope="module")
-def rows():
-    """Speeds of the default, of ONNX Runtime and of PyTorch, by name."""
-    int8, fp32 = open_model("demo", "int8"), open_model("demo", "fp32")
-    observations, threads = sample_observations(None, fp32.facts, 256), check_threads(None)
-    makers = {f"torch {size}": partial(eager_baseline, fp32, threads, size) for size in EAGER_BATCHES} | {
-        name: partial(make_backend, int8, name, threads) for name in ("auto", "onnxruntime")
-    }
+def rows(tmp_path_factory):
+    """Speeds of the default and of every way to run the demo model in other runtimes, by name."""
+    files = {precision: open_model("demo", precision) for precision in ("fp32", "int8")}
+    observations, threads = sample_observations(None, files["fp32"].facts, 256), check_threads(None)
+    ways, baselines = ways_to_run(
+        with_qdq(files, None, tmp_path_factory.mktemp("qdq")), threads, "cpu", full=True
+    )
+    # To compile for PyTorch takes a minute, for forms that have never been the fastest
+    makers = {name: make for name, make in ways.items() if "compiled" not in name and "fused" not in name}
+    makers["auto int8"] = partial(make_backend, files["int8"], "auto", threads)
     with ExitStack() as stack:
-        runners = {
-            name: stack.enter_context(Runner(make, observations, threads)) for name, make in makers.items()
-        }
-        return {row.name: row for row in compare(runners, [*makers][: len(EAGER_BATCHES)], rounds=5)}
+        runners = {}
+        for name, make in makers.items():
+            try:
+                runners[name] = stack.enter_context(Runner(make, observations, threads))
+            except MissingExtra:  # OpenVINO is not installed
+                assert name.startswith("openvino")
+        return {row.name: row for row in compare(runners, baselines, rounds=5)}
 
 
-@pytest.mark.skipif(
-    choose("auto", precision="int8")[0] != "fused", reason="no fast instruction set on this CPU"
-)
-def test_the_default_beats_pytorch(rows):
-    assert rows["auto"].ratio > AT_LEAST[choose_isa()]
-    assert rows["auto"].drift.centred_mean > 0.999
+def is_fast_enough(row, rows):
+    """Whether a row holds both bars."""
+    (peer, *_) = best_forms([each for each in rows.values() if each is not row], PEERS)
+    isa = choose_isa()
+    return row.ratio > AT_LEAST[isa] and row.times(peer) > AT_LEAST_PEER.get(isa, 0)
 
 
-@pytest.mark.skipif(
-    choose("auto", precision="int8")[0] != "fused", reason="no fast instruction set on this CPU"
-)
-def test_the_bar_would_notice_if_the_fused_path_were_off(rows):
-    assert rows["onnxruntime"].ratio < AT_LEAST[choose_isa()]
+def test_the_default_beats_every_runtime_in_its_fastest_form(rows):
+    assert is_fast_enough(rows["auto int8"], rows), {
+        name: row.pixels_per_second for name, row in rows.items()
+    }
+    assert rows["auto int8"].drift.centred_mean > 0.9999
+
+
+def test_the_default_drifts_less_than_the_fastest_other_form(rows):
+    (peer, *_) = best_forms([*rows.values()], PEERS)
+    assert rows["auto int8"].drift.centred_mean > peer.drift.centred_mean
+
+
+def test_the_bars_would_notice_if_the_fused_path_were_off(rows):
+    others = {name: row for name, row in rows.items() if name != "auto int8"}
+    for row in others.values():
+        assert not is_fast_enough(row, others), row

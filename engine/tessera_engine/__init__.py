@@ -7,7 +7,8 @@
 
 Scenes:     open_scene, embed
 Models:     load_model
-Embeddings: open_embeddings, convert, picture, sample, similar, change, map, evaluate, verify
+Embeddings: open_embeddings, convert, picture, sample, similar, change, map,
+            evaluate, segment, verify
 
 Each function takes its input first (a path, or what open_scene, load_model or open_embeddings gave), then `out`, then
 options by name, as the command line names them. `help(tessera_engine.embed)` lists them. Errors are `TesseraError`s.
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from tessera_engine.analysis.maps.evaluation import Evaluation
     from tessera_engine.analysis.maps.make import Map, map
     from tessera_engine.analysis.sampling.sample import Sampled, sample
+    from tessera_engine.analysis.segments.make import Segments, segment
     from tessera_engine.analysis.similar import Similar, similar
     from tessera_engine.api import Embedded, Model, embed, load_model
     from tessera_engine.errors import InputError, SceneWarning, TesseraError
@@ -47,6 +49,7 @@ _MODULES = {
     "Sampled": "analysis.sampling.sample",
     "Scene": "scene",
     "SceneWarning": "errors",
+    "Segments": "analysis.segments.make",
     "Similar": "analysis.similar",
     "TesseraError": "errors",
     "Verified": "verification.verify",
@@ -61,6 +64,7 @@ _MODULES = {
     "open_scene": "scenes",
     "picture": "pictures.make",
     "sample": "analysis.sampling.sample",
+    "segment": "analysis.segments.make",
     "similar": "analysis.similar",
     "verify": "verification.verify",
 }
@@ -78,6 +82,7 @@ __all__ = [
     "Sampled",
     "Scene",
     "SceneWarning",
+    "Segments",
     "Similar",
     "TesseraError",
     "Verified",
@@ -92,6 +97,7 @@ __all__ = [
     "open_scene",
     "picture",
     "sample",
+    "segment",
     "similar",
     "verify",
 ]

@@ -19,6 +19,7 @@ from tessera_engine.backends.choosing import check_options, choose, make_backend
 from tessera_engine.errors import InputError, SceneWarning, check_type
 from tessera_engine.finding import Finding
 from tessera_engine.guard import SAMPLE_PIXELS, examine_sample, heed
+from tessera_engine.guard.season import note_on, season_of
 from tessera_engine.machine import check_threads
 from tessera_engine.model.facts import ModelFacts
 from tessera_engine.model.file import ModelFile
@@ -29,6 +30,8 @@ from tessera_engine.running.plan import Plan, make_plan
 from tessera_engine.running.run import run
 from tessera_engine.scene import S1_BANDS, Observations, Scene, Window
 from tessera_engine.scenes import open_scene
+from tessera_engine.stac.items import load_item
+from tessera_engine.stac.members import PIXELS_FEW_CLEAR
 from tessera_engine.tokens import pack
 from tessera_kernels.compilation import when_compiling
 from tessera_kernels.quantize import quantize
@@ -37,7 +40,7 @@ from tessera_kernels.threads import set_threads
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-COMPILING = "compiling kernels for this CPU: once, for about half a minute ..."
+COMPILING = "compiling kernels for this CPU: once, for some seconds ..."
 
 
 class Model:
@@ -223,6 +226,7 @@ class Embedded:
         with_data: pixels that have an embedding.
         seconds: wall time of the stages, see `tessera_engine.running.pipeline.Statistics`.
         findings: what was found about the scene.
+        few_clear: pixels that are flagged for their few clear dates; None without `min_clear`.
     """
 
     out: Path
@@ -230,6 +234,7 @@ class Embedded:
     with_data: int
     seconds: dict[str, float]
     findings: tuple[Finding, ...]
+    few_clear: int | None = None
 
 
 def embed(
@@ -265,6 +270,10 @@ def embed(
         stored_as: `int8` or `float32`; None: int8 for an int8 model, else float32.
         format: `cog`, `npy`, `zarr` or `geotessera`.
         quicklook: what the picture shows: `pca`, `clusters` or `rgb`.
+        every: embed growing periods too, each a step longer ("14d", "month"), into one Zarr store; the scene must be
+            opened with `season`, `start` and `end`, or `year`.
+        min_clear: flag pixels with fewer clear Sentinel-2 dates in the quality layer; None: flag none.
+        truecolour: also write `truecolour.tif`, the scene in true colour.
         memory: what the process may take: bytes, or a size like "2GB"; None: half of the free memory, at most 4 GB.
         overwrite: replace an earlier output.
         append: add to a zarr or geotessera output at `out`.
@@ -288,7 +297,7 @@ def embed(
     runs_it = (
         model.backend.name
         if isinstance(model, Model)
-        else choose("auto", "auto", file.facts.precision).backend
+        else choose("auto", "auto", file.facts.precision, file.facts).backend
     )
     plan = make_plan(scene, file, None if out is None else os.fspath(out), chosen, runs_it)
     return carry_out(plan, model, progress, announce)
@@ -316,7 +325,10 @@ def carry_out(
     findings, loaded = examine(plan.scene, plan.region, model, plan.model, plan.options.strict, announce)
     with shown(progress, f"embedding {plan.scene.name}", "px") as report:
         done = run(dataclasses.replace(plan, findings=findings), loaded.backend, report, say)
-    return Embedded(plan.out, done.pixels, done.with_data, done.seconds, findings)
+    few = None
+    if plan.options.min_clear is not None:
+        few = load_item(plan.out)["properties"].get(PIXELS_FEW_CLEAR)
+    return Embedded(plan.out, done.pixels, done.with_data, done.seconds, findings, few)
 
 
 embed.__signature__ = spelled_out(embed, EmbedOptions, RunOptions())  # type: ignore[attr-defined]
@@ -344,8 +356,12 @@ def examine(
         InputError: the scene has no data in the region, or with `strict` a finding.
     """
     sample = scene.reader.sample(region, SAMPLE_PIXELS)
-    findings = tuple(examine_sample(scene, sample, file.facts))
-    heed(findings, strict, warn if announce is None else announce)
+    findings = tuple(examine_sample(scene, sample, file.facts, region))
+    say = warn if announce is None else announce
+    heed(findings, strict, say)
+    note = note_on(season_of(scene.reader))
+    if note is not None:
+        say(note)
     loaded = model if isinstance(model, Model) else load(file, announce=announce)
     if loaded.backend.follows_lengths:
         tokens = pack(sample, file.facts).tokens

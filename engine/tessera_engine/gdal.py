@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -264,3 +264,41 @@ def vector_reader(path: Path) -> Iterator[tuple[Any, str]]:
         finally:
             pyogrio.set_gdal_config_options(before)
             pyogrio.core._register_drivers()
+
+
+def write_geopackage(path: Path, layer: str, wkb: Any, fields: Mapping[str, Any], crs: str) -> None:
+    """Write shapes as a GeoPackage of one layer.
+
+    Args:
+        path: of the file; nothing is there.
+        layer: its name.
+        wkb: (N,) geometries of any kinds, as WKB.
+        fields: name -> (N,) texts.
+        crs: of the coordinates.
+
+    Raises:
+        MissingExtra: pyogrio isn't installed.
+        TesseraError: the file can't be written; nothing of it is left.
+    """
+    try:
+        import pyogrio
+    except ModuleNotFoundError as error:
+        raise MissingExtra(error.name or "pyogrio", "maps", "writing a GeoPackage") from None
+    try:
+        with _drivers, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a name that doesn't end with .gpkg
+            pyogrio.raw.write(
+                path,
+                wkb,
+                list(fields.values()),
+                list(fields),
+                layer=layer,
+                driver="GPKG",
+                geometry_type="Unknown",
+                crs=crs,
+                promote_to_multi=False,
+            )
+    except (RuntimeError, OSError) as error:
+        path.unlink(missing_ok=True)
+        reason = " ".join(str(error).split())[:300]
+        raise TesseraError(f"can't write {path}: {reason}; make room and try again") from None

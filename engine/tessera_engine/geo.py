@@ -123,6 +123,14 @@ def to_pixels(
     return (t.e * x - t.b * y) / t.determinant, (t.a * y - t.d * x) / t.determinant
 
 
+def is_utm(crs: str | None) -> bool:
+    """Whether a CRS is a UTM zone of WGS 84."""
+    from rasterio.crs import CRS
+
+    code = None if crs is None else CRS.from_string(crs).to_epsg()
+    return code is not None and (32601 <= code <= 32660 or 32701 <= code <= 32760)
+
+
 def pixels_at(grid: Grid, lon: ArrayLike, lat: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Columns and rows (N,) of the pixels in which points lie; they may lie outside of the grid.
 

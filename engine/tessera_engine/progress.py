@@ -53,6 +53,17 @@ def shown(progress: ShowProgress, title: str, unit: str) -> Iterator[Progress]:
             yield update
 
 
+def part_of(report: Progress, before: int, total: int) -> Progress:
+    """The report of a part of some work.
+
+    Args:
+        report: of all of it.
+        before: what was done before the part.
+        total: what there is in all.
+    """
+    return lambda done, _: report(before + done, total)
+
+
 class Pace:
     """How fast work goes, counted from its first report: what an earlier run did says nothing about this one."""
 

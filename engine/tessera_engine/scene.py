@@ -5,7 +5,7 @@ Each layout on disk has a `Reader`; all other rooms use only the types of this m
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from html import escape
@@ -93,18 +93,33 @@ class Grid:
         return Grid(window.width, window.height, self.crs, moved)
 
 
+class Days(NamedTuple):
+    """The days of a window's observations, which a day of year without its year doesn't give.
+
+    Attributes:
+        s2: (T,) int32, proleptic Gregorian ordinals, see `datetime.date.toordinal`.
+        s1_ascending: (Ta,) int32.
+        s1_descending: (Td,) int32.
+    """
+
+    s2: NDArray[np.int32]
+    s1_ascending: NDArray[np.int32]
+    s1_descending: NDArray[np.int32]
+
+
 @dataclass(frozen=True)
 class Observations:
     """All observations of one window; dates first, pixels in row-major order.
 
     Attributes:
         s2: (T, height, width, 10) uint16, bands as in `S2_BANDS`, reflectance * 10000, baseline offset removed.
-        s2_valid: (T, height, width) uint8, non-zero where clear.
+        s2_valid: (T, height, width) uint8, non-zero where clear: 2 where a scene classification says water, else 1.
         s2_doy: (T,) int32, days of year 1..366.
         s1_ascending: (Ta, height, width, 2) int16, VV and VH in TESSERA's code, 0 = missing.
         s1_ascending_doy: (Ta,) int32, days of year 1..366.
         s1_descending: (Td, height, width, 2) int16, as `s1_ascending`.
         s1_descending_doy: (Td,) int32, days of year 1..366.
+        days: the same days with their years; None where the scene doesn't record its year.
     """
 
     s2: NDArray[np.uint16]
@@ -114,6 +129,35 @@ class Observations:
     s1_ascending_doy: NDArray[np.int32]
     s1_descending: NDArray[np.int16]
     s1_descending_doy: NDArray[np.int32]
+    days: Days | None = None
+
+    def until(self, last: date) -> Observations:
+        """The observations up to a day, as views where they are in the order of time.
+
+        Raises:
+            ValueError: the days aren't known.
+        """
+        if self.days is None:
+            raise ValueError("the days of these observations aren't known")
+        s2, ascending, descending = (_first_steps(days, last) for days in self.days)
+        return Observations(
+            s2=self.s2[s2],
+            s2_valid=self.s2_valid[s2],
+            s2_doy=self.s2_doy[s2],
+            s1_ascending=self.s1_ascending[ascending],
+            s1_ascending_doy=self.s1_ascending_doy[ascending],
+            s1_descending=self.s1_descending[descending],
+            s1_descending_doy=self.s1_descending_doy[descending],
+            days=Days(
+                self.days.s2[s2], self.days.s1_ascending[ascending], self.days.s1_descending[descending]
+            ),
+        )
+
+
+def _first_steps(days: NDArray[np.int32], last: date) -> slice | NDArray[np.int64]:
+    """Which dates are not after a day."""
+    steps = np.flatnonzero(days <= last.toordinal())
+    return slice(len(steps)) if len(steps) == 0 or steps[-1] == len(steps) - 1 else steps
 
 
 @dataclass(frozen=True)
@@ -164,6 +208,11 @@ class Reader(Protocol):
         ...
 
     @property
+    def bounds(self) -> tuple[date, date] | None:
+        """First and last day of the time that was asked for; None where all observations are used."""
+        ...
+
+    @property
     def warnings(self) -> Sequence[str]:
         """What the user should know after the scene was opened, one line each; the guard reports missing dates."""
         ...
@@ -208,6 +257,16 @@ class Reader(Protocol):
         """
         ...
 
+    def blocks(self, region: Window, count: int) -> Iterator[tuple[Window, Observations]]:
+        """Up to `count` blocks of a region, chosen so that reading them is fast; all have the same dates.
+
+        Pixels that are neighbours in a block are neighbours on the ground, unlike in a sample.
+
+        Raises:
+            InputError: a file is damaged, or has changed since the scene was opened.
+        """
+        ...
+
     def files(self) -> Iterator[Path]:
         """Every file that observations are read from."""
         ...
@@ -235,6 +294,23 @@ class Yearless(Protocol):
         Raises:
             InputError: the year contradicts what the files say.
         """
+        ...
+
+    def in_period(self, first: date, last: date) -> Reader:
+        """The observations from the first to the last day.
+
+        Raises:
+            InputError: the year isn't known, or there is no observation in this time.
+        """
+        ...
+
+
+@runtime_checkable
+class Named(Protocol):
+    """A reader that knows which satellites its observations are from."""
+
+    def satellites(self) -> Mapping[str, Mapping[int, str]]:
+        """For each field of `Dates` the satellite of each day of year, such as S1A; days of several aren't in it."""
         ...
 
 
@@ -273,6 +349,7 @@ class Scene:
     def _facts(self) -> dict[str, str]:
         """What a user wants to see first, by name."""
         grid, dates, period = self.grid, self.reader.dates, self.reader.period
+        bounds = self.reader.bounds
         return {
             "name": self.name,
             "layout": self.reader.layout,
@@ -282,6 +359,7 @@ class Scene:
             "Sentinel-1 ascending": _dates_in_words(dates.s1_ascending),
             "Sentinel-1 descending": _dates_in_words(dates.s1_descending),
             "period": f"{period[0]} to {period[1]}" if period else "one year; the files don't contain which",
+            **({"asked for": f"{bounds[0]} to {bounds[1]}"} if bounds else {}),
         }
 
 

@@ -89,7 +89,7 @@ class PackedPixels:
     """N pixels after packing.
 
     Attributes:
-        tokens: tokens of the M pixels that have at least one observation.
+        tokens: tokens of the M pixels that have at least one observation (and are not as `known`).
         pixels: (M,) int64, indices of these pixels among the N, ascending.
         counts: (N, 2) uint16, number of clear Sentinel-2 and of valid Sentinel-1 observations of every pixel.
     """
@@ -99,13 +99,16 @@ class PackedPixels:
     counts: NDArray[np.uint16]
 
 
-def pack(observations: Observations, statistics: Statistics) -> PackedPixels:
+def pack(
+    observations: Observations, statistics: Statistics, known: NDArray[np.uint16] | None = None
+) -> PackedPixels:
     """Pack a window's observations for a model; pixels in row-major order.
 
     Args:
         observations: (T, height, width, bands) arrays and (T,) days of year; or, for pixels without a grid,
             (T, N, bands) arrays and (T,) or (T, N) days of year.
         statistics: the model's statistics, for instance its `ModelFacts`.
+        known: (N, 2) `counts` of a part of these observations; pixels with as many now are not packed. None: pack all.
     """
     o = observations
     s2_values = _pixels_flat(o.s2)
@@ -130,13 +133,14 @@ def pack(observations: Observations, statistics: Statistics) -> PackedPixels:
     ]
     s2_counts = observe.count_valid(s2.valid)
     s1_counts = observe.count_valid(s1[0].valid) + observe.count_valid(s1[1].valid)
-    pixels = np.flatnonzero((s2_counts > 0) | (s1_counts > 0))
+    counts = np.stack([s2_counts, s1_counts], axis=1).astype(np.uint16)
+    pixels = np.flatnonzero((counts > 0 if known is None else counts != known).any(axis=1))
     generation = statistics.generation
     tokens = PackedTokens(
         Tokens(*observe.pack(s2, nothing, pixels, s2_counts[pixels], generation)),
         Tokens(*observe.pack(s1[0], s1[1], pixels, s1_counts[pixels], generation)),
     )
-    return PackedPixels(tokens, pixels, np.stack([s2_counts, s1_counts], axis=1).astype(np.uint16))
+    return PackedPixels(tokens, pixels, counts)
 
 
 def sequence(tokens: PackedTokens, generation: str) -> PackedTokens:

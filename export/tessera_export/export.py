@@ -27,6 +27,7 @@ from tessera_engine.model.published import published_name
 from tessera_engine.model.statistics import FLAVOURS
 from tessera_engine.scene import S1_BANDS, S2_BANDS
 from tessera_export import int8
+from tessera_export.bias_correction import corrected_weights, simulated_pixels
 from tessera_export.checkpoint import Checkpoint, load_checkpoint, size_name
 from tessera_export.flavour import SOURCES, flavour_for
 from tessera_export.gpu_files import qdq
@@ -36,8 +37,7 @@ from tessera_export.onnx_graph import build_onnx, load_network
 from tessera_export.reference import Reference
 from tessera_export.validate import Report, validate
 
-BUILD = {"fp32": FLOAT32, "int8": int8.INT8}
-CPU_PRECISIONS = tuple(BUILD)
+CPU_PRECISIONS = ("fp32", "int8")
 """The precisions of an imported model."""
 
 ASKED = ("fp32", "fp16", "int8")
@@ -258,8 +258,12 @@ def _export(source: Source, out: Path, precision: str, calibrate: Sequence[Path]
     elif precision == "qdq":
         calibrated = build_calibrated(source.network, facts, calibrate)
         proto, drifts = calibrated.model, calibrated.drifts
+    elif precision == "int8":
+        facts = replace(facts, format_version=int8.FORMAT_VERSION)
+        weights = corrected_weights(source.network, simulated_pixels(facts))
+        proto = build_onnx(source.network, facts, int8.INT8, weights)
     else:
-        proto = build_onnx(source.network, facts, BUILD[precision])
+        proto = build_onnx(source.network, facts, FLOAT32)
     onnx.save(proto, out)
     return replace(validate(out, source.network), calibration=drifts)
 

@@ -10,11 +10,13 @@ Shapes: B pixels, T tokens, N = B * T, C bands, d = 4 * latent_dim, H heads of h
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from tessera_engine.errors import ModelError
@@ -33,7 +35,9 @@ FILLING_BIAS = -1e4
 PIXELS_AXIS = "pixels"
 
 
-def build_onnx(model: Reference, facts: ModelFacts, precision: Precision) -> onnx.ModelProto:
+def build_onnx(
+    model: Reference, facts: ModelFacts, precision: Precision, weights: Weights | None = None
+) -> onnx.ModelProto:
     """The ONNX model of a network, with its facts as metadata.
 
     Args:
@@ -41,9 +45,10 @@ def build_onnx(model: Reference, facts: ModelFacts, precision: Precision) -> onn
         facts: the facts of the model file.
         precision: how to compute the linear layers that int8 models quantise. Not quantised are each branch's first
             layer (10 or 2 inputs) and the pooling's (1 output), which take nearly no time.
+        weights: by the names in the model file. Default: the network's.
     """
     config = model.config
-    graph = Graph(named_weights(model))
+    graph = Graph(named_weights(model) if weights is None else weights)
     pooled = [_branch(graph, branch, config, precision) for branch in ("s2", "s1")]
     x = graph.node("Concat", *pooled, axis=1)  # (B, 2d)
     x = precision.linear(graph, x, "fusion.0")  # (B, 4d), or (B, dims) in v1.0
@@ -149,6 +154,11 @@ def load_network(path: Path) -> Reference:
     facts = file.facts
     if facts.precision != "fp32":
         raise ModelError(f"{path} is {facts.precision}; give an fp32 model file, whose weights are exact")
+    return network_of(read_arrays(file), facts)
+
+
+def network_of(weights: Mapping[str, NDArray[np.float32]], facts: ModelFacts) -> Reference:
+    """The network of an fp32 model file's initialisers, in eval mode."""
     config = ReferenceConfig(
         latent_dim=facts.latent_dim,
         num_layers=facts.num_layers,
@@ -159,7 +169,6 @@ def load_network(path: Path) -> Reference:
         qk_norm=facts.qk_norm,
         generation=facts.generation,
     )
-    weights = read_arrays(file)
     state: dict[str, torch.Tensor] = {}
     for name, keys in weight_keys(config).items():
         parts = np.split(weights[name], len(keys), axis=-1)

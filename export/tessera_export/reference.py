@@ -88,12 +88,12 @@ def day_of_year_table(d_model: int) -> Tensor:
 
 def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
     """Scaled dot-product attention over time: q, k, v (B, T, H, h), bias (B, T) of the keys -> (B, T, d)."""
-    if q.dtype == torch.bfloat16 and q.device.type == "cpu":
+    if q.dtype == torch.bfloat16 and q.device.type == "cpu" and torch.is_grad_enabled():
         # For training only: on CPUs, the backward pass of bfloat16 attention takes several times as long
         q, k, v = q.float(), k.float(), v.float()
     with torch.autocast("cpu", enabled=False):
         out = F.scaled_dot_product_attention(
-            q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), attn_mask=bias[:, None, None, :]
+            q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), bias[:, None, None, :].to(q.dtype)
         )  # (B, H, T, h)
     return out.transpose(1, 2).flatten(2)
 

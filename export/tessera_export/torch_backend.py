@@ -5,7 +5,8 @@ PyTorch is imported when a model is loaded, not with this module: the engine rea
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -17,23 +18,27 @@ from numpy.typing import NDArray
 from tessera_engine.backends.base import Backend, BackendRecord, Part
 from tessera_engine.backends.gpu.install import how_to_install
 from tessera_engine.backends.rectangles import rectangle
-from tessera_engine.errors import InputError, MissingExtra
+from tessera_engine.errors import InputError, MissingExtra, reason
 from tessera_engine.model.file import INPUT_NAMES, ModelFile
 from tessera_engine.progress import Announce
 from tessera_engine.tokens import PackedTokens, sequence
+from tessera_kernels.cpu import has_bfloat16
 
 if TYPE_CHECKING:
     from tessera_export.reference import Reference
 
-EAGER_BATCHES = (32, 256)
-"""Pixels per batch that suit CPUs best."""
+BATCHES = (32, 128)
+"""Pixels per batch that suit CPUs best. Which of them is faster depends on the network and the CPU."""
 
 GPU_BATCH = 512
 """Pixels per batch on a GPU; not measured."""
 
 
 class TorchBackend(Backend):
-    """Runs batches of a fixed number of pixels of similar length, as one would write it in PyTorch."""
+    """Runs batches of a fixed number of pixels of similar length, as one would write it in PyTorch.
+
+    Of several batch sizes, the fastest on the first pixels is kept.
+    """
 
     name = "torch"
 
@@ -41,9 +46,9 @@ class TorchBackend(Backend):
         self,
         model: ModelFile,
         network: Reference,
-        batch_pixels: int,
+        batches: tuple[int, ...],
         device: str = "cpu",
-        half: bool = False,
+        dtype: str = "float32",
         compiled: bool = False,
     ) -> None:
         """Put a network on a device.
@@ -51,15 +56,15 @@ class TorchBackend(Backend):
         Args:
             model: the model file that the network comes from or is compared with.
             network: the network.
-            batch_pixels: pixels per batch.
+            batches: pixels per batch; one size, or several to choose from.
             device: PyTorch's name of it: `cpu`, `cuda`, `mps` or `xpu`.
-            half: compute in float16 where PyTorch's autocast does.
+            dtype: PyTorch's name of what to compute in, where its autocast does.
             compiled: use `torch.compile`, once for all shapes.
         """
         super().__init__(model)
         self._torch = _torch()
         network = network.eval().to(device)
-        self._batch, self._device, self._half, self._compiled = batch_pixels, device, half, compiled
+        self._batches, self._device, self._dtype, self._compiled = batches, device, dtype, compiled
         self._network = self._torch.compile(network, dynamic=True) if compiled else network
 
     @property
@@ -72,19 +77,39 @@ class TorchBackend(Backend):
         """How and where it runs: eager or compiled, dtype, device, batch."""
         where = self._torch.cuda.get_device_name() if self._device == "cuda" else self._device.upper()
         how = "compiled" if self._compiled else "eager"
-        return f"{how}, {'float16' if self._half else 'float32'}, {where}, batches of {self._batch}"
+        return f"{how}, {self._dtype}, {where}, batches of {' or '.join(map(str, self._batches))}"
 
     def _run(self, tokens: PackedTokens) -> NDArray[np.float32]:
-        torch = self._torch
         tokens = sequence(tokens, self.model.facts.generation)
+        if len(self._batches) > 1:
+            seconds = {}
+            for batch in self._batches:
+                for _ in range(2):  # the first time, it warms up or compiles
+                    start = time.perf_counter()
+                    embedding = self._in_batches(tokens, batch)
+                    seconds[batch] = time.perf_counter() - start
+            self._batches = (min(seconds, key=seconds.__getitem__),)
+            return embedding
+        return self._in_batches(tokens, self._batches[0])
+
+    def _in_batches(self, tokens: PackedTokens, batch: int) -> NDArray[np.float32]:
+        torch = self._torch
         embedding = np.empty((len(tokens), self.model.facts.dims), np.float32)
         order = np.lexsort((tokens.s1.lengths, tokens.s2.lengths))
-        with torch.inference_mode(), torch.autocast(self._device, torch.float16, enabled=self._half):
-            for start in range(0, len(order), self._batch):
-                pixels = order[start : start + self._batch]
+        lower = self._dtype != "float32"
+        dtype = getattr(torch, self._dtype if lower else "bfloat16")
+        with torch.inference_mode(), torch.autocast(self._device, dtype, enabled=lower):
+            for start in range(0, len(order), batch):
+                pixels = order[start : start + batch]
                 inputs = rectangle(tokens.s2, pixels, "s2") | rectangle(tokens.s1, pixels, "s1")
                 arguments = (torch.from_numpy(inputs[name]).to(self._device) for name in INPUT_NAMES)
-                embedding[pixels] = self._network(*arguments).float().cpu().numpy()
+                try:
+                    embedding[pixels] = self._network(*arguments).float().cpu().numpy()
+                except Exception as error:
+                    if not self._compiled:
+                        raise
+                    # It needs a C++ compiler, among other things
+                    raise InputError(f"PyTorch can't compile the network: {reason(error)}") from None
         return embedding
 
 
@@ -118,8 +143,8 @@ def open_backend(
     torch.set_num_threads(threads)
     # Full float32, since others are measured against it. It is PyTorch's default, but other code may have changed it
     torch.backends.cuda.matmul.allow_tf32 = False
-    batch = EAGER_BATCHES[0] if device == "cpu" else GPU_BATCH
-    return TorchBackend(model, _network(model), batch, device)
+    batch = BATCHES[0] if device == "cpu" else GPU_BATCH
+    return TorchBackend(model, _network(model), (batch,), device)
 
 
 def open_reference(checkpoint: Path, model: ModelFile) -> TorchBackend:
@@ -136,13 +161,22 @@ def open_reference(checkpoint: Path, model: ModelFile) -> TorchBackend:
     _torch("comparing with a checkpoint")
     from tessera_export.checkpoint import load_checkpoint
 
-    return TorchBackend(model, load_checkpoint(checkpoint).model, EAGER_BATCHES[0])
+    return TorchBackend(model, load_checkpoint(checkpoint).model, BATCHES[:1])
 
 
-def eager_baseline(model: ModelFile, threads: int, batch_pixels: int) -> TorchBackend:
-    """PyTorch eager on the CPU with the weights of an fp32 model file."""
+def cpu_baseline(
+    model: ModelFile, threads: int, dtype: str = "float32", compiled: bool = False
+) -> TorchBackend:
+    """PyTorch on the CPU with the weights of an fp32 model file, with the faster batch size.
+
+    Args:
+        model: the file.
+        threads: CPU threads.
+        dtype: `float32`, or `bfloat16` by autocast.
+        compiled: use `torch.compile`, which takes about a minute.
+    """
     _torch().set_num_threads(threads)
-    return TorchBackend(model, _network(model), batch_pixels)
+    return TorchBackend(model, _network(model), BATCHES, "cpu", dtype, compiled)
 
 
 def gpu_baseline(model: ModelFile, half: bool, compiled: bool) -> TorchBackend:
@@ -158,7 +192,8 @@ def gpu_baseline(model: ModelFile, half: bool, compiled: bool) -> TorchBackend:
         MissingExtra: PyTorch is not installed.
     """
     _check_cuda()
-    return TorchBackend(model, _network(model), GPU_BATCH, "cuda", half, compiled)
+    dtype = "float16" if half else "float32"
+    return TorchBackend(model, _network(model), (GPU_BATCH,), "cuda", dtype, compiled)
 
 
 def baselines(model: ModelFile, threads: int, device: str) -> dict[str, Callable[[], TorchBackend]]:
@@ -167,10 +202,7 @@ def baselines(model: ModelFile, threads: int, device: str) -> dict[str, Callable
     The first is the reference for embeddings too: eager, in float32.
     """
     if device == "cpu":
-        return {
-            f"torch eager, batch {size}": partial(eager_baseline, model, threads, size)
-            for size in EAGER_BATCHES
-        }
+        return {"torch eager fp32": partial(cpu_baseline, model, threads)}
     return {
         f"torch {'compiled' if compiled else 'eager'} {'fp16' if half else 'fp32'}": partial(
             gpu_baseline, model, half, compiled
@@ -178,6 +210,26 @@ def baselines(model: ModelFile, threads: int, device: str) -> dict[str, Callable
         for compiled in (False, True)
         for half in (False, True)
     }
+
+
+def forms(files: Mapping[str, ModelFile], threads: int) -> dict[str, Callable[[], Backend]]:
+    """Further ways to run a model in PyTorch on CPUs: compiled, and in bfloat16 where the CPU has that."""
+    ways = {"compiled fp32": ("float32", True)}
+    if has_bfloat16():
+        ways |= {"eager bf16": ("bfloat16", False), "compiled bf16": ("bfloat16", True)}
+    return {name: partial(cpu_baseline, files["fp32"], threads, *way) for name, way in ways.items()}
+
+
+def make_qdq(model: ModelFile, scene: Path, out: Path) -> None:
+    """Write the int8 file with fixed scales (Q/DQ) of an fp32 model file, calibrated on a scene.
+
+    Raises:
+        InputError: the scene can't be read.
+    """
+    _torch("an int8 file with fixed scales")
+    from tessera_export.export import export_model
+
+    export_model(model.path, out, "int8", target="tensorrt", calibrate=[scene])
 
 
 def _network(model: ModelFile) -> Reference:
@@ -226,6 +278,8 @@ BACKEND = BackendRecord(
     _find,
     open_backend,
     picks_device=True,
+    forms=forms,
     baselines=baselines,
     open_checkpoint=open_reference,
+    make_qdq=make_qdq,
 )

@@ -6,8 +6,9 @@ compiled function is a file of its own:
 
     <module>.<function>-<sources>-<key>.nbc    the sha256 of its name and of what follows; numba's pickle
 
-`sources` stands for the code of this package, `key` for everything else that the compiled function depends on. A file
-appears complete or not at all. One that isn't whole is never unpickled, and the function is compiled again.
+`sources` stands for the code that the function consists of, see `tessera_kernels.sources`, and `key` for everything
+else that it depends on. A file appears complete or not at all. One that isn't whole is never unpickled, and the
+function is compiled again.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
 
 from tessera_kernels.places import KEPT, PACKAGE, kernels_folder, log
+from tessera_kernels.sources import sources
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -51,24 +53,12 @@ def kernel(**options: Any) -> Callable[[F], F]:
     """
 
     def decorate(function: F) -> F:
-        compiled: Any = njit(**options)(function)
+        compiled: Any = njit(**{"no_cfunc_wrapper": True, **options})(function)
         if compiled is not function:  # as it is where NUMBA_DISABLE_JIT is set
             compiled._cache = KernelCache(function, options)
         return compiled
 
     return decorate
-
-
-def _digest_of_sources() -> str:
-    digest = hashlib.sha256()
-    for path in sorted(PACKAGE.rglob("*.py*")):
-        if path.is_file() and "__pycache__" not in path.parts:
-            digest.update(f"{path.relative_to(PACKAGE).as_posix()}\0".encode() + path.read_bytes())
-    return digest.hexdigest()[:12]
-
-
-SOURCES = _digest_of_sources()
-"""Of this package's code: what a function calls is compiled into it. Made before that code is imported."""
 
 
 class KernelCache(NullCache):
@@ -137,7 +127,7 @@ class KernelCache(NullCache):
         )
         key = hashlib.sha256(repr(depends_on).encode()).hexdigest()[:24]
         name = f"{function.__module__.removeprefix(f'{PACKAGE.name}.')}.{function.__qualname__}"
-        return f"{name.replace('<', '').replace('>', '')}-{SOURCES}-{key}.nbc"
+        return f"{name.replace('<', '').replace('>', '')}-{sources(function.__module__)}-{key}.nbc"
 
 
 def _sum(path: Path, payload: bytes) -> bytes:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_kernels.cache import kernel
+from tessera_kernels.inner import inner
 from tessera_kernels.rules import FNV_BASIS, MAX_TOKENS, RULES, V1_0, ZERO_TOKENS, digest, weigh
 from tessera_kernels.threads import in_shares
 
@@ -32,6 +33,7 @@ class Series(NamedTuple):
         doy: (T, 1) or, where pixels have dates of their own, (T, N) int32.
         mean: (bands,) float32, subtracted.
         std: (bands,) float32, divided by.
+        sign: see `unsigned`.
     """
 
     values: NDArray[Any]
@@ -39,6 +41,13 @@ class Series(NamedTuple):
     doy: NDArray[np.int32]
     mean: NDArray[np.float32]
     std: NDArray[np.float32]
+    sign: int = 0
+
+    def unsigned(self) -> Series:
+        """The same with int16 as uint16, so that kernels are compiled once for both: value = (stored ^ sign) - sign."""
+        if self.values.dtype != np.int16:
+            return self
+        return self._replace(values=self.values.view(np.uint16), sign=1 << 15)
 
     def check(self) -> None:
         """Raise ValueError where shapes disagree."""
@@ -71,7 +80,13 @@ class Packed(NamedTuple):
     multiplicity: NDArray[np.float32]
 
 
-@kernel()
+@inner
+def _value(series: Series, t: int, pixel: int, band: int) -> int:
+    stored = int(series.values[t, pixel, band])
+    return (stored ^ series.sign) - series.sign
+
+
+@inner
 def _digest_series(series: Series, pixel: int, state: np.uint64) -> np.uint64:
     """Add the pixel's valid observations of one series to a digest."""
     own_dates = series.doy.shape[1] > 1
@@ -79,20 +94,11 @@ def _digest_series(series: Series, pixel: int, state: np.uint64) -> np.uint64:
         if series.valid[t, pixel] != 0:
             state = digest(state, series.doy[t, pixel if own_dates else 0])
             for b in range(series.values.shape[2]):
-                state = digest(state, series.values[t, pixel, b])
+                state = digest(state, _value(series, t, pixel, b))
     return state
 
 
-@kernel()
-def _weigh_pixel(rule: int, first: Series, second: Series, pixel: int, n: int, out: NDArray[np.int32]) -> int:
-    """Write how often each of the pixel's n valid observations stands; return how many stand at all."""
-    seed = FNV_BASIS
-    if rule == V1_0:
-        seed = _digest_series(second, pixel, _digest_series(first, pixel, seed))
-    return weigh(rule, n, seed, out)
-
-
-@kernel()
+@inner
 def _gather(
     series: Series, pixel: int, standing: NDArray[np.int32], rank: int, at: int, out: Packed
 ) -> tuple[int, int]:
@@ -100,14 +106,16 @@ def _gather(
 
     `rank` counts the pixel's valid observations over both series.
     """
-    values, doy, mean, std = series.values, series.doy, series.mean, series.std
+    doy, mean, std = series.doy, series.mean, series.std
     own_dates = doy.shape[1] > 1
-    for t in range(values.shape[0]):
+    for t in range(series.values.shape[0]):
         if series.valid[t, pixel] == 0:
             continue
         if standing[rank] > 0:
-            for b in range(values.shape[2]):
-                out.values[at, b] = (np.float32(values[t, pixel, b]) - mean[b]) / (std[b] + STD_EPSILON)
+            for b in range(series.values.shape[2]):
+                out.values[at, b] = (np.float32(_value(series, t, pixel, b)) - mean[b]) / (
+                    std[b] + STD_EPSILON
+                )
             out.doy[at] = doy[t, pixel if own_dates else 0]
             out.multiplicity[at] = standing[rank]
             at += 1
@@ -115,7 +123,7 @@ def _gather(
     return rank, at
 
 
-@kernel()
+@inner
 def _sort_by_day(start: int, end: int, out: Packed) -> None:
     """Put tokens start to end - 1, at most `rules.DRAWN`, in the order of their days; equal days keep their order."""
     for i in range(start + 1, end):
@@ -151,19 +159,20 @@ def _any_channel(values: NDArray[Any], valid: NDArray[np.uint8], start: int, sto
 
 
 @kernel(nogil=True)
-def _count_standing(
-    rule: int,
-    first: Series,
-    second: Series,
-    pixels: NDArray[np.int64],
-    counts: NDArray[np.int32],
-    out: NDArray[np.int64],
-) -> None:
+def _seed(first: Series, second: Series, pixels: NDArray[np.int64], out: NDArray[np.uint64]) -> None:
     for i in range(len(pixels)):
+        out[i] = _digest_series(second, pixels[i], _digest_series(first, pixels[i], FNV_BASIS))
+
+
+@kernel(nogil=True)
+def _count_standing(
+    rule: int, counts: NDArray[np.int32], seeds: NDArray[np.uint64], out: NDArray[np.int64]
+) -> None:
+    for i in range(len(counts)):
         out[i] = 1
         if counts[i] > 0:
             standing = np.empty(counts[i], np.int32)
-            out[i] = _weigh_pixel(rule, first, second, pixels[i], counts[i], standing)
+            out[i] = weigh(rule, counts[i], seeds[i], standing)
 
 
 @kernel(nogil=True)
@@ -174,6 +183,7 @@ def _pack(
     second: Series,
     pixels: NDArray[np.int64],
     counts: NDArray[np.int32],
+    seeds: NDArray[np.uint64],
     offsets: NDArray[np.int64],
     out: Packed,
 ) -> None:
@@ -186,7 +196,7 @@ def _pack(
                 out.multiplicity[at] = zero_tokens
             continue
         standing = np.empty(n, np.int32)
-        _weigh_pixel(rule, first, second, pixel, n, standing)
+        weigh(rule, n, seeds[i], standing)
         rank, at = _gather(first, pixel, standing, 0, offsets[i], out)
         _gather(second, pixel, standing, rank, at, out)
         if rule == V1_0:
@@ -254,11 +264,14 @@ def pack(
     if pixels.shape != counts.shape:
         raise ValueError(f"pixels and counts need one length: {pixels.shape} and {counts.shape}")
     rule = RULES[generation]
+    first, second = first.unsigned(), second.unsigned()
+    seeds = np.zeros(len(pixels), np.uint64)
     if rule == V1_0:  # the number of different ones is known only once they are drawn
         standing = np.empty(len(pixels), np.int64)
 
         def count(share: slice) -> None:
-            _count_standing(rule, first, second, pixels[share], counts[share], standing[share])
+            _seed(first, second, pixels[share], seeds[share])
+            _count_standing(rule, counts[share], seeds[share], standing[share])
 
         in_shares(count, len(pixels))
     else:
@@ -272,7 +285,9 @@ def pack(
 
     def pack_share(share: slice) -> None:
         own = offsets[share.start : share.stop + 1]
-        _pack(rule, ZERO_TOKENS[generation], first, second, pixels[share], counts[share], own, out)
+        _pack(
+            rule, ZERO_TOKENS[generation], first, second, pixels[share], counts[share], seeds[share], own, out
+        )
 
     in_shares(pack_share, len(pixels))
     return *out, offsets

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_kernels.cache import kernel
+from tessera_kernels.inner import inner
 from tessera_kernels.threads import in_shares
 
 NODATA_CODE = -128
@@ -21,7 +22,7 @@ MIN_SCALES = {"v2": np.float32(1e-12), "v1.1": np.float32(1e-8), "v1.0": np.floa
 """Smallest scale by generation. v1.0's rule is not published; v1.1's is used."""
 
 
-@kernel()
+@inner
 def _quantize_row(row: NDArray[np.float32], codes: NDArray[np.int8], smallest: np.float32) -> np.float32:
     largest = np.float32(0.0)
     for value in row:

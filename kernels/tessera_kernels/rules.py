@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tessera_kernels.cache import kernel
+from tessera_kernels.inner import inner
 
 BIN = 8
 """Sequence lengths of the published code are multiples of this."""
@@ -40,13 +40,13 @@ FNV_PRIME = np.uint64(0x100000001B3)
 FNV_BASIS = np.uint64(0xCBF29CE484222325)
 
 
-@kernel()
+@inner
 def digest(state: np.uint64, value: Any) -> np.uint64:
     """Add an integer to a 64-bit FNV-1a digest, which begins with `FNV_BASIS`."""
     return (state ^ np.uint64(np.int64(value) & 0xFFFFFFFF)) * FNV_PRIME
 
 
-@kernel()
+@inner
 def _draw(state: np.uint64, i: int) -> float:
     """Number i of the generator that `state` seeds, in [0, 1): splitmix64."""
     z = state + np.uint64(i + 1) * np.uint64(0x9E3779B97F4A7C15)
@@ -56,7 +56,7 @@ def _draw(state: np.uint64, i: int) -> float:
     return np.float64(z >> np.uint64(11)) * 2.0**-53
 
 
-@kernel()
+@inner
 def _group(i: int, n: int, groups: int) -> tuple[int, int]:
     """Start and length of group i of numpy.array_split(range(n), groups)."""
     longer = n % groups
@@ -64,7 +64,7 @@ def _group(i: int, n: int, groups: int) -> tuple[int, int]:
     return i * length + min(i, longer), length + (1 if i < longer else 0)
 
 
-@kernel()
+@inner
 def _thin(rule: int, n: int, out: NDArray[np.int32]) -> None:
     """Choose MAX_TOKENS of n."""
     out[:n] = 0
@@ -79,7 +79,7 @@ def _thin(rule: int, n: int, out: NDArray[np.int32]) -> None:
             out[int(np.floor(i * ((n - 1) / (MAX_TOKENS - 1))))] = 1
 
 
-@kernel()
+@inner
 def _fill(rule: int, n: int, out: NDArray[np.int32]) -> None:
     """Take each once, and some of them again up to the next multiple of `BIN`."""
     out[:n] = 1
@@ -95,7 +95,7 @@ def _fill(rule: int, n: int, out: NDArray[np.int32]) -> None:
             out[start + length // 2] += 1
 
 
-@kernel()
+@inner
 def _draw_some(n: int, seed: np.uint64, out: NDArray[np.int32]) -> None:
     """Draw DRAWN of n, each at most once if there are enough."""
     out[:n] = 0
@@ -111,11 +111,11 @@ def _draw_some(n: int, seed: np.uint64, out: NDArray[np.int32]) -> None:
             left -= 1
 
 
-@kernel()
+@inner
 def weigh(rule: int, n: int, seed: np.uint64, out: NDArray[np.int32]) -> int:
     """Write how often each of n >= 1 valid observations stands, 0 for not at all; return how many stand.
 
-    `seed` is the digest of the pixel's observations; only v1.0 uses it.
+    `seed` is the digest of the pixel's observations; only v1.0 uses it (0 for the others).
     """
     if rule == V1_0:
         _draw_some(n, seed, out)
@@ -123,4 +123,8 @@ def weigh(rule: int, n: int, seed: np.uint64, out: NDArray[np.int32]) -> int:
         _thin(rule, n, out)
     else:
         _fill(rule, n, out)
-    return int((out[:n] > 0).sum())
+    standing = 0
+    for i in range(n):
+        if out[i] > 0:
+            standing += 1
+    return standing

@@ -17,8 +17,12 @@ CLEAR_CLASSES = (4, 5, 6, 7, 10, 11)
 """Of the scene classification: vegetation, bare, water, unclassified, thin cirrus, snow. Not clear: no data, saturated,
 dark, cloud shadow, both kinds of cloud, and any value that is no class."""
 
+CLEAR, WATER = 1, 2
+"""What marks a clear observation: of anything but water, or of water."""
+
 _IS_CLEAR = np.zeros(12, np.uint8)
-_IS_CLEAR[list(CLEAR_CLASSES)] = 1
+_IS_CLEAR[list(CLEAR_CLASSES)] = CLEAR
+_IS_CLEAR[6] = WATER
 
 
 @kernel(nogil=True)
@@ -47,7 +51,7 @@ def _place(
                 is_empty &= out[row, col, b] == 0
             counts = has_data and clear[row, col] != 0
             if counts:
-                valid[row, col] = 1
+                valid[row, col] = clear[row, col]
             if counts or is_empty:
                 for b in range(bands.shape[0]):
                     value = bands[b, row, col]
@@ -61,7 +65,7 @@ def clear_classes(classes: NDArray[Any]) -> NDArray[np.uint8]:
         classes: (height, width) integers.
 
     Returns:
-        (height, width) uint8, 1 where clear.
+        (height, width) uint8: 0, or `CLEAR`, or `WATER`.
     """
     out = np.empty(classes.shape, np.uint8)
     _clear(classes, _IS_CLEAR, out)
@@ -82,7 +86,7 @@ def place(
 
     Args:
         bands: (bands, height, width) uint16, digital numbers, 0 = no data.
-        clear: (height, width) uint8, non-zero where clear.
+        clear: (height, width) uint8, non-zero where clear; copied to `valid`.
         offset: subtracted from each digital number that is at least as large.
         out: (height, width, bands) uint16, changed in place; zeros before the first product.
         valid: (height, width) uint8, changed in place; zeros before the first product.

@@ -17,7 +17,8 @@ from tessera_engine.backends.fused import FusedBackend
 from tessera_engine.model.drift import measure
 from tessera_engine.model.installed import open_model
 from tessera_engine.tokens import PackedTokens, Tokens
-from tessera_export.int8 import quantize_weight
+from tessera_export.bias_correction import mean_inputs, simulated_pixels
+from tessera_export.int8 import FUSION_LEVELS, LEVELS, quantize_weight
 from tessera_export.onnx_graph import load_network, named_weights
 from tessera_export.train.quantized import QuantizedNetwork
 from tessera_export.train.quantizers import SIGNED, UNSIGNED, FusedInt8, StaticInt8, per_row, stored
@@ -32,7 +33,9 @@ def int8_arrays(network, is_quantised):
     for name, values in named_weights(network).items():
         layer = name.removesuffix(".weight")
         if values.ndim == 2 and layer != name and is_quantised(layer):
-            arrays[f"{name}.int8"], arrays[f"{name}.scale"] = quantize_weight(values)
+            levels = FUSION_LEVELS if layer.startswith("fusion") else LEVELS
+            codes, arrays[f"{name}.scale"] = quantize_weight(values, levels)
+            arrays[f"{name}.{codes.dtype}"] = codes
         else:
             arrays[name] = values
     return arrays
@@ -153,7 +156,9 @@ def test_the_fused_backend_is_far_closer_than_its_own_error():
             for length, bands in zip(lengths, (10, 2), strict=True)
         )
     )
-    kernel = FusedBackend(open_model("demo", "int8"), threads=1).run(packed)
-    found, exact = embed(QuantizedNetwork(network, FusedInt8()), packed), embed(network, packed)
+    model = open_model("demo", "int8")
+    kernel = FusedBackend(model, threads=1).run(packed)
+    means = mean_inputs(network, simulated_pixels(model.facts))
+    found, exact = embed(QuantizedNetwork(network, FusedInt8(means=means)), packed), embed(network, packed)
     assert measure(kernel, found).centred_mean > 0.99999
     assert np.abs(kernel - found).mean() < 0.5 * np.abs(kernel - exact).mean()

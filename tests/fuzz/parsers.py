@@ -79,8 +79,12 @@ PARSERS = {
     ),
     "shapefile": Parser(reading_labels.shapefile, (mutate_bytes,), _of_folder("labels/*.shp"), reading_labels.prepare),
     "label-raster": Parser(reading_labels.labels, (mutate_bytes,), _of_folder("labels/*.tif"), reading_labels.prepare),
-    "netcdf": Parser(reading_scenes.netcdf, (mutate_bytes, reading_scenes.mutate_names), _of_folder("scenes/netcdf*/*.nc")),
+    "netcdf": Parser(
+        reading_scenes.netcdf, (mutate_bytes, reading_scenes.mutate_names), _of_folder("scenes/netcdf*/*.nc"),
+        reading_scenes.try_in_forks,
+    ),
     "zarr": Parser(reading_scenes.zarr, _JSON, reading_scenes.zarr_metadata),
+    "zarr-chunk": Parser(reading_scenes.zarr_chunk, (mutate_bytes,), reading_scenes.zarr_chunks),
     "stac": Parser(
         reading_scenes.stac, _JSON, _of_folder("scenes/stac-*/*.json"), reading_scenes.copy_stac
     ),

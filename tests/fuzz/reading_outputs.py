@@ -148,7 +148,7 @@ def journal(place: Place, _: object, seed: str, data: bytes) -> None:
     place.ready()
     opened = Journal.open(path)
     staging = Staging.mend(place.out / "staging", Grid(5, 6, None), 16, "int8")
-    check_staged(opened, staging, Window(0, 0, 5, 6), lambda line: None)
+    check_staged(opened, [staging], Window(0, 0, 5, 6), lambda line: None)
     assert all(Window(0, 0, 5, 6).intersection(window) == window for window in opened.finished)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 
-from tessera_engine.scene import Dates, Grid, Observations, Window
+from tessera_engine.scene import Dates, Days, Grid, Observations, Window
 
 CRS = "EPSG:32631"
 ORIGIN = Affine(10, 0, 500_000, 0, -10, 5_600_000)
@@ -54,7 +56,7 @@ class FakeReader:
     """A reader of arrays in memory."""
 
     layout = "fake"
-    period = None
+    period = bounds = None
     windows_held = bytes_held = 0
     unused = ()
     warnings = ()
@@ -80,6 +82,9 @@ class FakeReader:
 
     def read(self, window):
         self.windows_read.append(window)
+        return self._at(window)
+
+    def _at(self, window):
         a = self.arrays
         part = (
             slice(None),
@@ -99,6 +104,9 @@ class FakeReader:
     def sample(self, region, max_pixels):
         return self.read(Window(region.col, region.row, min(region.width, max_pixels), 1))
 
+    def blocks(self, region, count):
+        yield region, self._at(region)
+
     def files(self):
         return iter(())
 
@@ -106,3 +114,29 @@ class FakeReader:
 
     def fingerprint(self) -> str:
         return "0" * 64
+
+
+class SeasonReader(FakeReader):
+    """The same arrays as observations from a first day on, in the order of time; `last` cuts them as a scene would."""
+
+    def __init__(self, arrays: dict[str, NDArray], first: date, last: date) -> None:
+        after = date(first.year + 1, 1, 1).toordinal()
+        kept, self._days = dict(arrays), []
+        for name, days in (
+            ("bands", "doys"),
+            *((f"sar_{o}", f"sar_{o}_doy") for o in ("ascending", "descending")),
+        ):
+            found = date(first.year, 1, 1).toordinal() + arrays[days].astype(np.int32) - 1
+            found = np.where(found < first.toordinal(), after + arrays[days].astype(np.int32) - 1, found)
+            order = np.argsort(found, kind="stable")
+            order = order[found[order] <= last.toordinal()]
+            self._days.append(found[order].astype(np.int32))
+            for each in (name, days, *(["masks"] if name == "bands" else [])):
+                kept[each] = arrays[each][order]
+        super().__init__(kept)
+        self.bounds = first, last
+        every = np.concatenate(self._days)
+        self.period = date.fromordinal(int(every.min())), date.fromordinal(int(every.max()))
+
+    def read(self, window):
+        return replace(super().read(window), days=Days(*self._days))

@@ -7,6 +7,7 @@ the package.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -215,4 +216,33 @@ def naive_clear_median(
             clear = sorted(int(value) for value in s2[valid[:, pixel] != 0, pixel, band])
             if clear:
                 found[pixel, b] = clear[(len(clear) - 1) // 2]
+    return found
+
+
+def naive_quality(
+    valid: NDArray[np.uint8],
+    days: list[date],
+    orbits: list[NDArray[np.int16]],
+    time: tuple[date, date],
+    min_clear: int = 0,
+) -> NDArray[np.uint16]:
+    """How well each of N pixels was seen: (N, 6), see `tessera_kernels.quality`; days in any order."""
+    found = np.zeros((valid.shape[1], 6), np.uint16)
+    for pixel in range(valid.shape[1]):
+        marks = sorted(
+            (day, t, mark) for t, (day, mark) in enumerate(zip(days, valid[:, pixel], strict=True)) if mark
+        )
+        clear = sorted({day for day, _, _ in marks})
+        first_marks = [next(mark for day, _, mark in marks if day == each) for each in clear]
+        seen = [sum(bool(step[pixel].any()) for step in orbit) for orbit in orbits]
+        spent = [(time[0] + timedelta(days=n)) not in clear for n in range((time[1] - time[0]).days + 1)]
+        runs = "".join("-" if empty else " " for empty in spent).split(" ")
+        if not clear and not any(seen):
+            status = 4
+        elif len(clear) < min_clear:
+            status = 2
+        else:
+            status = 3 if 2 * first_marks.count(2) > len(clear) else 1
+        months = len({(day.year, day.month) for day in clear})
+        found[pixel] = [len(clear), *seen, months, max(map(len, runs)), status]
     return found

@@ -19,8 +19,9 @@ def random_arrays(width, heads, layers, ffn, dims=128, qk_norm=False, int8=False
         weight = (rng.standard_normal((inputs, outputs)) / np.sqrt(inputs)).astype(np.float32)
         arrays[f"{name}.bias"] = (0.1 * rng.standard_normal(outputs)).astype(np.float32)
         if int8 and quantised:
-            scale = np.abs(weight).max(axis=0) / 127
-            arrays[f"{name}.weight.int8"] = np.rint(weight / scale).astype(np.int8)
+            codes, levels = ("int16", 32767) if name.startswith("fusion") else ("int8", 127)
+            scale = np.abs(weight).max(axis=0) / levels
+            arrays[f"{name}.weight.{codes}"] = np.rint(weight / scale).astype(codes)
             arrays[f"{name}.weight.scale"] = scale.astype(np.float32)
         else:
             arrays[f"{name}.weight"] = weight
@@ -109,16 +110,15 @@ class NaiveNetwork:
 
     def __init__(self, arrays, heads, layers, exp=np.exp):
         self.arrays, self.heads, self.layers = arrays, heads, layers
-        self.exp, self.int8 = exp, "fusion.0.weight.int8" in arrays
+        self.exp, self.int8 = exp, "s2.embedding.1.weight.int8" in arrays
 
     def linear(self, name, x, quantise):
-        if f"{name}.weight.int8" in self.arrays:
-            weight = (
-                self.arrays[f"{name}.weight.int8"].astype(np.float64) * self.arrays[f"{name}.weight.scale"]
-            )
-            x = quantise(x)
-        else:
-            weight = self.arrays[f"{name}.weight"]
+        weight = self.arrays.get(f"{name}.weight")
+        for codes in ("int8", "int16"):
+            if f"{name}.weight.{codes}" in self.arrays:
+                scale = self.arrays[f"{name}.weight.scale"]
+                weight = self.arrays[f"{name}.weight.{codes}"].astype(np.float64) * scale
+                x = quantise(x)
         return x @ weight + self.arrays.get(f"{name}.bias", 0)
 
     def sigmoid(self, x):
@@ -191,7 +191,7 @@ class NaiveNetwork:
             for name, (values, doy, multiplicity, offsets) in (("s2", s2), ("s1", s1)):
                 part = slice(offsets[p], offsets[p + 1])
                 pooled.append(self.branch(name, values[part], doy[part], multiplicity[part]))
-            # The fusion's weights are int8, but it computes in float32
+            # The fusion's weights are integers, but it computes in float32
             x = self.linear("fusion.0", np.concatenate(pooled)[None], lambda x: x)
             if "fusion.1.bias" not in self.arrays:
                 rows.append(x[0])

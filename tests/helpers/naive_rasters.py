@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def naive_clear(scl: int) -> bool:
-    """Published: everything but these classes is clear. What is no class at all isn't."""
-    return 0 <= scl <= 11 and scl not in (0, 1, 2, 3, 8, 9)
+def naive_clear(scl: int) -> int:
+    """Published: everything but these classes is clear. What is no class at all isn't. Clear water is 2."""
+    return (0 <= scl <= 11 and scl not in (0, 1, 2, 3, 8, 9)) * (2 if scl == 6 else 1)
 
 
 def naive_first_clear(products: list[tuple[NDArray, NDArray, int]]) -> tuple[NDArray, NDArray]:

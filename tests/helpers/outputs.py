@@ -12,6 +12,7 @@ from staged import stage
 
 from tessera_engine.files.output import ITEM
 from tessera_engine.formats.writing import write
+from tessera_engine.pictures.true_colour import staged, write_true_colours
 from tessera_engine.scene import Dates, Grid
 from tessera_engine.stac.writing import RunFacts, write_item
 
@@ -39,11 +40,13 @@ def made_up_output(
     stored_as: str = "int8",
     grid: Grid | None = None,
     year: int | None = None,
+    colours: NDArray[np.uint16] | None = None,
     **facts,
 ) -> Path:
     """An output folder as `embed` would leave it."""
-    staging = stage(folder / "staging", embedding, stored_as, grid)
+    staging = stage(folder / "staging", embedding, stored_as, grid, colours)
     assets = write(format, staging, folder, "field")
+    assets += write_true_colours(folder, staged(staging), format, "field", year, None)
     pixels = int(np.isfinite(embedding[..., 0]).sum())
     about = FACTS | {"stored_as": stored_as, "dim": embedding.shape[2], "pixels_with_data": pixels} | facts
     if year is not None:

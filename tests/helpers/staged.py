@@ -29,13 +29,19 @@ def landscape(height: int, width: int, dim: int = 16, seed: int = 0) -> NDArray[
 
 
 def stage(
-    folder: Path, embedding: NDArray[np.float32], stored_as: str = "int8", grid: Grid | None = None
+    folder: Path,
+    embedding: NDArray[np.float32],
+    stored_as: str = "int8",
+    grid: Grid | None = None,
+    colours: NDArray[np.uint16] | None = None,
 ) -> Staging:
-    """Stage embeddings whole, on a grid in UTM unless another one is given."""
+    """Stage embeddings whole, on a grid in UTM unless another one is given, and true colours where they are given."""
     folder.mkdir(parents=True, exist_ok=True)
     height, width, dim = embedding.shape
     grid = grid or Grid(width, height, CRS, ORIGIN)
-    staging = Staging.create(folder, grid, dim, stored_as)
+    staging = Staging.create(folder, grid, dim, stored_as, colours is not None)
+    if staging.colours is not None:
+        staging.colours.write(grid.window, colours)
     valid = np.isfinite(embedding[..., 0])
     counts = np.zeros((height, width, 2), np.uint16)
     counts[valid] = np.random.default_rng(1).integers(1, 300, (valid.sum(), 2))

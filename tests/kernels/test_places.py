@@ -233,7 +233,8 @@ print(places.kernels_folder(), quantize(np.ones((1, 2), np.float32))[0].tolist()
     package = tmp_path / "site" / "tessera_kernels"
     source = Path(cache.__file__).parent
     package.mkdir(parents=True)
-    for name in ("__init__.py", "cache.py", "cpu.py", "places.py", "private.py", "quantize.py", "threads.py"):
+    needed = ["__init__", "cache", "cpu", "inner", "places", "private", "quantize", "sources", "threads"]
+    for name in (f"{name}.py" for name in needed):
         (package / name).write_text((source / name).read_text())
     blocked(package / "__pycache__")
     blocked(tmp_path / "file")

@@ -33,7 +33,7 @@ class Figures:
 
     Attributes:
         kills: by command and signal.
-        steps: by step of publishing, mode and signal.
+        steps: by step of publishing and signal.
         outcomes: of the kills: the old or the new stood there.
         failures: what was wrong, a line each.
     """
@@ -158,10 +158,9 @@ class Trial:
             and not partly
         ):
             yield f"it says '{said[-1]}', and {now} is there"
-        recorded = any(folder.rglob("*.partial/record"))
+        # A kill after the last step can't be told from a command that ended well
+        complete = now == "new" and beside(folder) == self.beside
         again = live(case, folder, self.made, Plan(plan.exchange))
-        # A kill after everything was done can't be told from a command that ended well
-        complete = now == "new" and not recorded
         if again.code != 0 and not (complete and again.code == 2):
             yield f"again: exit {again.code}: {again.said[-300:]}"
         if not os.path.lexists(target):
@@ -228,25 +227,34 @@ def warm(trials: list[Case], made: Path, work: Path) -> None:
 def soak(trials: list[Trial], kills: int, seconds: float, seed: int, report=None) -> Figures:
     """Kill until there were so many kills, or until the time is over.
 
-    Every other kill is at a step of publishing, the one that was hit least so far; the others are at any step or moment.
+    Most kills are at a step of publishing: the step and signal that were hit least so far, in a command that takes that
+    step. The others are at any step or moment of any command.
     """
     rng, figures, until = random.Random(seed), Figures(), time.monotonic() + seconds
+    places: dict[str, list[tuple[Trial, bool, int]]] = {}
+    for trial in trials:
+        for exchange, steps in trial.steps.items():
+            for number, of in enumerate(is_of_the_swap(steps), 1):
+                if of:
+                    places.setdefault(steps[number - 1], []).append((trial, exchange, number))
+    aims = [(step, signal.Signals(number).name) for step in places for number in CODES]
+    figures.steps.update(dict.fromkeys(aims, 0))
     while figures.total < kills and time.monotonic() < until:
-        trial = rng.choices(trials, [each.case.weight for each in trials])[0]
-        exchange, number = rng.random() < 0.5, rng.choice(list(CODES))
-        steps = trial.steps[exchange]
         kind = rng.random()
-        swap = [i for i, of in enumerate(is_of_the_swap(steps), 1) if of]
-        if kind < 0.7 and swap:
-            hits = {i: figures.steps[steps[i - 1], exchange, signal.Signals(number).name] for i in swap}
-            least = min(hits.values())
-            step = rng.choice([i for i in swap if hits[i] == least])
-            figures.steps[steps[step - 1], exchange, signal.Signals(number).name] += 1
-            plan = Plan(exchange, number, step)
-        elif kind < 0.85:
-            plan = Plan(exchange, number, rng.randint(1, len(steps)))
+        if kind < 0.8:
+            least = min(figures.steps.values())
+            step, name = rng.choice([aim for aim in aims if figures.steps[aim] == least])
+            takers = places[step]
+            trial, exchange, at = rng.choices(takers, [taker[0].case.weight for taker in takers])[0]
+            figures.steps[step, name] += 1
+            plan = Plan(exchange, signal.Signals[name], at)
         else:
-            plan = Plan(exchange, number, moment=rng.uniform(0.001, trial.seconds))
+            trial = rng.choices(trials, [each.case.weight for each in trials])[0]
+            exchange, number = rng.random() < 0.5, rng.choice(list(CODES))
+            if kind < 0.9:
+                plan = Plan(exchange, number, rng.randint(1, len(trial.steps[exchange])))
+            else:
+                plan = Plan(exchange, number, moment=rng.uniform(0.001, trial.seconds))
         trial.kill(plan, rng.random() < 0.5, figures)
         if report is not None:
             report(figures)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import sys
@@ -13,6 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from soak.cases import HOME, Case
+
+PUBLISHES = re.compile(
+    r"replace record.new record|(_renameat2|rename|replace) output (TARGET|beside|replaced)"
+)
+"""A step with which publishing begins."""
 
 LONGEST = 120.0
 """Seconds after which a life counts as hanging."""
@@ -130,6 +136,8 @@ def _count_steps(target: Path, plan: Plan, record: int) -> None:
         if not isinstance(path, (str, Path)):
             return ""
         full = Path(os.path.abspath(path))
+        if full.name.endswith(".partial.done"):
+            return "DONE"
         partial = next((i for i, part in enumerate(full.parts) if part.endswith(".partial")), None)
         if partial is not None:
             inside = full.parts[partial + 1 :]
@@ -143,7 +151,7 @@ def _count_steps(target: Path, plan: Plan, record: int) -> None:
 
         def call(*arguments, **options):
             nonlocal taken
-            where = [role(each) for each in arguments[:2]]
+            where = [role(each) for each in arguments[: 2 if "rename" in name or name == "replace" else 1]]
             result = honest(*arguments, **options)
             # The exchange is tried everywhere, and does nothing where there is none
             if any(where) and result is not False:
@@ -163,13 +171,13 @@ def _count_steps(target: Path, plan: Plan, record: int) -> None:
         for name in ("sync_file", "sync_folder", "sync_all"):
             if hasattr(module, name):
                 after(module, name)
-    for name in ("mkdir", "rename", "replace", "unlink", "touch", "rmdir"):
+    for name in ("mkdir", "rename", "replace", "unlink", "touch", "rmdir", "write_text"):
         after(Path, name)
     after(publish, "_renameat2")
     after(shutil, "rmtree")
 
 
 def is_of_the_swap(steps: list[str]) -> list[bool]:
-    """Which steps belong to publishing: from the record on, which is written last before a result gets its name."""
-    first = next((i for i, step in enumerate(steps) if "record" in step), len(steps))
+    """Which steps belong to publishing: from the first record or result that takes its name on."""
+    first = next((i for i, step in enumerate(steps) if PUBLISHES.match(step)), len(steps))
     return [i >= first for i in range(len(steps))]

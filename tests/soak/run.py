@@ -84,14 +84,11 @@ def table(kills, failing, reading, inputs) -> list[str]:
     for command in sorted({command for command, _ in kills.kills}):
         counts = [kills.kills[command, f"SIG{name}"] for name in ("KILL", "TERM", "INT")]
         lines.append(f"  {command:30} {counts[0]:6} {counts[1]:6} {counts[2]:6}")
-    least = {}
-    for (step, exchange, name), count in kills.steps.items():
-        least.setdefault((step, exchange), {})[name] = count
-    lines.append(f"{'steps of publishing':50} {'mode':>6} {'KILL':>6} {'TERM':>6} {'INT':>6}")
-    for (step, exchange), counts in sorted(least.items()):
-        row = [counts.get(f"SIG{name}", 0) for name in ("KILL", "TERM", "INT")]
-        lines.append(f"  {step:48} {'1' if exchange else '2':>6} {row[0]:6} {row[1]:6} {row[2]:6}")
-    fewest = min((c.get(f"SIG{n}", 0) for c in least.values() for n in ("KILL", "TERM", "INT")), default=0)
+    lines.append(f"{'steps of publishing':50} {'KILL':>6} {'TERM':>6} {'INT':>6}")
+    for step in sorted({step for step, _ in kills.steps}):
+        counts = [kills.steps[step, f"SIG{name}"] for name in ("KILL", "TERM", "INT")]
+        lines.append(f"  {step:48} {counts[0]:6} {counts[1]:6} {counts[2]:6}")
+    fewest = min(kills.steps.values(), default=0)
     lines.append(
         f"kills: {kills.total}, a step at least {fewest} times by each signal; failures: {len(kills.failures)}"
     )

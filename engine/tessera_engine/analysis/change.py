@@ -109,6 +109,7 @@ def change(
         top: share of the pixels that are the top regions.
         dim: compare only the first `dim` dimensions; None: all that are stored.
         years: the year to read of each, of outputs with several years.
+        untils: the last day of the period to read of each, of outputs with several periods.
         memory: what the process may take: bytes, or a size like "2GB"; None: half of the free memory, at most 4 GB.
 
     Raises:
@@ -123,9 +124,9 @@ def change(
     if out is not None:
         check_path("out", out, "a folder")
         target = Path(out)
-    years = chosen.years or (None, None)
-    first = open_given("before", before, chosen.dim, years[0])
-    second = open_given("after", after, chosen.dim, years[1])
+    years, untils = chosen.years or (None, None), chosen.untils or (None, None)
+    first = open_given("before", before, chosen.dim, years[0], untils[0])
+    second = open_given("after", after, chosen.dim, years[1], untils[1])
     _check_different(first, second)
     identity = identity_of("change", (first, second), options=chosen)
     with shown(progress, "comparing", "px") as report, result_folder(target, overwrite, identity) as folder:
@@ -144,7 +145,7 @@ def change(
             "typical_change": typical,
             "common_change": drawn.common,
         }
-        write_result_item(folder, drawn.grid, (first, second), "change", title, assets, facts)
+        write_result_item(folder, (drawn.grid,), (first, second), "change", title, assets, facts)
     regions = [feature["properties"] for feature in features]
     return Changed(target, typical, drawn.common, threshold, regions)
 
@@ -153,8 +154,8 @@ change.__signature__ = spelled_out(change, ChangeKeywords, ChangeOptions())  # t
 
 
 def _check_different(before: Embeddings, after: Embeddings) -> None:
-    same_year = before.provenance.get("year") == after.provenance.get("year")
-    if before.path.resolve() == after.path.resolve() and same_year:
+    same_time = all(before.provenance.get(key) == after.provenance.get(key) for key in ("year", "season"))
+    if before.path.resolve() == after.path.resolve() and same_time:
         raise InputError(
             f"before= and after= are the same output, {before.path}, so nothing can have changed; give outputs of two "
             "years, or years= of an output with several years"

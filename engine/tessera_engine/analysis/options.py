@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from datetime import date
 from typing import Any, TypedDict, TypeVar, cast
 
 from tessera_engine.analysis.maps.learn import METHODS
@@ -11,6 +12,7 @@ from tessera_engine.analysis.regions import TOP_SHARE
 from tessera_engine.analysis.sampling.pooling import POOLS
 from tessera_engine.errors import InputError, check_type, is_of
 from tessera_engine.files.nearby import nearest
+from tessera_engine.formats.opening import check_day
 from tessera_engine.machine import check_threads
 from tessera_engine.model.installed import DEFAULT_MODEL
 from tessera_engine.running.options import CHECKS as RUN_CHECKS
@@ -24,6 +26,7 @@ class SimilarKeywords(TypedDict, total=False):
     top: float
     dim: int | None
     year: int | None
+    until: date | str | None
     memory: int | str | None
 
 
@@ -35,12 +38,14 @@ class SimilarOptions:
         top: share of the pixels that are the top regions.
         dim: compare only the first `dim` dimensions; None: all that are stored.
         year: the year to read, of an output with several years.
+        until: the last day of the period to read, of an output with several periods.
         memory: bytes that the process may take; None: half of the free memory, at most 4 GB.
     """
 
     top: float = TOP_SHARE
     dim: int | None = None
     year: int | None = None
+    until: date | None = None
     memory: int | None = None
 
 
@@ -50,6 +55,7 @@ class ChangeKeywords(TypedDict, total=False):
     top: float
     dim: int | None
     years: tuple[int, int] | None
+    untils: tuple[date | str, date | str] | None
     memory: int | str | None
 
 
@@ -61,12 +67,14 @@ class ChangeOptions:
         top: share of the pixels that are the top regions.
         dim: compare only the first `dim` dimensions; None: all that are stored.
         years: the year to read of each, of outputs with several years.
+        untils: the last day of the period to read of each, of outputs with several periods.
         memory: bytes that the process may take; None: half of the free memory, at most 4 GB.
     """
 
     top: float = TOP_SHARE
     dim: int | None = None
     years: tuple[int, int] | None = None
+    untils: tuple[date, date] | None = None
     memory: int | None = None
 
 
@@ -84,6 +92,8 @@ class MapKeywords(TypedDict, total=False):
     dim: int | None
     year: int | None
     train_year: int | None
+    until: date | str | None
+    train_until: date | str | None
     memory: int | str | None
     threads: int | None
 
@@ -104,6 +114,8 @@ class MapOptions:
         dim: use only the first `dim` dimensions; None: all that are stored.
         year: the year to map, of an output with several years.
         train_year: the year to read from `train`, if it has several.
+        until: the last day of the period to map, of an output with several periods.
+        train_until: the last day of the period to read from `train`, if it has several.
         memory: bytes that the process may take; None: half of the free memory, at most 4 GB.
         threads: CPU threads; None: all that this process may use.
     """
@@ -119,8 +131,39 @@ class MapOptions:
     dim: int | None = None
     year: int | None = None
     train_year: int | None = None
+    until: date | None = None
+    train_until: date | None = None
     memory: int | None = None
     threads: int | None = None
+
+
+class SegmentKeywords(TypedDict, total=False):
+    """What `segment` takes as keywords; see `SegmentOptions`."""
+
+    scale: float
+    min_area: float
+    dim: int | None
+    year: int | None
+    memory: int | str | None
+
+
+@dataclass(frozen=True)
+class SegmentOptions:
+    """How fields and patches are found.
+
+    Attributes:
+        scale: the larger, the larger the segments, see `tessera_kernels.segment.merge`.
+        min_area: hectares of the smallest segment.
+        dim: compare only the first `dim` dimensions; None: all that are stored.
+        year: the year to read, of an output with several years.
+        memory: bytes that the process may take; None: half of the free memory, at most 4 GB.
+    """
+
+    scale: float = 100.0
+    min_area: float = 0.1
+    dim: int | None = None
+    year: int | None = None
+    memory: int | None = None
 
 
 class EvaluateKeywords(TypedDict, total=False):
@@ -134,6 +177,7 @@ class EvaluateKeywords(TypedDict, total=False):
     band: int | None
     nodata: float | None
     year: int | None
+    until: date | str | None
     threads: int | None
 
 
@@ -150,6 +194,7 @@ class EvaluateOptions:
         band: the band of a raster of labels with several, from 1; None: the only one.
         nodata: the number that is no label; None: what a raster declares.
         year: the year to read, of an output with several years.
+        until: the last day of the only period to read, of an output with several periods; None: score each of them.
         threads: CPU threads; None: all that this process may use.
     """
 
@@ -161,6 +206,7 @@ class EvaluateOptions:
     band: int | None = None
     nodata: float | None = None
     year: int | None = None
+    until: date | None = None
     threads: int | None = None
 
 
@@ -251,6 +297,15 @@ def _years(name: str, value: object) -> tuple[int, int]:
     return int(years[0]), int(years[1])
 
 
+def _untils(name: str, value: object) -> tuple[date, date]:
+    expected = "two days, the last ones of the first and of the second embeddings"
+    check_type(name, value, (tuple, list), expected)
+    days = [check_day(name, each) for each in cast(Sequence[Any], value)]
+    if len(days) != 2 or days[0] is None or days[1] is None:
+        raise InputError(f"{name}={value} is not {expected}")
+    return days[0], days[1]
+
+
 def _method(name: str, value: object) -> str:
     check_type(name, value, (str,), f"one of {', '.join(METHODS)}")
     if value not in METHODS:
@@ -290,6 +345,22 @@ def _metres(name: str, value: object) -> float:
     return metres
 
 
+def _scale(name: str, value: object) -> float:
+    check_type(name, value, (float,), "a number, more than 0")
+    scale = float(cast(float, value))
+    if not 0 < scale < 1e9:
+        raise InputError(f"{name}={scale:g} can't be used; expected a number, more than 0")
+    return scale
+
+
+def _hectares(name: str, value: object) -> float:
+    check_type(name, value, (float,), "hectares, 0 or more")
+    hectares = float(cast(float, value))
+    if not 0 <= hectares < 1e9:
+        raise InputError(f"{name}={hectares:g} is not an area; expected hectares, 0 or more")
+    return hectares
+
+
 def _band(name: str, value: object) -> int:
     check_type(name, value, (int,), "the number of a band, from 1")
     number = int(cast(int, value))
@@ -314,6 +385,9 @@ CHECKS: Mapping[str, Callable[[str, object], Any]] = {
     "year": RUN_CHECKS["dim"],
     "train_year": RUN_CHECKS["dim"],
     "years": _years,
+    "until": check_day,
+    "train_until": check_day,
+    "untils": _untils,
     "memory": RUN_CHECKS["memory"],
     "regression": RUN_CHECKS["overwrite"],
     "train": lambda name, value: value,
@@ -329,5 +403,7 @@ CHECKS: Mapping[str, Callable[[str, object], Any]] = {
     "buffer": RUN_CHECKS["buffer"],
     "id": _id,
     "strict": RUN_CHECKS["strict"],
+    "scale": _scale,
+    "min_area": _hectares,
 }
 """Option -> what checks its value and gives it in one form."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,12 @@ from numpy.typing import NDArray
 
 from tessera_engine.files.output import ITEM
 from tessera_engine.formats.cog import FORMAT as COG
-from tessera_engine.formats.cog.files import GeoTiff, Part, one_band, write_cog
+from tessera_engine.formats.cog.files import GeoTiff, Part, few_bands, write_cog
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.geo import grid_fields
 from tessera_engine.scene import Grid
 from tessera_engine.stac.items import Asset
-from tessera_engine.stac.writing import Result
+from tessera_engine.stac.writing import Result, projection
 from tessera_engine.stac.writing import write_result_item as write_item
 
 
@@ -44,14 +45,31 @@ def write_map(
         TesseraError: it couldn't be written; nothing of it is left.
     """
     about = GeoTiff(grid, values.dtype.name, (title,), nodata, tags or {}, colours)
-    write_cog(path, about, [Part(grid.window, (1,), values[np.newaxis])], one_band(classes=bool(colours)))
+    write_cog(path, about, [Part(grid.window, (1,), values[np.newaxis])], few_bands(classes=bool(colours)))
     fields = {"data_type": values.dtype.name, "nodata": "nan" if np.isnan(nodata) else int(nodata)}
     return Asset(path.stem, path.name, COG.media_type, title, ("data",), fields | grid_fields(grid))
 
 
+def within(asset: Asset, name: str, grid: Grid) -> Asset:
+    """An asset of one of several outputs, which lies in a folder of the output's name and has a grid of its own.
+
+    Args:
+        asset: in that folder.
+        name: the folder's.
+        grid: of the output.
+    """
+    code = {"proj:code": projection(grid)["proj:code"]} if "proj:shape" in asset.fields else {}
+    return replace(
+        asset,
+        key=f"{asset.key}-{name}",
+        file_name=f"{name}/{asset.file_name}",
+        fields={**asset.fields, **code},
+    )
+
+
 def write_result_item(
     folder: Path,
-    grid: Grid,
+    grids: Sequence[Grid],
     sources: Sequence[Embeddings],
     name: str,
     title: str,
@@ -62,7 +80,7 @@ def write_result_item(
 
     Args:
         folder: where the assets lie.
-        grid: of the results.
+        grids: of the results, more than one where several outputs were given.
         sources: the embeddings that the results were made from, by one model; the first gives the model's facts.
         name: `similar`, `map`, ...
         title: what the results are, for people.
@@ -71,4 +89,4 @@ def write_result_item(
     """
     # A downloaded tree has no item, so no id
     items = [{"id": each.path.name, **each.item} for each in sources]
-    write_item(folder / ITEM, grid, items, assets, Result(name, title, sources[0].dim, facts))
+    write_item(folder / ITEM, grids, items, assets, Result(name, title, sources[0].dim, facts))

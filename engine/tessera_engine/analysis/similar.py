@@ -11,22 +11,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.analysis.options import SimilarKeywords, SimilarOptions, check_options
-from tessera_engine.analysis.rasters import write_map, write_result_item
-from tessera_engine.analysis.regions import PIXEL_BYTES, find_regions, top_threshold, write_regions
+from tessera_engine.analysis.rasters import within, write_map, write_result_item
+from tessera_engine.analysis.regions import (
+    MOST_REGIONS,
+    PIXEL_BYTES,
+    find_regions,
+    top_threshold,
+    write_regions,
+)
 from tessera_engine.errors import InputError, check_type, is_of
 from tessera_engine.files.naming import default_out
 from tessera_engine.files.result import result_folder
 from tessera_engine.formats.embeddings.base import Embeddings, StoredBlock
 from tessera_engine.formats.given import (
-    Given,
     GivenPath,
+    Several,
     check_path,
+    folder_names,
     identity_of,
-    open_given,
-    path_given,
+    open_several,
+    paths_given,
 )
 from tessera_engine.geo import point_outside
-from tessera_engine.progress import Progress, ShowProgress, shown
+from tessera_engine.progress import Progress, ShowProgress, part_of, shown
 from tessera_engine.running.memory import strip_values
 from tessera_engine.running.options import spelled_out
 from tessera_kernels.similar import most_similar
@@ -60,7 +67,7 @@ class Similar:
 
 
 def similar(
-    embeddings: Given,
+    embeddings: Several,
     at: Sequence[float] | Sequence[Sequence[float]],
     out: GivenPath | None = None,
     *,
@@ -70,8 +77,11 @@ def similar(
 ) -> Similar:
     """Write `similarity.tif`, and the most similar `top` share of the pixels as `regions.geojson`.
 
+    Of several outputs, each has its `similarity.tif` in a folder of its name, and the regions are those of all.
+
     Args:
-        embeddings: what to search: an output folder, or `open_embeddings(...)`.
+        embeddings: what to search: an output folder, or `open_embeddings(...)`, or a list of them, by one model. Each
+            point is compared as it is in the first of them that has data there.
         at: the point to compare with, (longitude, latitude) in degrees, or a list of such points. With several
             points, each pixel's similarity is that to the most similar one.
         out: the folder to make; None: `<name>.similar` in the current folder.
@@ -81,33 +91,47 @@ def similar(
         top: share of the pixels that are the top regions.
         dim: compare only the first `dim` dimensions; None: all that are stored.
         year: the year to read, of an output with several years.
+        until: the last day of the period to read, of an output with several periods.
         memory: what the process may take: bytes, or a size like "2GB"; None: half of the free memory, at most 4 GB.
 
     Raises:
-        InputError: an argument is wrong, a point lies outside of the embeddings or on a pixel without data, the memory
-            is too little, or there is something at `out` already.
+        InputError: an argument is wrong, a point lies outside of the embeddings or on a pixel without data, they are of
+            different models, the memory is too little, or there is something at `out` already.
         TesseraError: a file couldn't be read or written; nothing is left behind.
     """
     chosen = check_options(SimilarOptions, "similar", options)
     points = _points(at)
     check_type("overwrite", overwrite, (bool,), "True or False")
-    target = default_out(path_given("embeddings", embeddings), "similar")
+    target = default_out(paths_given("embeddings", embeddings)[0], "similar")
     if out is not None:
         check_path("out", out, "a folder")
         target = Path(out)
-    opened = open_given("embeddings", embeddings, chosen.dim, chosen.year)
-    identity = identity_of("similar", (opened,), points=points, options=chosen)
+    opened = open_several("embeddings", embeddings, chosen.dim, chosen.year, chosen.until)
+    queries, names = _queries(opened, points), folder_names(opened)
+    identity = identity_of("similar", opened, points=points, options=chosen)
+    pixels = [each.grid.window.pixels for each in opened]
+    title, features, assets, grids = "Cosine similarity to the given points", [], [], []
     with shown(progress, "comparing", "px") as report, result_folder(target, overwrite, identity) as folder:
-        values = similarity(opened, points, report, chosen.memory)
-        threshold = top_threshold(values, chosen.top)
-        features = find_regions(values, threshold, opened.grid, "similarity")
-        title = "Cosine similarity to the given points"
-        assets = [
-            write_map(folder / "similarity.tif", values, opened.grid, title, np.nan),
-            write_regions(folder, features, "The most similar regions"),
-        ]
+        maps = []
+        for i, each in enumerate(opened):
+            part = part_of(report, sum(pixels[:i]), sum(pixels))
+            maps.append(compare(each, queries, part, chosen.memory, sum(pixels)))
+        threshold = top_threshold(np.concatenate([values.reshape(-1) for values in maps]), chosen.top)
+        for values, each, name in zip(maps, opened, names, strict=True):
+            alone = len(opened) == 1
+            place = folder if alone else folder / name
+            place.mkdir(exist_ok=True)
+            asset = write_map(place / "similarity.tif", values, each.grid, title, np.nan)
+            assets.append(asset if alone else within(asset, name, each.grid))
+            found = find_regions(values, threshold, each.grid, "similarity")
+            for feature in [] if alone else found:
+                feature["properties"]["embeddings"] = name
+            features += found
+            grids.append(each.grid)
+        features = sorted(features, key=lambda feature: -feature["properties"]["hectares"])[:MOST_REGIONS]
+        assets.append(write_regions(folder, features, "The most similar regions"))
         facts = {"points": [list(point) for point in points], "top": chosen.top, "threshold": threshold}
-        write_result_item(folder, opened.grid, (opened,), "similar", title, assets, facts)
+        write_result_item(folder, grids, opened, "similar", title, assets, facts)
     return Similar(target, threshold, [feature["properties"] for feature in features])
 
 
@@ -154,10 +178,34 @@ def similarity(
     Raises:
         InputError: a point lies outside of the embeddings or on a pixel without data, or the memory is too little.
     """
-    queries = _queries(embeddings, points)
+    return compare(embeddings, _queries([embeddings], points), report, memory)
+
+
+def compare(
+    embeddings: Embeddings,
+    queries: NDArray[Any],
+    report: Progress | None = None,
+    memory: int | None = None,
+    held: int | None = None,
+) -> NDArray[np.float32]:
+    """Each pixel's cosine similarity to the stored vector that it is most similar to; see `similarity`.
+
+    Args:
+        embeddings: what to search.
+        queries: (Q, K) stored vectors, int8 or float32 as the embeddings are, none all zero.
+        report: called with pixels done and in all.
+        memory: bytes that the process may take; None: half of the free memory, at most 4 GB.
+        held: pixels of maps that are in memory at the end; None: only those of this one.
+
+    Returns:
+        (height, width) float32, -1..1, NaN where there is no data.
+
+    Raises:
+        InputError: the memory is too little.
+    """
     per_value = embeddings.bytes_per_value + (0 if embeddings.stored_as == "int8" else FLOAT_BYTES)
     pixels, row = embeddings.grid.window.pixels, embeddings.grid.width * embeddings.dim
-    strip_size = strip_values(memory, pixels * PIXEL_BYTES, per_value, row, STRIP_VALUES)
+    strip_size = strip_values(memory, (held or pixels) * PIXEL_BYTES, per_value, row, STRIP_VALUES)
     found = np.empty((embeddings.grid.height, embeddings.grid.width), np.float32)
     for window in embeddings.windows(strip_size):
         stored = embeddings.read_stored(window)
@@ -172,23 +220,43 @@ def similarity(
     return found
 
 
-def _queries(embeddings: Embeddings, points: Sequence[tuple[float, float]]) -> NDArray[Any]:
-    """(Q, K) stored vectors of the points' pixels."""
-    cols, rows = embeddings.pixels_at([lon for lon, _ in points], [lat for _, lat in points])
-    queries = []
-    for (lon, lat), col, row in zip(points, cols, rows, strict=True):
-        where = f"the point {lon} {lat} (longitude, latitude)"
-        if not (0 <= col < embeddings.grid.width and 0 <= row < embeddings.grid.height):
-            raise point_outside(embeddings.grid, lon, lat, str(embeddings.path))
-        stored: StoredBlock = embeddings.read_stored(
-            embeddings.grid.window._replace(col=int(col), row=int(row), width=1, height=1)
+def _queries(sources: Sequence[Embeddings], points: Sequence[tuple[float, float]]) -> NDArray[Any]:
+    """(Q, K) stored vectors of the points' pixels, each of the first source that has data there."""
+    stored = {each.stored_as for each in sources}
+    if len(stored) > 1:
+        other = next(each for each in sources if each.stored_as != sources[0].stored_as)
+        raise InputError(
+            f"{sources[0].path} is stored as {sources[0].stored_as}, {other.path} as {other.stored_as}: convert one of "
+            "them, so that vectors can be compared as they are stored"
         )
-        if not stored.valid[0, 0] or not stored.values.any():
-            raise InputError(
-                f"{where} lies on a pixel without data in {embeddings.path}; choose a point beside it"
-            )
-        queries.append(stored.values[0, 0])
-    return np.stack(queries)
+    return np.stack([_query(sources, lon, lat) for lon, lat in points])
+
+
+def _query(sources: Sequence[Embeddings], lon: float, lat: float) -> NDArray[Any]:
+    """(K,) the stored vector of a point's pixel."""
+    outside: InputError | None = None
+    empty: Embeddings | None = None
+    for each in sources:
+        (col,), (row,) = each.pixels_at([lon], [lat])
+        if not (0 <= col < each.grid.width and 0 <= row < each.grid.height):
+            outside = outside or point_outside(each.grid, lon, lat, str(each.path))
+            continue
+        window = each.grid.window._replace(col=int(col), row=int(row), width=1, height=1)
+        stored: StoredBlock = each.read_stored(window)
+        if stored.valid[0, 0] and stored.values.any():
+            vector: NDArray[Any] = stored.values[0, 0]
+            return vector
+        empty = empty or each
+    if empty is not None:
+        raise InputError(
+            f"the point {lon} {lat} (longitude, latitude) lies on a pixel without data in {empty.path}; choose a point "
+            "beside it"
+        )
+    if outside is not None and len(sources) == 1:
+        raise outside
+    raise InputError(
+        f"the point {lon} {lat} (longitude, latitude) lies in none of the {len(sources)} outputs; choose one that does"
+    )
 
 
 def _cosines(values: NDArray[np.float32], queries: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.errors import TesseraError
+from tessera_engine.model.facts import ModelFacts
 from tessera_engine.model.file import ModelFile
 from tessera_engine.model.layout import DAYS
 from tessera_engine.progress import Announce
@@ -48,9 +49,14 @@ class BackendRecord:
             `picks_device`.
         picks_device: whether `load` takes `auto` and chooses among more devices than `runs` names.
         bytes: memory of its libraries and of a batch, besides that of the fused kernels.
+        forms: gives further ways to run a model's files (by precision) on CPUs, by name: faster ones, which embeddings
+            are not made with because they are less exact. For comparisons of speed. Takes the number of threads, too.
         baselines: for the reference only: takes an fp32 model file, the number of CPU threads and a device of `runs`.
             Gives the ways to run the file there to compare the speed of others with, by name, the standard one first.
         open_checkpoint: for the reference only: loads a checkpoint to compare a model file with.
+        make_qdq: for the reference only: from an fp32 model file, writes an int8 file with fixed scales (Q/DQ), which
+            other runtimes are fastest with. Takes the file, a scene to calibrate on, and the path to write.
+        why_not: for a backend that doesn't run every model: why it can't run one, in words; None if it can.
     """
 
     name: str
@@ -59,8 +65,11 @@ class BackendRecord:
     load: Callable[[ModelFile, int, str, Announce], Backend]
     picks_device: bool = False
     bytes: int = 0
+    forms: Callable[[Mapping[str, ModelFile], int], Mapping[str, Callable[[], Backend]]] | None = None
     baselines: Callable[[ModelFile, int, str], Mapping[str, Callable[[], Backend]]] | None = None
     open_checkpoint: Callable[[Path, ModelFile], Backend] | None = None
+    make_qdq: Callable[[ModelFile, Path, Path], None] | None = None
+    why_not: Callable[[ModelFacts], str | None] | None = None
 
 
 class Backend(ABC):

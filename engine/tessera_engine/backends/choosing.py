@@ -1,9 +1,9 @@
 """Which backend runs a model on this machine, and loading it.
 
-`device=auto` uses a GPU if there is one and TensorRT or a GPU build of ONNX Runtime is installed: users install those
-only for this purpose. PyTorch with CUDA is often installed for other reasons, so only `device=cuda` uses it. Int8 files
-stay on the CPU, because their form, with a scale per token, is made for CPUs. `device=cuda` never means the CPU: if
-something is missing, an error says what.
+`device=auto` uses a GPU if there is one. TensorRT and GPU builds of ONNX Runtime come first: users install those only
+for this purpose. Then come our own kernels, which need nothing installed. PyTorch with CUDA is often installed for
+other reasons, so only `device=cuda` uses it. Int8 files stay on the CPU unless a GPU is asked for, because their form,
+with a scale per token, is made for CPUs. `device=cuda` never means the CPU: an error says what is missing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tessera_engine.backends.base import Backend, BackendRecord
 from tessera_engine.backends.gpu.found import Found, look
 from tessera_engine.backends.registry import backend_names, backend_record
 from tessera_engine.errors import InputError
-from tessera_engine.model.facts import GPU_PRECISIONS
+from tessera_engine.model.facts import GPU_PRECISIONS, ModelFacts
 from tessera_engine.model.file import ModelFile
 from tessera_engine.progress import Announce
 
@@ -23,7 +23,7 @@ DEVICES = ("auto", "cpu", "cuda")
 
 DEVICE_NAMES = {"cpu": "CPUs", "cuda": "GPUs"}
 
-ON_GPU = ("tensorrt", "onnxruntime")
+ON_GPU = ("tensorrt", "onnxruntime", "cuda")
 """What `backend=auto` uses on a GPU, the preferred one first."""
 
 
@@ -69,13 +69,16 @@ def _running_on(device: str, precision: str | None = None) -> list[str]:
     ]
 
 
-def choose(backend: str, device: str = "auto", precision: str = "fp32") -> Choice:
+def choose(
+    backend: str, device: str = "auto", precision: str = "fp32", facts: ModelFacts | None = None
+) -> Choice:
     """Decide what runs a model on this machine.
 
     Args:
         backend: `auto`, or one of `registry.backend_names()`.
         device: one of `DEVICES`.
         precision: precision of the model file.
+        facts: of the model, if it is known: not every backend runs every model.
 
     Raises:
         InputError: no such backend or device; they contradict each other or the precision; there is no GPU, or nothing
@@ -83,12 +86,19 @@ def choose(backend: str, device: str = "auto", precision: str = "fp32") -> Choic
     """
     check_options(backend, device)
     if backend == "auto":
-        return _on_cpu(precision) if device == "cpu" else _best(device, precision)
+        return _on_cpu(precision) if device == "cpu" else _best(device, precision, facts)
     record = backend_record(backend)
     if device == "auto" and not record.picks_device:
         device = "cpu" if "cpu" in record.runs else "cuda"
     _check_precision(record, device, precision)
+    reason = _why_not(record, facts)
+    if reason is not None:
+        raise InputError(f"backend={backend} {reason}; give another backend=")
     return Choice(backend, device, "as requested")
+
+
+def _why_not(record: BackendRecord, facts: ModelFacts | None) -> str | None:
+    return None if facts is None or record.why_not is None else record.why_not(facts)
 
 
 def _check_precision(record: BackendRecord, device: str, precision: str) -> None:
@@ -105,33 +115,29 @@ def _check_precision(record: BackendRecord, device: str, precision: str) -> None
     )
 
 
-def _best(device: str, precision: str) -> Choice:
+def _best(device: str, precision: str, facts: ModelFacts | None) -> Choice:
     """On a GPU if `device` is cuda, or if one is ready; else on the CPU."""
-    if precision == "int8":
-        if device == "auto":
-            return _on_cpu(precision)
-        raise InputError(
-            "int8 files are made for CPUs, with a scale per token, and GPU libraries can't run them; give another "
-            "precision= (see 'tessera-engine model list'), or leave out device=cuda"
-        )
+    if precision == "int8" and device == "auto":
+        return _on_cpu(precision)
     found = look()
-    choice = _on_gpu(found, device, precision)
+    choice = _on_gpu(found, device, precision, facts)
     if choice is None and device == "auto":
         return _on_cpu(precision)
     if choice is None:
-        raise InputError(f"device=cuda is not available: {found.missing}")
+        raise InputError(f"device=cuda is not available: {found.why_not(precision, facts)}")
     return choice
 
 
-def _on_gpu(found: Found, device: str, precision: str) -> Choice | None:
+def _on_gpu(found: Found, device: str, precision: str, facts: ModelFacts | None) -> Choice | None:
     if found.gpu.version is None:
         return None
     # Everything else only if a GPU was asked for
     names = (*ON_GPU, *(name for name in found.backends if name not in ON_GPU and device == "cuda"))
     for name in names:
-        version = found.backends[name].version
-        if version is not None and precision in backend_record(name).runs["cuda"]:
-            return Choice(name, "cuda", f"{name} {version} on {found.gpu.version}")
+        record, part = backend_record(name), found.backends.get(name)
+        runs = precision in record.runs["cuda"] and _why_not(record, facts) is None
+        if part is not None and part.version is not None and runs:
+            return Choice(name, "cuda", f"{name} {part.version} on {found.gpu.version}")
     return None
 
 
@@ -167,5 +173,5 @@ def make_backend(
         ModelError: the backend can't load the file.
         DeviceError: the GPU can't be used.
     """
-    choice = choose(backend, device, model.facts.precision)
+    choice = choose(backend, device, model.facts.precision, model.facts)
     return backend_record(choice.backend).load(model, threads, choice.device, announce or (lambda line: None))

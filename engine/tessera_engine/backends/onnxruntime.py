@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 import numpy as np
@@ -42,13 +42,16 @@ class OnnxRuntimeBackend(Backend):
 
     name = "onnxruntime"
 
-    def __init__(self, model: ModelFile, threads: int, device: str = "cpu") -> None:
+    def __init__(
+        self, model: ModelFile, threads: int, device: str = "cpu", integer_kernels: bool = False
+    ) -> None:
         """Load a model file.
 
         Args:
             model: the file; on a GPU any precision but int8, which is made for CPUs.
             threads: CPU threads.
             device: `cpu` or `cuda`.
+            integer_kernels: fuse Q/DQ into integer kernels, which saturate on CPUs without VNNI.
 
         Raises:
             InputError: no GPU provider is installed, or ONNX Runtime can't load it.
@@ -61,8 +64,7 @@ class OnnxRuntimeBackend(Backend):
         options.inter_op_num_threads = 1
         # An arena keeps memory for the largest batch of each shape. Lengths vary, so memory would grow
         options.enable_cpu_mem_arena = False
-        # Keeps Q/DQ as separate operators: fused into integer kernels they saturate on CPUs without VNNI
-        options.add_session_config_entry("session.disable_quant_qdq", "1")
+        options.add_session_config_entry("session.disable_quant_qdq", "0" if integer_kernels else "1")
         options.log_severity_level = 3
         available = onnxruntime.get_available_providers()
         provider = (
@@ -120,6 +122,20 @@ def _load(model: ModelFile, threads: int, device: str, announce: Announce) -> Ba
     return OnnxRuntimeBackend(model, threads, device)
 
 
+def _forms(files: Mapping[str, ModelFile], threads: int) -> dict[str, Callable[[], Backend]]:
+    if "qdq" not in files:
+        return {}
+    return {
+        f"qdq {kernels}": partial(OnnxRuntimeBackend, files["qdq"], threads, "cpu", kernels == "integer")
+        for kernels in ("float", "integer")
+    }
+
+
 BACKEND = BackendRecord(
-    "onnxruntime", {"cpu": PRECISIONS, "cuda": ("fp32", "fp16", "qdq")}, _find, _load, bytes=BYTES
+    "onnxruntime",
+    {"cpu": PRECISIONS, "cuda": ("fp32", "fp16", "qdq")},
+    _find,
+    _load,
+    bytes=BYTES,
+    forms=_forms,
 )

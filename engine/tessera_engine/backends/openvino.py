@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable, Mapping
+from functools import partial
 from importlib import metadata
 from types import ModuleType
 
@@ -16,6 +18,7 @@ from tessera_engine.model.facts import PRECISIONS
 from tessera_engine.model.file import OUTPUT_NAME, ModelFile, read_content
 from tessera_engine.progress import Announce
 from tessera_engine.tokens import PackedTokens, sequence
+from tessera_kernels.cpu import has_bfloat16
 
 BATCH_TOKENS = 4096
 """Tokens of one batch, padding included, as for ONNX Runtime."""
@@ -34,15 +37,23 @@ class OpenVinoBackend(Backend):
 
     name = "openvino"
 
-    def __init__(self, model: ModelFile, threads: int) -> None:
+    def __init__(self, model: ModelFile, threads: int, hint: str = "f32") -> None:
+        """Load a model file.
+
+        Args:
+            model: the file.
+            threads: CPU threads.
+            hint: what floats are computed in: `f32` or `bf16`. On CPUs with bfloat16 the plugin's default would be
+                that, which is another model.
+        """
         super().__init__(model)
         openvino = _openvino()
-        # On CPUs with bfloat16 the plugin would use it for float32 models, which would be another model
+        self._hint = hint
         settings = {
             "INFERENCE_NUM_THREADS": threads,
             "PERFORMANCE_HINT": "THROUGHPUT",
             "NUM_STREAMS": 1,
-            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_PRECISION_HINT": hint,
         }
         try:
             core = openvino.Core()
@@ -60,8 +71,8 @@ class OpenVinoBackend(Backend):
 
     @property
     def computes_on(self) -> str:
-        """OpenVINO's name of the device."""
-        return "CPU"
+        """OpenVINO's name of the device, and the hint if it isn't float32."""
+        return "CPU" if self._hint == "f32" else f"CPU, {self._hint}"
 
     def _run(self, tokens: PackedTokens) -> NDArray[np.float32]:
         tokens = sequence(tokens, self.model.facts.generation)
@@ -95,4 +106,14 @@ def _load(model: ModelFile, threads: int, device: str, announce: Announce) -> Ba
     return OpenVinoBackend(model, threads)
 
 
-BACKEND = BackendRecord("openvino", {"cpu": PRECISIONS}, _find, _load, bytes=BYTES)
+def _forms(files: Mapping[str, ModelFile], threads: int) -> dict[str, Callable[[], Backend]]:
+    hints = ["f32", *(["bf16"] if has_bfloat16() else [])]
+    ways = [("fp32", hint) for hint in hints[1:]] + [("qdq", hint) for hint in hints]
+    return {
+        f"{precision} {hint}": partial(OpenVinoBackend, files[precision], threads, hint)
+        for precision, hint in ways
+        if precision in files
+    }
+
+
+BACKEND = BackendRecord("openvino", {"cpu": PRECISIONS}, _find, _load, bytes=BYTES, forms=_forms)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 BACKENDS = {
     "fused": "tessera_engine.backends.fused",
+    "cuda": "tessera_engine.backends.cuda",
     "onnxruntime": "tessera_engine.backends.onnxruntime",
     "openvino": "tessera_engine.backends.openvino",
     "tensorrt": "tessera_engine.backends.tensorrt",

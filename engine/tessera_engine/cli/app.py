@@ -79,9 +79,7 @@ Year = Annotated[
 ]
 From = Annotated[
     datetime | None,
-    typer.Option(
-        "--from", formats=["%Y-%m-%d"], metavar="DATE", help="For products: the first day; needs --to."
-    ),
+    typer.Option("--from", formats=["%Y-%m-%d"], metavar="DATE", help="The first day to use; needs --to."),
 ]
 To = Annotated[
     datetime | None,
@@ -89,7 +87,15 @@ To = Annotated[
         "--to",
         formats=["%Y-%m-%d"],
         metavar="DATE",
-        help="For products: the last day, at most 12 months after --from.",
+        help="The last day to use, at most 12 months after --from.",
+    ),
+]
+Season = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FIRST:LAST",
+        help="Use a season, in whole months (2023-11:2024-06) or days (2023-11-15:2024-06-30). d-pixel tiles need "
+        "--year too.",
     ),
 ]
 Like = Annotated[

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import asdict
-from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
 
 import typer
 
 from tessera_engine.cli.app import Device, Json, Quiet, Threads, app
 from tessera_engine.errors import InputError, MissingExtra
-
-if TYPE_CHECKING:
-    from tessera_engine.cli.pages.bench import MakeBackend
-    from tessera_engine.model.file import ModelFile
 
 
 @app.command()
@@ -31,6 +28,14 @@ def bench(
             min=1, help="Number of rounds. In each round every way to run the model takes its turn."
         ),
     ] = 7,
+    full: Annotated[
+        bool,
+        typer.Option(
+            "--full",
+            help="Also run every other runtime in its fastest forms: PyTorch compiled and in bfloat16, OpenVINO in "
+            "bfloat16, int8 with fixed scales. This takes some minutes.",
+        ),
+    ] = False,
     device: Device = "auto",
     threads: Threads = None,
     quiet: Quiet = False,
@@ -46,7 +51,14 @@ def bench(
     """
     from tessera_engine.backends.choosing import choose, make_backend
     from tessera_engine.cli import console
-    from tessera_engine.cli.pages.bench import Runner, compare, stage_shares
+    from tessera_engine.cli.pages.bench import (
+        Runner,
+        best_forms,
+        compare,
+        stage_shares,
+        ways_to_run,
+        with_qdq,
+    )
     from tessera_engine.machine import check_threads
     from tessera_engine.model.installed import open_model, precisions
     from tessera_engine.scenes.sampling import sample_observations
@@ -54,17 +66,22 @@ def bench(
     threads = check_threads(threads)
     device = choose("auto", device).device
     files = {precision: open_model(model, precision) for precision in precisions(model)}
-    ways, baselines = _ways_to_run(files, threads, device)
     observations = sample_observations(scene, files["fp32"].facts, pixels)
     with ExitStack() as stack:
+        if full:
+            folder = stack.enter_context(TemporaryDirectory())
+            files_to_run = with_qdq(files, scene, Path(folder))
+        else:
+            files_to_run = files
+        ways, baselines = ways_to_run(files_to_run, threads, device, full)
         runners = {}
         with console.progress_bar("starting", quiet, "runtimes") as progress:
             for i, (name, make) in enumerate(ways.items()):
                 try:
                     runners[name] = stack.enter_context(Runner(make, observations, threads))
                 except InputError as missing:
-                    # On a GPU, any of the runtimes may be missing
-                    if device != "cuda" and not isinstance(missing, MissingExtra):
+                    # On a GPU, any of the runtimes may be missing, and PyTorch compiles only with a C++ compiler
+                    if device != "cuda" and not full and not isinstance(missing, MissingExtra):
                         raise
                     console.say(f"note: {missing}", quiet)
                 progress(i + 1, len(ways))
@@ -100,30 +117,14 @@ def bench(
         f"baseline: the fastest of {', '.join(baselines)} in each round",
         quiet,
     )
+    peers = {row.runtime for row in rows} - {"fused"}
+    if full and len(peers) < len({row.runtime for row in rows}) and peers:
+        ours, *_ = best_forms(rows, {"fused"})
+        for peer in best_forms(rows, peers):
+            console.say(
+                f"{ours.name} is {ours.times(peer):.2f} times as fast as {peer.runtime}'s fastest form: "
+                f"{peer.name} ({peer.how})",
+                quiet,
+            )
     listed = ", ".join(f"{stage} {share:.1%}" for stage, share in shares.items())
     console.say(f"share of embed's wall time in {precision}: {listed}", quiet)
-
-
-def _ways_to_run(
-    files: dict[str, ModelFile], threads: int, device: str
-) -> tuple[dict[str, MakeBackend], list[str]]:
-    """All ways to run a model on a device, by name, the reference's first; and the names of the reference's."""
-    from tessera_engine.backends.choosing import make_backend
-    from tessera_engine.backends.registry import backend_names, backend_record
-    from tessera_engine.cli.reference import find_reference
-    from tessera_engine.model.facts import GPU_PRECISIONS
-
-    ways: dict[str, MakeBackend] = {}
-    reference = find_reference()
-    if reference is not None and reference.baselines is not None and reference.find(device).version:
-        ways |= reference.baselines(files["fp32"], threads, device)
-    baselines = list(ways)
-    for name in backend_names():
-        record = backend_record(name)
-        if record.baselines is not None:
-            continue
-        for precision, file in files.items():
-            for_gpus = device == "cpu" and precision in GPU_PRECISIONS
-            if precision in record.runs.get(device, ()) and not for_gpus:
-                ways[f"{name} {precision}"] = partial(make_backend, file, name, threads, device)
-    return ways, baselines

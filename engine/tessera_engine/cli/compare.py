@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +12,7 @@ import typer
 from typer.core import TyperCommand
 
 from tessera_engine.cli.app import Json, Memory, Quiet, app, interruptible
-from tessera_engine.cli.embeddings import NOTHING_LEFT, Embeddings, OfYear, Out, Overwrite
+from tessera_engine.cli.embeddings import NOTHING_LEFT, OfYear, Out, Overwrite, Several, Until
 from tessera_engine.errors import InputError
 
 
@@ -40,7 +41,7 @@ def _point(text: str) -> tuple[float, float]:
 
 @app.command(cls=_Points)
 def similar(
-    embeddings: Embeddings,
+    embeddings: Several,
     at: Annotated[
         list[str],
         typer.Option(help="Point to compare with, in degrees; may be repeated.", metavar="LON LAT"),
@@ -48,6 +49,7 @@ def similar(
     out: Out = None,
     top: Annotated[float, typer.Option(help="Share of all pixels that belong to the top regions.")] = 0.01,
     year: OfYear = None,
+    until: Until = None,
     dim: Annotated[
         int | None, typer.Option(help="Compare only the first 16, 32, 64 or 128 dimensions.")
     ] = None,
@@ -59,7 +61,7 @@ def similar(
     """Find places similar to given points.
 
     Writes a map of the cosine similarity, and the top regions as GeoJSON. With several points, each pixel gets its
-    similarity to the most similar point.
+    similarity to the most similar point. Several outputs of one model are searched together.
 
     Example: tessera-engine similar scene_dir.embeddings --at 4.021 50.804
     """
@@ -74,6 +76,7 @@ def similar(
             top=top,
             dim=dim,
             year=year,
+            until=until and until.date(),
             memory=memory,
             overwrite=overwrite,
             progress=not quiet,
@@ -85,7 +88,7 @@ def similar(
     _print_regions(found.regions, "similarity", quiet)
     console.say(
         f"{len(found.regions)} regions with a similarity of at least {found.threshold:.3f}; see "
-        f"{found.out / 'similarity.tif'}",
+        f"{found.out / ('similarity.tif' if len(embeddings) == 1 else '*/similarity.tif')}",
         quiet,
     )
 
@@ -104,7 +107,7 @@ def _print_regions(regions: list[dict[str, Any]], quantity: str, quiet: bool) ->
 
 @app.command()
 def change(
-    before: Annotated[Path, typer.Argument(help="Output folder of embed or convert, of one year.")],
+    before: Annotated[Path, typer.Argument(help="Output folder of embed or convert, of one time.")],
     after: Annotated[
         Path, typer.Argument(help="Output folder of the same place in another year, by the same model.")
     ],
@@ -113,6 +116,14 @@ def change(
     years: Annotated[
         tuple[int, int] | None,
         typer.Option(help="Year to use from each output, if they have several.", metavar="YEAR YEAR"),
+    ] = None,
+    untils: Annotated[
+        tuple[datetime, datetime] | None,
+        typer.Option(
+            formats=["%Y-%m-%d"],
+            help="Period to use from each output, if they have several: its last day.",
+            metavar="DATE DATE",
+        ),
     ] = None,
     dim: Annotated[
         int | None, typer.Option(help="Compare only the first 16, 32, 64 or 128 dimensions.")
@@ -140,6 +151,7 @@ def change(
             top=top,
             dim=dim,
             years=years,
+            untils=untils and (untils[0].date(), untils[1].date()),
             memory=memory,
             overwrite=overwrite,
             progress=not quiet,

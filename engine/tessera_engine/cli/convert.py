@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tessera_engine.cli.app import Quiet, app, interruptible
-from tessera_engine.cli.embeddings import NOTHING_LEFT, Embeddings, OfYear, Out, Overwrite
+from tessera_engine.cli.embeddings import NOTHING_LEFT, Embeddings, OfYear, Out, Overwrite, Until
 from tessera_engine.formats.registry import appendable, described, format_named
 
 
@@ -25,21 +25,43 @@ def convert(
             help="Year of the observations, if the output does not record it; or the year to use, if it has several.",
         ),
     ] = None,
+    crs: Annotated[
+        str | None,
+        typer.Option(
+            help="Bring the embeddings to this CRS, such as EPSG:4326 (nearest pixel, not interpolated)."
+        ),
+    ] = None,
+    resolution: Annotated[
+        float | None,
+        typer.Option(help="Size of a pixel in units of the CRS. Default: about as large as now."),
+    ] = None,
+    like: Annotated[
+        Path | None,
+        typer.Option(help="Bring the embeddings to the pixels of this raster file.", metavar="FILE"),
+    ] = None,
+    until: Until = None,
     overwrite: Overwrite = False,
     append: Annotated[
         bool, typer.Option("--append", help=f"Add to the {' or '.join(appendable())} output at --out.")
     ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write finished embeddings in another format.
+    """Write finished embeddings in another format, or on another grid.
+
+    On another grid, each pixel has the embedding of the pixel in which its centre lies.
 
     Example: tessera-engine convert scene_dir.embeddings --format zarr --year 2024
+
+    Example: tessera-engine convert scene_dir.embeddings --format cog --crs EPSG:4326 --resolution 0.0001
     """
     from tessera_engine.cli import console
     from tessera_engine.formats.opening import open_embeddings, stored_years
     from tessera_engine.running.convert import convert as write
 
-    opened = open_embeddings(embeddings, dim, year if year in stored_years(embeddings) else None)
+    which = year if year in stored_years(embeddings) else None
+    opened = open_embeddings(embeddings, dim, which, until and until.date())
+    if crs is not None or resolution is not None or like is not None:
+        opened = opened.on(crs, resolution, like)
     if format_named(format).int8_only and opened.stored_as != "int8":
         console.say(f"note: {format} holds int8 codes only, so the float32 embeddings are quantised", quiet)
     with interruptible(NOTHING_LEFT):
@@ -65,11 +87,13 @@ def picture(
         typer.Option(
             "-o",
             "--out",
-            help="PNG file to write. Default: named after the embeddings, in the current folder.",
+            help="File to write: PNG, or GeoTIFF where the name ends with .tif. Default: a PNG named after the "
+            "embeddings, in the current folder.",
         ),
     ] = None,
     dim: Annotated[int | None, typer.Option(help="Show only the first 16, 32, 64 or 128 dimensions.")] = None,
     year: OfYear = None,
+    until: Until = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
@@ -80,16 +104,19 @@ def picture(
     Example: tessera-engine picture scene_dir.embeddings --quicklook clusters --palette farm.json
     """
     from tessera_engine.cli import console
+    from tessera_engine.formats.opening import open_embeddings
     from tessera_engine.pictures.make import picture as draw
 
     with interruptible(NOTHING_LEFT):
+        if until is not None:
+            opened = open_embeddings(embeddings, dim, year, until.date())
         made = draw(
-            embeddings,
+            embeddings if until is None else opened,
             out,
             quicklook=quicklook,
             palette=palette,
-            dim=dim,
-            year=year,
+            dim=dim if until is None else None,
+            year=year if until is None else None,
             overwrite=overwrite,
             progress=not quiet,
         )

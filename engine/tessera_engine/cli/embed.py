@@ -17,6 +17,7 @@ from tessera_engine.cli.app import (
     Memory,
     Quiet,
     S1Units,
+    Season,
     Threads,
     To,
     Year,
@@ -65,11 +66,17 @@ def embed(
         typer.Option(help=f"Backend that runs the model: auto, {', '.join(backend_names())}."),
     ] = "auto",
     device: Device = "auto",
-    format: Annotated[str, typer.Option(help=f"Output format: {described()}.")] = "cog",
+    format: Annotated[
+        str | None,
+        typer.Option(help=f"Output format: {described()}. Default: cog; zarr with --every."),
+    ] = None,
     quicklook: Annotated[
         str,
         typer.Option(help="What the picture shows: pca, clusters or rgb (the scene in true colour)."),
     ] = "pca",
+    no_truecolour: Annotated[
+        bool, typer.Option("--no-truecolour", help="Leave out truecolour.tif, the scene in true colour.")
+    ] = False,
     window: Annotated[
         tuple[int, int, int, int] | None,
         typer.Option(help="Embed only this part, in pixels.", metavar="COL ROW WIDTH HEIGHT"),
@@ -108,6 +115,18 @@ def embed(
     year: Year = None,
     start: From = None,
     end: To = None,
+    season: Season = None,
+    every: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STEP",
+            help="Embed growing periods too, each a step (14d, month) longer than the one before, into one Zarr store.",
+        ),
+    ] = None,
+    min_clear: Annotated[
+        int | None,
+        typer.Option(min=1, help="Flag pixels with fewer clear Sentinel-2 dates in the quality layer."),
+    ] = None,
     like: Like = None,
     s1_units: S1Units = None,
     memory: Memory = None,
@@ -153,6 +172,7 @@ def embed(
             f"--int8 and --precision {precision} contradict each other; use --precision and --store"
         )
     options: EmbedOptions = {
+        **({} if format is None else {"format": format}),
         "window": window,
         "bbox": bbox,
         "aoi": aoi,
@@ -162,8 +182,10 @@ def embed(
         "buffer": buffer,
         "dim": dim,
         "stored_as": "int8" if int8 and stored_as is None else stored_as,
-        "format": format,
         "quicklook": quicklook,
+        "every": every,
+        "min_clear": min_clear,
+        "truecolour": not no_truecolour,
         "memory": memory,
         "overwrite": overwrite,
         "append": append,
@@ -178,6 +200,7 @@ def embed(
         year=year,
         start=start and start.date(),
         end=end and end.date(),
+        season=season,
         like=like,
         s1_units=s1_units,
     )
@@ -186,7 +209,7 @@ def embed(
         console.say(others, quiet)
     file = open_model(model, "int8" if int8 else precision)
     # Before kernels are compiled
-    runs_it = choose(backend, device, file.facts.precision).backend
+    runs_it = choose(backend, device, file.facts.precision, file.facts).backend
     plan = make_plan(opened, file, out, checked, runs_it)
     loaded = api.load(file, backend, threads, lambda text: console.say(text, quiet), device)
     facts = loaded.facts

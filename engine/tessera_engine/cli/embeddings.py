@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 Embeddings = Annotated[Path, typer.Argument(help="Output folder of embed or convert.")]
+Several = Annotated[list[Path], typer.Argument(help="Output folders of embed or convert, by one model.")]
 Out = Annotated[
     Path | None, typer.Option("-o", "--out", help="Folder for the results. Default: in the current folder.")
 ]
 OfYear = Annotated[int | None, typer.Option("--year", help="Year to use, if the output has several.")]
+Until = Annotated[
+    datetime | None,
+    typer.Option(
+        "--until",
+        formats=["%Y-%m-%d"],
+        metavar="DATE",
+        help="Period to use, if the output has several: its last day.",
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing results.")]
 Labels = Annotated[
     Path,

@@ -18,6 +18,7 @@ from tessera_engine.cli.embeddings import (
     Nodata,
     OfYear,
     Overwrite,
+    Until,
 )
 
 
@@ -46,6 +47,7 @@ def evaluate(
     band: Band = None,
     nodata: Nodata = None,
     year: OfYear = None,
+    until: Until = None,
     threads: Threads = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -54,11 +56,12 @@ def evaluate(
     """Measure how well embeddings predict your labels.
 
     Compares every stored form and prefix, with confidence intervals. Scores are cross-validated over spatial blocks.
+    Of a store that embed --every made, it compares the periods: how early in the season your labels can be predicted.
 
     Example: tessera-engine evaluate scene_dir.embeddings --labels fields.gpkg --field crop
     """
     from tessera_engine.analysis.maps.evaluate import evaluate as measure
-    from tessera_engine.analysis.maps.report import markdown
+    from tessera_engine.analysis.maps.evaluate import report_text
     from tessera_engine.cli import console
 
     with interruptible(NOTHING_LEFT):
@@ -75,6 +78,7 @@ def evaluate(
             band=band,
             nodata=nodata,
             year=year,
+            until=until and until.date(),
             threads=threads,
             overwrite=overwrite,
             progress=not quiet,
@@ -87,4 +91,4 @@ def evaluate(
         console.print_line(out)
         console.say(f"see {out / 'report.md'} and {out / 'report.png'}", quiet)
     else:
-        console.print_text(markdown(found))
+        console.print_text(report_text(found))

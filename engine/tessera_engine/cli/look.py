@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-from tessera_engine.cli.app import From, Json, Layout, Like, Quiet, S1Units, To, Year, app, interruptible
+from tessera_engine.cli.app import (
+    From,
+    Json,
+    Layout,
+    Like,
+    Quiet,
+    S1Units,
+    Season,
+    To,
+    Year,
+    app,
+    interruptible,
+)
 from tessera_engine.cli.embeddings import NOTHING_LEFT
 
 
@@ -18,6 +30,7 @@ def info(
     year: Year = None,
     start: From = None,
     end: To = None,
+    season: Season = None,
     like: Like = None,
     s1_units: S1Units = None,
     json: Json = False,
@@ -39,6 +52,7 @@ def info(
         year=year,
         start=start and start.date(),
         end=end and end.date(),
+        season=season,
         like=like,
         s1_units=s1_units,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,6 @@ from tessera_engine.cli.app import Json, Memory, Quiet, Threads, app, interrupti
 from tessera_engine.cli.embeddings import (
     NOTHING_LEFT,
     Band,
-    Embeddings,
     Labels,
     LabelsCrs,
     Layer,
@@ -19,18 +19,22 @@ from tessera_engine.cli.embeddings import (
     OfYear,
     Out,
     Overwrite,
+    Several,
+    Until,
 )
 
 
 @app.command(name="map")
 def map_labels(
-    embeddings: Embeddings,
+    embeddings: Several,
     labels: Labels,
     field: Annotated[str | None, typer.Option(help="Field or column to map; not for rasters.")] = None,
     out: Out = None,
     train: Annotated[
         Path | None,
-        typer.Option(help="Embeddings at the labels, by the same model. Default: the embeddings to map."),
+        typer.Option(
+            help="Embeddings at the labels, by the same model. Default: the embeddings to map, the first of several."
+        ),
     ] = None,
     method: Annotated[
         str, typer.Option(help="Method: linear (logistic or ridge regression), knn or forest.")
@@ -47,8 +51,15 @@ def map_labels(
     band: Band = None,
     nodata: Nodata = None,
     year: OfYear = None,
+    until: Until = None,
     train_year: Annotated[
         int | None, typer.Option(help="Year to use from --train, if it has several.")
+    ] = None,
+    train_until: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d"], metavar="DATE", help="Period to use from --train, if it has several."
+        ),
     ] = None,
     dim: Annotated[int | None, typer.Option(help="Use only the first 16, 32, 64 or 128 dimensions.")] = None,
     memory: Memory = None,
@@ -57,7 +68,7 @@ def map_labels(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Map a scene from labels, and report the map's accuracy.
+    """Map a scene, or several, from labels, and report the map's accuracy.
 
     The accuracy is cross-validated over spatial blocks: it holds for places without labels near them.
 
@@ -83,7 +94,9 @@ def map_labels(
             nodata=nodata,
             dim=dim,
             year=year,
+            until=until and until.date(),
             train_year=train_year,
+            train_until=train_until and train_until.date(),
             memory=memory,
             threads=threads,
             overwrite=overwrite,
@@ -92,6 +105,7 @@ def map_labels(
     for note in made.notes:
         console.say(f"note: {note}", quiet)
     report = made.report
+    picture = made.out / ("map.png" if len(embeddings) == 1 else "*/map.png")
     if json:
         console.print_json({"out": str(made.out), **report})
         return
@@ -109,6 +123,6 @@ def map_labels(
         scores = f"R2 {report['r2']:.3f}, RMSE {report['rmse']:.4g}, MAE {report['mae']:.4g}"
     console.say(
         f"{scores}, in {report['folds']} folds over {report['blocks']} blocks of {report['block_metres']:g} m; "
-        f"see {made.out / 'map.png'}",
+        f"see {picture}",
         quiet,
     )

@@ -23,6 +23,8 @@ MODULES = (
     "compare",
     "maps",
     "evaluate",
+    "segment",
+    "view",
     "look",
     "verify",
     "bench",

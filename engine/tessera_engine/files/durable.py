@@ -6,6 +6,8 @@ import errno
 import os
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tessera_engine.errors import InputError
@@ -119,6 +121,26 @@ class Lock:
         os.close(self._descriptor)
         if remove and sys.platform == "win32":  # which can't delete an open file
             self.path.unlink(missing_ok=True)
+
+
+@contextmanager
+def held(path: Path) -> Iterator[bool]:
+    """Hold a file during the block; gives False where another process holds it, or where it has just gone.
+
+    On Windows nothing is held, because a file that is open can't be renamed there.
+    """
+    if sys.platform == "win32":
+        yield path.exists()
+        return
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        yield _lock(descriptor) and _is_at(descriptor, path)
+    finally:
+        os.close(descriptor)
 
 
 def _is_at(descriptor: int, path: Path) -> bool:

@@ -18,6 +18,7 @@ from tessera_engine.errors import InputError
 from tessera_engine.files import document
 from tessera_engine.files.partial import Partial, finish_or_undo
 from tessera_engine.files.publish import partial_folder, sync_made
+from tessera_engine.files.record import Record
 
 ITEM = "item.json"
 
@@ -49,16 +50,22 @@ class PartialOutput(Partial):
         """Wait until the output that was made is on the disk."""
         sync_made(self.made)
 
-    def publish(self, replace: bool, identity: Mapping[str, str] | None = None) -> None:
+    def publish(
+        self,
+        replace: bool,
+        identity: Mapping[str, str] | None = None,
+        figures: Mapping[str, int] | None = None,
+    ) -> None:
         """Let the output that was made appear under its name, see `Partial`."""
         if replace:
             self.check_target(overwrite=True)
-        super().publish(replace, identity)
+        super().publish(replace, identity, figures)
 
 
-def is_unfinished(out: Path) -> bool:
-    """Whether a run left its journal beside an output."""
-    return (partial_folder(Path(os.path.realpath(out))) / PartialOutput.journal_name).exists()
+def is_interrupted(out: Path) -> bool:
+    """Whether a command left an unfinished run beside an output, or the record of having published it."""
+    folder = partial_folder(Path(os.path.realpath(out)))
+    return (folder / PartialOutput.journal_name).exists() or Record(folder).exists
 
 
 def check_target(out: Path, overwrite: bool) -> None:

@@ -9,45 +9,35 @@
     read/      what stood at the target while another process still reads it
     swap       exists while a folder is being replaced in two steps
 
+The record goes last, from `<target>.partial.done` (see `tessera_engine.files.record`).
+
 Whoever looks at a target calls `finish_or_undo` first. It removes what a process left that ended, except an unfinished
 run, and except the record, by which the same command knows that it is done. Nothing is removed that isn't in this list.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
 import stat
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.files import last_step
 from tessera_engine.files.durable import FAILED_DISK, Lock, is_read
 from tessera_engine.files.naming import check_utf8
-from tessera_engine.files.publish import (
-    MADE,
-    REPLACED,
-    SWAP,
-    partial_folder,
-    publish,
-    rewritten,
-    settle,
-    sync_made,
-)
+from tessera_engine.files.publish import MADE, REPLACED, SWAP, partial_folder, publish, settle, sync_made
+from tessera_engine.files.record import RECORD, Record
 
-LOCK, RECORD, READ = "lock", "record", "read"
+LOCK, READ = "lock", "read"
 
 WAIT_SECONDS = 2.0
 """A living process needs far less for its two renames, and a reader for tidying up."""
-
-_LARGEST_RECORD = 1 << 20
 
 
 class Partial:
@@ -82,19 +72,21 @@ class Partial:
         self.folder = partial_folder(self.out)
         self.journal = self.folder / self.journal_name
         self.made = self.folder / MADE
+        self._record = Record(self.folder)
         try:
             self.out.parent.mkdir(parents=True, exist_ok=True)
             with suppress(FileNotFoundError):
                 self.out.lstat()  # a name that no file can have is found now, not at the end
             self._check_ours()
-            self._lock = _wait_for_lock(self.folder / LOCK)
+            self._lock: Lock | None = _wait_for_lock(self.folder / LOCK)
         except OSError as error:
             failed = TesseraError if error.errno in FAILED_DISK else InputError
             raise failed(f"can't write to {self.out.parent}: {error.strerror}; choose another out=") from None
         try:
+            self._record.take_back()
             settle(self.out)
         except BaseException:
-            self._lock.release(remove=False)
+            self._release(remove=False)
             raise
 
     @property
@@ -105,31 +97,24 @@ class Partial:
     @property
     def published(self) -> bool:
         """Whether a process ended after it had given what was made here its name."""
-        return self._record() is not None
+        return self._record.read(self.out) is not None
 
     def published_by(self, identity: Mapping[str, str]) -> bool:
         """Whether that process did what `identity` says: names and values of everything that the result depends on."""
-        return self._record() == dict(identity)
+        record = self._record.read(self.out)
+        return record is not None and record["identity"] == dict(identity)
 
-    def _record(self) -> dict[str, str] | None:
-        """The identity in the record of what stands at the target; None where it says nothing of that."""
-        path = self.folder / RECORD
-        try:
-            if path.stat().st_size > _LARGEST_RECORD:
-                return None
-            record = json.loads(path.read_bytes())
-            if record["signature"] != signature(self.out):
-                return None
-            return dict(record["identity"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+    def figures(self) -> dict[str, int]:
+        """What that process would have said about its result, by name; empty where it recorded nothing."""
+        record = self._record.read(self.out)
+        return {} if record is None else record["figures"]
 
     def clear(self) -> None:
         """Remove what a process left here, except the lock and what is still read."""
         # The journal goes first: it must not name what no longer exists.
         self.journal.unlink(missing_ok=True)
         self._remove_work()
-        self._remove_record()
+        self._record.remove()
 
     def _remove_work(self) -> None:
         for name in (*self.folders, MADE, REPLACED):
@@ -142,9 +127,6 @@ class Partial:
                     _remove(old)
             with suppress(OSError):  # something in it is still read
                 (self.folder / READ).rmdir()
-
-    def _remove_record(self) -> None:
-        (self.folder / RECORD).unlink(missing_ok=True)
 
     def tidy(self) -> None:
         """Remove what a process left here, except what the command needs that is given again; release the folder."""
@@ -174,12 +156,18 @@ class Partial:
         self.made.mkdir()
         return self.made
 
-    def publish(self, replace: bool, identity: Mapping[str, str] | None = None) -> None:
+    def publish(
+        self,
+        replace: bool,
+        identity: Mapping[str, str] | None = None,
+        figures: Mapping[str, int] | None = None,
+    ) -> None:
         """Let what was made appear under its name.
 
         Args:
             replace: take the place of what stands there.
             identity: see `published_by`; None for a part of a result, which the same command uses as it is.
+            figures: see `figures`.
 
         Raises:
             InputError: something has appeared there meanwhile that mustn't be replaced; it is left as it is.
@@ -188,14 +176,13 @@ class Partial:
         sync_made(self.made)
         self._drop(REPLACED)
         if identity is not None:
-            with rewritten(self.folder / RECORD) as path:
-                path.write_text(json.dumps({"identity": dict(identity), "signature": signature(self.made)}))
+            self._record.write(identity, figures or {}, self.made)
         with last_step.last_step(whole=identity is not None):
             publish(self.made, self.out, replace)
 
     def close(self, keep: bool) -> None:
         """Release the folder; without `keep`, nothing of ours stays in it but what is still read."""
-        remove = False
+        alone = False
         try:
             if not keep:
                 self._remove_work()
@@ -203,13 +190,23 @@ class Partial:
             if not keep:
                 # These go last: until then they say that the result is complete and that only this is left to do
                 self.journal.unlink(missing_ok=True)
-                self._remove_record()
                 # Threads of an interrupted process may write after this, and without a lock nobody would know that
                 # it is ours. Then the next command removes it
                 busy = last_step.is_ending() and threading.active_count() > 1
-                remove = not busy and not (self.folder / READ).exists()
+                alone = not busy and not (self.folder / READ).exists()
+            if not keep and not alone:
+                self._record.remove()
+            with self._record.last() if alone else nullcontext():
+                self._release(remove=alone)
         finally:
-            self._lock.release(remove)
+            self._release(remove=False)
+
+    def _release(self, remove: bool) -> None:
+        """Release the lock, once; `remove` removes it and the folder."""
+        lock, self._lock = self._lock, None
+        if lock is None:
+            return
+        lock.release(remove)
         if remove:
             with suppress(OSError):  # another process may have begun in it
                 self.folder.rmdir()
@@ -220,10 +217,7 @@ class Partial:
         Raises:
             InputError: it is a link or a file, holds something else, or belongs to another user.
         """
-        try:
-            alien = self.alien(self.folder)
-        except FileNotFoundError:  # nothing is there, or another process has just removed it
-            return
+        alien = self.alien(self.folder)
         if alien is not None:
             raise InputError(
                 f"the work is done in {self.folder}, {alien}: it is not a folder of tessera-engine and is left as it "
@@ -232,15 +226,29 @@ class Partial:
 
     @classmethod
     def alien(cls, folder: Path) -> str | None:
-        """What shows that a folder isn't ours, in words; None where nothing does."""
-        status = folder.lstat()
+        """What shows that a folder isn't ours, in words; None where nothing does, or where there is none."""
+        users = _users(folder)
+        record = Record(folder)
+        if record.is_alien(users):
+            return f"and '{record.beside.name}' lies beside it"
+        try:
+            status = folder.lstat()
+        except FileNotFoundError:
+            return None
         if not stat.S_ISDIR(status.st_mode):
             return "which is not a folder"
-        users = _users(folder)
         if status.st_uid not in users:
             return "which belongs to another user"
+        try:
+            return cls._alien_inside(folder, users)
+        except FileNotFoundError:  # its process has just removed that
+            return None
+
+    @classmethod
+    def _alien_inside(cls, folder: Path, users: set[int]) -> str | None:
         files = (LOCK, cls.journal_name, *cls.files, SWAP, RECORD, f"{RECORD}.new", MADE)
         folders = (*cls.folders, MADE, REPLACED, READ)
+        locked = (folder / LOCK).exists()
         with os.scandir(folder) as scanned:
             entries = sorted(scanned, key=lambda entry: entry.name)
         for entry in entries:
@@ -255,8 +263,8 @@ class Partial:
                 for inside in os.scandir(entry.path):
                     if not inside.is_file(follow_symlinks=False):
                         return f"which holds '{entry.name}/{inside.name}'"
-        # Every process takes the lock before it writes anything else
-        if entries and not (folder / LOCK).exists():
+        # Every process takes the lock before it writes anything else, and removes it last
+        if entries and not locked and all(entry.name != LOCK for entry in entries):
             return "which has no lock"
         return None
 
@@ -277,7 +285,7 @@ def _users(folder: Path) -> set[int]:
     The latter could replace anything there. On some network shares every file belongs to one user.
     """
     if sys.platform == "win32":
-        return {folder.lstat().st_uid}
+        return {folder.parent.lstat().st_uid}
     return {os.geteuid(), folder.parent.stat().st_uid}
 
 
@@ -318,10 +326,10 @@ def finish_or_undo(target: Path) -> None:
 
 def _finish_or_undo(target: Path) -> None:
     folder = partial_folder(target)
-    until = time.monotonic() + WAIT_SECONDS
-    while os.path.isfile(folder / LOCK):  # noqa: PTH113 - pathlib fails on a name that is too long
+    record, until = Record(folder), time.monotonic() + WAIT_SECONDS
+    while os.path.isfile(folder / LOCK) or os.path.isfile(record.beside):  # noqa: PTH113 - pathlib fails on long names
         try:
-            if Partial.alien(folder) is not None:
+            if Partial.alien(folder) is not None or record.is_held():
                 return
             # Of its own, because what `Partial` raises may have another reason than a process that lives
             Lock(folder / LOCK).release(remove=False)
@@ -334,25 +342,3 @@ def _finish_or_undo(target: Path) -> None:
         else:
             Partial(target).tidy()
             return
-
-
-def signature(path: Path) -> str:
-    """Hex sha256 of the names, sizes and times of the files at a path. It stays the same when the path is renamed.
-
-    Raises:
-        OSError: nothing is there.
-    """
-    digest = hashlib.sha256()
-    for name, status in sorted(_statuses(path)):
-        digest.update(f"{name!r} {status.st_size} {status.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()
-
-
-def _statuses(path: Path) -> Iterator[tuple[str, os.stat_result]]:
-    if not path.is_dir():
-        yield "", path.stat()
-        return
-    for folder, _, names in os.walk(path):
-        for name in names:
-            file = Path(folder, name)
-            yield file.relative_to(path).as_posix(), file.stat()

@@ -34,7 +34,7 @@ _UNKNOWN = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM)
 def partial_folder(target: Path) -> Path:
     """Where the work on a target lies: `<target>.partial`, or a shorter name where that is too long for a file."""
     name = target.name
-    if len(os.fsencode(name)) > _LONGEST_NAME - len(".partial"):
+    if len(os.fsencode(name)) > _LONGEST_NAME - len(".partial.done"):
         name = f"{name[:40]}.{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}"
     return target.with_name(f"{name}.partial")
 

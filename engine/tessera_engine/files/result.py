@@ -10,8 +10,9 @@ from pathlib import Path
 from tessera_engine.errors import InputError
 from tessera_engine.files import last_step
 from tessera_engine.files.output import PartialOutput
-from tessera_engine.files.partial import RECORD, Partial
+from tessera_engine.files.partial import Partial
 from tessera_engine.files.publish import partial_folder
+from tessera_engine.files.record import Record
 
 Identity = Mapping[str, str]
 """Names and values of everything that a result depends on. Repeated after an interruption, a command with the same
@@ -100,7 +101,7 @@ def check_free(out: Path, overwrite: bool) -> None:
     Raises:
         InputError: a file is there and `overwrite` isn't given, or a folder is there.
     """
-    if overwrite or not (partial_folder(Path(os.path.realpath(out))) / RECORD).exists():
+    if overwrite or not Record(partial_folder(Path(os.path.realpath(out)))).exists:
         _check_free(out, overwrite)
 
 

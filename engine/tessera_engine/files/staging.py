@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -24,6 +25,10 @@ Block = dict[str, NDArray[Any]]
 
 CODE_NODATA = -128
 """int8 code of a pixel without any observation; codes of data are -127..127."""
+
+
+ROW_VALUES = 1 << 20
+"""Pixels that are read at a time where single values of all pixels are counted."""
 
 
 class RasterFile:
@@ -111,7 +116,7 @@ class RasterFile:
         if block.shape != expected:
             raise ValueError(f"a block of shape {block.shape} can't fill {window}, which takes {expected}")
         block = np.ascontiguousarray(block, self.dtype)
-        with self.path.open("r+b") as file:
+        with _named(self.path), self.path.open("r+b") as file:
             start = self._data_start(file)
             for i in range(window.height):
                 file.seek(start + ((window.row + i) * self.shape[1] + window.col) * self._pixel)
@@ -179,6 +184,16 @@ class RasterFile:
         return start
 
 
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Errors of an open file don't say which file it is."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
 @dataclass(frozen=True)
 class Staging:
     """The staged arrays of one run.
@@ -190,6 +205,8 @@ class Staging:
         observations: (height, width, 2) uint16, clear S2 and valid S1 observations of the pixel.
         colours: (height, width, 3) uint16, the land in true colour: red, green and blue reflectance * 10000, 0 =
             never clear; None where no picture needs it.
+        quality: (height, width, bands) uint16, see `tessera_engine.formats.layers.QUALITY_BANDS`; 0 where no window of
+            the run was; None where it isn't known.
     """
 
     grid: Grid
@@ -197,37 +214,71 @@ class Staging:
     scales: RasterFile | None
     observations: RasterFile
     colours: RasterFile | None = None
+    quality: RasterFile | None = None
 
     @classmethod
-    def create(cls, folder: Path, grid: Grid, dim: int, stored_as: str, colours: bool = False) -> Staging:
-        """Create the staged arrays in `folder`, all nodata. `stored_as` is `int8` or `float32`."""
-        return cls._make(RasterFile.create, folder, grid, dim, stored_as, colours)
+    def create(
+        cls,
+        folder: Path,
+        grid: Grid,
+        dim: int,
+        stored_as: str,
+        colours: bool = False,
+        quality: int = 0,
+        name: str = "",
+    ) -> Staging:
+        """Create the staged arrays in `folder`, all nodata.
+
+        Args:
+            folder: where their files lie.
+            grid: the output's.
+            dim: length of the stored embedding.
+            stored_as: `int8` or `float32`.
+            colours: whether true colours are staged.
+            quality: bands of the quality layer; 0: none is staged.
+            name: what the files' names begin with, where several stagings lie in a folder.
+        """
+        return cls._make(RasterFile.create, (folder, name), grid, dim, stored_as, colours, quality)
 
     @classmethod
-    def mend(cls, folder: Path, grid: Grid, dim: int, stored_as: str, colours: bool = False) -> Staging:
-        """Reuse the staged arrays that a run left in `folder`; missing parts become nodata."""
-        return cls._make(RasterFile.mend, folder, grid, dim, stored_as, colours)
+    def mend(
+        cls,
+        folder: Path,
+        grid: Grid,
+        dim: int,
+        stored_as: str,
+        colours: bool = False,
+        quality: int = 0,
+        name: str = "",
+    ) -> Staging:
+        """Reuse the staged arrays that a run left in `folder`, see `create`; missing parts become nodata."""
+        return cls._make(RasterFile.mend, (folder, name), grid, dim, stored_as, colours, quality)
 
     @classmethod
     def _make(
         cls,
         make: Callable[..., RasterFile],
-        folder: Path,
+        place: tuple[Path, str],
         grid: Grid,
         dim: int,
         stored_as: str,
         colours: bool,
+        quality: int,
     ) -> Staging:
+        folder, name = place
         folder.mkdir(exist_ok=True)
         size = (grid.height, grid.width)
         int8 = stored_as == "int8"
         fill = CODE_NODATA if int8 else np.nan
         return cls(
             grid,
-            make(folder / "embeddings.npy", (*size, dim), np.dtype(stored_as), fill),
-            make(folder / "scales.npy", size, np.dtype(np.float32), np.nan) if int8 else None,
-            make(folder / "observations.npy", (*size, 2), np.dtype(np.uint16), 0),
-            make(folder / "colours.npy", (*size, 3), np.dtype(np.uint16), 0) if colours else None,
+            make(folder / f"{name}embeddings.npy", (*size, dim), np.dtype(stored_as), fill),
+            make(folder / f"{name}scales.npy", size, np.dtype(np.float32), np.nan) if int8 else None,
+            make(folder / f"{name}observations.npy", (*size, 2), np.dtype(np.uint16), 0),
+            make(folder / f"{name}colours.npy", (*size, 3), np.dtype(np.uint16), 0) if colours else None,
+            make(folder / f"{name}quality.npy", (*size, quality), np.dtype(np.uint16), 0)
+            if quality
+            else None,
         )
 
     @property
@@ -237,6 +288,7 @@ class Staging:
             "scales": self.scales,
             "observations": self.observations,
             "colours": self.colours,
+            "quality": self.quality,
         }
         return {key: raster for key, raster in rasters.items() if raster is not None}
 
@@ -272,6 +324,14 @@ class Staging:
         return block
 
 
+def count_with_data(staging: Staging) -> int:
+    """Pixels that have an embedding."""
+    found, width = 0, staging.grid.width
+    for window in staging.grid.window.blocks(width, max(1, ROW_VALUES // width)):
+        found += int(staging.observations.read(window).any(axis=2).sum())
+    return found
+
+
 def checksum(block: Block) -> str:
     """Hex sha256 of a block."""
     digest = hashlib.sha256()
@@ -279,3 +339,10 @@ def checksum(block: Block) -> str:
         digest.update(f"{key} {block[key].dtype.str} {block[key].shape}\n".encode())
         digest.update(np.ascontiguousarray(block[key]))
     return digest.hexdigest()
+
+
+def checksum_of_all(checksums: Sequence[str]) -> str:
+    """The checksum of the blocks of one window in several stagings: of one, its own."""
+    if len(checksums) == 1:
+        return checksums[0]
+    return hashlib.sha256(" ".join(checksums).encode("ascii")).hexdigest()

@@ -9,7 +9,7 @@ from tessera_engine.files.output import is_output
 from tessera_engine.files.partial import finish_or_undo
 from tessera_engine.formats.embeddings.same_grid import named, union
 from tessera_engine.formats.grown import Store
-from tessera_engine.formats.opening import open_embeddings, stored_years
+from tessera_engine.formats.opening import open_embeddings, stored_periods, stored_years
 from tessera_engine.formats.origin import Origin
 from tessera_engine.formats.registry import appendable
 from tessera_engine.scene import Grid
@@ -39,6 +39,11 @@ def open_store(
         raise InputError(
             f"append=True adds to {' and '.join(appendable())} only, not to {format}; choose another out="
         )
+    if origin.season is not None:
+        raise InputError(
+            f"append=True adds calendar years, and this scene is of {origin.season[0]} to {origin.season[1]}; give it "
+            "a store of its own as out="
+        )
     finish_or_undo(path)
     if not path.exists():
         raise InputError(f"append=True finds nothing at {path}; leave it out to begin a store there")
@@ -48,6 +53,8 @@ def open_store(
         raise InputError(f"append=True finds nothing to add to: {error}") from None
     if not is_output(path):
         raise InputError(f"{path} doesn't record which model made it, so nothing can be added to it")
+    if stored_periods(path):
+        raise InputError(f"{path} holds a season, to which nothing can be added; choose another out=")
     first = next(iter(opened.values()), None)
     if first is None or first.format != format:
         raise InputError(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from tessera_engine.formats.grown import Store
     from tessera_engine.formats.origin import Origin
     from tessera_engine.scene import Grid
+    from tessera_engine.scenes.period import Period
     from tessera_engine.stac.items import Asset
 
 
@@ -26,12 +28,15 @@ class Content:
         name: the scene's name.
         origin: where the embeddings are from; its year is known where the format needs it.
         store: the store that the arrays are added to, of the same format; it stays as it is. None: a new output.
+        periods: the arrays of several periods, with their first and last day, the shortest first; `staging` is the last
+            one. Empty: there is only `staging`.
     """
 
     staging: Staging
     name: str
     origin: Origin | None = None
     store: Store | None = None
+    periods: Sequence[tuple[Period, Staging]] = ()
 
 
 def takes_any_grid(grid: Grid, dim: int) -> None:
@@ -54,14 +59,16 @@ class Format:
         name: as users type it.
         summary: what it is, in a word or two for `--help`; empty where the name says it.
         media_type: MIME type of the item's asset `embeddings`, by which an output's format is known.
-        open: gives the source of an output: (folder, its item, year or None) -> Source. Raises InputError or
-            TesseraError where its files can't be read.
+        open: gives the source of an output: (folder, its item, its year, or the last day of a period, or None) ->
+            Source. Raises InputError or TesseraError where its files can't be read.
         write: writes files into an existing folder: (content, folder) -> what was written, a file or folder each.
             Raises TesseraError where a file can't be written; nothing of that file is left.
         check: raises InputError if the format can't hold a (grid, length of the embedding).
         appendable: whether scenes and years can be added to an output.
         int8_only: whether it holds int8 codes with scales and nothing else.
         needs_year: whether it stores embeddings under the year of their observations.
+        takes_periods: whether it stores other times than calendar years under their first and last day, and several of
+            them in one output.
         disk_factor: room on the disk that writing takes besides the staged arrays, at most, in units of their size
             with the embeddings counted twice.
         library_bytes: memory of the libraries that the format needs besides GDAL.
@@ -73,13 +80,14 @@ class Format:
 
     name: str
     media_type: str
-    open: Callable[[Path, Mapping[str, Any], int | None], Source]
+    open: Callable[[Path, Mapping[str, Any], int | date | None], Source]
     write: Callable[[Content, Path], list[Asset]]
     check: Callable[[Grid, int], None] = takes_any_grid
     summary: str = ""
     appendable: bool = False
     int8_only: bool = False
     needs_year: bool = False
+    takes_periods: bool = False
     disk_factor: float = 4 / 3
     library_bytes: int = 0
     fixed_bytes: int = 0

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import TypeAlias, cast
 
 from tessera_engine.errors import InputError, check_type
 from tessera_engine.files.naming import check_utf8
 from tessera_engine.formats.embeddings.base import Embeddings
+from tessera_engine.formats.embeddings.same_model import check_same_model
 from tessera_engine.formats.opening import open_embeddings
 from tessera_engine.stac.items import ITEM_SHA256
 
@@ -47,7 +49,13 @@ def path_given(name: str, embeddings: Given) -> Path:
     return Path(embeddings)
 
 
-def open_given(name: str, embeddings: Given, dim: int | None = None, year: int | None = None) -> Embeddings:
+def open_given(
+    name: str,
+    embeddings: Given,
+    dim: int | None = None,
+    year: int | None = None,
+    until: date | str | None = None,
+) -> Embeddings:
     """Open embeddings, if they are not open already.
 
     Args:
@@ -55,19 +63,80 @@ def open_given(name: str, embeddings: Given, dim: int | None = None, year: int |
         embeddings: its value.
         dim: read only the first `dim` dimensions; None: all that are stored.
         year: the year to read, of an output with several years.
+        until: the last day of the period to read, of an output with several periods.
 
     Raises:
-        InputError: it is of another type or can't be opened, or `dim` or `year` was given for open embeddings.
+        InputError: it is of another type or can't be opened, or an option was given for open embeddings.
     """
     path = path_given(name, embeddings)
     if not isinstance(embeddings, Embeddings):
-        return open_embeddings(path, dim, year)
-    for option, value in (("dim", dim), ("year", year)):
+        return open_embeddings(path, dim, year, until)
+    for option, value in (("dim", dim), ("year", year), ("until", until)):
         if value is not None:
             raise InputError(
                 f"{name} are open already, so {option}={value} comes too late; give it to open_embeddings"
             )
     return embeddings
+
+
+Several: TypeAlias = Given | Sequence[Given]
+"""One or several embeddings as an argument."""
+
+
+def paths_given(name: str, embeddings: Several) -> list[Path]:
+    """The folders of one or several embeddings.
+
+    Args:
+        name: the parameter's.
+        embeddings: its value.
+
+    Raises:
+        InputError: it is of another type, empty, or has a folder twice.
+    """
+    given = _each(embeddings)
+    if not given:
+        raise InputError(f"{name} is empty; give at least one output folder")
+    paths = [path_given(name, each) for each in given]
+    twice = [path for path in paths if [each.absolute() for each in paths].count(path.absolute()) > 1]
+    if twice:
+        raise InputError(f"{name} has {twice[0]} twice; give each output once")
+    return paths
+
+
+def _each(embeddings: Several) -> list[Given]:
+    """One or several as a list; the values may be of any type."""
+    return list(embeddings) if isinstance(embeddings, (list, tuple)) else [cast("Given", embeddings)]
+
+
+def open_several(
+    name: str,
+    embeddings: Several,
+    dim: int | None = None,
+    year: int | None = None,
+    until: date | str | None = None,
+) -> list[Embeddings]:
+    """Open one or several embeddings of one model; the arguments are those of `open_given`.
+
+    Raises:
+        InputError: see `open_given`; or they are of different models or dimensions, and which.
+    """
+    given = _each(embeddings)
+    opened = [open_given(name, each, dim, year, until) for each in given]
+    for other in opened[1:]:
+        check_same_model(opened[0], other)
+    return opened
+
+
+def folder_names(sources: Sequence[Embeddings]) -> list[str]:
+    """A name for each of several embeddings, in a result of all: that of its folder, with a number if it is taken."""
+    names: list[str] = []
+    for each in sources:
+        plain = each.path.absolute().name.removesuffix(".embeddings") or "embeddings"
+        name, number = plain, 2
+        while name.casefold() in (other.casefold() for other in names):
+            name, number = f"{plain}-{number}", number + 1
+        names.append(name)
+    return names
 
 
 def identity_of(command: str, sources: Sequence[Embeddings], **facts: object) -> dict[str, str]:
@@ -79,7 +148,9 @@ def identity_of(command: str, sources: Sequence[Embeddings], **facts: object) ->
         facts: everything else, by name.
     """
     read = [
-        f"{each.path.absolute()} {each.dim} {each.item['properties'].get(ITEM_SHA256)} {each.provenance.get('year')}"
+        f"{each.path.absolute()} {each.dim} {each.item['properties'].get(ITEM_SHA256)} "
+        f"{each.provenance.get('season') or each.provenance.get('year')}"
+        + (f" {each.grid}" if "resampled" in each.provenance else "")
         for each in sources
     ]
     return {

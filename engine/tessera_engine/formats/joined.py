@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tessera_engine.files.staging import CODE_NODATA, Staging
 from tessera_engine.formats.embeddings.base import Embeddings, StoredBlock
 from tessera_engine.formats.embeddings.same_grid import offset
+from tessera_engine.formats.layers import QUALITY_BANDS
 from tessera_engine.scene import Grid, Window
 
 STRIP_VALUES = 4_000_000
@@ -71,6 +72,36 @@ class Joined:
             np.copyto(codes[here], stored.values, where=new[..., np.newaxis])
             scales[here][new], counts[here][new] = stored.scales[new], observed[new]
         return StoredBlock(codes, scales), counts
+
+    @property
+    def has_quality(self) -> bool:
+        """Whether a part has a quality layer."""
+        return (self.added is not None and self.added.quality is not None) or (
+            self.before is not None and self.before.has_quality
+        )
+
+    def read_quality(self, window: Window) -> NDArray[np.uint16]:
+        """(height, width, bands) of the pixels as `read` gives them; 0 where the quality isn't known."""
+        found = np.zeros((window.height, window.width, len(QUALITY_BANDS)), np.uint16)
+        taken = np.zeros((window.height, window.width), bool)
+        for part in (self.before, self.added):
+            if part is None:
+                continue
+            place = self._place(part.grid)
+            shared = place.intersection(window)
+            if shared is None:
+                continue
+            there, at = shared.relative_to(place), shared.relative_to(window)
+            here = slice(at.row, at.row + at.height), slice(at.col, at.col + at.width)
+            if isinstance(part, Embeddings):
+                quality, observed = part.read_quality(there), part.read_observations(there)
+            else:
+                quality = None if part.quality is None else part.quality.read(there)
+                observed = part.observations.read(there)
+            if quality is not None:
+                np.copyto(found[here], quality, where=~taken[here][..., np.newaxis])
+            taken[here] |= observed.any(axis=2)
+        return found
 
 
 def _read(part: Embeddings | Staging, window: Window) -> tuple[StoredBlock, NDArray[np.uint16]]:

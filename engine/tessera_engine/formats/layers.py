@@ -7,10 +7,33 @@ from typing import Any
 
 import numpy as np
 
-from tessera_engine.files.staging import CODE_NODATA, RasterFile, Staging
+from tessera_engine.files.staging import CODE_NODATA, ROW_VALUES, RasterFile, Staging
 from tessera_engine.geo import grid_fields
 from tessera_engine.scene import Grid
 from tessera_engine.stac.items import Asset
+
+QUALITY_BANDS = (
+    "clear Sentinel-2 dates",
+    "valid ascending Sentinel-1 observations",
+    "valid descending Sentinel-1 observations",
+    "months with a clear Sentinel-2 date",
+    "longest run of days without a clear Sentinel-2 date",
+    "status: 0 = not looked at, 1 = good, 2 = few clear dates, 3 = water, 4 = no data",
+)
+"""What `tessera_kernels.quality` counts, and the status of a pixel."""
+
+FEW_CLEAR = 2
+"""The status of pixels with fewer clear dates than asked for."""
+
+
+def count_few_clear(staging: Staging) -> int:
+    """Pixels that are flagged for their few clear dates."""
+    if staging.quality is None:
+        return 0
+    found, width = 0, staging.grid.width
+    for window in staging.grid.window.blocks(width, max(1, ROW_VALUES // width)):
+        found += int((staging.quality.read(window)[..., -1] == FEW_CLEAR).sum())
+    return found
 
 
 @dataclass(frozen=True)
@@ -18,7 +41,7 @@ class Layer:
     """One staged array and its description.
 
     Attributes:
-        key: `embeddings`, `scales` or `observations`.
+        key: `embeddings`, `scales`, `observations` or `quality`.
         raster: (height, width) or (height, width, bands).
         title: what it is, for people.
         roles: STAC roles.
@@ -44,7 +67,7 @@ class Layer:
 
 
 def layers(staging: Staging) -> list[Layer]:
-    """The layers of an output: embeddings, scales where codes are stored, and observations."""
+    """The layers of an output: embeddings, scales where codes are stored, observations, and quality where known."""
     int8 = staging.scales is not None
     found = [
         Layer(
@@ -70,4 +93,7 @@ def layers(staging: Staging) -> list[Layer]:
             None,
         )
     )
+    if staging.quality is not None:
+        title = "How well each pixel was seen"
+        found.append(Layer("quality", staging.quality, title, ("metadata",), QUALITY_BANDS, None))
     return found

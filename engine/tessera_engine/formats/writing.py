@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from tessera_engine.formats.grown import Store
     from tessera_engine.formats.origin import Origin
     from tessera_engine.scene import Grid
+    from tessera_engine.scenes.period import Period
     from tessera_engine.stac.items import Asset
 
 
@@ -32,7 +34,13 @@ def check_format(format: str, stored_as: str, grid: Grid, dim: int, origin: Orig
         InputError: unknown format, or one that can't hold this.
     """
     chosen = format_named(format)
-    if chosen.needs_year and (origin is None or origin.year is None):
+    season = None if origin is None else origin.season
+    if chosen.needs_year and season is not None and not chosen.takes_periods:
+        raise InputError(
+            f"format={format} files embeddings under calendar years, and these are of {season[0]} to {season[1]}: its "
+            "readers would take them for a whole year; use format=cog or format=zarr"
+        )
+    if chosen.needs_year and season is None and (origin is None or origin.year is None):
         raise InputError(
             f"format={format} stores embeddings under the year of their observations, which is not known here: "
             f"embed with format=cog, then convert the output with format={format} and year=YEAR"
@@ -52,6 +60,7 @@ def write(
     name: str,
     origin: Origin | None = None,
     store: Store | None = None,
+    periods: Sequence[tuple[Period, Staging]] = (),
 ) -> list[Asset]:
     """Write the staged arrays into a folder, or what a store becomes when they are added to it.
 
@@ -62,6 +71,7 @@ def write(
         name: the scene's name.
         origin: where the embeddings are from; formats that store embeddings by year need it.
         store: what they are added to, of the same format; it stays as it is.
+        periods: see `tessera_engine.formats.format.Content`.
 
     Returns:
         What was written, a file or folder each.
@@ -71,4 +81,4 @@ def write(
         TesseraError: a file couldn't be written; nothing of it is left.
     """
     check_format(format, staging.embeddings.dtype.name, staging.grid, staging.dim, origin)
-    return format_named(format).write(Content(staging, name, origin, store), folder)
+    return format_named(format).write(Content(staging, name, origin, store, periods), folder)

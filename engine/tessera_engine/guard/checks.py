@@ -11,15 +11,20 @@ from tessera_engine.errors import InputError
 from tessera_engine.finding import READER, Finding
 from tessera_engine.guard.band_order import check_band_order
 from tessera_engine.guard.coverage import check_clear_dates, check_gaps, check_modalities, clear_days
+from tessera_engine.guard.geometry import Geometry
 from tessera_engine.guard.masks import check_masks
 from tessera_engine.guard.model_range import check_range, plausible_shares
+from tessera_engine.guard.neighbours import BLOCKS, series_of
 from tessera_engine.guard.offset import check_offset, check_wrapped
 from tessera_engine.guard.optical_sample import OpticalSample
 from tessera_engine.guard.radar import check_radar
 from tessera_engine.guard.reflectance import check_scale
+from tessera_engine.guard.seams import Seams
+from tessera_engine.guard.season import check_order, season_of
 from tessera_engine.guard.source import check_source
 from tessera_engine.progress import Announce
-from tessera_engine.scene import Dates, Grid, Observations, Scene, Window
+from tessera_engine.scene import Dates, Grid, Named, Observations, Reader, Scene, Window
+from tessera_engine.scenes.period import Period
 from tessera_engine.tokens import Statistics
 
 FEW_FINDINGS = 5
@@ -41,20 +46,48 @@ def examine(scene: Scene, model: Statistics, region: Window | None = None) -> li
         InputError: the scene can't be read, or has no data in the region.
     """
     observations = scene.reader.sample(region or scene.grid.window, SAMPLE_PIXELS)
-    return examine_sample(scene, observations, model)
+    return examine_sample(scene, observations, model, region)
 
 
-def examine_sample(scene: Scene, observations: Observations, model: Statistics) -> list[Finding]:
+def examine_sample(
+    scene: Scene, observations: Observations, model: Statistics, region: Window | None = None
+) -> list[Finding]:
     """The findings about a scene of which a sample has been read already, so that it is read only once.
 
     Args:
         scene: an open scene.
         observations: `scene.reader.sample(region, SAMPLE_PIXELS)`.
         model: the model's statistics, for instance its `ModelFacts`.
+        region: the part that will be embedded; None: all.
+
+    Raises:
+        InputError: the scene can't be read.
     """
-    findings = [Finding(READER, "certain", warning) for warning in scene.reader.warnings]
-    findings += check_source(scene.reader.layout, model)
-    return findings + check_all(observations, scene.reader.dates, scene.grid, model)
+    reader = scene.reader
+    findings = [Finding(READER, "certain", warning) for warning in reader.warnings]
+    findings += check_source(reader.layout, model)
+    season = season_of(reader)
+    findings += check_order(season, model)
+    found = check_all(observations, reader.dates, scene.grid, model, season)
+    return findings + found + check_places(reader, region or scene.grid.window, found)
+
+
+def check_places(reader: Reader, region: Window, known: Sequence[Finding]) -> list[Finding]:
+    """What the guard finds by comparing neighbouring pixels: dates that lie elsewhere, and seams.
+
+    Args:
+        reader: reads blocks of the scene.
+        region: the part of the scene to look at.
+        known: what has been found already: where masks or units are wrong, Sentinel-2 isn't compared.
+    """
+    useless = any(finding.name.startswith("mask-") or finding.name == "s2-scale" for finding in known)
+    satellites = reader.satellites() if isinstance(reader, Named) else {}
+    geometry, seams = Geometry(reader.period, satellites), Seams(reader.period)
+    for window, block in reader.blocks(region, BLOCKS):
+        series = [each for each in series_of(block) if not (useless and each.field == "s2")]
+        geometry.add(series)
+        seams.add(series, window)
+    return geometry.findings() + seams.findings()
 
 
 def heed(findings: Sequence[Finding], strict: bool, announce: Announce) -> None:
@@ -78,7 +111,9 @@ def heed(findings: Sequence[Finding], strict: bool, announce: Announce) -> None:
         raise InputError(f"the scene has {len(findings)} warnings (an error because of strict=True)")
 
 
-def check_all(observations: Observations, dates: Dates, grid: Grid, model: Statistics) -> list[Finding]:
+def check_all(
+    observations: Observations, dates: Dates, grid: Grid, model: Statistics, season: Period | None = None
+) -> list[Finding]:
     """What the guard finds.
 
     Args:
@@ -86,14 +121,15 @@ def check_all(observations: Observations, dates: Dates, grid: Grid, model: Stati
         dates: dates of the whole scene.
         grid: grid of the whole scene, for its latitude.
         model: the model's statistics.
+        season: first and last day that were asked for, where that isn't a calendar year.
     """
     sample = OpticalSample.of(observations)
-    optical = _check_optical(sample, _embedded(observations))
+    optical = _check_optical(sample, _embedded(observations), season)
     radar = check_radar(observations)
     beyond = [] if optical or radar else check_range(plausible_shares(observations, model))
     # Where masks or units are wrong, or there are few dates, gaps are a mere consequence and not reported
     days = [] if optical else clear_days(sample)
-    return check_modalities(dates) + optical + radar + beyond + check_gaps(days, dates, grid)
+    return check_modalities(dates) + optical + radar + beyond + check_gaps(days, dates, grid, season)
 
 
 def _embedded(observations: Observations) -> NDArray[np.bool_]:
@@ -104,7 +140,9 @@ def _embedded(observations: Observations) -> NDArray[np.bool_]:
     return found.ravel()
 
 
-def _check_optical(sample: OpticalSample, embedded: NDArray[np.bool_]) -> list[Finding]:
+def _check_optical(
+    sample: OpticalSample, embedded: NDArray[np.bool_], season: Period | None
+) -> list[Finding]:
     """The first mistake in Sentinel-2: each check assumes that the checks before it found nothing."""
     return (
         check_scale(sample)
@@ -112,5 +150,5 @@ def _check_optical(sample: OpticalSample, embedded: NDArray[np.bool_]) -> list[F
         or check_masks(sample)
         or check_offset(sample)
         or check_band_order(sample)
-        or check_clear_dates(sample, embedded)
+        or check_clear_dates(sample, embedded, season)
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from datetime import date
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +12,11 @@ from numpy.typing import NDArray
 from tessera_engine.finding import Finding
 from tessera_engine.guard.optical_sample import OpticalSample
 from tessera_engine.scene import Dates, Grid
+from tessera_engine.scenes.period import Period, days_on
 
-FEW_CLEAR = 10
-"""Least number of clear dates of the median pixel; with fewer, the season is hardly visible."""
+FEW_CLEAR, FEWEST_CLEAR = 10, 3
+"""Least number of clear dates of the median pixel in a year; with fewer, the seasons are hardly visible. A shorter time
+needs fewer in proportion, down to the second number."""
 
 GAP_DAYS = {"Sentinel-2": 92, "ascending Sentinel-1": 60, "descending Sentinel-1": 60}
 """Longest time without an observation that is normal: clouds can hide a season, but not from a radar."""
@@ -65,25 +69,31 @@ def check_modalities(dates: Dates) -> list[Finding]:
     return findings
 
 
-def check_clear_dates(sample: OpticalSample, embedded: NDArray[np.bool_]) -> list[Finding]:
+def check_clear_dates(
+    sample: OpticalSample, embedded: NDArray[np.bool_], season: Period | None = None
+) -> list[Finding]:
     """Find pixels with too few clear dates.
 
     Args:
         sample: the optical sample of N pixels.
         embedded: (N,) bool, where a pixel has a valid observation of any sensor: an area without data, such as the
             part of a tile beside the swath, says nothing about the dates.
+        season: see `check_gaps`.
     """
     if not sample.clear.any():
         return []
     median = float(np.median(sample.clear.sum(axis=0)[embedded]))
-    if median >= FEW_CLEAR:
+    few = FEW_CLEAR
+    if season is not None:
+        few = min(few, max(FEWEST_CLEAR, math.ceil(few * ((season[1] - season[0]).days + 1) / YEAR)))
+    if median >= few:
         return []
     return [
         Finding(
             "s2-few-clear",
             "certain",
             f"the median pixel that is embedded has {median:.0f} clear Sentinel-2 dates of {len(sample.doy)}, expected "
-            f"at least {FEW_CLEAR}",
+            f"at least {few}",
             "embeddings depend on these few dates rather than on the season",
             "add dates; a cloud limit for whole products often excludes clear parts",
         )
@@ -98,13 +108,17 @@ def clear_days(sample: OpticalSample) -> list[int]:
     return [int(day) for day in sample.doy[sample.clear[:, anywhere].mean(axis=1) >= CLEAR_SHARE]]
 
 
-def check_gaps(s2_clear: Sequence[int], dates: Dates, grid: Grid) -> list[Finding]:
+def check_gaps(
+    s2_clear: Sequence[int], dates: Dates, grid: Grid, season: Period | None = None
+) -> list[Finding]:
     """Find months without an observation.
 
     Args:
         s2_clear: see `clear_days`; empty: don't check Sentinel-2.
         dates: dates of the whole scene, for Sentinel-1.
         grid: grid of the scene, for its latitude.
+        season: first and last day that were asked for, where that isn't a calendar year; gaps outside of it are not
+            reported.
     """
     days = {
         "Sentinel-2": s2_clear,
@@ -115,7 +129,7 @@ def check_gaps(s2_clear: Sequence[int], dates: Dates, grid: Grid) -> list[Findin
     for modality, each in days.items():
         if not each:
             continue
-        length, last, first = _longest_gap(each)
+        length, last, between = _longest_gap(each) if season is None else _gap_in_season(each, season)
         if length <= GAP_DAYS[modality]:
             continue
         if modality == "Sentinel-2" and _dark_season(last, length, grid):
@@ -126,23 +140,39 @@ def check_gaps(s2_clear: Sequence[int], dates: Dates, grid: Grid) -> list[Findin
             Finding(
                 name,
                 "certain",
-                f"no {clear}{modality} observation for {length} days, between day of year {last} and {first}",
+                f"no {clear}{modality} observation for {length} days, between {between}",
                 "embeddings contain nothing of that part of the year",
-                "add dates so that the whole year is covered",
+                "add dates so that the whole year is covered"
+                if season is None
+                else "add dates, or choose a season that they cover",
             )
         )
     return findings
 
 
-def _longest_gap(each: Sequence[int]) -> tuple[int, int, int]:
-    """Number of days in the longest gap, and the days of year before and after it; 31 December precedes 1 January."""
+def _gap_in_season(each: Sequence[int], season: Period) -> tuple[int, int, str]:
+    """`_longest_gap` from the first to the last day of a season."""
+    first, last = season
+    inside = days_on(np.array(each, np.int32), first)
+    days = np.unique([first.toordinal() - 1, *inside, last.toordinal() + 1])
+    gaps = np.diff(days)
+    at = int(np.argmax(gaps))
+    begins, ends = (date.fromordinal(int(days[i])) for i in (at, at + 1))
+    return int(gaps[at]), begins.timetuple().tm_yday, f"{begins} and {ends}"
+
+
+def _longest_gap(each: Sequence[int]) -> tuple[int, int, str]:
+    """Number of days in the longest gap, the day of year before it, and both days around it in words.
+
+    31 December precedes 1 January.
+    """
     days = np.unique(np.array(each))
     following = np.roll(days, -1)
     gaps = (following - days) % YEAR
     if len(days) == 1:
         gaps[0] = YEAR
     at = int(np.argmax(gaps))
-    return int(gaps[at]), int(days[at]), int(following[at])
+    return int(gaps[at]), int(days[at]), f"day of year {days[at]} and {following[at]}"
 
 
 def _dark_season(last: int, length: int, grid: Grid) -> bool:

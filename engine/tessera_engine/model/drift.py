@@ -87,7 +87,7 @@ class Threshold:
 
 THRESHOLDS = {
     "fp32": Threshold(max_difference=2e-4, cosine_min=0.999999),
-    "int8": Threshold(centred_mean=0.99, centred_p1=0.95),
+    "int8": Threshold(centred_mean=0.998, centred_p1=0.99),
     "fp16": Threshold(centred_mean=0.9999, centred_p1=0.999),
     "qdq": Threshold(centred_mean=0.99, centred_p1=0.95),
 }

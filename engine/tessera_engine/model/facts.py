@@ -13,8 +13,8 @@ from tessera_engine.files.document import Damaged, parse
 from tessera_engine.model.statistics import FLAVOURS
 from tessera_engine.scene import S1_BANDS, S2_BANDS
 
-FORMAT_VERSION = 1
-"""Raised when older engines can't read the files that a newer engine writes."""
+FORMAT_VERSIONS = (1, 2)
+"""Versions of the file format that this engine reads; 2 has the fusion's weights of int8 files in int16, 1 in int8."""
 
 KEY_PREFIX = "tessera."
 KEY_FORMAT_VERSION = KEY_PREFIX + "format_version"
@@ -72,7 +72,8 @@ class ModelFacts:
     licence: str
     card: str
     """A short text: what the model is, what it was trained on, what it is not."""
-    format_version: int = FORMAT_VERSION
+    format_version: int = FORMAT_VERSIONS[0]
+    """One of `FORMAT_VERSIONS`. A file has the oldest one that describes it, so that older engines read it too."""
 
     @property
     def d_model(self) -> int:
@@ -107,10 +108,10 @@ class ModelFacts:
         values: dict[str, Any] = {}
         try:
             version = parse(metadata[KEY_FORMAT_VERSION])
-            if version != FORMAT_VERSION:
+            if type(version) is not int or version not in FORMAT_VERSIONS:
                 raise ModelError(
-                    f"{source} has model format {str(version)[:40]!r}, this engine reads format {FORMAT_VERSION}; "
-                    "export it again, or install the engine that wrote it"
+                    f"{source} has model format {str(version)[:40]!r}, this engine reads formats "
+                    f"{' and '.join(map(str, FORMAT_VERSIONS))}; export it again, or install the engine that wrote it"
                 )
             for field in fields(cls):
                 value = parse(metadata[KEY_PREFIX + field.name])
@@ -134,6 +135,7 @@ class ModelFacts:
             "precision": self.precision in PRECISIONS,
             "generation": self.generation in GENERATIONS,
             "qk_norm": type(self.qk_norm) is bool,
+            "format_version": self.format_version == FORMAT_VERSIONS[0] or self.precision == "int8",
             "s2_bands": self.s2_bands == S2_BANDS,
             "s1_bands": self.s1_bands == S1_BANDS,
             # The name becomes part of file names and of printed text

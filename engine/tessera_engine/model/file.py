@@ -39,7 +39,8 @@ v1 models also have these, with the gates r, z, n side by side (see `GruCell` of
     b.pool.norm.weight (d)            b.pool.norm.bias (d)
 
 In an int8 file a quantised `X.weight` is stored as `X.weight.int8` (in, out) int8, symmetric per output
-channel in -127..127, and `X.weight.scale` (out,) float32: weight = int8 * scale.
+channel in -127..127, and `X.weight.scale` (out,) float32: weight = int8 * scale. The weights of the fusion are
+`X.weight.int16`, -32767..32767, with a scale likewise; files of format version 1 have them in int8.
 
 Files for GPUs (fp16, and qdq: int8 with explicit Q/DQ) have the same inputs, output and names. Their weights are
 float16, except in pooling, fusion, recurrence and RMS norms. The weights of the queries include the attention's scale,

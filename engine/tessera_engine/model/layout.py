@@ -46,7 +46,9 @@ def expected_initializers(facts: ModelFacts) -> dict[str, Initializer]:
         dtype = "float16" if facts.precision in GPU_PRECISIONS and _of_tokens(name) else "float32"
         layer, is_weight = name.removesuffix(".weight"), name in matrices
         if facts.precision == "int8" and is_weight:
-            expected[f"{name}.int8"] = ("int8", shape)
+            wide = facts.format_version > 1 and layer.startswith("fusion.")
+            codes = "int16" if wide else "int8"
+            expected[f"{name}.{codes}"] = (codes, shape)
             expected[f"{name}.scale"] = ("float32", shape[1:])
         elif facts.precision == "qdq" and is_weight and _of_tokens(name):
             expected[f"{name}.int8"] = ("int8", shape)

@@ -77,8 +77,12 @@ def _check_storage(tensor: Any, source: str) -> None:
 def _check_values(name: str, values: NDArray[Any], source: str) -> None:
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise ModelError(f"{source}: '{name}' has values that aren't finite; get the model again")
-    if name.endswith(".weight.int8") and values.size and values.min() < -127:
-        raise ModelError(f"{source}: '{name}' has the code -128, expected -127..127; get the model again")
+    if name.endswith((".weight.int8", ".weight.int16")):
+        lowest = np.iinfo(values.dtype).min
+        if values.min() == lowest:
+            raise ModelError(
+                f"{source}: '{name}' has the code {lowest}, expected {lowest + 1}..{-lowest - 1}; get the model again"
+            )
     if name.endswith((".weight.scale", ".input.scale")) and not (values > 0).all():
         raise ModelError(f"{source}: '{name}' has scales that aren't above 0; get the model again")
 
@@ -91,6 +95,7 @@ def _dtypes() -> dict[int, str]:
         TensorProto.FLOAT: "float32",
         TensorProto.FLOAT16: "float16",
         TensorProto.INT8: "int8",
+        TensorProto.INT16: "int16",
         TensorProto.UINT8: "uint8",
         TensorProto.INT32: "int32",
         TensorProto.INT64: "int64",

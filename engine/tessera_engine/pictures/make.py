@@ -21,6 +21,7 @@ from tessera_engine.formats.given import (
 )
 from tessera_engine.pictures.caption import caption_of_item
 from tessera_engine.pictures.frame import thinned
+from tessera_engine.pictures.georeferenced import SUFFIXES, write_georeferenced
 from tessera_engine.pictures.palette import FITS
 from tessera_engine.pictures.palette_file import load_palette, save_palette
 from tessera_engine.pictures.quicklook import QUICKLOOKS, check_quicklook, fit_palette, write_quicklook
@@ -36,7 +37,7 @@ class Picture:
     """A finished picture.
 
     Attributes:
-        out: the PNG.
+        out: the PNG or GeoTIFF.
         quicklook: what it shows.
         palette: the file with its colours; None: colours of its own.
     """
@@ -61,11 +62,12 @@ def picture(
     overwrite: bool = False,
     progress: ShowProgress = None,
 ) -> Picture:
-    """Write a picture of embeddings as PNG.
+    """Write a picture of embeddings: as PNG, or as GeoTIFF with one pixel for each pixel of the embeddings.
 
     Args:
         embeddings: an output folder, a downloaded tree, or `open_embeddings(...)`.
-        out: the PNG; None: `<name>.<quicklook>.png` in the current folder.
+        out: the file; a name that ends with `.tif` makes a GeoTIFF, without frame and legend, every other a PNG;
+            None: `<name>.<quicklook>.png` in the current folder.
         quicklook: `pca` (principal components) or `clusters`.
         palette: a file with the colours of several pictures: used if it exists, written if not.
         dim: show only the first `dim` dimensions; None: all that are stored.
@@ -82,7 +84,7 @@ def picture(
     check_type("overwrite", overwrite, (bool,), "True or False")
     target = default_out(path_given("embeddings", embeddings), f"{quicklook}.png")
     if out is not None:
-        check_path("out", out, "a PNG file")
+        check_path("out", out, "a PNG file or a GeoTIFF")
         target = Path(out)
     shared = None
     if palette is not None:
@@ -91,8 +93,8 @@ def picture(
     check_quicklook(quicklook)
     if quicklook not in FITS:
         raise InputError(
-            f"outputs hold no reflectance of the scene, so quicklook={quicklook} needs the scene: "
-            f"'tessera-engine embed SCENE --quicklook {quicklook}' draws it"
+            f"quicklook={quicklook} is drawn while the scene is read: 'tessera-engine embed SCENE --quicklook "
+            f"{quicklook}' draws it; truecolour.tif in the output shows the same"
         )
     check_free(target, overwrite)
     opened = open_given("embeddings", embeddings, dim, year)
@@ -108,10 +110,18 @@ def picture(
     caption = caption_of_item(opened.item, opened.path.name, opened.dim)
     identity = identity_of("picture", (opened,), quicklook=quicklook, palette=str(shared))
     with shown(progress, "drawing", "px") as report, result_file(target, overwrite, identity) as made:
-        staging = _stage(opened, made.with_name("staging"), report)
+        georeferenced = target.suffix.lower() in SUFFIXES
+        # A GeoTIFF takes a second pass: the colours are fitted to the same thinned pixels as those of a PNG
+        passes = 2 if georeferenced else 1
+        staging = _stage(opened, made.with_name("staging"), lambda done, every: report(done, passes * every))
         if colours is None:
             colours = fit_palette(staging, quicklook)
-        write_quicklook(staging, made, caption, quicklook, colours)
+        if georeferenced:
+            write_georeferenced(
+                made, opened, quicklook, colours, lambda done, every: report(every + done, passes * every)
+            )
+        else:
+            write_quicklook(staging, made, caption, quicklook, colours)
         if shared is not None and not known:
             if colours is None:
                 raise InputError(f"{opened.path} has no data to make a palette from")

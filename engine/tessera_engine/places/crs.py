@@ -172,11 +172,11 @@ def into_crs(
         lost[Cause.BESIDE] += int(cut_off.sum())
         shapes[usable] = shapely.segmentize(shapes[usable], min(box[2] - box[0], box[3] - box[1]) / STEPS)
     try:
-        shapes[usable] = _project(shapes[usable], crs, near.crs)
+        shapes[usable] = project(shapes[usable], crs, near.crs)
     except PROJECTION_ERRORS:  # one point that can't be projected makes the whole call fail
         for i in np.flatnonzero(usable):
             try:
-                shapes[i : i + 1] = _project(shapes[i : i + 1], crs, near.crs)
+                shapes[i : i + 1] = project(shapes[i : i + 1], crs, near.crs)
             except PROJECTION_ERRORS:
                 usable[i] = False
                 lost[Cause.OUT_OF_PROJECTION] += 1
@@ -190,7 +190,12 @@ def _same(crs: Any, name: str) -> bool:
         return bool(CRS.from_user_input(name) == crs)
 
 
-def _project(shapes: NDArray[Any], source: Any, target: str) -> NDArray[Any]:
+def project(shapes: NDArray[Any], source: Any, target: str) -> NDArray[Any]:
+    """(N,) shapely geometries with their coordinates brought from one CRS into another.
+
+    Raises:
+        CPLE_BaseError, RasterioError: a coordinate has no place there; see `tessera_engine.gdal.PROJECTION_ERRORS`.
+    """
     import shapely
     from rasterio.warp import transform
 

@@ -14,10 +14,18 @@ from tessera_engine.scene import Grid
 SMALL_FILES = 5_000_000
 """Item, journal and the quicklook of a small scene. A pixel of a quicklook takes at most the 4 bytes of RGBA."""
 
+QUALITY = 40
+"""Bytes of a pixel's quality layer: staged, as a file with overviews, and once more while that is copied."""
+
 QUICKLOOK_PIXELS = 2048 * 2048
 
+STAGED_COLOURS, TRUE_COLOUR = 6, 8
+"""Bytes of a pixel's true colours: staged; and as GeoTIFF with its overviews, and once more while they are copied."""
 
-def needed_bytes(grid: Grid, dim: int, stored_as: str, format: str, colours: bool) -> int:
+
+def needed_bytes(
+    grid: Grid, dim: int, stored_as: str, format: str, colours: bool, truecolour: bool = False
+) -> int:
     """Bytes that a run takes on the disk at its peak.
 
     Args:
@@ -26,11 +34,13 @@ def needed_bytes(grid: Grid, dim: int, stored_as: str, format: str, colours: boo
         stored_as: `int8` or `float32`.
         format: one of `tessera_engine.formats.registry.FORMATS`.
         colours: whether the scene's true colours are staged.
+        truecolour: whether they are written as `truecolour.tif`.
     """
     pixels = grid.width * grid.height
     embeddings = pixels * dim * np.dtype(stored_as).itemsize
     staged = embeddings + pixels * (8 if stored_as == "int8" else 4)
-    needed = staged + SMALL_FILES + 4 * min(pixels, QUICKLOOK_PIXELS) + (6 * pixels if colours else 0)
+    needed = staged + SMALL_FILES + 4 * min(pixels, QUICKLOOK_PIXELS)
+    needed += pixels * (QUALITY + STAGED_COLOURS * colours + TRUE_COLOUR * truecolour)
     return needed + int(format_named(format).disk_factor * (staged + embeddings))
 
 

@@ -27,6 +27,9 @@ READING_BYTES = 290_000_000
 """A process that only reads embeddings: interpreter, libraries, kernels, and GDAL's cache; measured 220 to 275 MB.
 Pages of mapped files (npy, geotessera) are added while memory is free; the system takes them back."""
 
+QUALITY_BYTES = 2 * 12
+"""Of a pixel's quality layer: that of the window that is computed, and of the one that is written."""
+
 MAX_WINDOW_PIXELS = 16_384
 """Larger windows gain nothing, and an interruption loses a window. Wider models take longer for a pixel, so their
 windows are smaller in proportion to their FFN, down to `MIN_MAX_WINDOW_PIXELS`."""
@@ -106,7 +109,7 @@ class Demand:
         tokens = 3.5 * reader.bytes_per_pixel
         dims = model.facts.dims
         # As the network returns them, with nodata between them, and two windows of them being written
-        embedding = 4 * dims * 4
+        embedding = 4 * dims * 4 + QUALITY_BYTES
         value = 1 if self.stored_as == "int8" else 4
         return _Needs(
             fixed=BASE_BYTES

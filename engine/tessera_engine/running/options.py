@@ -20,13 +20,14 @@ from tessera_engine.places.crs import parse_crs
 from tessera_engine.places.selecting import AOI, POINTS, Asked, parse_length
 from tessera_engine.places.shapes import ShapeFile
 from tessera_engine.running.memory import parse_size
+from tessera_engine.running.periods import parse_every
 from tessera_engine.scene import Grid, Window
 
 STORED_AS = ("int8", "float32")
 
 ELSEWHERE = {
     "load_model": ("precision", "backend", "device", "threads"),
-    "open_scene": ("layout", "year", "start", "end", "like", "s1_units"),
+    "open_scene": ("layout", "year", "start", "end", "season", "like", "s1_units"),
 }
 """Options of the command `embed` that Python gives to another function."""
 
@@ -45,6 +46,9 @@ class EmbedOptions(TypedDict, total=False):
     stored_as: str | None
     format: str
     quicklook: str
+    every: str | None
+    min_clear: int | None
+    truecolour: bool
     memory: int | str | None
     overwrite: bool
     append: bool
@@ -69,6 +73,10 @@ class RunOptions:
         stored_as: `int8` or `float32`; None: int8 for an int8 model, else float32.
         format: one of `tessera_engine.formats.registry.FORMATS`.
         quicklook: one of `tessera_engine.pictures.quicklook.QUICKLOOKS`.
+        every: also embed the periods that grow to the whole time by this step, see
+            `tessera_engine.running.periods.parse_every`; None: only the whole time.
+        min_clear: pixels with fewer clear Sentinel-2 dates are flagged in the quality layer; None: no limit.
+        truecolour: also write `truecolour.tif`, see `tessera_engine.pictures.true_colour`.
         memory: bytes that the process may take; None: half of the free memory, at most 4 GB.
         overwrite: replace an earlier output.
         append: add to a store of that format at `out`, see `tessera_engine.formats.grown`.
@@ -88,6 +96,9 @@ class RunOptions:
     stored_as: str | None = None
     format: str = "cog"
     quicklook: str = "pca"
+    every: str | None = None
+    min_clear: int | None = None
+    truecolour: bool = True
     memory: int | None = None
     overwrite: bool = False
     append: bool = False
@@ -124,7 +135,22 @@ class RunOptions:
             for name in ("layer", "shapes_crs", "buffer"):
                 if getattr(made, name) is not None:
                     raise InputError(f"{name}= is about shapes; give them as aoi= or points=")
-        return made
+        return made._of_several_periods(checked) if made.every is not None else made
+
+    def _of_several_periods(self, given: Mapping[str, Any]) -> RunOptions:
+        """The same for a store of several periods, which decides what wasn't given."""
+        fitting = [name for name, each in FORMATS.items() if each.takes_periods]
+        if given.get("format", fitting[0]) not in fitting:
+            raise InputError(
+                f"format={self.format} holds one period, and every={self.every} makes several; use format="
+                f"{' or '.join(fitting)}, or leave format= out"
+            )
+        if self.append:
+            raise InputError(
+                "append=True adds years and scenes to a store, and every= makes a store of its own; give only one of "
+                "them"
+            )
+        return replace(self, format=given.get("format", fitting[0]), stored_as=self.stored_as or "int8")
 
     @property
     def asked(self) -> Asked | None:
@@ -276,6 +302,18 @@ def _length(name: str, value: object) -> float:
     return parse_length(name, cast("float | str", value))
 
 
+def _every(name: str, value: object) -> str:
+    check_type(name, value, (str,), "a step of time, such as '14d' or 'month'")
+    return parse_every(cast(str, value))
+
+
+def _count(name: str, value: object) -> int:
+    count = _whole(name, value)
+    if count < 1:
+        raise InputError(f"{name}={count} is not a number of dates, expected 1 or more")
+    return count
+
+
 def _memory(name: str, value: object) -> int:
     check_type(name, value, (int, str), "bytes, or a size like '2GB'")
     return parse_size(value) if isinstance(value, str) else _whole(name, value)
@@ -293,6 +331,9 @@ CHECKS: Mapping[str, Callable[[str, object], Any]] = {
     "stored_as": _stored_as,
     "format": _format,
     "quicklook": _quicklook,
+    "every": _every,
+    "min_clear": _count,
+    "truecolour": _flag,
     "memory": _memory,
     "overwrite": _flag,
     "append": _flag,

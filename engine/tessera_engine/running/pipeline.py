@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.backends.base import Backend
 from tessera_engine.errors import InputError, TesseraError
-from tessera_engine.files.staging import CODE_NODATA, Block, checksum
+from tessera_engine.files.staging import CODE_NODATA, Block, checksum, checksum_of_all
 from tessera_engine.places.pixels import PixelSet
 from tessera_engine.progress import Progress
 from tessera_engine.running.changes import sums
 from tessera_engine.running.journal import Finished, Journal, Sums
+from tessera_engine.running.quality import quality_of
 from tessera_engine.running.windows import pixels_in, windows_of
 from tessera_engine.scene import S2_BANDS, Observations, Reader, Window
-from tessera_engine.tokens import PackedPixels, PackedTokens, pack
+from tessera_engine.scenes.period import Period
+from tessera_engine.tokens import PackedTokens, pack
 from tessera_kernels.quantize import quantize
 from tessera_kernels.true_colour import clear_median
 
@@ -65,7 +67,7 @@ class Sink(Protocol):
 
     @property
     def keys(self) -> Collection[str]:
-        """The arrays of a block: embeddings and observations; scales where codes are kept; colours where they are."""
+        """The arrays of a block: embeddings and observations, scales with codes, and what else is kept."""
         ...
 
     def write_block(self, window: Window, block: Block) -> None:
@@ -73,23 +75,44 @@ class Sink(Protocol):
         ...
 
 
+SinkT = TypeVar("SinkT", bound=Sink)
+
+
+@dataclass(frozen=True)
+class Part(Generic[SinkT]):
+    """What one window of pixels gives for one time.
+
+    Attributes:
+        sink: takes the windows on the region's grid; its dimension is the prefix that is stored.
+        period: the first and last day of the observations; None: all that the reader has.
+        time: first and last day that the observations should cover, for the quality layer; None: not known.
+        min_clear: see `tessera_engine.running.options.RunOptions`.
+    """
+
+    sink: SinkT
+    period: Period | None = None
+    time: Period | None = None
+    min_clear: int | None = None
+
+
 def run(
     reader: Reader,
     backend: Backend,
-    staging: Sink,
+    parts: Sequence[Part[SinkT]],
     region: Window,
     journal: Journal,
     progress: Progress | None = None,
     selected: PixelSet | None = None,
 ) -> Statistics:
-    """Embed a region of a scene, window by window, into a sink. Finished windows are skipped.
+    """Embed a region of a scene, window by window. Finished windows are skipped.
 
-    A pixel that isn't selected is as one without observations: it costs no time of the network.
+    A pixel that isn't selected is as one that nobody looked at: it costs no time of the network.
 
     Args:
         reader: the scene.
         backend: the loaded model.
-        staging: takes the windows on the region's grid; its dimension is the prefix that is stored.
+        parts: what is made of each window: one, or one for each of several periods that grow from one first day. The
+            window is read once for all.
         region: which part of the scene.
         journal: says what is finished; each window that is on the disk is recorded in it.
         progress: called with pixels done and in all: before the first window, while one is computed, and after it.
@@ -127,57 +150,28 @@ def run(
                 observations, read = ahead.result()
             if i + 1 < len(windows):
                 ahead = reading.submit(_read, reader, windows[i + 1])
-            with statistics.stage("pack"):
-                here = _Here.of(window, selected)
-                observations = here.chosen(observations)
-                packed = pack(observations, backend.model.facts)
-            with statistics.stage("network"):
-                within = partial(_report_part, report, statistics.pixels, here.pixels, total)
-                embedding = _run_network(backend, packed.tokens, within)
-            with statistics.stage("quantise"):
-                block = _block(packed, embedding, here, staging, backend.model.facts.generation)
-                if "colours" in staging.keys:
-                    block["colours"] = here.spread(_true_colours(observations, here.pixels), 0)
-            with statistics.stage("write"):
-                if written is not None:
-                    written.result()
-                place = window.relative_to(region)
-                finished = Finished(len(packed.pixels), checksum(block), read)
-                written = writing.submit(_finish, staging, journal, window, place, block, finished)
+            place, sums_of_parts = window.relative_to(region), []
+            here = _Here.of(window, selected)
+            growing = _Growing(backend, here.chosen(observations), here)
+            del observations
+            for n, part in enumerate(parts):
+                within = partial(_report_part, report, statistics.pixels, here.pixels, total, (n, len(parts)))
+                block = growing.block(part, statistics, within)
+                with statistics.stage("write"):
+                    if written is not None:
+                        written.result()
+                    sums_of_parts.append(checksum(block))
+                    last = None
+                    if n + 1 == len(parts):
+                        last = window, Finished(growing.with_data, checksum_of_all(sums_of_parts), read)
+                    written = writing.submit(_write, part.sink, place, block, journal, last)
             statistics.pixels += here.pixels
-            statistics.with_data += len(packed.pixels)
+            statistics.with_data += growing.with_data
             report(statistics.pixels, total)
         with statistics.stage("write"):
             if written is not None:
                 written.result()
     return statistics
-
-
-def _report_part(report: Progress, before: int, pixels: int, total: int, share: float) -> None:
-    """Report that a share of a window's pixels is computed."""
-    report(before + int(pixels * share), total)
-
-
-def _run_network(
-    backend: Backend, tokens: PackedTokens, report: Callable[[float], None]
-) -> NDArray[np.float32]:
-    """Embed a window's tokens, in pieces where the backend gives the same bits for them.
-
-    Args:
-        backend: the loaded model.
-        tokens: of the window.
-        report: called with the share that is done, from 0 to 1, after each piece but the last.
-    """
-    pixels, size = len(tokens), backend.piece_pixels
-    if size is None or pixels <= size:
-        return backend.run(tokens)
-    embedding = np.empty((pixels, backend.model.facts.dims), np.float32)
-    for first in range(0, pixels, size):
-        last = min(first + size, pixels)
-        embedding[first:last] = backend.run(tokens.part(first, last))
-        if last < pixels:
-            report(last / pixels)
-    return embedding
 
 
 @dataclass(frozen=True)
@@ -210,7 +204,7 @@ class _Here:
         names = ("s2", "s2_valid", "s1_ascending", "s1_descending")
         return replace(observations, **{name: getattr(observations, name)[:, self.mask] for name in names})
 
-    def spread(self, values: NDArray[Any], fill: float) -> NDArray[Any]:
+    def spread(self, values: NDArray[Any], fill: float = 0) -> NDArray[Any]:
         """Values of (pixels, ...) at their places in the window: (height, width, ...), `fill` at the other pixels."""
         size = (self.window.height, self.window.width)
         if self.mask is None:
@@ -220,18 +214,80 @@ class _Here:
         return spread
 
 
-def _block(
-    packed: PackedPixels, embedding: NDArray[np.float32], here: _Here, staging: Sink, generation: str
-) -> Block:
-    """One window's results in the form of the staged arrays: (height, width, ...) each."""
-    # First the prefix is cut, then it is quantised: that is the published order.
-    full = np.full((here.pixels, staging.dim), np.nan, np.float32)
-    full[packed.pixels] = embedding[:, : staging.dim]
-    block: Block = {"observations": here.spread(packed.counts, 0)}
-    if "scales" not in staging.keys:
-        return block | {"embeddings": here.spread(full, np.nan)}
-    codes, scales = quantize(full, generation)
-    return block | {"embeddings": here.spread(codes, CODE_NODATA), "scales": here.spread(scales, np.nan)}
+class _Growing:
+    """The embeddings of one window, of periods that grow."""
+
+    def __init__(self, backend: Backend, observations: Observations, here: _Here) -> None:
+        self.backend, self.observations, self.here = backend, observations, here
+        self.full: NDArray[np.float32] | None = None
+        self.counts: NDArray[np.uint16] | None = None
+
+    @property
+    def with_data(self) -> int:
+        """Pixels with an observation in the last period."""
+        return 0 if self.counts is None else int(self.counts.any(axis=1).sum())
+
+    def block(self, part: Part[Any], statistics: Statistics, report: Callable[[float], None]) -> Block:
+        """The window's results for the next period, in the form of the staged arrays: (height, width, ...) each."""
+        backend, sink, here = self.backend, part.sink, self.here
+        facts = backend.model.facts
+        seen = self.observations if part.period is None else self.observations.until(part.period[1])
+        with statistics.stage("pack"):
+            # A pixel without new observations has the same tokens, so it keeps its embedding, where other pixels
+            # beside it don't change its bits
+            packed = pack(seen, facts, self.counts if backend.piece_pixels is not None else None)
+        with statistics.stage("network"):
+            embedding = _run_network(backend, packed.tokens, report)
+        with statistics.stage("quantise"):
+            if self.full is None:
+                self.full = np.full((here.pixels, sink.dim), np.nan, np.float32)
+            # First the prefix is cut, then it is quantised: that is the published order.
+            self.full[packed.pixels] = embedding[:, : sink.dim]
+            self.counts = packed.counts
+            block: Block = {"observations": here.spread(packed.counts)}
+            if "scales" in sink.keys:
+                codes, scales = quantize(self.full, facts.generation)
+                block |= {
+                    "embeddings": here.spread(codes, CODE_NODATA),
+                    "scales": here.spread(scales, np.nan),
+                }
+            else:  # a copy: the next period changes it while this one is written
+                block["embeddings"] = here.spread(self.full.copy(), np.nan)
+            if "colours" in sink.keys:
+                block["colours"] = here.spread(_true_colours(seen, here.pixels))
+        if "quality" in sink.keys:
+            with statistics.stage("quality"):
+                block["quality"] = here.spread(quality_of(seen, part.time, part.min_clear))
+        return block
+
+
+def _report_part(
+    report: Progress, before: int, pixels: int, total: int, part: tuple[int, int], share: float
+) -> None:
+    """Report that a share of a window's pixels is computed, for one part of several: its number and how many."""
+    report(before + int(pixels * (part[0] + share) / part[1]), total)
+
+
+def _run_network(
+    backend: Backend, tokens: PackedTokens, report: Callable[[float], None]
+) -> NDArray[np.float32]:
+    """Embed a window's tokens, in pieces where the backend gives the same bits for them.
+
+    Args:
+        backend: the loaded model.
+        tokens: of the window.
+        report: called with the share that is done, from 0 to 1, after each piece but the last.
+    """
+    pixels, size = len(tokens), backend.piece_pixels
+    if size is None or pixels <= size:
+        return backend.run(tokens)
+    embedding = np.empty((pixels, backend.model.facts.dims), np.float32)
+    for first in range(0, pixels, size):
+        last = min(first + size, pixels)
+        embedding[first:last] = backend.run(tokens.part(first, last))
+        if last < pixels:
+            report(last / pixels)
+    return embedding
 
 
 def _true_colours(observations: Observations, pixels: int) -> NDArray[np.uint16]:
@@ -254,8 +310,10 @@ def _read(reader: Reader, window: Window) -> tuple[Observations, Sums]:
     return observations, sums(observations)
 
 
-def _finish(
-    staging: Sink, journal: Journal, window: Window, place: Window, block: Block, finished: Finished
+def _write(
+    sink: Sink, place: Window, block: Block, journal: Journal, last: tuple[Window, Finished] | None
 ) -> None:
-    staging.write_block(place, block)
-    journal.add(window, finished)
+    """Write a block, and after the last one of a window record that it is finished."""
+    sink.write_block(place, block)
+    if last is not None:
+        journal.add(*last)

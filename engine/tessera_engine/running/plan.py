@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tessera_engine.files.naming import check_utf8
-from tessera_engine.files.output import check_target, is_unfinished
+from tessera_engine.files.output import check_target, is_interrupted
 from tessera_engine.files.partial import finish_or_undo
 from tessera_engine.finding import Finding
 from tessera_engine.formats.origin import Origin
@@ -17,7 +17,9 @@ from tessera_engine.places.pixels import PixelSet
 from tessera_engine.places.selecting import Selection, select
 from tessera_engine.running.memory import Demand
 from tessera_engine.running.options import RunOptions
+from tessera_engine.running.periods import growing_periods
 from tessera_engine.scene import Grid, Scene, Window
+from tessera_engine.scenes.period import Period, filed_under
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Plan:
         window_pixels: largest size of the windows that are computed at a time.
         origin: where the embeddings are from, as the format records it.
         findings: what was found about the scene.
+        periods: first and last day of several periods, in the order of time; empty for one output of the whole time.
         selection: the pixels that are embedded; None: all of the region.
     """
 
@@ -42,6 +45,7 @@ class Plan:
     window_pixels: int
     origin: Origin
     findings: tuple[Finding, ...] = ()
+    periods: tuple[Period, ...] = ()
     selection: Selection | None = None
 
     @property
@@ -93,9 +97,10 @@ def make_plan(
     if selection is not None:
         options = replace(options, window=selection.pixels.box)
         give_back_memory()  # of the shapes
-    period = scene.reader.period
-    # The calendar year of all observations, if there is one
-    year = period[0].year if period is not None and period[0].year == period[1].year else None
+    periods = () if options.every is None else growing_periods(scene.reader, options.every)
+    year, season = filed_under(scene.reader.bounds, scene.reader.period)
+    if periods:  # a store of periods is one of no year, even if the last of them is one
+        year, season = None, periods[-1]
     region = scene.grid.crop(options.window or scene.grid.window)
     held = 0 if selection is None else selection.bytes_held
     demand = Demand(
@@ -107,19 +112,20 @@ def make_plan(
         out=Path(f"{scene.name}.embeddings") if out is None else Path(out),
         options=options,
         window_pixels=demand.window_pixels(options.memory or default_memory()),
-        origin=_origin(model, year),
+        origin=_origin(model, year, season),
+        periods=periods,
         selection=selection,
     )
     check_format(options.format, plan.stored_as, plan.grid, plan.dim, plan.origin)
     check_utf8(plan.out)
     finish_or_undo(plan.out)
-    if not is_unfinished(plan.out):
-        # Beside a journal, the output may be the one that its run has finished
+    if not is_interrupted(plan.out):
+        # What stands there may be the output of this very command
         check_target(plan.out, options.overwrite or options.append)
     return plan
 
 
-def _origin(model: ModelFile, year: int | None) -> Origin:
+def _origin(model: ModelFile, year: int | None, season: Period | None) -> Origin:
     from tessera_engine.version import __version__
 
-    return Origin(year, model.facts.name, model.sha256, model.facts.generation, __version__)
+    return Origin(year, model.facts.name, model.sha256, model.facts.generation, __version__, season)

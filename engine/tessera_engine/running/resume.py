@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tessera_engine.errors import InputError, TesseraError
-from tessera_engine.files.checksums import file_sha256
-from tessera_engine.files.output import ITEM, PartialOutput
-from tessera_engine.files.staging import Staging, checksum
+from tessera_engine.files.output import PartialOutput
+from tessera_engine.files.staging import Staging, checksum, checksum_of_all
 from tessera_engine.places.pixels import PixelSet
 from tessera_engine.progress import Announce
 from tessera_engine.running.journal import Journal
@@ -41,29 +40,18 @@ def begin(
         InputError: the interrupted run differs or needs more memory, or the output can't be replaced.
         TesseraError: the journal can't be read.
     """
-    if place.begun and not restart:
+    if place.begun and not restart and not place.published:
         journal = Journal.open(place.journal)
-        if not is_published(place, journal):
-            _check_same(journal, identity, window_pixels, place, look)
-            place.check_target(overwrite)
-            _announce_damage(journal, place, announce)
-            journal.save()
-            return journal
-        if journal.identity == identity:
-            return journal
+        _check_same(journal, identity, window_pixels, place, look)
+        place.check_target(overwrite)
+        _announce_damage(journal, place, announce)
+        journal.save()
+        return journal
     place.check_target(overwrite)
     place.clear()
     journal = Journal(place.journal, identity, window_pixels)
     journal.save()
     return journal
-
-
-def is_published(place: PartialOutput, journal: Journal) -> bool:
-    """Whether the output that the journal calls complete stands under its name already."""
-    try:
-        return journal.item_sha256 == file_sha256(place.out / ITEM)
-    except OSError:
-        return False
 
 
 def check_identity(folder: Path, was: Mapping[str, str], now: Mapping[str, str], detail: str = "") -> None:
@@ -110,7 +98,7 @@ def _announce_damage(journal: Journal, place: PartialOutput, announce: Announce)
 
 def check_staged(
     journal: Journal,
-    staging: Staging,
+    stagings: Sequence[Staging],
     region: Window,
     announce: Announce,
     selected: PixelSet | None = None,
@@ -119,7 +107,7 @@ def check_staged(
 
     Args:
         journal: of the run that is resumed.
-        staging: its arrays.
+        stagings: its arrays.
         region: the part of the scene that they cover.
         announce: called with how much is finished, and with each damaged window.
         selected: the pixels that are embedded; None: all.
@@ -127,7 +115,9 @@ def check_staged(
     damaged = []
     for window, finished in journal.finished.items():
         try:
-            intact = checksum(staging.read_block(window.relative_to(region))) == finished.sha256
+            place = window.relative_to(region)
+            found = [checksum(staging.read_block(place)) for staging in stagings]
+            intact = checksum_of_all(found) == finished.sha256
         except (TesseraError, ValueError):
             intact = False
         if not intact:

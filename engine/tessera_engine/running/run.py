@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tessera_engine.backends.base import Backend
 from tessera_engine.errors import TesseraError
 from tessera_engine.files.checksums import file_sha256
 from tessera_engine.files.durable import FULL
 from tessera_engine.files.output import ITEM, PartialOutput
-from tessera_engine.files.staging import Staging
+from tessera_engine.files.staging import Staging, count_with_data
 from tessera_engine.formats.appending import open_store
 from tessera_engine.formats.grown import Store
+from tessera_engine.formats.layers import QUALITY_BANDS, count_few_clear
 from tessera_engine.formats.writing import write
 from tessera_engine.machine import give_back_memory
 from tessera_engine.pictures.caption import caption_of_run
 from tessera_engine.pictures.quicklook import write_quicklook
+from tessera_engine.pictures.true_colour import staged, write_true_colours
 from tessera_engine.progress import Announce, Progress
 from tessera_engine.running import pipeline
 from tessera_engine.running.changes import (
@@ -30,8 +34,11 @@ from tessera_engine.running.changes import (
 from tessera_engine.running.disk import check_room, needed_bytes
 from tessera_engine.running.journal import Journal
 from tessera_engine.running.plan import Plan
-from tessera_engine.running.resume import begin, check_staged, is_published
+from tessera_engine.running.quality import time_of
+from tessera_engine.running.resume import begin, check_staged
 from tessera_engine.running.windows import pixels_in
+from tessera_engine.scenes.period import Period
+from tessera_engine.stac.periods import period_facts
 from tessera_engine.stac.writing import RunFacts, write_item
 
 
@@ -49,26 +56,31 @@ def run(plan: Plan, backend: Backend, progress: Progress | None, announce: Annou
         TesseraError: the run failed; what is finished is kept.
     """
     place = PartialOutput(plan.out)
-    keep, options = place.begun, plan.options
+    keep, options = place.begun or place.published, plan.options
     replace = options.overwrite or options.append
     try:
         # The state of the files first: what changes after this is noticed
         files = state_of_files(plan.scene.reader)
         fingerprint = plan.scene.reader.fingerprint()
         identity = _identity(plan, backend, fingerprint)
-        look = partial(look_for_change, reader=plan.scene.reader, region=plan.region, selected=plan.selected)
-        journal = begin(place, identity, plan.window_pixels, replace, options.restart, announce, look)
-        try:
-            if journal.item_sha256:
-                statistics = _statistics(journal, plan)
-            else:
-                work = _Work(plan, backend, place, journal, files, fingerprint)
-                statistics = work.finish(progress, announce)
-            if not is_published(place, journal):
-                place.publish(replace, identity)
-        except BaseException:
-            keep = keep or bool(journal.finished)
-            raise
+        if place.published_by(identity):
+            figures = place.figures()
+            statistics = pipeline.Statistics(figures["pixels"], figures["with_data"])
+        else:
+            reader = plan.scene.reader
+            look = partial(look_for_change, reader=reader, region=plan.region, selected=plan.selected)
+            journal = begin(place, identity, plan.window_pixels, replace, options.restart, announce, look)
+            try:
+                if journal.item_sha256:
+                    statistics = _statistics(journal, plan)
+                else:
+                    work = _Work(plan, backend, place, journal, files, fingerprint)
+                    statistics = work.finish(progress, announce)
+                figures = {"pixels": statistics.pixels, "with_data": statistics.with_data}
+                place.publish(replace, identity, figures)
+            except BaseException:
+                keep = keep or bool(journal.finished)
+                raise
         keep = False
     except OSError as error:
         raise TesseraError(_stopped(error, place)) from error
@@ -98,22 +110,39 @@ class _Work:
                 plan.out, options.format, plan.grid, plan.dim, precision, self.fingerprint, plan.origin
             )
         place.remove_made()
-        colours = options.quicklook == "rgb"
-        check_room(place.folder, needed_bytes(plan.grid, plan.dim, plan.stored_as, options.format, colours))
-        staging = Staging.mend(place.staging, plan.grid, plan.dim, plan.stored_as, colours)
-        selected = plan.selected
-        check_staged(self.journal, staging, plan.region, announce, selected)
+        colours = options.truecolour or options.quicklook == "rgb"
+        needed = needed_bytes(
+            plan.grid, plan.dim, plan.stored_as, options.format, colours, options.truecolour
+        )
+        check_room(place.folder, needed * max(1, len(plan.periods)))
+        parts, selected = self._stage(colours), plan.selected
+        check_staged(self.journal, [part.sink for part in parts], plan.region, announce, selected)
         reader = plan.scene.reader
         check_finished(self.journal, reader, plan.region, self.files, options.check, announce, selected)
-        statistics = pipeline.run(
-            reader, self.backend, staging, plan.region, self.journal, progress, selected
-        )
+        statistics = pipeline.run(reader, self.backend, parts, plan.region, self.journal, progress, selected)
         self._check_unchanged()
         give_back_memory()
         with statistics.stage("output"):
-            item = self._write(staging, store, statistics.with_data)
+            item = self._write(parts, store, statistics.with_data)
         self.journal.add_complete(file_sha256(item))
         return statistics
+
+    def _stage(self, colours: bool) -> list[pipeline.Part[Staging]]:
+        """The staged arrays: one for each period; only the picture of the last one is drawn."""
+        plan, few = self.plan, self.plan.options.min_clear
+        layout, quality = (self.place.staging, plan.grid, plan.dim, plan.stored_as), len(QUALITY_BANDS)
+        if not plan.periods:
+            time = time_of(plan.scene.reader)
+            return [pipeline.Part(Staging.mend(*layout, colours, quality), None, time, few)]
+        return [
+            pipeline.Part(
+                Staging.mend(*layout, colours and period == plan.periods[-1], quality, f"{period[1]}."),
+                period,
+                period,
+                few,
+            )
+            for period in plan.periods
+        ]
 
     def _check_unchanged(self) -> None:
         """Make sure that all windows were read from the same scene.
@@ -131,19 +160,34 @@ class _Work:
                 f"{scene.path} changed while it was embedded: {change}; give restart=True to embed it as it is now"
             )
 
-    def _write(self, staging: Staging, store: Store | None, with_data: int) -> Path:
+    def _write(self, parts: Sequence[pipeline.Part[Staging]], store: Store | None, with_data: int) -> Path:
         """Make the output; gives its item.json."""
         plan, options, folder = self.plan, self.plan.options, self.place.make_output()
-        facts = _run_facts(plan, self.backend, self.fingerprint, with_data)
+        staging = parts[-1].sink
+        periods = [(part.period, part.sink) for part in parts if part.period is not None]
+        facts = replace(
+            _run_facts(plan, self.backend, self.fingerprint, with_data),
+            min_clear=options.min_clear,
+            few_clear=None if options.min_clear is None else count_few_clear(staging),
+            periods=[_period_facts(period, each, options.min_clear) for period, each in periods],
+        )
         picture = write_quicklook(staging, folder / "quicklook.png", caption_of_run(facts), options.quicklook)
         give_back_memory()
-        assets = [*write(options.format, staging, folder, plan.scene.name, plan.origin, store), picture]
+        name, year = plan.scene.name, plan.origin.year
+        assets = [*write(options.format, staging, folder, name, plan.origin, store, periods), picture]
+        colours = staged(staging) if options.truecolour else None
+        assets += write_true_colours(folder, colours, options.format, name, year, store)
         item = folder / ITEM
         write_item(item, plan.grid, assets, facts)
-        if store is not None and plan.origin.year is not None:
-            store.write_item(item, plan.origin.year, staging)
+        if store is not None and year is not None:
+            store.write_item(item, year, staging)
         self.place.sync_output()
         return item
+
+
+def _period_facts(period: Period, staging: Staging, min_clear: int | None) -> dict[str, Any]:
+    few = {} if min_clear is None else {"pixels_few_clear": count_few_clear(staging)}
+    return period_facts(period, count_with_data(staging), **few)
 
 
 def _statistics(journal: Journal, plan: Plan) -> pipeline.Statistics:
@@ -169,6 +213,7 @@ def _identity(plan: Plan, backend: Backend, fingerprint: str) -> dict[str, str]:
     from tessera_engine.version import __version__
 
     model, grid, options = plan.model, plan.scene.grid, plan.options
+    bounds = plan.scene.reader.bounds
     return {
         "engine": __version__,
         "model": f"{model.label} {model.sha256[:16]}",
@@ -180,8 +225,12 @@ def _identity(plan: Plan, backend: Backend, fingerprint: str) -> dict[str, str]:
         "stored_as": plan.stored_as,
         "format": options.format,
         "quicklook": options.quicklook,
+        "truecolour": "yes" if options.truecolour else "no",
         **({"append": "yes"} if options.append else {}),
         **({plan.selection.asked.kind: plan.selection.in_words()} if plan.selection else {}),
+        **({"time": f"{bounds[0]} to {bounds[1]}"} if bounds is not None else {}),
+        **({"every": options.every} if options.every is not None else {}),
+        **({"min_clear": str(options.min_clear)} if options.min_clear is not None else {}),
     }
 
 
@@ -207,5 +256,7 @@ def _run_facts(plan: Plan, backend: Backend, fingerprint: str, with_data: int) -
         engine_version=__version__,
         pixels_with_data=with_data,
         period=reader.period,
+        bounds=reader.bounds,
+        every=plan.options.every or "",
         selection=None if plan.selection is None else plan.selection.facts(),
     )

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, get_args
 from tessera_engine.errors import InputError
 from tessera_engine.files.naming import check_utf8
 from tessera_engine.files.nearby import nearest
-from tessera_engine.scenes.period import Period, asked_period
+from tessera_engine.scenes.period import Period, asked_period, parse_season, year_period
 from tessera_engine.scenes.products import S1Units
 from tessera_engine.scenes.registry import LAYOUTS
 
@@ -24,15 +24,22 @@ class Asked(NamedTuple):
 
     Attributes:
         layout: name of the only layout to look for; None: all.
-        period: first and last day to use; None: chosen from the products.
+        year: the calendar year to use; None: not given.
+        season: first and last day to use; None: not given.
         like: the raster file with the grid to use; None: made from the products.
         s1_units: units of all Sentinel-1 products; None: as the products say.
     """
 
     layout: str | None
-    period: Period | None
+    year: int | None
+    season: Period | None
     like: Path | None
     s1_units: S1Units | None
+
+    @property
+    def period(self) -> Period | None:
+        """First and last day to use; None: chosen from the observations."""
+        return self.season if self.season is not None or self.year is None else year_period(self.year)
 
 
 def check_path(name: str, value: Any, expected: str) -> Path:
@@ -66,13 +73,32 @@ def check_s1_units(value: Any) -> S1Units | None:
     return units  # type: ignore[no-any-return]
 
 
-def check_period(year: Any, start: Any, end: Any) -> Period | None:
-    """First and last day, or None.
+def check_year(value: Any) -> int | None:
+    """A calendar year, or None.
 
     Raises:
-        InputError: no numbers or dates, or no period of at most twelve months; see `asked_period`.
+        InputError: it is no year.
     """
-    return asked_period(_year(year), _day("start", start), _day("end", end))
+    year = _year(value)
+    if year is not None:
+        year_period(year)
+    return year
+
+
+def check_season(season: Any, start: Any, end: Any) -> Period | None:
+    """First and last day, from one text or from two days; None where nothing is given.
+
+    Raises:
+        InputError: both are given, or they are no period of at most twelve months.
+    """
+    days = asked_period(_day("start", start), _day("end", end))
+    if season is None:
+        return days
+    if not isinstance(season, str):
+        raise _wrong("season", season, "a text such as '2023-11:2024-06'")
+    if days is not None:
+        raise InputError("season= can't be combined with start= and end=; give the season or the two days")
+    return parse_season(season)
 
 
 def _year(value: Any) -> int | None:

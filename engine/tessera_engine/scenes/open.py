@@ -8,7 +8,14 @@ from pathlib import Path
 
 from tessera_engine.errors import InputError
 from tessera_engine.scene import Reader, Scene, Yearless
-from tessera_engine.scenes.arguments import Asked, check_layout, check_path, check_period, check_s1_units
+from tessera_engine.scenes.arguments import (
+    Asked,
+    check_layout,
+    check_path,
+    check_s1_units,
+    check_season,
+    check_year,
+)
 from tessera_engine.scenes.metadata.listing import list_folder
 from tessera_engine.scenes.not_a_scene import check_folder, check_no_scenes_below, no_layout, tile_layouts
 from tessera_engine.scenes.products import Listing
@@ -23,20 +30,22 @@ def open_scene(
     year: int | None = None,
     start: date | None = None,
     end: date | None = None,
+    season: str | None = None,
     like: str | PathLike[str] | None = None,
     s1_units: str | None = None,
 ) -> Scene:
     """Open a scene folder: a d-pixel tile, a folder of such tiles, or satellite products of any layouts together.
 
-    Only headers and dates are read here; observations are read later, window by window. All arguments but `path`,
-    `layout` and `year` apply to products only.
+    Only headers and dates are read here; observations are read later, window by window. `like` and `s1_units` apply to
+    products only.
 
     Args:
         path: the folder.
         layout: the only layout to look for, a name in `tessera_engine.scenes.registry.LAYOUTS`; None: all.
         year: use observations of this year only; for d-pixel tiles, which have days of year: the year that they are of.
-        start: use observations from this day on; needs `end` and replaces `year`.
+        start: use observations from this day on; needs `end`.
         end: the last day to use; at most twelve months after `start`.
+        season: the same in one text: whole months such as "2023-11:2024-06", or days.
         like: a raster file whose grid the products are brought to; None: the 10 m grid that most of them have.
         s1_units: what the values of Sentinel-1 products are, whatever their metadata say: `power`, `amplitude`, `db`
             or `code`.
@@ -46,16 +55,20 @@ def open_scene(
             something in it is missing, damaged or inconsistent.
     """
     raster = None if like is None else check_path("like", like, "a raster file")
-    asked = Asked(check_layout(layout), check_period(year, start, end), raster, check_s1_units(s1_units))
+    asked = Asked(
+        check_layout(layout),
+        check_year(year),
+        check_season(season, start, end),
+        raster,
+        check_s1_units(s1_units),
+    )
     folder = check_folder(check_path("path", path, "a scene folder"))
     reader = _open_tile(folder, asked.layout)
-    if reader is not None and year is not None and isinstance(reader, Yearless):
-        reader = reader.in_year(year)
-        _refuse_arguments_of_products(folder, reader.layout, asked._replace(period=None))
-    elif reader is not None:
-        _refuse_arguments_of_products(folder, reader.layout, asked)
-    else:
+    if reader is None:
         reader = _open_products(folder, asked)
+    else:
+        _refuse_arguments_of_products(folder, reader.layout, asked)
+        reader = _in_time(folder, reader, asked)
     return Scene(folder.resolve().name, str(folder), reader)
 
 
@@ -68,7 +81,28 @@ def _open_tile(folder: Path, layout: str | None) -> Reader | None:
     return None
 
 
+def _in_time(folder: Path, reader: Reader, asked: Asked) -> Reader:
+    """A tile's observations in the time that was asked for."""
+    if asked.period is None:
+        return reader
+    if not isinstance(reader, Yearless):
+        raise InputError(
+            f"{folder} is of the layout {reader.layout}, which has days of year without a year; leave out year= and "
+            "season="
+        )
+    if asked.year is not None:
+        reader = reader.in_year(asked.year)
+    if asked.season is not None and isinstance(reader, Yearless):
+        reader = reader.in_period(*asked.season)
+    return reader
+
+
 def _open_products(folder: Path, asked: Asked) -> Reader:
+    if asked.year is not None and asked.season is not None:
+        raise InputError(
+            "year= can't be combined with season=, start= or end=; give the year or the season (only d-pixel tiles, "
+            "whose files don't contain their year, take both)"
+        )
     # Imported here, so that a d-pixel tile is opened without the kernels that products need
     from tessera_engine.scenes.reading.headers import none_usable
     from tessera_engine.scenes.reading.product_scene import ProductScene
@@ -93,7 +127,6 @@ def _layouts(folder: Path, listing: Listing) -> list[str]:
 
 def _refuse_arguments_of_products(folder: Path, layout: str, asked: Asked) -> None:
     for given, names, reason in (
-        (asked.period, "start= and end=", "has days of year without a year (year= declares it)"),
         (asked.like, "like=", "has a grid of its own"),
         (asked.s1_units, "s1_units=", "has Sentinel-1 in TESSERA's code"),
     ):

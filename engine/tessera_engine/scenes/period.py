@@ -1,10 +1,15 @@
-"""Which year of a scene's observations is embedded."""
+"""Which time of a scene's observations is embedded: a calendar year, a season, or what there is."""
 
 from __future__ import annotations
 
+import calendar
+import re
 from collections import Counter
 from collections.abc import Sequence
 from datetime import date, timedelta
+
+import numpy as np
+from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError
 
@@ -12,18 +17,90 @@ Period = tuple[date, date]
 """First and last day."""
 
 
-def asked_period(year: int | None, start: date | None, end: date | None) -> Period | None:
-    """The period that a year or two days define; None where none of them is given.
+_SEASON = re.compile(r"(\d{4})-(\d\d)(?:-(\d\d))?", re.ASCII)
+"""A month or a day."""
+
+
+def year_period(year: int) -> Period:
+    """The first and last day of a calendar year.
 
     Raises:
-        InputError: a year and days, one day without the other, days in the wrong order, or more than twelve months.
+        InputError: there is no such year.
     """
-    if year is not None and (start is not None or end is not None):
-        raise InputError("year= can't be combined with start= or end=; give the year or the two days")
-    if year is not None:
-        if not date.min.year <= year <= date.max.year:
-            raise InputError(f"year={year} is not a year, expected {date.min.year} to {date.max.year}")
-        return date(year, 1, 1), date(year, 12, 31)
+    if not date.min.year <= year <= date.max.year:
+        raise InputError(f"year={year} is not a year, expected {date.min.year} to {date.max.year}")
+    return date(year, 1, 1), date(year, 12, 31)
+
+
+def calendar_year(period: Period) -> int | None:
+    """The year of a period that is a whole calendar year, else None."""
+    year = period[0].year
+    return year if period == (date(year, 1, 1), date(year, 12, 31)) else None
+
+
+def filed_under(bounds: Period | None, observed: Period | None) -> tuple[int | None, Period | None]:
+    """The calendar year of embeddings, or else their season; neither where the scene doesn't record its year.
+
+    A time that was asked for is a season unless it is a whole calendar year. If none was asked for, observations of
+    one calendar year are of that year, and others a season.
+
+    Args:
+        bounds: first and last day that were asked for; None: all observations are used.
+        observed: first and last day of the observations.
+    """
+    if bounds is not None:
+        year = calendar_year(bounds)
+        return (year, None) if year is not None else (None, bounds)
+    if observed is None:
+        return None, None
+    return (observed[0].year, None) if observed[0].year == observed[1].year else (None, observed)
+
+
+def parse_season(text: str) -> Period:
+    """First and last day of a season in words: `2023-11:2024-06` in whole months, or `2023-11-15:2024-06-30`.
+
+    Raises:
+        InputError: it isn't two months or days, they are in the wrong order, or it has more than twelve months.
+    """
+    parts = [_SEASON.fullmatch(part.strip()) for part in text.split(":")]
+    try:
+        (first, _), (_, last) = ((_edge(part, False), _edge(part, True)) for part in parts)
+    except (TypeError, ValueError):
+        raise InputError(
+            f"season='{text}' is not two months or two days; write it like 2023-11:2024-06 or 2023-11-15:2024-06-30"
+        ) from None
+    if last < first:
+        raise InputError(f"season='{text}' ends before it begins; give the earlier month first")
+    if not within_a_year(first, last):
+        raise InputError(
+            f"season='{text}' is more than 12 months, and a TESSERA embedding covers one year; the latest possible "
+            f"end is {_last_day(first)}"
+        )
+    return first, last
+
+
+def _edge(part: re.Match[str] | None, last: bool) -> date:
+    """The day of a match, or the first or last day of its month."""
+    if part is None:
+        raise ValueError
+    year, month = int(part[1]), int(part[2])
+    if part[3] is not None:
+        return date(year, month, int(part[3]))
+    first = date(year, month, 1)
+    return end_of_month(first) if last else first
+
+
+def end_of_month(day: date) -> date:
+    """The last day of a day's month."""
+    return day.replace(day=calendar.monthrange(day.year, day.month)[1])
+
+
+def asked_period(start: date | None, end: date | None) -> Period | None:
+    """The period that two days define; None where none of them is given.
+
+    Raises:
+        InputError: one day without the other, days in the wrong order, or more than twelve months.
+    """
     if start is None and end is None:
         return None
     if start is None or end is None:
@@ -51,6 +128,22 @@ def _last_day(start: date) -> date:
         return date(start.year + 1, 2, 28) if start.year < date.max.year else date.max
 
 
+def days_on(doys: NDArray[np.int32], first: date) -> NDArray[np.int32]:
+    """The days on which days of year fall: for each the first one from a day on.
+
+    Args:
+        doys: (T,) int32, 1..366.
+        first: the day from which on they are counted.
+
+    Returns:
+        (T,) int32, proleptic ordinals, see `datetime.date.toordinal`.
+    """
+    begins = np.array([date(first.year, 1, 1).toordinal(), date(first.year, 12, 31).toordinal() + 1])
+    here, later = begins[0] + doys - 1, begins[1] + doys - 1
+    days: NDArray[np.int32] = np.where((here >= first.toordinal()) & (here < begins[1]), here, later)
+    return days.astype(np.int32)
+
+
 def choose_period(s2: Sequence[date], s1: Sequence[date], asked: Period | None) -> tuple[Period, str | None]:
     """The first and last day of the observations that are used.
 
@@ -76,7 +169,7 @@ def choose_period(s2: Sequence[date], s1: Sequence[date], asked: Period | None) 
         asked = date(year, 1, 1), date(year, 12, 31)
         warning = (
             f"observations are from {first} to {last}, more than 12 months; {year} is used, the year with most dates "
-            f"({most}); choose another with year=, or with start= and end="
+            f"({most}); choose another with year= or season="
         )
     if asked is None:
         return (first, last), None

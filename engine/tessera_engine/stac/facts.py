@@ -29,6 +29,11 @@ Member = TypedDict(
 )
 """A scene of a grown store; it has more."""
 
+Day = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")]
+
+PeriodFacts = TypedDict("PeriodFacts", {"start": Day, "end": Day, "tessera:pixels_with_data": Count})
+"""A period of a store with several; it has more."""
+
 
 class SelectionFacts(TypedDict):
     """The shapes that selected the pixels of an output; it has more."""
@@ -75,6 +80,12 @@ KNOWN: dict[str, Any] = {
     "tessera:findings": list[dict[str, Any]],
     "tessera:selection": SelectionFacts,
     "tessera:members": list[Member],
+    "tessera:season": tuple[Day, Day],
+    "tessera:every": Text,
+    "tessera:min_clear": Count,
+    "tessera:pixels_few_clear": Count,
+    "tessera:complete_years": list[Year],
+    "tessera:periods": list[PeriodFacts],
     "tessera:years": dict[Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}\Z")], Count],
 }
 """Properties that embeddings or results may have; null stands for none."""

@@ -76,6 +76,23 @@ def geometry_fields(grid: Grid) -> dict[str, Any]:
     return {"geometry": geometry} | ({} if geometry is None else {"bbox": bounding_box(geometry)})
 
 
+def geometry_fields_of(grids: Sequence[Grid]) -> dict[str, Any]:
+    """The same for an item of several grids: all their polygons; the bbox is that of all, west of east."""
+    footprints = [found for found in map(footprint, grids) if found is not None]
+    if not footprints:
+        return {"geometry": None}
+    boxes = [bounding_box(each) for each in footprints]
+    polygons = [
+        polygon
+        for each in footprints
+        for polygon in (each["coordinates"] if each["type"] == "MultiPolygon" else [each["coordinates"]])
+    ]
+    crossing = any(west > east for west, _, east, _ in boxes)
+    west, south, east, north = zip(*boxes, strict=True)
+    bbox = [-180.0 if crossing else min(west), min(south), 180.0 if crossing else max(east), max(north)]
+    return {"geometry": {"type": "MultiPolygon", "coordinates": polygons}, "bbox": bbox}
+
+
 def save_item(path: Path, item: Mapping[str, Any], assets: Sequence[Asset] | None = None) -> None:
     """Write an item with the checksums of its files and of itself.
 

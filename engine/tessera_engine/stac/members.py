@@ -11,6 +11,12 @@ from tessera_engine.geo import grid_fields
 from tessera_engine.scene import Grid
 from tessera_engine.stac.items import ITEM_SHA256, geometry_fields, load_item, save_item
 
+MIN_CLEAR, PIXELS_FEW_CLEAR = "tessera:min_clear", "tessera:pixels_few_clear"
+"""Properties of outputs in which pixels with few clear dates are flagged: the limit, and how many there are."""
+
+COMPLETE = "tessera:complete_years"
+"""Property of a grown store: the years of which no scene has a flagged pixel; years without a limit are not listed."""
+
 PIXELS, PIXELS_WITH_DATA = "tessera:pixels", "tessera:pixels_with_data"
 """Properties that are counted for the whole store, and don't follow from those of its members."""
 
@@ -43,6 +49,16 @@ def years(item: Mapping[str, Any]) -> dict[int, int]:
     year = properties.get("tessera:year")
     # What was made from embeddings of several years names them all
     return {year: int(properties.get(PIXELS_WITH_DATA, 0))} if isinstance(year, int) else {}
+
+
+def complete_years(scenes: Sequence[Mapping[str, Any]]) -> list[int]:
+    """The years in which every pixel of every scene has enough clear dates, by the limits that were given."""
+    known = sorted({scene["tessera:year"] for scene in scenes})
+    return [
+        year
+        for year in known
+        if all(scene.get(PIXELS_FEW_CLEAR) == 0 for scene in scenes if scene["tessera:year"] == year)
+    ]
 
 
 def of_year(item: Mapping[str, Any], year: int) -> dict[str, Any]:
@@ -79,6 +95,7 @@ def write_grown_item(path: Path, before: Mapping[str, Any], grid: Grid, added_pi
         PIXELS: grid.width * grid.height,
         PIXELS_WITH_DATA: sum(counts.values()),
         YEARS: {str(year): counts[year] for year in sorted(counts)},
+        COMPLETE: complete_years(all_members),
         MEMBERS: all_members,
     }
     save_item(path, item)
@@ -89,6 +106,9 @@ def _joined(all_members: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key in dict.fromkeys(key for member in all_members for key in member):
         if key in ("id", "created", PIXELS, PIXELS_WITH_DATA) or key.startswith("proj:"):
+            continue
+        if key == PIXELS_FEW_CLEAR:
+            found[key] = sum(member.get(key) or 0 for member in all_members)
             continue
         values = [member.get(key) for member in all_members]
         distinct = [value for i, value in enumerate(values) if value not in values[:i]]

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timezone
+from datetime import datetime, time, timezone
 from pathlib import Path
 from typing import Any
 
 from tessera_engine.finding import Finding
 from tessera_engine.geo import grid_fields
 from tessera_engine.scene import Dates, Grid
-from tessera_engine.stac.items import Asset, begin_item, save_item
+from tessera_engine.scenes.period import Period, filed_under
+from tessera_engine.stac.items import Asset, begin_item, geometry_fields_of, save_item
+from tessera_engine.stac.members import COMPLETE, MIN_CLEAR, PIXELS_FEW_CLEAR
 
 QUANTIZATION = {
     "int8": (
@@ -57,6 +59,11 @@ class RunFacts:
         engine_version: of this package.
         pixels_with_data: pixels that have an embedding.
         period: first and last day of the observations; None where the scene gives days of year only.
+        bounds: first and last day that were asked for; None where all observations were used.
+        every: the step by which the periods of a store grow; empty where it has one.
+        min_clear: pixels with fewer clear dates are flagged; None: none are.
+        few_clear: pixels that are flagged.
+        periods: facts of these periods, see `tessera_engine.stac.facts.PeriodFacts`.
         selection: the shapes that select pixels, see `tessera_engine.places.selecting.Selection`; None: all pixels.
     """
 
@@ -76,7 +83,12 @@ class RunFacts:
     instruction_set: str
     engine_version: str
     pixels_with_data: int
-    period: tuple[date, date] | None = None
+    period: Period | None = None
+    bounds: Period | None = None
+    every: str = ""
+    min_clear: int | None = None
+    few_clear: int | None = None
+    periods: Sequence[Mapping[str, Any]] = ()
     selection: Mapping[str, Any] | None = None
 
 
@@ -95,7 +107,7 @@ def write_item(
     created = (created or datetime.now(timezone.utc)).astimezone(timezone.utc)
     name = f"{facts.scene_name}_{facts.model_name}_{facts.stored_as}_{facts.dim}"
     item = begin_item(re.sub(r"[^\w.-]+", "-", name), grid)
-    item["properties"] = {**_times(facts, created), **_projection(grid), **_facts(grid, facts)}
+    item["properties"] = {**_times(facts, created), **projection(grid), **_facts(grid, facts)}
     save_item(path, item, assets)
 
 
@@ -131,13 +143,17 @@ class Result:
 
 
 def write_result_item(
-    path: Path, grid: Grid, sources: Sequence[Mapping[str, Any]], assets: Sequence[Asset], result: Result
+    path: Path,
+    grids: Sequence[Grid],
+    sources: Sequence[Mapping[str, Any]],
+    assets: Sequence[Asset],
+    result: Result,
 ) -> None:
     """Write the item of a result: what was made, from which embeddings of which model.
 
     Args:
         path: of the item.json; the assets' files lie beside it.
-        grid: the result's grid.
+        grids: those of the result; of several, each asset has its own.
         sources: items of the embeddings that it was made from, by one model; the first gives the model's facts.
         assets: the result's files; each is read once for its checksum.
         result: what it is.
@@ -146,13 +162,17 @@ def write_result_item(
     first, several = sources[0]["properties"], len(sources) > 1
     ids = [str(item["id"]) for item in sources]
     years = [item["properties"].get("tessera:year") for item in sources]
-    item = begin_item(f"{ids[0]}_{result.name}", grid)
+    item = begin_item(f"{ids[0]}_{result.name}", grids[0])
+    if len(grids) > 1:
+        item |= geometry_fields_of(grids)
+    place = (
+        {} if len(grids) > 1 else {"proj:code": first.get("proj:code", grids[0].crs)} | grid_fields(grids[0])
+    )
     item["properties"] = {
         "title": result.title,
         **_times_of_all(sources, now),
         "created": now,
-        "proj:code": first.get("proj:code", grid.crs),
-        **grid_fields(grid),
+        **place,
         "tessera:result": result.name,
         "tessera:embeddings": ids if several else ids[0],
         "tessera:year": years if several else years[0],
@@ -185,10 +205,10 @@ def _times(facts: RunFacts, created: datetime) -> dict[str, Any]:
             "(when this was made) only bound the year of the observations."
         )
     else:
-        first, last = facts.period
+        first, last = filed_under(facts.bounds, facts.period)[1] or facts.period
         start = datetime.combine(first, time.min, timezone.utc)
         end = datetime.combine(last, time(23, 59, 59), timezone.utc)
-        when = f"The observations are from {first} to {last}."
+        when = f"The observations are from {facts.period[0]} to {facts.period[1]}."
     return {
         "title": f"TESSERA embeddings of {facts.scene_name}",
         "description": (
@@ -202,18 +222,34 @@ def _times(facts: RunFacts, created: datetime) -> dict[str, Any]:
     }
 
 
-def _year(facts: RunFacts) -> int | None:
-    """The calendar year that all observations are of, if it is one."""
-    if facts.period is None or facts.period[0].year != facts.period[1].year:
-        return None
-    return facts.period[0].year
+def _filed(facts: RunFacts) -> dict[str, Any]:
+    """The calendar year of the observations, or their season."""
+    year, season = filed_under(facts.bounds, facts.period)
+    found: dict[str, Any] = {"tessera:year": year}
+    if season is not None:
+        found["tessera:season"] = season_fact(season)
+    if facts.periods:
+        first, last = facts.periods[0]["start"], facts.periods[-1]["end"]
+        found |= {
+            "tessera:year": None,
+            "tessera:season": [first, last],
+            "tessera:every": facts.every,
+            "tessera:periods": list(facts.periods),
+        }
+    return found
+
+
+def season_fact(season: Period) -> list[str]:
+    """A season as items record it."""
+    return [day.isoformat() for day in season]
 
 
 def _rfc3339(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _projection(grid: Grid) -> dict[str, Any]:
+def projection(grid: Grid) -> dict[str, Any]:
+    """A grid as fields of STAC's projection extension, with its CRS."""
     if grid.crs is None:
         return {"proj:code": None} | grid_fields(grid)
     from rasterio.crs import CRS
@@ -227,6 +263,7 @@ def _projection(grid: Grid) -> dict[str, Any]:
 
 
 def _facts(grid: Grid, facts: RunFacts) -> dict[str, Any]:
+    year = _filed(facts)["tessera:year"]
     return {
         "processing:software": {
             "tessera-engine": facts.engine_version,
@@ -247,12 +284,21 @@ def _facts(grid: Grid, facts: RunFacts) -> dict[str, Any]:
         "tessera:scene": facts.scene_name,
         "tessera:scene_layout": facts.scene_layout,
         "tessera:scene_fingerprint": facts.scene_fingerprint,
-        "tessera:year": _year(facts),
+        **_filed(facts),
         "tessera:s2_days_of_year": list(facts.dates.s2),
         "tessera:s1_ascending_days_of_year": list(facts.dates.s1_ascending),
         "tessera:s1_descending_days_of_year": list(facts.dates.s1_descending),
         **({} if facts.selection is None else {"tessera:selection": dict(facts.selection)}),
         "tessera:pixels": grid.width * grid.height,
         "tessera:pixels_with_data": facts.pixels_with_data,
+        **(
+            {
+                MIN_CLEAR: facts.min_clear,
+                PIXELS_FEW_CLEAR: facts.few_clear,
+                COMPLETE: [year] if year is not None and facts.few_clear == 0 else [],
+            }
+            if facts.min_clear is not None
+            else {}
+        ),
         "tessera:findings": [finding.to_dict() for finding in facts.findings],
     }

@@ -17,6 +17,7 @@ from tessera_engine.files.npy_header import bytes_of, read_npy_header
 from tessera_engine.files.output import ITEM
 from tessera_engine.files.staging import CODE_NODATA, RasterFile
 from tessera_engine.formats.embeddings.base import item_crs
+from tessera_engine.formats.layers import QUALITY_BANDS
 from tessera_engine.gdal import GDAL_ERRORS, gdal_environment, raster_reader
 from tessera_engine.model.facts import LARGEST
 from tessera_engine.scene import Window
@@ -178,7 +179,9 @@ def _check_raster(raster: Raster, key: str, asset: ItemAsset, item: Item) -> Non
         "embeddings": (stored_as, item.fact("dim"), CODE_NODATA if stored_as == "int8" else math.nan),
         "scales": ("float32", 1, math.nan),
         "observations": ("uint16", 2, None),
-    }.get(key)
+        "quality": ("uint16", len(QUALITY_BANDS), None),
+        "truecolour": ("uint8", 3, 0),
+    }.get(key.partition("_")[0])  # in a store followed by the year
     if expected is None:
         return
     dtype, bands, nodata = expected

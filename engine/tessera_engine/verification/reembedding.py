@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from tessera_engine.api import Model, embed
 from tessera_engine.errors import CheckFailed, InputError
 from tessera_engine.files.staging import CODE_NODATA
+from tessera_engine.formats.layers import QUALITY_BANDS
+from tessera_engine.formats.npy.writing import SUFFIXES
 from tessera_engine.model.drift import THRESHOLDS, Drift, measure
 from tessera_engine.running.options import EmbedOptions
 from tessera_engine.scene import Scene, Window
@@ -98,11 +100,12 @@ def reembed(
     with tempfile.TemporaryDirectory() as folder:
         for i, window in enumerate(places):
             computed = _compute(scene, model, item, window, place, Path(folder) / str(i))
-            stored = {key: raster.read(window) for key, raster in rasters.items()}
+            # Pictures are not computed again
+            stored = {key: rasters[key].read(window) for key in computed}
             if selected is not None:
                 computed = _without(computed, (stored["observations"] == 0).all(axis=2))
             # Which observations are valid doesn't depend on the backend
-            exact = stored.keys() if not differs else {"observations"}
+            exact = stored.keys() if not differs else {"observations", "quality"} & stored.keys()
             for key in exact:
                 _check_same(stored[key], computed[key], rasters[key].path.name, window)
             has_data = computed["observations"].any(axis=2)
@@ -242,14 +245,22 @@ def _compute(
         nothing = {
             "embeddings": np.full((*size, dim), CODE_NODATA if stored_as == "int8" else np.nan, stored_as),
             "observations": np.zeros((*size, 2), np.uint16),
+            "quality": np.zeros((*size, len(QUALITY_BANDS)), np.uint16),
         }
         return nothing | ({"scales": np.full((*size, 1), np.nan, np.float32)} if stored_as == "int8" else {})
-    part: EmbedOptions = {"window": in_scene, "dim": dim, "stored_as": stored_as, "format": "npy"}
+    part: EmbedOptions = {
+        "window": in_scene,
+        "dim": dim,
+        "stored_as": stored_as,
+        "format": "npy",
+        "truecolour": False,
+        "min_clear": item.properties.get("tessera:min_clear"),
+    }
     # The findings were announced when the output was made
     embed(scene, model, out, progress=False, announce=lambda line: None, **part)
     whole = Window(0, 0, window.width, window.height)
     found = {}
-    for key, suffix in (("embeddings", ""), ("scales", "_scales"), ("observations", "_observations")):
+    for key, suffix in SUFFIXES.items():
         path = out / f"{scene.name}{suffix}.npy"
         raster = open_raster(path) if path.exists() else None
         if raster is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ from tessera_engine.files.partial import finish_or_undo
 from tessera_engine.files.pinned import Pinned
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.given import Given, GivenPath, path_given
+from tessera_engine.formats.opening import open_embeddings
 from tessera_engine.progress import Announce
 from tessera_engine.scene import Scene
 from tessera_engine.scenes import open_scene
 from tessera_engine.stac.reading import Item, read_item
 from tessera_engine.verification.output import check_files, check_nodata, open_rasters
 from tessera_engine.verification.reembedding import Reembedded, reembed
+from tessera_engine.verification.seams import find_seams
 
 
 @dataclass(frozen=True, repr=False)
@@ -33,6 +36,8 @@ class Verified:
         seed: of the places that were embedded again.
         reembedded: how they compare; None without a scene.
         skipped: what was not checked, a phrase each.
+        seams: lines at which neighbours differ more than beside them, a phrase each: see
+            `tessera_engine.verification.seams`. They are for a person to judge, and fail nothing.
     """
 
     out: Path
@@ -41,6 +46,7 @@ class Verified:
     seed: int
     reembedded: Reembedded | None
     skipped: tuple[str, ...]
+    seams: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         again = "" if self.reembedded is None else f", {self.reembedded.pixels} px embedded again"
@@ -65,6 +71,8 @@ class Verified:
                 f"by drift ({', '.join(done.differs)})" if done.differs else "bit for bit, equal"
             )
             result |= done.drift.to_dict() if done.differs and done.drift else {}
+        if self.seams:
+            result["seams"] = list(self.seams)
         return result | {"not checked": list(self.skipped), "passed": True}
 
 
@@ -147,10 +155,29 @@ def _verify(
         skipped.append("the values of the embeddings: give scene= to embed some places again")
     elif scene is not None:
         loaded = model if isinstance(model, Model) else _load(model, item, backend, threads, announce)
-        opened = scene if isinstance(scene, Scene) else open_scene(os.fspath(scene))
+        opened = scene if isinstance(scene, Scene) else open_as_before(scene, item)
         done = reembed(rasters, item, opened, loaded, pixels, seed)
     checked = tuple(rasters) if comparable else ()
-    return Verified(folder, len(item.assets), checked, seed, done, tuple(skipped))
+    seams = find_seams(open_embeddings(folder)).phrases() if comparable else ()
+    return Verified(folder, len(item.assets), checked, seed, done, tuple(skipped), tuple(seams))
+
+
+def open_as_before(scene: GivenPath, item: Item) -> Scene:
+    """Open a scene with the year or the season that an output was made from.
+
+    Raises:
+        InputError: it can't be opened so.
+    """
+    year, season = item.properties.get("tessera:year"), item.properties.get("tessera:season")
+    path = os.fspath(scene)
+    if season is None:
+        return open_scene(path, year=year)
+    tiles = item.properties.get("tessera:scene_layout") in ("dpixel", "tiles")
+    first, last = (date.fromisoformat(day) for day in season)
+    # d-pixel tiles don't contain their year. A season within one year names it
+    return open_scene(
+        path, start=first, end=last, year=first.year if tiles and first.year == last.year else None
+    )
 
 
 def _check_arguments(scene: object, model: object, backend: object, pixels: object, seed: object) -> None:

@@ -35,8 +35,8 @@ from tessera_engine.tokens import PackedTokens
 from tessera_export.checkpoint import load_checkpoint, save_checkpoint
 from tessera_export.reference import Reference
 from tessera_export.train.pixels import concatenate, sample_scene
-from tessera_export.train.quantized import QuantizedNetwork
-from tessera_export.train.quantizers import FusedInt8, Scheme, StaticInt8, Watching, stored
+from tessera_export.train.quantized import QuantizedNetwork, watch
+from tessera_export.train.quantizers import Averaging, FusedInt8, Scheme, StaticInt8, Watching, stored
 
 CHECK_PIXELS = 256
 """Pixels that are kept aside to measure on, at most; a fifth of all if there are few."""
@@ -46,6 +46,9 @@ SCENE_PIXELS = 2000
 
 WATCHED_PIXELS = 512
 """Most pixels that fixed scales are found on."""
+
+AVERAGED_PIXELS = 64
+"""Most pixels whose mean inputs correct biases."""
 
 SCHEMES = ("int8", "qdq")
 """What a network can be finished for: the int8 kernels of CPUs, or graphs with fixed scales for GPUs."""
@@ -106,15 +109,16 @@ def scheme_of(name: str, network: Reference, source: PackedTokens) -> Scheme:
     """The scheme of a name in `SCHEMES`, for a network.
 
     The fixed scales of `qdq` are the largest magnitudes on some pixels, drawn at random. The export finds its own
-    scales for the finished network, after it has moved outliers into the weights.
+    scales for the finished network, after it has moved outliers into the weights. The means of `int8`, which correct
+    biases, are those of some pixels too; the export takes simulated ones.
     """
-    if name == "int8":
-        return FusedInt8()
-    watching = Watching()
     pixels = np.random.default_rng(0).permutation(len(source))[:WATCHED_PIXELS]
-    _embed_all(
-        QuantizedNetwork(network, watching), source, pixels, batch=1
-    )  # a larger batch would have filling
+    if name == "int8":
+        averaging = Averaging()
+        watch(network, averaging, source, pixels[:AVERAGED_PIXELS])
+        return FusedInt8(means=averaging.means())
+    watching = Watching()
+    watch(network, watching, source, pixels)
     return StaticInt8(watching.largest)
 
 

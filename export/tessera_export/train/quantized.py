@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from tessera_engine.backends.rectangles import rectangle
+from tessera_engine.model.file import INPUT_NAMES
+from tessera_engine.tokens import PackedTokens
 from tessera_export.reference import (
     Backbone,
     EncoderLayer,
@@ -57,7 +62,7 @@ class QuantizedNetwork(nn.Module):
         return F.layer_norm(x, x.shape[1:]) if network.config.generation == "v2" else x
 
     def _product(self, name: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return F.linear(x, self.scheme.weight(name, weight), bias)
+        return F.linear(x, self.scheme.weight(name, weight), self.scheme.bias(name, weight, bias))
 
     def _linear(self, name: str, layer: Any, x: Tensor, signed: bool = True) -> Tensor:
         return self._product(name, self.scheme.activation(name, x, signed), layer.weight, layer.bias)
@@ -125,3 +130,19 @@ class QuantizedNetwork(nn.Module):
             h = (1 - z) * h + z * n
             states.append(h)
         return torch.stack(states, dim=1)
+
+
+@torch.no_grad()
+def watch(network: Reference, scheme: Scheme, tokens: PackedTokens, pixels: NDArray[np.int64]) -> None:
+    """Show a scheme the tensors of some pixels, without any filling.
+
+    Args:
+        network: in eval mode.
+        scheme: one that records what it sees.
+        tokens: as the network takes them, see `tessera_engine.tokens.sequence`.
+        pixels: (N,) their numbers.
+    """
+    watched = QuantizedNetwork(network, scheme)
+    for pixel in pixels[:, None]:  # one by one: a rectangle of several has filling
+        inputs = rectangle(tokens.s2, pixel, "s2", 1) | rectangle(tokens.s1, pixel, "s1", 1)
+        watched(*(torch.from_numpy(inputs[name]) for name in INPUT_NAMES))

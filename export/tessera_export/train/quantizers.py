@@ -10,12 +10,13 @@ from collections.abc import Collection, Mapping
 from typing import Protocol
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from tessera_export import reference
 
-SIGNED, UNSIGNED = 127, 255
-"""Largest codes: signed codes are -127..127, codes of values after a ReLU are 0..255."""
+SIGNED, UNSIGNED, WIDE = 127, 255, 32767
+"""Largest codes: signed ones are -127..127, those of values after a ReLU 0..255, the fusion's weights -32767..32767."""
 
 TINY = 1e-12
 """Smallest scale, so that it is never zero; as in the kernels."""
@@ -26,6 +27,10 @@ class Scheme(Protocol):
 
     def weight(self, name: str, weight: Tensor) -> Tensor:
         """The weights (out, in) of layer `name`, as the backend stores them."""
+        ...
+
+    def bias(self, name: str, weight: Tensor, bias: Tensor | None) -> Tensor | None:
+        """The bias (out,) of layer `name`, likewise; `weight` are its weights before they are stored."""
         ...
 
     def activation(self, name: str, x: Tensor, signed: bool = True) -> Tensor:
@@ -58,25 +63,36 @@ class FusedInt8:
 
     Activation scales are found at run time. Attention is int8 too: queries, keys and values have a scale per token and
     head. A softmax weight is an unsigned code. It is multiplied by the scale of its value, relative to the largest
-    scale of that pixel and head. The fusion has int8 weights, but computes in float32.
+    scale of that pixel and head. The fusion computes in float32, with weights of 16 bits.
     """
 
-    def __init__(self, without: Collection[str] = ()) -> None:
+    def __init__(self, without: Collection[str] = (), means: Mapping[str, Tensor] | None = None) -> None:
         """Quantise everything but `without`.
 
         Args:
             without: ends of the names of what stays float32, to find out how much its quantisation costs. `qkv` or
                 `layers.0.qkv` is the input of such layers, `qkv.weight` or `weight` are weights; `queries`, `keys`,
                 `values` and `shares` (the softmax weights) belong to attention.
+            means: name of the layer -> mean of its input, see `Averaging`, by which biases are corrected. Default:
+                none is.
         """
         self._without = tuple(without)
+        self._means = means or {}
 
     def _keeps(self, name: str) -> bool:
         return name.endswith(self._without) if self._without else False
 
     def weight(self, name: str, weight: Tensor) -> Tensor:
         """Quantise with a scale per output channel."""
-        return weight if self._keeps(f"{name}.weight") else per_row(weight)
+        if self._keeps(f"{name}.weight"):
+            return weight
+        return per_row(weight, WIDE if name.startswith("fusion") else SIGNED)
+
+    def bias(self, name: str, weight: Tensor, bias: Tensor | None) -> Tensor | None:
+        """Add what rounding the weights takes from the layer's mean output."""
+        if bias is None or name not in self._means:
+            return bias
+        return bias + F.linear(self._means[name], weight - self.weight(name, weight))
 
     def activation(self, name: str, x: Tensor, signed: bool = True) -> Tensor:
         """Quantise with a scale per token."""
@@ -122,6 +138,10 @@ class StaticInt8:
         """Quantise with a scale per output channel."""
         return per_row(weight) if name in self.thresholds else weight
 
+    def bias(self, name: str, weight: Tensor, bias: Tensor | None) -> Tensor | None:
+        """The bias as it is."""
+        return bias
+
     def activation(self, name: str, x: Tensor, signed: bool = True) -> Tensor:
         """Quantise with one scale. Values beyond the codes -128..127 are clipped, and have no gradient."""
         if name not in self.thresholds:
@@ -151,3 +171,26 @@ class Watching(StaticInt8):
         if not name.startswith("fusion"):
             self.largest[name] = max(self.largest.get(name, 0.0), x.detach().abs().max().item())
         return x
+
+
+class Averaging(StaticInt8):
+    """Quantises nothing, and averages the input of each layer over all tokens. There must be no filling.
+
+    Layers after the pooling are left out: their weights are not rounded much.
+    """
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self._sums: dict[str, tuple[Tensor, int]] = {}
+
+    def activation(self, name: str, x: Tensor, signed: bool = True) -> Tensor:
+        """Count the input in, and give it back unchanged."""
+        if not name.startswith("fusion"):
+            rows = x.detach().flatten(0, -2)
+            total, count = self._sums.get(name, (0, 0))
+            self._sums[name] = total + rows.sum(0, dtype=torch.float64), count + len(rows)
+        return x
+
+    def means(self) -> dict[str, Tensor]:
+        """Name of the layer -> mean of its input, (in,) float32."""
+        return {name: (total / count).float() for name, (total, count) in self._sums.items()}

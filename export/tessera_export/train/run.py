@@ -192,7 +192,7 @@ def _run(
             )
         place.publish_checkpoint(network, order.overwrite, identity)
     except BaseException:
-        place.close(keep=place.state.exists() or is_collected(place.pixels))
+        place.close(keep=place.state.exists() or is_collected(place.pixels) or place.published)
         raise
     place.close(keep=False)
     part = max(1, min(20, steps // 5))

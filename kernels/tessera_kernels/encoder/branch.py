@@ -20,14 +20,14 @@ from tessera_kernels.encoder.stages import (
     clear_behind,
     embed,
     feed_forward,
-    jit,
     norm,
     project,
     values_from,
 )
+from tessera_kernels.inner import inner
 
 
-@jit
+@inner
 def _run_chunk(
     plan: Plan, z: Sizes, w: Weights, s: Scratch, tokens: Batch, first: int, last: int, out: Floats
 ) -> None:
@@ -54,7 +54,7 @@ def _run_chunk(
     pool_chunk(plan, z, w, s, tokens, first, last, out)
 
 
-@jit
+@inner
 def _bias_keys(plan: Plan, log2_multiplicity: int, count: int, out: int) -> None:
     """Store the keys' biases, and a bias for the rows after them that no score outweighs."""
     whole = (count + 63) // 32 * 32

@@ -25,7 +25,8 @@ from tessera_kernels.encoder.memory import copy, take_next
 from tessera_kernels.encoder.pack import ALIGNMENT, Arena, Linear, pack_tiles, pad, up
 from tessera_kernels.encoder.plan import Plan
 from tessera_kernels.encoder.rows import layer_norm_relu, plain_norm, quantize_signed
-from tessera_kernels.encoder.stages import jit, store_product
+from tessera_kernels.encoder.stages import store_product
+from tessera_kernels.inner import inner
 
 
 class PackedFusion:
@@ -141,7 +142,7 @@ def run_fusion(
         block = take_next(plan, taken.ctypes.data)
 
 
-@jit
+@inner
 def _values_from(s: FusionScratch, row: int) -> Values:
     """The rows of values from a row on."""
     values = s.values

@@ -69,7 +69,7 @@ class Linear:
     """y = x W + bias.
 
     Attributes:
-        weight: (in, out) float32, or int8 with a scale.
+        weight: (in, out) float32, or int8 or int16 with a scale.
         scale: (out,) float32: the real weight is weight * scale; None for float32.
         bias: (out,) float32.
     """
@@ -80,10 +80,11 @@ class Linear:
 
     @classmethod
     def of(cls, arrays: Mapping[str, NDArray[Any]], name: str) -> Linear:
-        """The layer `name` of a model file's initialisers, in int8 if it is in the file."""
+        """The layer `name` of a model file's initialisers, in integers if it is in the file."""
         bias = arrays[f"{name}.bias"]
-        if f"{name}.weight.int8" in arrays:
-            return cls(arrays[f"{name}.weight.int8"], arrays[f"{name}.weight.scale"], bias)
+        for codes in (f"{name}.weight.int8", f"{name}.weight.int16"):
+            if codes in arrays:
+                return cls(arrays[codes], arrays[f"{name}.weight.scale"], bias)
         return cls(arrays[f"{name}.weight"], None, bias)
 
     def in_float(self) -> Linear:

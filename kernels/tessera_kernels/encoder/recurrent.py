@@ -31,7 +31,8 @@ from tessera_kernels.encoder.memory import copy, fill, load_float, store_float
 from tessera_kernels.encoder.plan import Plan
 from tessera_kernels.encoder.rows import LAYER_NORM_EPSILON, quantize_signed
 from tessera_kernels.encoder.simd import I32, Emitter, Value, emitted
-from tessera_kernels.encoder.stages import INNER, add_product, jit, residual_from, store_product, values_from
+from tessera_kernels.encoder.stages import add_product, residual_from, store_product, values_from
+from tessera_kernels.inner import INNER, inner
 
 CHUNK_PIXELS = 32
 """Pixels that are stepped together: each step reads the recurrence's weights once for all of them."""
@@ -109,7 +110,7 @@ def score(e: Emitter, h: Value, weights: Value, size: Value, width: Value) -> Va
     return e.b.extract_element(e.b.fdiv(product, deviation), I32(0))
 
 
-@jit
+@inner
 def _quantize_rows(plan: Plan, z: Sizes, s: Scratch, x: int, rows: int) -> Values:
     """Quantise states, as the first factor of a product."""
     for row in range(0, rows, z.rows_together):
@@ -120,7 +121,7 @@ def _quantize_rows(plan: Plan, z: Sizes, s: Scratch, x: int, rows: int) -> Value
     return Values(s.state_values, z.value_row_bytes, s.state_scales)
 
 
-@jit
+@inner
 def _longest_first(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     """The order of at most `CHUNK_PIXELS` pixels by their numbers of steps; equal ones keep their order."""
     order = np.arange(len(lengths))
@@ -132,7 +133,7 @@ def _longest_first(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     return order
 
 
-@jit
+@inner
 def recur(plan: Plan, z: Sizes, w: Weights, s: Scratch, tokens: Batch, first: int, last: int) -> None:
     """Store the logits of all steps of pixels first..last-1, whose tokens are the rows of values."""
     steps, step_offsets = tokens.steps, tokens.step_offsets
@@ -173,7 +174,7 @@ def recur(plan: Plan, z: Sizes, w: Weights, s: Scratch, tokens: Batch, first: in
             store_float(plan, s.logits + 4 * place, logit)
 
 
-@jit
+@inner
 def _merge_repeats(
     plan: Plan, logits: int, steps: NDArray[np.int64], start: int, tokens: int, out: int
 ) -> None:

@@ -5,10 +5,7 @@ A row is a token. Everything works on addresses, see `simd`.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numba import njit
 
 from tessera_kernels.encoder.attention import (
     HeadValues,
@@ -44,27 +41,22 @@ from tessera_kernels.encoder.rows import (
 )
 from tessera_kernels.encoder.simd import I64, Emitter, Value, emitted
 from tessera_kernels.encoder.tiles import tile_add, tile_bands, tile_relu, tile_store
-
-INNER: Any = {"error_model": "numpy", "nogil": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-"""Of functions that only other kernels call. numpy's error model has no branches for division by zero; wrappers to
-call the functions from Python would double what LLVM has to compile."""
-
-jit = njit(**INNER)
+from tessera_kernels.inner import inner
 
 
-@jit
+@inner
 def residual_from(z: Sizes, s: Scratch, row: int) -> Floats:
     """The residual stream from a row on."""
     return Floats(s.x + row * z.row_bytes, z.row_bytes)
 
 
-@jit
+@inner
 def values_from(z: Sizes, s: Scratch, row: int) -> Values:
     """The rows of values from a row on."""
     return Values(s.values + row * z.value_row_bytes, z.value_row_bytes, s.scales + 4 * row)
 
 
-@jit
+@inner
 def embed(plan: Plan, z: Sizes, w: Weights, s: Scratch, doy: int, rows: int) -> None:
     """Bands and day of year to the first layer's input. `doy`: address of the rows' days, int32."""
     fill(plan, s.maxima, (rows + SLACK_ROWS) * z.vector_bytes, np.float32(0))
@@ -87,7 +79,7 @@ def embed(plan: Plan, z: Sizes, w: Weights, s: Scratch, doy: int, rows: int) -> 
         quantize_signed(plan, residual_from(z, s, row), values_from(z, s, row))
 
 
-@jit
+@inner
 def add_product(plan: Plan, z: Sizes, a: Values, groups: int, w: int, rows: int, out: int) -> None:
     """Add a W + bias to out, which is as wide as the residual stream."""
     for column in range(0, z.row_bytes, z.tile_bytes):
@@ -99,7 +91,7 @@ def add_product(plan: Plan, z: Sizes, a: Values, groups: int, w: int, rows: int,
         w += z.tile_bytes * (3 + groups)
 
 
-@jit
+@inner
 def store_product(
     plan: Plan, z: Sizes | FusionSizes, a: Values, groups: int, w: int, rows: int, out: Floats
 ) -> None:
@@ -113,7 +105,7 @@ def store_product(
         w += z.tile_bytes * (3 + groups)
 
 
-@jit
+@inner
 def project(plan: Plan, z: Sizes, layer: Layer, s: Scratch, rows: int) -> None:
     """Rows of values to stored queries, keys and values, with a scale for each token and head."""
     for first in range(0, rows, BLOCK_ROWS):
@@ -136,7 +128,7 @@ def project(plan: Plan, z: Sizes, layer: Layer, s: Scratch, rows: int) -> None:
                     quantize_query(plan, x, out)
 
 
-@jit
+@inner
 def clear_behind(plan: Plan, z: Sizes, s: Scratch, rows: int) -> None:
     """Zero the keys after the last row: tiles of scores read them, and no bias outweighs an infinity."""
     for part in range(z.heads, 2 * z.heads):
@@ -150,13 +142,13 @@ def _qk_norm(e: Emitter) -> Value:
     return I64(int(e.plan.qk_norm))
 
 
-@jit
+@inner
 def plan_has_qk_norm(plan: Plan) -> bool:
     """`Plan.qk_norm`, which LLVM sees as a constant."""
     return _qk_norm(plan) != 0
 
 
-@jit
+@inner
 def attend(plan: Plan, z: Sizes, s: Scratch, first: int, tokens: int) -> None:
     """Attention of one pixel, whose tokens are the rows from `first` on, into rows of values."""
     groups = (tokens + z.group - 1) // z.group
@@ -198,7 +190,7 @@ def attend(plan: Plan, z: Sizes, s: Scratch, first: int, tokens: int) -> None:
         finish(plan, s.context, z.context_groups, s.query_maxima, values_from(z, s, first + query))
 
 
-@jit
+@inner
 def _weigh_keys(plan: Plan, scales: int, tokens: int, whole: int, out: int) -> None:
     """The weights that `softmax` reads: each value's scale relative to the largest one."""
     largest = np.float32(1e-30)
@@ -213,7 +205,7 @@ def _weigh_keys(plan: Plan, scales: int, tokens: int, whole: int, out: int) -> N
         store_float(plan, out + 4 * (token + 1), np.float32(0))
 
 
-@jit
+@inner
 def feed_forward(plan: Plan, z: Sizes, layer: Layer, s: Scratch, rows: int) -> None:
     """Add W2 relu(W1 x + b1) + b2 to x, a block of rows at a time so that the hidden rows stay in the cache."""
     for first in range(0, rows, BLOCK_ROWS):
@@ -241,7 +233,7 @@ def feed_forward(plan: Plan, z: Sizes, layer: Layer, s: Scratch, rows: int) -> N
         )  # fmt: skip
 
 
-@jit
+@inner
 def norm(plan: Plan, z: Sizes, weight: int, bias: int, s: Scratch, rows: int) -> None:
     """LayerNorm of the residual stream, and its values for the next product."""
     for row in range(0, rows, z.rows_together):

@@ -70,7 +70,7 @@ def test_the_help_names_the_backends():
     assert all(name in out for name in backend_names())
 
 
-@pytest.mark.parametrize("name", ["fused", "onnxruntime", "openvino", "tensorrt", "torch"])
+@pytest.mark.parametrize("name", ["fused", "cuda", "onnxruntime", "openvino", "tensorrt", "torch"])
 def test_records_say_what_can_be_run(name):
     record = backend_record(name)
     assert record.name == name
@@ -100,7 +100,7 @@ def test_records_are_read_without_the_libraries():
         ({"name_or_path": None}, ["name_or_path=None"]),
         ({"precision": "int4"}, ["precision='int4'", "fp32, int8, fp16, qdq"]),
         ({"precision": 8}, ["precision=8", "fp32, int8, fp16, qdq"]),
-        ({"backend": "gpu"}, ["backend='gpu'", "auto, fused, onnxruntime, openvino, tensorrt, torch"]),
+        ({"backend": "gpu"}, ["backend='gpu'", "auto, fused, cuda, onnxruntime, openvino, tensorrt, torch"]),
         ({"backend": None}, ["backend=None"]),
         ({"backend": ["fused"]}, ["backend=['fused']"]),
         ({"threads": "two"}, ["threads='two'", "whole number"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 
 import numpy as np
@@ -9,9 +10,13 @@ import pytest
 from fake_backend import FakeBackend, killed_backend, missing_backend
 from made_up import FakeReader, made_up_arrays
 
-from tessera_engine.cli.pages.bench import Runner, compare
+from tessera_engine.cli.pages.bench import Row, Runner, best_forms, compare, ways_to_run, with_qdq
 from tessera_engine.errors import MissingExtra, TesseraError
+from tessera_engine.model.drift import measure
+from tessera_engine.model.installed import open_model
+from tessera_engine.scenes.sampling import sample_observations
 from tessera_engine.tokens import pack
+from tessera_kernels.cpu import has_bfloat16
 
 READER = FakeReader(made_up_arrays())
 OBSERVATIONS = READER.read(READER.grid.window)
@@ -22,13 +27,14 @@ def test_a_runner_gives_what_the_backend_gives():
     wanted = backend.run(pack(OBSERVATIONS, backend.model.facts).tokens)
     with Runner(FakeBackend, OBSERVATIONS, threads=1) as runner:
         np.testing.assert_array_equal(runner.embedding, wanted)
+        assert runner.how == "paper"
         assert runner.seconds() > 0
 
 
 def test_rows_are_ratios_to_the_faster_baseline_of_each_round():
     class Fixed:
         def __init__(self, times):
-            self.times, self.embedding = iter(times), np.eye(4, dtype=np.float32)
+            self.times, self.embedding, self.how = iter(times), np.eye(4, dtype=np.float32), "paper"
 
         def seconds(self):
             return next(self.times)
@@ -38,7 +44,62 @@ def test_rows_are_ratios_to_the_faster_baseline_of_each_round():
     rows = compare(runners, ["a", "b"], rounds=3, progress=lambda *done: told.append(done))
     assert [row.ratio for row in rows] == [1.0, 0.5, 2.0]  # of c: 2, 4 and 1
     assert [row.pixels_per_second for row in rows] == [2.0, 1.0, 4.0]
+    assert rows[2].times(rows[0]) == 2.0  # 2, 8 and 1
+    assert rows[0].how == "paper"
     assert told[-1] == (9, 9)
+
+
+def row(name, speed, seconds=(1.0,)):
+    return Row(name, speed, 1.0, measure(*[np.eye(4, dtype=np.float32)] * 2), seconds=seconds)
+
+
+def test_the_fastest_form_of_each_runtime_counts():
+    rows = [
+        row("torch eager fp32", 5),
+        row("torch eager bf16", 9),
+        row("openvino fp32", 7),
+        row("fused int8", 20),
+    ]
+    rows.append(row("openvino qdq bf16", 12))
+    assert [each.name for each in best_forms(rows, {"torch", "openvino"})] == [
+        "openvino qdq bf16",
+        "torch eager bf16",
+    ]
+    assert [each.name for each in best_forms(rows, {"fused", "tensorrt"})] == ["fused int8"]
+
+
+def test_every_runtime_that_is_installed_runs_in_every_form(tmp_path):
+    pytest.importorskip("torch")
+    files = {precision: open_model("demo", precision) for precision in ("fp32", "int8")}
+    plain, baselines = ways_to_run(files, 1, "cpu")
+    assert baselines == ["torch eager fp32"]
+    assert {"fused int8", "fused fp32", "onnxruntime fp32", "onnxruntime int8"} <= plain.keys()
+    full, _ = ways_to_run(with_qdq(files, None, tmp_path), 1, "cpu", full=True)
+    wanted = {"torch compiled fp32", "onnxruntime qdq float", "onnxruntime qdq integer"}
+    installed = importlib.util.find_spec("openvino") is not None
+    wanted |= {"openvino qdq f32"} if installed else set()
+    if has_bfloat16():
+        wanted |= {"torch eager bf16", "torch compiled bf16"}
+        wanted |= {"openvino fp32 bf16", "openvino qdq bf16"} if installed else set()
+    assert full.keys() - plain.keys() == wanted
+    tokens = pack(sample_observations(None, files["fp32"].facts, 16), files["fp32"].facts).tokens
+    exact = full["torch eager fp32"]().run(tokens)
+    for name in full.keys() - {"torch compiled fp32", "torch compiled bf16"}:  # these take a minute each
+        backend = full[name]()
+        drift = measure(exact, backend.run(tokens))
+        assert drift.centred_mean > (0.99 if "qdq" in name or "bf16" in name else 0.9999), (name, drift)
+        assert not ("bf16" in name and backend.computes_on == "CPU")
+
+
+def test_pytorch_keeps_the_faster_batch():
+    pytest.importorskip("torch")
+    from tessera_export.torch_backend import cpu_baseline
+
+    model = open_model("demo", "fp32")
+    backend = cpu_baseline(model, 1)
+    assert "batches of 32 or 128" in backend.computes_on
+    backend.run(pack(sample_observations(None, model.facts, 16), model.facts).tokens)
+    assert backend.computes_on.endswith(("batches of 32", "batches of 128"))
 
 
 def test_a_missing_extra_comes_back_from_the_other_process():

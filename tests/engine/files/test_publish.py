@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from tessera_engine.errors import InputError, TesseraError
-from tessera_engine.files import partial, publish
-from tessera_engine.files.durable import Lock
+from tessera_engine.files import partial, publish, record
+from tessera_engine.files.durable import Lock, held
 from tessera_engine.files.output import PartialOutput, is_output
 from tessera_engine.files.partial import finish_or_undo
+from tessera_engine.files.record import Record
 from tessera_engine.files.result import result_file, result_folder
 
 ITEM = '{"properties": {"tessera:made": 1}}'
@@ -62,14 +63,34 @@ def test_a_result_appears_and_is_replaced(tmp_path, mode):
     assert (names(tmp_path), content(tmp_path / "out")) == (["out"], "new")
 
 
+@MODES
+@pytest.mark.parametrize("old", [False, True])
+def test_everything_is_on_the_disk_before_it_gets_its_name_and_then_the_name(
+    tmp_path, mode, monkeypatch, old
+):
+    out, events = tmp_path / "out", []
+    if old:
+        make(out, "old")
+    with result_folder(out, old, {"content": "new"}) as made:
+        write(made, "new")
+        write(made / "inside", "new")
+        files = {path.stat().st_ino: path.relative_to(made) for path in (made, *made.rglob("*"))}
+        monkeypatch.setattr(os, "fsync", lambda descriptor: events.append(os.fstat(descriptor).st_ino))
+        publish_it = partial.publish
+        monkeypatch.setattr(partial, "publish", lambda *named: (events.append("named"), publish_it(*named)))
+    before, after = events[: events.index("named")], events[events.index("named") :]
+    assert files.keys() <= set(before)
+    assert tmp_path.stat().st_ino in after
+
+
 STEPS = (
-    (os, "fsync"), (os, "ftruncate"), (Path, "mkdir"), (Path, "rename"), (Path, "unlink"), (Path, "touch"),
-    (Path, "rmdir"), (publish, "_renameat2"), (shutil, "rmtree"),
+    (os, "fsync"), (os, "ftruncate"), (Path, "mkdir"), (Path, "rename"), (Path, "replace"), (Path, "unlink"),
+    (Path, "touch"), (Path, "rmdir"), (Path, "write_text"), (publish, "_renameat2"), (shutil, "rmtree"),
 )  # fmt: skip
 
 
-def live(out, number, step, exchange):
-    """Replace an output in a process of its own that gets a signal after a step; gives the steps that it took."""
+def live(work, number, step, exchange):
+    """Do something in a process of its own that gets a signal after a step; gives the steps that it took."""
     reading, writing = os.pipe()
     process = os.fork()
     if process == 0:
@@ -98,7 +119,7 @@ def live(out, number, step, exchange):
         for module, name in STEPS:
             after(module, name)
         with suppress(BaseException):
-            make(out, "new", overwrite=True)
+            work()
         os.write(writing, str(taken).encode())
         os._exit(0)
     os.close(writing)
@@ -111,20 +132,104 @@ def live(out, number, step, exchange):
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)
 @pytest.mark.skipif(sys.platform != "linux", reason="forks and sends signals")
 def test_a_signal_after_any_step_leaves_the_old_or_the_new(tmp_path, number, exchange):
-    make(tmp_path / "whole" / "out", "old")
-    steps = live(tmp_path / "whole" / "out", number, 0, exchange)
+    def work():
+        make(folder / "out", "new", overwrite=True)
+
+    folder = tmp_path / "whole"
+    make(folder / "out", "old")
+    steps = live(work, number, 0, exchange)
     assert steps > 10
     found = set()
     for step in range(1, steps + 1):
         folder = tmp_path / f"step{step}"
         make(folder / "out", "old")
-        live(folder / "out", number, step, exchange)
+        live(work, number, step, exchange)
         if exchange:
             assert (folder / "out").exists()
         found.add(content(folder / "out"))
         make(folder / "out", "next", overwrite=True)
         assert (names(folder), content(folder / "out")) == (["out"], "next")
     assert found == {"old", "new"}
+
+
+def part(out):
+    """A part of a result, which the same command uses as it is."""
+    if not out.exists():
+        with result_file(out, False, None) as made:
+            made.write_text("new")
+
+
+def look(out):
+    finish_or_undo(out)
+
+
+@MODES
+@pytest.mark.parametrize("looked_at", [False, True])
+@pytest.mark.skipif(sys.platform != "linux", reason="forks and sends signals")
+def test_the_same_command_finishes_after_a_kill_at_any_step(tmp_path, exchange, looked_at):
+    """Until its last step, after which nothing shows that it had not ended: then the result exists."""
+
+    def work():
+        make(folder / "out", "new")
+
+    folder = tmp_path / "whole"
+    folder.mkdir()
+    steps = live(work, signal.SIGKILL, 0, exchange)
+    refused = []
+    for step in range(1, steps + 1):
+        folder = tmp_path / f"step{step}"
+        folder.mkdir()
+        live(work, signal.SIGKILL, step, exchange)
+        left = names(folder)
+        if looked_at:
+            look(folder / "out")
+        try:
+            work()
+        except InputError:
+            refused.append(step)
+            assert left == ["out"]
+        assert (names(folder), content(folder / "out")) == (["out"], "new")
+    assert refused == [steps]
+
+
+@MODES
+@pytest.mark.skipif(sys.platform != "linux", reason="forks and sends signals")
+def test_whoever_looks_removes_what_a_kill_left_of_a_part(tmp_path, exchange):
+    def work():
+        part(folder / "out")
+
+    folder = tmp_path / "whole"
+    folder.mkdir()
+    steps = live(work, signal.SIGKILL, 0, exchange)
+    for step in range(1, steps + 1):
+        folder = tmp_path / f"step{step}"
+        folder.mkdir()
+        live(work, signal.SIGKILL, step, exchange)
+        look(folder / "out")
+        work()
+        assert (names(folder), (folder / "out").read_text()) == (["out"], "new")
+
+
+def test_a_record_that_lies_beside_is_left_to_the_process_that_removes_the_folder(tmp_path, monkeypatch):
+    make(tmp_path / "out", "new")
+    beside = Record(tmp_path / "out.partial").beside
+    beside.write_text('{"identity": null, "figures": {}, "signature": ""}')
+    with held(beside):
+        finish_or_undo(tmp_path / "out")
+        monkeypatch.setattr(record, "WAIT_SECONDS", 0)
+        with pytest.raises(InputError, match=r"another run.*out.partial"):
+            make(tmp_path / "out", "new", overwrite=True)
+    finish_or_undo(tmp_path / "out")
+    assert names(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize("text", ["notes", "{}", "[1]"])
+def test_a_file_in_the_place_of_the_record_is_left_as_it_is(tmp_path, text):
+    (tmp_path / "out.partial.done").write_text(text)
+    finish_or_undo(tmp_path / "out")
+    with pytest.raises(InputError, match=r"out.partial.done.*out="):
+        make(tmp_path / "out", "new")
+    assert (names(tmp_path), (tmp_path / "out.partial.done").read_text()) == (["out.partial.done"], text)
 
 
 @pytest.mark.parametrize("holds", [(), ("output",), ("replaced",), ("output", "replaced")])

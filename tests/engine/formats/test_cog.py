@@ -265,7 +265,7 @@ import ctypes, errno, sys
 import numpy as np, rasterio
 from pathlib import Path
 from tessera_engine.errors import TesseraError
-from tessera_engine.formats.cog.files import GeoTiff, Part, one_band, write_cog
+from tessera_engine.formats.cog.files import GeoTiff, Part, few_bands, write_cog
 from tessera_engine.scene import Grid
 library, folder, nth = ctypes.CDLL(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 grid = Grid(300, 300, "EPSG:32631", rasterio.Affine(10, 0, 5e5, 0, -10, 5.6e6))
@@ -273,7 +273,7 @@ values = np.random.default_rng(0).random((300, 300)).astype(np.float32)
 about = GeoTiff(grid, "float32", ("x",), float("nan"), {"made": "here"})
 library.fail(1, errno.EIO, nth, 0, str(folder).encode())
 try:
-    write_cog(folder / "a.tif", about, [Part(grid.window, (1,), values[None])], one_band(classes=False))
+    write_cog(folder / "a.tif", about, [Part(grid.window, (1,), values[None])], few_bands(classes=False))
 except TesseraError:
     assert not list(folder.iterdir())
     print("refused")

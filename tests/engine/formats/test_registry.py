@@ -110,7 +110,8 @@ def test_the_library_embeds_opens_and_converts_with_it(tmp_path, scene, model):
     for format in ("cog", "fake"):
         te.embed(scene, model, tmp_path / format, dim=DIM, format=format)
     cog, fake = te.open_embeddings(tmp_path / "cog"), te.open_embeddings(tmp_path / "fake")
-    assert {path.name for path in fake.path.iterdir()} == {"all.npz", "item.json", "quicklook.png"}
+    names = {path.name for path in fake.path.iterdir()}
+    assert names == {"all.npz", "item.json", "quicklook.png", "truecolour.tif"}
     assert (fake.format, cog.format) == ("fake", "cog")
     assert (fake.stored_as, fake.dim, fake.grid) == ("int8", DIM, cog.grid)
     assert (cog.read_stored().values != CODE_NODATA).any()

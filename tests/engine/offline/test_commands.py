@@ -41,6 +41,8 @@ ORDINARY = {
     "convert": ["convert", "codes", "--format", "geotessera", "--year", "2024", "-o", "tree", "-q"],
     "convert to zarr": ["convert", "codes", "--format", "zarr", "--year", "2024", "-o", "store", "-q"],
     "append": ["convert", "codes-later", "--format", "zarr", "--year", "2025", "-o", "store", "--append", "-q"],
+    # Refused, because a page is served until a signal; see test_the_page_is_served_to_this_machine_only
+    "view": ["view", "codes", "codes"],
     "picture": ["picture", "codes", "--palette", "colours.json", "-o", "picture.png", "-q"],
     "embed shapes": ["embed", "INPUTS/scene", "--points", "INPUTS/labels.geojson", "-o", "points", "-q"],
     "sample": ["sample", "INPUTS/cog", "INPUTS/labels.geojson", "-o", "table.parquet", "-q"],
@@ -65,7 +67,7 @@ LONG = {
 }  # fmt: skip
 """Commands that take long."""
 
-FAILS = {"model fetch": 2}
+FAILS = {"model fetch": 2, "view": 2}
 
 WITHOUT_RUNTIME = (*list(ORDINARY)[: list(ORDINARY).index("export")],)
 """What never starts ONNX Runtime: the fused kernels compute, or nothing does."""

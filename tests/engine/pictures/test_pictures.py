@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import rasterio
 from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -320,6 +321,36 @@ def test_a_damaged_palette_is_refused(output, tmp_path, damage, message):
     palette.write_text(json.dumps(damage(json.loads(palette.read_text()))))
     with pytest.raises(InputError, match=message):
         make_picture(output, tmp_path / "b.png", palette=palette)
+
+
+@pytest.mark.parametrize("kind", ["pca", "clusters"])
+def test_a_geotiff_has_the_colours_of_the_png_and_every_pixel(output, tmp_path, kind):
+    made = make_picture(output, tmp_path / f"a.{kind}.TIF", quicklook=kind)
+    make_picture(output, tmp_path / "a.png", quicklook=kind)
+    wanted = pixels(tmp_path / "a.png")
+    with rasterio.open(made.out) as file:
+        assert (file.crs, file.transform) == (output.grid.crs, output.grid.transform)
+        assert (file.width, file.height, file.overviews(1)) == (520, 300, [2, 4])
+        values = np.moveaxis(file.read(), 0, 2)
+        assert set(file.nodatavals) == {0}
+        if kind == "clusters":
+            assert file.count == 1
+            table = file.colormap(1)
+            values = np.array([table[value][:3] for value in range(256)], np.uint8)[values[..., 0]]
+            assert len(np.unique(file.read(1))) == 9  # eight clusters and no data
+        else:
+            assert [each.name for each in file.colorinterp] == ["red", "green", "blue"]
+    valid = np.isfinite(EMBEDDING[..., 0])
+    np.testing.assert_array_equal(values[valid], wanted[valid][:, :3].clip(1 if kind == "pca" else 0))
+    assert not values[~valid].any()
+
+
+def test_a_geotiff_of_nothing_is_all_no_data(tmp_path):
+    empty = open_embeddings(made_up_output(tmp_path / "e", np.full((9, 9, 16), np.nan, np.float32)))
+    for kind in ("pca", "clusters"):
+        made = make_picture(empty, tmp_path / f"{kind}.tif", quicklook=kind)
+        with rasterio.open(made.out) as file:
+            assert not file.read().any()
 
 
 def test_pictures_are_whole_or_not_there(output, tmp_path, monkeypatch):

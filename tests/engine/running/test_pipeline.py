@@ -39,7 +39,7 @@ def run(tmp_path, reader, region, max_pixels, dim=32, stored_as="float32", progr
     backend = FakeBackend()
     staging = Staging.create(tmp_path, reader.grid.crop(region), dim, stored_as)
     journal = Journal(tmp_path / "journal", {}, max_pixels)
-    statistics = pipeline.run(reader, backend, staging, region, journal, progress)
+    statistics = pipeline.run(reader, backend, [pipeline.Part(staging)], region, journal, progress)
     return backend, staging, statistics
 
 

@@ -26,6 +26,8 @@ def tile(tmp_path_factory):
 
 def assert_same(found, wanted):
     for name, value in vars(wanted).items():
+        if name == "days":
+            continue
         np.testing.assert_array_equal(getattr(found, name), value, err_msg=name)
         assert getattr(found, name).flags.c_contiguous or name == "s2_valid"
 
@@ -289,8 +291,35 @@ def test_the_declared_year_of_tiles(tmp_path):
         assert period == (date(2024, 1, 1) + timedelta(int(every.min()) - 1), date(2024, 12, 31))
         with pytest.raises(InputError, match=r"day 366.*year=2023"):
             open_scene(folder, year=2023)
-        with pytest.raises(InputError, match="leave out start= and end="):
+        with pytest.raises(InputError, match="give year= as well"):
             open_scene(folder, start=date(2024, 1, 1), end=date(2024, 12, 31))
+
+
+def test_a_season_of_tiles(tmp_path):
+    arrays = made_up_arrays()
+    tile = write_tile(tmp_path / "tile", arrays)
+    names = {"bands": "doys", "sar_ascending": "sar_ascending_doy", "sar_descending": "sar_descending_doy"}
+    within = {
+        name: np.flatnonzero((arrays[days] >= 61) & (arrays[days] <= 182)) for name, days in names.items()
+    }
+    cut = {**arrays, "masks": arrays["masks"][within["bands"]]}
+    for name, days in names.items():
+        assert 0 < len(within[name]) < len(arrays[name])
+        cut |= {name: arrays[name][within[name]], days: arrays[days][within[name]]}
+    for folder in (tile, tmp_path):
+        reader = open_scene(folder, year=2024, season="2024-03:2024-06").reader  # days 61 to 182
+        assert reader.bounds == (date(2024, 3, 1), date(2024, 6, 30))
+        found = reader.read(reader.grid.window)
+        assert_same(found, FakeReader(cut).read(reader.grid.window))
+        used = [date.fromordinal(int(day)) for days in found.days for day in days]
+        assert reader.period == (min(used), max(used))
+        assert [day.timetuple().tm_yday for day in used] == [
+            *found.s2_doy, *found.s1_ascending_doy, *found.s1_descending_doy
+        ]  # fmt: skip
+        assert {day.year for day in used} == {2024}
+        assert len(reader.dates.s2) == len(set(cut["doys"].tolist()))
+        with pytest.raises(InputError, match=r"between 2022-03-01 and 2022-06-30.* 2024-"):
+            open_scene(folder, year=2024, season="2022-03:2022-06")
 
 
 # One sensor alone

@@ -49,6 +49,9 @@ class Outcome:
 class Comparison:
     """Labels, folds and draws with which all features are measured.
 
+    Attributes:
+        names: of the classes, sorted; none of numbers.
+
     Args:
         y: (N,) class names or numbers.
         groups: (N,) the block or parcel of each label: a group is always held out and drawn as a whole.
@@ -61,6 +64,7 @@ class Comparison:
     ) -> None:
         self.y, self.regression, self.threads = y, regression, threads
         self.groups = np.unique(groups, return_inverse=True)[1].astype(np.int64)
+        self.names = [] if regression else sorted_classes(y)
         self.folds = split(y, self.groups, regression)
         self.draws = draw_blocks(self.groups.max() + 1)
 
@@ -80,7 +84,7 @@ class Comparison:
         if self.regression:
             of_groups = moments(self.y, predicted, self.groups)
         else:
-            of_groups = confusions(self.y, predicted, self.groups, sorted_classes(self.y))
+            of_groups = confusions(self.y, predicted, self.groups, self.names)
         score = number_scores if self.regression else class_scores
         values = {name: float(value) for name, value in score(of_groups.sum(axis=0)).items()}
         return Outcome(values, score(np.tensordot(self.draws, of_groups, 1)), self._means(of_groups))

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tessera_engine.analysis.labels.pixels import LabelSource
+from tessera_engine.analysis.maps.by_period import PeriodEvaluation, measure_periods
 from tessera_engine.analysis.maps.evaluation import Evaluation, measure_forms
+from tessera_engine.analysis.maps.period_report import draw_periods, period_markdown
 from tessera_engine.analysis.maps.report import draw, markdown
 from tessera_engine.analysis.options import EvaluateKeywords, EvaluateOptions, check_options
 from tessera_engine.analysis.rasters import write_result_item
@@ -23,7 +25,8 @@ from tessera_engine.formats.given import (
     open_given,
     path_given,
 )
-from tessera_engine.progress import ShowProgress, shown
+from tessera_engine.formats.opening import stored_periods
+from tessera_engine.progress import Progress, ShowProgress, shown
 from tessera_engine.running.options import spelled_out
 from tessera_engine.stac.items import Asset
 
@@ -40,8 +43,11 @@ def evaluate(
     overwrite: bool = False,
     progress: ShowProgress = None,
     **options: Unpack[EvaluateKeywords],
-) -> Evaluation:
+) -> Evaluation | PeriodEvaluation:
     """Measure how well each stored form of an output predicts labels, by spatial cross-validation.
+
+    Of a store with several periods, each period is measured instead, as it is stored: how early the labels can be
+    predicted.
 
     Args:
         embeddings: an output folder, or `open_embeddings(...)`.
@@ -60,6 +66,7 @@ def evaluate(
         band: the band of a raster with several, from 1; None: the only one.
         nodata: the number that is no label; None: what a raster declares.
         year: the year to read, of an output with several years.
+        until: the last day of the only period to measure, of an output with several; None: all of them.
         threads: CPU threads; None: all that this process may use.
 
     Raises:
@@ -75,15 +82,15 @@ def evaluate(
     check_path("labels", labels, "a file with points or polygons, a table or a raster")
     if field is not None:
         check_type("field", field, (str,), "the name of a field")
-    opened = open_given("embeddings", embeddings, year=chosen.year)
+    opened = _open(embeddings, chosen)
     source = LabelSource(Path(labels), field, chosen.layer, chosen.labels_crs, chosen.band, chosen.nodata)
     with shown(progress, "evaluating", "scores") as report:
         if out is None:
-            return measure_forms(opened, source, chosen, report)
-        identity = identity_of("evaluate", (opened,), labels=source.path, field=field, options=chosen)
+            return _measure(opened, source, chosen, report)
+        identity = identity_of("evaluate", opened, labels=source.path, field=field, options=chosen)
         with result_folder(Path(out), overwrite, identity) as folder:
-            found = measure_forms(opened, source, chosen, report)
-            _write(found, opened, folder)
+            found = _measure(opened, source, chosen, report)
+            _write(found, opened[-1], folder)
     return replace(found, out=Path(out))
 
 
@@ -92,11 +99,38 @@ evaluate.__signature__ = spelled_out(  # type: ignore[attr-defined]
 )
 
 
-def _write(evaluation: Evaluation, embeddings: Embeddings, folder: Path) -> None:
+def report_text(evaluation: Evaluation | PeriodEvaluation) -> str:
+    """The report as Markdown."""
+    if isinstance(evaluation, PeriodEvaluation):
+        return period_markdown(evaluation)
+    return markdown(evaluation)
+
+
+def _open(embeddings: Given, options: EvaluateOptions) -> list[Embeddings]:
+    """The embeddings to measure: several periods of a store, or one."""
+    if not isinstance(embeddings, Embeddings) and options.until is None and options.year is None:
+        periods = stored_periods(embeddings)
+        if len(periods) > 1:
+            return [open_given("embeddings", embeddings, until=last) for _, last in periods]
+    return [open_given("embeddings", embeddings, year=options.year, until=options.until)]
+
+
+def _measure(
+    opened: list[Embeddings], labels: LabelSource, options: EvaluateOptions, report: Progress
+) -> Evaluation | PeriodEvaluation:
+    if len(opened) > 1:
+        return measure_periods(opened, labels, options, report)
+    return measure_forms(opened[0], labels, options, report)
+
+
+def _write(evaluation: Evaluation | PeriodEvaluation, embeddings: Embeddings, folder: Path) -> None:
     """Write the report of an evaluation of these embeddings."""
     title = f"Evaluation on {evaluation.facts['field'] or evaluation.facts['labels']}"
-    (folder / "report.md").write_text(markdown(evaluation), encoding="utf-8")
-    draw(evaluation, folder / "report.png")
+    (folder / "report.md").write_text(report_text(evaluation), encoding="utf-8")
+    if isinstance(evaluation, PeriodEvaluation):
+        draw_periods(evaluation, folder / "report.png")
+    else:
+        draw(evaluation, folder / "report.png")
     numbers = json.dumps(evaluation.to_dict(), indent=2)
     (folder / "report.json").write_text(numbers + "\n", encoding="utf-8")
     assets = [
@@ -105,4 +139,4 @@ def _write(evaluation: Evaluation, embeddings: Embeddings, folder: Path) -> None
         Asset("numbers", "report.json", "application/json", f"{title}, as numbers", ("metadata",)),
     ]
     asked = {key: evaluation.facts[key] for key in ("labels", "labels_sha256", "field")}
-    write_result_item(folder, embeddings.grid, (embeddings,), "evaluation", title, assets, asked)
+    write_result_item(folder, (embeddings.grid,), (embeddings,), "evaluation", title, assets, asked)

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from tessera_engine.analysis.labels.classes import sorted_classes
-from tessera_engine.analysis.labels.pixels import LabelSource, with_embeddings
+from tessera_engine.analysis.labels.pixels import Labels, LabelSource, with_embeddings
 from tessera_engine.analysis.labels.reading import read_labels
 from tessera_engine.analysis.maps.compare import MAIN_SCORES, Comparison
 from tessera_engine.analysis.maps.forms import Form, forms, read_back
 from tessera_engine.analysis.maps.intervals import CONFIDENCE, DRAWS, Interval
-from tessera_engine.analysis.maps.learn import make_blocks, need_learning
+from tessera_engine.analysis.maps.learn import Blocks, make_blocks, need_learning
 from tessera_engine.analysis.options import EvaluateOptions
 from tessera_engine.errors import InputError
 from tessera_engine.files.checksums import path_sha256
@@ -125,6 +125,13 @@ def measure_forms(
             rows.append(Row(method, form, outcome.scores(), outcome.less(first, main)))
             if report is not None:
                 report(len(rows), len(options.method) * len(measured))
+    return Evaluation(facts_of(embeddings, labels, read, comparison, blocks), main, tuple(rows), read.notes)
+
+
+def facts_of(
+    embeddings: Embeddings, labels: LabelSource, read: Labels, comparison: Comparison, blocks: Blocks
+) -> dict[str, Any]:
+    """Facts of the embeddings, the labels and the validation, by name."""
     about = embeddings.provenance
     facts = {
         "embeddings": str(embeddings.item.get("id", embeddings.path.name)),
@@ -138,7 +145,7 @@ def measure_forms(
         "block_metres": blocks.metres,
         "interval": f"{CONFIDENCE} %, percentiles of {DRAWS} random weightings of the blocks",
     }
-    if not regression:
+    if not comparison.regression:
         counts = Counter(read.values)
         facts["classes"] = {name: counts[name] for name in sorted_classes(counts)}
-    return Evaluation(facts, main, tuple(rows), read.notes)
+    return facts

@@ -24,23 +24,25 @@ from tessera_engine.analysis.maps.learn import (
 )
 from tessera_engine.analysis.maps.quality import quality, unknown_because_of
 from tessera_engine.analysis.options import MapKeywords, MapOptions, check_options
-from tessera_engine.analysis.rasters import write_result_item
+from tessera_engine.analysis.rasters import within, write_result_item
 from tessera_engine.errors import InputError, check_type
 from tessera_engine.files.checksums import path_sha256
 from tessera_engine.files.naming import default_out
 from tessera_engine.files.result import result_folder
-from tessera_engine.formats.embeddings.base import BLOCK_VALUES
+from tessera_engine.formats.embeddings.base import BLOCK_VALUES, Embeddings
 from tessera_engine.formats.embeddings.same_model import check_same_model
 from tessera_engine.formats.given import (
-    Given,
     GivenPath,
+    Several,
     check_path,
+    folder_names,
     identity_of,
     open_given,
-    path_given,
+    open_several,
+    paths_given,
 )
 from tessera_engine.machine import check_threads
-from tessera_engine.progress import ShowProgress, shown
+from tessera_engine.progress import ShowProgress, part_of, shown
 from tessera_engine.running.memory import strip_values
 from tessera_engine.running.options import spelled_out
 from tessera_engine.stac.items import Asset
@@ -90,7 +92,7 @@ class Map:
 
 
 def map(
-    embeddings: Given,
+    embeddings: Several,
     labels: GivenPath,
     field: str | None = None,
     out: GivenPath | None = None,
@@ -99,10 +101,12 @@ def map(
     progress: ShowProgress = None,
     **options: Unpack[MapKeywords],
 ) -> Map:
-    """Map a whole scene from a few labels.
+    """Map whole scenes from a few labels.
+
+    Of several outputs, each has its map in a folder of its name.
 
     Args:
-        embeddings: what is mapped: an output folder, or `open_embeddings(...)`.
+        embeddings: what is mapped: an output folder, or `open_embeddings(...)`, or a list of them, by one model.
         labels: a file with points or polygons, a table or a raster, see
             `tessera_engine.analysis.labels.reading.read_labels`.
         field: the field of points or polygons, or the column of a table, to map.
@@ -110,7 +114,7 @@ def map(
         overwrite: replace an earlier map.
         progress: a function to call with pixels done and in all; True to show progress, False not to; None: show it
             in terminals and notebooks.
-        train: the embeddings at the labels, by the same model; None: the embeddings that are mapped.
+        train: the embeddings at the labels, by the same model; None: those that are mapped, the first of several.
         method: `linear` (logistic or ridge regression), `knn` or `forest`.
         regression: the labels are numbers, not classes.
         block: side of the blocks of the spatial cross-validation, in metres; None: a fifth of the labelled area.
@@ -121,6 +125,8 @@ def map(
         dim: use only the first `dim` dimensions; None: all that are stored.
         year: the year to map, of an output with several years.
         train_year: the year to read from `train`, if it has several.
+        until: the last day of the period to map, of an output with several periods.
+        train_until: the last day of the period to read from `train`, if it has several.
         memory: what the process may take: bytes, or a size like "2GB"; None: half of the free memory, at most 4 GB.
         threads: CPU threads; None: all that this process may use.
 
@@ -132,7 +138,7 @@ def map(
     """
     chosen = check_options(MapOptions, "map", options)
     check_type("overwrite", overwrite, (bool,), "True or False")
-    target = default_out(path_given("embeddings", embeddings), "map")
+    target = default_out(paths_given("embeddings", embeddings)[0], "map")
     if out is not None:
         check_path("out", out, "a folder")
         target = Path(out)
@@ -140,14 +146,12 @@ def map(
     if field is not None:
         check_type("field", field, (str,), "the name of a field")
     need_learning("map")
-    opened = open_given("embeddings", embeddings, chosen.dim, chosen.year)
-    source = opened
+    opened = open_several("embeddings", embeddings, chosen.dim, chosen.year, chosen.until)
+    source, names = opened[0], folder_names(opened)
     if chosen.train is not None:
-        source = open_given("train", chosen.train, chosen.dim, chosen.train_year)
-        check_same_model(opened, source)
-    row = opened.grid.width * opened.dim
-    fixed = LEARNING_BYTES + opened.grid.window.pixels * PIXEL_BYTES
-    strip_size = strip_values(chosen.memory, fixed, opened.bytes_per_value + VALUE_BYTES, row, BLOCK_VALUES)
+        source = open_given("train", chosen.train, chosen.dim, chosen.train_year, chosen.train_until)
+        check_same_model(opened[0], source)
+    strips = [_strip_size(each, chosen.memory) for each in opened]
     file, regression = Path(labels), chosen.regression
     given = LabelSource(file, field, chosen.layer, chosen.labels_crs, chosen.band, chosen.nodata)
     read, x = with_embeddings(read_labels(given, source.grid, regression, MOST_LABELS), source)
@@ -159,7 +163,7 @@ def map(
     folds = split(read.values, blocks.groups, regression)
     fewest = min(len(learned) for learned, _ in folds)
     model = make_model(chosen.method, regression, fewest, check_threads(chosen.threads))
-    identity = identity_of("map", (opened, source), labels=file, field=field, options=chosen)
+    identity = identity_of("map", (*opened, source), labels=file, field=field, options=chosen)
     with shown(progress, "mapping", "px") as tally, result_folder(target, overwrite, identity) as folder:
         report = {
             "method": chosen.method,
@@ -172,9 +176,15 @@ def map(
         }
         report["accuracy_known"] = not unknown_because_of(report)
         model.fit(x, read.values)
-        name, strips = field or file.stem, opened.windows(strip_size)
-        drawing = Drawing(folder, opened, strips, model, name, quality(report), tally)
-        assets = draw_numbers(drawing) if classes is None else draw_classes(drawing, classes)
+        name, assets = field or file.stem, []
+        pixels = [each.grid.window.pixels for each in opened]
+        for i, (each, strip, own) in enumerate(zip(opened, strips, names, strict=True)):
+            place = folder if len(opened) == 1 else folder / own
+            place.mkdir(exist_ok=True)
+            part = part_of(tally, sum(pixels[:i]), sum(pixels))
+            drawing = Drawing(place, each, each.windows(strip), model, name, quality(report), part)
+            drawn = draw_numbers(drawing) if classes is None else draw_classes(drawing, classes)
+            assets += drawn if len(opened) == 1 else [within(asset, own, each.grid) for asset in drawn]
         (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         assets.append(
             Asset("report", "report.json", "application/json", "Spatial cross-validation", ("metadata",))
@@ -187,8 +197,19 @@ def map(
             "trained_on": str(source.item.get("id", source.path.name)),
         }
         title = f"Map of {name} from {len(read)} labelled pixels"
-        write_result_item(folder, opened.grid, (opened,), "map", title, assets, facts)
+        write_result_item(folder, [each.grid for each in opened], opened, "map", title, assets, facts)
     return Map(target, report, notes)
+
+
+def _strip_size(embeddings: Embeddings, memory: int | None) -> int:
+    """Values that are predicted at a time.
+
+    Raises:
+        InputError: the memory is too little.
+    """
+    row = embeddings.grid.width * embeddings.dim
+    fixed = LEARNING_BYTES + embeddings.grid.window.pixels * PIXEL_BYTES
+    return strip_values(memory, fixed, embeddings.bytes_per_value + VALUE_BYTES, row, BLOCK_VALUES)
 
 
 def _classes(file: Path, values: NDArray[Any]) -> Classes:

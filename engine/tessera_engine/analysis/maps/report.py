@@ -68,13 +68,14 @@ def markdown(evaluation: Evaluation) -> str:
         ]
         for i, row in enumerate(here):
             cells = [str(row.form), str(row.form.bytes_per_pixel), f"{row.form.km2_per_gb:,.0f}"]
-            cells += [_text(row.scores[name], name) for name in names]
-            cells.append(_text(row.difference, main, "+") if i else "")
+            cells += [score_text(row.scores[name], name) for name in names]
+            cells.append(score_text(row.difference, main, "+") if i else "")
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
-def _text(score: Interval, name: str, sign: str = "") -> str:
+def score_text(score: Interval, name: str, sign: str = "") -> str:
+    """A score with its interval, in percent where that is usual."""
     if name in PERCENT:
         value, low, high = (f"{100 * each:{sign}.1f}" for each in (score.value, score.low, score.high))
     else:
@@ -104,7 +105,7 @@ def draw(evaluation: Evaluation, path: Path) -> None:
     scores = {(row.method, row.form): row.scores[main] for row in rows}
     low = min(score.low for score in scores.values())
     high = max(score.high for score in scores.values())
-    step, low, high = _ticks(low, high)
+    step, low, high = ticks(low, high)
     ink = Ink(FONT)
     factor = 100 if main in PERCENT else 1
     unit = ", percent" if main in PERCENT else ""
@@ -142,7 +143,7 @@ def draw(evaluation: Evaluation, path: Path) -> None:
     image.save(path)
 
 
-def _ticks(low: float, high: float) -> tuple[float, float, float]:
+def ticks(low: float, high: float) -> tuple[float, float, float]:
     """The step between ticks, the first tick and the last: a few round numbers around the values."""
     import math
 

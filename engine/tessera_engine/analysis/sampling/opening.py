@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from tessera_engine.analysis.options import SampleOptions
-from tessera_engine.analysis.sampling.sources import OutputSource, SceneSource, Source
+from tessera_engine.analysis.sampling.embedding import SceneSource
+from tessera_engine.analysis.sampling.sources import OutputSource, Source
 from tessera_engine.api import Model
 from tessera_engine.backends.choosing import choose
 from tessera_engine.errors import InputError, check_type
@@ -77,7 +78,7 @@ def _scene(scene: Scene, options: SampleOptions, held: int, announce: Announce |
         file, runs_it = model.backend.model, model.backend.name
     else:
         file = open_model(os.fspath(model))
-        runs_it = choose("auto", "auto", file.facts.precision).backend
+        runs_it = choose("auto", "auto", file.facts.precision, file.facts).backend
         model = os.fspath(model)
     dim = check_dim(options.dim, file.facts)
     return SceneSource(scene, file, model, runs_it, dim, options.memory, held, options.strict, announce)

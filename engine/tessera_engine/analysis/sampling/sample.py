@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tessera_engine.analysis.options import SampleKeywords, SampleOptions, check_options
-from tessera_engine.analysis.sampling.columns import check_ids, columns_for
+from tessera_engine.analysis.sampling.columns import columns_for
+from tessera_engine.analysis.sampling.ids import check_ids
 from tessera_engine.analysis.sampling.locating import Located
 from tessera_engine.analysis.sampling.opening import From, open_sources
 from tessera_engine.analysis.sampling.pooling import check_median
-from tessera_engine.analysis.sampling.rows import FACTS, SOURCE, Part, Rows, Year, lost_rows
+from tessera_engine.analysis.sampling.rows import FACTS, SOURCE, Rows
 from tessera_engine.analysis.sampling.sources import Source, pixels_of
 from tessera_engine.analysis.sampling.tables import Content, bounds_of, kinds_of, writer_for
+from tessera_engine.analysis.sampling.years import Part, Year, lost_rows
 from tessera_engine.errors import InputError
 from tessera_engine.files.result import check_free, result_file
 from tessera_engine.formats.given import GivenPath, check_path

@@ -10,9 +10,10 @@ import ctypes
 import re
 import sys
 import threading
+from collections.abc import Sequence
 from ctypes import POINTER, byref, c_char_p, c_int, c_size_t, c_uint, c_uint64, c_void_p
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,10 @@ FUNCTIONS: dict[str, tuple[Any, ...]] = {
     "cuMemcpyDtoHAsync_v2": (c_void_p, c_uint64, c_size_t, c_void_p),
     "cuStreamCreate": (POINTER(c_void_p), c_uint),
     "cuStreamSynchronize": (c_void_p,),
+    "cuModuleLoadData": (POINTER(c_void_p), c_void_p),
+    "cuModuleGetFunction": (POINTER(c_void_p), c_void_p, c_char_p),
+    "cuFuncSetAttribute": (c_void_p, c_int, c_int),
+    "cuLaunchKernel": (c_void_p, *[c_uint] * 7, c_void_p, POINTER(c_void_p), POINTER(c_void_p)),
     "cuGetErrorName": (c_int, POINTER(c_char_p)),
 }
 """Every function that is called, with the types of its arguments. Each returns a CUresult."""
@@ -51,6 +56,30 @@ CAPABILITY_MAJOR, CAPABILITY_MINOR, INTEGRATED = 75, 76, 18
 
 NAME_BYTES = 256
 
+MOST_DYNAMIC_SHARED = 8
+"""CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES."""
+
+WARP = 32
+"""Threads of a warp."""
+
+
+Argument = c_uint64 | c_int
+"""Of a kernel: an address or a number."""
+
+
+class LaunchSize(NamedTuple):
+    """How large a launch is.
+
+    Attributes:
+        programs: of the grid, at least one.
+        warps: of a program.
+        shared: bytes of shared memory of a program.
+    """
+
+    programs: int
+    warps: int
+    shared: int
+
 
 class Gpu:
     """The first GPU as the driver describes it. None of its memory is used.
@@ -59,6 +88,7 @@ class Gpu:
         name: the GPU's name.
         capability: compute capability, like `8.7`.
         driver: versions of the driver and of its CUDA.
+        cuda: version of the driver's CUDA, like `12.6`.
         integrated: whether it shares the machine's memory, as on a Jetson.
     """
 
@@ -87,7 +117,8 @@ class Gpu:
         self.name = buffer.value.decode("utf-8", "replace")
         self.capability = f"{self._attribute(CAPABILITY_MAJOR)}.{self._attribute(CAPABILITY_MINOR)}"
         self.integrated = bool(self._attribute(INTEGRATED))
-        self.driver = _driver(self._number("cuDriverGetVersion"))
+        version = self._number("cuDriverGetVersion")
+        self.cuda, self.driver = _cuda(version), _driver(version)
 
     def _call(self, name: str, *arguments: Any) -> None:
         code = getattr(self._library, name)(*arguments)
@@ -184,10 +215,46 @@ class Cuda(Gpu):
         self.enter()
         self._call("cuStreamSynchronize", stream)
 
+    def load_program(self, ptx: bytes, entry: str, shared: int) -> int:
+        """Compile a kernel for this GPU. The driver keeps the result on the disk, so that it takes time only once.
+
+        Args:
+            ptx: its code, for this GPU's compute capability or an older one.
+            entry: its name in the code.
+            shared: bytes of shared memory that each launch needs.
+
+        Raises:
+            DeviceError: the driver doesn't know this version of PTX, or the GPU has too little shared memory.
+        """
+        self.enter()
+        module, function = c_void_p(), c_void_p()
+        self._call("cuModuleLoadData", byref(module), ptx + b"\0")
+        self._call("cuModuleGetFunction", byref(function), module, entry.encode())
+        self._call("cuFuncSetAttribute", function, MOST_DYNAMIC_SHARED, shared)
+        return int(function.value or 0)
+
+    def launch(self, function: int, size: LaunchSize, arguments: Sequence[Argument], stream: int) -> None:
+        """Queue a kernel on a stream.
+
+        Args:
+            function: from `load_program`.
+            size: how many programs, of how many warps, with how much shared memory.
+            arguments: in the kernel's order: addresses as `c_uint64`, numbers as `c_int`.
+            stream: from `make_stream`.
+        """
+        self.enter()
+        pointers = (c_void_p * len(arguments))(*(ctypes.addressof(argument) for argument in arguments))
+        grid, threads = (size.programs, 1, 1), (WARP * size.warps, 1, 1)
+        self._call("cuLaunchKernel", function, *grid, *threads, size.shared, stream, pointers, None)
+
+
+def _cuda(version: int) -> str:
+    return f"{version // 1000}.{version % 1000 // 10}"
+
 
 def _driver(cuda: int, path: Path = Path("/proc/driver/nvidia/version")) -> str:
     """`560.35.03 (CUDA 12.6)`, or only `CUDA 12.6` if the system doesn't report the driver's own version."""
-    version = f"CUDA {cuda // 1000}.{cuda % 1000 // 10}"
+    version = f"CUDA {_cuda(cuda)}"
     try:
         found = re.search(r"Kernel Module.*?\s(\d+(?:\.\d+)+)\s", path.read_text(encoding="utf-8"))
     except OSError:

@@ -10,6 +10,7 @@ from tessera_engine.backends.gpu.cuda import Gpu
 from tessera_engine.backends.gpu.device import DeviceError
 from tessera_engine.backends.gpu.install import how_to_install
 from tessera_engine.backends.registry import backend_names, backend_record
+from tessera_engine.model.facts import ModelFacts
 
 
 class Found(NamedTuple):
@@ -23,15 +24,28 @@ class Found(NamedTuple):
     gpu: Part
     backends: Mapping[str, Part]
 
-    @property
-    def missing(self) -> str:
-        """Why no model can be run on a GPU here, in one line."""
+    def why_not(self, precision: str, facts: ModelFacts | None) -> str:
+        """Why no model of this precision can be run on a GPU here, in one line.
+
+        Args:
+            precision: of the model file.
+            facts: of the model, if it is known.
+        """
         if self.gpu.version is None:
             return self.gpu.missing
-        listed = "; ".join(
-            f"{name}: {part.missing}" for name, part in self.backends.items() if part.version is None
-        )
-        return f"{self.gpu.version} was found, but nothing that runs this model on it: {listed}"
+        reasons = []
+        for name, part in self.backends.items():
+            record = backend_record(name)
+            if precision not in record.runs["cuda"]:
+                reason = (
+                    f"runs {', '.join(record.runs['cuda'])} files, not {precision}; give another precision="
+                )
+            elif facts is not None and record.why_not is not None and record.why_not(facts):
+                reason = str(record.why_not(facts))
+            else:
+                reason = part.missing
+            reasons.append(f"{name}: {reason}")
+        return f"{self.gpu.version} was found, but nothing that runs this model on it: {'; '.join(reasons)}"
 
 
 def look() -> Found:

@@ -9,9 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.backends.gpu.device import Device, Runner
-
-LEAST_BYTES = 256
-"""Smallest allocation, and the alignment of addresses that runtimes need."""
+from tessera_engine.backends.gpu.held import LEAST_BYTES, Held
 
 
 class Slot:
@@ -24,8 +22,7 @@ class Slot:
     def __init__(self, device: Device) -> None:
         self._device = device
         self._stream = device.make_stream()
-        self._pinned: dict[str, NDArray[np.uint8]] = {}
-        self._held: dict[str, tuple[int, int]] = {}
+        self._held = Held(device)
         self._result: NDArray[np.float32] | None = None
         self.pixels: NDArray[np.int64] | None = None
 
@@ -51,15 +48,15 @@ class Slot:
             DeviceError: the runtime reports another error.
         """
         size = 4 * len(pixels) * dims
-        result = self._array(output, size).view(np.float32).reshape(len(pixels), dims)
-        addresses = {output: self._memory(output, size)}
+        result = self._held.array(output, size).view(np.float32).reshape(len(pixels), dims)
+        addresses = {output: self._held.memory(output, size)}
         copies = {}
         for name, array in inputs.items():
-            copies[name] = self._array(name, array.nbytes).view(array.dtype).reshape(array.shape)
+            copies[name] = self._held.array(name, array.nbytes).view(array.dtype).reshape(array.shape)
             copies[name][...] = array
-            addresses[name] = self._memory(name, array.nbytes)
+            addresses[name] = self._held.memory(name, array.nbytes)
         work_bytes = max(LEAST_BYTES, runner.fit({name: array.shape for name, array in inputs.items()}))
-        work = self._memory("work", work_bytes)
+        work = self._held.memory("work", work_bytes)
         # From here on the stream may use the memory, even after an error; `drop` and `finish` wait for it
         self.pixels, self._result = pixels, result
         for name, copy in copies.items():
@@ -88,27 +85,4 @@ class Slot:
         """Discard the batch in progress and release all memory."""
         self._device.synchronise(self._stream)
         self.pixels = self._result = None
-        for address, _ in self._held.values():
-            self._device.free(address)
-        for array in self._pinned.values():
-            self._device.unpin(array)
-        self._held, self._pinned = {}, {}
-
-    def _array(self, name: str, size: int) -> NDArray[np.uint8]:
-        """`size` bytes of pinned memory with this name. It grows as needed and never shrinks."""
-        held = self._pinned.get(name)
-        if held is None or len(held) < size:
-            if held is not None:
-                self._device.unpin(self._pinned.pop(name))
-            held = self._pinned[name] = self._device.pinned(max(LEAST_BYTES, size))
-        return held[:size]
-
-    def _memory(self, name: str, size: int) -> int:
-        """Address of at least `size` bytes on the device with this name. They grow as needed and never shrink."""
-        address, held = self._held.get(name, (0, 0))
-        if held < size:
-            if held:
-                self._device.free(self._held.pop(name)[0])
-            address = self._device.allocate(max(LEAST_BYTES, size))
-            self._held[name] = address, max(LEAST_BYTES, size)
-        return address
+        self._held.drop()

@@ -9,8 +9,9 @@ from __future__ import annotations
 import multiprocessing
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
@@ -21,13 +22,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.backends.base import Backend
+from tessera_engine.backends.choosing import make_backend
+from tessera_engine.backends.registry import backend_names, backend_record
+from tessera_engine.cli.reference import find_reference
 from tessera_engine.errors import TesseraError
 from tessera_engine.files.staging import Staging
 from tessera_engine.model.drift import Drift, measure
+from tessera_engine.model.facts import GPU_PRECISIONS
+from tessera_engine.model.file import ModelFile, read_model_file
 from tessera_engine.running.journal import Journal
-from tessera_engine.running.pipeline import run
+from tessera_engine.running.pipeline import Part, run
 from tessera_engine.scene import Observations
 from tessera_engine.scenes import open_scene
+from tessera_engine.simulate import simulate
 from tessera_engine.tokens import pack
 from tessera_kernels.threads import set_threads
 
@@ -43,16 +50,63 @@ class Row:
     """The result of one way to run the model.
 
     Attributes:
-        name: precision and runtime.
+        name: runtime, and precision or form.
         pixels_per_second: median over the rounds, packing of tokens included.
         ratio: its speed divided by the baseline's in the same round; median over the rounds.
         drift: drift from the baseline's embeddings.
+        how: what the backend says that it computes on.
+        seconds: of each round.
     """
 
     name: str
     pixels_per_second: float
     ratio: float
     drift: Drift
+    how: str = ""
+    seconds: tuple[float, ...] = ()
+
+    @property
+    def runtime(self) -> str:
+        """The name's first word."""
+        return self.name.split()[0]
+
+    def times(self, other: Row) -> float:
+        """How many times as fast as another it was; median over the rounds."""
+        return median(b / a for a, b in zip(self.seconds, other.seconds, strict=True))
+
+
+def best_forms(rows: Sequence[Row], runtimes: Collection[str]) -> list[Row]:
+    """The fastest row of each of some runtimes, the fastest runtime first."""
+    rows = sorted(rows, key=lambda row: -row.pixels_per_second)
+    first = {row.runtime: row for row in reversed(rows) if row.runtime in runtimes}
+    return [row for row in rows if first.get(row.runtime) is row]
+
+
+def ways_to_run(
+    files: Mapping[str, ModelFile], threads: int, device: str, full: bool = False
+) -> tuple[dict[str, MakeBackend], list[str]]:
+    """All ways to run a model on a device, by name, the reference's first; and the names of the reference's.
+
+    Args:
+        files: the model's files by precision.
+        threads: CPU threads.
+        device: `cpu` or `cuda`.
+        full: on CPUs, with every runtime's further forms (`BackendRecord.forms`).
+    """
+    ways: dict[str, MakeBackend] = {}
+    reference = find_reference()
+    if reference is not None and reference.baselines is not None and reference.find(device).version:
+        ways |= reference.baselines(files["fp32"], threads, device)
+    baselines = list(ways)
+    for name in backend_names():
+        record = backend_record(name)
+        for precision, file in files.items():
+            for_gpus = device == "cpu" and precision in GPU_PRECISIONS
+            if record.baselines is None and precision in record.runs.get(device, ()) and not for_gpus:
+                ways[f"{name} {precision}"] = partial(make_backend, file, name, threads, device)
+        if full and device == "cpu" and record.forms is not None and record.find(device).version:
+            ways |= {f"{name} {form}": make for form, make in record.forms(files, threads).items()}
+    return ways, baselines
 
 
 class Runner:
@@ -75,7 +129,8 @@ class Runner:
         self._process.start()
         theirs.close()
         # Sent through the pipe: arguments would block this process forever if the other ended before it read them
-        self.embedding: NDArray[np.float32] = self._ask((make, observations, threads))
+        self.embedding: NDArray[np.float32]
+        self.embedding, self.how = self._ask((make, observations, threads))
 
     def _ask(self, question: object) -> Any:
         try:
@@ -123,7 +178,7 @@ def _serve(pipe: Connection) -> None:
     except TesseraError as error:
         pipe.send(error)
         return
-    pipe.send(embedding)
+    pipe.send((embedding, backend.computes_on))
     try:
         while pipe.recv():
             start = time.perf_counter()
@@ -161,9 +216,28 @@ def compare(
             len(reference) / median(times),
             median(b / t for b, t in zip(base, times, strict=True)),
             measure(reference, runners[name].embedding),
+            runners[name].how,
+            tuple(times),
         )
         for name, times in seconds.items()
     ]
+
+
+def with_qdq(files: dict[str, ModelFile], scene: str | None, folder: Path) -> dict[str, ModelFile]:
+    """The files and, if the reference can make one, an int8 file with fixed scales: other runtimes' fastest form.
+
+    Args:
+        files: by precision.
+        scene: to calibrate on; None: a simulated one.
+        folder: an empty one, for what is made.
+    """
+    reference = find_reference()
+    if "qdq" in files or reference is None or reference.make_qdq is None or not reference.find("cpu").version:
+        return files
+    if scene is None:
+        simulate(folder / "scene", 32, seed=2)
+    reference.make_qdq(files["fp32"], Path(scene or folder / "scene"), folder / "model.qdq.onnx")
+    return files | {"qdq": read_model_file(folder / "model.qdq.onnx")}
 
 
 def stage_shares(scene: str | None, backend: Backend) -> dict[str, float]:
@@ -176,13 +250,11 @@ def stage_shares(scene: str | None, backend: Backend) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         if scene is None:
-            from tessera_engine.simulate import simulate
-
             simulate(folder / "scene", 96, seed=1)
         reader = open_scene(scene or folder / "scene").reader
         stored_as = "int8" if backend.model.facts.is_int8 else "float32"
         staging = Staging.create(folder, reader.grid, backend.model.facts.dims, stored_as)
         for turn in ("warm-up", "timed"):
             journal = Journal(folder / turn, {}, STAGE_PIXELS)
-            seconds = run(reader, backend, staging, reader.grid.window, journal).seconds
+            seconds = run(reader, backend, [Part(staging)], reader.grid.window, journal).seconds
     return {stage: each / sum(seconds.values()) for stage, each in seconds.items()}

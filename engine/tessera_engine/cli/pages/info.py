@@ -18,6 +18,7 @@ from tessera_engine.model.file import ModelFile
 from tessera_engine.model.installed import DEFAULT_MODEL, is_model_name, open_model
 from tessera_engine.scene import Scene
 from tessera_engine.stac.members import MEMBERS
+from tessera_engine.stac.periods import PERIODS
 from tessera_engine.stac.reading import read_item
 
 
@@ -106,7 +107,7 @@ def describe_scene(scene: Scene, announce: Callable[[str], None] | None = None) 
 
 def describe_model(model: ModelFile) -> dict[str, Any]:
     """Describe a model file: its facts, and the backend that runs it on this machine."""
-    backend, _, why = choose("auto", precision=model.facts.precision)
+    backend, _, why = choose("auto", precision=model.facts.precision, facts=model.facts)
     return {
         "kind": "model",
         "runs_on": f"{backend}: {why}",
@@ -123,10 +124,23 @@ def describe_output(folder: Path) -> dict[str, Any]:
     return {
         "kind": item.result or "output",
         "name": item.id,
-        **{key: value for key, value in item.properties.items() if value is not None and key != MEMBERS},
+        **{
+            key: value
+            for key, value in item.properties.items()
+            if value is not None and key not in (MEMBERS, PERIODS)
+        },
+        **({"periods": _periods(item.properties[PERIODS])} if PERIODS in item.properties else {}),
         **({"scenes": _scenes(item.properties[MEMBERS])} if MEMBERS in item.properties else {}),
         "files": {asset.href: asset.size for asset in item.assets.values()},
     }
+
+
+def _periods(periods: list[dict[str, Any]]) -> list[str]:
+    """One line for each period of a store."""
+    return [
+        f"{each['start']} to {each['end']}, {each['tessera:pixels_with_data']} px with data"
+        for each in periods
+    ]
 
 
 def _scenes(members: list[dict[str, Any]]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from tessera_engine.stac.items import Asset
 
 
-def _open(path: Path, item: Mapping[str, Any], year: int | None) -> Source:
+def _open(path: Path, item: Mapping[str, Any], time: int | date | None) -> Source:
     from tessera_engine.formats.cog.reading import open_source
 
     return open_source(path, item)

@@ -106,8 +106,8 @@ def many_bands(dtype: str) -> Layout:
     return Layout(_TILES, overviews=True, driver="GTiff", copied=_TILES | copied)
 
 
-def one_band(classes: bool) -> Layout:
-    """The layout of a map: its overviews are averages, or nearest pixels where the values are classes."""
+def few_bands(classes: bool) -> Layout:
+    """The layout of a map or picture: its overviews are averages, or nearest pixels where the values are classes."""
     copied = {
         "COMPRESS": "DEFLATE",
         "LEVEL": "1",

@@ -25,7 +25,7 @@ def write(content: Content, folder: Path, media_type: str) -> list[Asset]:
     for layer in layers(staging):
         path = folder / f"{layer.key}.tif"
         tags = {"TIFFTAG_DOCUMENTNAME": content.name, "TIFFTAG_IMAGEDESCRIPTION": layer.title}
-        if layer.key != "observations":
+        if layer.key in ("embeddings", "scales"):
             tags |= {
                 "TESSERA_QUANTIZATION": QUANTIZATION[stored_as],
                 "TESSERA_NODATA": NODATA_RULE[stored_as],

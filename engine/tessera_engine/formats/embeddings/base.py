@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from affine import Affine
@@ -16,6 +17,9 @@ from tessera_engine.errors import CheckFailed, InputError, quoted
 from tessera_engine.files.inside import inside, link_out
 from tessera_engine.files.output import ITEM
 from tessera_engine.files.pinned import Pinned
+from tessera_engine.formats.embeddings.stored import QualitySource as QualitySource
+from tessera_engine.formats.embeddings.stored import Source as Source
+from tessera_engine.formats.embeddings.stored import StoredBlock as StoredBlock
 from tessera_engine.geo import check_window, is_crs, pixels_at
 from tessera_engine.offline.crs import crs_elsewhere
 from tessera_engine.scene import Grid, Window
@@ -31,63 +35,6 @@ BLOCK_VALUES = 8_000_000
 
 CRS_LETTERS = 60
 """Of a CRS without a code, whose WKT would fill the screen."""
-
-
-class StoredBlock(NamedTuple):
-    """A window as it is stored; nodata is the code -128 with the scale NaN, or NaN in float32.
-
-    Attributes:
-        values: (height, width, K) int8 codes or float32.
-        scales: (height, width) float32, embedding = code * scale; None where float32 is stored.
-    """
-
-    values: NDArray[Any]
-    scales: NDArray[np.float32] | None
-
-    @property
-    def valid(self) -> NDArray[np.bool_]:
-        """(height, width), True where there is an embedding."""
-        return np.isfinite(self.values[..., 0] if self.scales is None else self.scales)
-
-    @property
-    def embeddings(self) -> NDArray[np.float32]:
-        """(height, width, K) float32, NaN = nodata."""
-        if self.scales is None:
-            return self.values.astype(np.float32, copy=False)
-        embeddings: NDArray[np.float32] = self.values * self.scales[..., None]
-        return embeddings
-
-
-class Source(Protocol):
-    """One format of embeddings on disk."""
-
-    @property
-    def grid(self) -> Grid:
-        """The grid whose windows `read` takes."""
-        ...
-
-    @property
-    def dim(self) -> int:
-        """Length of the stored embedding."""
-        ...
-
-    @property
-    def stored_as(self) -> str:
-        """`int8` or `float32`."""
-        ...
-
-    @property
-    def block(self) -> int:
-        """Pixels across a tile of the file; 1 where any window is read equally fast."""
-        ...
-
-    def read(self, window: Window, dim: int) -> StoredBlock:
-        """The first `dim` dimensions of a window, see `StoredBlock`."""
-        ...
-
-    def read_observations(self, window: Window) -> NDArray[np.uint16]:
-        """(height, width, 2) clear S2 and valid S1 observations; 0 where that isn't known."""
-        ...
 
 
 @dataclass(frozen=True, repr=False)
@@ -171,6 +118,22 @@ class Embeddings:
         with self.folder.reading():
             return self.source.read_observations(window)
 
+    @property
+    def has_quality(self) -> bool:
+        """Whether there is a quality layer."""
+        return self.read_quality(Window(0, 0, 1, 1)) is not None
+
+    def read_quality(self, window: Window) -> NDArray[np.uint16] | None:
+        """(height, width, 6) uint16, see `tessera_engine.formats.layers.QUALITY_BANDS`; None where it isn't known.
+
+        Raises:
+            TesseraError: a file can't be read.
+        """
+        if not isinstance(self.source, QualitySource):
+            return None
+        with self.folder.reading():
+            return self.source.read_quality(window)
+
     def read(self, window: Window | None = None) -> NDArray[np.float32]:
         """The embeddings of a window, dequantised; None: all.
 
@@ -227,6 +190,35 @@ class Embeddings:
             found[here] = self.read(window)[rows[here] - row, cols[here] - col]
         return found
 
+    def on(
+        self,
+        crs: str | None = None,
+        resolution: float | None = None,
+        like: Grid | str | os.PathLike[str] | None = None,
+    ) -> Embeddings:
+        """The same embeddings on another grid, read when asked for.
+
+        Each pixel has the embedding of the pixel in which its centre lies: nothing is interpolated.
+
+        Args:
+            crs: such as EPSG:4326; None: the same.
+            resolution: size of a pixel in units of the CRS; None: as large as now.
+            like: a raster file or a grid: exactly its pixels; instead of `crs` and `resolution`.
+
+        Returns:
+            Itself where the grid is the same.
+
+        Raises:
+            InputError: an argument is wrong, the grid or the embeddings have no CRS, or they share no pixel.
+        """
+        from tessera_engine.formats.embeddings.regridded import Regridded, moved_item, wanted_grid
+
+        grid = wanted_grid(self.grid, crs, resolution, like)
+        if grid == self.grid:
+            return self
+        source = Regridded.of(self.source, grid, str(self.path))
+        return replace(self, source=source, item=moved_item(self.item, self.grid, grid))
+
     def to_xarray(self) -> xarray.DataArray:
         """A lazy (band, y, x) float32 array with coordinates and the CRS where rioxarray looks for it.
 
@@ -254,7 +246,7 @@ class Embeddings:
     def _facts(self) -> dict[str, str]:
         """What a user wants to see first, by name."""
         grid, about = self.grid, self.provenance
-        year = about.get("year")
+        year, season = about.get("year"), about.get("season")
         model = [about[key] for key in ("model", "generation", "precision") if about.get(key)]
         crs = grid.crs if grid.crs is None or len(grid.crs) <= CRS_LETTERS else f"{grid.crs[:CRS_LETTERS]}..."
         pixels = f"{grid.width} x {grid.height} pixels"
@@ -268,7 +260,11 @@ class Embeddings:
             if self.dim == self.source.dim
             else f"{self.dim} of {self.source.dim}",
             "CRS": crs or "none",
-            "year": "not known" if year is None else str(year),
+            **(
+                {"season": " to ".join(season)}
+                if season
+                else {"year": "not known" if year is None else str(year)}
+            ),
             "model": " ".join(map(str, model)) or "not known",
             "stored as": self.stored_as,
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,12 @@ from tessera_engine.files.npy_header import read_npy_header
 from tessera_engine.files.staging import CODE_NODATA, RasterFile
 from tessera_engine.formats.embeddings.base import StoredBlock
 from tessera_engine.formats.embeddings.same_grid import named, offset, union
+from tessera_engine.formats.layers import QUALITY_BANDS
 from tessera_engine.scene import Grid, Window
 
 EMBEDDINGS_FOLDER = "global_0.1_degree_representation"
 LANDMASK_FOLDER = "global_0.1_degree_tiff_all"
-OBSERVATIONS_FOLDER = "observations"
+OBSERVATIONS_FOLDER, QUALITY_FOLDER = "observations", "quality"
 
 _NAME = re.compile(r"grid_-?\d{1,3}\.\d\d_-?\d{1,2}\.\d\d", re.ASCII)
 _YEAR = re.compile(r"\d{4}", re.ASCII)
@@ -34,6 +36,7 @@ class Cell:
     codes: Path
     scales: Path
     observations: Path
+    quality: Path
 
     @property
     def size(self) -> tuple[int, int]:
@@ -75,6 +78,19 @@ class GeotesseraSource:
                 counts[here] = np.maximum(counts[here], read)
         return counts
 
+    def read_quality(self, window: Window) -> NDArray[np.uint16] | None:
+        """See `tessera_engine.formats.embeddings.stored.QualitySource`."""
+        if not any(cell.quality.exists() for cell in self.cells):
+            return None
+        found = np.zeros((window.height, window.width, len(QUALITY_BANDS)), np.uint16)
+        for cell, there, here in self._parts(window):
+            if cell.quality.exists():
+                read = RasterFile(cell.quality, (*cell.size, len(QUALITY_BANDS)), np.dtype(np.uint16)).read(
+                    there
+                )
+                np.copyto(found[here], read, where=~found[here].any(axis=2, keepdims=True))
+        return found
+
     def _parts(self, window: Window) -> Iterator[tuple[Cell, Window, tuple[slice, slice]]]:
         """Each cell that a window touches: what they share, as a window of the cell and as slices of the window."""
         for cell in self.cells:
@@ -94,7 +110,7 @@ def years(path: Path) -> list[int]:
     return sorted(int(folder.name) for folder in folders if _YEAR.fullmatch(folder.name))
 
 
-def open_source(path: Path, year: int | None) -> GeotesseraSource:
+def open_source(path: Path, year: int | date | None) -> GeotesseraSource:
     """Open one year of a tree in one CRS.
 
     Raises:
@@ -116,9 +132,10 @@ def open_source(path: Path, year: int | None) -> GeotesseraSource:
         codes = folder / f"{folder.name}.npy"
         scales = folder / f"{folder.name}_scales.npy"
         counts = path / OBSERVATIONS_FOLDER / str(year) / codes.name
-        for file in (codes, scales, counts):
+        quality = path / QUALITY_FOLDER / str(year) / codes.name
+        for file in (codes, scales, counts, quality):
             _refuse_link_out(path, file)
-        cells.append(Cell(window, codes, scales, counts))
+        cells.append(Cell(window, codes, scales, counts, quality))
         dim = _dim(codes)
     return GeotesseraSource(union, dim, tuple(cells))
 

@@ -28,10 +28,12 @@ from tessera_engine.formats.geotessera.reading import (
     EMBEDDINGS_FOLDER,
     LANDMASK_FOLDER,
     OBSERVATIONS_FOLDER,
+    QUALITY_FOLDER,
 )
 from tessera_engine.formats.geotessera.registry import need_parquet, write_registry
 from tessera_engine.formats.grown import hold
 from tessera_engine.formats.joined import Joined
+from tessera_engine.formats.layers import QUALITY_BANDS
 from tessera_engine.formats.origin import Origin
 from tessera_engine.gdal import GDAL_ERRORS, reported_errors
 from tessera_engine.geo import grid_fields, window_touched
@@ -39,6 +41,8 @@ from tessera_engine.scene import Grid, Window
 from tessera_engine.stac.items import Asset
 
 MANIFEST = "tessera_metadata.json"
+
+QUALITY = "How well each pixel was seen"
 
 DIMENSIONS = 128
 """Length of the embeddings that geotessera's client takes."""
@@ -52,10 +56,11 @@ def write(content: Content, folder: Path, media_type: str) -> list[Asset]:
     grid = next(iter(years.values())).grid
     added = next(joined for joined in years.values() if joined.added is not None)
     written: dict[int, list[str]] = {year: [] for year in years}
+    quality = any(joined.has_quality for joined in years.values())
     try:
         (folder / LANDMASK_FOLDER).mkdir()
         for year in years:
-            for made in (EMBEDDINGS_FOLDER, OBSERVATIONS_FOLDER):
+            for made in (EMBEDDINGS_FOLDER, OBSERVATIONS_FOLDER, *([QUALITY_FOLDER] if quality else [])):
                 (folder / made / str(year)).mkdir(parents=True)
         for cell, window in cells(grid):
             # A cell has one place in all years: where a scene is added, all years get the same pixels
@@ -83,6 +88,7 @@ def write(content: Content, folder: Path, media_type: str) -> list[Asset]:
         Asset("landmasks", LANDMASK_FOLDER, media_type, place, ("metadata",)),
         Asset("observations", OBSERVATIONS_FOLDER, media_type, seen, ("metadata",)),
         Asset("manifest", MANIFEST, "application/json", "What the cells are and from where", ("metadata",)),
+        *([Asset("quality", QUALITY_FOLDER, media_type, QUALITY, ("metadata",))] if quality else []),
         *registry,
     ]
 
@@ -128,6 +134,7 @@ def _write_cell(joined: Joined, folder: Path, year: int, cell: str, window: Wind
     """Write a cell, unless it has no data; True if it was written."""
     place = folder / EMBEDDINGS_FOLDER / str(year) / cell
     files: _CellFiles | None = None
+    quality: RasterFile | None = None
     for strip in joined.strips(window):
         stored, counts = joined.read(strip)
         if not stored.valid.any():
@@ -135,13 +142,23 @@ def _write_cell(joined: Joined, folder: Path, year: int, cell: str, window: Wind
         if files is None:
             place.mkdir()
             # Not beside the codes: the client takes every other .npy there to be a cell
-            counted = folder / OBSERVATIONS_FOLDER / str(year) / f"{cell}.npy"
-            files = _CellFiles.create(place / cell, counted, window, joined.dim)
+            beside = [
+                folder / each / str(year) / f"{cell}.npy" for each in (OBSERVATIONS_FOLDER, QUALITY_FOLDER)
+            ]
+            files = _CellFiles.create(place / cell, beside[0], window, joined.dim)
+            if joined.has_quality:
+                quality = _zeros(beside[1], window, len(QUALITY_BANDS))
         files.write(strip.relative_to(window), stored, counts)
+        if quality is not None:
+            quality.write(strip.relative_to(window), joined.read_quality(strip))
     if files is None:
         return False
     _write_landmask(folder / LANDMASK_FOLDER / f"{cell}.tiff", joined.grid.crop(window))
     return True
+
+
+def _zeros(path: Path, window: Window, bands: int) -> RasterFile:
+    return RasterFile.create(path, (window.height, window.width, bands), np.dtype(np.uint16), 0)
 
 
 class _CellFiles(NamedTuple):
@@ -159,7 +176,7 @@ class _CellFiles(NamedTuple):
         return cls(
             RasterFile.create(start.with_name(f"{start.name}.npy"), (*size, dim), np.dtype(np.int8), 0),
             RasterFile.create(scales, size, np.dtype(np.float32), float(NO_DATA_SCALE)),
-            RasterFile.create(counts, (*size, 2), np.dtype(np.uint16), 0),
+            _zeros(counts, window, 2),
         )
 
     def write(self, window: Window, stored: StoredBlock, counts: NDArray[np.uint16]) -> None:
@@ -179,9 +196,11 @@ def _link_cell(before: Path, folder: Path, year: int, cell: str) -> bool:
         place / f"{cell}.npy",
         place / f"{cell}_scales.npy",
         Path(OBSERVATIONS_FOLDER, str(year), f"{cell}.npy"),
+        Path(QUALITY_FOLDER, str(year), f"{cell}.npy"),
         Path(LANDMASK_FOLDER, f"{cell}.tiff"),
     ):
-        if not (folder / file).exists():
+        known = QUALITY_FOLDER not in file.parts or (before / file).exists()
+        if known and not (folder / file).exists():
             link(before / file, folder / file)
     return True
 

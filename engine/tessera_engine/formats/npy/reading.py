@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tessera_engine.files.staging import RasterFile
 from tessera_engine.formats.embeddings.base import StoredBlock, asset_path, item_grid
+from tessera_engine.formats.layers import QUALITY_BANDS
 from tessera_engine.scene import Grid, Window
 
 
@@ -25,6 +26,7 @@ class NpySource:
     embeddings: RasterFile
     scales: RasterFile | None
     observations: RasterFile
+    quality: RasterFile | None = None
     block: int = 1
 
     def read(self, window: Window, dim: int) -> StoredBlock:
@@ -35,6 +37,10 @@ class NpySource:
     def read_observations(self, window: Window) -> NDArray[np.uint16]:
         """See `tessera_engine.formats.embeddings.base.Source`."""
         return self.observations.read(window)
+
+    def read_quality(self, window: Window) -> NDArray[np.uint16] | None:
+        """See `tessera_engine.formats.embeddings.stored.QualitySource`."""
+        return None if self.quality is None else self.quality.read(window)
 
 
 def open_source(path: Path, item: Mapping[str, Any]) -> NpySource:
@@ -49,6 +55,9 @@ def open_source(path: Path, item: Mapping[str, Any]) -> NpySource:
         open_array(asset_path(path, item, "embeddings"), (*size, dim), stored_as),
         open_array(asset_path(path, item, "scales"), size, "float32") if stored_as == "int8" else None,
         open_array(asset_path(path, item, "observations"), (*size, 2), "uint16"),
+        open_array(asset_path(path, item, "quality"), (*size, len(QUALITY_BANDS)), "uint16")
+        if "quality" in item["assets"]
+        else None,
     )
 
 

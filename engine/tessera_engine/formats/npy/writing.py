@@ -13,7 +13,7 @@ from tessera_engine.formats.format import Content
 from tessera_engine.formats.layers import layers
 from tessera_engine.stac.items import Asset
 
-SUFFIXES = {"embeddings": "", "scales": "_scales", "observations": "_observations"}
+SUFFIXES = {"embeddings": "", "scales": "_scales", "observations": "_observations", "quality": "_quality"}
 """What follows the scene's name in the name of a layer's file."""
 
 

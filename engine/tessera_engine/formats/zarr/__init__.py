@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,10 @@ if TYPE_CHECKING:
     from tessera_engine.stac.items import Asset
 
 
-def _open(path: Path, item: Mapping[str, Any], year: int | None) -> Source:
+def _open(path: Path, item: Mapping[str, Any], time: int | date | None) -> Source:
     from tessera_engine.formats.zarr.reading import open_source
 
-    return open_source(path, item, year)
+    return open_source(path, item, time)
 
 
 def _write(content: Content, folder: Path) -> list[Asset]:
@@ -41,6 +42,7 @@ FORMAT = Format(
     appendable=True,
     int8_only=True,
     needs_year=True,
+    takes_periods=True,
     library_bytes=30_000_000,
     fixed_bytes=20_000_000,
     pixels_held=4 * 512**2,  # a shard: its codes, its chunks, and both joined

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from tessera_engine.errors import MissingExtra, TesseraError, quoted, reason
 from tessera_engine.formats.embeddings.base import PREFIXES, StoredBlock, asset_path, item_grid
 from tessera_engine.formats.embeddings.sentinels import from_sentinels
+from tessera_engine.formats.zarr.times import read_times
+from tessera_engine.offline.chunks import guard_chunks
 from tessera_engine.scene import Grid, Window
 
 if TYPE_CHECKING:
@@ -44,6 +47,10 @@ class ZarrSource:
         """See `tessera_engine.formats.embeddings.base.Source`."""
         return np.moveaxis(self._read("observations", window), 0, 2)
 
+    def read_quality(self, window: Window) -> NDArray[np.uint16] | None:
+        """See `tessera_engine.formats.embeddings.stored.QualitySource`."""
+        return np.moveaxis(self._read("quality", window), 0, 2) if "quality" in self.zone else None
+
     def _read(self, name: str, window: Window) -> NDArray[Any]:
         rows, cols = (
             slice(window.row, window.row + window.height),
@@ -64,24 +71,26 @@ class ZarrSource:
         return TesseraError(f"can't read {name} of {self.zone.store_path}: {why}; convert again")
 
 
-def open_source(path: Path, item: Mapping[str, Any], year: int | None) -> ZarrSource:
-    """Open one year of an output's store."""
+def open_source(path: Path, item: Mapping[str, Any], time: int | date | None) -> ZarrSource:
+    """Open one year of an output's store, or one period by its last day."""
     try:
         import zarr
     except ModuleNotFoundError:
         raise MissingExtra("zarr", "zarr", "reading a Zarr store") from None
 
+    guard_chunks()
     store, group = asset_path(path, item, "embeddings"), item["assets"]["embeddings"].get("tessera:group")
     try:
         root = zarr.open_group(store, mode="r", zarr_format=3)
         zone: Any = root[group]
-        years = [int(each) for each in zone["time"][:]]
+        ends = [last for _, last in read_times(zone)]
     except Exception as error:  # see ZarrSource._read
         raise TesseraError(
             f"can't read the group {quoted(group)} of {store}: {reason(error)}; convert again"
         ) from None
-    if year not in years:
+    wanted = date(time, 12, 31) if isinstance(time, int) else time
+    if wanted not in ends:
         raise TesseraError(
-            f"{path} has no {year} in its Zarr store, though item.json lists it; convert again"
+            f"{path} has no {time} in its Zarr store, though item.json lists it; convert again"
         )
-    return ZarrSource(item_grid(item), int(item["properties"]["tessera:dim"]), zone, years.index(year))
+    return ZarrSource(item_grid(item), int(item["properties"]["tessera:dim"]), zone, ends.index(wanted))

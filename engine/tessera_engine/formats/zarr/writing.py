@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from rasterio.crs import CRS
@@ -24,11 +24,14 @@ from tessera_engine.formats.embeddings.sentinels import NO_DATA_SCALE, to_sentin
 from tessera_engine.formats.format import Content
 from tessera_engine.formats.grown import Store, hold
 from tessera_engine.formats.joined import Joined
+from tessera_engine.formats.layers import QUALITY_BANDS
 from tessera_engine.formats.origin import Origin
 from tessera_engine.formats.zarr.reading import SHARD
+from tessera_engine.formats.zarr.times import write_times
 from tessera_engine.formats.zarr.zones import northern_grid
 from tessera_engine.geo import grid_fields
 from tessera_engine.scene import Grid, Window
+from tessera_engine.scenes.period import Period, year_period
 from tessera_engine.stac.items import Asset
 from tessera_engine.stac.writing import QUANTIZATION
 
@@ -60,8 +63,8 @@ def write(content: Content, folder: Path, media_type: str) -> list[Asset]:
 
     origin, store = content.origin, content.store
     assert origin is not None
-    years, name = hold(content.staging, content.name, origin, store)
-    first = next(iter(years.values()))
+    slices, name = _slices(content)
+    first = slices[0].joined
     zone, grid = northern_grid(first.grid)
     path, group_name = folder / STORE, f"utm{zone:02d}"
     prefixes = [prefix for prefix in PREFIXES if prefix < first.dim]
@@ -70,12 +73,15 @@ def write(content: Content, folder: Path, media_type: str) -> list[Asset]:
             path, zarr_format=3, attributes=_root_attributes(first, name, origin, prefixes)
         )
         group = root.create_group(group_name, attributes=_zone_attributes(grid))
-        _write_coordinates(group, grid, first.dim, prefixes, list(years))
-        arrays = _create_arrays(group, grid, len(years), first.dim, prefixes)
+        _write_coordinates(group, grid, first.dim, prefixes)
+        write_times(group, [(each.year, each.period) for each in slices])
+        quality = any(each.joined.has_quality for each in slices)
+        arrays = _create_arrays(group, grid, len(slices), first.dim, prefixes, quality)
         links = _Links(store, path, group_name, arrays) if store is not None else None
-        for time, (year, joined) in enumerate(years.items()):
+        for time, (year, _, joined) in enumerate(slices):
             for window in grid.window.blocks(SHARD, SHARD):
-                if links is None or joined.touches(window) or not links.link(year, time, window, joined.grid):
+                old = None if links is None or year is None or joined.touches(window) else links
+                if old is None or year is None or not old.link(year, time, window, joined.grid):
                     _write_shard(arrays, time, window, joined)
         _consolidate(path)
     fields: dict[str, Any] = {"data_type": "int8", "tessera:group": group_name} | grid_fields(first.grid)
@@ -83,13 +89,42 @@ def write(content: Content, folder: Path, media_type: str) -> list[Asset]:
     return [Asset("embeddings", STORE, media_type, title, ("data",), fields)]
 
 
-def _create_arrays(group: Any, grid: Grid, times: int, dim: int, prefixes: list[int]) -> dict[str, Any]:
+class _Slice(NamedTuple):
+    """What a store holds at one time: of a calendar year, or of another period."""
+
+    year: int | None
+    period: Period
+    joined: Joined
+
+
+def _slices(content: Content) -> tuple[list[_Slice], str]:
+    """What is written, in the order of time, and the name of the scene, or of all scenes of a grown store."""
+    origin, staging = content.origin, content.staging
+    assert origin is not None
+    if origin.season is None and not content.periods:
+        years, name = hold(staging, content.name, origin, content.store)
+        return [_Slice(year, year_period(year), joined) for year, joined in years.items()], name
+    periods = content.periods
+    if not periods:
+        assert origin.season is not None
+        periods = [(origin.season, staging)]
+    return [
+        _Slice(None, each, Joined(part.grid, part.dim, None, part)) for each, part in periods
+    ], content.name
+
+
+def _create_arrays(
+    group: Any, grid: Grid, times: int, dim: int, prefixes: list[int], quality: bool
+) -> dict[str, Any]:
     size = (times, grid)
     arrays = {
         "embeddings": _array(group, "embeddings", size, (dim, "band"), "int8", 0),
         "scales": _array(group, "scales", size, None, "float32", float(NO_DATA_SCALE)),
         "observations": _array(group, "observations", size, (2, "modality"), "uint16", 0),
     }
+    if quality:
+        arrays["quality"] = _array(group, "quality", size, (len(QUALITY_BANDS), "measure"), "uint16", 0)
+        arrays["quality"].update_attributes({"measures": list(QUALITY_BANDS)})
     for prefix in prefixes:
         bands = (prefix, f"band_d{prefix}")
         arrays[f"embeddings_d{prefix}"] = _array(group, f"embeddings_d{prefix}", size, bands, "int8", 0)
@@ -101,23 +136,34 @@ def _write_shard(arrays: Mapping[str, Any], time: int, window: Window, joined: J
     codes = np.zeros((joined.dim, *size), np.int8)
     scales = np.full(size, NO_DATA_SCALE)
     counts = np.zeros((2, *size), np.uint16)
+    quality = np.zeros((len(QUALITY_BANDS) if "quality" in arrays else 0, *size), np.uint16)
     for strip in joined.strips(window):
         stored, observed = joined.read(strip)
         part = slice(strip.row - window.row, strip.row - window.row + strip.height)
         marked, scales[part] = to_sentinels(stored)
         codes[:, part] = np.moveaxis(marked, 2, 0)
         counts[:, part] = np.moveaxis(observed, 2, 0)
+        if len(quality):
+            quality[:, part] = np.moveaxis(joined.read_quality(strip), 2, 0)
+    if quality.any():
+        rows, cols = _slices_of(window)
+        arrays["quality"][time, :, rows, cols] = quality
     if not np.isfinite(scales).any():
         return  # a missing shard is read as no data
-    rows = slice(window.row, window.row + window.height)
-    cols = slice(window.col, window.col + window.width)
+    rows, cols = _slices_of(window)
     for name, array in arrays.items():
+        if name == "quality":
+            continue
         if name == "scales":
             array[time, rows, cols] = scales
         elif name == "observations":
             array[time, :, rows, cols] = counts
         else:  # the codes of a prefix, or of all dimensions
             array[time, :, rows, cols] = codes[: array.shape[1]]
+
+
+def _slices_of(window: Window) -> tuple[slice, slice]:
+    return slice(window.row, window.row + window.height), slice(window.col, window.col + window.width)
 
 
 class _Links:
@@ -241,12 +287,11 @@ def _array(
     )
 
 
-def _write_coordinates(group: Any, grid: Grid, dim: int, prefixes: list[int], years: list[int]) -> None:
+def _write_coordinates(group: Any, grid: Grid, dim: int, prefixes: list[int]) -> None:
     transform = grid.transform
     values = {
         "x": transform.c + transform.a * (np.arange(grid.width) + 0.5),
         "y": transform.f + transform.e * (np.arange(grid.height) + 0.5),
-        "time": np.array(years, np.int32),
         "band": np.arange(dim, dtype=np.int32),
     } | {f"band_d{prefix}": np.arange(prefix, dtype=np.int32) for prefix in prefixes}
     for name, array in values.items():

@@ -7,9 +7,10 @@ import hashlib
 from collections.abc import Iterator
 from copy import copy
 from dataclasses import replace
+from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +18,12 @@ from numpy.typing import NDArray
 from tessera_engine.errors import InputError, reason
 from tessera_engine.files.inside import inside
 from tessera_engine.gdal import GDAL_ERRORS, gdal_environment, raster_crs, raster_reader
-from tessera_engine.scene import S1_BANDS, S2_BANDS, Dates, Grid, Observations, Problem, Window
+from tessera_engine.scene import S1_BANDS, S2_BANDS, Dates, Days, Grid, Observations, Problem, Window
 from tessera_engine.scenes.metadata.listing import is_of_system
 from tessera_engine.scenes.metadata.tile_dates import period_in_file, period_of_year
-from tessera_engine.scenes.period import Period
+from tessera_engine.scenes.period import Period, days_on, year_period
 from tessera_engine.scenes.products import ORBITS, Unusable
+from tessera_engine.scenes.reading.blocks import block_side, diagonal
 from tessera_engine.scenes.reading.fingerprint import SAMPLE_BYTES, add_file
 from tessera_engine.scenes.reading.npy import NpyRaster, read_doys
 from tessera_engine.scenes.unused import beside_tiles, lines
@@ -66,11 +68,20 @@ def _has_radar_alone(folder: Path) -> bool:
 
 
 class _Optical(NamedTuple):
-    """The files of Sentinel-2."""
+    """The files of Sentinel-2, and which of their dates are used: all for None."""
 
     bands: NpyRaster
     masks: NpyRaster
     doys: NDArray[np.int32]
+    steps: NDArray[np.int64] | None = None
+
+
+class _Radar(NamedTuple):
+    """The file of an orbit, None where it has none, and which of its dates are used: all for None."""
+
+    raster: NpyRaster | None
+    doys: NDArray[np.int32]
+    steps: NDArray[np.int64] | None = None
 
 
 class DPixelTile:
@@ -88,7 +99,7 @@ class DPixelTile:
         self.folder = folder
         self._refuse_links()
         self._optical = self._open_optical()
-        self._orbits: dict[str, tuple[NpyRaster | None, NDArray[np.int32]]] = {}
+        self._orbits: dict[str, _Radar] = {}
         for orbit in ORBITS:
             self._orbits[orbit] = self._open_orbit(orbit)
         height, width = self._size()
@@ -97,6 +108,7 @@ class DPixelTile:
         if self.grid.crs is None:
             self._notes.append(f"{ROI} is missing or has no CRS: outputs have no georeference")
         self.period = self._read_period()
+        self.bounds: Period | None = None
 
     def _open_optical(self) -> _Optical | None:
         """Bands, masks and days of Sentinel-2; None where all three files are missing."""
@@ -130,9 +142,8 @@ class DPixelTile:
         """Height and width of the tile."""
         if self._optical is not None:
             return self._optical.bands.shape[1], self._optical.bands.shape[2]
-        shapes = {
-            raster.shape[1:3] for raster, _ in self._orbits.values() if raster is not None and raster.shape[0]
-        }
+        rasters = [radar.raster for radar in self._orbits.values()]
+        shapes = {raster.shape[1:3] for raster in rasters if raster is not None and raster.shape[0]}
         if len(shapes) != 1 or 0 in next(iter(shapes)):
             found = " and ".join(f"{height} x {width}" for height, width in sorted(shapes)) or "no dates"
             raise InputError(
@@ -140,12 +151,12 @@ class DPixelTile:
             )
         return next(iter(shapes))[0], next(iter(shapes))[1]
 
-    def _open_orbit(self, orbit: str) -> tuple[NpyRaster | None, NDArray[np.int32]]:
-        """An orbit's raster and days of year; (None, no days) where both files are missing."""
+    def _open_orbit(self, orbit: str) -> _Radar:
+        """An orbit's raster and days of year; none of both where both files are missing."""
         path = self.folder / f"sar_{orbit}.npy"
         doy_path = self.folder / f"sar_{orbit}_doy.npy"
         if not path.exists() and not doy_path.exists():
-            return None, np.empty(0, np.int32)
+            return _Radar(None, np.empty(0, np.int32))
         raster = NpyRaster(path, ("int16",), (len(S1_BANDS),))
         size = None if self._optical is None else self._optical.bands.shape[1:3]
         if size is not None and raster.shape[0] and raster.shape[1:3] != size:
@@ -153,7 +164,7 @@ class DPixelTile:
                 f"{path} is {raster.shape[1]} x {raster.shape[2]} pixels (height x width), "
                 f"expected {size[0]} x {size[1]} as in {BANDS}"
             )
-        return raster, read_doys(doy_path, raster.shape[0], path)
+        return _Radar(raster, read_doys(doy_path, raster.shape[0], path))
 
     def _read_grid(self, width: int, height: int) -> Grid:
         path = self.folder / ROI
@@ -205,6 +216,38 @@ class DPixelTile:
         tile = copy(self)
         days = [day for each in dataclasses.astuple(self.dates) for day in each]
         tile.period = period_of_year(self.folder, days, year, self.period)
+        tile.bounds = year_period(year)
+        return tile
+
+    def in_period(self, first: date, last: date) -> DPixelTile:
+        """The tile with its observations from the first to the last day.
+
+        Raises:
+            InputError: the year of the tile isn't known, or there is no observation in this time.
+        """
+        if self.period is None:
+            raise InputError(
+                f"{self.folder} has days of year without a year, so a season of it is not known; give year= as well"
+            )
+        tile = copy(self)
+        kept = []
+        if self._optical is not None:
+            days, steps = _within(self._optical.doys, self.period[0], first, last)
+            tile._optical = self._optical._replace(doys=self._optical.doys[steps], steps=steps)
+            kept.append(days)
+        tile._orbits = {}
+        for orbit, radar in self._orbits.items():
+            days, steps = _within(radar.doys, self.period[0], first, last)
+            tile._orbits[orbit] = radar._replace(doys=radar.doys[steps], steps=steps)
+            kept.append(days)
+        used = np.concatenate(kept)
+        if not len(used):
+            raise InputError(
+                f"no observation of {self.folder} is between {first} and {last}; it has observations from "
+                f"{self.period[0]} to {self.period[1]}"
+            )
+        tile.period = date.fromordinal(int(used.min())), date.fromordinal(int(used.max()))
+        tile.bounds = first, last
         return tile
 
     def _read_period(self) -> Period | None:
@@ -219,14 +262,14 @@ class DPixelTile:
         """Days of year in the tile."""
         return Dates(
             _unique(self.s2_doy),
-            _unique(self._orbits["ascending"][1]),
-            _unique(self._orbits["descending"][1]),
+            _unique(self._orbits["ascending"].doys),
+            _unique(self._orbits["descending"].doys),
         )
 
     @property
     def bytes_per_pixel(self) -> int:
         """Bytes of one pixel's observations."""
-        s1_steps = sum(len(doys) for _, doys in self._orbits.values())
+        s1_steps = sum(len(radar.doys) for radar in self._orbits.values())
         return len(self.s2_doy) * (2 * len(S2_BANDS) + 1) + s1_steps * 2 * len(S1_BANDS)
 
     def windows(self, region: Window, max_pixels: int) -> Iterator[Window]:
@@ -241,25 +284,31 @@ class DPixelTile:
             InputError: a file has become shorter since it was opened.
         """
         if self._optical is not None:
-            s2 = self._optical.bands.read(window)
-            valid = self._optical.masks.read(window).view(np.uint8)
+            s2 = self._optical.bands.read(window, self._optical.steps)
+            valid = self._optical.masks.read(window, self._optical.steps).view(np.uint8)
+            np.minimum(valid, 1, out=valid)  # whatever marks a clear observation, it doesn't mean water
         else:
             s2 = np.empty((0, window.height, window.width, len(S2_BANDS)), np.uint16)
             valid = np.empty(s2.shape[:3], np.uint8)
         s1 = {}
-        for orbit, (raster, _) in self._orbits.items():
-            if raster is None or raster.shape[0] == 0:
+        for orbit, radar in self._orbits.items():
+            if radar.raster is None or len(radar.doys) == 0:
                 s1[orbit] = np.empty((0, window.height, window.width, len(S1_BANDS)), np.int16)
             else:
-                s1[orbit] = raster.read(window)
+                s1[orbit] = radar.raster.read(window, radar.steps)
+        ascending, descending = (self._orbits[orbit].doys for orbit in ORBITS)
+        days = None
+        if self.period is not None:
+            days = Days(*(days_on(doys, self.period[0]) for doys in (self.s2_doy, ascending, descending)))
         return Observations(
             s2=s2,
             s2_valid=valid,
             s2_doy=self.s2_doy,
             s1_ascending=s1["ascending"],
-            s1_ascending_doy=self._orbits["ascending"][1],
+            s1_ascending_doy=ascending,
             s1_descending=s1["descending"],
-            s1_descending_doy=self._orbits["descending"][1],
+            s1_descending_doy=descending,
+            days=days,
         )
 
     def sample(self, region: Window, max_pixels: int) -> Observations:
@@ -269,13 +318,16 @@ class DPixelTile:
         col = region.col + (region.width - width) // 2
         rows = region.row + (np.arange(count) * region.height + region.height // 2) // count
         parts = [self.read(Window(col, int(row), width, 1)) for row in rows]
-        return replace(
-            parts[0],
-            **{
-                name: np.concatenate([getattr(part, name) for part in parts], axis=1)
-                for name in ("s2", "s2_valid", "s1_ascending", "s1_descending")
-            },
-        )
+        arrays: dict[str, Any] = {
+            name: np.concatenate([getattr(part, name) for part in parts], axis=1)
+            for name in ("s2", "s2_valid", "s1_ascending", "s1_descending")
+        }
+        return replace(parts[0], **arrays)
+
+    def blocks(self, region: Window, count: int) -> Iterator[tuple[Window, Observations]]:
+        """Squares along the diagonal, which touch every row and column of a region that isn't too large."""
+        for window in diagonal(region, block_side(self.bytes_per_pixel), count):
+            yield window, self.read(window)
 
     fingerprinted_bytes = _SAMPLES * SAMPLE_BYTES
 
@@ -289,6 +341,15 @@ class DPixelTile:
         for path in self.files():
             add_file(digest, path, path.name, _SAMPLES)
         return digest.hexdigest()
+
+
+def _within(
+    doys: NDArray[np.int32], begins: date, first: date, last: date
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """The days of year that are in a time: as ordinals, and their positions; `begins` is the tile's first day."""
+    days = days_on(doys, begins)
+    steps = np.flatnonzero((days >= first.toordinal()) & (days <= last.toordinal()))
+    return days[steps], steps
 
 
 def _unique(doys: NDArray[np.int32]) -> tuple[int, ...]:

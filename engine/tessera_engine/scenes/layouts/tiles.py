@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from copy import copy
+from datetime import date
 from pathlib import Path
 
 from affine import Affine
@@ -87,6 +88,30 @@ class TileFolder:
         folder._tiles = [(place, tile.in_year(year)) for place, tile in self._tiles]
         return folder
 
+    def in_period(self, first: date, last: date) -> TileFolder:
+        """The same tiles with their observations from the first to the last day; tiles without any are left out.
+
+        Raises:
+            InputError: the year of a tile isn't known, or no tile has an observation in this time.
+        """
+        folder, left, refused = copy(self), [], None
+        for place, tile in self._tiles:
+            try:
+                left.append((place, tile.in_period(first, last)))
+            except InputError as error:
+                if tile.period is None:
+                    raise
+                refused = error
+        if refused is not None and not left:
+            raise refused
+        folder._tiles = left
+        return folder
+
+    @property
+    def bounds(self) -> Period | None:
+        """First and last day that were asked for."""
+        return self._tiles[0][1].bounds
+
     @property
     def dates(self) -> Dates:
         """Days of year of all tiles together."""
@@ -123,13 +148,28 @@ class TileFolder:
         Raises:
             InputError: there is no tile in the region.
         """
+        _, tile, part = self._main(region)
+        return tile.sample(part, max_pixels)
+
+    def blocks(self, region: Window, count: int) -> Iterator[tuple[Window, Observations]]:
+        """Blocks of the tile that covers most of the region: others may have other dates.
+
+        Raises:
+            InputError: there is no tile in the region.
+        """
+        place, tile, part = self._main(region)
+        for window, block in tile.blocks(part, count):
+            yield window._replace(col=window.col + place.col, row=window.row + place.row), block
+
+    def _main(self, region: Window) -> tuple[Window, DPixelTile, Window]:
+        """The place of the tile that covers most of a region, the tile, and the region's part of it."""
         parts = [(place.intersection(region), place, tile) for place, tile in self._tiles]
         part, place, tile = max(parts, key=lambda each: each[0].pixels if each[0] else 0)
         if part is None:
             raise InputError(
                 f"there is no tile of the scene in the window {tuple(region)} (col, row, width, height)"
             )
-        return tile.sample(part.relative_to(place), max_pixels)
+        return place, tile, part.relative_to(place)
 
     fingerprinted_bytes = DPixelTile.fingerprinted_bytes
 

@@ -6,8 +6,10 @@ If products were read window by window, each block would be decoded dozens of ti
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +17,26 @@ from tessera_engine.scene import Observations, Window
 
 Size = tuple[int, int]
 """Width and height."""
+
+
+LARGEST_SIDE, LARGEST_BYTES = 128, 64 << 20
+"""Of a block in which neighbours are compared: pixels along a side, and bytes of its observations."""
+
+
+def block_side(bytes_per_pixel: int) -> int:
+    """Pixels along a side of a block in which neighbours are compared; a power of two, like cells."""
+    most = math.isqrt(LARGEST_BYTES // max(bytes_per_pixel, 1))
+    return min(LARGEST_SIDE, 1 << max(most.bit_length() - 1, 3))
+
+
+def diagonal(region: Window, side: int, count: int) -> Iterator[Window]:
+    """Windows of at most `side` x `side` pixels from the upper left to the lower right of a region; they may touch."""
+    width, height = min(side, region.width), min(side, region.height)
+    number = min(count, max(-(-region.width // side), -(-region.height // side)))
+    for i in range(number):
+        part = i / max(number - 1, 1)
+        col, row = round(part * (region.width - width)), round(part * (region.height - height))
+        yield Window(region.col + col, region.row + row, width, height)
 
 
 def cells(region: Window, size: Size, anchor: tuple[int, int]) -> Iterator[Window]:
@@ -54,7 +76,7 @@ class BlockReader:
         if self._kept is None or self._kept[0] != block:
             self._kept = None  # frees the memory before the next block needs it
             self._kept = block, self._read(block)
-        part = _part(self._kept[1], window.relative_to(block))
+        part = part_of(self._kept[1], window.relative_to(block))
         if (window.col + window.width, window.row + window.height) == (
             block.col + block.width,
             block.row + block.height,
@@ -70,10 +92,10 @@ class BlockReader:
         return block if block is not None and block.intersection(window) == window else None
 
 
-def _part(observations: Observations, window: Window) -> Observations:
+def part_of(observations: Observations, window: Window) -> Observations:
     """A copy of some pixels. A view would keep the whole block in memory."""
     rows, cols = slice(window.row, window.row + window.height), slice(window.col, window.col + window.width)
-    arrays = {
+    arrays: dict[str, Any] = {
         name: np.ascontiguousarray(getattr(observations, name)[:, rows, cols])
         for name in ("s2", "s2_valid", "s1_ascending", "s1_descending")
     }

@@ -45,24 +45,29 @@ class NpyRaster:
             raise InputError(f"{path} has shape {self.shape}, expected ({expected})")
         self._pixel = self.dtype.itemsize * int(np.prod(self.shape[3:], dtype=np.int64))
 
-    def read(self, window: Window) -> NDArray[Any]:
-        """The window at every date: (T, height, width, ...), of the file's dtype.
+    def read(self, window: Window, steps: NDArray[np.int64] | None = None) -> NDArray[Any]:
+        """The window at every date, or at some: (T, height, width, ...), of the file's dtype.
+
+        Args:
+            window: which pixels.
+            steps: (T,) which of the file's dates; None: all.
 
         Raises:
             InputError: the file has become shorter since it was opened.
         """
-        steps, height, width = self.shape[:3]
-        block = np.empty((steps, window.height, window.width, *self.shape[3:]), self.dtype)
+        every, height, width = self.shape[:3]
+        chosen = range(every) if steps is None else steps.tolist()
+        block = np.empty((len(chosen), window.height, window.width, *self.shape[3:]), self.dtype)
         if block.size == 0:
             return block
         rows_at_once = window.height if window.width == width else 1
         # One run of bytes for each date and each group of rows that are adjacent in the file
-        runs = block.reshape(steps, window.height // rows_at_once, -1).view(np.uint8)
+        runs = block.reshape(len(chosen), window.height // rows_at_once, -1).view(np.uint8)
         with self.path.open("rb", buffering=0) as file:
-            for t in range(steps):
+            for t, step in enumerate(chosen):
                 for i in range(runs.shape[1]):
                     row = window.row + i * rows_at_once
-                    file.seek(self._start + ((t * height + row) * width + window.col) * self._pixel)
+                    file.seek(self._start + ((step * height + row) * width + window.col) * self._pixel)
                     if file.readinto(runs[t, i].data) != runs.shape[2]:
                         raise InputError(
                             f"{self.path} became shorter while it was being read; copy the scene again"

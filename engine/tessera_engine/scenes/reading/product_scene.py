@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError
-from tessera_engine.scene import S1_BANDS, S2_BANDS, Dates, Grid, Observations, Window
+from tessera_engine.scene import S1_BANDS, S2_BANDS, Dates, Days, Grid, Observations, Window
+from tessera_engine.scenes.metadata.satellites import satellites_of
 from tessera_engine.scenes.period import Period, choose_period
 from tessera_engine.scenes.products import ORBITS, Found, Orbit, S1Units
-from tessera_engine.scenes.reading.blocks import BlockReader, Size, cells
+from tessera_engine.scenes.reading.blocks import BlockReader, Size, block_side, cells, part_of
 from tessera_engine.scenes.reading.fingerprint import SAMPLE_BYTES, add_file
 from tessera_engine.scenes.reading.headers import OpenS1, OpenS2, none_usable, open_products
 from tessera_engine.scenes.reading.rasters import CACHE_BYTES
@@ -72,6 +73,7 @@ class ProductScene:
         self.layout, self._folder = layout, folder
         used, (first, last), chosen = _of_period(found, period)
         self.period = (first, last)
+        self.bounds = period
         self.grid, self._s2, s1, problems = open_products(used, like, s1_units)
         self._s1: dict[Orbit, list[OpenS1]] = {
             orbit: [each for each in s1 if each.product.orbit == orbit] for orbit in ORBITS
@@ -81,6 +83,7 @@ class ProductScene:
         place = first_product.place
         self._anchor = shift_on(self.grid, first_product.geometry) or (place.col, place.row)
         self._blocks = BlockReader(self._read_all, self._anchor)
+        self._around: tuple[Window, Observations] | None = None
         self.unused = tuple(dict.fromkeys(found.problems + problems))
         self.warnings = tuple(
             ([] if chosen is None else [chosen])
@@ -129,6 +132,7 @@ class ProductScene:
 
     def windows(self, region: Window, max_pixels: int) -> Iterator[Window]:
         """Cells that a product covers; the `windows_held` cells of one block follow each other."""
+        self._around = None
         width, height = _size(max_pixels)
         times = math.isqrt(self.windows_held)
         for block in self._blocks.plan(region, (width * times, height * times)):
@@ -165,7 +169,32 @@ class ProductScene:
             )
             return -products, -window.pixels, away
 
-        return self._read_all(min(windows, key=rank), every_band=True)
+        cell = min(windows, key=rank)
+        # The blocks of the files around the cell are decoded in any case: what `blocks` needs is read with it
+        side = max(block_side(self.bytes_per_pixel), *_size(max_pixels))
+        around = next(
+            each for each in cells(region, (side, side), self._anchor) if each.intersection(cell) == cell
+        )
+        self._around = around, self._read_all(around, every_band=True)
+        return part_of(self._around[1], cell.relative_to(around))
+
+    def blocks(self, region: Window, count: int) -> Iterator[tuple[Window, Observations]]:
+        """One block, around the pixels that `sample` takes: a further one means to decode others of each file."""
+        kept, self._around = self._around, None
+        if kept is None or kept[0].intersection(region) != kept[0]:
+            self.sample(region, 1)
+            kept, self._around = self._around, None
+        if kept is not None:
+            yield kept
+
+    def satellites(self) -> dict[str, dict[int, str]]:
+        """For each field of `Dates` the satellite of each day of year; days of several satellites aren't in it."""
+        groups: dict[str, Sequence[OpenS2 | OpenS1]] = {
+            "s2": self._s2,
+            "s1_ascending": self._s1["ascending"],
+            "s1_descending": self._s1["descending"],
+        }
+        return {name: satellites_of(each.product for each in group) for name, group in groups.items()}
 
     fingerprinted_bytes = _SAMPLES * SAMPLE_BYTES
 
@@ -217,7 +246,7 @@ class ProductScene:
         s2 = np.zeros((len(s2_dates), window.height, window.width, len(S2_BANDS)), np.uint16)
         valid = np.zeros(s2.shape[:3], np.uint8)
         points = Points(self.grid, window)
-        s1, s1_doys = {}, {}
+        s1, s1_dates = {}, {}
         with ThreadPoolExecutor(READ_THREADS, "tessera-date") as pool:
             tasks = [
                 pool.submit(_read_s2, products, points, s2[t], valid[t], every_band)
@@ -227,7 +256,7 @@ class ProductScene:
                 covering = [each for each in opened if each.place.intersection(window) is not None]
                 dates = [list(group) for _, group in groupby(covering, key=_date)]
                 s1[orbit] = np.zeros((len(dates), window.height, window.width, len(S1_BANDS)), np.int16)
-                s1_doys[orbit] = _doys(dates)
+                s1_dates[orbit] = dates
                 tasks += [
                     pool.submit(_read_s1, products, points, s1[orbit][t]) for t, products in enumerate(dates)
                 ]
@@ -242,9 +271,10 @@ class ProductScene:
             s2_valid=valid,
             s2_doy=_doys(s2_dates),
             s1_ascending=s1["ascending"],
-            s1_ascending_doy=s1_doys["ascending"],
+            s1_ascending_doy=_doys(s1_dates["ascending"]),
             s1_descending=s1["descending"],
-            s1_descending_doy=s1_doys["descending"],
+            s1_descending_doy=_doys(s1_dates["descending"]),
+            days=Days(_ordinals(s2_dates), *(_ordinals(s1_dates[orbit]) for orbit in ORBITS)),
         )
 
 
@@ -289,6 +319,10 @@ def _days(opened: Sequence[OpenS1 | OpenS2]) -> tuple[int, ...]:
 
 def _doys(dates: Sequence[Sequence[OpenS1 | OpenS2]]) -> NDArray[np.int32]:
     return np.array([_date(products[0]).timetuple().tm_yday for products in dates], np.int32)
+
+
+def _ordinals(dates: Sequence[Sequence[OpenS1 | OpenS2]]) -> NDArray[np.int32]:
+    return np.array([_date(products[0]).toordinal() for products in dates], np.int32)
 
 
 def _read_s2(

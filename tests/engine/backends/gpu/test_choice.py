@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -65,6 +66,13 @@ def machine(monkeypatch):
         (on_gpu(tensorrt="10.3.0"), "cpu", "fp32", "cpu", "cpu"),
         (on_gpu(onnxruntime="1.31"), "auto", "fp16", "onnxruntime", "cuda"),
         (on_gpu(tensorrt="11", onnxruntime="1.31"), "cuda", "fp16", "tensorrt", "cuda"),
+        (on_gpu(cuda="Triton"), "auto", "fp32", "cuda", "cuda"),
+        (on_gpu(cuda="Triton"), "auto", "fp16", "cuda", "cuda"),
+        (on_gpu(cuda="Triton"), "auto", "qdq", "cpu", "cpu"),
+        (on_gpu(cuda="Triton"), "auto", "int8", "cpu", "cpu"),
+        (on_gpu(cuda="Triton"), "cuda", "int8", "cuda", "cuda"),
+        (on_gpu(cuda="Triton", tensorrt="10.3"), "auto", "fp32", "tensorrt", "cuda"),
+        (on_gpu(cuda="Triton", torch="2.13"), "cuda", "fp32", "cuda", "cuda"),
         (on_gpu(torch="2.13"), "auto", "fp32", "cpu", "cpu"),  # often installed for other reasons
         (on_gpu(torch="2.13"), "cuda", "fp32", "torch", "cuda"),
         (on_gpu(torch="2.13", onnxruntime="1.31"), "cuda", "fp32", "onnxruntime", "cuda"),
@@ -75,6 +83,22 @@ def test_the_rules(machine, there, device, precision, backend, on):
     choice = choose("auto", device, precision)
     assert choice.device == on
     assert choice.backend == backend or (backend == "cpu" and choice.backend in ("fused", "onnxruntime"))
+
+
+def test_our_kernels_are_for_some_sizes_only(machine):
+    machine(on_gpu(cuda="Triton", torch="2.13"))
+    demo = open_model("demo", "fp32").facts
+    medium = replace(demo, name="medium", size="medium", latent_dim=110, num_layers=4, ffn_dim=1792)
+    assert choose("auto", "cuda", "fp32", demo).backend == "cuda"
+    assert choose("auto", "cuda", "fp32", medium).backend == "torch"
+    assert choose("auto", "auto", "fp32", medium).device == "cpu"
+    with pytest.raises(InputError, match=r"backend=cuda .*nano and small.*medium.*backend="):
+        choose("cuda", "auto", "fp32", medium)
+    machine(on_gpu(cuda="Triton"))
+    with pytest.raises(
+        InputError, match=r"Orin.*torch: \+cpu.*cuda: has kernels for nano and small of v2, not for medium"
+    ):
+        choose("auto", "cuda", "fp32", medium)
 
 
 def test_files_for_gpus_run_on_the_cpu_by_onnx_runtime(machine):
@@ -101,14 +125,14 @@ def test_cuda_never_means_the_cpu(machine, there, precision, facts):
 @pytest.mark.parametrize(
     ("backend", "device", "precision", "facts"),
     [
-        ("fused", "cuda", "fp32", ["backend=fused", "CPUs", "device=cuda", "onnxruntime, tensorrt, torch"]),
+        ("fused", "cuda", "fp32", ["backend=fused", "CPUs", "device=cuda", "cuda, onnxruntime, tensorrt, torch"]),
         ("openvino", "cuda", "fp32", ["backend=openvino", "CPUs", "device=cuda"]),
         ("tensorrt", "cpu", "fp32", ["backend=tensorrt", "GPUs", "device=cpu", "fused, onnxruntime, openvino, torch"]),
         ("tensorrt", "auto", "int8", ["backend=tensorrt", "GPUs", "int8", "fp32, fp16, qdq", "precision="]),
         ("onnxruntime", "cuda", "int8", ["backend=onnxruntime", "GPUs", "int8", "fp32, fp16, qdq", "precision="]),
         ("fused", "auto", "fp16", ["backend=fused", "CPUs", "fp16", "onnxruntime, openvino"]),
         ("torch", "auto", "int8", ["backend=torch", "int8", "fused, onnxruntime, openvino"]),
-        ("nothing", "auto", "fp32", ["backend='nothing'", "auto, fused, onnxruntime, openvino, tensorrt, torch"]),
+        ("nothing", "auto", "fp32", ["backend='nothing'", "auto, fused, cuda, onnxruntime, openvino, tensorrt, torch"]),
         ("onnx-runtime", "auto", "fp32", ["did you mean 'onnxruntime'?"]),
         ("auto", "tpu", "fp32", ["device='tpu'", "auto, cpu, cuda"]),
     ],

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 import shutil
-import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -31,25 +28,6 @@ pytestmark = [
     ),
     pytest.mark.skipif(sys.platform != "linux", reason="the stand-in of the driver is made for Linux"),
 ]
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory):
-    path = tmp_path_factory.mktemp("driver") / "libcuda_standin.so"
-    subprocess.check_call(
-        ["cc", "-shared", "-fPIC", "-w", "-o", path, Path(__file__).with_name("standin_driver.c")]
-    )
-    return path
-
-
-@pytest.fixture
-def driver(library, monkeypatch):
-    """The stand-in's own controls; memory as at the beginning."""
-    monkeypatch.setattr(cuda, "LIBRARY", str(library))
-    controls = ctypes.CDLL(str(library))
-    controls.standin_set_total.argtypes, controls.standin_used.restype = [ctypes.c_size_t], ctypes.c_size_t
-    controls.standin_set_total(1 << 30)
-    return controls
 
 
 @pytest.fixture

@@ -40,7 +40,8 @@ RESULTS = {("get_timing_cache", "serialize"): "ITimingCache", ("get_error", "des
 C_TYPES = {
     "CUcontext": c_void_p, "CUcontext*": POINTER(c_void_p), "CUstream": c_void_p, "CUstream*": POINTER(c_void_p),
     "CUdeviceptr": c_uint64, "CUdeviceptr*": POINTER(c_uint64), "CUdevice": c_int, "CUdevice*": POINTER(c_int),
-    "CUdevice_attribute": c_int, "CUresult": c_int, "int": c_int, "int*": POINTER(c_int), "unsigned int": c_uint,
+    "CUmodule": c_void_p, "CUmodule*": POINTER(c_void_p), "CUfunction": c_void_p, "CUfunction*": POINTER(c_void_p),
+    "CUfunction_attribute": c_int, "const char*": c_char_p, "CUdevice_attribute": c_int, "CUresult": c_int, "int": c_int, "int*": POINTER(c_int), "unsigned int": c_uint,
     "size_t": c_size_t, "size_t*": POINTER(c_size_t), "char*": c_char_p, "const char**": POINTER(c_char_p),
     "void*": c_void_p, "const void*": c_void_p, "void**": POINTER(c_void_p),
 }  # fmt: skip
@@ -150,4 +151,5 @@ def test_numbers_of_the_driver_are_its_own():
         "CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR": cuda.CAPABILITY_MAJOR,
         "CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR": cuda.CAPABILITY_MINOR,
         "CU_DEVICE_ATTRIBUTE_INTEGRATED": cuda.INTEGRATED,
+        "CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES": cuda.MOST_DYNAMIC_SHARED,
     }

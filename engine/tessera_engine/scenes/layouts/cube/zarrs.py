@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError, MissingExtra
+from tessera_engine.offline.chunks import guard_chunks
 from tessera_engine.scenes.layouts.cube.container import Array, Container, as_strings, plain
 from tessera_engine.scenes.products import Unusable
 
@@ -38,6 +39,7 @@ def open_zarr(path: Path) -> Container:
     except ImportError:
         raise MissingExtra("zarr", "zarr", "reading a Zarr store") from None
 
+    guard_chunks()
     try:
         if path.is_dir():
             root: Any = zarr.open(str(path), mode="r")
@@ -90,6 +92,10 @@ def _arrays(path: Path, group: str, node: Any) -> Iterator[Array]:
         if dtype.kind not in "biufmMSUOT":
             continue
         name = f"{group}/{leaf}" if group else leaf
+        if _holds_programs(array):
+            raise Unusable(
+                f"has {name} stored as Python objects (pickle), which can run programs; save it as numbers"
+            )
         attributes = _attributes(array)
         text = dtype.kind in "SUOT"
         yield Array(
@@ -102,6 +108,13 @@ def _arrays(path: Path, group: str, node: Any) -> Iterator[Array]:
             load=_loader(path, name, array, text),
             fill=None if text else getattr(array, "fill_value", None),
         )
+
+
+def _holds_programs(array: Any) -> bool:
+    """Whether a codec of the array unpickles. Old versions of numcodecs do that without asking."""
+    metadata = array.metadata
+    codecs = [getattr(metadata, "compressor", None), *(getattr(metadata, "filters", None) or ())]
+    return any(getattr(codec, "codec_id", None) == "pickle" for codec in codecs)
 
 
 def _loader(path: Path, name: str, array: Any, text: bool) -> Any:

@@ -1,0 +1,1 @@
+"""Fields and patches: segments of embeddings, found without labels."""

@@ -1,0 +1,216 @@
+"""From embeddings to polygons of fields and patches, without labels."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tessera_engine.analysis.options import SegmentKeywords, SegmentOptions, check_options
+from tessera_engine.analysis.segments.files import METHOD, Table, need_tables
+from tessera_engine.analysis.segments.find import (
+    PIXEL_BYTES,
+    VALUE_BYTES,
+    find_segments,
+    mean_vectors,
+)
+from tessera_engine.errors import InputError, check_type
+from tessera_engine.files.naming import default_out
+from tessera_engine.files.result import check_free, result_file
+from tessera_engine.formats.embeddings.base import BLOCK_VALUES, Embeddings
+from tessera_engine.formats.given import (
+    Given,
+    GivenPath,
+    check_path,
+    identity_of,
+    open_given,
+    path_given,
+)
+from tessera_engine.machine import default_memory
+from tessera_engine.progress import ShowProgress, shown
+from tessera_engine.running.memory import READING_BYTES, strip_values
+from tessera_engine.running.options import spelled_out
+from tessera_engine.scene import Grid
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+SEGMENT_BYTES = 1500
+"""Bytes of memory that a segment's outline takes, besides its vector."""
+
+DIM_BYTES = 20
+"""Bytes for each dimension of a segment's vector: its sum, its mean and its column."""
+
+SQUARE_METRES = 10_000.0
+"""Of a hectare."""
+
+
+@dataclass(frozen=True, repr=False)
+class Segments:
+    """Segments in a file.
+
+    Attributes:
+        out: the file.
+        count: the number of segments.
+        hectares: the area of all, and of the median one.
+    """
+
+    out: Path
+    count: int
+    hectares: tuple[float, float]
+
+    def __repr__(self) -> str:
+        return f"<Segments {self.out}: {self.count:,} of {self.hectares[1]:.2f} ha in the median>"
+
+
+def segment(
+    embeddings: Given,
+    out: GivenPath | None = None,
+    *,
+    overwrite: bool = False,
+    progress: ShowProgress = None,
+    **options: Unpack[SegmentKeywords],
+) -> Segments:
+    """Find fields and patches: neighbouring pixels with similar embeddings, as polygons with their mean embedding.
+
+    The polygons don't overlap and cover every pixel with data. The result doesn't depend on the memory.
+
+    Args:
+        embeddings: what is segmented: an output folder, or `open_embeddings(...)`, in a CRS in metres.
+        out: the file to make, .gpkg or .parquet; None: `<name>.segments.gpkg` in the current folder.
+        overwrite: replace an earlier file.
+        progress: a function to call with pixels done and in all; True to show progress, False not to; None: show it
+            in terminals and notebooks.
+        scale: the larger, the larger the segments.
+        min_area: hectares of the smallest segment; a smaller one becomes a part of its most similar neighbour.
+        dim: compare only the first `dim` dimensions; None: all that are stored.
+        year: the year to read, of an output with several years.
+        memory: what the process may take: bytes, or a size like "2GB"; None: half of the free memory, at most 4 GB.
+
+    Raises:
+        InputError: an argument is wrong, the CRS isn't in metres, there are no data, the memory is too little, or there
+            is something at `out` already.
+        MissingExtra: a library that writes the file isn't installed.
+        TesseraError: a file couldn't be read or written; nothing is left behind.
+    """
+    chosen = check_options(SegmentOptions, "segment", options)
+    check_type("overwrite", overwrite, (bool,), "True or False")
+    target = default_out(path_given("embeddings", embeddings), "segments.gpkg")
+    if out is not None:
+        check_path("out", out, "a file")
+        target = Path(out)
+    write = need_tables(target)
+    check_free(target, overwrite)
+    opened = open_given("embeddings", embeddings, chosen.dim, chosen.year)
+    pixel = _pixel_metres(opened)
+    least = max(1, math.ceil(chosen.min_area * SQUARE_METRES / pixel - 1e-9))
+    row, per_value = opened.grid.width * opened.dim, opened.bytes_per_value + VALUE_BYTES
+    fixed = opened.grid.window.pixels * PIXEL_BYTES
+    strip = strip_values(chosen.memory, fixed, per_value, 2 * row, BLOCK_VALUES)
+    identity = identity_of("segment", (opened,), options=chosen)
+    with shown(progress, "segmenting", "px") as report, result_file(target, overwrite, identity) as file:
+        labels = find_segments(opened, strip, chosen.scale, least, report)
+        count = int(labels.max(initial=-1)) + 1
+        if not count:
+            raise InputError(f"{opened.path} has no pixel with data, so there is nothing to segment")
+        _check_memory(chosen.memory, fixed, count, opened.dim)
+        vectors, pixels = mean_vectors(opened, labels, strip, report)
+        write(file, _table(target.stem, opened, labels, vectors, pixels * pixel, chosen))
+    hectares = pixels * pixel / SQUARE_METRES
+    return Segments(target, count, (float(hectares.sum()), float(np.median(hectares))))
+
+
+segment.__signature__ = spelled_out(segment, SegmentKeywords, SegmentOptions())  # type: ignore[attr-defined]
+
+
+def _pixel_metres(embeddings: Embeddings) -> float:
+    """Square metres of a pixel."""
+    from rasterio.crs import CRS
+
+    grid = embeddings.grid
+    crs = None if grid.crs is None else CRS.from_string(grid.crs)
+    factor = 1.0 if crs is None or not crs.is_projected else float(crs.linear_units_factor[1])
+    if crs is None or not crs.is_projected:
+        found = "no CRS" if crs is None else f"the CRS {grid.crs}, which is in degrees"
+        raise InputError(
+            f"{embeddings.path} has {found}; segments have areas, so expected a CRS in metres: convert it with crs= "
+            "to a UTM zone first"
+        )
+    return abs(grid.transform.determinant) * factor**2
+
+
+def _check_memory(memory: int | None, fixed: int, count: int, dim: int) -> None:
+    """Make sure that the segments fit, of which the number is known only now."""
+    needed = READING_BYTES + fixed + count * (SEGMENT_BYTES + dim * DIM_BYTES)
+    if needed > (memory or default_memory()):
+        raise InputError(
+            f"{count:,} segments of {dim} dimensions need {needed / 1e6:.0f}MB; give more memory=, or a larger scale= "
+            "or min_area= for fewer segments"
+        )
+
+
+def _table(
+    name: str,
+    embeddings: Embeddings,
+    labels: NDArray[np.int32],
+    vectors: NDArray[np.float32],
+    square_metres: NDArray[np.floating[Any]],
+    options: SegmentOptions,
+) -> Table:
+    import shapely
+
+    polygons = outlines(labels, embeddings.grid)
+    count, about = len(polygons), embeddings.provenance
+    ended = embeddings.item["properties"].get("end_datetime")
+    factor = math.sqrt(float(square_metres.sum()) / max(float(shapely.area(polygons).sum()), 1e-9))
+    details = (
+        f"TESSERA embeddings of {about.get('scene', embeddings.path.name)} by {about.get('model', 'a model')}, "
+        f"segmented by tessera-engine, scale {options.scale:g}, at least {options.min_area:g} ha"
+    )
+    columns: dict[str, Any] = {
+        "id": [str(number) for number in range(1, count + 1)],
+        "collection": [name] * count,
+        "hectares": square_metres / SQUARE_METRES,
+        "metrics:area": square_metres.astype(np.float32),
+        "metrics:perimeter": (shapely.length(polygons) * factor).astype(np.float32),
+        "determination:method": [METHOD] * count,
+        "determination:details": [details] * count,
+    }
+    if ended is not None:
+        columns["determination:datetime"] = _moments(str(ended), count)
+    columns |= {f"mean_{k + 1:03d}": np.ascontiguousarray(vectors[:, k]) for k in range(vectors.shape[1])}
+    facts = {key: about.get(key) for key in ("scene", "model", "model_sha256", "precision", "year")}
+    facts |= {"item": embeddings.item.get("id"), "dim": embeddings.dim}
+    facts |= {"scale": options.scale, "min_area": options.min_area}
+    return Table(name, polygons, str(embeddings.grid.crs), columns, facts)
+
+
+def _moments(text: str, count: int) -> Any:
+    """A moment of an item, `count` times, as a column of timestamps in UTC."""
+    from datetime import datetime, timezone
+
+    import pyarrow
+
+    moment = datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(timezone.utc)
+    return pyarrow.array([moment] * count, pyarrow.timestamp("ms", "UTC"))
+
+
+def outlines(labels: NDArray[np.int32], grid: Grid) -> NDArray[Any]:
+    """(S,) shapely polygons of segments that are connected over edges, along the edges of their pixels.
+
+    Args:
+        labels: (height, width) int32, see `tessera_engine.analysis.segments.find.find_segments`.
+        grid: their place.
+    """
+    import shapely
+    from rasterio.features import shapes
+
+    polygons = np.full(int(labels.max(initial=-1)) + 1, None, object)
+    for shape, label in shapes(labels, mask=labels >= 0, connectivity=4, transform=grid.transform):
+        rings = shape["coordinates"]
+        polygons[int(label)] = shapely.Polygon(rings[0], rings[1:])
+    return polygons

@@ -1,0 +1,1 @@
+"""Our own network on NVIDIA's GPUs: compiled ahead of time, launched through the driver, nothing else installed."""

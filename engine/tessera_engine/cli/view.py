@@ -1,0 +1,154 @@
+"""The command `view`: the page in the browser."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tessera_engine.cli.app import Quiet, app, interruptible
+from tessera_engine.cli.embeddings import NOTHING_LEFT
+from tessera_engine.errors import InputError
+
+if TYPE_CHECKING:
+    from tessera_engine.formats.embeddings.base import Embeddings
+
+LISTEN_SECONDS = 0.2
+"""Seconds between two looks for Ctrl-C: on Windows a waiting thread gets the signal only when it wakes up."""
+
+ONE_THREAD = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+"""Settings of the linear algebra libraries. Their threads wait for each other longer than such small products take."""
+
+
+@app.command()
+def view(
+    outputs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="OUTPUT [OUTPUT2]", help="Output folder of embed or convert; two to compare years."
+        ),
+    ],
+    years: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--year", help="Year to use, if an output has several; one for each output, or two of one output."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--export",
+            metavar="FOLDER",
+            help="Write the page of one output into a folder and end. It needs no server: open its index.html.",
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="With --export: replace an earlier page.")
+    ] = False,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Look at embeddings in the browser: click, compare, label, map.
+
+    Prints the address of a page that only this machine can open, and serves it until Ctrl-C. The address works once:
+    give the command again for another browser.
+
+    Example: tessera-engine view scene_dir.embeddings
+    """
+    for name in ONE_THREAD:
+        os.environ.setdefault(name, "1")
+    from tessera_engine.cli import console
+
+    opened = _open(outputs, years or [])
+    if out is not None:
+        _export(opened, out, overwrite, quiet)
+        return
+    if overwrite:
+        raise InputError("--overwrite is for --export; leave it out")
+    from tessera_engine.view.server import Server
+
+    server = Server(opened)
+    stop = _signals()
+    server.start()
+    console.print_line(server.address)
+    sys.stdout.flush()
+    console.say("serving the page to this machine; Ctrl-C ends it", quiet)
+    if not no_browser and _has_screen():
+        import webbrowser
+
+        threading.Thread(target=webbrowser.open, args=(server.address,), daemon=True).start()
+    while not stop and not server.wait(LISTEN_SECONDS):
+        pass
+    cut_short = server.close()
+    if cut_short:
+        console.say(f"interrupted: {', '.join(sorted(set(cut_short)))}; nothing of that was published")
+    if stop and (cut_short or stop[0] != signal.SIGINT):
+        raise typer.Exit(128 + stop[0])
+
+
+def _export(opened: list[Embeddings], folder: Path, overwrite: bool, quiet: bool) -> None:
+    """Write the page into a folder, and say where."""
+    from tessera_engine.cli import console
+    from tessera_engine.view.still import export_still
+
+    if len(opened) > 1:
+        raise InputError("--export writes the page of one output; give one")
+    with interruptible(NOTHING_LEFT):
+        made = export_still(opened[0], folder, overwrite, progress=not quiet)
+    console.print_line(made.out)
+    if made.step > 1:
+        console.say(
+            f"note: the output is too large for such a page, so it has every {made.step}th pixel across and down "
+            f"({made.width} x {made.height}); serve the page with 'tessera-engine view' to see all",
+            quiet,
+        )
+    console.say(f"open {made.out / 'index.html'} in a browser", quiet)
+
+
+def _open(outputs: list[Path], years: list[int]) -> list[Embeddings]:
+    """The embeddings to show, one or two."""
+    from tessera_engine.formats.opening import open_embeddings
+
+    if len(outputs) == 1 and len(years) == 2:
+        outputs = outputs * 2
+    if len(outputs) > 2:
+        raise InputError(f"{len(outputs)} outputs were given; give one, or two to compare")
+    if years and len(years) != len(outputs):
+        raise InputError(
+            f"--year was given {len(years)} times for {len(outputs)} outputs; give it once for each"
+        )
+    wanted: list[int | None] = [*years] if years else [None] * len(outputs)
+    opened = [open_embeddings(path, year=year) for path, year in zip(outputs, wanted, strict=True)]
+    if len(opened) == 2 and _names(opened[0]) == _names(opened[1]):
+        raise InputError(f"{opened[0].path} was given twice; give outputs of two years, or --year twice")
+    return opened
+
+
+def _names(embeddings: Embeddings) -> tuple[Path, object]:
+    return embeddings.path.resolve(), embeddings.provenance.get("year")
+
+
+def _signals() -> list[int]:
+    """A list that gets the number of the signal that asks the process to end; the second one ends it at once."""
+    received: list[int] = []
+
+    def stop(number: int, frame: object) -> None:
+        if received:
+            os._exit(128 + number)
+        received.append(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    return received
+
+
+def _has_screen() -> bool:
+    """Whether a browser can open a window. Without one, Python would start a browser for terminals in this one."""
+    if sys.platform in ("win32", "darwin"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -1,0 +1,89 @@
+"""What a format of embeddings gives: a `Source`, which reads blocks as they are stored."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tessera_engine.scene import Grid, Window
+
+
+class StoredBlock(NamedTuple):
+    """A window as it is stored; nodata is the code -128 with the scale NaN, or NaN in float32.
+
+    Attributes:
+        values: (height, width, K) int8 codes or float32.
+        scales: (height, width) float32, embedding = code * scale; None where float32 is stored.
+    """
+
+    values: NDArray[Any]
+    scales: NDArray[np.float32] | None
+
+    @property
+    def valid(self) -> NDArray[np.bool_]:
+        """(height, width), True where there is an embedding."""
+        return np.isfinite(self.values[..., 0] if self.scales is None else self.scales)
+
+    @property
+    def embeddings(self) -> NDArray[np.float32]:
+        """(height, width, K) float32, NaN = nodata."""
+        if self.scales is None:
+            return self.values.astype(np.float32, copy=False)
+        embeddings: NDArray[np.float32] = self.values * self.scales[..., None]
+        return embeddings
+
+
+class Source(Protocol):
+    """One format of embeddings on disk."""
+
+    @property
+    def grid(self) -> Grid:
+        """The grid whose windows `read` takes."""
+        ...
+
+    @property
+    def dim(self) -> int:
+        """Length of the stored embedding."""
+        ...
+
+    @property
+    def stored_as(self) -> str:
+        """`int8` or `float32`."""
+        ...
+
+    @property
+    def block(self) -> int:
+        """Pixels across a tile of the file; 1 where any window is read equally fast."""
+        ...
+
+    def read(self, window: Window, dim: int) -> StoredBlock:
+        """The first `dim` dimensions of a window, see `StoredBlock`."""
+        ...
+
+    def read_observations(self, window: Window) -> NDArray[np.uint16]:
+        """(height, width, 2) clear S2 and valid S1 observations; 0 where that isn't known."""
+        ...
+
+
+@runtime_checkable
+class QualitySource(Protocol):
+    """A source that may have a quality layer."""
+
+    def read_quality(self, window: Window) -> NDArray[np.uint16] | None:
+        """(height, width, bands), see `tessera_engine.formats.layers.QUALITY_BANDS`; None where it has none."""
+        ...
+
+
+@runtime_checkable
+class HasOverviews(Protocol):
+    """A source whose files hold thinned copies of themselves."""
+
+    def overview(self, level: int) -> Source | None:
+        """A grid of ceil(width / 2**level) x ceil(height / 2**level) pixels; None where the files don't hold it.
+
+        Its i-th column is column int(0.5 + i * width / ceil(width / 2**level)) of the full resolution, and rows
+        likewise: the nearest pixel, never an average.
+        """
+        ...

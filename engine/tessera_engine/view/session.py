@@ -1,0 +1,256 @@
+"""What the page can ask for: the outputs of one command, their layers, answers to questions, and the work for these."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tessera_engine.errors import InputError
+from tessera_engine.formats.embeddings.base import Embeddings
+from tessera_engine.formats.embeddings.same_grid import offset
+from tessera_engine.progress import Progress
+from tessera_engine.scene import Grid, Window
+from tessera_engine.version import __version__
+from tessera_engine.view import search
+from tessera_engine.view.cache import needed_bytes
+from tessera_engine.view.jobs import Events, Jobs
+from tessera_engine.view.layers import Layers
+from tessera_engine.view.levels import TILE
+from tessera_engine.view.search import Answer, Answers, Question
+from tessera_engine.view.viewed import Viewed
+
+UNASKED_BYTES = 600_000_000
+"""Outputs up to this size, unpacked, are unpacked as soon as the page is up: a second or two. Larger ones when a
+question needs it: who only looks needs no GB on the disk."""
+
+LISTEN_SECONDS = 0.1
+"""Seconds between two looks whether a job that waits for another is still wanted."""
+
+
+class Session:
+    """Everything behind the routes.
+
+    Attributes:
+        outputs: what is shown.
+        events: what the page is told.
+        jobs: the work in the background.
+        answers: of `similar` and `change`.
+    """
+
+    def __init__(self, opened: Sequence[Embeddings]) -> None:
+        self.outputs = [Viewed(number, embeddings) for number, embeddings in enumerate(opened)]
+        self.events = Events()
+        self.jobs = Jobs(self.events)
+        self.answers = Answers()
+        self._layers = Layers(self.outputs)
+        self._declined: set[int] = set()
+        self._seen = threading.Event()
+        for viewed in self.outputs:
+            viewed.look()
+
+    @property
+    def same_grid(self) -> bool:
+        """Whether all outputs have the same pixels."""
+        first = self.outputs[0].embeddings.grid
+        return all(_same(first, viewed.embeddings.grid) for viewed in self.outputs)
+
+    def info(self) -> dict[str, Any]:
+        """What the page shows first, and needs to ask for the rest."""
+        return {
+            "outputs": [self._described(viewed) for viewed in self.outputs],
+            "tile": TILE,
+            "same_grid": self.same_grid,
+            "exports": self.outputs[0].embeddings.path.absolute().parent.name,
+            "version": __version__,
+        }
+
+    def output(self, number: int) -> Viewed:
+        """One of the outputs.
+
+        Raises:
+            LookupError: there is no such output.
+        """
+        if not 0 <= number < len(self.outputs):
+            raise LookupError
+        return self.outputs[number]
+
+    def layer_tile(self, layer: str, number: int, z: int, x: int, y: int) -> bytes:
+        """See `tessera_engine.view.layers.Layers.tile`."""
+        tile = self._layers.tile(layer, self.output(number), z, x, y)
+        if not self._seen.is_set():
+            self._seen.set()
+            threading.Thread(target=self._prepare, name="tessera-prepare", daemon=True).start()
+        return tile
+
+    def pixel(self, number: int, col: int, row: int) -> dict[str, Any]:
+        """All that is known of one pixel.
+
+        Raises:
+            InputError: it lies outside.
+            TesseraError: a file can't be read.
+        """
+        viewed = self.output(number)
+        grid = viewed.embeddings.grid
+        if not (0 <= col < grid.width and 0 <= row < grid.height):
+            raise InputError(f"pixel {col} {row} lies outside of the {grid.width} x {grid.height} pixels")
+        stored = viewed.pixel(col, row)
+        clear, radar = viewed.read_observations(0, Window(col, row, 1, 1))[0, 0].tolist()
+        x, y = grid.transform @ (col + 0.5, row + 0.5)
+        lon, lat = _degrees(grid, x, y)
+        valid = bool(stored.valid[0, 0])
+        return {
+            "col": col,
+            "row": row,
+            "x": x,
+            "y": y,
+            "lon": lon,
+            "lat": lat,
+            "valid": valid,
+            "clear_s2": clear,
+            "valid_s1": radar,
+            "embedding": stored.embeddings[0, 0].tolist() if valid else None,
+        }
+
+    def similar(self, number: int, question: Question) -> dict[str, Any]:
+        """Ask where it is like at pixels; see `tessera_engine.view.search.similar`."""
+        viewed = self.output(number)
+
+        def ask(report: Progress | None) -> dict[str, Any]:
+            answer = search.similar(viewed, question, self.answers.number(), report)
+            return self._told("similar", number, answer)
+
+        return self._asked("similar", [viewed], ask)
+
+    def change(self, before: int, after: int) -> dict[str, Any]:
+        """Ask what has changed; see `tessera_engine.view.search.change`. The tiles are those of `before`."""
+        outputs = [self.output(before), self.output(after)]
+        if before == after or not _same(outputs[0].embeddings.grid, outputs[1].embeddings.grid):
+            raise InputError(
+                "the two outputs don't have the same pixels; 'tessera-engine change' compares the part that both have"
+            )
+
+        def ask(report: Progress | None) -> dict[str, Any]:
+            answer = search.change(outputs[0], outputs[1], self.answers.number(), report)
+            return self._told("change", before, answer)
+
+        return self._asked("change", outputs, ask)
+
+    def unpack(self, number: int) -> None:
+        """Unpack an output, also after that was cancelled."""
+        self._declined.discard(number)
+        self._unpack(self.output(number))
+
+    def cancel(self, name: str) -> bool:
+        """Cancel the jobs of a name. An output whose unpacking is cancelled isn't unpacked again unasked."""
+        if name == "unpack":
+            self._declined |= {
+                viewed.number for viewed in self.outputs if self.jobs.running(name, viewed.number)
+            }
+        return self.jobs.cancel(name)
+
+    def close(self, seconds: float) -> list[str]:
+        """End all work; gives the names of the jobs that were cut short."""
+        self.events.close()
+        return self.jobs.close(seconds)
+
+    def _described(self, viewed: Viewed) -> dict[str, Any]:
+        embeddings, about = viewed.embeddings, viewed.embeddings.provenance
+        grid = embeddings.grid
+        return {
+            "id": viewed.number,
+            "name": embeddings.path.absolute().name,
+            "year": about.get("year"),
+            "model": about.get("model"),
+            "precision": about.get("precision"),
+            "dim": embeddings.dim,
+            "stored_as": embeddings.stored_as,
+            "crs": grid.crs,
+            "width": grid.width,
+            "height": grid.height,
+            "transform": list(grid.transform)[:6],
+            "pixel_ha": hectares(grid),
+            "layers": self._layers.names(viewed),
+            "levels": [level._asdict() for level in viewed.levels],
+            "unpacked": viewed.unpacked,
+        }
+
+    def _asked(
+        self, name: str, outputs: Sequence[Viewed], ask: Callable[[Progress | None], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """The first answer. If it is only of an overview, the one at full resolution follows as an event."""
+        first = ask(None)
+        if first["z"] and not self._declined & {viewed.number for viewed in outputs}:
+
+            def refine(report: Progress) -> dict[str, Any] | None:
+                for viewed in outputs:
+                    ended = self._unpack(viewed)
+                    while not ended.wait(LISTEN_SECONDS):
+                        report(0, 1)
+                # Where it failed or was cancelled, the page knows
+                return ask(report) if all(viewed.unpacked for viewed in outputs) else None
+
+            self.jobs.start(name, refine, "refined", outputs[0].number)
+        return first
+
+    def _told(self, kind: str, number: int, answer: Answer) -> dict[str, Any]:
+        self.answers.keep(kind, number, answer)
+        told = {
+            "version": answer.version,
+            "z": answer.z,
+            "pixels": answer.pixels,
+            "histogram": answer.histogram(),
+        }
+        return told | {"suggested": answer.threshold(search.TOP_SHARE)} if answer.pixels else told
+
+    def _unpack(self, viewed: Viewed) -> threading.Event:
+        """Let an output be unpacked; gives what is set when that has ended."""
+        running = self.jobs.running("unpack", viewed.number)
+        if running is not None:
+            return running
+
+        def work(report: Progress) -> dict[str, Any]:
+            viewed.unpack(report)
+            return {"output": viewed.number}
+
+        return self.jobs.start("unpack", work, output=viewed.number)
+
+    def _prepare(self) -> None:
+        """Once the page is up: load the compiled kernels, and unpack what is small."""
+        import tessera_engine.analysis.similar  # noqa: F401
+
+        for viewed in self.outputs:
+            if not viewed.unpacked and needed_bytes(viewed.embeddings) <= UNASKED_BYTES:
+                self._unpack(viewed)
+
+
+def _same(one: Grid, other: Grid) -> bool:
+    return (one.width, one.height) == (other.width, other.height) and offset(one, other) == (0, 0)
+
+
+def hectares(grid: Grid) -> float | None:
+    """Of a pixel; None where the CRS isn't in metres, or there is none."""
+    if grid.crs is None:
+        return None
+    from rasterio.crs import CRS
+
+    crs = CRS.from_user_input(grid.crs)
+    if not crs.is_projected:
+        return None
+    return abs(float(grid.transform.determinant)) * float(crs.linear_units_factor[1]) ** 2 / 10_000
+
+
+def _degrees(grid: Grid, x: float, y: float) -> tuple[float | None, float | None]:
+    """Longitude and latitude; None where they aren't known."""
+    if grid.crs is None:
+        return None, None
+    from rasterio.warp import transform
+
+    from tessera_engine.gdal import PROJECTION_ERRORS
+
+    try:
+        (lon,), (lat,) = transform(grid.crs, "EPSG:4326", [x], [y])
+    except PROJECTION_ERRORS:
+        return None, None
+    return (lon, lat) if math.isfinite(lon) and math.isfinite(lat) else (None, None)

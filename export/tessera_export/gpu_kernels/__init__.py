@@ -1,0 +1,1 @@
+"""The fused network for GPUs: its source in Triton, and what compiles it to the PTX that the engine carries."""

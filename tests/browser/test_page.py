@@ -1,0 +1,229 @@
+"""The page in a browser, beside the commands that compute the same."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+import rasterio
+from browsing import PHONE, run_engine, viewing
+from places import ROOT
+from rasterio.warp import transform
+
+AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
+
+COL, ROW = 200, 120
+"""A pixel with data."""
+
+
+def shown_area(opened, name="similar"):
+    """Hectares that the page says."""
+    return float(opened.page.locator(f"#{name}-area strong").inner_text().split(" ha")[0].replace(",", ""))
+
+
+def threshold(opened):
+    return opened.page.get_by_role("spinbutton")
+
+
+def degrees_of(output, col, row):
+    with rasterio.open(output / "embeddings.tif") as file:
+        x, y = file.xy(row, col)
+        (lon,), (lat,) = transform(file.crs, "EPSG:4326", [x], [y])
+    return lon, lat
+
+
+@pytest.fixture(scope="module")
+def similarity(outputs, tmp_path_factory):
+    """What `tessera-engine similar` says: (height, width) float32."""
+    out = tmp_path_factory.mktemp("similar") / "out"
+    run_engine("similar", outputs[0], "--at", *degrees_of(outputs[0], COL, ROW), "-o", out)
+    with rasterio.open(out / "similarity.tif") as file:
+        return file.read(1)
+
+
+def test_a_click_finds_what_similar_finds(open_page, served, similarity):
+    opened = open_page(served.address).ready()
+    opened.tab("Similar")
+    opened.click(COL, ROW)
+    opened.page.wait_for_selector("#similar-area strong")
+    opened.ready()
+    requests = []
+    opened.page.on("request", lambda asked: requests.append(asked.url))
+    for value in (0.5, 0.8, 0.95):
+        threshold(opened).fill(str(value))
+        threshold(opened).press("Enter")
+        pixels = int((similarity >= np.float32(value)).sum())
+        # Tiles and histogram have 65,535 steps; a pixel this near to the threshold may be on either side
+        near = int((np.abs(similarity - value) < 2 / 65_534).sum())
+        assert abs(shown_area(opened) - pixels / 100) <= near / 100 + 0.51
+        share = re.search(r"\(([\d.]+) %\)", opened.page.locator("#similar-area").inner_text())[1]
+        assert float(share) == pytest.approx(100 * pixels / np.isfinite(similarity).sum(), abs=0.1)
+    opened.page.wait_for_timeout(100)
+    painted = 0
+    for col, row in [
+        (COL, ROW),
+        (10, 10),
+        (100, 30),
+        (20, 280),
+        (300, 200),
+        (150, 150),
+        (260, 40),
+        (330, 290),
+    ]:
+        alpha = opened.colour("overlay", col, row)[3]
+        assert (alpha > 0) == bool(similarity[row, col] >= 0.95), (col, row)
+        painted += alpha > 0
+    assert painted
+    assert requests == []
+    # With a lower threshold all is painted but what has no data
+    threshold(opened).fill("-1")
+    threshold(opened).press("Enter")
+    opened.page.wait_for_timeout(100)
+    assert opened.colour("overlay", 300, 200)[3] > 0
+    assert opened.colour("overlay", 10, 10)[3] == 0
+    assert "grey" in opened.page.locator("canvas.base").get_attribute("class")
+
+
+def test_a_negative_takes_away_what_is_more_like_it(open_page, served, similarity):
+    opened = open_page(served.address).ready()
+    opened.tab("Similar")
+    opened.click(COL, ROW)
+    opened.page.wait_for_selector("#similar-area strong")
+    threshold(opened).fill("0")
+    threshold(opened).press("Enter")
+    before = shown_area(opened)
+    opened.click(300, 200, "Shift")
+    opened.page.get_by_role("button", name="300, 200: not like").wait_for()
+    opened.page.wait_for_function(
+        f"!document.querySelector('#similar-area strong').textContent.startsWith('{before:.0f} ')"
+    )
+    opened.ready()
+    assert 0 < shown_area(opened) < before
+    opened.page.mouse.move(*opened.at(300, 200))
+    opened.page.wait_for_function("document.querySelector('.readout').textContent.includes('no match')")
+    # The same by the buttons: both points are removed, and nothing is shown
+    opened.page.get_by_role("button", name="Remove all").click()
+    assert not opened.page.locator("#similar-area").is_visible()
+    assert "grey" not in opened.page.locator("canvas.base").get_attribute("class")
+
+
+def test_what_is_shown_of_a_pixel(open_page, served, outputs):
+    opened = open_page(served.address).ready()
+    opened.page.mouse.move(*opened.at(COL, ROW))
+    facts = opened.page.locator("dl.facts")
+    facts.get_by_text(f"{COL}, {ROW}").wait_for()
+    with rasterio.open(outputs[0] / "observations.tif") as file:
+        clear, valid = file.read()[:, ROW, COL]
+    text = facts.inner_text().replace("\n", " ")
+    lon, lat = degrees_of(outputs[0], COL, ROW)
+    assert f"{lat:.5f} N" in text
+    assert f"{lon:.5f} E" in text
+    assert f"Clear Sentinel-2 dates {clear} " in text + " "
+    assert f"Valid Sentinel-1 dates {valid} " in text + " "
+    opened.page.mouse.move(*opened.at(10, 10))
+    facts.get_by_text("no data").wait_for()
+
+
+def test_all_by_keyboard(open_page, served):
+    opened = open_page(served.address, size=PHONE).ready()
+    page = opened.page
+    page.keyboard.press("Tab")
+    while page.evaluate("document.activeElement.getAttribute('role')") != "tab":
+        page.keyboard.press("Tab")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("document.activeElement.textContent") == "Similar"
+    page.locator("#map").focus()
+    page.keyboard.press("ArrowRight")  # shows the crosshair
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Shift+ArrowDown")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#similar-area strong")
+    assert re.search(r"\d ha", page.locator("[role=status]").inner_text())
+    slider = page.get_by_role("slider", name="Least similarity")
+    slider.focus()
+    before = float(threshold(opened).input_value())
+    page.keyboard.press("ArrowLeft")
+    assert float(threshold(opened).input_value()) == pytest.approx(before - 0.001)
+    page.wait_for_function("document.querySelector('[aria-live=polite]').textContent.includes('Column')")
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_axe_finds_nothing(open_page, served, dark):
+    if not AXE.is_file():
+        pytest.skip("axe-core isn't installed: make web")
+    opened = open_page(served.address, size=PHONE if dark else (1280, 800), dark=dark).ready()
+    # The policy of the page allows no script of others: it is run by the debugger
+    script = AXE.read_text(encoding="utf-8")
+    found = {}
+    for tab in ("Look", "Similar", "Label"):
+        opened.tab(tab)
+        if tab != "Look":
+            opened.click(COL, ROW)
+            opened.page.wait_for_timeout(200)
+        opened.ready()
+        opened.page.evaluate(script)
+        found[tab] = opened.page.evaluate(
+            "axe.run().then(found => found.violations.map(one => [one.id, one.nodes[0].html]))"
+        )
+    assert found == {"Look": [], "Similar": [], "Label": []}
+
+
+def test_a_phone_has_all_controls_in_reach(open_page, served):
+    opened = open_page(served.address, size=PHONE).ready()
+    for tab in ("Look", "Similar", "Label"):
+        opened.tab(tab)
+        opened.click(COL, ROW)
+        opened.page.wait_for_timeout(200)
+        assert opened.page.evaluate("document.documentElement.scrollWidth") == PHONE[0]
+        small = opened.page.evaluate(
+            """() => [...document.querySelectorAll("button, select, summary, input, label:has(input)")]
+              .filter((one) => one.offsetParent && !one.matches("label input, .choices label:first-of-type > input"))
+              .map((one) => [one.outerHTML.slice(0, 80), one.getBoundingClientRect()])
+              .filter(([, box]) => box.width < 44 || box.height < 44).map(([html]) => html)"""
+        )
+        assert small == [], tab
+
+
+def test_two_years_with_a_swipe_and_change(open_page, outputs, tmp_path):
+    run_engine("change", outputs[0], outputs[1], "-o", tmp_path / "change")
+    with rasterio.open(tmp_path / "change" / "change.tif") as file:
+        change = file.read(1)
+    with viewing(*outputs) as two:
+        opened = open_page(two.address).ready()
+        opened.tab("Compare")
+        opened.ready()
+        assert opened.colour("second", 250, 150)[3] == 255
+        assert opened.colour("second", 100, 150)[3] == 0
+        opened.page.get_by_role("slider", name="Border").fill("0.9")
+        opened.page.wait_for_timeout(100)
+        assert opened.colour("second", 250, 150)[3] == 0
+        opened.page.get_by_label("Show what changed").check()
+        opened.page.wait_for_selector("#change-area strong")
+        opened.ready()
+        threshold(opened).fill("0.5")
+        threshold(opened).press("Enter")
+        pixels = int((change >= np.float32(0.5)).sum())
+        assert pixels
+        assert shown_area(opened, "change") == pytest.approx(pixels / 100, abs=0.02)
+        opened.page.wait_for_timeout(100)
+        for col, row in [(130, 220), (250, 150), (20, 280)]:
+            assert (opened.colour("overlay", col, row)[3] > 0) == bool(change[row, col] >= 0.5)
+
+
+def test_the_page_says_that_the_program_has_ended(open_page, outputs):
+    with viewing(outputs[0]) as one:
+        opened = open_page(one.address).ready()
+    opened.page.get_by_role("alert").get_by_text("tessera-engine view").wait_for()
+    assert opened.wrong
+    assert all("ERR_" in said for said in opened.wrong)
+    opened.wrong.clear()
+
+
+def test_nothing_is_shown_without_the_token(browser, served):
+    context = browser.new_context()
+    page = context.new_page()
+    response = page.goto(f"{served.origin}/")
+    assert response.status == 403
+    assert page.locator("#page").count() == 0
+    context.close()

@@ -1,0 +1,210 @@
+"""Our kernels for GPUs, from the backend to the driver: launches go to a stand-in, which lets Triton's interpreter run them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+
+import numpy as np
+import pytest
+import torch
+from naive_network import random_tokens
+from random_networks import inputs_of
+
+from tessera_engine.backends.choosing import make_backend
+from tessera_engine.backends.cuda import CudaBackend
+from tessera_engine.backends.gpu import cuda
+from tessera_engine.backends.gpu.device import DeviceError, OutOfDeviceMemory
+from tessera_engine.backends.gpu.fused.answer import TOLERANCE, question
+from tessera_engine.backends.gpu.fused.programs import find_programs
+from tessera_engine.backends.gpu.fused.weights import LOG2_E
+from tessera_engine.errors import TesseraError
+from tessera_engine.model.drift import measure
+from tessera_engine.model.file import read_arrays
+from tessera_engine.model.installed import open_model
+from tessera_engine.tokens import PackedTokens, Tokens
+from tessera_kernels.quantize import quantize
+
+pytest.importorskip("triton", reason="the kernels' interpreter needs Triton")
+pytestmark = [
+    pytest.mark.skipif(
+        shutil.which("cc") is None, reason="no C compiler to make the stand-in of the driver with"
+    ),
+    pytest.mark.skipif(sys.platform != "linux", reason="the stand-in of the driver is made for Linux"),
+]
+
+
+@pytest.fixture
+def gpu(driver):
+    """A GPU with the interpreter for the demo model's kernels."""
+    from standin_kernels import Interpreted
+
+    from tessera_export.reference import SIZES
+
+    device = cuda.Cuda()
+    device.interpreter = Interpreted(driver, open_model("demo", "fp32").facts, SIZES["nano"])
+    return device
+
+
+def tokens_of(s2, s1, seed=0):
+    parts = (Tokens(*random_tokens(np.array(lengths), bands, seed)) for lengths, bands in ((s2, 10), (s1, 2)))
+    return PackedTokens(*parts)
+
+
+def backend_on(gpu, precision="fp32", told=None):
+    """Without the known answer, which has its own test and takes seconds in the interpreter."""
+    import tessera_engine.backends.cuda as module
+
+    check, module.check_answer = module.check_answer, lambda *_: None
+    try:
+        return CudaBackend(open_model("demo", precision), gpu, (told if told is not None else []).append)
+    finally:
+        module.check_answer = check
+
+
+def test_embeddings_are_those_of_the_cpu(gpu):
+    tokens = tokens_of([3, 130], [40, 2])
+    backend = backend_on(gpu)
+    found = backend.run(tokens)
+    expected = make_backend(backend.model, "fused", 1).run(tokens)
+    drift = measure(expected, found)
+    assert drift.max_difference < TOLERANCE
+    assert drift.centred_mean > 0.99999
+    names = [name for name, _ in gpu.interpreter.launched]
+    assert names == [
+        "encode", "embed_rows", *["project_rows", "layer_rows"] * 2, "pool_rows", "encode", "fuse",
+    ]  # fmt: skip
+    assert backend.description == "cuda Triton 3.6.0 (float16, Stand-in driver)"
+
+
+@pytest.mark.parametrize(
+    ("s2", "s1"),
+    [
+        pytest.param([1], [1], id="one"),
+        pytest.param([16, 97, 3], [17, 1, 15], id="tiles"),
+        pytest.param([130], [3], id="long", marks=pytest.mark.slow),
+    ],
+)
+def test_in_float32_they_are_the_references(driver, s2, s1):
+    """With the weights that the GPU has, which are rounded to float16."""
+    from standin_kernels import Interpreted
+
+    from tessera_export.onnx_graph import network_of
+    from tessera_export.reference import SIZES
+
+    backend, tokens = backend_on(cuda.Cuda()), tokens_of(s2, s1, seed=1)
+    interpreter = Interpreted(driver, backend.model.facts, SIZES["nano"], exact=True)
+    arrays = {
+        name: array.astype(np.float16).astype(np.float32) if ROUNDED.search(name) else array
+        for name, array in read_arrays(backend.model).items()
+    }
+    with torch.inference_mode():
+        # The queries' weights are rounded with the attention's scale in them
+        network = network_of(scaled(arrays, backend.model.facts), backend.model.facts)
+        expected = network(*inputs_of(tokens, np.arange(len(tokens)))).numpy()
+    np.testing.assert_allclose(backend.run(tokens), expected, atol=2e-5)
+    codes, scales = quantize(backend.run(tokens))
+    assert interpreter.launched
+    network, (held, stream) = backend._network, backend._slots[0]
+    result = network.begin(tokens, 128, held, stream)
+    np.testing.assert_array_equal(result.codes, codes)
+    np.testing.assert_array_equal(result.scales, scales)
+    result = network.begin(tokens, 16, held, stream)
+    codes, scales = quantize(np.ascontiguousarray(result.embedding[:, :16]))
+    np.testing.assert_array_equal(result.codes, codes)
+    np.testing.assert_array_equal(result.scales, scales)
+
+
+ROUNDED = re.compile(r"(embedding\.\d|qkv|out|up|down|fusion\.\d)\.weight$")
+
+
+def scaled(arrays, facts):
+    """Weights of the queries as they are when the GPU's have been rounded to float16."""
+    factor = np.float32((facts.d_model // facts.num_heads) ** -0.5) * LOG2_E
+    found = dict(arrays)
+    for name, weight in read_arrays(open_model("demo", "fp32")).items():
+        if name.endswith("qkv.weight"):
+            queries = (weight[:, : facts.d_model] * factor).astype(np.float16) / np.float64(factor)
+            found[name] = np.hstack([queries.astype(np.float32), arrays[name][:, facts.d_model :]])
+    return found
+
+
+def test_int8_files_are_run_with_their_weights(gpu):
+    tokens = tokens_of([3, 5], [4, 2])
+    drift = measure(
+        make_backend(open_model("demo", "fp32"), "fused", 1).run(tokens), backend_on(gpu, "int8").run(tokens)
+    )
+    assert drift.centred_mean > 0.999
+
+
+@pytest.fixture
+def tensor_cores(monkeypatch):
+    """Products as tensor cores compute them: 16 values at a time, one group after the other. BLAS has other orders."""
+    from triton.runtime import interpreter
+
+    def dot(self, a, b, d, *_):
+        total = d.data.copy()
+        left, right = a.data.astype(np.float32), b.data.astype(np.float32)
+        for first in range(0, left.shape[1], 16):
+            group = np.zeros_like(total)
+            for k in range(first, first + 16):
+                group += left[:, k, None] * right[k]
+            total += group
+        return interpreter.TensorHandle(total, d.dtype.scalar)
+
+    monkeypatch.setattr(interpreter.InterpreterBuilder, "create_dot", dot)
+
+
+def test_any_batch_has_the_same_bits(gpu, tensor_cores, monkeypatch):
+    tokens, told = tokens_of([3, 18, 5], [4, 2, 30]), []
+    backend = backend_on(gpu, told=told)
+    together = backend.run(tokens)
+    for held, _ in backend._slots:
+        held.drop()
+    allocate, pooled = gpu.allocate, 4 * 2 * 144  # bytes of a pixel's pooled vectors
+
+    def short(size):
+        if size > 2 * pooled:
+            raise OutOfDeviceMemory(f"no {size} bytes")
+        return allocate(size)
+
+    monkeypatch.setattr(gpu, "allocate", short)
+    apart = backend.run(tokens)
+    np.testing.assert_array_equal(together.view(np.uint32), apart.view(np.uint32))
+    assert told
+    assert all("out of memory" in line for line in told)
+    assert sum(name == "fuse" for name, _ in gpu.interpreter.launched) > 2
+
+
+def test_too_little_memory_for_one_pixel_is_said(gpu, driver):
+    backend = backend_on(gpu)
+    driver.standin_set_total(driver.standin_used() + 500)
+    with pytest.raises(TesseraError, match=r"Stand-in driver has 0 of .* MB free.*demo \(fp32\).*device=cpu"):
+        backend.run(tokens_of([3], [4]))
+
+
+@pytest.mark.slow
+def test_a_gpu_must_know_the_answer(gpu):
+    model = open_model("demo", "fp32")
+    backend = CudaBackend(model, gpu, print)
+    used = [name for name, _ in gpu.interpreter.launched]
+    assert set(used) == set(find_programs(model.facts).kernels)
+    assert backend._slots
+
+    def spoil(name, given):
+        if name == "fuse":
+            given["embedding"][7] += 2 * TOLERANCE
+
+    gpu.interpreter.spoil = spoil
+    with pytest.raises(DeviceError, match=r"Stand-in driver computes wrong embeddings.*off by 0\.01"):
+        CudaBackend(model, gpu, print)
+
+
+def test_the_question_is_the_same_everywhere():
+    arrays, tokens = question(open_model("demo", "fp32").facts)
+    file = read_arrays(open_model("demo", "fp32"))
+    assert set(arrays) == {name for name in file if not name.startswith("constant")}
+    np.testing.assert_allclose(arrays["s1.day_of_year"], file["s1.day_of_year"], atol=1e-4)
+    assert arrays["fusion.0.weight"][0, :2].tolist() == pytest.approx([-0.09970511, -0.05275605], abs=1e-7)
+    assert tokens.s2.lengths.tolist() == [5, 17, 40, 133]
