@@ -150,7 +150,10 @@ def test_modules_are_short():
     assert sorted(lines.values())[len(lines) // 2] < MEDIAN
 
 
-@pytest.mark.parametrize("module", sorted(name for name in FILES if "cli" not in name.split(".")))
+# A command takes all its options, and a kernel of a GPU the address of each array
+@pytest.mark.parametrize(
+    "module", sorted(name for name in FILES if not {"cli", "gpu_kernels"} & set(name.split(".")))
+)
 def test_functions_take_few_parameters(module):
     for node in ast.walk(TREES[module]):
         if isinstance(node, ast.FunctionDef):

@@ -74,7 +74,7 @@ def test_classes_are_those_of_the_program(open_page, outputs, folder):
     # What was labelled is there when the page is opened again, and leaves it as a file that `map` reads
     opened.page.reload()
     opened.ready().tab("Label")
-    opened.page.wait_for_function("document.querySelectorAll('.classes li').length === 2")
+    opened.page.wait_for_function("() => document.querySelectorAll('.classes li').length === 2")
     with opened.page.expect_download() as download:
         opened.page.get_by_role("button", name="Save", exact=True).click()
     labels = folder.parent / "labels.geojson"

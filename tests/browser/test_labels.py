@@ -28,7 +28,7 @@ def saved(outputs):
 
 def wait_for_labels(opened, count):
     opened.page.wait_for_function(
-        f"""[...document.querySelectorAll(".classes .facts")]
+        f"""() => [...document.querySelectorAll(".classes .facts")]
           .reduce((sum, one) => sum + parseInt(one.textContent), 0) === {count}"""
     )
     opened.page.get_by_text(re.compile(r"^Saved \d")).wait_for()
@@ -50,7 +50,7 @@ def test_labels_outlive_the_page_and_the_program(open_page, outputs, served):
     draw_labels(opened)
     opened.page.reload()
     opened.ready().tab("Label")
-    wait = "document.querySelectorAll('.classes li').length === 3"
+    wait = "() => document.querySelectorAll('.classes li').length === 3"
     opened.page.wait_for_function(wait)
     on_disk = saved(outputs)
     assert [one["name"] for one in on_disk["classes"]] == list(PLACES)
@@ -123,7 +123,7 @@ def test_the_live_map_follows_and_the_exported_map_is_that_of_map(open_page, out
         col, row = places[-1]
         opened.page.mouse.move(*opened.at(col, row))
         opened.page.wait_for_function(
-            f"document.querySelector('.readout').textContent.includes('mapped as {name}')"
+            f"() => document.querySelector('.readout').textContent.includes('mapped as {name}')"
         )
         assert opened.colour("overlay", col, row) == [*colours[name], 255]
     assert opened.colour("overlay", 10, 10)[3] == 0
@@ -187,7 +187,7 @@ def test_labels_come_from_a_file_and_names_are_kept(open_page, outputs, served, 
     opened.page.get_by_text(re.compile(r"^Saved as \S+\.geojson")).last.wait_for()
     (labels,) = outputs[0].parent.glob("*.labels.geojson")
     opened.page.get_by_role("button", name="Remove maize").click()
-    opened.page.wait_for_function("document.querySelectorAll('.classes li').length === 0")
+    opened.page.wait_for_function("() => document.querySelectorAll('.classes li').length === 0")
     opened.page.get_by_label("Add labels from a file").set_input_files(labels)
     wait_for_labels(opened, 1)
     assert saved(outputs)["classes"][0]["name"] == "maize <b>& co</b>"

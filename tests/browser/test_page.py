@@ -96,12 +96,20 @@ def test_a_negative_takes_away_what_is_more_like_it(open_page, served, similarit
     opened.click(300, 200, "Shift")
     opened.page.get_by_role("button", name="300, 200: not like").wait_for()
     opened.page.wait_for_function(
-        f"!document.querySelector('#similar-area strong').textContent.startsWith('{before:.0f} ')"
+        f"() => !document.querySelector('#similar-area strong').textContent.startsWith('{before:.0f} ')"
     )
     opened.ready()
     assert 0 < shown_area(opened) < before
     opened.page.mouse.move(*opened.at(300, 200))
-    opened.page.wait_for_function("document.querySelector('.readout').textContent.includes('no match')")
+    opened.page.wait_for_function("() => document.querySelector('.readout').textContent.includes('no match')")
+    # Other tools show neither points nor matches
+    opened.tab("Look")
+    opened.page.wait_for_timeout(200)
+    assert opened.colour("overlay", COL, ROW)[3] == 0
+    assert opened.marked() == 0
+    opened.tab("Similar")
+    opened.page.wait_for_timeout(200)
+    assert opened.marked() > 0
     # The same by the buttons: both points are removed, and nothing is shown
     opened.page.get_by_role("button", name="Remove all").click()
     assert not opened.page.locator("#similar-area").is_visible()
@@ -114,7 +122,7 @@ def test_what_is_shown_of_a_pixel(open_page, served, outputs):
     facts = opened.page.locator("dl.facts")
     facts.get_by_text(f"{COL}, {ROW}").wait_for()
     with rasterio.open(outputs[0] / "observations.tif") as file:
-        clear, valid = file.read()[:, ROW, COL]
+        clear, valid = file.read((1, 2))[:, ROW, COL]
     text = facts.inner_text().replace("\n", " ")
     lon, lat = degrees_of(outputs[0], COL, ROW)
     assert f"{lat:.5f} N" in text
@@ -145,7 +153,9 @@ def test_all_by_keyboard(open_page, served):
     before = float(threshold(opened).input_value())
     page.keyboard.press("ArrowLeft")
     assert float(threshold(opened).input_value()) == pytest.approx(before - 0.001)
-    page.wait_for_function("document.querySelector('[aria-live=polite]').textContent.includes('Column')")
+    page.wait_for_function(
+        "() => document.querySelector('[aria-live=polite]').textContent.includes('Column')"
+    )
 
 
 @pytest.mark.parametrize("dark", [False, True])

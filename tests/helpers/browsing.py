@@ -74,6 +74,16 @@ class Opened:
         for key in keys:
             self.page.keyboard.up(key)
 
+    def marked(self):
+        """How many pixels of the screen marks cover."""
+        return self.page.evaluate(
+            """() => {
+              const canvas = document.querySelector(".ol-layer canvas");
+              const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+              return data.filter((value, at) => at % 4 === 3 && value > 0).length;
+            }"""
+        )
+
     def colour(self, layer, col, row):
         """(R, G, B, A) that a layer of the map has at a pixel."""
         x, y = self.at(col, row)

@@ -603,6 +603,8 @@ def uses(path: Path, name: str) -> Commands:
         ["verify", p],
         ["convert", p, "--format", "npy", "-o", f"{name}-npy", "-q"],
         ["picture", p, "-o", f"{name}.png", "-q"],
+        ["picture", p, "-o", f"{name}.tif", "-q"],
+        ["view", p, "--export", f"{name}-page", "-q"],
         ["similar", p, "--at", "3.001", "50.549", "-o", f"{name}-similar", "-q"],
         ["change", p, p, "-o", f"{name}-change", "-q"],
     ]

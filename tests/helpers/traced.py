@@ -72,12 +72,23 @@ def _without_network() -> tuple[str, ...]:
     return ()
 
 
-def traced(commands: dict[str, list[str]], folder: Path, **environment: str) -> dict[str, Trace]:
+def _with_loopback_alone() -> tuple[str, ...]:
+    """How to start a process whose only network interface is that of its own machine; empty where that can't be."""
+    words = _without_network()
+    if not words or shutil.which("ip") is None:
+        return ()
+    return (*words, "sh", "-c", 'ip link set lo up && exec "$0" "$@"')
+
+
+def traced(
+    commands: dict[str, list[str]], folder: Path, loopback: bool = False, **environment: str
+) -> dict[str, Trace]:
     """Run command lines one after the other, in one process without a network where that is allowed.
 
     Args:
         commands: name -> arguments of `tessera-engine`, or `-c` and Python code.
         folder: where they run; it holds the trace too.
+        loopback: let them speak to their own machine.
         environment: changes of it.
     """
     log, given, results = (folder / name for name in ("trace.log", "commands.json", "results.json"))
@@ -85,7 +96,7 @@ def traced(commands: dict[str, list[str]], folder: Path, **environment: str) -> 
     paths = [str(ROOT / name) for name in ("engine", "export", "kernels")]
     subprocess.run(
         [
-            *_without_network(), "strace", "-f", "-qq", "-y", "-s", "4096", "--seccomp-bpf", "-e", f"trace={CALLS}",
+            *(_with_loopback_alone() if loopback else _without_network()), "strace", "-f", "-qq", "-y", "-s", "4096", "--seccomp-bpf", "-e", f"trace={CALLS}",
             "-o", log, sys.executable, __file__, given, results,
         ],
         cwd=folder,

@@ -105,6 +105,10 @@ export class ComparePanel implements Panel {
     if (event.kind === "failed") this.refining.textContent = overviewNote(this.result, false);
   }
 
+  renew(): void {
+    this.asked.renew();
+  }
+
   changeOutput(): void {
     // Both outputs are shown here
   }

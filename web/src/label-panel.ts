@@ -191,6 +191,10 @@ export class LabelPanel implements Panel {
     if (event.job === "accuracy") this.accuracy.hear(event);
   }
 
+  renew(): void {
+    this.asked.renew();
+  }
+
   changeOutput(): void {
     this.result = null;
     this.classify();
@@ -313,7 +317,7 @@ export class LabelPanel implements Panel {
   }
 
   private noteOf(result: ClassifyResult, going: boolean): string {
-    const method = result.method === "mean" ? "By the nearest class mean, until each class has three labels." : "By ridge regression.";
+    const method = result.method === "mean" ? "By the nearest class mean, until classes have three labels on average." : "By ridge regression.";
     return `${method} ${overviewNote(result, going)}`;
   }
 

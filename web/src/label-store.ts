@@ -38,16 +38,16 @@ export class LabelStore {
   constructor(private readonly source: Source) {}
 
   async load(): Promise<void> {
-    this.take(await this.source.labels());
+    this.take(await this.source.labels(), null);
   }
 
-  /** Take a document from the source, such as the one after an import, as it is saved there. */
-  take(document: LabelDocument): void {
+  /** Take a document from the source, such as the one after an import, as it is saved there; null: who knows when. */
+  take(document: LabelDocument, at: Date | null = new Date()): void {
     if (this.classes.length) this.remember();
     this.revision = document.revision;
     this.classes = document.classes;
     this.labels = document.labels;
-    this.saved = { state: "saved", at: null };
+    this.saved = { state: "saved", at };
     this.dirty = false;
     this.onchange();
   }

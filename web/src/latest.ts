@@ -3,6 +3,8 @@
 export interface Versioned {
   /** Rises from answer to answer. */
   version: number;
+  /** 0: from every pixel */
+  z: number;
 }
 
 /** Runs one question at a time; of those asked meanwhile only the newest is run. */
@@ -43,7 +45,12 @@ export class Latest<T> {
 
 /** Questions that are answered twice: from the overview at once, and later from every pixel, by an event. */
 export class Refined<T extends Versioned> extends Latest<T> {
+  /** Events with a higher version refine what is shown. */
   private version = 0;
+  private shown = 0;
+  private question: (() => Promise<T>) | null = null;
+  /** The version for which the question was asked again. */
+  private renewed = -1;
   /** An event may come before the answer that it refines. */
   private early: T | null = null;
 
@@ -56,11 +63,20 @@ export class Refined<T extends Versioned> extends Latest<T> {
 
   override ask(question: () => Promise<T>): void {
     this.version = Number.POSITIVE_INFINITY;
+    this.question = question;
     super.ask(question);
+  }
+
+  /** The program keeps the newest answer only, and another window may have asked since: ask again, once. */
+  renew(): void {
+    if (!this.question || this.renewed === this.shown) return;
+    this.renewed = this.shown;
+    this.ask(this.question);
   }
 
   override drop(): void {
     this.version = Number.POSITIVE_INFINITY;
+    this.question = null;
     super.drop();
   }
 
@@ -71,8 +87,10 @@ export class Refined<T extends Versioned> extends Latest<T> {
   }
 
   private first(answer: T): void {
-    const newest = this.early && this.early.version > answer.version ? this.early : answer;
-    this.version = newest.version;
+    const newest = this.early && answer.z > 0 && this.early.version > answer.version ? this.early : answer;
+    // What every pixel has answered needs no refining: a later event belongs to an earlier question
+    this.version = newest.z > 0 ? newest.version : Number.POSITIVE_INFINITY;
+    this.shown = newest.version;
     this.show(newest);
   }
 }

@@ -1,11 +1,11 @@
 // Live classes in the page, as tessera_engine/view/classes.py learns them: by the nearest class mean, and by ridge
-// regression from three labels a class on.
+// regression from three labels a class on, on average.
 
 import type { Codes } from "./compute";
 import { fromCrs } from "./geometry";
 import type { LabelDocument, NextPixel, Output } from "./source";
 
-/** Labelled pixels of the class with the fewest from which on ridge regression is more accurate than class means. */
+/** Labelled pixels a class, on average, from which on ridge regression is more accurate than class means. */
 const ENOUGH = 3;
 
 /** Strength of the regression, in mean eigenvalues of the labelled directions' covariance. */
@@ -37,7 +37,7 @@ export function learn(codes: Codes, output: Output, document: LabelDocument): Le
   const places = agreed(document.classes.map((one) => labelledPixels(document, one.id, output, codes)));
   const labelled = places.flatMap((some, at) => (some.length ? [at] : []));
   const some = labelled.map((at) => places[at]!);
-  const few = some.some((one) => one.length < ENOUGH);
+  const few = some.length < 2 || some.flat().length < ENOUGH * some.length;
   const { method, weights, bias, sure } = few ? means(codes, some) : ridge(codes, some);
   const { dim } = codes;
   const stored = new Uint16Array(codes.scales.length);

@@ -101,6 +101,10 @@ export class LookPanel implements Panel {
     // Nothing here takes long
   }
 
+  renew(): void {
+    // Pictures stay
+  }
+
   changeOutput(): void {
     this.pinned = null;
     this.largest = 0;

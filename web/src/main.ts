@@ -122,9 +122,10 @@ class App implements Page {
   }
 
   fail(error: unknown): void {
-    // 410: a tile of a result that a newer one replaced. 0: the page says anyway that the program is gone
-    if (error instanceof SourceError && (error.status === 410 || error.status === 0)) return;
-    this.status.warn((error as Error).message);
+    // Where nothing answers, the page says so anyway
+    if (error instanceof SourceError && error.status === 0) return;
+    if (error instanceof SourceError && error.status === 410) this.panel.renew();
+    else this.status.warn((error as Error).message);
   }
 
   private showOutput(): void {

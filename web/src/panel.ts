@@ -32,6 +32,8 @@ export interface Panel {
   /** A key that isn't the map's; whether it meant something. */
   key(event: KeyboardEvent): boolean;
   hear(event: SourceEvent): void;
+  /** The program no longer has the result that is shown. */
+  renew(): void;
   /** Another output is shown. */
   changeOutput(): void;
 }

@@ -4,7 +4,7 @@ import type { FrameState } from "ol/Map";
 import Layer from "ol/layer/Layer";
 import type LayerSource from "ol/source/Source";
 
-import { context } from "./dom";
+import { context, h } from "./dom";
 import type { Output, Pixel } from "./source";
 
 /** Side of a pixel on the screen, in CSS pixels, from which the grid is drawn. */
@@ -14,43 +14,56 @@ const GRID_FROM = 10;
 const ARM = 18;
 
 export class PixelLayer extends Layer<LayerSource> {
+  /** Around the canvas: OpenLayers draws the next layer into a canvas that it is given, and counts on its being cleared. */
+  private readonly element: HTMLElement;
   private readonly canvas: HTMLCanvasElement;
   private readonly context: CanvasRenderingContext2D;
+  /** The place of the map that is drawn; "": it has to be drawn again. */
+  private drawn = "";
   private crosshair: Pixel | null = null;
   private pinned: Pixel | null = null;
 
   constructor(private output: Output) {
     super({});
-    this.canvas = document.createElement("canvas");
-    this.canvas.className = "raster";
+    this.canvas = h("canvas", { className: "raster" });
+    this.element = h("div", { className: "raster" }, this.canvas);
     this.context = context(this.canvas);
   }
 
   setOutput(output: Output): void {
     this.output = output;
-    this.changed();
+    this.refresh();
   }
 
   /** Where the keyboard's crosshair is; null: not shown. */
   setCrosshair(pixel: Pixel | null): void {
     this.crosshair = pixel;
-    this.changed();
+    this.refresh();
   }
 
   /** The pixel whose facts are shown; null: none. */
   setPinned(pixel: Pixel | null): void {
     this.pinned = pixel;
-    this.changed();
+    this.refresh();
   }
 
   override render(state: FrameState | null): HTMLElement {
     if (state) this.draw(state);
-    return this.canvas;
+    return this.element;
+  }
+
+  /** Draw again with the next frame. */
+  private refresh(): void {
+    this.drawn = "";
+    this.changed();
   }
 
   private draw(state: FrameState): void {
     const ratio = state.pixelRatio;
     const [width, height] = [Math.round(state.size[0]! * ratio), Math.round(state.size[1]! * ratio)];
+    const drawn = [width, height, ratio, state.viewState.center, state.viewState.resolution].join();
+    if (drawn === this.drawn) return;
+    this.drawn = drawn;
     if (this.canvas.width !== width || this.canvas.height !== height) {
       this.canvas.width = width;
       this.canvas.height = height;

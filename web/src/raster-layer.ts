@@ -60,6 +60,8 @@ export class RasterLayer extends Layer<LayerSource> {
   /** Of what is shown: answers to what was asked for an earlier one don't count. */
   private generation = 0;
   private busy = false;
+  /** The place of the map that is drawn; "": it has to be drawn again. */
+  private drawn = "";
   /** Share of the map's width left of which nothing is drawn. */
   private from = 0;
 
@@ -104,13 +106,13 @@ export class RasterLayer extends Layer<LayerSource> {
   /** Paint the visible tiles again, from the values that are here. */
   repaint(): void {
     this.colours++;
-    this.changed();
+    this.refresh();
   }
 
   /** Ask again for the tiles that did not come. */
   retry(): void {
     for (const [key, tile] of this.tiles) if (tile.failed) this.tiles.delete(key);
-    this.changed();
+    this.refresh();
   }
 
   setGrey(grey: boolean): void {
@@ -119,7 +121,7 @@ export class RasterLayer extends Layer<LayerSource> {
 
   setFrom(share: number): void {
     this.from = share;
-    this.changed();
+    this.refresh();
   }
 
   /** The raw bytes at a pixel from the finest tile that is here; null: none is. */
@@ -140,14 +142,23 @@ export class RasterLayer extends Layer<LayerSource> {
     return this.canvas;
   }
 
+  /** Draw again with the next frame. */
+  private refresh(): void {
+    this.drawn = "";
+    this.changed();
+  }
+
   private draw(state: FrameState): void {
     const ratio = state.pixelRatio;
     const [width, height] = [Math.round(state.size[0]! * ratio), Math.round(state.size[1]! * ratio)];
+    this.canvas.style.opacity = String(this.getOpacity());
+    const drawn = [width, height, ratio, state.viewState.center, state.viewState.resolution].join();
+    if (drawn === this.drawn) return;
+    this.drawn = drawn;
     if (this.canvas.width !== width || this.canvas.height !== height) {
       this.canvas.width = width;
       this.canvas.height = height;
     } else this.context.clearRect(0, 0, width, height);
-    this.canvas.style.opacity = String(this.getOpacity());
     if (this.content) this.drawContent(state, width, height);
     const busy = this.asking > 0;
     if (busy !== this.busy) this.onbusy((this.busy = busy));
@@ -297,7 +308,7 @@ export class RasterLayer extends Layer<LayerSource> {
     tile.asked = null;
     if (generation !== this.generation) return;
     this.asking--;
-    this.changed();
+    this.refresh();
   }
 
   /** Keep no more than the visible tiles and some. */

@@ -114,6 +114,10 @@ export class SimilarPanel implements Panel {
     if (event.kind === "failed") this.refining.textContent = overviewNote(this.result, false);
   }
 
+  renew(): void {
+    this.asked.renew();
+  }
+
   changeOutput(): void {
     this.clear();
   }

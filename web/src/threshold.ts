@@ -16,14 +16,17 @@ const tall = (count: number, most: number): number => Math.sqrt(count / most) * 
 
 /** Where values lie along the slider. */
 export interface Axis {
+  /** Lowest bins that are left out */
+  skip: number;
   at: (value: number) => number;
   value: (at: number) => number;
 }
 
-export const LINEAR: Axis = { at: (value) => value, value: (at) => at };
+export const LINEAR: Axis = { skip: 0, at: (value) => value, value: (at) => at };
 
 /** By the angle, in degrees: cosines of what is alike crowd below 1. */
 export const ANGLE: Axis = {
+  skip: 1,
   at: (cosine) => (-Math.acos(Math.min(Math.max(cosine, -1), 1)) * 180) / Math.PI,
   value: (at) => Math.cos((at * Math.PI) / 180),
 };
@@ -133,7 +136,8 @@ export class Threshold {
     this.pixels = pixels;
     const { from, counts } = histogram;
     const { step } = this;
-    const first = counts.findIndex((count) => count > 0);
+    // The lowest bin is what was ruled out: nobody looks for it, and the slider keeps its length for the rest
+    const first = counts.findIndex((count, bin) => count > 0 && bin >= this.axis.skip);
     let last = counts.length - 1;
     while (last > first && !counts[last]) last--;
     this.low = round(from + Math.max(first, 0) * step);

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tessera_engine.errors import TesseraError
+from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.files.durable import link
 from tessera_engine.files.staging import Staging
 from tessera_engine.formats.cog import FORMAT as COG
@@ -99,18 +99,19 @@ def true_colour_file(folder: Path, item: Mapping[str, Any], year: int | None) ->
 
 
 def stored(embeddings: Embeddings) -> TrueColours | None:
-    """The picture of an output, or of a year of a store; None where it has none.
+    """The picture of an output, or of a year of a store; None where it has none, or its file is missing.
 
-    Raises:
-        InputError: its item lists one that is missing or leads out of the folder.
-        TesseraError: it can't be read.
+    Its `read` raises TesseraError where the file can't be read, or has another size than the embeddings.
     """
     if "assets" not in embeddings.item:  # a downloaded tree
         return None
     year = embeddings.provenance.get("year")
-    with embeddings.folder.reading() as here:
-        if true_colour_file(here, embeddings.item, year) is None:
-            return None
+    try:
+        with embeddings.folder.reading() as here:
+            if true_colour_file(here, embeddings.item, year) is None:
+                return None
+    except InputError:  # the embeddings can be used without it
+        return None
 
     def read(window: Window) -> NDArray[np.uint8]:
         with embeddings.folder.reading() as here:
@@ -176,7 +177,7 @@ def write_true_colours(
         added: the scene's; None: it is left out, and a store keeps what it has.
         format: of the embeddings.
         name: the scene's.
-        year: of the scene; known where the format stores embeddings by year.
+        year: of the scene; None: not known, or of several.
         store: what the scene is added to; None: a new output.
 
     Returns:
@@ -185,11 +186,11 @@ def write_true_colours(
     Raises:
         TesseraError: a file couldn't be read or written.
     """
-    if not format_named(format).needs_year:
+    if not format_named(format).needs_year or year is None:  # seasons may be of no one year
         return [] if added is None else [_write(folder / f"{KEY}.tif", added, name)]
     assets = []
     known = {} if store is None else store.years
-    for each in sorted({*known, *([] if year is None else [year])}):
+    for each in sorted({*known, year}):
         path = folder / f"{KEY}_{each}.tif"
         new = added if each == year else None
         before = stored(known[each]) if each in known else None

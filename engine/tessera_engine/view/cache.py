@@ -33,10 +33,10 @@ from tessera_engine.files.checksums import path_sha256
 from tessera_engine.files.partial import Partial, finish_or_undo
 from tessera_engine.files.user_folders import cache_folder
 from tessera_engine.formats.embeddings.base import Embeddings, StoredBlock
+from tessera_engine.formats.embeddings.stored import HasBands
 from tessera_engine.progress import Progress
 from tessera_engine.scene import Grid, Window
 from tessera_engine.view.levels import ArraySource
-from tessera_kernels.private import not_private
 
 FORM = "tessera-engine unpacked embeddings 1"
 
@@ -77,7 +77,7 @@ def find(embeddings: Embeddings) -> Embeddings | None:
     """
     folder = _folder() / _key(embeddings)
     finish_or_undo(folder)
-    if not folder.is_dir() or not_private(folder) is not None or not _is_whole(folder, embeddings):
+    if not folder.is_dir() or not _is_whole(folder, embeddings):
         return None
     os.utime(folder)  # used last, so removed last
     return _mapped(embeddings, folder)
@@ -114,6 +114,8 @@ def _folder() -> Path:
     Raises:
         TesseraError: it can't be made, or others could write into it.
     """
+    from tessera_kernels.private import not_private  # which loads numba: half a second
+
     folder = cache_folder("unpacked")
     try:
         folder.mkdir(0o700, parents=True, exist_ok=True)
@@ -180,7 +182,15 @@ def _make_room(folder: Path, needed: int) -> None:
             )
         oldest = next(iter(sizes))
         del sizes[oldest]
-        shutil.rmtree(oldest, ignore_errors=True)
+        _remove(oldest)
+
+
+def _remove(entry: Path) -> None:
+    """Remove what `unpack` wrote, and nothing that somebody else has put there."""
+    with suppress(OSError):  # Windows keeps what another process has mapped
+        for name in (_ABOUT, _VALUES, _SCALES):
+            (entry / name).unlink(missing_ok=True)
+        entry.rmdir()
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -231,12 +241,23 @@ def _decoded(
     """All blocks in order. Few are decoded ahead, so that memory doesn't grow."""
     waiting = []
     for window in embeddings.grid.window.blocks(side, side):
-        waiting.append((window, pool.submit(embeddings.read_stored, window)))
+        waiting.append((window, pool.submit(_decode, embeddings, window)))
         if len(waiting) > THREADS:
             first, block = waiting.pop(0)
             yield first, block.result()
     for first, block in waiting:
         yield first, block.result()
+
+
+def _decode(embeddings: Embeddings, window: Window) -> StoredBlock:
+    source = embeddings.source
+    if not isinstance(source, HasBands):
+        return embeddings.read_stored(window)
+    from tessera_kernels.interleave import interleave
+
+    with embeddings.folder.reading():
+        bands, scales = source.read_bands(window, embeddings.dim)
+    return StoredBlock(interleave(bands), scales)
 
 
 def _put(file: BinaryIO, block: NDArray[Any], window: Window, grid: Grid, pixel: int) -> None:

@@ -20,7 +20,8 @@ from tessera_engine.view.next_labels import Place, Vectors, candidates, suggest
 from tessera_kernels.linear import classify as classify_vectors
 
 RIDGE_FROM = 3
-"""Labelled pixels of the class with the fewest from which on ridge regression is more accurate than class means."""
+"""Labelled pixels a class, on average, from which on ridge regression is more accurate than class means. On average, so
+that a new class with its first label doesn't make the map of the others worse."""
 
 RIDGE = 0.01
 """Strength of the regression, in mean eigenvalues of the labelled directions' covariance."""
@@ -90,7 +91,7 @@ def learn(embeddings: NDArray[np.float32], classes: NDArray[np.int64]) -> Scorer
     directions = embeddings[usable] / length[usable, np.newaxis]
     present, which, counts = np.unique(classes[usable], return_inverse=True, return_counts=True)
     numbers = (present + 1).astype(np.uint8)
-    if counts.min() < RIDGE_FROM or len(present) < 2:
+    if counts.sum() < RIDGE_FROM * len(present) or len(present) < 2:
         return _means(directions, which, numbers)
     return _ridge(directions, which, numbers)
 

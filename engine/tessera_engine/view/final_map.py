@@ -24,7 +24,7 @@ from tessera_engine.files.result import result_file
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.machine import check_threads
 from tessera_engine.progress import ShowProgress
-from tessera_engine.view.label_document import FIELD, Document
+from tessera_engine.view.label_document import FIELD, Document, beside_the_output
 from tessera_engine.view.label_export import write_labels
 
 ENDINGS = {"geojson": ".labels.geojson", "gpkg": ".labels.gpkg", "tee": ".labels.tee.json"}
@@ -83,7 +83,8 @@ def export_labels(found: Document, embeddings: Embeddings, format: str) -> Path:
     if format not in ENDINGS:
         raise InputError(f"format={format} is unknown; choose one of {', '.join(ENDINGS)}")
     (path,) = free_names(embeddings, [ENDINGS[format]])
-    _write(path, found, embeddings, format)
+    with beside_the_output():
+        _write(path, found, embeddings, format)
     return path
 
 
@@ -115,9 +116,10 @@ def export_map(
     """
     need_learning("map")
     folder, labels = free_names(embeddings, [".map", ENDINGS["gpkg"]])
-    _write(labels, found, embeddings, "gpkg")
     try:
-        made = make_map(embeddings, labels, FIELD, folder, method=method, progress=progress)
+        with beside_the_output():
+            _write(labels, found, embeddings, "gpkg")
+            made = make_map(embeddings, labels, FIELD, folder, method=method, progress=progress)
     except BaseException:
         labels.unlink(missing_ok=True)  # it was written here, for this map
         raise

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 MOST_BODY = 1_000_000
 """Bytes of a request's body."""
 
-MOST_FILE = 20_000_000
-"""Bytes of a file of labels."""
+MOST_LABELS = 20_000_000
+"""Bytes of labels, as the page sends them or in a file."""
 
-IMPORT = "/api/labels/import"
+LABELS = ("/api/labels", "/api/labels/import")
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
@@ -122,7 +122,7 @@ class Guard:
 
 
 def _most(scope: Scope) -> int:
-    return MOST_FILE if scope["path"] == IMPORT else MOST_BODY
+    return MOST_LABELS if scope["path"] in LABELS else MOST_BODY
 
 
 def _limited(scope: Scope, receive: Receive) -> Receive:

@@ -112,6 +112,7 @@ class Jobs:
             output: the number of the output that it is about.
         """
         key, job = (name, output), _Job()
+        about = {"job": name, "output": output}
         with self._lock:
             before = self._jobs.get(key)
             if before is not None:
@@ -126,10 +127,10 @@ class Jobs:
             try:
                 if before is not None:
                     before.ended.wait()
-                with _told(self.events, name, job):
-                    result = work(self._progress(name, output, job))
+                with _told(self.events, about, job):
+                    result = work(self._progress(about, job))
                     if result is not None:
-                        self.events.publish({"kind": kind, "job": name, "output": output, "result": result})
+                        self.events.publish({"kind": kind, **about, "result": result})
             finally:
                 with self._lock:
                     if self._jobs.get(key) is job:
@@ -165,7 +166,7 @@ class Jobs:
             job.ended.wait(seconds)
         return [name for name, _ in jobs]
 
-    def _progress(self, name: str, output: int, job: _Job) -> Progress:
+    def _progress(self, about: Event, job: _Job) -> Progress:
         last = -1
 
         def report(done: int, total: int) -> None:
@@ -175,26 +176,26 @@ class Jobs:
             percent = 100 * done // max(1, total)
             if percent != last:  # a hundred events are enough
                 last = percent
-                progress = {"kind": "progress", "job": name, "output": output, "done": done, "total": total}
-                self.events.publish(progress)
+                self.events.publish({"kind": "progress", **about, "done": done, "total": total})
 
         return report
 
 
 @contextmanager
-def _told(events: Events, name: str, job: _Job) -> Iterator[None]:
+def _told(events: Events, about: Event, job: _Job) -> Iterator[None]:
     """Tell the page of a job's failure."""
+    failed = {"kind": "failed", **about}
     try:
         if job.cancelled.is_set():
             raise Cancelled
         yield
     except Cancelled:
         if not job.replaced:
-            events.publish({"kind": "failed", "job": name, "error": "cancelled"})
+            events.publish(failed | {"error": "cancelled"})
     except (TesseraError, OSError, MemoryError) as error:
-        events.publish({"kind": "failed", "job": name, "error": in_words(error)})
+        events.publish(failed | {"error": in_words(error)})
     except Exception as error:
-        events.publish({"kind": "failed", "job": name, "error": f"an unexpected error: {error!r}"[:300]})
+        events.publish(failed | {"error": f"an unexpected error: {error!r}"[:300]})
         raise
 
 

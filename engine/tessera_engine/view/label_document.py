@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TypeAlias
 
@@ -265,7 +267,7 @@ class LabelFile:
             TesseraError: the disk failed; the old labels are there.
         """
         check_document(changed, self.grid)
-        with self._lock:
+        with self._lock, beside_the_output():
             # With the lock of the file, since another process may save too
             with result_file(self.path, overwrite=True, identity=None) as made:
                 known = self._read()
@@ -284,6 +286,20 @@ class LabelFile:
 
 
 _AWAY = "move or rename it"
+
+
+@contextmanager
+def beside_the_output() -> Iterator[None]:
+    """Errors without advice that nobody can follow: what `view` writes lies beside the output.
+
+    Raises:
+        InputError: with other advice.
+    """
+    try:
+        yield
+    except InputError as error:
+        advice = "; view writes beside the output: copy it to a place where you may write"
+        raise type(error)(re.sub(r"[;,](?: or)? choose another out=$", advice, str(error))) from None
 
 
 def is_label_file(value: Any) -> bool:

@@ -149,8 +149,9 @@ def _of_file(content: bytes, suffix: str, grid: Grid, field: str | None, name: s
             colour = next((each for each in COLOUR_FIELDS if each in fields), None)
             colours = None if colour is None else read_shapes(file, colour, near).values
         except InputError as error:
-            # The user has never seen this folder
-            raise type(error)(str(error).replace(str(path), plain_name(name))) from None
+            # The user has never seen this folder, and a page has no options
+            text = re.sub(r"give (layer|crs)=.*", "save it with its CRS and one layer", str(error))
+            raise type(error)(text.replace(str(path), plain_name(name))) from None
     known = len(found) if colours is None else len(colours)
     empty = np.full(len(found), None, object)
     return _Shapes(

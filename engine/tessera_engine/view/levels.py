@@ -54,6 +54,18 @@ def picked(size: int, z: int) -> NDArray[np.int64]:
     return columns
 
 
+def hectares(grid: Grid) -> float | None:
+    """Of a pixel; None where the CRS isn't in metres, or there is none."""
+    if grid.crs is None:
+        return None
+    from rasterio.crs import CRS
+
+    crs = CRS.from_user_input(grid.crs)
+    if not crs.is_projected:
+        return None
+    return abs(float(grid.transform.determinant)) * float(crs.linear_units_factor[1]) ** 2 / 10_000
+
+
 @dataclass(frozen=True)
 class ArraySource:
     """Embeddings in arrays, in memory or mapped from a file, as a `tessera_engine.formats.embeddings.base.Source`.

@@ -22,8 +22,8 @@ LEAST_DISTANCE = 0.03
 """Of two suggestions, and of a suggestion and a label, in longer sides of the scene."""
 
 
-SHARPNESS = 8
-"""Power of the cosine: how fast a label says less about pixels that are less similar to it."""
+DOUBLINGS = 3
+"""The cosine is taken to the power of 2**3 = 8: a label says little about pixels that are less similar to it."""
 
 LEAST_DOUBT = 0.3
 """Added to a candidate's own doubt: a sure pixel that is like many unsure ones is worth a label too."""
@@ -129,24 +129,42 @@ def suggest(
     if not len(places) or not len(sample.cols):
         return []
     whole = _directions(scene.vectors)
-    similar = np.maximum(whole @ _directions(may.vectors).T, 0) ** SHARPNESS
+    similar = _sharp(whole @ _directions(may.vectors).T)
     covered = np.zeros(len(whole), np.float32)
     if len(labelled_vectors):
-        known = np.maximum(whole @ _directions(labelled_vectors).T, 0) ** SHARPNESS
-        covered = known.max(axis=1)
-    doubt = 1 - candidate.margins / np.float32(255)
+        covered = _sharp(whole @ _directions(labelled_vectors).T).max(axis=1)
+    doubt = 1 - candidate.margins / np.float32(255) + np.float32(LEAST_DOUBT)
     weight = 1 - sample.margins / np.float32(255)
+
+    def value(of: NDArray[np.float32]) -> NDArray[np.float32]:
+        gain: NDArray[np.float32] = weight @ np.maximum(of - covered[:, np.newaxis], 0)
+        return gain + np.float32(1e-6)
+
+    # A choice only lowers the values of the others, so an old value is a bound of the new one (Minoux 1978,
+    # "Accelerated greedy algorithms for maximizing submodular set functions"): few are computed again
+    bounds = np.where(allowed, value(similar) * doubt, -1)
     chosen: list[Place] = []
     while len(chosen) < COUNT and allowed.any():
-        gain = np.maximum(similar - covered[:, np.newaxis], 0).T @ weight
-        value = np.where(allowed, (gain + 1e-6) * (doubt + LEAST_DOUBT), -1)
-        best = int(value.argmax())
+        best = int(bounds.argmax())
+        bound = float(bounds[best])
+        bounds[best] = float(value(similar[:, best : best + 1])[0]) * doubt[best]
+        if bounds[best] < bound and int(bounds.argmax()) != best:
+            continue
         chosen.append(
             Place(int(candidate.cols[best]), int(candidate.rows[best]), int(candidate.margins[best]))
         )
         covered = np.maximum(covered, similar[:, best])
         allowed &= np.hypot(*(places - places[best]).T) >= near
+        bounds[~allowed] = -1
     return chosen
+
+
+def _sharp(cosines: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Cosines squared `DOUBLINGS` times, in place; 0 for negative ones."""
+    np.maximum(cosines, 0, out=cosines)
+    for _ in range(DOUBLINGS):
+        np.multiply(cosines, cosines, out=cosines)
+    return cosines
 
 
 def _directions(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

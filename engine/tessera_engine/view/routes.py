@@ -22,7 +22,7 @@ from tessera_engine.view.layers import padded
 from tessera_engine.view.search import Question
 from tessera_engine.view.session import Session
 
-T = TypeVar("T", bound=msgspec.Struct)
+T = TypeVar("T")
 
 PAGE = Path(__file__).parent / "page"
 
@@ -35,6 +35,9 @@ TYPES = {
     ".wasm": "application/wasm",
 }
 """Files of the page that are served, by their endings."""
+
+ANSWERS = {"similarity": "similar", "change": "change", "classes": "classes"}
+"""Layers that show the answer to a question -> its kind."""
 
 MOST_NUMBER = 10**9
 """Columns, rows and levels are below this."""
@@ -58,6 +61,20 @@ class _Output(msgspec.Struct, forbid_unknown_fields=True):
     output: int = 0
 
 
+class _Labels(msgspec.Struct, forbid_unknown_fields=True):
+    format: str
+
+
+class _Map(msgspec.Struct, forbid_unknown_fields=True):
+    output: int = 0
+    method: str = "linear"
+
+
+class _Similarity(msgspec.Struct, forbid_unknown_fields=True):
+    version: int
+    threshold: float
+
+
 class _Job(msgspec.Struct, forbid_unknown_fields=True):
     job: str
 
@@ -75,6 +92,14 @@ def application(session: Session, keys: Keys) -> Starlette:
             Route("/api/events", routes.events),
             Route("/api/similar", routes.similar, methods=["POST"]),
             Route("/api/change", routes.change, methods=["POST"]),
+            Route("/api/labels", routes.labels),
+            Route("/api/labels", routes.save_labels, methods=["POST"]),
+            Route("/api/labels/import", routes.import_labels, methods=["POST"]),
+            Route("/api/classify", routes.classify, methods=["POST"]),
+            Route("/api/accuracy", routes.accuracy, methods=["POST"]),
+            Route("/api/export/labels", routes.export_labels, methods=["POST"]),
+            Route("/api/export/map", routes.export_map, methods=["POST"]),
+            Route("/api/export/similarity", routes.export_similarity, methods=["POST"]),
             Route("/api/unpack", routes.unpack, methods=["POST"]),
             Route("/api/cancel", routes.cancel, methods=["POST"]),
         ],
@@ -125,7 +150,7 @@ class _Routes:
         if max(z, x, y) > MOST_NUMBER:
             raise LookupError
         output, version = _number(request, "output", 0), _number(request, "v")
-        work = self._answer_tile if layer in ("similarity", "change") else self._layer_tile
+        work = self._answer_tile if layer in ANSWERS else self._layer_tile
         content = await run_in_threadpool(work, layer, output or 0, (z, x, y), version)
         return Response(content, media_type="application/octet-stream")
 
@@ -135,13 +160,13 @@ class _Routes:
     def _answer_tile(
         self, layer: str, output: int, place: tuple[int, int, int], version: int | None
     ) -> bytes:
-        kind = "similar" if layer == "similarity" else layer
         viewed = self._session.output(output)
         window = viewed.tile_window(*place)
-        answer = self._session.answers.get(kind, output, version)
+        answer = self._session.answers.get(ANSWERS[layer], output, version)
         if answer is None:
             raise HTTPException(410, "this answer isn't kept any more")
-        return padded(viewed.of_level(answer.stored, place[0], window).astype("<u2", copy=False))
+        cut = viewed.of_level(answer.stored, place[0], window)
+        return padded(cut.astype(cut.dtype.newbyteorder("<"), copy=False))
 
     async def pixel(self, request: Request) -> Response:
         """All that is known of a pixel."""
@@ -161,6 +186,50 @@ class _Routes:
         """Ask what has changed."""
         asked = await _body(request, _Change)
         return JSONResponse(await run_in_threadpool(self._session.change, asked.a, asked.b))
+
+    async def labels(self, request: Request) -> Response:
+        """All labels."""
+        return JSONResponse(await run_in_threadpool(self._session.labels.document))
+
+    async def save_labels(self, request: Request) -> Response:
+        """Save all labels: they are on the disk before the answer."""
+        value = await _body(request, dict)
+        return JSONResponse({"revision": await run_in_threadpool(self._session.labels.save, value)})
+
+    async def import_labels(self, request: Request) -> Response:
+        """Add the labels of a file, whose name is only used for its ending."""
+        name, content = request.query_params.get("name", ""), await request.body()
+        return JSONResponse(await run_in_threadpool(self._session.labels.add_file, name, content))
+
+    async def classify(self, request: Request) -> Response:
+        """Give each pixel its class."""
+        asked = await _body(request, _Output)
+        return JSONResponse(await run_in_threadpool(self._session.classify, asked.output))
+
+    async def accuracy(self, request: Request) -> Response:
+        """Find how accurate the final map would be; an event has the answer."""
+        asked = await _body(request, _Output)
+        await run_in_threadpool(self._session.accuracy, asked.output)
+        return JSONResponse({})
+
+    async def export_labels(self, request: Request) -> Response:
+        """Write the labels beside the output."""
+        asked = await _body(request, _Labels)
+        return JSONResponse(
+            {"name": await run_in_threadpool(self._session.labels.write_labels, asked.format)}
+        )
+
+    async def export_map(self, request: Request) -> Response:
+        """Write the final map beside the output; an event has its name."""
+        asked = await _body(request, _Map)
+        await run_in_threadpool(self._session.write_map, asked.output, asked.method)
+        return JSONResponse({})
+
+    async def export_similarity(self, request: Request) -> Response:
+        """Write the similarity beside the output."""
+        asked = await _body(request, _Similarity)
+        write = self._session.write_similarity
+        return JSONResponse({"name": await run_in_threadpool(write, asked.version, asked.threshold)})
 
     async def unpack(self, request: Request) -> Response:
         """Unpack an output."""

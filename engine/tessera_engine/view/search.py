@@ -6,12 +6,13 @@ import itertools
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError
+from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.progress import Progress
 from tessera_engine.view.viewed import Viewed
 
@@ -36,6 +37,14 @@ TOP_SHARE = 0.01
 
 
 @dataclass(frozen=True)
+class Question:
+    """Pixels (column, row) that wanted ones are like, and such that they are not like."""
+
+    positives: Sequence[tuple[int, int]]
+    negatives: Sequence[tuple[int, int]] = ()
+
+
+@dataclass(frozen=True)
 class Answer:
     """The answer to a question.
 
@@ -46,6 +55,7 @@ class Answer:
         low: the lowest value that can be stored.
         high: the highest.
         counts: (65536,) pixels with each stored value.
+        question: what was asked; None where nothing was chosen.
     """
 
     version: int
@@ -54,6 +64,7 @@ class Answer:
     low: float
     high: float
     counts: NDArray[np.int64]
+    question: Question | None = None
 
     @property
     def pixels(self) -> int:
@@ -74,12 +85,18 @@ class Answer:
         return self.low + (value - 1) / STEPS * (self.high - self.low)
 
 
-@dataclass(frozen=True)
-class Question:
-    """Pixels (column, row) that wanted ones are like, and such that they are not like."""
+class Versioned(Protocol):
+    """What `Answers` keeps."""
 
-    positives: Sequence[tuple[int, int]]
-    negatives: Sequence[tuple[int, int]] = ()
+    @property
+    def version(self) -> int:
+        """A number that no other answer of this session has."""
+        ...
+
+    @property
+    def stored(self) -> NDArray[Any]:
+        """(height, width, ...) what tiles are cut from."""
+        ...
 
 
 class Answers:
@@ -88,24 +105,30 @@ class Answers:
     def __init__(self) -> None:
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
-        self._latest: dict[tuple[str, int], Answer] = {}
+        self._latest: dict[tuple[str, int], Versioned] = {}
 
     def number(self) -> int:
         """The version of an answer to a question that has just been asked."""
         return next(self._numbers)
 
-    def keep(self, kind: str, output: int, answer: Answer) -> None:
+    def keep(self, kind: str, output: int, answer: Versioned) -> None:
         """Keep an answer, unless there is one to a later question."""
         with self._lock:
             latest = self._latest.get((kind, output))
             if latest is None or latest.version < answer.version:
                 self._latest[kind, output] = answer
 
-    def get(self, kind: str, output: int, version: int | None) -> Answer | None:
+    def get(self, kind: str, output: int, version: int | None) -> Versioned | None:
         """The answer of a version, or the latest one; None where it isn't kept any more."""
         with self._lock:
             latest = self._latest.get((kind, output))
         return latest if latest is not None and version in (None, latest.version) else None
+
+    def find(self, version: int) -> tuple[int, Versioned] | None:
+        """The number of the output, and the answer, of a version; None where it isn't kept any more."""
+        with self._lock:
+            kept = list(self._latest.items())
+        return next(((output, each) for (_, output), each in kept if each.version == version), None)
 
 
 def similar(viewed: Viewed, question: Question, version: int, report: Progress | None = None) -> Answer:
@@ -121,17 +144,36 @@ def similar(viewed: Viewed, question: Question, version: int, report: Progress |
         InputError: a pixel lies outside or has no data, or there is no positive, or there are too many.
         TesseraError: a file can't be read.
     """
+    embeddings = viewed.whole()
+    values = cosines(viewed, embeddings, question, report)
+    return stored(values, COSINE, viewed.level_of(embeddings), version, question)
+
+
+def cosines(
+    viewed: Viewed, embeddings: Embeddings, question: Question, report: Progress | None = None
+) -> NDArray[np.float32]:
+    """What `similar` stores: (height, width) float32, NaN where there is no data.
+
+    Args:
+        viewed: the output that the question is about.
+        embeddings: the same at full resolution, or a level of it.
+        question: pixels of the full resolution.
+        report: called with pixels done and in all.
+
+    Raises:
+        InputError: see `similar`.
+        TesseraError: a file can't be read.
+    """
     # Only here, because compiled kernels take half a second to load
     from tessera_engine.analysis.similar import compare
 
     if not question.positives or len(question.positives) + len(question.negatives) > MOST_POINTS:
         raise InputError(f"give 1 to {MOST_POINTS} pixels, at least one of them positive")
     wanted, unwanted = (_vectors(viewed, pixels) for pixels in (question.positives, question.negatives))
-    embeddings = viewed.whole()
     values = compare(embeddings, wanted, report)
     if len(unwanted):
         values[compare(embeddings, unwanted, report) > values] = COSINE[0]
-    return stored(values, COSINE, viewed.level_of(embeddings), version)
+    return values
 
 
 def change(before: Viewed, after: Viewed, version: int, report: Progress | None = None) -> Answer:
@@ -155,7 +197,13 @@ def change(before: Viewed, after: Viewed, version: int, report: Progress | None 
     return stored(drawn.values, CHANGE, z, version)
 
 
-def stored(values: NDArray[np.float32], span: tuple[float, float], z: int, version: int) -> Answer:
+def stored(
+    values: NDArray[np.float32],
+    span: tuple[float, float],
+    z: int,
+    version: int,
+    question: Question | None = None,
+) -> Answer:
     """An answer from values (height, width); NaN: no data."""
     found = np.empty(values.shape, np.uint16)
     flat, out = values.reshape(-1), found.reshape(-1)
@@ -169,7 +217,7 @@ def stored(values: NDArray[np.float32], span: tuple[float, float], z: int, versi
         steps[np.isnan(strip)] = 0
         out[start : start + STRIP_PIXELS] = steps
         counts += np.bincount(out[start : start + STRIP_PIXELS], minlength=len(counts))
-    return Answer(version, z, found, low, high, counts)
+    return Answer(version, z, found, low, high, counts, question)
 
 
 def _vectors(viewed: Viewed, pixels: Sequence[tuple[int, int]]) -> NDArray[Any]:

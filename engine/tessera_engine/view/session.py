@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 from tessera_engine.errors import InputError
@@ -16,8 +17,9 @@ from tessera_engine.version import __version__
 from tessera_engine.view import search
 from tessera_engine.view.cache import needed_bytes
 from tessera_engine.view.jobs import Events, Jobs
+from tessera_engine.view.labelling import Labelling, write_similarity
 from tessera_engine.view.layers import Layers
-from tessera_engine.view.levels import TILE
+from tessera_engine.view.levels import TILE, hectares
 from tessera_engine.view.search import Answer, Answers, Question
 from tessera_engine.view.viewed import Viewed
 
@@ -36,7 +38,8 @@ class Session:
         outputs: what is shown.
         events: what the page is told.
         jobs: the work in the background.
-        answers: of `similar` and `change`.
+        answers: of `similar`, `change` and `classify`.
+        labels: of the first output.
     """
 
     def __init__(self, opened: Sequence[Embeddings]) -> None:
@@ -44,11 +47,10 @@ class Session:
         self.events = Events()
         self.jobs = Jobs(self.events)
         self.answers = Answers()
+        self.labels = Labelling(self.outputs[0])
         self._layers = Layers(self.outputs)
         self._declined: set[int] = set()
         self._seen = threading.Event()
-        for viewed in self.outputs:
-            viewed.look()
 
     @property
     def same_grid(self) -> bool:
@@ -63,6 +65,7 @@ class Session:
             "tile": TILE,
             "same_grid": self.same_grid,
             "exports": self.outputs[0].embeddings.path.absolute().parent.name,
+            "classes_possible": self._classes_possible,
             "version": __version__,
         }
 
@@ -137,6 +140,32 @@ class Session:
 
         return self._asked("change", outputs, ask)
 
+    def classify(self, number: int) -> dict[str, Any]:
+        """Give each pixel its class, by the saved labels; see `tessera_engine.view.classes`."""
+        viewed = self._labelled(number)
+        return self._asked(
+            "classify", [viewed], lambda report: self.labels.classify(viewed, self.answers, report)
+        )
+
+    def accuracy(self, number: int) -> None:
+        """Find how accurate the final map would be. The answer follows as an event."""
+        self.jobs.start("accuracy", self.labels.accuracy(self._labelled(number)), output=number)
+
+    def write_map(self, number: int, method: str) -> None:
+        """Write the final map beside the output. Its name follows as an event."""
+        self.jobs.start("map", self.labels.final_map(self._labelled(number), method), output=number)
+
+    def write_similarity(self, version: int, threshold: float) -> str:
+        """Write an answer of `similar` beside its output; gives the folder's name.
+
+        Raises:
+            LookupError: the answer isn't kept any more.
+        """
+        found = self.answers.find(version)
+        if found is None or not isinstance(found[1], Answer) or found[1].question is None:
+            raise LookupError
+        return write_similarity(self.output(found[0]), found[1], threshold)
+
     def unpack(self, number: int) -> None:
         """Unpack an output, also after that was cancelled."""
         self._declined.discard(number)
@@ -175,6 +204,17 @@ class Session:
             "levels": [level._asdict() for level in viewed.levels],
             "unpacked": viewed.unpacked,
         }
+
+    @property
+    def _classes_possible(self) -> bool:
+        """Whether labels can be laid onto pixels: the library for that is in an extra."""
+        return find_spec("shapely") is not None
+
+    def _labelled(self, number: int) -> Viewed:
+        viewed = self.output(number)
+        if not _same(self.outputs[0].embeddings.grid, viewed.embeddings.grid):
+            raise InputError("the labels are of the first output, which has other pixels")
+        return viewed
 
     def _asked(
         self, name: str, outputs: Sequence[Viewed], ask: Callable[[Progress | None], dict[str, Any]]
@@ -221,24 +261,12 @@ class Session:
         import tessera_engine.analysis.similar  # noqa: F401
 
         for viewed in self.outputs:
-            if not viewed.unpacked and needed_bytes(viewed.embeddings) <= UNASKED_BYTES:
+            if not viewed.unpacked and (viewed.kept or needed_bytes(viewed.embeddings) <= UNASKED_BYTES):
                 self._unpack(viewed)
 
 
 def _same(one: Grid, other: Grid) -> bool:
     return (one.width, one.height) == (other.width, other.height) and offset(one, other) == (0, 0)
-
-
-def hectares(grid: Grid) -> float | None:
-    """Of a pixel; None where the CRS isn't in metres, or there is none."""
-    if grid.crs is None:
-        return None
-    from rasterio.crs import CRS
-
-    crs = CRS.from_user_input(grid.crs)
-    if not crs.is_projected:
-        return None
-    return abs(float(grid.transform.determinant)) * float(crs.linear_units_factor[1]) ** 2 / 10_000
 
 
 def _degrees(grid: Grid, x: float, y: float) -> tuple[float | None, float | None]:

@@ -26,14 +26,13 @@ from tessera_engine.formats.given import identity_of
 from tessera_engine.geo import grid_fields
 from tessera_engine.pictures.palette import FITS
 from tessera_engine.pictures.quicklook import SAMPLE
-from tessera_engine.pictures.true_colour import NO_DATA, TrueColours, stored
+from tessera_engine.pictures.true_colour import NO_DATA, stored
 from tessera_engine.progress import Progress, ShowProgress, shown
 from tessera_engine.scene import Grid, Window
 from tessera_engine.stac.items import Asset
 from tessera_engine.version import __version__
 from tessera_engine.view.label_document import LabelFile
-from tessera_engine.view.levels import TILE, levels
-from tessera_engine.view.session import hectares
+from tessera_engine.view.levels import TILE, hectares, levels
 from tessera_kernels.quantize import quantize
 
 MOST_PIXELS = 250_000
@@ -150,7 +149,7 @@ def _read(embeddings: Embeddings, step: int, report: Progress) -> _Thinned:
     codes = np.empty((*size, embeddings.dim), np.int8)
     scales = np.empty(size, np.float32)
     observations = np.empty((*size, 2), np.uint16)
-    picture = _picture(embeddings)
+    picture = stored(embeddings)
     colours = np.empty((*size, 3), np.uint8) if picture is not None else None
     for window, at in _strips(embeddings, rows):
         inside = rows[at] - window.row
@@ -175,13 +174,6 @@ def _strips(embeddings: Embeddings, rows: NDArray[np.int64]) -> Iterator[tuple[W
         first, last = np.searchsorted(rows, (window.row, window.row + window.height))
         if first < last:
             yield window, slice(int(first), int(last))
-
-
-def _picture(embeddings: Embeddings) -> TrueColours | None:
-    try:
-        return stored(embeddings)
-    except InputError:  # its item lists a file that is missing: the rest can still be looked at
-        return None
 
 
 def _copied(folder: Path, name: str) -> Asset:

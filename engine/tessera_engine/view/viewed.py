@@ -11,9 +11,10 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from tessera_engine.errors import TesseraError
 from tessera_engine.formats.embeddings.base import Embeddings, StoredBlock
 from tessera_engine.progress import Progress
-from tessera_engine.scene import Window
+from tessera_engine.scene import Grid, Window
 from tessera_engine.view import cache
 from tessera_engine.view.levels import TILE, ArraySource, Level, Thinned, levels, picked
 
@@ -89,6 +90,11 @@ class Viewed:
         """Which level `whole` has given."""
         return 0 if embeddings.grid == self.embeddings.grid else self.base_level.z
 
+    def full(self) -> Embeddings:
+        """All at full resolution: unpacked, or else as it is stored."""
+        whole = self.whole()
+        return whole if self.level_of(whole) == 0 else self.embeddings
+
     def at_level(self, z: int) -> Embeddings:
         """All of a level, as embeddings of their own.
 
@@ -102,15 +108,13 @@ class Viewed:
         block = self.read(z, Window(0, 0, level.width, level.height))
         return replace(whole, source=ArraySource(self._thinned.grid(z), block.values, block.scales))
 
-    def look(self) -> bool:
-        """Use what an earlier session unpacked; whether there was something.
-
-        Raises:
-            TesseraError: the cache can't be used.
-        """
-        if self.base_level.z > 0 and self._unpacked is None:
-            self._unpacked = cache.find(self.embeddings)
-        return self.unpacked
+    @property
+    def kept(self) -> bool:
+        """Whether an earlier session has unpacked it."""
+        try:
+            return cache.find(self.embeddings) is not None
+        except TesseraError:
+            return False
 
     def unpack(self, report: Progress) -> None:
         """Unpack it, unless it is.
@@ -202,3 +206,15 @@ def _nearest(places: NDArray[np.int64], size: int, count: int) -> NDArray[np.int
 
 def _size(block: StoredBlock) -> int:
     return int(block.values.nbytes + (0 if block.scales is None else block.scales.nbytes))
+
+
+def hectares(grid: Grid) -> float | None:
+    """Of a pixel; None where the CRS isn't in metres or feet, or there is none."""
+    if grid.crs is None:
+        return None
+    from rasterio.crs import CRS
+
+    crs = CRS.from_user_input(grid.crs)
+    if not crs.is_projected:
+        return None
+    return abs(float(grid.transform.determinant)) * float(crs.linear_units_factor[1]) ** 2 / 10_000

@@ -41,12 +41,13 @@ ORDINARY = {
     "convert": ["convert", "codes", "--format", "geotessera", "--year", "2024", "-o", "tree", "-q"],
     "convert to zarr": ["convert", "codes", "--format", "zarr", "--year", "2024", "-o", "store", "-q"],
     "append": ["convert", "codes-later", "--format", "zarr", "--year", "2025", "-o", "store", "--append", "-q"],
-    # Refused, because a page is served until a signal; see test_the_page_is_served_to_this_machine_only
-    "view": ["view", "codes", "codes"],
+    # It serves until a signal; see test_the_page_is_served_to_this_machine_only
+    "view": ["view", "codes", "--export", "page", "-q"],
     "picture": ["picture", "codes", "--palette", "colours.json", "-o", "picture.png", "-q"],
     "embed shapes": ["embed", "INPUTS/scene", "--points", "INPUTS/labels.geojson", "-o", "points", "-q"],
     "sample": ["sample", "INPUTS/cog", "INPUTS/labels.geojson", "-o", "table.parquet", "-q"],
     "sample to gpkg": ["sample", "INPUTS/cog", "INPUTS/labels.geojson", "-o", "table.gpkg", "-q"],
+    "picture for a GIS": ["picture", "codes", "-o", "picture.tif", "-q"],
     "similar": ["similar", "codes", "--at", "4.9262", "50.8045", "-o", "similar", "-q"],
     "change": ["change", "codes", "codes-later", "-o", "changed", "-q"],
     "map": ["map", "INPUTS/cog", "--labels", "INPUTS/labels.geojson", "--field", "crop", "-o", "map", "-q"],
@@ -67,7 +68,7 @@ LONG = {
 }  # fmt: skip
 """Commands that take long."""
 
-FAILS = {"model fetch": 2, "view": 2}
+FAILS = {"model fetch": 2}
 
 WITHOUT_RUNTIME = (*list(ORDINARY)[: list(ORDINARY).index("export")],)
 """What never starts ONNX Runtime: the fused kernels compute, or nothing does."""
@@ -221,6 +222,52 @@ for call in (
     assert trace.code == 0, trace.err
     assert [line.count("gdal_translate") for line in trace.out.splitlines()] == [1, 0, 1]
     assert "EPSG:4326" in trace.out.splitlines()[1]
+
+
+SERVED = """
+import http.client, signal, sys, threading
+from tessera_engine import cli
+from tessera_engine.view.server import Server
+
+def ask(address):
+    host, _, entrance = address.removeprefix("http://").partition("/")
+    headers = {{}}
+    for path, body in (("/" + entrance, None), ("/api/info", None), ("/api/tile/pca/0/0/0", None),
+                       ("/api/similar", '{{"positives": [[5, 5]]}}'), ("/api/pixel?col=5&row=5", None)):
+        connection = http.client.HTTPConnection(host)
+        connection.request("POST" if body else "GET", path, body, headers)
+        answer = connection.getresponse()
+        print("answered", answer.status, len(answer.read()))
+        headers = headers or {{"Cookie": answer.headers["set-cookie"].split(";")[0]}}
+        connection.close()
+    signal.raise_signal(signal.SIGINT)
+
+def start_and_ask(server):
+    start(server)
+    threading.Thread(target=ask, args=[server.address], daemon=True).start()
+
+start, Server.start = Server.start, start_and_ask
+sys.argv = ["tessera-engine", "view", {output!r}, "--no-browser"]
+cli.main()
+"""
+"""Serves the page, asks for what a browser would, and sends the signal that ends it."""
+
+
+def test_the_page_is_served_to_this_machine_only(place, kit):
+    code = SERVED.format(output=str(kit.outputs["cog"]))
+    folders = {"HOME": str(place / "home"), "TMPDIR": str(place / "tmp")}
+    trace = traced({"it": ["-c", code]}, place / "work", loopback=True, **folders)["it"]
+    assert trace.code == 0, trace.err
+    answers = [line.split() for line in trace.out.splitlines() if line.startswith("answered")]
+    assert [status for _, status, _ in answers] == ["303", "200", "200", "200", "200"], trace.err
+    assert len([call for call in trace.sockets if call.startswith("bind(")]) == 1
+    elsewhere = [
+        call for call in trace.sockets if not call.startswith("socket(AF_INET,") and "127.0.0.1" not in call
+    ]
+    assert elsewhere == []
+    written = [path for path in trace.written if not path.startswith((str(place), str(ROOT / "kernels")))]
+    assert written == []
+    assert [path for path in trace.read if Path(path).is_relative_to(place / "outside")] == []
 
 
 CONNECTS = "import socket; socket.socket(socket.AF_INET).connect_ex(('127.0.0.1', 9))"

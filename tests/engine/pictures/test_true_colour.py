@@ -166,9 +166,14 @@ def test_a_wrong_or_missing_picture_is_named(tmp_path):
     path.write_bytes(b"II*\0nothing")
     with pytest.raises(TesseraError, match=r"truecolour\.tif"):
         stored(opened).read(Window(0, 0, 2, 2))
+    with pytest.raises(TesseraError, match=r"truecolour\.tif"):
+        convert(opened, tmp_path / "made", "npy")
     path.unlink()
     with pytest.raises(InputError, match=r"truecolour\.tif is missing"):
-        stored(opened)
+        true_colour_file(opened.path, opened.item, None)
+    # Embeddings can be used without their picture
+    assert stored(opened) is None
+    assert not (convert(opened, tmp_path / "made", "npy") / "truecolour.tif").exists()
 
 
 def test_the_disk_holds_all_that_a_picture_takes(tmp_path):

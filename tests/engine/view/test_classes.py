@@ -95,6 +95,16 @@ def test_a_few_labels_make_a_map(output, count, method):
     assert made.pixels == [int((made.classified[..., 0] == i + 1).sum()) for i in range(4)]
 
 
+def test_the_first_label_of_a_class_leaves_the_others_as_good_as_they_were(output):
+    there = np.isfinite(EMBEDDING[..., 0]) & (TRUTH < 3)
+    places = [place for place in drawn(4, 12) if place[2] < 3]
+    before = live_map(labelled(places), output, output)
+    after = live_map(labelled([*places, *drawn(4, 1)[3:]]), output, output)
+    assert (before.method, after.method) == ("ridge", "ridge")
+    right = [(made.classified[there, 0] == TRUTH[there] + 1).mean() for made in (before, after)]
+    assert right[1] > right[0] - 0.05
+
+
 def test_both_forms_and_parts_give_the_same_map(tmp_path, monkeypatch):
     outputs = [
         open_embeddings(made_up_output(tmp_path / kind, EMBEDDING, stored_as=kind))
@@ -170,8 +180,8 @@ def test_any_labels_are_learned(seed, dim, classes):
         return
     present = np.unique(which[usable])
     assert scorer.numbers.tolist() == (present + 1).tolist()
-    fewest = np.unique(which[usable], return_counts=True)[1].min()
-    assert scorer.method == ("ridge" if fewest >= RIDGE_FROM and len(present) > 1 else "mean")
+    enough = usable.sum() >= RIDGE_FROM * len(present) and len(present) > 1
+    assert scorer.method == ("ridge" if enough else "mean")
     assert all(np.isfinite(each).all() for each in scorer[1:])
     found = scorer.classify(x, None)
     assert (found[np.isnan(x[:, 0])] == 0).all()

@@ -17,11 +17,13 @@ from hypothesis import strategies as st
 from made_up import CRS, ORIGIN
 from rasterio.features import rasterize
 from rasterio.warp import transform
+from shapely import Point, to_wkb
 
 from tessera_engine.analysis.labels.pixels import LabelSource
 from tessera_engine.analysis.labels.reading import read_labels
 from tessera_engine.errors import InputError, MissingExtra, TesseraError
 from tessera_engine.files import publish
+from tessera_engine.files.durable import Lock
 from tessera_engine.scene import Grid
 from tessera_engine.view import label_document, label_export, label_import
 from tessera_engine.view.label_document import (
@@ -34,7 +36,7 @@ from tessera_engine.view.label_document import (
 from tessera_engine.view.label_export import write_labels
 from tessera_engine.view.label_import import import_labels
 
-pytest.importorskip("pyogrio")
+pyogrio = pytest.importorskip("pyogrio")
 
 GRID = Grid(60, 50, CRS, ORIGIN)
 LEFT, TOP = 500_000.0, 5_600_000.0
@@ -211,6 +213,27 @@ def test_a_failing_disk_leaves_the_old_labels(tmp_path, monkeypatch):
             file.save(first)
     assert file.load() == first
     assert file.save(first).revision == 2
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="the superuser may write anywhere")
+def test_a_place_where_nothing_can_be_written_is_named(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(InputError, match=r"Permission.*copy it") as refused:
+        LabelFile.beside(tmp_path / "field", GRID).save(SOME)
+    tmp_path.chmod(0o700)
+    assert "out=" not in str(refused.value)
+
+
+def test_what_another_process_writes_is_left_to_it(tmp_path):
+    file = LabelFile.beside(tmp_path / "field", GRID)
+    folder = publish.partial_folder(file.path)
+    folder.mkdir()
+    lock = Lock(folder / "lock")
+    with pytest.raises(InputError, match=r"another run.*copy it") as refused:
+        file.save(SOME)
+    lock.release(remove=True)
+    assert "out=" not in str(refused.value)
+    assert file.save(SOME).revision == 1
 
 
 def test_one_of_two_savers_at_a_time_is_told(tmp_path):
@@ -452,6 +475,18 @@ def test_a_file_that_holds_no_labels_is_refused_in_one_line(name, content, words
         import_labels(SOME, GRID, name, content)
     assert "\n" not in str(refused.value)
     assert "/tmp" not in str(refused.value)
+
+
+def test_a_file_without_crs_or_with_several_layers_says_what_to_do(tmp_path):
+    point = np.array([to_wkb(Point(LEFT + 35, TOP - 45))], object)
+    for layer, crs in (("a", CRS), ("b", CRS)):
+        pyogrio.raw.write(
+            tmp_path / "two.gpkg", point, [np.array(["x"], object)], ["class"], layer=layer, driver="GPKG",
+            geometry_type="Point", crs=crs, append=(tmp_path / "two.gpkg").exists(),
+        )  # fmt: skip
+    with pytest.raises(InputError, match=r"two\.gpkg has 2 layers.*one layer") as refused:
+        import_labels(SOME, GRID, "two.gpkg", (tmp_path / "two.gpkg").read_bytes())
+    assert "=" not in str(refused.value)
 
 
 def test_the_size_and_the_number_of_labels_of_a_file_are_limited(monkeypatch):

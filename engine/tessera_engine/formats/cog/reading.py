@@ -39,6 +39,11 @@ class CogSource:
             values, None if self.scales is None else self._read(self.scales, window, 1)[..., 0]
         )
 
+    def read_bands(self, window: Window, dim: int) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
+        """See `tessera_engine.formats.embeddings.stored.HasBands`."""
+        values = self._read_bands(self.embeddings, window, dim)
+        return values, None if self.scales is None else self._read_bands(self.scales, window, 1)[0]
+
     def read_observations(self, window: Window) -> NDArray[np.uint16]:
         """See `tessera_engine.formats.embeddings.base.Source`."""
         return self._read(self.observations, window, 2)
@@ -59,16 +64,20 @@ class CogSource:
 
     def _read(self, path: Path, window: Window, bands: int) -> NDArray[Any]:
         """(height, width, bands)."""
+        return np.ascontiguousarray(np.moveaxis(self._read_bands(path, window, bands), 0, 2))
+
+    def _read_bands(self, path: Path, window: Window, bands: int) -> NDArray[Any]:
+        """(bands, height, width)."""
         from rasterio.windows import Window as RasterioWindow
 
         from tessera_engine.gdal import GDAL_ERRORS, gdal_environment
 
         try:
             with gdal_environment(), _open(path, self.level) as file:
-                block = file.read(list(range(1, bands + 1)), window=RasterioWindow(*window))
+                block: NDArray[Any] = file.read(list(range(1, bands + 1)), window=RasterioWindow(*window))
         except GDAL_ERRORS as error:
             raise TesseraError(f"can't read {path}: {error}; make or copy the output again") from None
-        return np.ascontiguousarray(np.moveaxis(block, 0, 2))
+        return block
 
 
 def open_source(path: Path, item: Mapping[str, Any]) -> CogSource:

@@ -9,6 +9,8 @@ import sys
 import numpy as np
 import pytest
 import torch
+from conformance import FOLDER, TILES, checkpoint
+from conformance import expected as conformance_expected
 from naive_network import random_tokens
 from random_networks import inputs_of
 
@@ -21,9 +23,11 @@ from tessera_engine.backends.gpu.fused.programs import find_programs
 from tessera_engine.backends.gpu.fused.weights import LOG2_E
 from tessera_engine.errors import TesseraError
 from tessera_engine.model.drift import measure
-from tessera_engine.model.file import read_arrays
+from tessera_engine.model.file import read_arrays, read_model_file
 from tessera_engine.model.installed import open_model
-from tessera_engine.tokens import PackedTokens, Tokens
+from tessera_engine.scenes import open_scene
+from tessera_engine.tokens import PackedTokens, Tokens, pack
+from tessera_export.export import export_model
 from tessera_kernels.quantize import quantize
 
 pytest.importorskip("triton", reason="the kernels' interpreter needs Triton")
@@ -52,13 +56,15 @@ def tokens_of(s2, s1, seed=0):
     return PackedTokens(*parts)
 
 
-def backend_on(gpu, precision="fp32", told=None):
+def backend_on(gpu, precision="fp32", told=None, model=None):
     """Without the known answer, which has its own test and takes seconds in the interpreter."""
     import tessera_engine.backends.cuda as module
 
     check, module.check_answer = module.check_answer, lambda *_: None
     try:
-        return CudaBackend(open_model("demo", precision), gpu, (told if told is not None else []).append)
+        return CudaBackend(
+            model or open_model("demo", precision), gpu, (told if told is not None else []).append
+        )
     finally:
         module.check_answer = check
 
@@ -182,6 +188,24 @@ def test_too_little_memory_for_one_pixel_is_said(gpu, driver):
     driver.standin_set_total(driver.standin_used() + 500)
     with pytest.raises(TesseraError, match=r"Stand-in driver has 0 of .* MB free.*demo \(fp32\).*device=cpu"):
         backend.run(tokens_of([3], [4]))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not FOLDER.exists(), reason="no outputs of the published code beside this checkout (../shared)"
+)
+@pytest.mark.parametrize("tile", TILES)
+def test_embeddings_are_the_published_codes(gpu, tile, tmp_path):
+    """Of some pixels, because the interpreter takes seconds for each."""
+    export_model(checkpoint("nano"), tmp_path / "nano.onnx", "fp32")
+    model, reader = read_model_file(tmp_path / "nano.onnx"), open_scene(FOLDER / "tiles" / tile).reader
+    packed = pack(reader.read(reader.grid.window), model.facts)
+    some = np.unique(np.linspace(0, len(packed.pixels) - 1, 6).astype(int))
+    published = conformance_expected("nano", tile).reshape(-1, 128)[packed.pixels]
+    backend = backend_on(gpu, model=model)
+    for pixel in some:
+        found = backend.run(packed.tokens.part(pixel, pixel + 1))[0]
+        np.testing.assert_allclose(found, published[pixel], atol=2e-3)
 
 
 @pytest.mark.slow
