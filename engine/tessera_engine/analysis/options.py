@@ -221,6 +221,7 @@ class SampleKeywords(TypedDict, total=False):
     id: str | None
     dim: int | None
     year: int | None
+    until: date | str | None
     memory: int | str | None
     strict: bool
 
@@ -238,6 +239,7 @@ class SampleOptions:
         id: the column with the ids, whose values must be unique; None: a column named id, if there is one.
         dim: only the first `dim` dimensions; None: all that are stored.
         year: only this year; None: all years of an output.
+        until: the last day of the period to read, of an output with several periods.
         memory: bytes that embedding a scene may take; None: half of the free memory, at most 4 GB.
         strict: refuse a scene with any finding.
     """
@@ -250,6 +252,7 @@ class SampleOptions:
     id: str | None = None
     dim: int | None = None
     year: int | None = None
+    until: date | None = None
     memory: int | None = None
     strict: bool = False
 

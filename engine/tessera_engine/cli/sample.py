@@ -21,7 +21,7 @@ from tessera_engine.cli.app import (
     app,
     interruptible,
 )
-from tessera_engine.cli.embeddings import NOTHING_LEFT, Overwrite, ShapesCrs, ShapesLayer
+from tessera_engine.cli.embeddings import NOTHING_LEFT, Overwrite, ShapesCrs, ShapesLayer, Until
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -66,6 +66,7 @@ def sample(
         int | None,
         typer.Option(help="Use this year only. Default: all years of an output; the best one of a scene."),
     ] = None,
+    until: Until = None,
     dim: Annotated[int | None, typer.Option(help="Keep the first 16, 32, 64 or 128 dimensions.")] = None,
     model: Annotated[str, typer.Option(help="For a scene: model name or file; see 'model list'.")] = "demo",
     int8: Annotated[
@@ -126,6 +127,7 @@ def sample(
             id=id,
             dim=dim,
             year=year,
+            until=until and until.date(),
             memory=memory,
             strict=strict,
         )

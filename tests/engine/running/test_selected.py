@@ -9,6 +9,7 @@ from datetime import date
 import geopandas
 import numpy as np
 import pytest
+import rasterio
 import shapely
 from fake_backend import FakeBackend
 from made_up import CRS, ORIGIN, FakeReader, made_up_arrays, write_tile
@@ -109,6 +110,10 @@ def test_selected_pixels_are_as_in_the_dense_run_in_every_format(tmp_path, field
     window = compare(tmp_path / "part", tmp_path / "dense", PIXELS)
     assert sum(backend.pixels_run) == statistics.pixels == statistics.with_data == PIXELS
     assert window == BOX
+    if format == "cog":
+        with rasterio.open(tmp_path / "part" / "quality.tif", driver="GTiff") as file:
+            quality = file.read()
+        assert (quality.any(axis=0) == open_embeddings(tmp_path / "part").read_stored().valid).all()
     facts = read_item(tmp_path / "part").properties["tessera:selection"]
     assert (facts["kind"], facts["file"], facts["pixels"]) == ("aoi", "fields.gpkg", PIXELS)
 

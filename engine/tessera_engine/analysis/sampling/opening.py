@@ -69,7 +69,7 @@ def _opened(each: From, options: SampleOptions, held: int, announce: Announce | 
     if not holds_embeddings(path):
         return [_scene(open_scene(path, year=options.year), options, held, announce)]
     years: Sequence[int | None] = [options.year] if options.year is not None else stored_years(path)
-    return [OutputSource(open_embeddings(path, options.dim, year)) for year in years or [None]]
+    return [OutputSource(open_embeddings(path, options.dim, year, options.until)) for year in years or [None]]
 
 
 def _scene(scene: Scene, options: SampleOptions, held: int, announce: Announce | None) -> SceneSource:

@@ -91,6 +91,7 @@ def sample(
         id: the column with the ids, whose values must be unique; None: a column named id, if there is one.
         dim: only the first `dim` dimensions; None: all that are stored.
         year: only this year; None: all years of an output.
+        until: the last day of the period to read, of an output with several periods.
         memory: what embedding a scene may take: bytes, or a size like "2GB"; None: half of the free memory, at most
             4 GB.
         strict: refuse a scene with any finding.
