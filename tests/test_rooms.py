@@ -25,7 +25,7 @@ ROOMS = (
     ("running",),
     ("api",),
     ("verification",),
-    ("analysis",),
+    ("analysis", "jobs"),
     ("view",),
     ("cli",),
     ("__main__",),

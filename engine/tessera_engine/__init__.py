@@ -5,7 +5,7 @@
     model = te.load_model("demo", precision="int8")
     te.embed("scene_dir", model, out="scene.embeddings")
 
-Scenes:     open_scene, embed
+Scenes:     open_scene, embed, embed_many
 Models:     load_model
 Embeddings: open_embeddings, convert, picture, sample, similar, change, map,
             evaluate, segment, verify
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tessera_engine.errors import InputError, SceneWarning, TesseraError
     from tessera_engine.formats.embeddings.base import Embeddings
     from tessera_engine.formats.opening import open_embeddings
+    from tessera_engine.jobs.many import JobResult, embed_many
     from tessera_engine.pictures.make import Picture, picture
     from tessera_engine.running.convert import convert
     from tessera_engine.scene import Scene, Window
@@ -43,6 +44,7 @@ _MODULES = {
     "Embeddings": "formats.embeddings.base",
     "Evaluation": "analysis.maps.evaluation",
     "InputError": "errors",
+    "JobResult": "jobs.many",
     "Map": "analysis.maps.make",
     "Model": "api",
     "Picture": "pictures.make",
@@ -57,6 +59,7 @@ _MODULES = {
     "change": "analysis.change",
     "convert": "running.convert",
     "embed": "api",
+    "embed_many": "jobs.many",
     "evaluate": "analysis.maps.evaluate",
     "load_model": "api",
     "map": "analysis.maps.make",
@@ -76,6 +79,7 @@ __all__ = [
     "Embeddings",
     "Evaluation",
     "InputError",
+    "JobResult",
     "Map",
     "Model",
     "Picture",
@@ -90,6 +94,7 @@ __all__ = [
     "change",
     "convert",
     "embed",
+    "embed_many",
     "evaluate",
     "load_model",
     "map",

@@ -58,33 +58,52 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress an
 Device = Annotated[
     str,
     typer.Option(
-        help="auto, cpu or cuda. auto uses a GPU if TensorRT or a GPU build of ONNX Runtime is installed."
+        rich_help_panel="Model",
+        help="auto, cpu or cuda. auto uses a GPU if TensorRT or a GPU build of ONNX Runtime is installed.",
     ),
 ]
-Threads = Annotated[int | None, typer.Option(min=1, help="Number of CPU threads. Default: all.")]
+Threads = Annotated[
+    int | None,
+    typer.Option(rich_help_panel="How it runs", min=1, help="Number of CPU threads. Default: all."),
+]
 
 Memory = Annotated[
-    str | None, typer.Option(help="Memory limit, like 2GB. Default: half of the free memory, at most 4GB.")
+    str | None,
+    typer.Option(
+        rich_help_panel="How it runs",
+        help="Memory limit, like 2GB. Default: half of the free memory, at most 4GB.",
+    ),
 ]
 
 Layout = Annotated[
     str | None,
-    typer.Option(help=f"Read only this layout: {', '.join(LAYOUTS)}. Default: all that the folder has."),
+    typer.Option(
+        rich_help_panel="Scene and time",
+        help=f"Read only this layout: {', '.join(LAYOUTS)}. Default: all that the folder has.",
+    ),
 ]
 Year = Annotated[
     int | None,
     typer.Option(
-        help="Use this year only. Default: the year with most dates. For d-pixel tiles: the year that they are of."
+        rich_help_panel="Scene and time",
+        help="Use this year only. Default: the year with most dates. For d-pixel tiles: the year that they are of.",
     ),
 ]
 From = Annotated[
     datetime | None,
-    typer.Option("--from", formats=["%Y-%m-%d"], metavar="DATE", help="The first day to use; needs --to."),
+    typer.Option(
+        "--from",
+        rich_help_panel="Scene and time",
+        formats=["%Y-%m-%d"],
+        metavar="DATE",
+        help="The first day to use; needs --to.",
+    ),
 ]
 To = Annotated[
     datetime | None,
     typer.Option(
         "--to",
+        rich_help_panel="Scene and time",
         formats=["%Y-%m-%d"],
         metavar="DATE",
         help="The last day to use, at most 12 months after --from.",
@@ -93,6 +112,7 @@ To = Annotated[
 Season = Annotated[
     str | None,
     typer.Option(
+        rich_help_panel="Scene and time",
         metavar="FIRST:LAST",
         help="Use a season, in whole months (2023-11:2024-06) or days (2023-11-15:2024-06-30). d-pixel tiles need "
         "--year too.",
@@ -101,13 +121,16 @@ Season = Annotated[
 Like = Annotated[
     Path | None,
     typer.Option(
-        help="For products: resample to this raster's grid. Default: their own 10 m grid.", metavar="FILE"
+        rich_help_panel="Scene and time",
+        help="For products: resample to this raster's grid. Default: their own 10 m grid.",
+        metavar="FILE",
     ),
 ]
 S1Units = Annotated[
     str | None,
     typer.Option(
-        help="For products: units of Sentinel-1 (power, amplitude, db or code). Default: as they say."
+        rich_help_panel="Scene and time",
+        help="For products: units of Sentinel-1 (power, amplitude, db or code). Default: as they say.",
     ),
 ]
 

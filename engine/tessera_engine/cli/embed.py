@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,64 +26,130 @@ from tessera_engine.cli.app import (
     interruptible,
 )
 from tessera_engine.cli.embeddings import ShapesCrs, ShapesLayer
+from tessera_engine.cli.panels import Grouped
 from tessera_engine.errors import InputError
 from tessera_engine.formats.registry import appendable, described
 
 if TYPE_CHECKING:
     from tessera_engine.running.options import EmbedOptions
 
+MODEL, OUTPUT, PART, SEVERAL, RUN = "Model", "Output", "Part of the scene", "Several scenes", "How it runs"
+"""Headings of the help; the options that open a scene are under the one of `tessera_engine.cli.app`."""
 
-@app.command()
+
+def _scenes(ctx: typer.Context, value: list[str] | None) -> list[str]:
+    """The scenes; there may be none where `--jobs`, which is read first, names them."""
+    if not value and not ctx.resilient_parsing and ctx.params.get("jobs") is None:
+        raise typer.BadParameter("missing: give a scene folder, or --jobs FILE")
+    return value or []
+
+
+@app.command(cls=Grouped)
 @interruptible("give the same command again: it resumes with what is finished")
 def embed(
-    scene: Annotated[
-        str, typer.Argument(help="Scene folder: products, a d-pixel tile, or a folder of tiles.")
-    ],
+    scenes: Annotated[
+        list[str] | None,
+        typer.Argument(
+            callback=_scenes,
+            metavar="SCENE",
+            help="Scene folder: products, a d-pixel tile, or a folder of tiles. Several: one output each, in --out.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--out", help="Output folder. Default: SCENE's name + '.embeddings', in the current folder."
+            "-o",
+            "--out",
+            rich_help_panel=OUTPUT,
+            help="Output folder. Default: SCENE's name + '.embeddings', in the current folder. With several scenes: "
+            "the folder for their outputs.",
         ),
     ] = None,
-    model: Annotated[str, typer.Option(help="Model name or file; see 'model list'.")] = "demo",
-    int8: Annotated[
-        bool, typer.Option("--int8", help="Run the network in int8, and store int8 codes with scales.")
-    ] = False,
-    precision: Annotated[
+    format: Annotated[
         str | None,
-        typer.Option(help="Network precision: fp32 or int8 (fp16 or qdq with GPU model files)."),
+        typer.Option(
+            rich_help_panel=OUTPUT, help=f"Output format: {described()}. Default: cog; zarr with --every."
+        ),
     ] = None,
     stored_as: Annotated[
         str | None,
-        typer.Option("--store", help="How embeddings are stored: int8 or float32."),
+        typer.Option("--store", rich_help_panel=OUTPUT, help="How embeddings are stored: int8 or float32."),
     ] = None,
     dim: Annotated[
         int | None,
-        typer.Option(help="Keep the first 16, 32, 64 or 128 dimensions. Default: all."),
-    ] = None,
-    backend: Annotated[
-        str,
-        typer.Option(help=f"Backend that runs the model: auto, {', '.join(backend_names())}."),
-    ] = "auto",
-    device: Device = "auto",
-    format: Annotated[
-        str | None,
-        typer.Option(help=f"Output format: {described()}. Default: cog; zarr with --every."),
+        typer.Option(
+            rich_help_panel=OUTPUT, help="Keep the first 16, 32, 64 or 128 dimensions. Default: all."
+        ),
     ] = None,
     quicklook: Annotated[
         str,
-        typer.Option(help="What the picture shows: pca, clusters or rgb (the scene in true colour)."),
+        typer.Option(
+            rich_help_panel=OUTPUT,
+            help="What the picture shows: pca, clusters or rgb (the scene in true colour).",
+        ),
     ] = "pca",
     no_truecolour: Annotated[
-        bool, typer.Option("--no-truecolour", help="Leave out truecolour.tif, the scene in true colour.")
+        bool,
+        typer.Option(
+            "--no-truecolour",
+            rich_help_panel=OUTPUT,
+            help="Leave out truecolour.tif, the scene in true colour.",
+        ),
     ] = False,
+    min_clear: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            rich_help_panel=OUTPUT,
+            help="Flag pixels with fewer clear Sentinel-2 dates in the quality layer.",
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", rich_help_panel=OUTPUT, help="Replace an existing output.")
+    ] = False,
+    append: Annotated[
+        bool,
+        typer.Option(
+            "--append",
+            rich_help_panel=OUTPUT,
+            help=f"Add to the {' or '.join(appendable())} output at --out.",
+        ),
+    ] = False,
+    model: Annotated[
+        str, typer.Option(rich_help_panel=MODEL, help="Model name or file; see 'model list'.")
+    ] = "demo",
+    int8: Annotated[
+        bool,
+        typer.Option(
+            "--int8",
+            rich_help_panel=MODEL,
+            help="Run the network in int8, and store int8 codes with scales.",
+        ),
+    ] = False,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=MODEL,
+            help="Network precision: fp32 or int8 (fp16 or qdq with GPU model files).",
+        ),
+    ] = None,
+    backend: Annotated[
+        str,
+        typer.Option(
+            rich_help_panel=MODEL, help=f"Backend that runs the model: auto, {', '.join(backend_names())}."
+        ),
+    ] = "auto",
+    device: Device = "auto",
     window: Annotated[
         tuple[int, int, int, int] | None,
-        typer.Option(help="Embed only this part, in pixels.", metavar="COL ROW WIDTH HEIGHT"),
+        typer.Option(
+            rich_help_panel=PART, help="Embed only this part, in pixels.", metavar="COL ROW WIDTH HEIGHT"
+        ),
     ] = None,
     bbox: Annotated[
         tuple[float, float, float, float] | None,
         typer.Option(
+            rich_help_panel=PART,
             help="Embed only this part, in degrees: west, south, east, north. Across 180 degrees, west is larger.",
             metavar="W S E N",
         ),
@@ -91,6 +157,7 @@ def embed(
     aoi: Annotated[
         Path | None,
         typer.Option(
+            rich_help_panel=PART,
             help="Embed only the pixels in these shapes: GeoPackage, shapefile, GeoJSON, GeoParquet, CSV, ...",
             metavar="FILE",
         ),
@@ -98,6 +165,7 @@ def embed(
     points: Annotated[
         Path | None,
         typer.Option(
+            rich_help_panel=PART,
             help="Embed only the pixels of these points: CSV with lon and lat, or any file of shapes.",
             metavar="FILE",
         ),
@@ -107,66 +175,68 @@ def embed(
     buffer: Annotated[
         str | None,
         typer.Option(
+            rich_help_panel=PART,
             help="With --aoi or --points: let the shapes grow by this length, like 50m. Lines need it.",
             metavar="LENGTH",
         ),
     ] = None,
     layout: Layout = None,
     year: Year = None,
+    season: Season = None,
     start: From = None,
     end: To = None,
-    season: Season = None,
     every: Annotated[
         str | None,
         typer.Option(
             metavar="STEP",
+            rich_help_panel="Scene and time",
             help="Embed growing periods too, each a step (14d, month) longer than the one before, into one Zarr store.",
         ),
     ] = None,
-    min_clear: Annotated[
-        int | None,
-        typer.Option(min=1, help="Flag pixels with fewer clear Sentinel-2 dates in the quality layer."),
-    ] = None,
     like: Like = None,
     s1_units: S1Units = None,
+    jobs: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            is_eager=True,
+            rich_help_panel=SEVERAL,
+            help="Table (CSV or Parquet) with a row for each scene: scene, out, year, model, or any option of this "
+            "command.",
+        ),
+    ] = None,
     memory: Memory = None,
     threads: Threads = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
-    append: Annotated[
-        bool, typer.Option("--append", help=f"Add to the {' or '.join(appendable())} output at --out.")
-    ] = False,
     restart: Annotated[
-        bool, typer.Option("--restart", help="Start again instead of resuming an interrupted run.")
+        bool,
+        typer.Option(
+            "--restart", rich_help_panel=RUN, help="Start again instead of resuming an interrupted run."
+        ),
     ] = False,
     check: Annotated[
         bool,
         typer.Option(
             "--check",
+            rich_help_panel=RUN,
             help="When a run is resumed: read all that is finished again, to see whether the scene has changed. "
             "Default: a sample, or all where files were written to.",
         ),
     ] = False,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Treat every warning about the scene as an error.")
+        bool,
+        typer.Option(
+            "--strict", rich_help_panel=RUN, help="Treat every warning about the scene as an error."
+        ),
     ] = False,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Compute the embeddings of a scene.
+    """Compute the embeddings of a scene, or of several scenes.
 
-    Writes GeoTIFFs (or another --format), a quicklook and a STAC item into one folder.
+    Writes GeoTIFFs (or another --format), a quicklook and a STAC item into one folder for each scene.
 
     Example: tessera-engine embed scene_dir/ --int8
     """
-    from tessera_engine import api
-    from tessera_engine.backends.choosing import choose
-    from tessera_engine.cli import console
-    from tessera_engine.model.installed import open_model
-    from tessera_engine.running.options import RunOptions
-    from tessera_engine.running.plan import make_plan
-    from tessera_engine.scenes import open_scene
-    from tessera_engine.scenes.unused import as_json, note
-
     if int8 and precision not in (None, "int8"):
         raise InputError(
             f"--int8 and --precision {precision} contradict each other; use --precision and --store"
@@ -193,21 +263,57 @@ def embed(
         "check": check,
         "strict": strict,
     }
+    opening = {
+        "layout": layout,
+        "year": year,
+        "start": start and start.date(),
+        "end": end and end.date(),
+        "season": season,
+        "like": like,
+        "s1_units": s1_units,
+    }
+    loading = {
+        "model": model,
+        "precision": "int8" if int8 else precision,
+        "backend": backend,
+        "device": device,
+        "threads": threads,
+    }
+    if jobs is not None or len(scenes or ()) > 1:
+        from tessera_engine.cli.many import embed_all
+
+        # A row of the table may choose another precision than the command line
+        as_given = {"int8": int8, "precision": precision, "stored_as": stored_as}
+        embed_all(jobs, scenes or (), out, {**opening, **loading, **options, **as_given}, quiet, json)
+    else:
+        _embed_one((scenes or [""])[0], out, opening, loading, options, quiet, json)
+
+
+def _embed_one(
+    scene: str,
+    out: Path | None,
+    opening: dict[str, Any],
+    loading: dict[str, Any],
+    options: EmbedOptions,
+    quiet: bool,
+    json: bool,
+) -> None:
+    from tessera_engine import api
+    from tessera_engine.backends.choosing import choose
+    from tessera_engine.cli import console
+    from tessera_engine.model.installed import open_model
+    from tessera_engine.running.options import RunOptions
+    from tessera_engine.running.plan import make_plan
+    from tessera_engine.scenes import open_scene
+    from tessera_engine.scenes.unused import as_json, note
+
+    backend, device, threads = (loading[name] for name in ("backend", "device", "threads"))
     checked = RunOptions.given(options)
-    opened = open_scene(
-        scene,
-        layout=layout,
-        year=year,
-        start=start and start.date(),
-        end=end and end.date(),
-        season=season,
-        like=like,
-        s1_units=s1_units,
-    )
+    opened = open_scene(scene, **opening)
     others = note(opened.reader.unused)
     if others is not None:
         console.say(others, quiet)
-    file = open_model(model, "int8" if int8 else precision)
+    file = open_model(loading["model"], loading["precision"])
     # Before kernels are compiled
     runs_it = choose(backend, device, file.facts.precision, file.facts).backend
     plan = make_plan(opened, file, out, checked, runs_it)
@@ -240,6 +346,7 @@ def embed(
                 "out": str(done.out),
                 "pixels": done.pixels,
                 "with_data": done.with_data,
+                **({} if done.few_clear is None else {"few_clear": done.few_clear}),
                 "seconds": {stage: round(seconds, 3) for stage, seconds in done.seconds.items()},
                 "findings": [finding.to_dict() for finding in done.findings],
                 "unused": as_json(opened.reader.unused),
@@ -247,8 +354,11 @@ def embed(
         )
     else:
         console.print_line(done.out)
+    flagged = ""
+    if done.few_clear is not None:
+        flagged = f"{done.few_clear:,} px have fewer than {options['min_clear']} clear dates; "
     console.say(
-        f"{done.with_data:,} of {done.pixels:,} px embedded in {total:.1f} s; "
+        f"{done.with_data:,} of {done.pixels:,} px embedded in {total:.1f} s; {flagged}"
         f"look at {done.out / 'quicklook.png'}",
         quiet,
     )

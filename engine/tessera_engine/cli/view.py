@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,6 +40,15 @@ def view(
             "--year", help="Year to use, if an output has several; one for each output, or two of one output."
         ),
     ] = None,
+    untils: Annotated[
+        list[datetime] | None,
+        typer.Option(
+            "--until",
+            formats=["%Y-%m-%d"],
+            metavar="DATE",
+            help="Period to use, if an output has several: its last day; as often as --year.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -64,7 +74,7 @@ def view(
         os.environ.setdefault(name, "1")
     from tessera_engine.cli import console
 
-    opened = _open(outputs, years or [])
+    opened = _open(outputs, years or [], [day.date() for day in untils or ()])
     if out is not None:
         _export(opened, out, overwrite, quiet)
         return
@@ -110,27 +120,33 @@ def _export(opened: list[Embeddings], folder: Path, overwrite: bool, quiet: bool
     console.say(f"open {made.out / 'index.html'} in a browser", quiet)
 
 
-def _open(outputs: list[Path], years: list[int]) -> list[Embeddings]:
+def _open(outputs: list[Path], years: list[int], untils: list[date]) -> list[Embeddings]:
     """The embeddings to show, one or two."""
     from tessera_engine.formats.opening import open_embeddings
 
-    if len(outputs) == 1 and len(years) == 2:
+    if len(outputs) == 1 and 2 in (len(years), len(untils)):
         outputs = outputs * 2
     if len(outputs) > 2:
         raise InputError(f"{len(outputs)} outputs were given; give one, or two to compare")
-    if years and len(years) != len(outputs):
-        raise InputError(
-            f"--year was given {len(years)} times for {len(outputs)} outputs; give it once for each"
-        )
-    wanted: list[int | None] = [*years] if years else [None] * len(outputs)
-    opened = [open_embeddings(path, year=year) for path, year in zip(outputs, wanted, strict=True)]
+    for option, given in (("--year", years), ("--until", untils)):
+        if given and len(given) != len(outputs):
+            raise InputError(
+                f"{option} was given {len(given)} times for {len(outputs)} outputs; give it once for each"
+            )
+    opened = [
+        open_embeddings(path, year=years[i] if years else None, until=untils[i] if untils else None)
+        for i, path in enumerate(outputs)
+    ]
     if len(opened) == 2 and _names(opened[0]) == _names(opened[1]):
-        raise InputError(f"{opened[0].path} was given twice; give outputs of two years, or --year twice")
+        raise InputError(
+            f"{opened[0].path} was given twice; give outputs of two times, or --year or --until twice"
+        )
     return opened
 
 
 def _names(embeddings: Embeddings) -> tuple[Path, object]:
-    return embeddings.path.resolve(), embeddings.provenance.get("year")
+    about = embeddings.provenance
+    return embeddings.path.resolve(), about.get("year") or about.get("season")
 
 
 def _signals() -> list[int]:

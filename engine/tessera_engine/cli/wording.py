@@ -19,6 +19,9 @@ _spelled: dict[str, str] = {}
 def speak_for(command: Any) -> None:
     """Translate into the options of this click command from now on."""
     _spelled.clear()
+    for parameter in command.params:
+        # `view` takes `--until` twice as `untils`; a message names one of them
+        _spelled.update({name.lstrip("-").replace("-", "_"): _spelling(parameter) for name in parameter.opts})
     _spelled.update({str(parameter.name): _spelling(parameter) for parameter in command.params})
 
 

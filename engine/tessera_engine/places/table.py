@@ -103,6 +103,16 @@ def fields_of_table(path: Path) -> list[str]:
         return names
 
 
+def rows_of_table(path: Path) -> tuple[list[str], list[list[str]]]:
+    """The columns and all rows of a small table.
+
+    Raises:
+        InputError: the file can't be read.
+    """
+    with _rows(path) as (names, rows, _):
+        return names, list(rows)
+
+
 def _cell(row: list[str], column: int) -> str:
     """A cell; empty where the row is too short."""
     return row[column] if column < len(row) else ""

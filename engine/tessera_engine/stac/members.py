@@ -66,7 +66,8 @@ def of_year(item: Mapping[str, Any], year: int) -> dict[str, Any]:
     if MEMBERS not in item["properties"]:
         return dict(item)
     own = [member for member in members(item) if member["tessera:year"] == year]
-    properties = {key: value for key, value in item["properties"].items() if key not in (MEMBERS, YEARS)}
+    whole = (MEMBERS, YEARS, PIXELS_FEW_CLEAR, COMPLETE)
+    properties = {key: value for key, value in item["properties"].items() if key not in whole}
     properties |= _joined(own)
     properties[PIXELS_WITH_DATA] = years(item)[year]
     return {**item, "properties": properties}
@@ -95,7 +96,6 @@ def write_grown_item(path: Path, before: Mapping[str, Any], grid: Grid, added_pi
         PIXELS: grid.width * grid.height,
         PIXELS_WITH_DATA: sum(counts.values()),
         YEARS: {str(year): counts[year] for year in sorted(counts)},
-        COMPLETE: complete_years(all_members),
         MEMBERS: all_members,
     }
     save_item(path, item)
@@ -105,10 +105,11 @@ def _joined(all_members: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Facts of several scenes as one: equal values once, different texts joined by commas, lists concatenated."""
     found: dict[str, Any] = {}
     for key in dict.fromkeys(key for member in all_members for key in member):
-        if key in ("id", "created", PIXELS, PIXELS_WITH_DATA) or key.startswith("proj:"):
+        if key in ("id", "created", PIXELS, PIXELS_WITH_DATA, COMPLETE) or key.startswith("proj:"):
             continue
         if key == PIXELS_FEW_CLEAR:
             found[key] = sum(member.get(key) or 0 for member in all_members)
+            found[COMPLETE] = complete_years(all_members)
             continue
         values = [member.get(key) for member in all_members]
         distinct = [value for i, value in enumerate(values) if value not in values[:i]]

@@ -12,7 +12,8 @@ import xarray
 from fake_backend import FakeBackend
 from hypothesis import given
 from hypothesis import strategies as st
-from made_up import FakeReader, SeasonReader, made_up_arrays
+from made_up import FakeReader, SeasonReader, made_up_arrays, write_tile
+from mosaic_files import CLEAR, write_s2_mosaic
 
 from tessera_engine.errors import InputError
 from tessera_engine.formats.opening import open_embeddings, stored_periods, stored_years
@@ -22,6 +23,7 @@ from tessera_engine.running.periods import growing_periods, parse_every
 from tessera_engine.running.plan import make_plan
 from tessera_engine.running.run import run
 from tessera_engine.scene import Scene
+from tessera_engine.scenes import open_scene
 from tessera_engine.stac.reading import read_item
 from tessera_engine.verification.output import check_files
 
@@ -325,3 +327,47 @@ def write_labels(path: Path, store: Path) -> None:
     profile = {"driver": "GTiff", "dtype": "uint8", "count": 1, "width": grid.width, "height": grid.height}
     with rasterio.open(path, "w", **profile, crs=grid.crs, transform=grid.transform) as file:
         file.write(codes, 1)
+
+
+def test_products_across_new_year(tmp_path):
+    """The dates of satellite products decide, and each period is what a run of its own gives."""
+    rng = np.random.default_rng(0)
+    days = [date(2023, 11, 10), date(2023, 12, 20), date(2024, 1, 15), date(2024, 2, 29), date(2024, 3, 1)]
+    for day in days:
+        classes = rng.choice([CLEAR, 9], (4, 4)).astype(np.uint8)
+        write_s2_mosaic(
+            tmp_path / "scene", day, rng.integers(200, 6000, (4, 4, 10)).astype(np.uint16), classes
+        )
+    whole = open_scene(tmp_path / "scene", season="2023-11:2024-04")
+    backend = Exact()
+    plan = make_plan(
+        whole, backend.model, tmp_path / "all", RunOptions.given({"every": "month", "memory": "1GB"})
+    )
+    run(plan, backend, None, lambda line: None)
+    counts = []
+    for first, last in stored_periods(tmp_path / "all"):
+        scene = open_scene(tmp_path / "scene", start=first, end=last)
+        options = RunOptions.given({"stored_as": "int8", "memory": "1GB"})
+        plan = make_plan(scene, backend.model, tmp_path / f"{last}", options)
+        run(plan, backend, None, lambda line: None)
+        alone, period = open_embeddings(tmp_path / f"{last}"), open_embeddings(tmp_path / "all", until=last)
+        for one, other in zip(alone.read_stored(), period.read_stored(), strict=True):
+            np.testing.assert_array_equal(one, other)
+        counts.append(len(period.provenance["s2_days_of_year"]))
+        np.testing.assert_array_equal(
+            alone.read_quality(alone.grid.window), period.read_quality(period.grid.window)
+        )
+    assert counts == [1, 2, 3, 4, 5, 5]
+
+
+def test_verify_opens_the_scene_with_its_season(tmp_path):
+    import tessera_engine as te
+
+    write_tile(tmp_path / "tile", made_up_arrays(20, 20, 30))
+    scene = te.open_scene(tmp_path / "tile", year=2024, season="2024-03:2024-08")
+    te.embed(
+        scene, te.load_model("demo", "int8"), tmp_path / "out", progress=False, announce=lambda line: None
+    )
+    found = te.verify(tmp_path / "out", tmp_path / "tile", pixels=400)
+    assert found.reembedded.pixels == 400
+    assert found.reembedded.differs == ()
