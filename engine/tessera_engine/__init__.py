@@ -7,8 +7,8 @@
 
 Scenes:     open_scene, embed, embed_many
 Models:     load_model
-Embeddings: open_embeddings, convert, picture, similar, change, map, evaluate,
-            segment, verify
+Embeddings: open_embeddings, convert, picture, sample, similar, change, map,
+            evaluate, segment, verify
 
 Each function takes its input first (a path, or what open_scene, load_model or open_embeddings gave), then `out`, then
 options by name, as the command line names them. `help(tessera_engine.embed)` lists them. Errors are `TesseraError`s.
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tessera_engine.analysis.maps.evaluate import evaluate
     from tessera_engine.analysis.maps.evaluation import Evaluation
     from tessera_engine.analysis.maps.make import Map, map
+    from tessera_engine.analysis.sampling.sample import Sampled, sample
     from tessera_engine.analysis.segments.make import Segments, segment
     from tessera_engine.analysis.similar import Similar, similar
     from tessera_engine.api import Embedded, Model, embed, load_model
@@ -47,6 +48,7 @@ _MODULES = {
     "Map": "analysis.maps.make",
     "Model": "api",
     "Picture": "pictures.make",
+    "Sampled": "analysis.sampling.sample",
     "Scene": "scene",
     "SceneWarning": "errors",
     "Segments": "analysis.segments.make",
@@ -64,6 +66,7 @@ _MODULES = {
     "open_embeddings": "formats.opening",
     "open_scene": "scenes",
     "picture": "pictures.make",
+    "sample": "analysis.sampling.sample",
     "segment": "analysis.segments.make",
     "similar": "analysis.similar",
     "verify": "verification.verify",
@@ -80,6 +83,7 @@ __all__ = [
     "Map",
     "Model",
     "Picture",
+    "Sampled",
     "Scene",
     "SceneWarning",
     "Segments",
@@ -97,6 +101,7 @@ __all__ = [
     "open_embeddings",
     "open_scene",
     "picture",
+    "sample",
     "segment",
     "similar",
     "verify",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import html
+import inspect
 import os
 import warnings
 from collections.abc import Sequence
@@ -25,9 +26,9 @@ from tessera_engine.model.file import ModelFile
 from tessera_engine.model.installed import DEFAULT_MODEL, check_model, open_model
 from tessera_engine.progress import Announce, ShowProgress, shown
 from tessera_engine.running.options import EmbedOptions, RunOptions, check_dim, spelled_out
-from tessera_engine.running.plan import make_plan
+from tessera_engine.running.plan import Plan, make_plan
 from tessera_engine.running.run import run
-from tessera_engine.scene import S1_BANDS, Observations, Scene
+from tessera_engine.scene import S1_BANDS, Observations, Scene, Window
 from tessera_engine.scenes import open_scene
 from tessera_engine.stac.items import load_item
 from tessera_engine.stac.members import PIXELS_FEW_CLEAR
@@ -221,7 +222,7 @@ class Embedded:
 
     Attributes:
         out: the output folder.
-        pixels: pixels of the region that the scene covers.
+        pixels: pixels of the region that the scene covers, or of these the selected ones.
         with_data: pixels that have an embedding.
         seconds: wall time of the stages, see `tessera_engine.running.pipeline.Statistics`.
         findings: what was found about the scene.
@@ -260,6 +261,11 @@ def embed(
             for damage in it; None: findings and damage are Python warnings (`SceneWarning`).
         window: the part of the scene: col, row, width, height in pixels; None: all.
         bbox: the part of the scene: west, south, east, north in degrees.
+        aoi: a file of shapes: only pixels in them are embedded, and the output covers the box around these.
+        points: a file of points: only their pixels are embedded.
+        layer: the layer of that file; None: the only one with shapes.
+        shapes_crs: the CRS of its coordinates; None: what the file says.
+        buffer: by how much its shapes grow: metres, or a length like "50m"; negative: by how much they shrink.
         dim: length of the embedding, one of the model's prefixes; None: the whole.
         stored_as: `int8` or `float32`; None: int8 for an int8 model, else float32.
         format: `cog`, `npy`, `zarr` or `geotessera`.
@@ -294,10 +300,65 @@ def embed(
         else choose("auto", "auto", file.facts.precision, file.facts).backend
     )
     plan = make_plan(scene, file, None if out is None else os.fspath(out), chosen, runs_it)
-    say = _warn if announce is None else announce
-    sample = scene.reader.sample(plan.region, SAMPLE_PIXELS)
-    findings = tuple(examine_sample(scene, sample, file.facts, plan.region))
-    heed(findings, chosen.strict, say)
+    return carry_out(plan, model, progress, announce)
+
+
+def carry_out(
+    plan: Plan, model: Model | str | os.PathLike[str], progress: ShowProgress, announce: Announce | None
+) -> Embedded:
+    """`embed` from its plan on.
+
+    Args:
+        plan: what to do.
+        model: the plan's model, loaded, or what names it.
+        progress: see `embed`.
+        announce: see `embed`.
+
+    Raises:
+        InputError: the scene is refused, or an interrupted run differs; nothing has been written.
+        TesseraError: the run failed; what is finished is kept.
+    """
+    say = warn if announce is None else announce
+    left_out = None if plan.selection is None else plan.selection.note()
+    if left_out is not None:
+        say(left_out)
+    findings, loaded = examine(plan.scene, plan.region, model, plan.model, plan.options.strict, announce)
+    with shown(progress, f"embedding {plan.scene.name}", "px") as report:
+        done = run(dataclasses.replace(plan, findings=findings), loaded.backend, report, say)
+    few = None
+    if plan.options.min_clear is not None:
+        few = load_item(plan.out)["properties"].get(PIXELS_FEW_CLEAR)
+    return Embedded(plan.out, done.pixels, done.with_data, done.seconds, findings, few)
+
+
+embed.__signature__ = spelled_out(embed, EmbedOptions, RunOptions())  # type: ignore[attr-defined]
+
+
+def examine(
+    scene: Scene,
+    region: Window,
+    model: Model | str | os.PathLike[str],
+    file: ModelFile,
+    strict: bool,
+    announce: Announce | None,
+) -> tuple[tuple[Finding, ...], Model]:
+    """What is probably wrong with a scene, which the user is told; and the model, ready to embed it.
+
+    Args:
+        scene: what will be embedded.
+        region: the part of it.
+        model: a loaded model, or what names the file.
+        file: the model file.
+        strict: refuse a scene with any finding.
+        announce: see `embed`.
+
+    Raises:
+        InputError: the scene has no data in the region, or with `strict` a finding.
+    """
+    sample = scene.reader.sample(region, SAMPLE_PIXELS)
+    findings = tuple(examine_sample(scene, sample, file.facts, region))
+    say = warn if announce is None else announce
+    heed(findings, strict, say)
     note = note_on(season_of(scene.reader))
     if note is not None:
         say(note)
@@ -306,21 +367,16 @@ def embed(
         tokens = pack(sample, file.facts).tokens
         if len(tokens):
             loaded.backend.prepare(tokens)
-    del sample
     set_threads(loaded.threads)
-    with shown(progress, f"embedding {scene.name}", "px") as report:
-        done = run(dataclasses.replace(plan, findings=findings), loaded.backend, report, say)
-    few = None
-    if chosen.min_clear is not None:
-        few = load_item(plan.out)["properties"].get(PIXELS_FEW_CLEAR)
-    return Embedded(plan.out, done.pixels, done.with_data, done.seconds, findings, few)
+    return findings, loaded
 
 
-embed.__signature__ = spelled_out(embed, EmbedOptions, RunOptions())  # type: ignore[attr-defined]
-
-
-def _warn(line: str) -> None:
-    """Findings and damage as Python warnings, at the line that called `embed`."""
+def warn(line: str) -> None:
+    """Findings and damage as Python warnings, at the user's line that called the engine."""
     text = line.removeprefix("warning: ")
-    if text != line:
-        warnings.warn(text, SceneWarning, stacklevel=4)
+    if text == line:
+        return
+    level, frame = 1, inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("tessera_engine."):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, SceneWarning, stacklevel=level)

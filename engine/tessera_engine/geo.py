@@ -8,7 +8,6 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from affine import Affine
 from numpy.typing import ArrayLike, NDArray
 
 from tessera_engine.errors import InputError
@@ -106,6 +105,24 @@ def is_crs(text: str) -> bool:
     return True
 
 
+def to_pixels(
+    grid: Grid, x: NDArray[np.float64], y: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Columns and rows (N,) of points; whole numbers are corners of pixels.
+
+    Coordinates are counted from the grid's corner first: so the corners and centres of a grid of whole metres come out
+    exactly, which the inverse of its transform doesn't give.
+
+    Args:
+        grid: the pixels, which go on outside of it.
+        x: (N,) in the grid's CRS.
+        y: (N,).
+    """
+    t = grid.transform
+    x, y = x - t.c, y - t.f
+    return (t.e * x - t.b * y) / t.determinant, (t.a * y - t.d * x) / t.determinant
+
+
 def is_utm(crs: str | None) -> bool:
     """Whether a CRS is a UTM zone of WGS 84."""
     from rasterio.crs import CRS
@@ -135,9 +152,7 @@ def pixels_at(grid: Grid, lon: ArrayLike, lat: ArrayLike) -> tuple[NDArray[np.in
     cols, rows = np.full(len(lon), -1, np.int64), np.full(len(lon), -1, np.int64)
     if len(near):
         x, y = map(np.asarray, transform("EPSG:4326", grid.crs, lon[near], lat[near]))
-        to_pixel: Affine = ~grid.transform
-        cols[near] = np.floor(to_pixel.a * x + to_pixel.b * y + to_pixel.c)
-        rows[near] = np.floor(to_pixel.d * x + to_pixel.e * y + to_pixel.f)
+        cols[near], rows[near] = map(np.floor, to_pixels(grid, x, y))
     return cols, rows
 
 

@@ -125,6 +125,45 @@ def output(
     return folder
 
 
+def plots(path: Path, width: int, height: int, count: int) -> Path:
+    """Points in the pixels of a scene, as CSV."""
+    cols, rows = np.random.default_rng(0).uniform(0, 1, (2, count)) * np.array([[width], [height]])
+    x, y = ORIGIN @ (cols, rows)
+    lines = (f"{i},{a:.2f},{b:.2f}\n" for i, (a, b) in enumerate(zip(x, y, strict=True)))
+    path.write_text("id,x,y\n" + "".join(lines))
+    return path
+
+
+def parcels(path: Path, width: int, height: int, count: int, side: float = 12) -> Path:
+    """Squares of so many pixels across in a scene, in degrees, as GeoPackage."""
+    import geopandas
+    import shapely
+
+    cols, rows = np.random.default_rng(0).uniform(0, 1, (2, count)) * np.array(
+        [[width - side], [height - side]]
+    )
+    left, top = ORIGIN @ (cols, rows)
+    boxes = shapely.box(left, top - 10 * side, left + 10 * side, top)
+    geopandas.GeoDataFrame({"id": range(count)}, geometry=boxes, crs=CRS).to_crs(4326).to_file(
+        path, driver="GPKG"
+    )
+    return path
+
+
+def coast(path: Path, width: int, height: int, corners: int) -> Path:
+    """One polygon with so many corners that covers most of a scene, as GeoPackage."""
+    import geopandas
+    import shapely
+
+    angle = np.linspace(0, 2 * np.pi, corners, endpoint=False)
+    radius = 0.45 + 0.02 * np.sin(angle * 3000)
+    cols, rows = width * (0.5 + radius * np.cos(angle)), height * (0.5 + radius * np.sin(angle))
+    x, y = ORIGIN @ (cols, rows)
+    shape = shapely.Polygon(np.column_stack([x, y]))
+    geopandas.GeoDataFrame({"id": [1]}, geometry=[shape], crs=CRS).to_file(path, driver="GPKG")
+    return path
+
+
 def label_raster(path: Path, width: int, height: int, classes: int = 8) -> Path:
     """A GeoTIFF with a label at every fiftieth pixel."""
     labels = np.zeros((height, width), np.uint8)

@@ -177,11 +177,37 @@ def reading_cases() -> Iterator[Case]:
         yield Case(f"similar-{width}x{height}", 330, ("similar", next(iter(needs)), "--at", *point(width, height)), needs)  # fmt: skip
 
 
+def shapes_cases() -> Iterator[Case]:
+    """`embed` of the pixels in shapes, and tables of them."""
+    scene, large = _tile(256, 256, 60), _tile(1024, 1024, 6)
+    points = {"plots.csv": lambda path: inputs.plots(path, 1024, 1024, 20_000)}
+    words = ("embed", next(iter(large)), "--int8", "--points", "plots.csv", "--shapes-crs", CRS)
+    yield Case("embed-shapes-points", 310, words, large | points)
+    coast = {"coast.gpkg": lambda path: inputs.coast(path, 256, 256, 1_000_000)}
+    words = ("embed", next(iter(scene)), "--int8", "--aoi", "coast.gpkg")
+    yield Case("embed-shapes-coast", 460, words, scene | coast)
+    mosaic = {"tiles": lambda path: inputs.tiles(path, 5, 4, 256, 12)}
+    parcels = {"parcels.gpkg": lambda path: inputs.parcels(path, 5 * 256, 4 * 256, 5000, 4)}
+    words = ("embed", "tiles", "--int8", "--aoi", "parcels.gpkg")
+    yield Case("embed-shapes-mosaic", 440, words, mosaic | parcels)
+    words = ("sample", "tiles", "parcels.gpkg", "--int8", "--pool", "mean,std")
+    yield Case("sample-shapes-mosaic", 500, words, mosaic | parcels)
+    for format in FORMATS:
+        needs = _output(4096, 4096, format)
+        name = next(iter(needs))
+        points = {"many.csv": lambda path: inputs.plots(path, 4096, 4096, 100_000)}
+        words = ("sample", name, "many.csv", "--shapes-crs", CRS)
+        yield Case(f"sample-points-{format}", 500, words, needs | points, False)
+        fields = {"fields.gpkg": lambda path: inputs.parcels(path, 4096, 4096, 5000)}
+        words = ("sample", name, "fields.gpkg", "--pool", "mean,std,median")
+        yield Case(f"sample-shapes-{format}", 500, words, needs | fields, False)
+
+
 def cases() -> list[Case]:
     """All of them."""
     needs = _tile(128, 64, 12)
     small = Case("embed-cog-int8-small", 300, ("embed", next(iter(needs)), "--int8"), needs)
-    return [small, *embed_cases(SHAPES), *large_cases(), *convert_cases(), *reading_cases()]
+    return [small, *embed_cases(SHAPES), *large_cases(), *convert_cases(), *reading_cases(), *shapes_cases()]
 
 
 def large_cases() -> Iterator[Case]:
@@ -237,8 +263,8 @@ def measure(case: Case, folder: Path, source: Path = ROOT) -> dict[str, Any]:
                 word = str(place)
             words.append(word)
         if case.words[0] not in ("info", "verify") and store is None:
-            end = "result.png" if case.words[0] == "picture" else "result"
-            words += ["-o", end]
+            ends = {"picture": "result.png", "sample": "result.parquet"}
+            words += ["-o", ends.get(case.words[0], "result")]
         if case.asks:
             words += ["--memory", f"{case.limit}MB"]
         if case.words[0] not in ("info", "verify"):

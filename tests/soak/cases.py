@@ -74,6 +74,8 @@ def cases() -> list[Case]:
         Case("map", f"map {{made}}/a.npy {labels} -o out -q --overwrite", old="similar", weight=0.3),
         Case("evaluate", f"evaluate {{made}}/a.npy {labels} --method knn -o out -q --overwrite", old="similar", weight=0.2),
         Case("segment", "segment {made}/a.npy -o out.parquet -q --overwrite", out="out.parquet", old="old.pt"),
+        Case("sample", "sample {made}/a.npy {made}/labels.geojson -o out.csv -q", out="out.csv"),
+        Case("sample", "sample {made}/a.npy {made}/labels.geojson -o out.csv -q --overwrite", out="out.csv", old="old.csv"),
         Case("picture", "picture {made}/a.npy -o out.png -q --palette colours.json", out="out.png"),
         Case("picture", "picture {made}/a.npy -o out.png -q --overwrite", out="out.png", old="old.png"),
         Case("picture", "picture {made}/a.npy -o out.tif -q --quicklook clusters", out="out.tif", format="tif"),
@@ -145,7 +147,7 @@ def make_inputs(made: Path) -> None:
     content = (made / "tiny.pt").read_bytes()
     sha256 = hashlib.sha256(content).hexdigest()
     PUBLISHED["nano"] = replace(PUBLISHED["nano"], bytes=len(content), sha256=sha256)
-    for name in ("old.png", "old.onnx", "old.pt"):
+    for name in ("old.png", "old.csv", "old.onnx", "old.pt"):
         (made / name).write_bytes(b"old")
     (made / "models").mkdir()
     os.sync()

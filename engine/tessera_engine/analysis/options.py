@@ -9,11 +9,12 @@ from typing import Any, TypedDict, TypeVar, cast
 
 from tessera_engine.analysis.maps.learn import METHODS
 from tessera_engine.analysis.regions import TOP_SHARE
+from tessera_engine.analysis.sampling.pooling import POOLS
 from tessera_engine.errors import InputError, check_type, is_of
 from tessera_engine.files.nearby import nearest
 from tessera_engine.formats.opening import check_day
 from tessera_engine.machine import check_threads
-from tessera_engine.places.crs import parse_crs
+from tessera_engine.model.installed import DEFAULT_MODEL
 from tessera_engine.running.options import CHECKS as RUN_CHECKS
 
 Options = TypeVar("Options")
@@ -209,6 +210,53 @@ class EvaluateOptions:
     threads: int | None = None
 
 
+class SampleKeywords(TypedDict, total=False):
+    """What `sample` takes as keywords; see `SampleOptions`."""
+
+    model: Any
+    pool: str | list[str] | tuple[str, ...] | None
+    layer: str | None
+    shapes_crs: str | int | None
+    buffer: float | str | None
+    id: str | None
+    dim: int | None
+    year: int | None
+    until: date | str | None
+    memory: int | str | None
+    strict: bool
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """How a table of embeddings at shapes is made.
+
+    Attributes:
+        model: for scenes: a loaded model, the name of one on this machine, or a model file.
+        pool: how the pixels of a shape are pooled, of `POOLS`; empty: mean, or nothing for a file of points.
+        layer: the layer of the shapes; None: the only one that has some.
+        shapes_crs: the CRS of the shapes' coordinates; None: what the file says.
+        buffer: metres by which shapes grow, or shrink where negative.
+        id: the column with the ids, whose values must be unique; None: a column named id, if there is one.
+        dim: only the first `dim` dimensions; None: all that are stored.
+        year: only this year; None: all years of an output.
+        until: the last day of the period to read, of an output with several periods.
+        memory: bytes that embedding a scene may take; None: half of the free memory, at most 4 GB.
+        strict: refuse a scene with any finding.
+    """
+
+    model: Any = DEFAULT_MODEL
+    pool: tuple[str, ...] = ()
+    layer: str | None = None
+    shapes_crs: str | None = None
+    buffer: float = 0.0
+    id: str | None = None
+    dim: int | None = None
+    year: int | None = None
+    until: date | None = None
+    memory: int | None = None
+    strict: bool = False
+
+
 def check_options(kind: type[Options], function: str, options: Mapping[str, Any]) -> Options:
     """Check options as a user gave them.
 
@@ -227,6 +275,8 @@ def check_options(kind: type[Options], function: str, options: Mapping[str, Any]
             hint = f"did you mean '{near}'?" if near else f"the options are {', '.join(names)}"
             raise InputError(f"'{name}' is not an option of {function}; {hint}")
     several = {"method": _methods} if kind is EvaluateOptions else {}
+    if kind is SampleOptions:
+        several = {"pool": _pools}
     checks: dict[str, Callable[[str, object], Any]] = {**CHECKS, **several}
     return kind(**{name: checks[name](name, value) for name, value in options.items() if value is not None})
 
@@ -273,6 +323,23 @@ def _methods(name: str, value: object) -> tuple[str, ...]:
     return tuple(_method(name, one) for one in each)
 
 
+def _pools(name: str, value: object) -> tuple[str, ...]:
+    each = tuple(value.split(",")) if isinstance(value, str) else value
+    check_type(name, each, (list, tuple), f"some of {', '.join(POOLS)}")
+    pools = tuple(str(one).strip() for one in cast(tuple[Any, ...], each))
+    for one in pools:
+        if one not in POOLS:
+            near = nearest(one, POOLS)
+            hint = f"; did you mean '{near}'?" if near else ""
+            raise InputError(f"{name}={one} is unknown; choose some of {', '.join(POOLS)}{hint}")
+    return tuple(dict.fromkeys(pools))
+
+
+def _id(name: str, value: object) -> str:
+    check_type(name, value, (str,), "the name of a column")
+    return str(value)
+
+
 def _metres(name: str, value: object) -> float:
     check_type(name, value, (float,), "metres, more than 0")
     metres = float(cast(float, value))
@@ -295,17 +362,6 @@ def _hectares(name: str, value: object) -> float:
     if not 0 <= hectares < 1e9:
         raise InputError(f"{name}={hectares:g} is not an area; expected hectares, 0 or more")
     return hectares
-
-
-def _layer(name: str, value: object) -> str:
-    check_type(name, value, (str,), "the name of a layer")
-    return str(value)
-
-
-def _crs(name: str, value: object) -> str:
-    check_type(name, value, (str, int), "a CRS, such as EPSG:32631")
-    parse_crs(value, name)
-    return str(value)
 
 
 def _band(name: str, value: object) -> int:
@@ -340,11 +396,16 @@ CHECKS: Mapping[str, Callable[[str, object], Any]] = {
     "train": lambda name, value: value,
     "method": _method,
     "block": _metres,
-    "layer": _layer,
-    "labels_crs": _crs,
+    "layer": RUN_CHECKS["layer"],
+    "labels_crs": RUN_CHECKS["shapes_crs"],
     "band": _band,
     "nodata": _nodata,
     "threads": _threads,
+    "model": lambda name, value: value,
+    "shapes_crs": RUN_CHECKS["shapes_crs"],
+    "buffer": RUN_CHECKS["buffer"],
+    "id": _id,
+    "strict": RUN_CHECKS["strict"],
     "scale": _scale,
     "min_area": _hectares,
 }

@@ -25,6 +25,7 @@ from tessera_engine.cli.app import (
     aside,
     interruptible,
 )
+from tessera_engine.cli.embeddings import ShapesCrs, ShapesLayer
 from tessera_engine.cli.panels import Grouped
 from tessera_engine.errors import InputError
 from tessera_engine.formats.registry import appendable, described
@@ -153,6 +154,32 @@ def embed(
             metavar="W S E N",
         ),
     ] = None,
+    aoi: Annotated[
+        Path | None,
+        typer.Option(
+            rich_help_panel=PART,
+            help="Embed only the pixels in these shapes: GeoPackage, shapefile, GeoJSON, GeoParquet, CSV, ...",
+            metavar="FILE",
+        ),
+    ] = None,
+    points: Annotated[
+        Path | None,
+        typer.Option(
+            rich_help_panel=PART,
+            help="Embed only the pixels of these points: CSV with lon and lat, or any file of shapes.",
+            metavar="FILE",
+        ),
+    ] = None,
+    layer: ShapesLayer = None,
+    shapes_crs: ShapesCrs = None,
+    buffer: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=PART,
+            help="With --aoi or --points: let the shapes grow by this length, like 50m. Lines need it.",
+            metavar="LENGTH",
+        ),
+    ] = None,
     layout: Layout = None,
     year: Year = None,
     season: Season = None,
@@ -218,6 +245,11 @@ def embed(
         **({} if format is None else {"format": format}),
         "window": window,
         "bbox": bbox,
+        "aoi": aoi,
+        "points": points,
+        "layer": layer,
+        "shapes_crs": shapes_crs,
+        "buffer": buffer,
         "dim": dim,
         "stored_as": "int8" if int8 and stored_as is None else stored_as,
         "quicklook": quicklook,
@@ -284,7 +316,7 @@ def _embed_one(
     file = open_model(loading["model"], loading["precision"])
     # Before kernels are compiled
     runs_it = choose(backend, device, file.facts.precision, file.facts).backend
-    region = make_plan(opened, file, out, checked, runs_it).region
+    plan = make_plan(opened, file, out, checked, runs_it)
     loaded = api.load(file, backend, threads, lambda text: console.say(text, quiet), device)
     facts = loaded.facts
     if facts.name == "demo":
@@ -293,8 +325,11 @@ def _embed_one(
             "('tessera-engine model import' brings one)",
             quiet,
         )
+    size = f"{plan.region.width} x {plan.region.height} px"
+    if plan.selected is not None:
+        size += f", {len(plan.selected):,} of them selected"
     console.say(
-        f"{opened.name}: {region.width} x {region.height} px, model {facts.name} {facts.precision}, "
+        f"{opened.name}: {size}, model {facts.name} {facts.precision}, "
         f"{loaded.backend.description}, {loaded.threads} threads",
         quiet,
     )
@@ -303,7 +338,7 @@ def _embed_one(
         console.say(text, quiet and not _certain(text))
 
     with console.progress_bar("embedding", quiet, "px") as progress:
-        done = aside(lambda: api.embed(opened, loaded, out, progress=progress, announce=announce, **options))
+        done = aside(lambda: api.carry_out(plan, loaded, progress, announce))
     total = sum(done.seconds.values())
     if json:
         console.print_json(

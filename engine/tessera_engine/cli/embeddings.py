@@ -38,6 +38,13 @@ LabelsCrs = Annotated[
     str | None,
     typer.Option(help="CRS of the labels' coordinates, such as EPSG:32631. Default: what the file says."),
 ]
+ShapesLayer = Annotated[
+    str | None, typer.Option("--layer", help="Layer of the shapes. Default: the only layer that has some.")
+]
+ShapesCrs = Annotated[
+    str | None,
+    typer.Option(help="CRS of the shapes' coordinates, such as EPSG:32631. Default: what the file says."),
+]
 Band = Annotated[int | None, typer.Option(help="Band of a raster of labels, from 1. Default: the only one.")]
 Nodata = Annotated[
     float | None,

@@ -19,6 +19,7 @@ GROUP = "tessera_engine.commands"
 MODULES = (
     "embed",
     "convert",
+    "sample",
     "compare",
     "maps",
     "evaluate",

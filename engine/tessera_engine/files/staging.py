@@ -292,6 +292,11 @@ class Staging:
         }
         return {key: raster for key, raster in rasters.items() if raster is not None}
 
+    @property
+    def keys(self) -> list[str]:
+        """The names of the arrays."""
+        return list(self._rasters)
+
     def write_block(self, window: Window, block: Block) -> None:
         """Write a block at its place, and wait until it is on the disk."""
         for key, raster in self._rasters.items():

@@ -53,6 +53,12 @@ def stored_years(path: str | os.PathLike[str]) -> list[int]:
     return _find(_folder(path)).years
 
 
+def holds_embeddings(path: str | os.PathLike[str]) -> bool:
+    """Whether a folder is an output, or a tree that geotessera downloaded; it may still be damaged."""
+    folder = _folder(path)
+    return is_output(folder) or any(format.foreign_years(folder) is not None for format in FORMATS.values())
+
+
 def stored_periods(path: str | os.PathLike[str]) -> list[Period]:
     """First and last day of the periods of an output of a season, in the order of time; empty for outputs of years.
 

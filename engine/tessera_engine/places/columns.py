@@ -55,6 +55,11 @@ class Coordinates:
     wkt: str | None = None
     degrees: bool = False
 
+    @property
+    def named(self) -> list[str]:
+        """The columns: x and y, or that of geometries."""
+        return [name for name in (self.x, self.y, self.wkt) if name is not None]
+
 
 def find_coordinates(path: Path, names: Sequence[str], sample: Sequence[Sequence[Any]]) -> Coordinates:
     """The columns that place the rows of a table.
@@ -110,7 +115,7 @@ class RowCollector:
     """
 
     def __init__(self, file: ShapeFile, coordinates: Coordinates, sample: Iterable[Any], near: Near) -> None:
-        crs, assumed = _crs_of(file, coordinates, list(sample))
+        crs, assumed = crs_of_columns(file, coordinates, list(sample))
         self.coordinates = coordinates
         self.found = Collector(crs, near, assumed)
 
@@ -129,7 +134,17 @@ class RowCollector:
         self.found.add_wkt(plain, values)
 
 
-def _crs_of(file: ShapeFile, coordinates: Coordinates, sample: list[Any]) -> tuple[Any, str]:
+def crs_of_columns(file: ShapeFile, coordinates: Coordinates, sample: list[Any]) -> tuple[Any, str]:
+    """The CRS of a table's coordinates, and why it is that one.
+
+    Args:
+        file: the table.
+        coordinates: the columns that place its rows.
+        sample: values of the geometry column, for the CRS that they may name; empty for columns of numbers.
+
+    Raises:
+        InputError: the CRS isn't known.
+    """
     if file.crs is not None:
         return parse_crs(file.crs, file.crs_parameter), f"given by {file.crs_parameter}="
     if coordinates.degrees:

@@ -51,6 +51,11 @@ class Near:
         x, y = zip(*(transform @ corner for corner in corners), strict=True)
         return cls(str(grid.crs), (min(x), min(y), max(x), max(y)))
 
+    def grown(self, by: float) -> Near:
+        """The box with a margin, in units of its CRS."""
+        left, bottom, right, top = self.bounds
+        return Near(self.crs, (left - by, bottom - by, right + by, top + by))
+
     def box_in(self, crs: Any) -> Box | None:
         """The box in another CRS, a little larger; None where it has no place in that CRS."""
         from rasterio.warp import transform_bounds

@@ -137,17 +137,15 @@ def where_they_lie(parts: Iterable[Part], near: Near, parameter: str) -> str:
         name, box = part.crs.to_string(), near.box_in(part.crs)
         degrees = part.crs.is_geographic
         turned = part.bounds[1], part.bounds[0], part.bounds[3], part.bounds[2]
-        lying = f"they lie at {_in_words(part.bounds)} in {name}"
+        lying = f"they lie at {box_in_words(part.bounds)} in {name}"
         if degrees and can_be_degrees(turned) and box is not None and _touch(turned, box):
             return f"{lying}: latitude and longitude are swapped"
         if degrees and not can_be_degrees(part.bounds):
             why = part.assumed or "of the file"
-            return (
-                f"{_in_words(part.bounds)} can't be degrees, but the CRS is {name} ({why}); give {parameter}="
-            )
+            return f"{box_in_words(part.bounds)} can't be degrees, but the CRS is {name} ({why}); give {parameter}="
         if box is None:
             return f"{lying}, in which the scene has no place; is that their CRS? If not, give {parameter}="
-        return f"{lying}, the scene at {_in_words(box)}; if that is not their CRS, give {parameter}="
+        return f"{lying}, the scene at {box_in_words(box)}; if that is not their CRS, give {parameter}="
     return ""
 
 
@@ -155,6 +153,7 @@ def _touch(a: Box, b: Box) -> bool:
     return a[0] <= b[2] and b[0] <= a[2] and a[1] <= b[3] and b[1] <= a[3]
 
 
-def _in_words(box: Box) -> str:
+def box_in_words(box: Box) -> str:
+    """The edges of a box, for messages."""
     left, bottom, right, top = (f"{value:.7g}" for value in box)
     return f"x {left} to {right}, y {bottom} to {top}"

@@ -11,8 +11,15 @@ from typing import Any
 import numpy as np
 
 from tessera_engine.errors import InputError, MissingExtra
-from tessera_engine.places.columns import Coordinates, RowCollector, find_coordinates, value_of
+from tessera_engine.places.columns import (
+    Coordinates,
+    RowCollector,
+    crs_of_columns,
+    find_coordinates,
+    value_of,
+)
 from tessera_engine.places.crs import Near, no_crs, parse_crs, stated_crs
+from tessera_engine.places.features import Features, from_numbers, from_wkb, from_wkt
 from tessera_engine.places.losses import Cause
 from tessera_engine.places.nearby import Collector
 from tessera_engine.places.shapes import Box, Part, ShapeFile, no_field, objects
@@ -30,12 +37,12 @@ KEY = b"geo"
 """Where GeoParquet keeps its metadata in the file's."""
 
 
-def read_parquet(file: ShapeFile, field: str, near: Near) -> list[Part]:
+def read_parquet(file: ShapeFile, field: str | None, near: Near) -> list[Part]:
     """The shapes near a box. Groups of rows that lie elsewhere by the file's own statistics are not read.
 
     Args:
         file: a Parquet file.
-        field: the column to read.
+        field: the column to read; None: only shapes.
         near: the box.
 
     Raises:
@@ -44,13 +51,43 @@ def read_parquet(file: ShapeFile, field: str, near: Near) -> list[Part]:
     """
     with _opened(file.path) as parquet:
         names = list(parquet.schema_arrow.names)
-        if field not in names:
+        if field is not None and field not in names:
             raise no_field(file.path, field, names)
         about = _geo(parquet)
         column = str(about.get("primary_column", ""))
         if column in names:
             return [_read_geo(parquet, file, field, near, column, about["columns"].get(column, {}))]
         return [_read_plain(parquet, file, field, near)]
+
+
+def features_of_parquet(file: ShapeFile) -> Features:
+    """All shapes with all columns.
+
+    Raises:
+        InputError: the file, column or CRS can't be used.
+        MissingExtra: pyarrow or shapely isn't installed.
+    """
+    with _opened(file.path) as parquet:
+        table = parquet.read().replace_schema_metadata(None)
+        about = _geo(parquet)
+        column = str(about.get("primary_column", ""))
+        if column in table.column_names:
+            described = about["columns"].get(column, {})
+            _check_encoding(file, described)
+            crs, assumed = _crs_of(file, described)
+            geometries = from_wkb(table.column(column).to_pylist())
+            covering = _covering(described)
+            others = [each for each in covering if each in table.column_names]
+            return Features(table.drop_columns([column, *others]), geometries, crs, assumed)
+        coordinates, sample = _coordinates(file, parquet)
+    held = {name: table.column(name).to_pylist() for name in coordinates.named}
+    if coordinates.wkt is not None:
+        geometries = from_wkt(held[coordinates.wkt])
+    else:
+        x, y = (np.array([_float(each) for each in values]) for values in held.values())
+        geometries = from_numbers(x, y)
+    crs, assumed = crs_of_columns(file, coordinates, sample)
+    return Features(table, geometries, crs, assumed, in_columns=True)
 
 
 def fields_of_parquet(path: Path) -> list[str]:
@@ -71,7 +108,7 @@ def _opened(path: Path) -> Iterator[Any]:
         import pyarrow.parquet
         import shapely  # noqa: F401
     except ModuleNotFoundError as error:
-        raise MissingExtra(error.name or "pyarrow", "maps", "reading labels from Parquet") from None
+        raise MissingExtra(error.name or "pyarrow", "maps", "reading shapes from Parquet") from None
     try:
         with pyarrow.parquet.ParquetFile(path) as parquet:
             yield parquet
@@ -91,11 +128,9 @@ def _geo(parquet: Any) -> dict[str, Any]:
 
 
 def _read_geo(
-    parquet: Any, file: ShapeFile, field: str, near: Near, column: str, about: Mapping[str, Any]
+    parquet: Any, file: ShapeFile, field: str | None, near: Near, column: str, about: Mapping[str, Any]
 ) -> Part:
-    encoding = str(about.get("encoding", "WKB"))
-    if encoding.upper() != "WKB":
-        raise InputError(f"{file.path} stores shapes in the encoding '{encoding}'; save it with WKB")
+    _check_encoding(file, about)
     crs, assumed = _crs_of(file, about)
     found = Collector(crs, near, assumed)
     for group in range(parquet.num_row_groups):
@@ -104,9 +139,16 @@ def _read_geo(
             found.lost[Cause.BESIDE] += parquet.metadata.row_group(group).num_rows
             found.extend(place)
             continue
-        for batch in parquet.iter_batches(ROWS, row_groups=[group], columns=[column, field]):
-            found.add_wkb(batch.column(column).to_pylist(), batch.column(field).to_pylist())
+        columns = [name for name in (column, field) if name is not None]
+        for batch in parquet.iter_batches(ROWS, row_groups=[group], columns=columns):
+            found.add_wkb(batch.column(column).to_pylist(), _values(batch, field))
     return found.part()
+
+
+def _check_encoding(file: ShapeFile, about: Mapping[str, Any]) -> None:
+    encoding = str(about.get("encoding", "WKB"))
+    if encoding.upper() != "WKB":
+        raise InputError(f"{file.path} stores shapes in the encoding '{encoding}'; save it with WKB")
 
 
 def _crs_of(file: ShapeFile, about: Mapping[str, Any]) -> tuple[Any, str]:
@@ -121,9 +163,8 @@ def _crs_of(file: ShapeFile, about: Mapping[str, Any]) -> tuple[Any, str]:
 
 def _place_of_group(group: Any, about: Mapping[str, Any]) -> Box | None:
     """The box around a group of rows by the statistics of its covering columns; None where there are none."""
-    covering = about.get("covering")
-    paths = covering.get("bbox") if isinstance(covering, dict) else None
-    if not isinstance(paths, dict):
+    paths = _boxes(about)
+    if not paths:
         return None
     statistics = {
         group.column(i).path_in_schema: group.column(i).statistics for i in range(group.num_columns)
@@ -138,26 +179,49 @@ def _place_of_group(group: Any, about: Mapping[str, Any]) -> Box | None:
     return (edges[0], edges[1], edges[2], edges[3]) if np.isfinite(edges).all() else None
 
 
+def _boxes(about: Mapping[str, Any]) -> dict[str, Any]:
+    """Where the columns with boxes around the shapes are, by the edge; empty where there are none."""
+    covering = about.get("covering")
+    paths = covering.get("bbox") if isinstance(covering, dict) else None
+    return paths if isinstance(paths, dict) else {}
+
+
+def _covering(about: Mapping[str, Any]) -> set[str]:
+    """The columns with boxes around the shapes."""
+    return {str(path[0]) for path in _boxes(about).values() if isinstance(path, list) and path}
+
+
 def _apart(a: Box, b: Box) -> bool:
     return a[2] < b[0] or a[0] > b[2] or a[3] < b[1] or a[1] > b[3]
 
 
-def _read_plain(parquet: Any, file: ShapeFile, field: str, near: Near) -> Part:
-    names = list(parquet.schema_arrow.names)
-    head = next(parquet.iter_batches(SAMPLE), None)
-    texts = [[] for _ in names] if head is None else [column.to_pylist() for column in head.columns]
-    coordinates = find_coordinates(file.path, names, texts)
-    sample = [] if coordinates.wkt is None else [each for each in texts[names.index(coordinates.wkt)] if each]
+def _read_plain(parquet: Any, file: ShapeFile, field: str | None, near: Near) -> Part:
+    coordinates, sample = _coordinates(file, parquet)
     found = RowCollector(file, coordinates, sample, near)
-    columns = [name for name in (coordinates.x, coordinates.y, coordinates.wkt, field) if name is not None]
+    columns = [*coordinates.named, *([] if field is None else [field])]
     for batch in parquet.iter_batches(ROWS, columns=list(dict.fromkeys(columns))):
         _add(found, coordinates, batch, field)
     return found.found.part()
 
 
-def _add(found: RowCollector, coordinates: Coordinates, batch: Any, field: str) -> None:
+def _coordinates(file: ShapeFile, parquet: Any) -> tuple[Coordinates, list[Any]]:
+    """The columns that place the rows of a plain table, and values of its column of geometries."""
+    names = list(parquet.schema_arrow.names)
+    head = next(parquet.iter_batches(SAMPLE), None)
+    texts = [[] for _ in names] if head is None else [column.to_pylist() for column in head.columns]
+    coordinates = find_coordinates(file.path, names, texts)
+    wkt = coordinates.wkt
+    return coordinates, [] if wkt is None else [each for each in texts[names.index(wkt)] if each]
+
+
+def _values(batch: Any, field: str | None) -> list[Any]:
+    """The values of a column; None each where none is asked for."""
+    return [None] * batch.num_rows if field is None else list(batch.column(field).to_pylist())
+
+
+def _add(found: RowCollector, coordinates: Coordinates, batch: Any, field: str | None) -> None:
     values = objects(
-        [value_of(each, False) if isinstance(each, str) else each for each in batch.column(field).to_pylist()]
+        [value_of(each, False) if isinstance(each, str) else each for each in _values(batch, field)]
     )
     if coordinates.wkt is not None:
         found.add_wkt(batch.column(coordinates.wkt).to_pylist(), values)

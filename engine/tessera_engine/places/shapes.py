@@ -24,7 +24,7 @@ class ShapeFile:
 
     Attributes:
         path: the file, or the folder of a file geodatabase.
-        layer: the layer to read; None: the only one that has the field.
+        layer: the layer to read; None: the only one that has the field, or shapes.
         crs: the CRS of the coordinates; None: what the file says.
         crs_parameter: the name of the user's parameter for the CRS, for messages.
     """
@@ -42,7 +42,7 @@ class Part:
     Attributes:
         crs: of the coordinates, a `rasterio.crs.CRS`.
         geometries: (N,) shapely geometries, in two dimensions.
-        values: (N,) of the field, as the file has them; None where missing.
+        values: (N,) of the field, as the file has them; None where missing or not asked for.
         lost: shapes of the layer that are not among them.
         bounds: of all shapes of the layer with coordinates, as far as known; None: there are none.
         assumed: why the CRS was taken, where the file names none; for messages.
@@ -62,7 +62,7 @@ class Shapes:
 
     Attributes:
         geometries: (N,) shapely geometries, in two dimensions. What lies far beyond the box may be cut off.
-        values: (N,) of the field, as the file has them; None where missing.
+        values: (N,) of the field, as the file has them; None where missing or not asked for.
         lost: shapes of the file that are not among them.
         place: where the shapes of the file lie and what may be wrong with that, for people; empty where some are near.
     """

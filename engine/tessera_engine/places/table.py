@@ -10,8 +10,15 @@ from itertools import chain, islice
 from pathlib import Path
 
 from tessera_engine.errors import InputError
-from tessera_engine.places.columns import RowCollector, find_coordinates, numbers_of, value_of
+from tessera_engine.places.columns import (
+    RowCollector,
+    crs_of_columns,
+    find_coordinates,
+    numbers_of,
+    value_of,
+)
 from tessera_engine.places.crs import Near
+from tessera_engine.places.features import Features, from_numbers, from_wkt, typed
 from tessera_engine.places.shapes import Part, ShapeFile, no_field, objects
 
 DELIMITERS = ",;\t|"
@@ -26,12 +33,12 @@ SAMPLE = 100
 """Geometries by which the CRS of WKT is found."""
 
 
-def read_table(file: ShapeFile, field: str, near: Near) -> list[Part]:
+def read_table(file: ShapeFile, field: str | None, near: Near) -> list[Part]:
     """The shapes near a box.
 
     Args:
         file: a text table with a row of names.
-        field: the column to read.
+        field: the column to read; None: only shapes.
         near: the box.
 
     Raises:
@@ -39,7 +46,7 @@ def read_table(file: ShapeFile, field: str, near: Near) -> list[Part]:
         MissingExtra: shapely isn't installed.
     """
     with _rows(file.path) as (names, rows, comma):
-        if field not in names:
+        if field is not None and field not in names:
             raise no_field(file.path, field, names)
         head = list(islice(rows, SAMPLE))
         coordinates = find_coordinates(
@@ -49,13 +56,41 @@ def read_table(file: ShapeFile, field: str, near: Near) -> list[Part]:
         x, y, wkt, value = (-1 if name is None else names.index(name) for name in wanted)
         found = RowCollector(file, coordinates, [_cell(row, wkt) for row in head] if wkt >= 0 else [], near)
         for batch in _batches(chain(head, rows)):
-            values = objects([value_of(_cell(row, value), comma) for row in batch])
+            cells = [None] * len(batch) if field is None else [_cell(row, value) for row in batch]
+            values = objects([None if cell is None else value_of(cell, comma) for cell in cells])
             if wkt >= 0:
                 found.add_wkt([_cell(row, wkt) for row in batch], values)
             else:
                 easting, northing = (numbers_of([_cell(row, i) for row in batch], comma) for i in (x, y))
                 found.add_numbers(easting, northing, values)
         return [found.found.part()]
+
+
+def features_of_table(file: ShapeFile) -> Features:
+    """All shapes with all columns.
+
+    Raises:
+        InputError: the file or CRS can't be used.
+        MissingExtra: shapely or pyarrow isn't installed.
+    """
+    import pyarrow
+
+    with _rows(file.path) as (names, rows, comma):
+        every = list(rows)
+        cells = [[_cell(row, i) for row in every] for i in range(len(names))]
+    repeated = next((name for name in names if names.count(name) > 1), None)
+    if repeated is not None:
+        raise InputError(f"{file.path} has several columns named '{repeated}'; rename them")
+    coordinates = find_coordinates(file.path, names, [each[:SAMPLE] for each in cells])
+    named = dict(zip(names, cells, strict=True))
+    if coordinates.wkt is None:
+        x, y = (numbers_of(named[str(name)], comma) for name in (coordinates.x, coordinates.y))
+        geometries, sample = from_numbers(x, y), []
+    else:
+        geometries, sample = from_wkt(named[coordinates.wkt]), named[coordinates.wkt][:SAMPLE]
+    crs, assumed = crs_of_columns(file, coordinates, sample)
+    columns = {name: typed(each, comma) for name, each in named.items()}
+    return Features(pyarrow.table(columns), geometries, crs, assumed, in_columns=True)
 
 
 def fields_of_table(path: Path) -> list[str]:

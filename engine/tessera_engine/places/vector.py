@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,12 @@ from tessera_engine.errors import InputError, MissingExtra
 from tessera_engine.files.nearby import nearest
 from tessera_engine.gdal import vector_reader
 from tessera_engine.places.crs import Near, no_crs, parse_crs, stated_crs
+from tessera_engine.places.features import Features, from_wkb
 from tessera_engine.places.losses import Cause
 from tessera_engine.places.nearby import Collector
 from tessera_engine.places.shapes import Part, ShapeFile, listed, no_field
+
+_Read = TypeVar("_Read")
 
 FEW_SHAPES = 50_000
 """Up to so many shapes of a layer are all read, so that each one's cause of loss is known. Of a larger layer only those
@@ -31,12 +34,12 @@ DEGREES = ("GeoJSON", "GeoJSONSeq", "TopoJSON")
 """Drivers that take WGS 84 where the file names no CRS."""
 
 
-def read_vector(file: ShapeFile, field: str, near: Near) -> list[Part]:
+def read_vector(file: ShapeFile, field: str | None, near: Near) -> list[Part]:
     """The shapes near a box, one part for each layer that is read.
 
     Args:
         file: what to read.
-        field: the field to read.
+        field: the field to read; None: only shapes.
         near: the box.
 
     Raises:
@@ -46,6 +49,35 @@ def read_vector(file: ShapeFile, field: str, near: Near) -> list[Part]:
     with _opened(file.path) as source:
         layers = _layers_with(source, file, field)
         return [_read_layer(source, file, layer, field, near) for layer in layers]
+
+
+def features_of_vector(file: ShapeFile) -> Features:
+    """All shapes with all fields.
+
+    Raises:
+        InputError: the file, layer or CRS can't be used.
+        MissingExtra: pyogrio, pyarrow or shapely isn't installed.
+    """
+    with _opened(file.path) as source:
+        layers = _layers_with(source, file, None)
+        crs, assumed = _crs_of(file, _about(source, layers[0]))
+        read = [_read_all(source, file.path, layer) for layer in layers]
+    import pyarrow
+
+    tables, geometries = zip(*read, strict=True)
+    joined = tables[0] if len(tables) == 1 else pyarrow.concat_tables(tables, promote_options="permissive")
+    return Features(joined, np.concatenate(geometries), crs, assumed)
+
+
+def _read_all(source: _Source, path: Path, layer: str) -> tuple[Any, NDArray[Any]]:
+    """The fields of a layer as a pyarrow.Table, and its geometries."""
+    about, table = _decoded(
+        path, lambda encoding: source.pyogrio.raw.read_arrow(source.name, layer=layer, encoding=encoding)
+    )
+    name = about["geometry_name"] or "wkb_geometry"
+    if name not in table.column_names:  # without shapes
+        return table, np.full(table.num_rows, None, object)
+    return table.drop_columns([name]), from_wkb(table.column(name).to_pylist())
 
 
 def fields_of_vector(path: Path) -> list[str]:
@@ -78,7 +110,7 @@ def _opened(path: Path) -> Iterator[_Source]:
     try:
         import shapely  # noqa: F401
     except ModuleNotFoundError as error:
-        raise MissingExtra(error.name or "shapely", "maps", "reading labels") from None
+        raise MissingExtra(error.name or "shapely", "maps", "reading shapes") from None
 
     log = logging.getLogger("pyogrio")
     level = log.level
@@ -121,8 +153,8 @@ def _about(source: _Source, layer: str, **more: Any) -> dict[str, Any]:
     return found | {"fields": [str(name) for name in found["fields"]]}
 
 
-def _layers_with(source: _Source, file: ShapeFile, field: str) -> list[str]:
-    """The layers to read: the one that the user named, or those that have the field.
+def _layers_with(source: _Source, file: ShapeFile, field: str | None) -> list[str]:
+    """The layers to read: the one that the user named, or those with the field, or with shapes.
 
     Raises:
         InputError: there are none, or several and nothing says which is meant.
@@ -132,23 +164,32 @@ def _layers_with(source: _Source, file: ShapeFile, field: str) -> list[str]:
         near = nearest(file.layer, layers)
         hint = f"; did you mean '{near}'?" if near else ""
         raise InputError(f"{path} has no layer '{file.layer}'; its layers: {listed(layers)}{hint}")
-    fields = {layer: _about(source, layer) for layer in ([file.layer] if file.layer else layers)}
-    having = [layer for layer, about in fields.items() if field in about["fields"]]
+    fields = {
+        layer: _about(source, layer, force_feature_count=field is None)
+        for layer in ([file.layer] if file.layer else layers)
+    }
+    if field is None:
+        having = [layer for layer, about in fields.items() if about["features"]] or list(fields)[:1]
+    else:
+        having = [layer for layer, about in fields.items() if field in about["fields"]]
     if not having:
+        if field is None:
+            raise InputError(f"{path} has no layer with shapes; expected points, lines or polygons")
         known = list(dict.fromkeys(name for about in fields.values() for name in about["fields"]))
         raise no_field(path, field, known)
     if len(having) > 1 and fields[having[0]]["driver"] not in FOLDERS:
+        what = "shapes" if field is None else f"a field '{field}'"
         raise InputError(
-            f"{path} has {len(having)} layers with a field '{field}': {listed(having)}; give layer=, one of them"
+            f"{path} has {len(having)} layers with {what}: {listed(having)}; give layer=, one of them"
         )
     return having
 
 
-def _read_layer(source: _Source, file: ShapeFile, layer: str, field: str, near: Near) -> Part:
+def _read_layer(source: _Source, file: ShapeFile, layer: str, field: str | None, near: Near) -> Part:
     about = _about(source, layer, force_feature_count=True)
     crs, assumed = _crs_of(file, about)
     found = Collector(crs, near, assumed)
-    wanted: dict[str, Any] = {"layer": layer, "columns": [field], "force_2d": True}
+    wanted: dict[str, Any] = {"layer": layer, "columns": [] if field is None else [field], "force_2d": True}
     count = int(about["features"])
     if found.box is None or count <= FEW_SHAPES:
         wkb, values = _read(source, file.path, wanted)
@@ -177,20 +218,25 @@ def _crs_of(file: ShapeFile, about: dict[str, Any]) -> tuple[Any, str]:
 
 def _read(source: _Source, path: Path, wanted: dict[str, Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Geometries as WKB and values of a layer."""
+    _, _, wkb, values = _decoded(
+        path, lambda encoding: source.pyogrio.raw.read(source.name, encoding=encoding, **wanted)
+    )
+    return wkb, values[0] if values else np.full(len(wkb), None, object)
+
+
+def _decoded(path: Path, read: Callable[[str | None], _Read]) -> _Read:
+    """What a function reads, given an encoding; None: as the file says."""
     # A .dbf without a .cpg doesn't say its encoding. Today's programs write UTF-8, and other text is hardly ever valid
     # as UTF-8; GDAL's own choice would be Latin-1
     guess = path.suffix.lower() == ".shp" and not any(
         path.with_suffix(suffix).exists() for suffix in (".cpg", ".CPG")
     )
     try:
-        _, _, wkb, (values,) = source.pyogrio.raw.read(
-            source.name, encoding="UTF-8" if guess else None, **wanted
-        )
+        return read("UTF-8" if guess else None)
     except UnicodeDecodeError:
         if not guess:
             raise
-        _, _, wkb, (values,) = source.pyogrio.raw.read(source.name, **wanted)
-    return wkb, values
+        return read(None)
 
 
 def _without_geometry(source: _Source, layer: str, geometry: str | None) -> int:

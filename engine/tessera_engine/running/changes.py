@@ -18,8 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError
+from tessera_engine.places.pixels import PixelSet
 from tessera_engine.progress import Announce
 from tessera_engine.running.journal import Journal, Sums
+from tessera_engine.running.windows import windows_of
 from tessera_engine.scene import Observations, Reader, Window
 
 SENSORS = {
@@ -77,7 +79,13 @@ def _sum(doy: np.int32, *arrays: NDArray[np.generic]) -> str:
 
 
 def check_finished(
-    journal: Journal, reader: Reader, region: Window, files: str, every: bool, announce: Announce
+    journal: Journal,
+    reader: Reader,
+    region: Window,
+    files: str,
+    every: bool,
+    announce: Announce,
+    selected: PixelSet | None = None,
 ) -> None:
     """Make sure that the scene still is what the journal's windows were read from; records the state of its files.
 
@@ -88,11 +96,12 @@ def check_finished(
         files: the state of its files.
         every: read all finished windows again, not only some.
         announce: called with how many are read.
+        selected: the pixels that are embedded; None: all.
 
     Raises:
         InputError: it has changed; the message says where and what.
     """
-    blocks = finished_blocks(journal, reader, region)
+    blocks = finished_blocks(journal, reader, region, selected)
     if blocks:
         touched = files != journal.files
         chosen = blocks if every or touched else _some(blocks)
@@ -112,9 +121,11 @@ def check_finished(
         journal.save()
 
 
-def look_for_change(journal: Journal, reader: Reader, region: Window) -> str | None:
+def look_for_change(
+    journal: Journal, reader: Reader, region: Window, selected: PixelSet | None = None
+) -> str | None:
     """`find_change` in some of the finished windows."""
-    return find_change(journal, reader, _some(finished_blocks(journal, reader, region)))
+    return find_change(journal, reader, _some(finished_blocks(journal, reader, region, selected)))
 
 
 def find_change(journal: Journal, reader: Reader, blocks: Sequence[Sequence[Window]]) -> str | None:
@@ -127,11 +138,12 @@ def find_change(journal: Journal, reader: Reader, blocks: Sequence[Sequence[Wind
     return None
 
 
-def finished_blocks(journal: Journal, reader: Reader, region: Window) -> list[list[Window]]:
+def finished_blocks(
+    journal: Journal, reader: Reader, region: Window, selected: PixelSet | None = None
+) -> list[list[Window]]:
     """The finished windows in the order of reading; those of a list are read together."""
-    windows = [
-        window for window in reader.windows(region, journal.window_pixels) if window in journal.finished
-    ]
+    every = windows_of(reader, region, journal.window_pixels, selected)
+    windows = [window for window in every if window in journal.finished]
     together = max(1, reader.windows_held)
     return [windows[first : first + together] for first in range(0, len(windows), together)]
 

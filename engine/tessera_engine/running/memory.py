@@ -65,6 +65,7 @@ class Demand:
         format: that is written.
         backend: the name of what runs the model.
         stored_as: `int8` or `float32`.
+        held: bytes of what else is in memory during the run, such as which pixels are selected.
     """
 
     reader: Reader
@@ -73,6 +74,7 @@ class Demand:
     format: str = "cog"
     backend: str = "fused"
     stored_as: str = "int8"
+    held: int = 0
 
     def of(self, pixels: int) -> int:
         """Bytes at the peak of a run with windows of this many pixels."""
@@ -111,6 +113,7 @@ class Demand:
         value = 1 if self.stored_as == "int8" else 4
         return _Needs(
             fixed=BASE_BYTES
+            + self.held
             + 3 * model.path.stat().st_size
             + reader.bytes_held
             + backend_bytes(self.backend)

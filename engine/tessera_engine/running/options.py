@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any, TypedDict, cast
 
 from tessera_engine.errors import InputError, check_type, is_of
+from tessera_engine.files.naming import check_utf8
 from tessera_engine.files.nearby import nearest
 from tessera_engine.formats.registry import FORMATS
 from tessera_engine.geo import check_window, window_of_bbox
 from tessera_engine.model.facts import ModelFacts
 from tessera_engine.pictures.quicklook import QUICKLOOKS
+from tessera_engine.places.crs import parse_crs
+from tessera_engine.places.selecting import AOI, POINTS, Asked, parse_length
+from tessera_engine.places.shapes import ShapeFile
 from tessera_engine.running.memory import parse_size
 from tessera_engine.running.periods import parse_every
 from tessera_engine.scene import Grid, Window
@@ -31,6 +37,11 @@ class EmbedOptions(TypedDict, total=False):
 
     window: tuple[int, int, int, int] | None
     bbox: tuple[float, float, float, float] | None
+    aoi: str | os.PathLike[str] | None
+    points: str | os.PathLike[str] | None
+    layer: str | None
+    shapes_crs: str | int | None
+    buffer: float | str | None
     dim: int | None
     stored_as: str | None
     format: str
@@ -53,6 +64,11 @@ class RunOptions:
     Attributes:
         window: the part of the scene, in pixels; None: all, or what `bbox` says.
         bbox: the part of the scene: west, south, east, north in degrees.
+        aoi: a file of shapes: only pixels in them are embedded.
+        points: a file of points: only their pixels are embedded.
+        layer: the layer of that file; None: the only one with shapes.
+        shapes_crs: the CRS of its coordinates; None: what the file says.
+        buffer: metres by which its shapes grow, or shrink where negative.
         dim: length of the embedding, one of the model's prefixes; None: the whole.
         stored_as: `int8` or `float32`; None: int8 for an int8 model, else float32.
         format: one of `tessera_engine.formats.registry.FORMATS`.
@@ -71,6 +87,11 @@ class RunOptions:
 
     window: Window | None = None
     bbox: tuple[float, float, float, float] | None = None
+    aoi: Path | None = None
+    points: Path | None = None
+    layer: str | None = None
+    shapes_crs: str | None = None
+    buffer: float | None = None
     dim: int | None = None
     stored_as: str | None = None
     format: str = "cog"
@@ -108,6 +129,12 @@ class RunOptions:
             )
         if made.window is not None and made.bbox is not None:
             raise InputError("window= and bbox= both name a part of the scene; give only one of them")
+        if made.aoi is not None and made.points is not None:
+            raise InputError("aoi= and points= both select pixels; give only one of them")
+        if made.asked is None:
+            for name in ("layer", "shapes_crs", "buffer"):
+                if getattr(made, name) is not None:
+                    raise InputError(f"{name}= is about shapes; give them as aoi= or points=")
         return made._of_several_periods(checked) if made.every is not None else made
 
     def _of_several_periods(self, given: Mapping[str, Any]) -> RunOptions:
@@ -124,6 +151,15 @@ class RunOptions:
                 "them"
             )
         return replace(self, format=given.get("format", fitting[0]), stored_as=self.stored_as or "int8")
+
+    @property
+    def asked(self) -> Asked | None:
+        """The shapes that select pixels; None: all pixels are embedded."""
+        for kind, path in ((AOI, self.aoi), (POINTS, self.points)):
+            if path is not None:
+                file = ShapeFile(path, self.layer, self.shapes_crs, "shapes_crs")
+                return Asked(kind, file, self.buffer or 0.0)
+        return None
 
     def resolve(self, grid: Grid, facts: ModelFacts) -> RunOptions:
         """The same with `window`, `dim` and `stored_as` filled in for a scene and a model.
@@ -244,6 +280,28 @@ def _one_of(name: str, value: object, values: tuple[str, ...]) -> str:
     return str(value)
 
 
+def _path(name: str, value: object) -> Path:
+    check_type(name, value, (str, os.PathLike), "a file of shapes")
+    check_utf8(cast("str | os.PathLike[str]", value))
+    return Path(cast("str | os.PathLike[str]", value))
+
+
+def _layer(name: str, value: object) -> str:
+    check_type(name, value, (str,), "the name of a layer")
+    return str(value)
+
+
+def _crs(name: str, value: object) -> str:
+    check_type(name, value, (str, int), "a CRS, such as EPSG:32631")
+    parse_crs(value, name)
+    return str(value)
+
+
+def _length(name: str, value: object) -> float:
+    check_type(name, value, (float, str), "metres, or a length like '50m'")
+    return parse_length(name, cast("float | str", value))
+
+
 def _every(name: str, value: object) -> str:
     check_type(name, value, (str,), "a step of time, such as '14d' or 'month'")
     return parse_every(cast(str, value))
@@ -264,6 +322,11 @@ def _memory(name: str, value: object) -> int:
 CHECKS: Mapping[str, Callable[[str, object], Any]] = {
     "window": _window,
     "bbox": _box,
+    "aoi": _path,
+    "points": _path,
+    "layer": _layer,
+    "shapes_crs": _crs,
+    "buffer": _length,
     "dim": _whole,
     "stored_as": _stored_as,
     "format": _format,

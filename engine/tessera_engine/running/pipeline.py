@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.backends.base import Backend
 from tessera_engine.errors import InputError, TesseraError
-from tessera_engine.files.staging import Block, Staging, checksum, checksum_of_all
+from tessera_engine.files.staging import CODE_NODATA, Block, checksum, checksum_of_all
+from tessera_engine.places.pixels import PixelSet
 from tessera_engine.progress import Progress
 from tessera_engine.running.changes import sums
 from tessera_engine.running.journal import Finished, Journal, Sums
 from tessera_engine.running.quality import quality_of
+from tessera_engine.running.windows import pixels_in, windows_of
 from tessera_engine.scene import S2_BANDS, Observations, Reader, Window
 from tessera_engine.scenes.period import Period
 from tessera_engine.tokens import PackedTokens, pack
@@ -54,18 +57,39 @@ class Statistics:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
 
+class Sink(Protocol):
+    """Where finished windows go, such as `tessera_engine.files.staging.Staging`."""
+
+    @property
+    def dim(self) -> int:
+        """Length of the embedding that is kept."""
+        ...
+
+    @property
+    def keys(self) -> Collection[str]:
+        """The arrays of a block: embeddings and observations, scales with codes, and what else is kept."""
+        ...
+
+    def write_block(self, window: Window, block: Block) -> None:
+        """Keep a window, counted from the corner of the region."""
+        ...
+
+
+SinkT = TypeVar("SinkT", bound=Sink)
+
+
 @dataclass(frozen=True)
-class Part:
+class Part(Generic[SinkT]):
     """What one window of pixels gives for one time.
 
     Attributes:
-        staging: arrays on the region's grid; its dimension is the prefix that is stored.
+        sink: takes the windows on the region's grid; its dimension is the prefix that is stored.
         period: the first and last day of the observations; None: all that the reader has.
         time: first and last day that the observations should cover, for the quality layer; None: not known.
         min_clear: see `tessera_engine.running.options.RunOptions`.
     """
 
-    staging: Staging
+    sink: SinkT
     period: Period | None = None
     time: Period | None = None
     min_clear: int | None = None
@@ -74,12 +98,15 @@ class Part:
 def run(
     reader: Reader,
     backend: Backend,
-    parts: Sequence[Part],
+    parts: Sequence[Part[SinkT]],
     region: Window,
     journal: Journal,
     progress: Progress | None = None,
+    selected: PixelSet | None = None,
 ) -> Statistics:
-    """Embed a region of a scene, window by window, into the staged arrays. Finished windows are skipped.
+    """Embed a region of a scene, window by window. Finished windows are skipped.
+
+    A pixel that isn't selected is as one that nobody looked at: it costs no time of the network.
 
     Args:
         reader: the scene.
@@ -89,6 +116,7 @@ def run(
         region: which part of the scene.
         journal: says what is finished; each window that is on the disk is recorded in it.
         progress: called with pixels done and in all: before the first window, while one is computed, and after it.
+        selected: the pixels to embed; None: all.
 
     Raises:
         InputError: the region has no data, or the scene changed while it was read.
@@ -96,12 +124,15 @@ def run(
         OSError: the staged arrays or the journal can't be written.
     """
     statistics = Statistics()
-    every = list(reader.windows(region, journal.window_pixels))
+    every = list(windows_of(reader, region, journal.window_pixels, selected))
     if not every:
-        raise InputError(f"no tile of the scene lies in the window {tuple(region)} (col, row, width, height)")
-    total = sum(window.pixels for window in every)
+        what = (
+            "no tile of the scene lies" if selected is None else "none of the selected pixels lies in a tile"
+        )
+        raise InputError(f"{what} in the window {tuple(region)} (col, row, width, height)")
+    total = sum(pixels_in(window, selected) for window in every)
     windows = [window for window in every if window not in journal.finished]
-    statistics.pixels = total - sum(window.pixels for window in windows)
+    statistics.pixels = total - sum(pixels_in(window, selected) for window in windows)
     statistics.with_data = sum(
         journal.finished[window].with_data for window in every if window in journal.finished
     )
@@ -120,11 +151,11 @@ def run(
             if i + 1 < len(windows):
                 ahead = reading.submit(_read, reader, windows[i + 1])
             place, sums_of_parts = window.relative_to(region), []
-            growing = _Growing(backend, observations, window)
+            here = _Here.of(window, selected)
+            growing = _Growing(backend, here.chosen(observations), here)
+            del observations
             for n, part in enumerate(parts):
-                within = partial(
-                    _report_part, report, statistics.pixels, window.pixels, total, (n, len(parts))
-                )
+                within = partial(_report_part, report, statistics.pixels, here.pixels, total, (n, len(parts)))
                 block = growing.block(part, statistics, within)
                 with statistics.stage("write"):
                     if written is not None:
@@ -133,8 +164,8 @@ def run(
                     last = None
                     if n + 1 == len(parts):
                         last = window, Finished(growing.with_data, checksum_of_all(sums_of_parts), read)
-                    written = writing.submit(_write, part.staging, place, block, journal, last)
-            statistics.pixels += window.pixels
+                    written = writing.submit(_write, part.sink, place, block, journal, last)
+            statistics.pixels += here.pixels
             statistics.with_data += growing.with_data
             report(statistics.pixels, total)
         with statistics.stage("write"):
@@ -143,11 +174,51 @@ def run(
     return statistics
 
 
+@dataclass(frozen=True)
+class _Here:
+    """The pixels of a window that are embedded.
+
+    Attributes:
+        window: of the scene.
+        mask: (height, width) which pixels; None: all.
+    """
+
+    window: Window
+    mask: NDArray[np.bool_] | None
+
+    @classmethod
+    def of(cls, window: Window, selected: PixelSet | None) -> _Here:
+        """The selected pixels of a window."""
+        mask = None if selected is None else selected.mask(window)
+        return cls(window, None if mask is None or mask.all() else mask)
+
+    @property
+    def pixels(self) -> int:
+        """Their number."""
+        return self.window.pixels if self.mask is None else int(np.count_nonzero(self.mask))
+
+    def chosen(self, observations: Observations) -> Observations:
+        """Their observations: dates first, then (pixels, ...) if not all pixels of the window are embedded."""
+        if self.mask is None:
+            return observations
+        names = ("s2", "s2_valid", "s1_ascending", "s1_descending")
+        return replace(observations, **{name: getattr(observations, name)[:, self.mask] for name in names})
+
+    def spread(self, values: NDArray[Any], fill: float = 0) -> NDArray[Any]:
+        """Values of (pixels, ...) at their places in the window: (height, width, ...), `fill` at the other pixels."""
+        size = (self.window.height, self.window.width)
+        if self.mask is None:
+            return values.reshape(*size, *values.shape[1:])
+        spread = np.full((*size, *values.shape[1:]), fill, values.dtype)
+        spread[self.mask] = values
+        return spread
+
+
 class _Growing:
     """The embeddings of one window, of periods that grow."""
 
-    def __init__(self, backend: Backend, observations: Observations, window: Window) -> None:
-        self.backend, self.observations, self.window = backend, observations, window
+    def __init__(self, backend: Backend, observations: Observations, here: _Here) -> None:
+        self.backend, self.observations, self.here = backend, observations, here
         self.full: NDArray[np.float32] | None = None
         self.counts: NDArray[np.uint16] | None = None
 
@@ -156,10 +227,10 @@ class _Growing:
         """Pixels with an observation in the last period."""
         return 0 if self.counts is None else int(self.counts.any(axis=1).sum())
 
-    def block(self, part: Part, statistics: Statistics, report: Callable[[float], None]) -> Block:
+    def block(self, part: Part[Any], statistics: Statistics, report: Callable[[float], None]) -> Block:
         """The window's results for the next period, in the form of the staged arrays: (height, width, ...) each."""
-        backend, staging, window = self.backend, part.staging, self.window
-        facts, size = backend.model.facts, (window.height, window.width)
+        backend, sink, here = self.backend, part.sink, self.here
+        facts = backend.model.facts
         seen = self.observations if part.period is None else self.observations.until(part.period[1])
         with statistics.stage("pack"):
             # A pixel without new observations has the same tokens, so it keeps its embedding, where other pixels
@@ -169,21 +240,24 @@ class _Growing:
             embedding = _run_network(backend, packed.tokens, report)
         with statistics.stage("quantise"):
             if self.full is None:
-                self.full = np.full((window.pixels, staging.dim), np.nan, np.float32)
+                self.full = np.full((here.pixels, sink.dim), np.nan, np.float32)
             # First the prefix is cut, then it is quantised: that is the published order.
-            self.full[packed.pixels] = embedding[:, : staging.dim]
+            self.full[packed.pixels] = embedding[:, : sink.dim]
             self.counts = packed.counts
-            block: Block = {"observations": packed.counts.reshape(*size, 2)}
-            if staging.scales is None:
-                block["embeddings"] = self.full.reshape(*size, staging.dim).copy()
-            else:
+            block: Block = {"observations": here.spread(packed.counts)}
+            if "scales" in sink.keys:
                 codes, scales = quantize(self.full, facts.generation)
-                block |= {"embeddings": codes.reshape(*size, staging.dim), "scales": scales.reshape(size)}
-            if staging.colours is not None:
-                block["colours"] = _true_colours(seen, window)
-        if staging.quality is not None:
+                block |= {
+                    "embeddings": here.spread(codes, CODE_NODATA),
+                    "scales": here.spread(scales, np.nan),
+                }
+            else:  # a copy: the next period changes it while this one is written
+                block["embeddings"] = here.spread(self.full.copy(), np.nan)
+            if "colours" in sink.keys:
+                block["colours"] = here.spread(_true_colours(seen, here.pixels))
+        if "quality" in sink.keys:
             with statistics.stage("quality"):
-                block["quality"] = quality_of(seen, part.time, part.min_clear).reshape(*size, -1)
+                block["quality"] = here.spread(quality_of(seen, part.time, part.min_clear))
         return block
 
 
@@ -216,12 +290,12 @@ def _run_network(
     return embedding
 
 
-def _true_colours(observations: Observations, window: Window) -> NDArray[np.uint16]:
-    """The window in true colour: (height, width, 3) uint16."""
+def _true_colours(observations: Observations, pixels: int) -> NDArray[np.uint16]:
+    """The pixels in true colour: (pixels, 3) uint16."""
     steps = len(observations.s2)
-    s2 = np.ascontiguousarray(observations.s2).reshape(steps, window.pixels, len(S2_BANDS))
-    valid = np.ascontiguousarray(observations.s2_valid).reshape(steps, window.pixels)
-    return clear_median(s2, valid, TRUE_COLOUR).reshape(window.height, window.width, len(TRUE_COLOUR))
+    s2 = np.ascontiguousarray(observations.s2).reshape(steps, pixels, len(S2_BANDS))
+    valid = np.ascontiguousarray(observations.s2_valid).reshape(steps, pixels)
+    return clear_median(s2, valid, TRUE_COLOUR)
 
 
 def _read(reader: Reader, window: Window) -> tuple[Observations, Sums]:
@@ -237,9 +311,9 @@ def _read(reader: Reader, window: Window) -> tuple[Observations, Sums]:
 
 
 def _write(
-    staging: Staging, place: Window, block: Block, journal: Journal, last: tuple[Window, Finished] | None
+    sink: Sink, place: Window, block: Block, journal: Journal, last: tuple[Window, Finished] | None
 ) -> None:
     """Write a block, and after the last one of a window record that it is finished."""
-    staging.write_block(place, block)
+    sink.write_block(place, block)
     if last is not None:
         journal.add(*last)

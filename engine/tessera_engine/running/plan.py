@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tessera_engine.files.naming import check_utf8
@@ -11,8 +11,10 @@ from tessera_engine.files.partial import finish_or_undo
 from tessera_engine.finding import Finding
 from tessera_engine.formats.origin import Origin
 from tessera_engine.formats.writing import check_format
-from tessera_engine.machine import default_memory
+from tessera_engine.machine import default_memory, give_back_memory
 from tessera_engine.model.file import ModelFile
+from tessera_engine.places.pixels import PixelSet
+from tessera_engine.places.selecting import Selection, select
 from tessera_engine.running.memory import Demand
 from tessera_engine.running.options import RunOptions
 from tessera_engine.running.periods import growing_periods
@@ -33,6 +35,7 @@ class Plan:
         origin: where the embeddings are from, as the format records it.
         findings: what was found about the scene.
         periods: first and last day of several periods, in the order of time; empty for one output of the whole time.
+        selection: the pixels that are embedded; None: all of the region.
     """
 
     scene: Scene
@@ -43,11 +46,17 @@ class Plan:
     origin: Origin
     findings: tuple[Finding, ...] = ()
     periods: tuple[Period, ...] = ()
+    selection: Selection | None = None
 
     @property
     def region(self) -> Window:
         """The part of the scene that is embedded."""
         return self.options.window or self.scene.grid.window
+
+    @property
+    def selected(self) -> PixelSet | None:
+        """The pixels that are embedded; None: all of the region."""
+        return None if self.selection is None else self.selection.pixels
 
     @property
     def dim(self) -> int:
@@ -78,16 +87,25 @@ def make_plan(
         backend: the name of what will run the model; it decides how much memory a run needs.
 
     Raises:
-        InputError: the scene, the model or the format can't do what is asked for, the memory is too little, or
-            something stands at `out`.
+        InputError: the scene, the model or the format can't do what is asked for, the memory is too little, no pixel
+            is selected, or something stands at `out`.
+        MissingExtra: a library that reads shapes isn't installed.
     """
     options = options.resolve(scene.grid, model.facts)
+    asked, within = options.asked, options.window or scene.grid.window
+    selection = None if asked is None else select(asked, scene.grid, within)
+    if selection is not None:
+        options = replace(options, window=selection.pixels.box)
+        give_back_memory()  # of the shapes
     periods = () if options.every is None else growing_periods(scene.reader, options.every)
     year, season = filed_under(scene.reader.bounds, scene.reader.period)
     if periods:  # a store of periods is one of no year, even if the last of them is one
         year, season = None, periods[-1]
     region = scene.grid.crop(options.window or scene.grid.window)
-    demand = Demand(scene.reader, model, region, options.format, backend, options.stored_as or "float32")
+    held = 0 if selection is None else selection.bytes_held
+    demand = Demand(
+        scene.reader, model, region, options.format, backend, options.stored_as or "float32", held
+    )
     plan = Plan(
         scene=scene,
         model=model,
@@ -96,6 +114,7 @@ def make_plan(
         window_pixels=demand.window_pixels(options.memory or default_memory()),
         origin=_origin(model, year, season),
         periods=periods,
+        selection=selection,
     )
     check_format(options.format, plan.stored_as, plan.grid, plan.dim, plan.origin)
     check_utf8(plan.out)

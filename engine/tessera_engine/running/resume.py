@@ -8,8 +8,10 @@ from pathlib import Path
 from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.files.output import PartialOutput
 from tessera_engine.files.staging import Staging, checksum, checksum_of_all
+from tessera_engine.places.pixels import PixelSet
 from tessera_engine.progress import Announce
 from tessera_engine.running.journal import Journal
+from tessera_engine.running.windows import pixels_in
 from tessera_engine.scene import Window
 
 
@@ -94,7 +96,13 @@ def _announce_damage(journal: Journal, place: PartialOutput, announce: Announce)
         announce(f"warning: {place.journal} is damaged in line {lines}; those windows are computed again")
 
 
-def check_staged(journal: Journal, stagings: Sequence[Staging], region: Window, announce: Announce) -> None:
+def check_staged(
+    journal: Journal,
+    stagings: Sequence[Staging],
+    region: Window,
+    announce: Announce,
+    selected: PixelSet | None = None,
+) -> None:
     """Remove windows from the journal whose staged bytes aren't those that were written.
 
     Args:
@@ -102,6 +110,7 @@ def check_staged(journal: Journal, stagings: Sequence[Staging], region: Window, 
         stagings: its arrays.
         region: the part of the scene that they cover.
         announce: called with how much is finished, and with each damaged window.
+        selected: the pixels that are embedded; None: all.
     """
     damaged = []
     for window, finished in journal.finished.items():
@@ -122,5 +131,5 @@ def check_staged(journal: Journal, stagings: Sequence[Staging], region: Window, 
         journal.item_sha256 = ""
         journal.save()
     if journal.finished:
-        pixels = sum(window.pixels for window in journal.finished)
+        pixels = sum(pixels_in(window, selected) for window in journal.finished)
         announce(f"resuming an interrupted run: {pixels:,} px are finished")

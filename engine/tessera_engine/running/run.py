@@ -36,6 +36,7 @@ from tessera_engine.running.journal import Journal
 from tessera_engine.running.plan import Plan
 from tessera_engine.running.quality import time_of
 from tessera_engine.running.resume import begin, check_staged
+from tessera_engine.running.windows import pixels_in
 from tessera_engine.scenes.period import Period
 from tessera_engine.stac.periods import period_facts
 from tessera_engine.stac.writing import RunFacts, write_item
@@ -66,11 +67,12 @@ def run(plan: Plan, backend: Backend, progress: Progress | None, announce: Annou
             figures = place.figures()
             statistics = pipeline.Statistics(figures["pixels"], figures["with_data"])
         else:
-            look = partial(look_for_change, reader=plan.scene.reader, region=plan.region)
+            reader = plan.scene.reader
+            look = partial(look_for_change, reader=reader, region=plan.region, selected=plan.selected)
             journal = begin(place, identity, plan.window_pixels, replace, options.restart, announce, look)
             try:
                 if journal.item_sha256:
-                    statistics = _statistics(journal)
+                    statistics = _statistics(journal, plan)
                 else:
                     work = _Work(plan, backend, place, journal, files, fingerprint)
                     statistics = work.finish(progress, announce)
@@ -113,11 +115,11 @@ class _Work:
             plan.grid, plan.dim, plan.stored_as, options.format, colours, options.truecolour
         )
         check_room(place.folder, needed * max(1, len(plan.periods)))
-        parts = self._stage(colours)
-        check_staged(self.journal, [part.staging for part in parts], plan.region, announce)
+        parts, selected = self._stage(colours), plan.selected
+        check_staged(self.journal, [part.sink for part in parts], plan.region, announce, selected)
         reader = plan.scene.reader
-        check_finished(self.journal, reader, plan.region, self.files, options.check, announce)
-        statistics = pipeline.run(reader, self.backend, parts, plan.region, self.journal, progress)
+        check_finished(self.journal, reader, plan.region, self.files, options.check, announce, selected)
+        statistics = pipeline.run(reader, self.backend, parts, plan.region, self.journal, progress, selected)
         self._check_unchanged()
         give_back_memory()
         with statistics.stage("output"):
@@ -125,7 +127,7 @@ class _Work:
         self.journal.add_complete(file_sha256(item))
         return statistics
 
-    def _stage(self, colours: bool) -> list[pipeline.Part]:
+    def _stage(self, colours: bool) -> list[pipeline.Part[Staging]]:
         """The staged arrays: one for each period; only the picture of the last one is drawn."""
         plan, few = self.plan, self.plan.options.min_clear
         layout, quality = (self.place.staging, plan.grid, plan.dim, plan.stored_as), len(QUALITY_BANDS)
@@ -151,18 +153,18 @@ class _Work:
         scene = self.plan.scene
         change = "" if scene.reader.fingerprint() == self.fingerprint else "its fingerprint is another one"
         if not change and state_of_files(scene.reader) != self.files:
-            blocks = finished_blocks(self.journal, scene.reader, self.plan.region)
+            blocks = finished_blocks(self.journal, scene.reader, self.plan.region, self.plan.selected)
             change = find_change(self.journal, scene.reader, blocks) or ""
         if change:
             raise TesseraError(
                 f"{scene.path} changed while it was embedded: {change}; give restart=True to embed it as it is now"
             )
 
-    def _write(self, parts: Sequence[pipeline.Part], store: Store | None, with_data: int) -> Path:
+    def _write(self, parts: Sequence[pipeline.Part[Staging]], store: Store | None, with_data: int) -> Path:
         """Make the output; gives its item.json."""
         plan, options, folder = self.plan, self.plan.options, self.place.make_output()
-        staging = parts[-1].staging
-        periods = [(part.period, part.staging) for part in parts if part.period is not None]
+        staging = parts[-1].sink
+        periods = [(part.period, part.sink) for part in parts if part.period is not None]
         facts = replace(
             _run_facts(plan, self.backend, self.fingerprint, with_data),
             min_clear=options.min_clear,
@@ -188,10 +190,10 @@ def _period_facts(period: Period, staging: Staging, min_clear: int | None) -> di
     return period_facts(period, count_with_data(staging), **few)
 
 
-def _statistics(journal: Journal) -> pipeline.Statistics:
+def _statistics(journal: Journal, plan: Plan) -> pipeline.Statistics:
     """Of a run whose output is complete and only has to get its name."""
     return pipeline.Statistics(
-        sum(window.pixels for window in journal.finished),
+        sum(pixels_in(window, plan.selected) for window in journal.finished),
         sum(finished.with_data for finished in journal.finished.values()),
     )
 
@@ -225,6 +227,7 @@ def _identity(plan: Plan, backend: Backend, fingerprint: str) -> dict[str, str]:
         "quicklook": options.quicklook,
         "truecolour": "yes" if options.truecolour else "no",
         **({"append": "yes"} if options.append else {}),
+        **({plan.selection.asked.kind: plan.selection.in_words()} if plan.selection else {}),
         **({"time": f"{bounds[0]} to {bounds[1]}"} if bounds is not None else {}),
         **({"every": options.every} if options.every is not None else {}),
         **({"min_clear": str(options.min_clear)} if options.min_clear is not None else {}),
@@ -255,4 +258,5 @@ def _run_facts(plan: Plan, backend: Backend, fingerprint: str, with_data: int) -
         period=reader.period,
         bounds=reader.bounds,
         every=plan.options.every or "",
+        selection=None if plan.selection is None else plan.selection.facts(),
     )

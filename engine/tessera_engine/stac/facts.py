@@ -34,6 +34,16 @@ Day = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")]
 PeriodFacts = TypedDict("PeriodFacts", {"start": Day, "end": Day, "tessera:pixels_with_data": Count})
 """A period of a store with several; it has more."""
 
+
+class SelectionFacts(TypedDict):
+    """The shapes that selected the pixels of an output; it has more."""
+
+    kind: Literal["aoi", "points"]
+    file: Text
+    sha256: Sha256
+    pixels: Count
+
+
 EMBEDDINGS: dict[str, Any] = {
     "tessera:engine_version": Text,
     "tessera:model": Text,
@@ -68,6 +78,7 @@ KNOWN: dict[str, Any] = {
     "tessera:s1_ascending_days_of_year": Days,
     "tessera:s1_descending_days_of_year": Days,
     "tessera:findings": list[dict[str, Any]],
+    "tessera:selection": SelectionFacts,
     "tessera:members": list[Member],
     "tessera:season": tuple[Day, Day],
     "tessera:every": Text,

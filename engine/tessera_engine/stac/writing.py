@@ -64,6 +64,7 @@ class RunFacts:
         min_clear: pixels with fewer clear dates are flagged; None: none are.
         few_clear: pixels that are flagged.
         periods: facts of these periods, see `tessera_engine.stac.facts.PeriodFacts`.
+        selection: the shapes that select pixels, see `tessera_engine.places.selecting.Selection`; None: all pixels.
     """
 
     scene_name: str
@@ -88,6 +89,7 @@ class RunFacts:
     min_clear: int | None = None
     few_clear: int | None = None
     periods: Sequence[Mapping[str, Any]] = ()
+    selection: Mapping[str, Any] | None = None
 
 
 def write_item(
@@ -286,6 +288,7 @@ def _facts(grid: Grid, facts: RunFacts) -> dict[str, Any]:
         "tessera:s2_days_of_year": list(facts.dates.s2),
         "tessera:s1_ascending_days_of_year": list(facts.dates.s1_ascending),
         "tessera:s1_descending_days_of_year": list(facts.dates.s1_descending),
+        **({} if facts.selection is None else {"tessera:selection": dict(facts.selection)}),
         "tessera:pixels": grid.width * grid.height,
         "tessera:pixels_with_data": facts.pixels_with_data,
         **(

@@ -21,7 +21,7 @@ from tessera_engine.model.drift import THRESHOLDS, Drift, measure
 from tessera_engine.running.options import EmbedOptions
 from tessera_engine.scene import Scene, Window
 from tessera_engine.stac.reading import Item
-from tessera_engine.verification.output import Raster, open_raster
+from tessera_engine.verification.output import ROWS, Raster, open_raster
 
 SIDE = 16
 """Pixels across a place that is embedded again. Many small places find more damage than one large place."""
@@ -84,12 +84,14 @@ def reembed(
     place = _place(item, scene)
     differs = _differences(item, model)
     whole = Window(0, 0, *item.shape[::-1])
-    places = _places(whole, pixels, seed)
+    # Which pixels were selected isn't recorded, so those without data can't be told from those not asked for
+    selected = _with_data(rasters["observations"], whole) if "tessera:selection" in item.properties else None
+    places = _places(whole, pixels, seed, selected)
     sizes = [path.stat().st_size for path in scene.reader.files()]
     comparison = partial(
         Reembedded,
-        _distinct(places, whole),
-        whole.pixels,
+        len(_distinct(places, whole, selected)),
+        whole.pixels if selected is None else len(selected),
         sum(min(size, scene.reader.fingerprinted_bytes) for size in sizes),
         sum(sizes),
         differs,
@@ -100,6 +102,8 @@ def reembed(
             computed = _compute(scene, model, item, window, place, Path(folder) / str(i))
             # Pictures are not computed again
             stored = {key: rasters[key].read(window) for key in computed}
+            if selected is not None:
+                computed = _without(computed, (stored["observations"] == 0).all(axis=2))
             # Which observations are valid doesn't depend on the backend
             exact = stored.keys() if not differs else {"observations", "quality"} & stored.keys()
             for key in exact:
@@ -121,8 +125,17 @@ def reembed(
     return comparison(drift)
 
 
-def _places(whole: Window, pixels: int, seed: int) -> list[Window]:
-    """Random places of an output with about that many pixels; places that cover it where it has no more."""
+def _places(whole: Window, pixels: int, seed: int, selected: NDArray[np.int64] | None) -> list[Window]:
+    """Random places of an output with about that many pixels; places that cover it where it has no more.
+
+    Args:
+        whole: the output.
+        pixels: how many.
+        seed: the same seed gives the same places.
+        selected: (N,) the pixels around which places lie, row * width + column; None: anywhere.
+    """
+    if selected is not None:
+        return _places_around(whole, selected, pixels, seed)
     if pixels >= whole.pixels:
         return list(whole.blocks(SIDE, SIDE))
     rng = np.random.default_rng(seed)
@@ -133,14 +146,53 @@ def _places(whole: Window, pixels: int, seed: int) -> list[Window]:
     return places
 
 
-def _distinct(places: list[Window], whole: Window) -> int:
-    """How many pixels lie in some place: random places can overlap."""
+def _with_data(observations: Raster, whole: Window) -> NDArray[np.int64]:
+    """(N,) the pixels of an output that have observations: row * width + column."""
+    found = [
+        np.flatnonzero(observations.read(strip).any(axis=2)) + strip.row * whole.width
+        for strip in whole.blocks(whole.width, ROWS)
+    ]
+    return np.concatenate(found)
+
+
+def _places_around(whole: Window, selected: NDArray[np.int64], pixels: int, seed: int) -> list[Window]:
+    """Places around random ones of some pixels; all places with some of them where there are no more."""
+    if pixels >= len(selected):
+        rows, cols = np.divmod(selected, whole.width)
+        cells = np.unique(np.column_stack([rows // SIDE, cols // SIDE]), axis=0) * SIDE
+        corners = [(int(col), int(row)) for row, col in cells]
+    else:
+        rng = np.random.default_rng(seed)
+        drawn = rng.choice(selected, max(1, round(pixels / SIDE**2)))
+        corners = [
+            (max(0, int(pixel % whole.width) - SIDE // 2), max(0, int(pixel // whole.width) - SIDE // 2))
+            for pixel in drawn
+        ]
+    cut = (whole.intersection(Window(*corner, SIDE, SIDE)) for corner in corners)
+    return [place for place in cut if place is not None]
+
+
+def _distinct(places: list[Window], whole: Window, selected: NDArray[np.int64] | None) -> NDArray[np.int64]:
+    """The pixels that lie in some place, and of them the selected ones: random places can overlap."""
+    if not places:
+        return np.zeros(0, np.int64)
     numbers = np.arange(SIDE)
     pixels = [
         (place.row + numbers[: place.height, None]) * whole.width + place.col + numbers[: place.width]
         for place in places
     ]
-    return len(np.unique(np.concatenate([each.ravel() for each in pixels])))
+    found = np.unique(np.concatenate([each.ravel() for each in pixels]))
+    return found if selected is None else np.intersect1d(found, selected, assume_unique=True)
+
+
+def _without(arrays: dict[str, NDArray[Any]], pixels: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
+    """Arrays of (height, width, bands) with nodata at some pixels."""
+    found = {}
+    for key, values in arrays.items():
+        nodata = {"i": CODE_NODATA, "f": np.nan, "u": 0}[values.dtype.kind]
+        found[key] = values.copy()
+        found[key][pixels] = nodata
+    return found
 
 
 def _place(item: Item, scene: Scene) -> tuple[int, int]:

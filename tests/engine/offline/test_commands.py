@@ -44,6 +44,9 @@ ORDINARY = {
     # It serves until a signal; see test_the_page_is_served_to_this_machine_only
     "view": ["view", "codes", "--export", "page", "-q"],
     "picture": ["picture", "codes", "--palette", "colours.json", "-o", "picture.png", "-q"],
+    "embed shapes": ["embed", "INPUTS/scene", "--points", "INPUTS/labels.geojson", "-o", "points", "-q"],
+    "sample": ["sample", "INPUTS/cog", "INPUTS/labels.geojson", "-o", "table.parquet", "-q"],
+    "sample to gpkg": ["sample", "INPUTS/cog", "INPUTS/labels.geojson", "-o", "table.gpkg", "-q"],
     "picture for a GIS": ["picture", "codes", "-o", "picture.tif", "-q"],
     "similar": ["similar", "codes", "--at", "4.9262", "50.8045", "-o", "similar", "-q"],
     "change": ["change", "codes", "codes-later", "-o", "changed", "-q"],

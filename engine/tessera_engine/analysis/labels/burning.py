@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tessera_engine.geo import to_pixels
 from tessera_engine.places.losses import Cause, Losses
+from tessera_engine.places.pixels import LINE, POINT, POLYGON, explode
 from tessera_engine.scene import Grid, Window
 
 STRIP_PIXELS = 2_000_000
@@ -49,13 +51,12 @@ class Burner:
         import shapely
 
         self.grid, self.values = grid, values
-        parts, owner = _explode(geometries)
-        dimension = shapely.get_dimensions(parts)
-        points = dimension == 0
-        self._lines = np.bincount(owner[dimension == 1], minlength=len(values)) > 0
+        parts, owner, dimension = explode(geometries)
+        points = dimension == POINT
+        self._lines = np.bincount(owner[dimension == LINE], minlength=len(values)) > 0
         self._point_owner = owner[points]
         self._cols, self._rows = self._pixels_of(shapely.get_coordinates(parts[points]))
-        self._polygons, self._polygon_owner = parts[dimension == 2], owner[dimension == 2]
+        self._polygons, self._polygon_owner = parts[dimension == POLYGON], owner[dimension == POLYGON]
         left, top, right, bottom = _pixel_bounds(self._polygons, grid)
         self._tops, self._bottoms = top, bottom
         self._on_grid = (right > 0) & (bottom > 0) & (left < grid.width) & (top < grid.height)
@@ -100,7 +101,7 @@ class Burner:
         return inside
 
     def _pixels_of(self, xy: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        col, row = ~self.grid.transform @ (xy[:, 0], xy[:, 1])
+        col, row = to_pixels(self.grid, xy[:, 0], xy[:, 1])
         # Beyond the grid a column is only known to be outside: it may be too large for an integer
         return (
             np.floor(np.clip(col, -1, self.grid.width)).astype(np.int64),
@@ -188,18 +189,6 @@ class Burner:
                 merge_alg=MergeAlg.add if add else MergeAlg.replace,
             )
         return found.reshape(-1)
-
-
-def _explode(geometries: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """The points, lines and polygons that geometries consist of, and the geometry of each."""
-    import shapely
-
-    parts, owner = geometries, np.arange(len(geometries))
-    while (shapely.get_type_id(parts) > 3).any():  # collections of parts, which may be collections
-        parts, index = shapely.get_parts(parts, return_index=True)
-        owner = owner[index]
-    kept = ~shapely.is_empty(parts)
-    return parts[kept], owner[kept]
 
 
 def _pixel_bounds(polygons: NDArray[Any], grid: Grid) -> tuple[NDArray[np.float64], ...]:

@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
 from tessera_engine.errors import InputError
-from tessera_engine.formats.embeddings.base import Embeddings
 
 
-def check_same_model(one: Embeddings, other: Embeddings) -> None:
+class Made(Protocol):
+    """Embeddings, or a scene that will be embedded."""
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        ...
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """Facts by name, as in `Embeddings.provenance`."""
+        ...
+
+    @property
+    def dim(self) -> int:
+        """Length of an embedding."""
+        ...
+
+
+def check_same_model(one: Made, other: Made) -> None:
     """Make sure that two outputs were made by the same model file and have embeddings of the same length.
 
     Raises:
@@ -29,5 +51,5 @@ def check_same_model(one: Embeddings, other: Embeddings) -> None:
         )
 
 
-def _named(about: dict[str, object]) -> str:
+def _named(about: Mapping[str, Any]) -> str:
     return f"{about['model']} {about['precision']} ({str(about['model_sha256'])[:12]})"

@@ -1,0 +1,1 @@
+"""Tables of embeddings: a row a point, or a row a polygon with its pixels pooled."""

@@ -1,0 +1,164 @@
+"""Tables on disk: GeoParquet, GeoPackage or CSV, written batch by batch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tessera_engine.errors import InputError, TesseraError
+from tessera_engine.files.nearby import nearest
+from tessera_engine.gdal import vector_writer
+
+METADATA = "tessera"
+"""Where a file's metadata has ours, as JSON."""
+
+FACTS_IN_COLUMNS = ("model", "model_sha256")
+"""Facts that a CSV, which has no metadata, repeats in each row."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """What is written.
+
+    Attributes:
+        schema: a pyarrow.Schema, with the geometry as WKB.
+        geometry: the name of that column.
+        crs: of the geometry, a `rasterio.crs.CRS`.
+        kinds: the geometry types, in GeoParquet's words.
+        bounds: of all geometries: left, bottom, right, top; None: there are none.
+        about: where the embeddings are from, as plain values.
+        plain: the user's columns hold the geometry, so a file without geometries needs no other.
+    """
+
+    schema: Any
+    geometry: str
+    crs: Any
+    kinds: tuple[str, ...]
+    bounds: tuple[float, float, float, float] | None
+    about: Mapping[str, Any]
+    plain: bool
+
+
+Batches = Callable[[], Iterator[Any]]
+"""Gives the record batches, once."""
+
+
+def writer_for(out: Path) -> Callable[[Path, str, Content, Batches], None]:
+    """What writes a table, by the ending of its name: (path, name, content, batches).
+
+    Raises:
+        InputError: no format has this ending.
+    """
+    suffix = out.suffix.lower()
+    if suffix not in WRITERS:
+        near = nearest(suffix, WRITERS)
+        hint = f"; did you mean {out.with_suffix(near)}?" if near else ""
+        raise InputError(
+            f"out={out} ends with none of {', '.join(WRITERS)}, which say the format of a table{hint}"
+        )
+    return WRITERS[suffix]
+
+
+def _write_parquet(path: Path, name: str, content: Content, batches: Batches) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    column: dict[str, Any] = {"encoding": "WKB", "geometry_types": sorted(content.kinds)}
+    column["crs"] = content.crs.to_dict(projjson=True)
+    if content.bounds is not None:
+        column["bbox"] = list(content.bounds)
+    geo = {"version": "1.1.0", "primary_column": content.geometry, "columns": {content.geometry: column}}
+    schema = content.schema.with_metadata(
+        {"geo": json.dumps(geo), METADATA: json.dumps(dict(content.about), ensure_ascii=False)}
+    )
+    try:
+        with pyarrow.parquet.ParquetWriter(path, schema, compression="zstd") as writer:
+            for batch in batches():
+                writer.write_batch(batch)
+    except pyarrow.ArrowException as error:
+        raise TesseraError(f"can't write {name}: {' '.join(str(error).split())}") from None
+
+
+def _write_csv(path: Path, name: str, content: Content, batches: Batches) -> None:
+    import pyarrow
+    import pyarrow.csv
+    import shapely
+
+    at = content.schema.get_field_index(content.geometry)
+    rest = content.schema.remove(at)
+    fields = list(rest) if content.plain else [*rest, pyarrow.field(content.geometry, pyarrow.string())]
+    repeated = {key: str(content.about.get(key) or "") for key in FACTS_IN_COLUMNS}
+    names = {field.name for field in fields}
+    repeated = {key if key not in names else f"tessera_{key}": value for key, value in repeated.items()}
+    schema = pyarrow.schema([*fields, *(pyarrow.field(key, pyarrow.string()) for key in repeated)])
+    try:
+        with pyarrow.csv.CSVWriter(path, schema) as writer:
+            for batch in batches():
+                columns = [column for i, column in enumerate(batch.columns) if i != at]
+                if not content.plain:
+                    shapes = shapely.from_wkb(batch.column(at).to_numpy(zero_copy_only=False))
+                    columns.append(
+                        pyarrow.array(shapely.to_wkt(shapes, rounding_precision=-1), pyarrow.string())
+                    )
+                columns += [
+                    pyarrow.array([value] * batch.num_rows, pyarrow.string()) for value in repeated.values()
+                ]
+                writer.write_batch(pyarrow.record_batch(columns, schema=schema))
+    except pyarrow.ArrowException as error:
+        raise TesseraError(f"can't write {name}: {' '.join(str(error).split())}") from None
+
+
+def _write_gpkg(path: Path, name: str, content: Content, batches: Batches) -> None:
+    import pyarrow
+
+    taken = {each.casefold() for each in content.schema.names}
+    fid = "fid" if "fid" not in taken else "tessera_fid"
+    stream = pyarrow.RecordBatchReader.from_batches(content.schema, batches())
+    with vector_writer(name) as pyogrio:
+        pyogrio.write_arrow(
+            stream,
+            path,
+            layer=Path(name).stem,
+            driver="GPKG",
+            geometry_name=content.geometry,
+            geometry_type=content.kinds[0] if len(content.kinds) == 1 else "Unknown",
+            crs=content.crs.to_wkt(),
+            layer_metadata={METADATA: json.dumps(dict(content.about), ensure_ascii=False)},
+            layer_options={"FID": fid, "GEOMETRY_NAME": content.geometry},
+        )
+
+
+WRITERS: dict[str, Callable[[Path, str, Content, Batches], None]] = {
+    ".parquet": _write_parquet,
+    ".csv": _write_csv,
+    ".gpkg": _write_gpkg,
+}
+"""Ending -> what writes it."""
+
+
+def kinds_of(geometries: NDArray[Any]) -> tuple[str, ...]:
+    """The types of (N,) geometries in GeoParquet's words, such as `Point` or `Polygon Z`."""
+    import shapely
+
+    present = geometries[~shapely.is_missing(geometries)]
+    pairs = {
+        (shape, bool(z))
+        for shape, z in zip(shapely.get_type_id(present), shapely.has_z(present), strict=True)
+    }
+    names = ("Point", "LineString", "LinearRing", "Polygon", "MultiPoint", "MultiLineString", "MultiPolygon")
+    every = (*names, "GeometryCollection")
+    return tuple(sorted(f"{every[kind]}{' Z' if z else ''}" for kind, z in pairs))
+
+
+def bounds_of(geometries: NDArray[Any]) -> tuple[float, float, float, float] | None:
+    """The box around (N,) geometries; None where there are none."""
+    import shapely
+
+    left, bottom, right, top = map(float, shapely.total_bounds(geometries))
+    return (left, bottom, right, top) if np.isfinite([left, bottom, right, top]).all() else None
