@@ -23,9 +23,10 @@ from tessera_engine.analysis.regions import PIXEL_BYTES, find_regions, top_thres
 from tessera_engine.errors import InputError, check_type
 from tessera_engine.files.naming import default_out
 from tessera_engine.files.result import result_folder
-from tessera_engine.formats.embeddings.base import Embeddings, StoredBlock
+from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.embeddings.same_grid import shared_windows
 from tessera_engine.formats.embeddings.same_model import check_same_model
+from tessera_engine.formats.embeddings.stored import StoredBlock
 from tessera_engine.formats.given import (
     Given,
     GivenPath,

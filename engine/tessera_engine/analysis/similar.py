@@ -22,7 +22,8 @@ from tessera_engine.analysis.regions import (
 from tessera_engine.errors import InputError, check_type, is_of
 from tessera_engine.files.naming import default_out
 from tessera_engine.files.result import result_folder
-from tessera_engine.formats.embeddings.base import Embeddings, StoredBlock
+from tessera_engine.formats.embeddings.base import Embeddings
+from tessera_engine.formats.embeddings.stored import StoredBlock
 from tessera_engine.formats.given import (
     GivenPath,
     Several,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 # The registry is loaded for `--help`, so this module loads nothing heavy.
 if TYPE_CHECKING:
     from tessera_engine.files.staging import Staging
-    from tessera_engine.formats.embeddings.base import Source
+    from tessera_engine.formats.embeddings.stored import Source
     from tessera_engine.formats.grown import Store
     from tessera_engine.formats.origin import Origin
     from tessera_engine.scene import Grid

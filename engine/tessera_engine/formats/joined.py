@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.files.staging import CODE_NODATA, Staging
-from tessera_engine.formats.embeddings.base import Embeddings, StoredBlock
+from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.embeddings.same_grid import offset
+from tessera_engine.formats.embeddings.stored import StoredBlock
 from tessera_engine.formats.layers import QUALITY_BANDS
 from tessera_engine.scene import Grid, Window
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.formats.cog.files import BLOCK, GeoTiff, Part, few_bands, write_cog
-from tessera_engine.formats.embeddings.base import Embeddings, StoredBlock
+from tessera_engine.formats.embeddings.base import Embeddings
+from tessera_engine.formats.embeddings.stored import StoredBlock
 from tessera_engine.pictures.clusters import nearest
 from tessera_engine.pictures.colours import PALETTE
 from tessera_engine.pictures.palette import Clusters, Palette

@@ -10,7 +10,8 @@ from tessera_engine.files.naming import default_out
 from tessera_engine.files.partial import finish_or_undo
 from tessera_engine.files.result import check_free, result_file
 from tessera_engine.files.staging import Staging
-from tessera_engine.formats.embeddings.base import Embeddings, StoredBlock
+from tessera_engine.formats.embeddings.base import Embeddings
+from tessera_engine.formats.embeddings.stored import StoredBlock
 from tessera_engine.formats.given import (
     Given,
     GivenPath,

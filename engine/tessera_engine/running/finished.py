@@ -59,6 +59,7 @@ def _facts(plan: Plan) -> dict[str, Any]:
         SEASON: None if season is None else season_fact(season),
         EVERY: plan.options.every,
         MIN_CLEAR: plan.options.min_clear,
+        "tessera:selection": None if plan.selection is None else plan.selection.facts(),
         "proj:shape": [grid.height, grid.width],
         "format": format_named(plan.options.format).media_type,
     }

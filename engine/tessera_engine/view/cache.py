@@ -32,8 +32,8 @@ from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.files.checksums import path_sha256
 from tessera_engine.files.partial import Partial, finish_or_undo
 from tessera_engine.files.user_folders import cache_folder
-from tessera_engine.formats.embeddings.base import Embeddings, StoredBlock
-from tessera_engine.formats.embeddings.stored import HasBands
+from tessera_engine.formats.embeddings.base import Embeddings
+from tessera_engine.formats.embeddings.stored import HasBands, StoredBlock
 from tessera_engine.progress import Progress
 from tessera_engine.scene import Grid, Window
 from tessera_engine.view.levels import ArraySource

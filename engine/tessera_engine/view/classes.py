@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError
-from tessera_engine.formats.embeddings.base import Embeddings, StoredBlock
+from tessera_engine.formats.embeddings.base import Embeddings
+from tessera_engine.formats.embeddings.stored import StoredBlock
 from tessera_engine.progress import Progress
 from tessera_engine.view.label_document import Document, labelled_pixels
 from tessera_engine.view.next_labels import Place, Vectors, candidates, suggest

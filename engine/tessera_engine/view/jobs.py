@@ -114,10 +114,7 @@ class Jobs:
         key, job = (name, output), _Job()
         about = {"job": name, "output": output}
         with self._lock:
-            before = self._jobs.get(key)
-            if before is not None:
-                before.replaced = True
-                before.cancelled.set()
+            before = self._replace(key)
             if self._closed:
                 job.ended.set()
                 return job.ended
@@ -140,6 +137,18 @@ class Jobs:
         # A daemon: the end of the process doesn't wait for a library that can't be interrupted
         threading.Thread(target=run, name=f"tessera-{name}", daemon=True).start()
         return job.ended
+
+    def drop(self, name: str, output: int = 0) -> None:
+        """End a job whose result nobody waits for any more, without a word to the page."""
+        with self._lock:
+            self._replace((name, output))
+
+    def _replace(self, key: tuple[str, int]) -> _Job | None:
+        job = self._jobs.get(key)
+        if job is not None:
+            job.replaced = True
+            job.cancelled.set()
+        return job
 
     def running(self, name: str, output: int = 0) -> threading.Event | None:
         """What is set when a job has ended; None where there is none."""

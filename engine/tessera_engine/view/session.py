@@ -238,6 +238,9 @@ class Session:
                 return ask(report) if all(viewed.unpacked for viewed in outputs) else None
 
             self.jobs.start(name, refine, "refined", outputs[0].number)
+        else:
+            # An older question that is still being refined would take the place of this answer
+            self.jobs.drop(name, outputs[0].number)
         return first
 
     def _told(self, kind: str, number: int, answer: Answer) -> dict[str, Any]:

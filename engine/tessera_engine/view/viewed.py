@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.errors import TesseraError
-from tessera_engine.formats.embeddings.base import Embeddings, StoredBlock
+from tessera_engine.formats.embeddings.base import Embeddings
+from tessera_engine.formats.embeddings.stored import StoredBlock
 from tessera_engine.progress import Progress
 from tessera_engine.scene import Grid, Window
 from tessera_engine.view import cache

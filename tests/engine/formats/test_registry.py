@@ -15,7 +15,8 @@ from made_up import made_up_arrays, write_tile
 import tessera_engine as te
 from tessera_engine.errors import InputError
 from tessera_engine.files.staging import CODE_NODATA
-from tessera_engine.formats.embeddings.base import StoredBlock, item_grid
+from tessera_engine.formats.embeddings.base import item_grid
+from tessera_engine.formats.embeddings.stored import StoredBlock
 from tessera_engine.formats.format import Format
 from tessera_engine.formats.registry import FORMATS, appendable, described, format_named
 from tessera_engine.running.convert import convert

@@ -181,6 +181,32 @@ def test_another_output_at_that_place_is_an_error_of_that_scene(scenes):
     assert again.state == "done"
 
 
+def test_each_row_has_its_own_shapes(scenes):
+    grid = te.open_scene(scenes / "a").grid
+    for name, corner in (("west", (0, 0)), ("east", (4, 3))):
+        lon, lat = pixel_centre(grid, *corner)
+        table(scenes, f"lon,lat\n{lon},{lat}\n", f"{name}.csv")
+    jobs = table(scenes, "scene,points,out\na,west.csv,west\nc,east.csv,east\n")
+
+    def run(jobs):
+        return te.embed_many(jobs, scenes / "out", precision="int8", progress=False, announce=print)
+
+    assert states(run(jobs)) == ["done", "done"]
+    assert te.open_embeddings(scenes / "out" / "west").grid.window.pixels == 1
+    assert states(run(jobs)) == ["finished before"] * 2
+    (other,) = run(table(scenes, "scene,points,out\na,east.csv,west\n", "other.csv"))
+    assert other.state == "failed"
+    assert "selection" in other.error
+
+
+def pixel_centre(grid, col, row):
+    from rasterio.warp import transform
+
+    x, y = grid.transform @ (col + 0.5, row + 0.5)
+    (lon,), (lat,) = transform(grid.crs, "EPSG:4326", [x], [y])
+    return lon, lat
+
+
 def test_lists_are_checked_too(scenes):
     for jobs, options, words in (
         ([], {}, "no scenes"),

@@ -97,6 +97,18 @@ def test_a_new_job_takes_the_place_of_the_old_one(jobs):
     assert [event for event in jobs.events.all if event["kind"] == "failed"] == []
 
 
+def test_a_job_that_nobody_waits_for_ends_without_a_word(jobs):
+    started, ended = threading.Event(), threading.Event()
+    job = jobs.start("similar", endless(started, ended))
+    assert started.wait(5)
+    jobs.drop("similar", output=1)
+    assert not job.wait(0.2)
+    jobs.drop("similar")
+    assert job.wait(5)
+    assert ended.is_set()
+    assert [event for event in jobs.events.all if event["kind"] == "failed"] == []
+
+
 def test_after_the_end_nothing_starts(jobs):
     started, ended = threading.Event(), threading.Event()
     jobs.start("map", endless(started, ended))

@@ -12,7 +12,8 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from tessera_engine.errors import TesseraError
-from tessera_engine.formats.embeddings.base import StoredBlock, asset_path, item_grid
+from tessera_engine.formats.embeddings.base import asset_path, item_grid
+from tessera_engine.formats.embeddings.stored import StoredBlock
 from tessera_engine.formats.layers import QUALITY_BANDS
 from tessera_engine.scene import Grid, Window
 

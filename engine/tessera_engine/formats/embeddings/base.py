@@ -17,9 +17,7 @@ from tessera_engine.errors import CheckFailed, InputError, quoted
 from tessera_engine.files.inside import inside, link_out
 from tessera_engine.files.output import ITEM
 from tessera_engine.files.pinned import Pinned
-from tessera_engine.formats.embeddings.stored import QualitySource as QualitySource
-from tessera_engine.formats.embeddings.stored import Source as Source
-from tessera_engine.formats.embeddings.stored import StoredBlock as StoredBlock
+from tessera_engine.formats.embeddings.stored import QualitySource, Source, StoredBlock
 from tessera_engine.geo import check_window, is_crs, pixels_at
 from tessera_engine.offline.crs import crs_elsewhere
 from tessera_engine.scene import Grid, Window

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.files.staging import CODE_NODATA
-from tessera_engine.formats.embeddings.base import StoredBlock
+from tessera_engine.formats.embeddings.stored import StoredBlock
 
 NO_DATA_SCALE = np.float32(np.inf)
 

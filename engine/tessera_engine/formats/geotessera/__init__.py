@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tessera_engine.formats.format import Content, Format
 
 if TYPE_CHECKING:
-    from tessera_engine.formats.embeddings.base import Source
+    from tessera_engine.formats.embeddings.stored import Source
     from tessera_engine.scene import Grid
     from tessera_engine.stac.items import Asset
 

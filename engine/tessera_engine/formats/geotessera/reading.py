@@ -15,8 +15,8 @@ from tessera_engine.errors import InputError, TesseraError, reason
 from tessera_engine.files.inside import inside
 from tessera_engine.files.npy_header import read_npy_header
 from tessera_engine.files.staging import CODE_NODATA, RasterFile
-from tessera_engine.formats.embeddings.base import StoredBlock
 from tessera_engine.formats.embeddings.same_grid import named, offset, union
+from tessera_engine.formats.embeddings.stored import StoredBlock
 from tessera_engine.formats.layers import QUALITY_BANDS
 from tessera_engine.scene import Grid, Window
 

@@ -21,8 +21,8 @@ from rasterio.warp import transform_bounds
 from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.files.durable import link
 from tessera_engine.files.staging import RasterFile
-from tessera_engine.formats.embeddings.base import StoredBlock
 from tessera_engine.formats.embeddings.sentinels import NO_DATA_SCALE, to_sentinels
+from tessera_engine.formats.embeddings.stored import StoredBlock
 from tessera_engine.formats.format import Content
 from tessera_engine.formats.geotessera.reading import (
     EMBEDDINGS_FOLDER,

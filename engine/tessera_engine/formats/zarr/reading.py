@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.errors import MissingExtra, TesseraError, quoted, reason
-from tessera_engine.formats.embeddings.base import PREFIXES, StoredBlock, asset_path, item_grid
+from tessera_engine.formats.embeddings.base import PREFIXES, asset_path, item_grid
 from tessera_engine.formats.embeddings.sentinels import from_sentinels
+from tessera_engine.formats.embeddings.stored import StoredBlock
 from tessera_engine.formats.zarr.times import read_times
 from tessera_engine.offline.chunks import guard_chunks
 from tessera_engine.scene import Grid, Window
