@@ -68,7 +68,7 @@ def map_labels(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Map a scene, or several, from labels, and report the map's accuracy.
+    """Map scenes from labels, and report the map's accuracy.
 
     The accuracy is cross-validated over spatial blocks: it holds for places without labels near them.
 

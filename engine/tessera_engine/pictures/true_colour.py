@@ -216,7 +216,7 @@ def _link(embeddings: Embeddings, path: Path) -> Asset:
     with embeddings.folder.reading() as here:
         file = true_colour_file(here, embeddings.item, embeddings.provenance.get("year"))
         assert file is not None
-        link(file, path)
+        link(file.resolve(), path)
     return _asset(path, embeddings.grid)
 
 

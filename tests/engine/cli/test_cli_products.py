@@ -31,7 +31,7 @@ def scene(tmp_path):
 def test_the_year_is_chosen_aloud(run, scene, tmp_path):
     code, _, err = run("embed", "scene", "--int8")
     assert code == 0
-    assert re.search("warning: .*2020-06-01 to 2021-07-01.* 2021 is used.* --year.* --from .* --to", err)
+    assert re.search("warning: .*2020-06-01 to 2021-07-01.* 2021 is used.* --year .*--season", err)
     assert "120 of 120 px embedded" in err
     properties = json.loads((tmp_path / "scene.embeddings" / "item.json").read_text())["properties"]
     assert properties["start_datetime"] == "2021-05-01T00:00:00Z"

@@ -48,6 +48,7 @@ ORDINARY = {
     "sample": ["sample", "INPUTS/cog", "INPUTS/labels.geojson", "-o", "table.parquet", "-q"],
     "sample to gpkg": ["sample", "INPUTS/cog", "INPUTS/labels.geojson", "-o", "table.gpkg", "-q"],
     "picture for a GIS": ["picture", "codes", "-o", "picture.tif", "-q"],
+    "segment": ["segment", "codes", "-o", "fields.gpkg", "-q"],
     "similar": ["similar", "codes", "--at", "4.9262", "50.8045", "-o", "similar", "-q"],
     "change": ["change", "codes", "codes-later", "-o", "changed", "-q"],
     "map": ["map", "INPUTS/cog", "--labels", "INPUTS/labels.geojson", "--field", "crop", "-o", "map", "-q"],

@@ -235,5 +235,6 @@ def test_zips_of_every_kind_read_the_same(tmp_path, kind):
     plain, zipped = open_scene(tmp_path / "plain"), open_scene(tmp_path / "zipped")
     assert zipped.reader.unused == ()
     wanted, found = (each.reader.read(each.grid.window) for each in (plain, zipped))
-    for name, value in vars(wanted).items():
+    for name in vars(wanted).keys() - {"days"}:
+        value = getattr(wanted, name)
         np.testing.assert_array_equal(getattr(found, name), value, err_msg=name)

@@ -343,7 +343,7 @@ def _read_s2(
         clear: NDArray[Any] = (
             scl.clear_classes(mask) if opened.product.mask_kind == "scl" else (mask != 0).view(np.uint8)
         )
-        if not every_band and not (clear & (valid == 0)).any():
+        if not every_band and not ((clear != 0) & (valid == 0)).any():
             continue
         bands = np.zeros((len(opened.bands), *valid.shape), np.uint16)
         for b, raster in enumerate(opened.bands):

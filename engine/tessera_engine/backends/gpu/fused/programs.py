@@ -1,4 +1,4 @@
-"""The compiled kernels that the engine carries: PTX by the size of the network, made by `tessera_export.gpu_kernels`.
+"""The compiled kernels that the engine carries: PTX by the size of the network, made by the export package.
 
 PTX is compiled for the GPU by its driver, once. It is for compute capability 8.0, which later GPUs run too.
 """
