@@ -85,7 +85,7 @@ def test_keys_choose_classes_and_enter_labels(open_page, outputs, served):
     opened.page.locator("#map").focus()
     opened.page.keyboard.press("ArrowRight")
     opened.page.keyboard.press("1")
-    assert "class 1" in opened.page.locator(".chip").inner_text()
+    opened.page.locator(".chip", has_text="class 1").wait_for()
     opened.page.keyboard.press("Enter")
     wait_for_labels(opened, 1)
     # A polygon by the keyboard

@@ -99,7 +99,7 @@ def test_too_little_address_space_is_one_line(scene, tmp_path):
         scene,
         "-o",
         tmp_path / "out",
-        before=["sh", "-c", 'ulimit -v 700000; exec "$@"', "sh"],
+        before=["sh", "-c", 'ulimit -v 600000; exec "$@"', "sh"],
         NUMBA_NUM_THREADS="1",
     )
     if done.returncode != 0:
