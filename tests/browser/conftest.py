@@ -43,7 +43,7 @@ def open_page(browser):
             storage_state=state,
             accept_downloads=True,
         )
-        context.set_default_timeout(60_000)  # of a busy machine
+        context.set_default_timeout(20_000)  # of a busy machine
         origin = "file:" if address.startswith("file:") else address.split("/?")[0]
         one = Opened(context.new_page(), origin)
         one.watch()
