@@ -47,12 +47,11 @@ def draw_labels(opened):
         opened.page.locator(".chip", has_text=name).wait_for()
 
 
-LOST_AT_TIMES = pytest.mark.xfail(
+pytestmark = pytest.mark.xfail(
     reason="at times a click or key right after another one is lost; the cause isn't known yet", strict=False
 )
 
 
-@LOST_AT_TIMES
 def test_labels_outlive_the_page_and_the_program(open_page, outputs, served):
     opened = open_page(served.address).ready()
     draw_labels(opened)
@@ -84,7 +83,6 @@ def test_labels_outlive_the_page_and_the_program(open_page, outputs, served):
     opened.wrong.clear()  # its program is gone
 
 
-@LOST_AT_TIMES
 def test_keys_choose_classes_and_enter_labels(open_page, outputs, served):
     opened = open_page(served.address).ready()
     opened.tab("Label")
@@ -166,7 +164,6 @@ def test_the_live_map_follows_and_the_exported_map_is_that_of_map(open_page, out
         np.testing.assert_array_equal(exported, file.read(1))
 
 
-@LOST_AT_TIMES
 def test_another_window_is_not_overwritten(open_page, outputs, served):
     first = open_page(served.address).ready()
     first.tab("Label")
