@@ -113,7 +113,13 @@ class App implements Page {
     source.listen((event) => this.hear(event));
     this.showOutput();
     this.choose(this.look);
-    label.load().catch((error) => this.fail(error));
+    // Labels that come late would replace what has been done meanwhile
+    const tab = this.tabs.get(label)!;
+    tab.disabled = true;
+    label.load().then(
+      () => (tab.disabled = false),
+      (error) => this.fail(error),
+    );
   }
 
   greyBase(grey: boolean): void {
@@ -175,6 +181,7 @@ class App implements Page {
   }
 
   private choose(panel: Panel): void {
+    if (this.tabs.get(panel)?.disabled) return;
     this.panel.leave();
     this.panel = panel;
     for (const [one, tab] of this.tabs) {
