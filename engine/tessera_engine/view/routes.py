@@ -177,7 +177,7 @@ class _Routes:
         return JSONResponse(await run_in_threadpool(self._session.pixel, output or 0, col, row))
 
     async def similar(self, request: Request) -> Response:
-        """Ask where it is like at some pixels."""
+        """Find the pixels similar to some pixels."""
         asked = await _body(request, _Similar)
         question = Question(asked.positives, asked.negatives)
         return JSONResponse(await run_in_threadpool(self._session.similar, asked.output, question))

@@ -123,7 +123,7 @@ class Session:
         }
 
     def similar(self, number: int, question: Question) -> dict[str, Any]:
-        """Ask where it is like at pixels; see `tessera_engine.view.search.similar`."""
+        """Find the pixels similar to some pixels; see `tessera_engine.view.search.similar`."""
         viewed = self.output(number)
 
         def ask(report: Progress | None) -> dict[str, Any]:
