@@ -67,8 +67,8 @@ def test_the_default_beats_every_runtime_in_its_fastest_form(rows):
     assert rows["auto int8"].drift.centred_mean > 0.9999
 
 
-def test_the_default_drifts_less_than_the_fastest_other_form(rows):
-    (peer, *_) = best_forms([*rows.values()], PEERS)
+def test_the_default_drifts_less_than_the_fastest_other_form_that_rounds(rows):
+    (peer, *_) = best_forms([row for row in rows.values() if not row.name.endswith("fp32")], PEERS)
     assert rows["auto int8"].drift.centred_mean > peer.drift.centred_mean
 
 

@@ -84,7 +84,9 @@ def test_every_runtime_that_is_installed_runs_in_every_form(tmp_path):
     assert full.keys() - plain.keys() == wanted
     tokens = pack(sample_observations(None, files["fp32"].facts, 16), files["fp32"].facts).tokens
     exact = full["torch eager fp32"]().run(tokens)
-    for name in full.keys() - {"torch compiled fp32", "torch compiled bf16"}:  # these take a minute each
+    left_out = {"torch compiled fp32", "torch compiled bf16"}  # these take a minute each
+    left_out |= set() if installed else {name for name in full if name.startswith("openvino")}
+    for name in full.keys() - left_out:
         backend = full[name]()
         drift = measure(exact, backend.run(tokens))
         assert drift.centred_mean > (0.99 if "qdq" in name or "bf16" in name else 0.9999), (name, drift)
