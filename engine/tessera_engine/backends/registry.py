@@ -6,7 +6,9 @@ Other packages add backends with the entry-point group `tessera_engine.backends`
 
 from __future__ import annotations
 
+import functools
 import importlib
+import sys
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
@@ -28,8 +30,13 @@ BACKENDS = {
 GROUP = "tessera_engine.backends"
 
 
+@functools.cache  # to look at every installed package takes 12 ms
+def _added(_path: tuple[str, ...]) -> dict[str, str]:
+    return {each.name: each.module for each in entry_points(group=GROUP)}
+
+
 def _modules() -> dict[str, str]:
-    added = {each.name: each.module for each in entry_points(group=GROUP)}
+    added = _added(tuple(sys.path))
     return {**BACKENDS, **{name: module for name, module in added.items() if name not in BACKENDS}}
 
 
