@@ -67,12 +67,18 @@ $(NODE_MODULES): web/package.json web/package-lock.json
 web: $(NODE_MODULES)
 	cd web && npm run --silent check && npm run --silent build
 
-# The kernels' tests run a second time as plain Python: the compiled code must do what the source says. Where npm can get
-# packages, a test builds the page again and compares it.
+# Tests run at the same time in so many processes, each of which takes a core and about 1 GB
+WORKERS ?= 2
+TESTED := not slow and not peers and not gpu
+PARALLEL := --numprocesses $(WORKERS) --dist worksteal
+
+# The kernels' tests run a second time as plain Python: the compiled code must do what the source says. What measures time
+# runs at the end, alone. Where npm can get packages, a test builds the page again and compares it.
 unit: $(VENV)/dev
 	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory $(NODE_MODULES) || true; fi
-	NUMBA_DISABLE_JIT=1 $(BIN)/pytest -q tests/kernels
-	$(BIN)/pytest -q
+	NUMBA_DISABLE_JIT=1 $(BIN)/pytest -q $(PARALLEL) tests/kernels
+	$(BIN)/pytest -q $(PARALLEL) --durations 15 -m "$(TESTED) and not alone"
+	$(BIN)/pytest -q -m "$(TESTED) and alone"
 
 # Needs Linux and a C compiler
 MINUTES ?= 60
