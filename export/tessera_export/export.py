@@ -14,8 +14,8 @@ from tessera_engine.files.result import check_free, result_file
 from tessera_engine.model.drift import Drift
 from tessera_engine.model.facts import ModelFacts
 from tessera_engine.model.file import read_model_file
-from tessera_engine.model.installed import checksum_file, open_model
-from tessera_engine.model.installing import checked_name, installing, target_file
+from tessera_engine.model.installed import open_model
+from tessera_engine.model.installing import checked_name, installing, is_installed, target_file
 from tessera_engine.model.published import published_name
 from tessera_engine.model.statistics import FLAVOURS
 from tessera_engine.scene import S1_BANDS, S2_BANDS
@@ -169,7 +169,7 @@ def import_targets(name: str, overwrite: bool = False) -> dict[str, Path]:
     """
     targets = {precision: target_file(name, precision) for precision in CPU_PRECISIONS}
     # An import that was interrupted has made some of them, and the checksum of the last one at the end
-    if all(target.exists() and checksum_file(target).exists() for target in targets.values()):
+    if all(map(is_installed, targets.values())):
         for target in targets.values():
             check_free(target, overwrite)
     return targets

@@ -29,7 +29,7 @@ from tessera_engine.model.installed import (
     precisions,
     user_folder,
 )
-from tessera_engine.model.installing import installing, target_file
+from tessera_engine.model.installing import installing, is_installed, target_file
 from tessera_engine.model.published import Published
 
 SUFFIX = ".tessera"
@@ -117,9 +117,11 @@ def add_models(
         targets = _targets(found, overwrite)
         added = []
         for model, target in zip(found, targets, strict=True):
-            new = not (target.is_file() and read_model_file(target).sha256 == model.sha256)
-            if new:
-                with installing(target, overwrite, {"sha256": model.sha256}) as made:
+            there = target.is_file() and read_model_file(target).sha256 == model.sha256
+            new = not there
+            # What an interrupted command left is finished by writing the same again
+            if new or not (target.parent == packaged_folder() or is_installed(target)):
+                with installing(target, overwrite or there, {"sha256": model.sha256}) as made:
                     made.write_bytes(read_content(model))
             added.append(Added(open_model(target), new))
     return added

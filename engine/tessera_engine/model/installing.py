@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tessera_engine.errors import InputError
+from tessera_engine.files.publish import partial_folder
+from tessera_engine.files.record import Record
 from tessera_engine.files.result import Identity, result_file
 from tessera_engine.files.user_folders import HOME_VARIABLE
 from tessera_engine.model.facts import NAME
@@ -42,6 +45,13 @@ def target_file(name: str, precision: str) -> Path:
     if (packaged_folder() / target.name).exists():
         raise InputError(f"'{name}' is a model of the package itself; choose another name=")
     return target
+
+
+def is_installed(target: Path) -> bool:
+    """Whether a model file and its sha256 are there, and no interrupted command left work on either."""
+    places = (target, checksum_file(target))
+    begun = any(Record(partial_folder(Path(os.path.realpath(place)))).exists for place in places)
+    return not begun and all(place.exists() for place in places)
 
 
 @contextmanager
