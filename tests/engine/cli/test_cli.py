@@ -338,6 +338,7 @@ def test_help_and_embed_work_without_torch(scene, tmp_path):
     assert "pip install '.[export]'" in refused.stderr
 
 
+@pytest.mark.alone
 def test_help_answers_in_half_a_second():
     python("-m", "tessera_engine", "--help")  # bytecode and disk cache
     seconds = []
