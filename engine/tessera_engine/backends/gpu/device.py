@@ -28,6 +28,19 @@ class PlanRefused(DeviceError):
     """The runtime rejects a plan: it is for another device or version, or damaged."""
 
 
+def lost(name: str, error: object) -> DeviceError:
+    """What to raise where a device fails in the middle of its work.
+
+    Args:
+        name: of the device.
+        error: what its driver or runtime says.
+    """
+    return DeviceError(
+        f"{name} stopped working: {error}; what is finished is kept: once the device works again (nvidia-smi shows "
+        "it; a restart may help), give the same command again"
+    )
+
+
 class DeviceFacts(NamedTuple):
     """What a plan depends on.
 

@@ -240,7 +240,7 @@ def test_pytorch_runs_files_that_it_is_asked_for():
     reader = FakeReader(made_up_arrays(3, 3, steps=9))
     tokens = pack(reader.read(reader.grid.window), model.facts).tokens
     np.testing.assert_allclose(backend.run(tokens), OnnxRuntimeBackend(model, 1).run(tokens), atol=2e-5)
-    assert backend.computes_on == "eager, float32, CPU, batches of 32"
+    assert backend.computes_on == "packed, float32, CPU"
     if not torch.cuda.is_available():
         with pytest.raises(InputError, match=f"device=cuda .*{re.escape(torch.__version__)}"):
             make_backend(model, "torch", 1, "cuda")
