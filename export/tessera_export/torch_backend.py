@@ -299,6 +299,7 @@ BACKEND = BackendRecord(
     _find,
     open_backend,
     picks_device=True,
+    overlaps=True,
     forms=forms,
     baselines=baselines,
     open_checkpoint=open_reference,

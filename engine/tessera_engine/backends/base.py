@@ -50,6 +50,8 @@ class BackendRecord:
             `picks_device`.
         picks_device: whether `load` takes `auto` and chooses among more devices than `runs` names.
         bytes: memory of its libraries and of a batch, besides that of the fused kernels.
+        overlaps: whether it may compute a window on a device while the next one is packed, see `Backend.overlaps`:
+            the tokens of two windows are in memory then.
         forms: gives further ways to run a model's files (by precision) on CPUs, by name: faster ones, which embeddings
             are not made with because they are less exact. For comparisons of speed. Takes the number of threads, too.
         baselines: for the reference only: takes an fp32 model file, the number of CPU threads and a device of `runs`.
@@ -66,6 +68,7 @@ class BackendRecord:
     load: Callable[[ModelFile, int, str, Announce], Backend]
     picks_device: bool = False
     bytes: int = 0
+    overlaps: bool = False
     forms: Callable[[Mapping[str, ModelFile], int], Mapping[str, Callable[[], Backend]]] | None = None
     baselines: Callable[[ModelFile, int, str], Mapping[str, Callable[[], Backend]]] | None = None
     open_checkpoint: Callable[[Path, ModelFile], Backend] | None = None

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tessera_engine.backends.registry import backend_bytes
+from tessera_engine.backends.registry import backend_bytes, backend_overlaps
 from tessera_engine.errors import InputError
 from tessera_engine.formats.registry import format_named
 from tessera_engine.machine import default_memory
@@ -106,7 +106,7 @@ class Demand:
         # masks.
         reader, model, format = self.reader, self.model, format_named(self.format)
         observations = (2 + reader.windows_held) * reader.bytes_per_pixel
-        tokens = 3.5 * reader.bytes_per_pixel
+        tokens = 3.5 * reader.bytes_per_pixel * (2 if backend_overlaps(self.backend) else 1)
         dims = model.facts.dims
         # As the network returns them, with nodata between them, and two windows of them being written
         embedding = 4 * dims * 4 + QUALITY_BYTES

@@ -62,11 +62,6 @@ class InProgress:
         while self._waiting:
             self._finish_oldest()
 
-    def drop(self) -> None:
-        """Forget all batches: their device doesn't work any more."""
-        self._ended += len(self._waiting)
-        self._waiting.clear()
-
     def _finish_oldest(self) -> None:
         finish = self._waiting.popleft()
         self._ended += 1
