@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tessera_engine.errors import TesseraError
+from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.model.facts import ModelFacts
 from tessera_engine.model.file import ModelFile
 from tessera_engine.model.layout import DAYS
@@ -187,6 +187,17 @@ class Backend(ABC):
         Raises:
             TesseraError: the model can't be run here.
         """
+
+    def limit_device_memory(self, size: int) -> None:
+        """Take at most so much of a device's memory from now on, for weights and batches.
+
+        Args:
+            size: bytes.
+
+        Raises:
+            InputError: it is too little, or this backend uses no device.
+        """
+        raise InputError(f"device_memory= limits a GPU, but {self.description} runs here; leave it out")
 
     @abstractmethod
     def _run(self, tokens: PackedTokens) -> NDArray[np.float32]:

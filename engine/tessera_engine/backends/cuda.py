@@ -85,6 +85,17 @@ class CudaBackend(Backend):
         """The GPU."""
         return f"float16, {self._device.name}"
 
+    def limit_device_memory(self, size: int) -> None:
+        """See `Backend.limit_device_memory`. The driver's own memory, some hundred MB, comes on top."""
+        taken = self._device.taken
+        if size <= taken:
+            raise InputError(
+                f"device_memory={size / 1e6:,.0f}MB is too little: the weights of {self.model.label} alone take "
+                f"{taken / 1e6:,.1f} MB; give more"
+            )
+        self._device.limit(size)
+        self._limit = min(self._limit, max(1, int(SHARE * (size - taken))))
+
     def _run(self, tokens: PackedTokens) -> NDArray[np.float32]:
         embedding = self._start(tokens, None)().embedding
         assert embedding is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -32,6 +32,9 @@ MOST_TOKENS, LEAST_TOKENS = 1 << 18, 1 << 9
 SHARE = 0.25
 """Share of the device's free memory that a batch may take at first."""
 
+UNKNOWN_MEMORY = 2 << 30
+"""Bytes that are assumed where PyTorch can't say what is free."""
+
 STEPS = 16
 """Fixed shapes have multiples of this share of the largest batch's tokens."""
 
@@ -59,7 +62,8 @@ class PackedBackend(Backend):
         dtype = torch.float16 if device == "cuda" else torch.float32
         packed = PackedNetwork(network, dtype).eval().to(device)
         run = torch.compile(packed, dynamic=True) if compiled else packed
-        self._limit = CPU_TOKENS if device == "cpu" else _tokens_that_fit(network.config)
+        self._config = network.config
+        self._limit = CPU_TOKENS if device == "cpu" else tokens_that_fit(network.config, _free_memory(device))
         self._graphs = None
         if device == "cuda" and network.config.generation == "v2" and has_varlen():
             self._graphs = Graphs(run, max(1, self._limit // STEPS), CudaQueues(), announce)
@@ -77,6 +81,18 @@ class PackedBackend(Backend):
         where = torch.cuda.get_device_name() if self._device == "cuda" else self._device.upper()
         how = "packed, compiled" if self._compiled else "packed"
         return f"{how}, {'float16' if self._device == 'cuda' else 'float32'}, {where}"
+
+    def limit_device_memory(self, size: int) -> None:
+        """See `Backend.limit_device_memory`."""
+        if self._device == "cpu":
+            super().limit_device_memory(size)
+        device: Any = getattr(torch, self._device)
+        if not hasattr(device, "set_per_process_memory_fraction"):
+            raise InputError(
+                f"PyTorch {self.version} has no limit of memory on {self._device.upper()}; leave out device_memory="
+            )
+        device.set_per_process_memory_fraction(min(1.0, size / _total_memory(self._device)))
+        self._limit = min(self._limit, tokens_that_fit(self._config, size))
 
     def _run(self, tokens: PackedTokens) -> NDArray[np.float32]:
         embedding = self._start(tokens, None)().embedding
@@ -165,11 +181,22 @@ def _sorted_pixels(tokens: PackedTokens) -> NDArray[np.int64]:
     return np.lexsort((tokens.s1.lengths, tokens.s2.lengths))
 
 
-def _tokens_that_fit(config: ReferenceConfig) -> int:
-    """A first estimate of a GPU batch's tokens, a power of two."""
-    if not torch.cuda.is_available():
-        return MOST_TOKENS // 4
-    # Activations of a token that exist at the same time, in float16
-    each = 2 * (8 * config.d_model + config.ffn_dim)
-    fitting = int(SHARE * torch.cuda.mem_get_info()[0] / IN_PROGRESS / each)
+def tokens_that_fit(config: ReferenceConfig, memory: int) -> int:
+    """A first guess of a GPU batch's tokens: a power of two."""
+    # Activations of a token that exist at the same time, in float32 or twice in float16
+    each = 4 * (8 * config.d_model + config.ffn_dim)
+    fitting = int(SHARE * memory / each)
     return max(LEAST_TOKENS, min(MOST_TOKENS, 1 << max(0, fitting.bit_length() - 1)))
+
+
+def _free_memory(device: str) -> int:
+    if device == "mps":
+        return int(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
+    found = getattr(getattr(torch, device), "mem_get_info", None)  # missing on XPU before 2.6
+    return int(found()[0]) if found else UNKNOWN_MEMORY
+
+
+def _total_memory(device: str) -> int:
+    if device == "mps":
+        return int(torch.mps.recommended_max_memory())
+    return int(getattr(torch, device).mem_get_info()[1])

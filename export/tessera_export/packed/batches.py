@@ -21,7 +21,7 @@ LONGEST_STEP = 64
 def by_length(tokens: Tokens, pixels: NDArray[np.int64], generation: str, device: str) -> BranchTokens:
     """One modality of some pixels on a device, sorted by their numbers of tokens."""
     order = np.argsort(tokens.lengths[pixels], kind="stable")
-    own = _chosen(tokens, pixels[order])
+    own = tokens.chosen(pixels[order])
     back = np.empty(len(order), np.int64)
     back[order] = np.arange(len(order))
     steps = None
@@ -34,13 +34,6 @@ def by_length(tokens: Tokens, pixels: NDArray[np.int64], generation: str, device
         to_device(each, device) for each in (own.values, own.doy, own.multiplicity, back)
     )
     return BranchTokens(values, doy, multiplicity, ByLength(own.lengths), places, steps)
-
-
-def _chosen(tokens: Tokens, pixels: NDArray[np.int64]) -> Tokens:
-    lengths = tokens.lengths[pixels]
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    rows = np.repeat(tokens.offsets[pixels] - offsets[:-1], lengths) + np.arange(offsets[-1])
-    return Tokens(tokens.values[rows], tokens.doy[rows], tokens.multiplicity[rows], offsets)
 
 
 def to_device(array: NDArray[np.generic], device: str) -> torch.Tensor:

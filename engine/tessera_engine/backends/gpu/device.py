@@ -120,7 +120,10 @@ class Device(Protocol):
     facts: DeviceFacts
 
     def memory(self) -> Memory:
-        """Free and total bytes at this moment."""
+        """Free and total bytes at this moment, of what this process may take."""
+
+    def limit(self, most: int) -> None:
+        """Let `allocate` give at most so many bytes from now on, those that it gave already included."""
 
     def build(self, model: bytes, largest: Shape, timings: bytes) -> Built:
         """Build a plan for all shapes up to `largest`, optimised for `largest`. This takes minutes.
