@@ -179,8 +179,8 @@ def make_backend(
     choice = choose(backend, device, model.facts.precision, model.facts)
     if device_memory is not None and choice.device == "cpu":
         raise InputError(
-            f"device_memory= limits a GPU, but the backend {choice.backend} runs on the CPU here ({choice.why}); leave it "
-            "out, or give device=cuda"
+            f"device_memory= limits a GPU, but the backend {choice.backend} runs on the CPU here ({choice.why}); "
+            "leave it out, or give device=cuda"
         )
     made = backend_record(choice.backend).load(model, threads, choice.device, announce or (lambda line: None))
     if device_memory is not None:
