@@ -14,11 +14,13 @@ from outputs import made_up_output
 from pyogrio.raw import write as write_shapes
 from rasterio.warp import transform
 
+from tessera_engine import change, open_embeddings, similar, verify
 from tessera_engine import map as make_map
-from tessera_engine import open_embeddings, similar, verify
+from tessera_engine.analysis.change import draw_change
+from tessera_engine.analysis.pairs import two_times
 from tessera_engine.analysis.similar import similarity
 from tessera_engine.errors import InputError
-from tessera_engine.scene import Grid
+from tessera_engine.scene import Grid, Window
 
 DIM, SIZE = 16, 36
 CROPS = np.random.default_rng(8).normal(size=(3, DIM)) * 3
@@ -126,3 +128,90 @@ def test_what_differs_is_named(outputs, tmp_path):
     with pytest.raises(InputError, match="none of the 2 outputs"):
         similar(outputs, (100.0, 10.0), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def later(seed, grid=None, **facts):
+    """(values, facts of an output) of a place a year later: some fields have another crop, and all moved a little."""
+    values = place(seed)[0].copy()
+    values[6:12, 6:12], values[24:30, :6] = CROPS[0], CROPS[2]
+    return values + 0.5, {"grid": grid, "year": 2024, **facts}
+
+
+@pytest.fixture(scope="module")
+def years(outputs, tmp_path_factory):
+    """The outputs of 2023, and those of 2024: one for the first, and two halves for the second."""
+    folder = tmp_path_factory.mktemp("later")
+    values, facts = later(0)
+    first = made_up_output(folder / "first", values, **facts)
+    values, facts = later(1, NEXT_ZONE)
+    top, bottom = (NEXT_ZONE.crop(Window(0, row, SIZE, height)) for row, height in ((0, 20), (16, 20)))
+    halves = [
+        made_up_output(folder / "top", values[:20], **facts | {"grid": top}),
+        made_up_output(folder / "bottom", values[16:], **facts | {"grid": bottom}),
+    ]
+    whole = made_up_output(folder / "whole", values, **facts)
+    return outputs, [first, *halves], whole
+
+
+def test_change_pairs_outputs_by_place(years, tmp_path):
+    before, after, whole = years
+    done = change(before, after[::-1], tmp_path / "out", top=0.05, progress=False)
+    assert done.notes == ()
+    one, epsg = raster(done.out / "farm" / "change.tif")
+    other, other_epsg = raster(done.out / "farm-2" / "change.tif")
+    assert (epsg, other_epsg) == (32631, 32632)
+    # One shift and one unit for both: those of all pixels together
+    pixels = [
+        np.concatenate([open_embeddings(each).read().reshape(-1, DIM) for each in paths]).astype(float)
+        for paths in (before, [after[0], whole])
+    ]
+    moved = pixels[1] - pixels[0]
+    moved -= moved.mean(axis=0)
+    expected = (moved**2).sum(axis=1) / sum(each.var(axis=0).sum() for each in pixels)
+    np.testing.assert_allclose(np.stack([one, other]).ravel(), expected, rtol=1e-3, atol=1e-5)
+    assert {region["embeddings"] for region in done.regions} == {"farm", "farm-2"}
+    item = pystac.Item.from_file(str(done.out / "item.json"))
+    assert set(item.assets) == {"change-farm", "change-farm-2", "regions"}
+    assert sorted(item.properties["tessera:year"]) == [2023, 2023, 2024, 2024, 2024]
+    assert verify(done.out).files == 3
+
+
+def test_a_place_without_the_other_time_is_left_out_and_named(years, tmp_path):
+    before, after, _ = years
+    done = change(before, after[0], tmp_path / "out", progress=False)
+    (note,) = done.notes
+    assert str(before[1]) in note
+    np.testing.assert_array_equal(
+        raster(done.out / "change.tif")[0], draw_change(*map(open_embeddings, (before[0], after[0]))).values
+    )
+
+
+def test_the_command_divides_outputs_by_their_years(years, tmp_path, run):
+    before, after, _ = years
+    mixed = [after[1], before[0], after[0], before[1], after[2]]
+    code, out, err = run("change", *mixed, "-o", "out", "-q", "--json")
+    assert (code, err) == (0, "")
+    expected = change(before, [after[1], after[0], after[2]], tmp_path / "expected", progress=False)
+    assert json.loads(out)["threshold"] == expected.threshold
+    assert two_times([after[0], before[0]]) == ([after[0]], [before[0]])
+    for wrong, message in (
+        (before, "share no pixel"),
+        ([*before, before[0]], "expected 2"),
+        (before[:1], "expected 2"),
+    ):
+        code, _, err = run("change", *wrong, "-o", "no")
+        assert (code, message in err, err.count("\n")) == (2, True, 1)
+
+
+def test_two_years_of_several_stores_are_compared_store_by_store(tmp_path, run):
+    paths = []
+    for name, grid in (("a", None), ("b", NEXT_ZONE)):
+        before, (values, facts) = place(0)[0], later(0, grid)
+        first = made_up_output(tmp_path / f"{name}-2023", before, grid=grid, year=2023)
+        second = made_up_output(tmp_path / f"{name}-2024", values, **facts)
+        paths.append((first, second))
+    firsts, seconds = zip(*paths, strict=True)
+    assert two_times(firsts, (2023, 2023)) == (list(firsts), list(firsts))
+    assert two_times([firsts[0], seconds[0]], (2023, 2024)) == ([firsts[0]], [seconds[0]])
+    assert two_times([firsts[0]] * 2, (2023, 2023)) == ([firsts[0]], [firsts[0]])
+    assert two_times([*firsts, *firsts], (2023, 2023)) == (list(firsts), list(firsts))
