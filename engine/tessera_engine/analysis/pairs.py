@@ -8,8 +8,9 @@ from datetime import date
 from pathlib import Path
 
 from tessera_engine.errors import InputError
-from tessera_engine.formats.embeddings.aligned import align, overlay
+from tessera_engine.formats.embeddings.aligned import align
 from tessera_engine.formats.embeddings.base import Embeddings
+from tessera_engine.formats.embeddings.overlay import overlay
 from tessera_engine.formats.embeddings.same_grid import named
 from tessera_engine.formats.opening import open_embeddings, stored_periods, stored_years
 from tessera_engine.scene import Grid, Window

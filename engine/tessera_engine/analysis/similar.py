@@ -23,6 +23,7 @@ from tessera_engine.errors import InputError, check_type, is_of
 from tessera_engine.files.naming import default_out
 from tessera_engine.files.result import result_folder
 from tessera_engine.formats.embeddings.base import Embeddings
+from tessera_engine.formats.embeddings.same_model import check_stored_alike
 from tessera_engine.formats.embeddings.stored import StoredBlock
 from tessera_engine.formats.given import (
     GivenPath,
@@ -220,13 +221,7 @@ def compare(
 
 def _queries(sources: Sequence[Embeddings], points: Sequence[tuple[float, float]]) -> NDArray[Any]:
     """(Q, K) stored vectors of the points' pixels, each of the first source that has data there."""
-    stored = {each.stored_as for each in sources}
-    if len(stored) > 1:
-        other = next(each for each in sources if each.stored_as != sources[0].stored_as)
-        raise InputError(
-            f"{sources[0].path} is stored as {sources[0].stored_as}, {other.path} as {other.stored_as}: convert one of "
-            "them, so that vectors can be compared as they are stored"
-        )
+    check_stored_alike(sources)
     return np.stack([_query(sources, lon, lat) for lon, lat in points])
 
 

@@ -13,7 +13,8 @@ from staged import landscape
 
 from tessera_engine import open_embeddings
 from tessera_engine.errors import InputError
-from tessera_engine.formats.embeddings.aligned import align, overlay
+from tessera_engine.formats.embeddings.aligned import align
+from tessera_engine.formats.embeddings.overlay import overlay
 from tessera_engine.scene import Grid, Window
 
 WIDTH, HEIGHT, DIM = 30, 20, 16

@@ -306,11 +306,11 @@ def test_evaluate_shows_how_early(store, tmp_path):
     write_labels(labels, store)
     found = evaluate(store, labels, method="knn", block=20.0, out=tmp_path / "report")
     rows = found.methods["knn"]
-    assert [row.until for row in rows] == [str(last) for _, last in stored_periods(store)]
+    assert [row.period.until for row in rows] == [str(last) for _, last in stored_periods(store)]
     assert rows[-1].difference.value == 0
     written = json.loads((tmp_path / "report" / "report.json").read_text())
     assert written["periods"][3]["until"] == "2024-02-29"
-    assert written["earliest"] == {"knn": found.earliest("knn").until}
+    assert written["earliest"] == {"knn": found.earliest("knn").period.until}
     assert sorted(path.name for path in (tmp_path / "report").iterdir()) == [
         "item.json", "report.json", "report.md", "report.png"
     ]  # fmt: skip
