@@ -19,7 +19,7 @@ def segment(
         typer.Option(
             "-o",
             "--out",
-            help="File to write: .gpkg, or .parquet (GeoParquet by the fiboa specification). Default: "
+            help="File to write: .gpkg, .parquet (GeoParquet by the fiboa specification) or .csv. Default: "
             "NAME.segments.gpkg in the current folder.",
         ),
     ] = None,
