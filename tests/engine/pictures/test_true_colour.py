@@ -181,6 +181,11 @@ def test_the_disk_holds_all_that_a_picture_takes(tmp_path):
     without = needed_bytes(grid, 128, "int8", "cog", colours=False)
     assert needed_bytes(grid, 128, "int8", "cog", colours=True) == without + 6 * 800_000
     both = needed_bytes(grid, 128, "int8", "cog", colours=True, truecolour=True)
+    three = needed_bytes(grid, 128, "int8", "zarr", colours=False, periods=3)
+    one, none = (needed_bytes(grid, 128, "int8", "zarr", colours=False, periods=n) for n in (1, 0))
+    assert three - one == 2 * (one - none)
+    # Only the last period has a picture
+    assert needed_bytes(grid, 128, "int8", "zarr", True, True, 3) == three + (6 + 8) * 800_000
     # Noise doesn't shrink
     made = made_up_output(tmp_path / "o", landscape(800, 1000), colours=reflectance(0, 800, 1000))
     assert both - without >= 6 * 800_000 + 3 * 800_000 + (made / "truecolour.tif").stat().st_size

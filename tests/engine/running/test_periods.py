@@ -319,6 +319,17 @@ def test_evaluate_shows_how_early(store, tmp_path):
     ].value == pytest.approx(rows[-1].scores["accuracy"].value)
 
 
+def test_a_period_is_segmented(store, tmp_path):
+    from tessera_engine import segment
+
+    options = {"min_area": 0, "scale": 1.0, "progress": False}
+    with pytest.raises(InputError, match=r"2024-06-30.*until="):
+        segment(store, tmp_path / "f.parquet", **options)
+    found = segment(store, tmp_path / "f.parquet", until="2024-02-29", **options)
+    opened = open_embeddings(store, until="2024-02-29")
+    assert found.hectares[0] == pytest.approx(np.isfinite(opened.read()[..., 0]).sum() * 0.01)
+
+
 def write_labels(path: Path, store: Path) -> None:
     import rasterio
 

@@ -86,6 +86,7 @@ def segment(
         min_area: hectares of the smallest segment; a smaller one becomes a part of its most similar neighbour.
         dim: compare only the first `dim` dimensions; None: all that are stored.
         year: the year to read, of an output with several years.
+        until: the last day of the period to read, of an output with several periods.
         memory: what the process may take: bytes, or a size like "2GB"; None: half of the free memory, at most 4 GB.
 
     Raises:
@@ -102,7 +103,7 @@ def segment(
         target = Path(out)
     write = need_tables(target)
     check_free(target, overwrite)
-    opened = open_given("embeddings", embeddings, chosen.dim, chosen.year)
+    opened = open_given("embeddings", embeddings, chosen.dim, chosen.year, chosen.until)
     pixel = _pixel_metres(opened)
     least = max(1, math.ceil(chosen.min_area * SQUARE_METRES / pixel - 1e-9))
     row, per_value = opened.grid.width * opened.dim, opened.bytes_per_value + VALUE_BYTES
