@@ -89,7 +89,7 @@ class Regridded:
             if scales is not None and stored.scales is not None:
                 scales.reshape(-1)[here] = stored.scales[row, col]
 
-        self._each_cell(window, fill)
+        self.each_cell(window, fill)
         return StoredBlock(values, scales)
 
     def read_observations(self, window: Window) -> NDArray[np.uint16]:
@@ -101,7 +101,7 @@ class Regridded:
         ) -> None:
             counts.reshape(-1, 2)[here] = self.source.read_observations(part)[row, col]
 
-        self._each_cell(window, fill)
+        self.each_cell(window, fill)
         return counts
 
     def read_quality(self, window: Window) -> NDArray[np.uint16] | None:
@@ -120,10 +120,10 @@ class Regridded:
             if block is not None:
                 layers.reshape(-1, bands)[here] = block[row, col]
 
-        self._each_cell(window, fill)
+        self.each_cell(window, fill)
         return layers
 
-    def _each_cell(
+    def each_cell(
         self,
         window: Window,
         fill: Callable[[NDArray[np.intp], Window, NDArray[np.int64], NDArray[np.int64]], None],
