@@ -9,6 +9,7 @@ Scenes:     open_scene, embed, embed_many
 Models:     load_model
 Embeddings: open_embeddings, convert, picture, sample, similar, change, map,
             evaluate, segment, verify
+Maps:       sample_design, area
 
 Each function takes its input first (a path, or what open_scene, load_model or open_embeddings gave), then `out`, then
 options by name, as the command line names them. `help(tessera_engine.embed)` lists them. Errors are `TesseraError`s.
@@ -20,6 +21,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tessera_engine.analysis.areas.design import Design, sample_design
+    from tessera_engine.analysis.areas.measure import Areas, area
     from tessera_engine.analysis.change import Changed, change
     from tessera_engine.analysis.maps.evaluate import evaluate
     from tessera_engine.analysis.maps.evaluation import Evaluation
@@ -39,7 +42,9 @@ if TYPE_CHECKING:
     from tessera_engine.verification.verify import Verified, verify
 
 _MODULES = {
+    "Areas": "analysis.areas.measure",
     "Changed": "analysis.change",
+    "Design": "analysis.areas.design",
     "Embedded": "api",
     "Embeddings": "formats.embeddings.base",
     "Evaluation": "analysis.maps.evaluation",
@@ -56,6 +61,7 @@ _MODULES = {
     "TesseraError": "errors",
     "Verified": "verification.verify",
     "Window": "scene",
+    "area": "analysis.areas.measure",
     "change": "analysis.change",
     "convert": "running.convert",
     "embed": "api",
@@ -67,6 +73,7 @@ _MODULES = {
     "open_scene": "scenes",
     "picture": "pictures.make",
     "sample": "analysis.sampling.sample",
+    "sample_design": "analysis.areas.design",
     "segment": "analysis.segments.make",
     "similar": "analysis.similar",
     "verify": "verification.verify",
@@ -74,7 +81,9 @@ _MODULES = {
 """Name -> the module that has it. It is imported at first use, so that `import tessera_engine` takes no time."""
 
 __all__ = [
+    "Areas",
     "Changed",
+    "Design",
     "Embedded",
     "Embeddings",
     "Evaluation",
@@ -91,6 +100,7 @@ __all__ = [
     "TesseraError",
     "Verified",
     "Window",
+    "area",
     "change",
     "convert",
     "embed",
@@ -102,6 +112,7 @@ __all__ = [
     "open_scene",
     "picture",
     "sample",
+    "sample_design",
     "segment",
     "similar",
     "verify",
