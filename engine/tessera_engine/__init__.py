@@ -9,7 +9,7 @@ Scenes:     open_scene, embed, embed_many
 Models:     load_model
 Embeddings: open_embeddings, convert, picture, sample, similar, change, map,
             evaluate, segment, verify
-Maps:       sample_design, area
+Maps:       sample_design, area, from_to
 
 Each function takes its input first (a path, or what open_scene, load_model or open_embeddings gave), then `out`, then
 options by name, as the command line names them. `help(tessera_engine.embed)` lists them. Errors are `TesseraError`s.
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from tessera_engine.analysis.sampling.sample import Sampled, sample
     from tessera_engine.analysis.segments.make import Segments, segment
     from tessera_engine.analysis.similar import Similar, similar
+    from tessera_engine.analysis.transitions.make import from_to
+    from tessera_engine.analysis.transitions.result import FromTo
     from tessera_engine.api import Embedded, Model, embed, load_model
     from tessera_engine.errors import InputError, SceneWarning, TesseraError
     from tessera_engine.formats.embeddings.base import Embeddings
@@ -48,6 +50,7 @@ _MODULES = {
     "Embedded": "api",
     "Embeddings": "formats.embeddings.base",
     "Evaluation": "analysis.maps.evaluation",
+    "FromTo": "analysis.transitions.result",
     "InputError": "errors",
     "JobResult": "jobs.many",
     "Map": "analysis.maps.make",
@@ -67,6 +70,7 @@ _MODULES = {
     "embed": "api",
     "embed_many": "jobs.many",
     "evaluate": "analysis.maps.evaluate",
+    "from_to": "analysis.transitions.make",
     "load_model": "api",
     "map": "analysis.maps.make",
     "open_embeddings": "formats.opening",
@@ -87,6 +91,7 @@ __all__ = [
     "Embedded",
     "Embeddings",
     "Evaluation",
+    "FromTo",
     "InputError",
     "JobResult",
     "Map",
@@ -106,6 +111,7 @@ __all__ = [
     "embed",
     "embed_many",
     "evaluate",
+    "from_to",
     "load_model",
     "map",
     "open_embeddings",

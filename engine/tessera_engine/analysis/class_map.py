@@ -24,7 +24,10 @@ from tessera_engine.scene import Grid, Window
 STRIP_PIXELS = 4_000_000
 """Pixels that are read at a time."""
 
-RASTERS = ("map.tif", "transitions.tif")
+TRANSITIONS = "transitions.tif"
+"""A map whose classes are transitions from a class to another."""
+
+RASTERS = ("map.tif", TRANSITIONS)
 """Names of class maps in folders of results."""
 
 TAG = "class_"
@@ -63,6 +66,20 @@ class ClassMap:
     def named(self) -> bool:
         """Whether its classes have names besides their pixel values."""
         return any(name != str(value) for value, name in self.names.items())
+
+    @property
+    def of_transitions(self) -> bool:
+        """Whether its classes are transitions, as `change --from-to` writes them."""
+        return self.path.name == TRANSITIONS
+
+    def read(self, window: Window) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """The values of a window, and which of its pixels have a class, (height, width).
+
+        Raises:
+            InputError: it can't be read, or has values that aren't whole numbers.
+        """
+        with _opened(self.path) as file:
+            return _read(file, self.path, self.nodata, window)
 
     def strips(self) -> Iterator[tuple[Window, NDArray[np.int64], NDArray[np.bool_]]]:
         """The map from top to bottom: a window, its values, and which of its pixels have a class, (height, width).
@@ -167,26 +184,32 @@ def _opened(path: Path) -> Iterator[Any]:
 def _strips(
     file: Any, path: Path, nodata: float | None
 ) -> Iterator[tuple[Window, NDArray[np.int64], NDArray[np.bool_]]]:
-    from rasterio.windows import Window as Where
-
     block = file.block_shapes[0][0]
     height = max(1, STRIP_PIXELS // file.width)
     height = max(block, height - height % block)  # so that no tile is decoded twice
     for window in Window(0, 0, file.width, file.height).blocks(file.width, height):
-        read = file.read(1, window=Where(*window))
-        there = file.dataset_mask(window=Where(*window)) > 0
-        there &= np.isfinite(read) & ((read != nodata) if nodata is not None else True)
-        values = np.where(there, read, 0).astype(np.int64)
-        if read.dtype.kind == "f" and (values != np.where(there, read, 0)).any():
-            raise InputError(
-                f"{path} has values that are no whole numbers, such as {read[there & (values != read)][0]:g}; expected "
-                "a map of classes"
-            )
-        if values.min(initial=0) < 0:
-            raise InputError(
-                f"{path} has the value {values.min()}; expected classes from 0, or give nodata= where it is none"
-            )
-        yield window, values, there
+        yield window, *_read(file, path, nodata, window)
+
+
+def _read(
+    file: Any, path: Path, nodata: float | None, window: Window
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    from rasterio.windows import Window as Where
+
+    read = file.read(1, window=Where(*window))
+    there = file.dataset_mask(window=Where(*window)) > 0
+    there &= np.isfinite(read) & ((read != nodata) if nodata is not None else True)
+    values = np.where(there, read, 0).astype(np.int64)
+    wrong = there & (values != read)
+    if wrong.any():
+        raise InputError(
+            f"{path} has values that are no whole numbers, such as {read[wrong][0]:g}; expected a map of classes"
+        )
+    if values.min(initial=0) < 0:
+        raise InputError(
+            f"{path} has the value {values.min()}; expected classes from 0, or give nodata= where it is none"
+        )
+    return values, there
 
 
 def _count(file: Any, path: Path, nodata: float | None) -> dict[int, int]:

@@ -109,7 +109,8 @@ def sample_design(
         rows = [(name, f"{made.pixels[name]:,}", f"{count:,}") for name, count in made.points.items()]
         console.print_table(rows, ("class", "pixels", "points"))
     console.say(
-        f"{sum(made.points.values()):,} points in random order; fill in their column 'reference'", quiet
+        f"{sum(made.points.values()):,} points in random order; fill in {' and '.join(made.empty)} of each",
+        quiet,
     )
 
 

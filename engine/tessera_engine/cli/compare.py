@@ -107,12 +107,40 @@ def _print_regions(regions: list[dict[str, Any]], quantity: str, quiet: bool) ->
 
 @app.command()
 def change(
-    before: Annotated[Path, typer.Argument(help="Output folder of embed or convert, of one time.")],
+    before: Annotated[
+        Path, typer.Argument(help="Output folder of embed or convert, of one time; with --from-to a map.")
+    ],
     after: Annotated[
-        Path, typer.Argument(help="Output folder of the same place in another year, by the same model.")
+        Path,
+        typer.Argument(
+            help="Output folder of the same place in another year, by the same model; with --from-to a map."
+        ),
     ],
     out: Out = None,
-    top: Annotated[float, typer.Option(help="Share of all pixels that belong to the top regions.")] = 0.01,
+    from_to: Annotated[
+        bool,
+        typer.Option(
+            "--from-to",
+            help="Compare two maps of classes (folders of map, or GeoTIFFs): what became of each class, in hectares.",
+        ),
+    ] = False,
+    reference: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --from-to: points that were checked, for areas with intervals; see the command area."
+        ),
+    ] = None,
+    field: Annotated[
+        str | None,
+        typer.Option(
+            help="With --reference: field with the transition, or what two fields begin with (NAME_before and "
+            "NAME_after). Default: reference."
+        ),
+    ] = None,
+    top: Annotated[
+        float | None,
+        typer.Option(help="Share of all pixels that belong to the top regions. Default: 0.01."),
+    ] = None,
     years: Annotated[
         tuple[int, int] | None,
         typer.Option(help="Year to use from each output, if they have several.", metavar="YEAR YEAR"),
@@ -136,19 +164,27 @@ def change(
     """Find what changed between two years.
 
     Writes a map of the change, and the top regions as GeoJSON. The change that all pixels have in common (weather,
-    dates) is removed. 0 means no other change, 1 means as different as two random pixels of the scene.
+    dates) is removed. 0 means no other change, 1 means as different as two random pixels of the scene. With --from-to:
+    a map of transitions between the classes of two maps, and their areas.
 
     Example: tessera-engine change 2023.embeddings 2024.embeddings
     """
     from tessera_engine.analysis.change import change as find
     from tessera_engine.cli import console
 
+    if from_to:
+        given = {"--top": top, "--years": years, "--untils": untils, "--dim": dim, "--memory": memory}
+        _refuse(given, "compares embeddings, and --from-to compares maps; leave it out")
+        _from_to((before, after), out, reference, field, overwrite, quiet, json)
+        return
+    _refuse({"--reference": reference, "--field": field}, "needs --from-to and two maps")
+
     with interruptible(NOTHING_LEFT):
         found = find(
             before,
             after,
             out,
-            top=top,
+            top=top,  # type: ignore[arg-type]  # None is the default
             dim=dim,
             years=years,
             untils=untils and (untils[0].date(), untils[1].date()),
@@ -167,3 +203,36 @@ def change(
         f"{found.out / 'change.tif'}",
         quiet,
     )
+
+
+def _refuse(options: dict[str, Any], why: str) -> None:
+    """Refuse options that were given and can't have an effect."""
+    for name, value in options.items():
+        if value is not None:
+            raise InputError(f"{name} {why}")
+
+
+def _from_to(
+    maps: tuple[Path, Path],
+    out: Path | None,
+    reference: Path | None,
+    field: str | None,
+    overwrite: bool,
+    quiet: bool,
+    json: bool,
+) -> None:
+    from tessera_engine.analysis.transitions.make import from_to as find
+    from tessera_engine.cli import console
+
+    with interruptible(NOTHING_LEFT):
+        found = find(*maps, out, reference=reference, field=field or "reference", overwrite=overwrite)
+    if found.areas is not None:
+        for note in found.areas.notes:
+            console.say(f"note: {note}", quiet)
+    if json:
+        console.print_json(found.to_dict() | {"out": str(found.out)})
+        return
+    console.print_line(found.out)
+    rows = [(name, *(f"{value:,.1f}" for value in found.hectares[i])) for i, name in enumerate(found.classes)]
+    console.print_table(rows, ("ha from", *(f"to {name}" for name in found.classes)))
+    console.say(f"{100 * found.unchanged:.1f} % unchanged; see {found.out / 'report.html'}", quiet)

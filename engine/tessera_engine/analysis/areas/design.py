@@ -30,6 +30,12 @@ if TYPE_CHECKING:
 REFERENCE, STRATUM, STRATUM_PIXELS, ON_THE_MAP = "reference", "stratum", "stratum_pixels", "map_class"
 """Columns of the points: for what is found on the ground, the number and size of the stratum, the class on the map."""
 
+TIMES = ("before", "after")
+"""Ends of the names of two columns `reference_...` that points of a map of transitions have instead of one."""
+
+EXAMPLES = 3
+"""Classes that a note names."""
+
 DECIMALS = 7
 """Of degrees: 1 cm."""
 
@@ -42,12 +48,14 @@ class Design:
         out: the file.
         points: number of points by class.
         pixels: pixels of the map by class.
+        empty: the columns to fill in.
         notes: what is worth knowing, a line each.
     """
 
     out: Path
     points: Mapping[str, int]
     pixels: Mapping[str, int]
+    empty: tuple[str, ...]
     notes: tuple[str, ...]
 
     def __repr__(self) -> str:
@@ -64,7 +72,8 @@ def sample_design(
     """Draw points to check: a random sample of each class of a map.
 
     Each point has an empty column `reference`, for what is found at its place, and what `area` has to know: the number
-    of its stratum and the stratum's pixels. Points are in random order.
+    of its stratum and the stratum's pixels. Points are in random order. Those of a map of transitions have two columns,
+    `reference_before` and `reference_after`.
 
     Args:
         map: a folder of `map` or `change`, or a GeoTIFF of classes.
@@ -106,11 +115,15 @@ def sample_design(
         write(made, target.name, content, lambda: iter([batch]))
     names = drawn_from.names
     small = [names[each] for each, count in points.items() if count == drawn_from.pixels[each]]
-    notes = (f"all pixels are drawn of {', '.join(small)}",) if small else ()
+    named = ", ".join(small[:EXAMPLES]) + (
+        f" and {len(small) - EXAMPLES} more" if len(small) > EXAMPLES else ""
+    )
+    notes = (f"all pixels are drawn of {named}",) if small else ()
     return Design(
         target,
         {names[each]: count for each, count in points.items()},
         {names[each]: drawn_from.pixels[each] for each in points},
+        _empty(drawn_from),
         notes,
     )
 
@@ -143,6 +156,11 @@ def _allocation(of: ClassMap, options: DesignOptions) -> dict[int, int]:
         total = total_points(pixels, expected, options.standard_error or 1.0)
         points = divide(pixels, total, options.least)
     return dict(zip(values, points.tolist(), strict=True))
+
+
+def _empty(of: ClassMap) -> tuple[str, ...]:
+    """The columns for what is found at the points."""
+    return tuple(f"{REFERENCE}_{time}" for time in TIMES) if of.of_transitions else (REFERENCE,)
 
 
 def _expected(of: ClassMap, given: float | Mapping[str, float]) -> NDArray[np.float64]:
@@ -188,7 +206,7 @@ def _table(
             if options.show_class
             else {}
         ),
-        REFERENCE: pyarrow.array([None] * count, pyarrow.string()),
+        **{name: pyarrow.array([None] * count, pyarrow.string()) for name in _empty(of)},
         "geometry": pyarrow.array(shapely.to_wkb(shapes), pyarrow.binary()),
     }
     batch = pyarrow.record_batch(list(columns.values()), names=list(columns))

@@ -150,9 +150,7 @@ def area(
     points = Path(reference)
     check_shapes(points)
     of = open_class_map("map", map, chosen.nodata)
-    pixel = pixel_square_metres(of.grid, str(of.path), ADVICE) / SQUARE_METRES
-    read = read_reference(ShapeFile(points, chosen.layer, chosen.reference_crs, "reference_crs"), field, of)
-    found = _areas(of, read, pixel, points, field)
+    found = areas_of(of, ShapeFile(points, chosen.layer, chosen.reference_crs, "reference_crs"), field)
     if out is None:
         return found
     stamps = [
@@ -179,7 +177,20 @@ def report_text(areas: Areas) -> str:
     return to_markdown(report_of(areas))
 
 
-def _areas(of: ClassMap, read: Reference, pixel: float, points: Path, field: str) -> Areas:
+def areas_of(of: ClassMap, points: ShapeFile, field: str) -> Areas:
+    """Estimate the areas of a map's classes.
+
+    Args:
+        of: the map.
+        points: that were checked.
+        field: with the class that was found.
+
+    Raises:
+        InputError: the map or the points can't be used.
+        MissingExtra: a library that reads the points isn't installed.
+    """
+    pixel = pixel_square_metres(of.grid, str(of.path), ADVICE) / SQUARE_METRES
+    read: Reference = read_reference(points, field, of)
     found: Estimates = estimate(read.sample)
     covered = int(read.sample.pixels.sum())
     mapped = [count * pixel for count in of.pixels.values()]
@@ -190,8 +201,8 @@ def _areas(of: ClassMap, read: Reference, pixel: float, points: Path, field: str
     )
     facts = {
         "map": of.title,
-        "reference": points.name,
-        "reference_sha256": path_sha256(points),
+        "reference": points.path.name,
+        "reference_sha256": path_sha256(points.path),
         "field": field,
         "points_used": len(read.sample.strata),
         "strata": "classes of the map" if read.of_classes else "those of the points",

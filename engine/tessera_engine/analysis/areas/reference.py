@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tessera_engine.analysis.areas.design import STRATUM, STRATUM_PIXELS
+from tessera_engine.analysis.areas.design import STRATUM, STRATUM_PIXELS, TIMES
 from tessera_engine.analysis.areas.estimate import FEWEST_IN_STRATUM, Sample
 from tessera_engine.analysis.class_map import NO_CLASS, ClassMap
 from tessera_engine.analysis.labels.classes import sorted_classes
 from tessera_engine.analysis.labels.values import class_names
+from tessera_engine.analysis.transitions.names import transition_name
 from tessera_engine.errors import InputError
 from tessera_engine.files.nearby import nearest
 from tessera_engine.geo import to_pixels
@@ -66,9 +67,7 @@ def read_reference(file: ShapeFile, field: str, of: ClassMap) -> Reference:
     columns = {
         str(name): features.table.column(i).to_pylist() for i, name in enumerate(features.table.column_names)
     }
-    if field not in columns:
-        raise no_field(file.path, field, list(columns))
-    labels = class_names(objects(columns[field]), None)
+    labels = _labels(columns, field, of, file.path)
     notes: list[str] = []
     pixel, lost = _pixels(features, of, file)
     value = of.at(*np.divmod(pixel, of.grid.height)) if len(pixel) else pixel
@@ -113,6 +112,21 @@ def read_reference(file: ShapeFile, field: str, of: ClassMap) -> Reference:
     sample = Sample(number[strata.of][inside], mapped[inside], named[inside], pixels, len(names))
     kept_names = tuple(strata.names[i] for i in kept)
     return Reference(sample, names, kept_names, strata.of_classes, outside, tuple(notes))
+
+
+def _labels(columns: dict[str, list[Any]], field: str, of: ClassMap, path: Path) -> NDArray[Any]:
+    """(N,) the class of each point in the reference; None where it has none. Transitions may be in two fields."""
+    pair = [f"{field}_{time}" for time in TIMES]
+    if field in columns:
+        return class_names(objects(columns[field]), None)
+    if not of.of_transitions or not all(name in columns for name in pair):
+        raise no_field(path, field, list(columns))
+    before, after = (class_names(objects(columns[name]), None) for name in pair)
+    both = [
+        None if one is None or two is None else transition_name(one, two)
+        for one, two in zip(before, after, strict=True)
+    ]
+    return objects(both)
 
 
 def _pixels(features: Features, of: ClassMap, file: ShapeFile) -> tuple[NDArray[np.int64], str]:
