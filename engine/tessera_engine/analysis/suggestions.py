@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,11 +144,11 @@ def suggest(may: Vectors, scene: Vectors, known: Known, side: int, count: int = 
     covered = np.zeros(len(whole), np.float32)
     if len(labelled):
         covered = _sharp(whole @ labelled.T, doublings).max(axis=1)
-    weight: NDArray[np.float32] = np.ones(len(whole), np.float32)
-    doubt: NDArray[np.float32] = np.ones(len(places), np.float32)
+    weight: NDArray[Any] = np.ones(len(whole), np.float32)
+    doubt: NDArray[Any] = np.ones(len(places), np.float32)
     if known.labels >= FEW_LABELS:
-        weight = 1 - sample.margins.astype(np.float32) / 255
-        doubt = 1 - candidate.margins.astype(np.float32) / 255 + LEAST_DOUBT
+        weight = 1 - sample.margins / np.float32(255)
+        doubt = 1 - candidate.margins / np.float32(255) + np.float32(LEAST_DOUBT)
 
     def value(of: NDArray[np.float32]) -> NDArray[np.float32]:
         gain: NDArray[np.float32] = weight @ np.maximum(of - covered[:, np.newaxis], 0)

@@ -114,8 +114,9 @@ def test_choices_are_those_of_the_plain_twin(seed, labels, many):
     found = suggest(may, scene, known, 12, count=4)
     wanted, values = naive_suggest(may, scene, known, 12, 4)
     assert len(found) == len(wanted)
+    places = list(zip(may.pixels.cols, may.pixels.rows, strict=True))  # some pixels are candidates twice
     for one, other, value in zip(found, wanted, values, strict=True):
-        if one != other:  # a tie in float32
+        if places[one] != places[other]:  # a tie in float32
             assert value < 1e-4
             break
 
