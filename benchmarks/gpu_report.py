@@ -69,9 +69,9 @@ def page(found: dict[str, Any] | None) -> str:
     """What docs/gpu.md says."""
     if found is None:
         return (
-            f"{NOT_YET} This project was built on machines without one. Everything below was tested against a stand-in\n"
-            "of the device that computes on the CPU. Speed and memory on a GPU are not known. `make bench-gpu` measures\n"
-            "them, in one command."
+            f"{NOT_YET} This project was built on machines without one. Everything below was tested\n"
+            "against a stand-in of the device that computes on the CPU. Speed and memory on a GPU are not known.\n"
+            "`make bench-gpu` measures them, in one command."
         )
     machine = found["stages"]["machine"]["result"]
     head = f"Measured on {machine['gpu']}, {machine['cpus']} CPUs, PyTorch {machine['torch']}."
