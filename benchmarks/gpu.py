@@ -69,7 +69,7 @@ class Sizes:
         self.pixels = (
             {"nano": 2} if tiny else {"nano": 16_384, "small": 16_384, "medium": 8192, "large": 8192}
         )
-        self.rounds, self.watt_seconds, self.edge = (1, 0.0, 16) if tiny else (7, 6.0, 384)
+        self.rounds, self.watt_seconds, self.edge = (1, 0.0, 4) if tiny else (7, 6.0, 384)
         self.tiles = ("edge",) if tiny else ("edge", "long", "no_sar")
 
 
