@@ -23,6 +23,7 @@ from tessera_engine.analysis.regions import PIXEL_BYTES, find_regions, top_thres
 from tessera_engine.errors import InputError, check_type
 from tessera_engine.files.naming import default_out
 from tessera_engine.files.result import result_folder
+from tessera_engine.formats.cog.styles import style_numbers
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.embeddings.same_grid import shared_windows
 from tessera_engine.formats.embeddings.same_model import check_same_model
@@ -35,6 +36,7 @@ from tessera_engine.formats.given import (
     open_given,
     path_given,
 )
+from tessera_engine.pictures.colours import RAMP
 from tessera_engine.progress import Progress, ShowProgress, shown
 from tessera_engine.running.memory import strip_values
 from tessera_engine.running.options import spelled_out
@@ -140,6 +142,7 @@ def change(
             write_map(folder / "change.tif", drawn.values, drawn.grid, title, np.nan),
             write_regions(folder, features, "The regions that changed most"),
         ]
+        style_numbers(folder / "change.tif", RAMP, 0, threshold)
         facts = {
             "top": chosen.top,
             "threshold": threshold,

@@ -22,6 +22,7 @@ from tessera_engine.analysis.regions import (
 from tessera_engine.errors import InputError, check_type, is_of
 from tessera_engine.files.naming import default_out
 from tessera_engine.files.result import result_folder
+from tessera_engine.formats.cog.styles import style_numbers
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.embeddings.stored import StoredBlock
 from tessera_engine.formats.given import (
@@ -34,6 +35,7 @@ from tessera_engine.formats.given import (
     paths_given,
 )
 from tessera_engine.geo import point_outside
+from tessera_engine.pictures.colours import RAMP
 from tessera_engine.progress import Progress, ShowProgress, part_of, shown
 from tessera_engine.running.memory import strip_values
 from tessera_engine.running.options import spelled_out
@@ -117,13 +119,17 @@ def similar(
         for i, each in enumerate(opened):
             part = part_of(report, sum(pixels[:i]), sum(pixels))
             maps.append(compare(each, queries, part, chosen.memory, sum(pixels)))
-        threshold = top_threshold(np.concatenate([values.reshape(-1) for values in maps]), chosen.top)
+        every = np.concatenate([values.reshape(-1) for values in maps])
+        threshold, middle = top_threshold(every, chosen.top), top_threshold(every, 0.5)
+        del every
         for values, each, name in zip(maps, opened, names, strict=True):
             alone = len(opened) == 1
             place = folder if alone else folder / name
             place.mkdir(exist_ok=True)
             asset = write_map(place / "similarity.tif", values, each.grid, title, np.nan)
             assets.append(asset if alone else within(asset, name, each.grid))
+            # The same colours on all maps, up to the most similar places
+            style_numbers(place / "similarity.tif", RAMP, middle, threshold)
             found = find_regions(values, threshold, each.grid, "similarity")
             for feature in [] if alone else found:
                 feature["properties"]["embeddings"] = name
