@@ -144,6 +144,7 @@ class SegmentKeywords(TypedDict, total=False):
     min_area: float
     dim: int | None
     year: int | None
+    until: date | str | None
     memory: int | str | None
 
 
@@ -156,6 +157,7 @@ class SegmentOptions:
         min_area: hectares of the smallest segment.
         dim: compare only the first `dim` dimensions; None: all that are stored.
         year: the year to read, of an output with several years.
+        until: the last day of the period to read, of an output with several periods.
         memory: bytes that the process may take; None: half of the free memory, at most 4 GB.
     """
 
@@ -163,6 +165,7 @@ class SegmentOptions:
     min_area: float = 0.1
     dim: int | None = None
     year: int | None = None
+    until: date | None = None
     memory: int | None = None
 
 

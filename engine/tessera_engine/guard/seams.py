@@ -66,9 +66,15 @@ class _Jumps:
 
 @dataclass(frozen=True)
 class Seams:
-    """Collects the lines of all blocks."""
+    """Collects the lines of all blocks.
+
+    Attributes:
+        period: first and last day of the observations; None: not known.
+        orbits: for each field of `Dates` the relative orbit of each day of year, where it is known.
+    """
 
     period: tuple[date, date] | None
+    orbits: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     _lines: dict[_Line, _Jumps] = field(default_factory=dict)
 
     def add(self, every: Sequence[Series], window: Window) -> None:
@@ -98,11 +104,17 @@ class Seams:
             if some:
                 days = sorted({day for jumps in some.values() for day in jumps.days})
                 largest = max((max(jumps.days.values(), key=abs) for jumps in some.values()), key=abs)
-                found.append(_finding(name, some, largest, f"on {named_days(days, self.period)}"))
+                found.append(_finding(name, some, largest, self._when(name, days)))
             if always:
                 largest = max((jumps.always for jumps in always.values()), key=abs)
                 found.append(_finding(name, always, largest, "in the mean of all dates"))
         return found
+
+    def _when(self, name: str, days: list[int]) -> str:
+        """Days, with their relative orbit where all are of one."""
+        orbits = {self.orbits.get(name, {}).get(day) for day in days}
+        orbit = f" (relative orbit {orbits.pop()})" if len(orbits) == 1 and None not in orbits else ""
+        return f"on {named_days(days, self.period)}{orbit}"
 
 
 def _finding(name: str, lines: Mapping[_Line, _Jumps], largest: float, when: str) -> Finding:

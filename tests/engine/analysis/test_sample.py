@@ -13,6 +13,7 @@ import pyarrow.parquet
 import pytest
 import shapely
 from affine import Affine
+from geoparquet import check_geo, check_geoparquet
 from hypothesis import given
 from hypothesis import strategies as st
 from made_up import CRS, ORIGIN, made_up_arrays, write_tile
@@ -367,12 +368,10 @@ def test_a_scene_gives_what_its_output_gives(tmp_path, stored_as, monkeypatch):
 def test_geoparquet_says_what_it_is(tmp_path, output, points):
     made = te.sample(output, points, tmp_path / "t.parquet")
     metadata = pyarrow.parquet.read_schema(made.out).metadata
-    geo = json.loads(metadata[b"geo"])
-    assert geo["version"] == "1.1.0"
+    geo = check_geoparquet(made.out)
     column = geo["columns"][geo["primary_column"]]
-    assert (column["encoding"], column["geometry_types"]) == ("WKB", ["Point"])
+    assert column["geometry_types"] == ["Point"]
     assert column["crs"]["id"] == {"authority": "EPSG", "code": 4326}
-    np.testing.assert_allclose(column["bbox"], geopandas.read_parquet(made.out).total_bounds)
     about = json.loads(metadata[b"tessera"])
     assert (about["model"], about["model_sha256"], about["dim"]) == ("nano", "a" * 64, DIM)
     assert (about["years"], about["sources"]) == ([2024], ["field"])
@@ -381,6 +380,45 @@ def test_geoparquet_says_what_it_is(tmp_path, output, points):
     ]
     table = geopandas.read_parquet(made.out)
     assert found == (20, pytest.approx(np.nanmax(vectors(table)[:, -1])), 2024)
+
+
+def test_every_kind_of_geometry_is_valid_geoparquet(tmp_path, output):
+    x, y = ORIGIN @ (10, 10)
+    square = shapely.box(x, y - 40, x + 40, y)
+    shapes = [
+        square,
+        shapely.Point(x, y, 12.0),
+        shapely.MultiPolygon([square, shapely.box(x + 60, y - 20, x + 80, y)]),
+        shapely.LineString([(x, y), (x + 30, y)]),
+        shapely.GeometryCollection([square, shapely.Point(x, y)]),
+        None,
+    ]
+    frame = geopandas.GeoDataFrame({"plot": range(len(shapes))}, geometry=shapes, crs=CRS)
+    frame.to_parquet(tmp_path / "p.parquet")
+    geo = check_geoparquet(te.sample(output, tmp_path / "p.parquet", tmp_path / "t.parquet").out)
+    assert set(geo["columns"]["geometry"]["geometry_types"]) == {
+        "Polygon", "Point Z", "MultiPolygon", "LineString", "GeometryCollection"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"version": "1.0.0"},
+        {"primary_column": "other"},
+        {"columns": {"geometry": {"encoding": "WKB"}}},
+        {"columns": {"geometry": {"encoding": "WKT", "geometry_types": []}}},
+        {"columns": {"geometry": {"encoding": "WKB", "geometry_types": ["LinearRing"]}}},
+        {"columns": {"geometry": {"encoding": "WKB", "geometry_types": [], "bbox": [1, 2, 3]}}},
+        {"columns": {"geometry": {"encoding": "WKB", "geometry_types": [], "crs": {"name": "x"}}}},
+    ],
+)
+def test_what_geoparquet_does_not_allow_is_found(wrong):
+    right = {"version": "1.1.0", "primary_column": "geometry"}
+    right["columns"] = {"geometry": {"encoding": "WKB", "geometry_types": ["Point"], "bbox": [1, 2, 3, 4]}}
+    check_geo(right)
+    with pytest.raises((AssertionError, KeyError)):
+        check_geo(right | wrong)
 
 
 @pytest.mark.parametrize("ending", ["gpkg", "csv"])

@@ -79,7 +79,7 @@ class SceneSource:
         return f"{self.scene.reader.fingerprint()} {self.file.sha256} {self.runs_it}"
 
     def fill(self, spool: Spool, progress: Progress) -> None:
-        """See `Source`. The pixels are embedded as `embed` would embed them."""
+        """Embed the spool's pixels, as `embed` would embed them."""
         region = spool.pixels.box
         assert region is not None
         reader = self.scene.reader

@@ -14,7 +14,7 @@ from tessera_engine.analysis.sampling.locating import Located
 from tessera_engine.analysis.sampling.opening import From, open_sources
 from tessera_engine.analysis.sampling.pooling import check_median
 from tessera_engine.analysis.sampling.rows import FACTS, SOURCE, Rows
-from tessera_engine.analysis.sampling.sources import Source, pixels_of
+from tessera_engine.analysis.sampling.sources import Source, fingerprint, pixels_of
 from tessera_engine.analysis.sampling.tables import Content, bounds_of, kinds_of, writer_for
 from tessera_engine.analysis.sampling.years import Part, Year, lost_rows
 from tessera_engine.errors import InputError
@@ -219,7 +219,7 @@ def _about(sources: Sequence[Source], path: Path, pools: Sequence[str]) -> dict[
 
 def _identity(sources: Sequence[Source], path: Path, options: SampleOptions) -> dict[str, str]:
     """Everything that the table depends on, in words."""
-    read = [f"{source.path.absolute()} {source.dim} {source.fingerprint()}" for source in sources]
+    read = [f"{source.path.absolute()} {source.dim} {fingerprint(source)}" for source in sources]
     plain = {
         name: value for name, value in vars(options).items() if name not in ("model", "memory", "strict")
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ class Content:
         bounds: of all geometries: left, bottom, right, top; None: there are none.
         about: where the embeddings are from, as plain values.
         plain: the user's columns hold the geometry, so a file without geometries needs no other.
+        more: more metadata of a Parquet file, by key.
     """
 
     schema: Any
@@ -43,6 +44,7 @@ class Content:
     bounds: tuple[float, float, float, float] | None
     about: Mapping[str, Any]
     plain: bool
+    more: Mapping[str, str] = field(default_factory=dict)
 
 
 Batches = Callable[[], Iterator[Any]]
@@ -75,7 +77,11 @@ def _write_parquet(path: Path, name: str, content: Content, batches: Batches) ->
         column["bbox"] = list(content.bounds)
     geo = {"version": "1.1.0", "primary_column": content.geometry, "columns": {content.geometry: column}}
     schema = content.schema.with_metadata(
-        {"geo": json.dumps(geo), METADATA: json.dumps(dict(content.about), ensure_ascii=False)}
+        {
+            "geo": json.dumps(geo),
+            METADATA: json.dumps(dict(content.about), ensure_ascii=False),
+            **content.more,
+        }
     )
     try:
         with pyarrow.parquet.ParquetWriter(path, schema, compression="zstd") as writer:
@@ -169,9 +175,10 @@ def kinds_of(geometries: NDArray[Any]) -> tuple[str, ...]:
         (shape, bool(z))
         for shape, z in zip(shapely.get_type_id(present), shapely.has_z(present), strict=True)
     }
-    names = ("Point", "LineString", "LinearRing", "Polygon", "MultiPoint", "MultiLineString", "MultiPolygon")
+    # WKB has no type of its own for the third, a ring
+    names = ("Point", "LineString", "LineString", "Polygon", "MultiPoint", "MultiLineString", "MultiPolygon")
     every = (*names, "GeometryCollection")
-    return tuple(sorted(f"{every[kind]}{' Z' if z else ''}" for kind, z in pairs))
+    return tuple(sorted({f"{every[kind]}{' Z' if z else ''}" for kind, z in pairs}))
 
 
 def bounds_of(geometries: NDArray[Any]) -> tuple[float, float, float, float] | None:

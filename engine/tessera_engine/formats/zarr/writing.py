@@ -16,7 +16,7 @@ import numpy as np
 from rasterio.crs import CRS
 from rasterio.enums import WktVersion
 
-from tessera_engine.errors import MissingExtra, TesseraError
+from tessera_engine.errors import TesseraError
 from tessera_engine.files.durable import link
 from tessera_engine.formats.embeddings.base import PREFIXES, asset_path
 from tessera_engine.formats.embeddings.same_grid import offset
@@ -56,10 +56,7 @@ SOURCES = tuple(f"https://sentinel.esa.int/web/sentinel/missions/sentinel-{numbe
 
 def write(content: Content, folder: Path, media_type: str) -> list[Asset]:
     """Write the store: see `tessera_engine.formats.format.Format`."""
-    try:
-        import zarr
-    except ModuleNotFoundError:
-        raise MissingExtra("zarr", "zarr", "format=zarr") from None
+    import zarr
 
     origin, store = content.origin, content.store
     assert origin is not None
