@@ -15,7 +15,7 @@ from tessera_engine.cli.pages.bench import MakeBackend, Runner, compare
 from tessera_engine.errors import InputError
 from tessera_engine.model.drift import Drift, measure
 from tessera_engine.scene import Observations
-from tessera_engine.tokens import PackedTokens, Tokens
+from tessera_engine.tokens import PackedTokens
 
 PIXELS_A_KM2 = 10_000
 """Of 10 m."""
@@ -34,18 +34,11 @@ def determinism(backend: Backend, tokens: PackedTokens, runs: int = 3) -> dict[s
     first = backend.run(tokens)
     same = all(np.array_equal(first, backend.run(tokens)) for _ in range(runs - 1))
     half = np.arange(0, len(tokens), 2)
-    apart = backend.run(PackedTokens(choose(tokens.s2, half), choose(tokens.s1, half)))
+    apart = backend.run(tokens.chosen(half))
     return {
         "same_bits_again": bool(same),
         "max_difference_in_other_batches": float(np.abs(apart - first[half]).max()),
     }
-
-
-def choose(tokens: Tokens, pixels: np.ndarray) -> Tokens:
-    """The tokens of some pixels."""
-    steps = np.concatenate([np.arange(tokens.offsets[p], tokens.offsets[p + 1]) for p in pixels])
-    offsets = np.concatenate([[0], np.cumsum(tokens.lengths[pixels])])
-    return Tokens(tokens.values[steps], tokens.doy[steps], tokens.multiplicity[steps], offsets)
 
 
 def memory_ceiling(

@@ -43,11 +43,11 @@ def main() -> int:
     parser.add_argument("--faults", type=int, default=1_000_000, help="at most")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--short", action="store_true", help="40 kills, 12 faults, one case of each command: for the tests"
+        "--short", action="store_true", help="20 kills, 6 faults, one case of each command: for the tests"
     )
     options = parser.parse_args()
     if options.short:
-        options.kills, options.faults = 40, 12
+        options.kills, options.faults = 20, 6
     sys.path[:0] = [str(ROOT / part) for part in ("tests", "tests/helpers", "engine", "export", "kernels")]
     place = Path(tempfile.gettempdir()) / f"soak-{os.getpid()}"  # the same process starts again
     place.mkdir(exist_ok=True)
@@ -66,7 +66,7 @@ def main() -> int:
     begun = time.monotonic()
     kills = kill.soak(trials, options.kills, SHARES["kills"] * seconds, options.seed)
     failing = faults.soak(trials, options.faults, SHARES["faults"] * seconds, options.seed)
-    reading = readers.soak(made, work, 8 if options.short else SHARES["readers"] * seconds)
+    reading = readers.soak(made, work, 4 if options.short else SHARES["readers"] * seconds)
     inputs = (0, "") if options.short else fuzz(SHARES["inputs"] * seconds)
     lines = [*kill_table(alone), *kill_table(kills), *table(failing, reading, inputs)]
     lines.append(f"{(time.monotonic() - begun) / 60:.1f} minutes")

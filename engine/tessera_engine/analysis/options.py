@@ -260,13 +260,19 @@ class SampleOptions:
     strict: bool = False
 
 
-def check_options(kind: type[Options], function: str, options: Mapping[str, Any]) -> Options:
+def check_options(
+    kind: type[Options],
+    function: str,
+    options: Mapping[str, Any],
+    own: Mapping[str, Callable[[str, object], Any]] | None = None,
+) -> Options:
     """Check options as a user gave them.
 
     Args:
         kind: a dataclass of options.
         function: the name of the function that takes them.
         options: the options by name; None stands for the default.
+        own: what checks the options that are this function's alone; None: all are in `CHECKS`.
 
     Raises:
         InputError: an unknown option, or a value of the wrong type or outside of its range.
@@ -280,7 +286,7 @@ def check_options(kind: type[Options], function: str, options: Mapping[str, Any]
     several = {"method": _methods} if kind is EvaluateOptions else {}
     if kind is SampleOptions:
         several = {"pool": _pools}
-    checks: dict[str, Callable[[str, object], Any]] = {**CHECKS, **several}
+    checks: dict[str, Callable[[str, object], Any]] = {**CHECKS, **several, **(own or {})}
     return kind(**{name: checks[name](name, value) for name, value in options.items() if value is not None})
 
 

@@ -77,7 +77,7 @@ def sample(
     Args:
         sources: an output, a scene, or several of either: folders, `open_embeddings(...)` or `open_scene(...)`.
         shapes: a file of points or polygons, see `tessera_engine.places.read.read_shapes`.
-        out: the table: .parquet (GeoParquet), .gpkg or .csv.
+        out: the table: .parquet (GeoParquet), .gpkg, .geojson or .csv.
         overwrite: replace an existing file.
         progress: a function to call with pixels read and in all; True to show progress, False not to; None: show it
             in terminals and notebooks.

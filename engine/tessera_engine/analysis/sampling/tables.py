@@ -1,4 +1,4 @@
-"""Tables on disk: GeoParquet, GeoPackage or CSV, written batch by batch."""
+"""Tables on disk: GeoParquet, GeoPackage, GeoJSON or CSV, written batch by batch."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def _write_csv(path: Path, name: str, content: Content, batches: Batches) -> Non
     at = content.schema.get_field_index(content.geometry)
     rest = content.schema.remove(at)
     fields = list(rest) if content.plain else [*rest, pyarrow.field(content.geometry, pyarrow.string())]
-    repeated = {key: str(content.about.get(key) or "") for key in FACTS_IN_COLUMNS}
+    repeated = {key: str(content.about[key] or "") for key in FACTS_IN_COLUMNS if key in content.about}
     names = {field.name for field in fields}
     repeated = {key if key not in names else f"tessera_{key}": value for key, value in repeated.items()}
     schema = pyarrow.schema([*fields, *(pyarrow.field(key, pyarrow.string()) for key in repeated)])
@@ -140,10 +140,28 @@ def _write_gpkg(path: Path, name: str, content: Content, batches: Batches) -> No
         )
 
 
+def _write_geojson(path: Path, name: str, content: Content, batches: Batches) -> None:
+    import pyarrow
+
+    stream = pyarrow.RecordBatchReader.from_batches(content.schema, batches())
+    with vector_writer(name) as pyogrio:
+        pyogrio.write_arrow(
+            stream,
+            path,
+            layer=Path(name).stem,
+            driver="GeoJSON",
+            geometry_name=content.geometry,
+            geometry_type=content.kinds[0] if len(content.kinds) == 1 else "Unknown",
+            crs=content.crs.to_wkt(),
+            layer_options={"RFC7946": "YES"},  # in longitude and latitude, whatever the CRS of the geometries
+        )
+
+
 WRITERS: dict[str, Callable[[Path, str, Content, Batches], None]] = {
     ".parquet": _write_parquet,
     ".csv": _write_csv,
     ".gpkg": _write_gpkg,
+    ".geojson": _write_geojson,
 }
 """Ending -> what writes it."""
 

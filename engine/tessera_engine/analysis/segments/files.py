@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.analysis.options import SegmentOptions
+from tessera_engine.analysis.pixel_area import SQUARE_METRES
 from tessera_engine.analysis.sampling.tables import Batches, Content, bounds_of, writer_for
 from tessera_engine.errors import MissingExtra
 from tessera_engine.formats.embeddings.base import Embeddings
@@ -29,9 +30,6 @@ METHOD = "auto-imagery"
 
 BATCH = 10_000
 """Segments that are written at a time."""
-
-SQUARE_METRES = 10_000.0
-"""Of a hectare."""
 
 
 def need_tables(out: Path) -> Callable[[Path, str, Content, Batches], None]:

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.analysis.options import SegmentKeywords, SegmentOptions, check_options
-from tessera_engine.analysis.segments.files import SQUARE_METRES, content_of, need_tables
+from tessera_engine.analysis.pixel_area import SQUARE_METRES, pixel_square_metres
+from tessera_engine.analysis.segments.files import content_of, need_tables
 from tessera_engine.analysis.segments.find import (
     PIXEL_BYTES,
     VALUE_BYTES,
@@ -104,7 +105,7 @@ def segment(
     write = need_tables(target)
     check_free(target, overwrite)
     opened = open_given("embeddings", embeddings, chosen.dim, chosen.year, chosen.until)
-    pixel = _pixel_metres(opened)
+    pixel = pixel_square_metres(opened.grid, str(opened.path), "convert it with crs= to a UTM zone first")
     least = max(1, math.ceil(chosen.min_area * SQUARE_METRES / pixel - 1e-9))
     row, per_value = opened.grid.width * opened.dim, opened.bytes_per_value + VALUE_BYTES
     fixed = opened.grid.window.pixels * PIXEL_BYTES
@@ -125,22 +126,6 @@ def segment(
 
 
 segment.__signature__ = spelled_out(segment, SegmentKeywords, SegmentOptions())  # type: ignore[attr-defined]
-
-
-def _pixel_metres(embeddings: Embeddings) -> float:
-    """Square metres of a pixel."""
-    from rasterio.crs import CRS
-
-    grid = embeddings.grid
-    crs = None if grid.crs is None else CRS.from_string(grid.crs)
-    factor = 1.0 if crs is None or not crs.is_projected else float(crs.linear_units_factor[1])
-    if crs is None or not crs.is_projected:
-        found = "no CRS" if crs is None else f"the CRS {grid.crs}, which is in degrees"
-        raise InputError(
-            f"{embeddings.path} has {found}; segments have areas, so expected a CRS in metres: convert it with crs= "
-            "to a UTM zone first"
-        )
-    return abs(grid.transform.determinant) * factor**2
 
 
 def _check_memory(memory: int | None, fixed: int, count: int, dim: int) -> None:
