@@ -110,8 +110,8 @@ def change(
     outputs: Annotated[
         list[Path],
         typer.Argument(
-            help="Output folders of embed or convert, of the same places at two times, by one model; with --from-to two "
-            "maps."
+            help="Output folders of embed or convert, of the same places at two times, by one model; with --from-to "
+            "two maps."
         ),
     ],
     out: Out = None,

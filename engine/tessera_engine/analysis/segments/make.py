@@ -22,7 +22,7 @@ from tessera_engine.analysis.segments.find import (
 from tessera_engine.errors import InputError, check_type
 from tessera_engine.files.naming import default_out
 from tessera_engine.files.result import check_free, result_file
-from tessera_engine.formats.embeddings.base import BLOCK_VALUES, Embeddings
+from tessera_engine.formats.embeddings.base import BLOCK_VALUES
 from tessera_engine.formats.given import (
     Given,
     GivenPath,
