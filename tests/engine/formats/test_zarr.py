@@ -144,3 +144,16 @@ def test_a_missing_library_is_noticed_before_anything_is_computed(monkeypatch):
     monkeypatch.setitem(sys.modules, "zarr", None)
     with pytest.raises(MissingExtra, match="zarr"):
         check_format(*asked)
+
+
+@pytest.mark.parametrize(("name", "dtype"), [("embeddings", "uint8"), ("scales", "float64")])
+def test_an_array_of_another_dtype_is_refused(tmp_path, name, dtype):
+    source = open_embeddings(made_up_output(tmp_path / "a.embeddings", landscape(20, 20, 16)))
+    folder = convert(source, tmp_path / "zarr", "zarr", year=2018)
+    zone = zarr.open_group(folder / "embeddings.zarr", mode="a")["utm31"]
+    values = zone[name][:]
+    del zone[name]
+    zone.create_array(name, data=values.astype(dtype))
+    zarr.consolidate_metadata(str(folder / "embeddings.zarr"))
+    with pytest.raises(TesseraError, match=f"{name}.*values of {dtype}, expected"):
+        open_embeddings(folder).read()
