@@ -24,7 +24,9 @@ from small_forms import found_neighbours
 
 from tessera_engine.analysis.maps.compare import Comparison, Outcome
 from tessera_engine.analysis.maps.learn import block_groups
+from tessera_engine.formats.embeddings.stored import StoredBlock
 from tessera_engine.formats.opening import open_embeddings
+from tessera_engine.formats.vq.tiles import decode, encode
 from tessera_kernels import vq
 from tessera_kernels.change import distances, moments
 from tessera_kernels.quantize import quantize
@@ -97,6 +99,16 @@ def residual(*counts: int) -> Form:
     return code
 
 
+def offered(vectors: Vectors, width: int) -> Coded:
+    """What `--format vq` stores."""
+    tile = encode(StoredBlock(vectors.reshape(-1, width, vectors.shape[1]), None))
+    if tile is None:
+        raise ValueError("a tile has no data")
+    size = sum(packed(book.steps) + book.ranges.nbytes for book in tile.books)
+    decoded = decode(tile.books, tile.numbers, vectors.shape[1])
+    return Coded(decoded.vectors[decoded.which.ravel()], size + sum(map(packed, tile.numbers)))
+
+
 def product(*bounds: int) -> Form:
     """Product quantisation: a codebook of 256 words for each group of dimensions, in the order of the prefixes."""
 
@@ -135,9 +147,10 @@ FORMS: dict[str, Form] = {
     "int8, 128 dims": prefix(128),
     "int8, 32 dims": prefix(32),
     "int8, 16 dims": prefix(16),
-    "RVQ 20 + 256": residual(20, 256),
-    "RVQ 256 + 256": residual(256, 256),
-    "RVQ 20 + 256 + 256": residual(20, 256, 256),
+    "RVQ, 20 + 256 words": residual(20, 256),
+    "RVQ, 255 + 256 words: format vq": offered,
+    "RVQ, 20 + 256 + 256 words": residual(20, 256, 256),
+    "RVQ, 256 + 256 + 256 words": residual(256, 256, 256),
     "PQ of 2 groups": product(32, 128),
     "PQ of 4 groups": product(16, 32, 64, 128),
     "components, coarse": principal(0.5),
@@ -378,9 +391,14 @@ def main() -> None:
     """Read the command line, measure, write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path, help="folder for lossy.json and lossy.md")
+    parser.add_argument("--forms", nargs="*", help="beside the first only these, by a part of their names")
     parser.add_argument("sites", nargs="+", help="name=output,scene[,later output,later cover]")
     asked = parser.parse_args()
     warnings.simplefilter("ignore")
+    if asked.forms is not None:
+        for name in list(FORMS)[1:]:
+            if not any(part in name for part in asked.forms):
+                del FORMS[name]
     forms, rare = [], []
     for text in asked.sites:
         site = read_site(text)

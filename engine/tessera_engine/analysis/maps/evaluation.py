@@ -13,7 +13,7 @@ from tessera_engine.analysis.labels.classes import sorted_classes
 from tessera_engine.analysis.labels.pixels import Labels, LabelSource, with_embeddings
 from tessera_engine.analysis.labels.reading import read_labels
 from tessera_engine.analysis.maps.compare import MAIN_SCORES, Comparison
-from tessera_engine.analysis.maps.forms import Form, forms, read_back
+from tessera_engine.analysis.maps.forms import VQ, Form, forms, quantised, read_back, stored_form
 from tessera_engine.analysis.maps.intervals import CONFIDENCE, DRAWS, Interval
 from tessera_engine.analysis.maps.learn import Blocks, make_blocks, need_learning
 from tessera_engine.analysis.options import EvaluateOptions
@@ -115,11 +115,14 @@ def measure_forms(
     blocks = make_blocks(read, embeddings.grid, options.block)
     comparison = Comparison(read.values, blocks.groups, regression, check_threads(options.threads))
     main = MAIN_SCORES[regression]
-    measured = forms(embeddings.stored_as, embeddings.dim)
+    stored = stored_form(embeddings)
+    measured = forms(stored, embeddings.dim)
+    readable = [form for form in measured if stored == VQ or form.stored_as != VQ]
+    coded = [(form, quantised(embeddings, read.cols, read.rows)) for form in measured if form not in readable]
     rows = []
     for method in options.method:
         first = None
-        for form, values in read_back(x, embeddings.stored_as, measured):
+        for form, values in (*read_back(x, stored, readable), *coded):
             outcome = comparison.measure(values, method)
             first = first or outcome
             rows.append(Row(method, form, outcome.scores(), outcome.less(first, main)))

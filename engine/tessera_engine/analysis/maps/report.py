@@ -36,8 +36,8 @@ def markdown(evaluation: Evaluation) -> str:
     about = (
         f"Model {facts['model'] or 'unknown'}, {facts['labelled_pixels']:,} labelled pixels of {facts['labels']}. Each "
         f"score is measured on blocks that were held out: {facts['folds']} folds over {facts['blocks']} blocks "
-        f"of {facts['block_metres']:g} m. In brackets: {facts['interval']}. Bytes: codes and scales, before the "
-        "compression of the file; km2 with 10 m pixels."
+        f"of {facts['block_metres']:g} m. In brackets: {facts['interval']}. Bytes: codes and scales, or numbers and "
+        "codebooks, before the compression of the file; km2 with 10 m pixels."
     )
     lines = [
         f"# How well {facts['embeddings']} predicts {facts['field'] or facts['labels']}",
@@ -67,7 +67,7 @@ def markdown(evaluation: Evaluation) -> str:
             "|---" * len(titles) + "|",
         ]
         for i, row in enumerate(here):
-            cells = [str(row.form), str(row.form.bytes_per_pixel), f"{row.form.km2_per_gb:,.0f}"]
+            cells = [str(row.form), f"{row.form.bytes_per_pixel:.3g}", f"{row.form.km2_per_gb:,.0f}"]
             cells += [score_text(row.scores[name], name) for name in names]
             cells.append(score_text(row.difference, main, "+") if i else "")
             lines.append(f"| {' | '.join(cells)} |")
@@ -134,7 +134,7 @@ def draw(evaluation: Evaluation, path: Path) -> None:
             ink.draw(pen, (x, bottom + 4), f"{factor * (low + i * step):g}", anchor="ma")
         for i, form in enumerate(shown):
             score, y = scores[method, form], top + LINE * i + LINE // 2
-            colour = PALETTE[(4, 5)[kinds.index(form.stored_as)]]
+            colour = PALETTE[(4, 5, 6)[kinds.index(form.stored_as)]]
             pen.line((across(score.low), y, across(score.high), y), colour, 2)
             x = across(score.value)
             pen.ellipse((x - DOT, y - DOT, x + DOT, y + DOT), colour)

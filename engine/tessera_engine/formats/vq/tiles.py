@@ -32,6 +32,12 @@ STRIP = 32_768
 """Pixels whose float32 values are in memory at a time."""
 
 
+def bytes_per_pixel(dim: int) -> float:
+    """Of a whole tile: two numbers a pixel, and its share of the codebooks; before compression."""
+    words, ranges = sum(WORDS) * dim, len(WORDS) * dim * 2 * 4
+    return 2 + (words + ranges) / TILE**2
+
+
 class Tile(NamedTuple):
     """A tile as it is stored.
 
