@@ -59,7 +59,15 @@ Device = Annotated[
     str,
     typer.Option(
         rich_help_panel="Model",
-        help="auto, cpu or cuda. auto uses a GPU if TensorRT or a GPU build of ONNX Runtime is installed.",
+        help="auto, cpu or cuda. auto uses a GPU if something that runs the model on it is installed.",
+    ),
+]
+DeviceMemory = Annotated[
+    str | None,
+    typer.Option(
+        rich_help_panel="How it runs",
+        metavar="SIZE",
+        help="Limit of the GPU's memory, like 8GB. Default: what is free.",
     ),
 ]
 Threads = Annotated[

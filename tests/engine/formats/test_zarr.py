@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import rioxarray  # noqa: F401
 import xarray
 import zarr
 from affine import Affine
-from made_up import ORIGIN
+from made_up import CRS, ORIGIN
 from outputs import made_up_output
 from staged import landscape
 
@@ -131,6 +132,18 @@ def test_an_array_of_another_size_is_refused(tmp_path):
     (folder / "item.json").write_text(json.dumps(item))
     with pytest.raises(TesseraError, match="'gone'"):
         open_embeddings(folder)
+
+
+def test_a_missing_library_is_noticed_before_anything_is_computed(monkeypatch):
+    from tessera_engine.errors import MissingExtra
+    from tessera_engine.formats.origin import Origin
+    from tessera_engine.formats.writing import check_format
+
+    asked = ("zarr", "int8", Grid(4, 4, CRS, ORIGIN), 16, Origin(2024, "nano", "a" * 64, "v2", "1"))
+    check_format(*asked)
+    monkeypatch.setitem(sys.modules, "zarr", None)
+    with pytest.raises(MissingExtra, match="zarr"):
+        check_format(*asked)
 
 
 @pytest.mark.parametrize(("name", "dtype"), [("embeddings", "uint8"), ("scales", "float64")])

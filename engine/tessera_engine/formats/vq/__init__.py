@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tessera_engine.errors import MissingExtra
 from tessera_engine.formats.format import Content, Format
 
 if TYPE_CHECKING:
     from tessera_engine.formats.embeddings.stored import Source
+    from tessera_engine.scene import Grid
     from tessera_engine.stac.items import Asset
 
 
@@ -26,12 +29,18 @@ def _write(content: Content, folder: Path) -> list[Asset]:
     return write(content, folder, FORMAT.media_type)
 
 
+def _check(grid: Grid, dim: int) -> None:
+    if find_spec("zarr") is None:
+        raise MissingExtra("zarr", "zarr", "format=vq")
+
+
 FORMAT = Format(
     name="vq",
     summary="two bytes a pixel, with losses",
     media_type="application/vnd.zarr; version=3; profile=vector-quantised",
     open=_open,
     write=_write,
+    check=_check,
     stored_as="vq",
     lossy="each embedding is the sum of two of 511 vectors of its tile of 512 x 512 pixels",
     disk_factor=0.1,

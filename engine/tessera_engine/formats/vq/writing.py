@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from tessera_engine.errors import MissingExtra
 from tessera_engine.files.staging import RasterFile, Staging
 from tessera_engine.formats.embeddings.stored import StoredBlock
 from tessera_engine.formats.format import Content
@@ -43,10 +42,7 @@ TILES = 4
 
 def write(content: Content, folder: Path, media_type: str) -> list[Asset]:
     """Write the store: see `tessera_engine.formats.format.Format`."""
-    try:
-        import zarr
-    except ModuleNotFoundError:
-        raise MissingExtra("zarr", "zarr", "format=vq") from None
+    import zarr
 
     staging, origin = content.staging, content.origin
     grid, path = staging.grid, folder / STORE

@@ -90,7 +90,7 @@ def write_coordinates(group: Any, grid: Grid, bands: Mapping[str, int]) -> None:
 
 
 def consolidate(path: Path) -> None:
-    """Write all metadata of a store into one file, too."""
+    """Gather the metadata of all arrays in one place, where readers look first."""
     import warnings
 
     import zarr
