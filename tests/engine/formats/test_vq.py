@@ -200,11 +200,21 @@ def test_chunks_larger_than_a_tile_are_refused_before_they_are_read(copied):
         open_embeddings(copied).read()
 
 
+def _flipped(content):
+    """One bit of the first chunk, which lies at the beginning of a shard."""
+    return content[:40] + bytes([content[40] ^ 1]) + content[41:]
+
+
 def test_files_that_are_cut_short_changed_or_missing_are_refused(copied):
     for name in ("number1", "codebook2", "codebook2_range"):
         (shard,) = [path for path in (copied / STORE / name / "c").rglob("*") if path.is_file()]
         content = shard.read_bytes()
-        for damage in (content[: len(content) // 2], b"", content[:-4] + b"\xff\xff\xff\xff"):
+        for damage in (
+            content[: len(content) // 2],
+            b"",
+            content[:-4] + b"\xff\xff\xff\xff",
+            _flipped(content),
+        ):
             shard.write_bytes(damage)
             with pytest.raises(TesseraError, match=name):
                 open_embeddings(copied).read()

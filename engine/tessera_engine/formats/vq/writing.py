@@ -120,7 +120,7 @@ def _array(
     fill: int,
     dimensions: tuple[str, ...],
 ) -> Any:
-    from zarr.codecs import BloscCodec
+    from zarr.codecs import BloscCodec, Crc32cCodec
 
     return group.create_array(
         name,
@@ -129,9 +129,11 @@ def _array(
         shards=shard,
         dtype=dtype,
         fill_value=fill,
-        # Bytes that are numbers have no bits in common; those of counts have
-        compressors=BloscCodec(
-            cname="zstd", clevel=5, shuffle="shuffle" if dtype == "uint16" else "noshuffle"
+        # Bytes that are numbers have no bits in common; those of counts have. A checksum, because a byte of a codebook
+        # is in thousands of pixels
+        compressors=(
+            BloscCodec(cname="zstd", clevel=5, shuffle="shuffle" if dtype == "uint16" else "noshuffle"),
+            Crc32cCodec(),
         ),
         dimension_names=dimensions,
         attributes={"grid_mapping": "spatial_ref"} if dimensions[-2:] == ("y", "x") else {},
