@@ -98,6 +98,8 @@ peers: $(VENV)/dev
 	  $(PEERS)/geotessera-0.11.0/bin/pip install --quiet --no-deps --ignore-requires-python geotessera==0.11.0 && \
 	  $(PEERS)/geotessera-0.11.0/bin/pip install --quiet aiohttp dask fsspec geodatasets geopandas icechunk matplotlib \
 	  numcodecs obstore pooch pyarrow rasterio rich rioxarray scikit-image scikit-learn typer xarray zarr zarr-cm)
+	test -d $(PEERS)/TEE || (git clone --quiet https://github.com/ucam-eo/TEE $(PEERS)/TEE && \
+	  git -C $(PEERS)/TEE checkout --quiet b33b080515e3cae2ddc99cbf04d4abb2b990de59)
 	TESSERA_PEERS=$(PEERS) $(BIN)/pytest -q -m peers tests/engine/formats/test_clients.py
 
 # The tables of README.md and docs/speed.md, beside PyTorch, ONNX Runtime and OpenVINO: dist/speed/speed.md and .json
