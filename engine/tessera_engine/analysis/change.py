@@ -31,6 +31,7 @@ from tessera_engine.analysis.regions import (
 from tessera_engine.errors import InputError, check_type
 from tessera_engine.files.naming import default_out
 from tessera_engine.files.result import result_folder
+from tessera_engine.formats.cog.styles import style_numbers
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.embeddings.same_model import check_same_model
 from tessera_engine.formats.embeddings.stored import StoredBlock
@@ -43,6 +44,7 @@ from tessera_engine.formats.given import (
     open_several,
     paths_given,
 )
+from tessera_engine.pictures.colours import RAMP
 from tessera_engine.progress import Progress, ShowProgress, shown
 from tessera_engine.running.memory import strip_values
 from tessera_engine.running.options import spelled_out
@@ -161,6 +163,7 @@ def change(
             place = folder if alone else folder / name
             place.mkdir(exist_ok=True)
             asset = write_map(place / "change.tif", each.values, each.grid, title, np.nan)
+            style_numbers(place / "change.tif", RAMP, 0, threshold)
             assets.append(asset if alone else within(asset, name, each.grid))
             features.append(find_regions(each.values, threshold, each.grid, "change"))
         regions = largest_regions(features, [] if alone else names)

@@ -22,6 +22,7 @@ from tessera_engine.analysis.regions import (
 from tessera_engine.errors import InputError, check_type, is_of
 from tessera_engine.files.naming import default_out
 from tessera_engine.files.result import result_folder
+from tessera_engine.formats.cog.styles import style_numbers
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.embeddings.same_model import check_stored_alike
 from tessera_engine.formats.embeddings.stored import StoredBlock
@@ -35,6 +36,7 @@ from tessera_engine.formats.given import (
     paths_given,
 )
 from tessera_engine.geo import point_outside
+from tessera_engine.pictures.colours import RAMP
 from tessera_engine.progress import Progress, ShowProgress, part_of, shown
 from tessera_engine.running.memory import strip_values
 from tessera_engine.running.options import spelled_out
@@ -119,12 +121,16 @@ def similar(
         for i, each in enumerate(opened):
             part = part_of(report, sum(pixels[:i]), sum(pixels))
             maps.append(compare(each, queries, part, chosen.memory, sum(pixels)))
-        threshold = top_threshold(np.concatenate([values.reshape(-1) for values in maps]), chosen.top)
+        every = np.concatenate([values.reshape(-1) for values in maps])
+        threshold, middle = top_threshold(every, chosen.top), top_threshold(every, 0.5)
+        del every
         for values, each, name in zip(maps, opened, names, strict=True):
             place = folder if alone else folder / name
             place.mkdir(exist_ok=True)
             asset = write_map(place / "similarity.tif", values, each.grid, title, np.nan)
             assets.append(asset if alone else within(asset, name, each.grid))
+            # The same colours on all maps, up to the most similar places
+            style_numbers(place / "similarity.tif", RAMP, middle, threshold)
             found.append(find_regions(values, threshold, each.grid, "similarity"))
             grids.append(each.grid)
         features = largest_regions(found, [] if alone else names)

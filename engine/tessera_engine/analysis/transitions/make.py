@@ -25,6 +25,7 @@ from tessera_engine.analysis.transitions.result import FromTo
 from tessera_engine.errors import InputError, check_type
 from tessera_engine.files.output import ITEM
 from tessera_engine.files.result import result_folder
+from tessera_engine.formats.cog.styles import StyledClass, style_classes
 from tessera_engine.formats.given import GivenPath, check_path
 from tessera_engine.geo import grid_fields
 from tessera_engine.pictures.colours import Colour
@@ -145,6 +146,9 @@ def _write_rasters(folder: Path, found: Transitions, classes: dict[str, Colour],
             folder / TRANSITIONS, found.values, found.grid, title, NO_CLASS, table if small else None, tags
         )
     ]
+    counts = [int(found.counts[tuple(pair)]) for pair in found.pairs.tolist()]
+    styled = zip(names, colours, counts, strict=True)
+    style_classes(folder / TRANSITIONS, {number: StyledClass(*each) for number, each in enumerate(styled, 1)})
     with (folder / "legend.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["value", "class", "colour", "pixels", "before", "after"])
@@ -153,7 +157,7 @@ def _write_rasters(folder: Path, found: Transitions, classes: dict[str, Colour],
         ):
             hexadecimal = "#{:02x}{:02x}{:02x}".format(*colour)
             before, after = (found.names[i] for i in pair)
-            rows.writerow([number, name, hexadecimal, int(found.counts[tuple(pair)]), before, after])
+            rows.writerow([number, name, hexadecimal, counts[number - 1], before, after])
     assets.append(
         Asset("legend", "legend.csv", "text/csv", "Value, transition, colour, pixels", ("metadata",))
     )
