@@ -17,6 +17,7 @@ from tessera_engine.errors import TesseraError
 from tessera_engine.model.drift import measure
 from tessera_engine.model.installed import open_model
 from tessera_engine.tokens import PackedTokens, Tokens, sequence
+from tessera_export.onnx_graph import load_dequantised
 from tessera_export.packed import backend as module
 from tessera_export.packed.backend import PackedBackend
 from tessera_export.packed.batches import filled, rounded_shape
@@ -69,6 +70,16 @@ def test_the_backend_is_the_reference_on_the_demo_model():
     np.testing.assert_allclose(backend.run(tokens), reference().run(tokens), atol=2e-5)
     assert backend.computes_on == "packed, float32, CPU"
     assert backend.run(tokens.part(0, 0)).shape == (0, 128)
+
+
+def test_int8_files_are_run_with_their_weights():
+    tokens = tokens_of(*RAGGED)
+    expected = make_backend(open_model("demo", "fp32"), "fused", 1).run(tokens)
+    int8 = open_model("demo", "int8")
+    backend = PackedBackend(int8, load_dequantised(int8.path), "cpu", print)
+    drift = measure(expected, backend.run(tokens))
+    assert 0.998 < drift.centred_mean < 1
+    assert drift.max_difference > 1e-3  # they aren't the float32 file's
 
 
 @pytest.fixture
