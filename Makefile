@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
-.PHONY: help demo test lint unit web soak peers speed bench gpu-kit bench-gpu compression pictures wheel sdist model clean
+.PHONY: help demo test lint unit web soak peers speed bench gpu-kit bench-gpu compression pictures wheel sdist release model clean
 
 help:
 	@echo "make demo         simulate a scene, embed it in int8, print where the files are"
@@ -25,6 +25,7 @@ help:
 	@echo "make pictures     make the pictures of the README again"
 	@echo "make wheel        build the wheel and try it in a clean environment"
 	@echo "make sdist        build the source archive"
+	@echo "make release      build both into dist/release, check them, and list what the wheel installs (SBOM)"
 	@echo "make model        train the demo model again (five minutes on two cores)"
 	@echo "make clean        remove the environment and everything that make wrote"
 
@@ -67,12 +68,18 @@ $(NODE_MODULES): web/package.json web/package-lock.json
 web: $(NODE_MODULES)
 	cd web && npm run --silent check && npm run --silent build
 
-# The kernels' tests run a second time as plain Python: the compiled code must do what the source says. Where npm can get
-# packages, a test builds the page again and compares it.
+# Tests run at the same time in so many processes, each of which takes a core and about 1 GB
+WORKERS ?= 2
+TESTED := not slow and not peers
+PARALLEL := --numprocesses $(WORKERS) --dist worksteal
+
+# The kernels' tests run a second time as plain Python: the compiled code must do what the source says. What measures time
+# runs at the end, alone. Where npm can get packages, a test builds the page again and compares it.
 unit: $(VENV)/dev
 	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory $(NODE_MODULES) || true; fi
-	NUMBA_DISABLE_JIT=1 $(BIN)/pytest -q tests/kernels
-	$(BIN)/pytest -q
+	NUMBA_DISABLE_JIT=1 $(BIN)/pytest -q $(PARALLEL) tests/kernels
+	$(BIN)/pytest -q $(PARALLEL) --durations 15 -m "$(TESTED) and not alone"
+	$(BIN)/pytest -q -m "$(TESTED) and alone"
 
 # Needs Linux and a C compiler
 MINUTES ?= 60
@@ -159,6 +166,18 @@ wheel: $(VENV)/base
 
 sdist: $(VENV)/dev
 	$(BIN)/python -m hatchling build -t sdist -d dist
+
+# What is published: dist/release. Its SBOM (CycloneDX) lists every package that the wheel installs.
+release: $(VENV)/dev
+	$(INSTALL) --editable '.[release]'
+	rm -rf dist/release dist/clean
+	$(BIN)/python -m hatchling build -t wheel -t sdist -d dist/release
+	$(BIN)/twine check --strict dist/release/*
+	$(BIN)/check-wheel-contents dist/release/*.whl
+	$(PYTHON) -m venv dist/clean
+	dist/clean/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt dist/release/*.whl
+	$(BIN)/cyclonedx-py environment --output-reproducible --output-file dist/release/sbom.cdx.json dist/clean
+	cd dist/release && sha256sum * > ../SHA256SUMS && mv ../SHA256SUMS .
 
 # The packaged model files also saw one real scene: make model SCENES=path/to/scene
 SCENES ?=
