@@ -13,12 +13,11 @@ from standin_queues import StandInQueues, varlen_operator
 
 from tessera_engine.backends.choosing import make_backend
 from tessera_engine.backends.gpu.device import DeviceError
-from tessera_engine.errors import TesseraError
+from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.model.drift import measure
 from tessera_engine.model.installed import open_model
 from tessera_engine.tokens import PackedTokens, Tokens, sequence
 from tessera_export.onnx_graph import load_dequantised
-from tessera_export.packed import backend as module
 from tessera_export.packed.backend import PackedBackend
 from tessera_export.packed.batches import filled, rounded_shape
 from tessera_export.packed.network import PackedNetwork
@@ -162,8 +161,14 @@ def test_out_of_memory_halves_the_batch():
         backend._run(tokens)
 
 
-def test_a_lost_gpu_is_an_error_that_says_what_to_do(monkeypatch):
-    monkeypatch.setattr(module, "CudaQueues", StandInQueues)
+def test_networks_whose_shapes_vary_are_not_compiled():
+    network = random_network(CONFIGS["v2"], 3)
+    model = SimpleNamespace(facts=SimpleNamespace(generation="v2", dims=32), label="made up")
+    with pytest.raises(InputError, match="v2 networks on CUDA"):
+        PackedBackend(model, network, "cpu", print, compiled=True)
+
+
+def test_a_lost_gpu_is_an_error_that_says_what_to_do():
     backend, _ = backend_of(CONFIGS["v2"])
     backend._device = "xpu"
     backend._plain.begin = refuse_above(0, RuntimeError("device unavailable\nmore"))(backend._plain.begin)
