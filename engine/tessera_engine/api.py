@@ -26,6 +26,7 @@ from tessera_engine.model.facts import ModelFacts
 from tessera_engine.model.file import ModelFile
 from tessera_engine.model.installed import DEFAULT_MODEL, check_model, open_model
 from tessera_engine.progress import Announce, ShowProgress, shown
+from tessera_engine.running.memory import check_device_memory
 from tessera_engine.running.options import EmbedOptions, RunOptions, check_dim, spelled_out
 from tessera_engine.running.plan import Plan, make_plan
 from tessera_engine.running.run import run
@@ -168,6 +169,7 @@ def load_model(
     threads: int | None = None,
     announce: Announce | None = None,
     device: str = "auto",
+    device_memory: int | str | None = None,
 ) -> Model:
     """Load a model into a backend, and run it once so that all kernels are compiled.
 
@@ -181,6 +183,7 @@ def load_model(
         announce: called before kernels are compiled or plans are built, which takes a while the first time, and when
             a GPU runs out of memory.
         device: one of `tessera_engine.backends.choosing.DEVICES`.
+        device_memory: what a GPU may take: bytes, or a size like "8GB"; None: what is free.
 
     Raises:
         InputError: no such model, backend or device, an argument of the wrong type, or the file can't be used.
@@ -189,7 +192,9 @@ def load_model(
     check_model(name_or_path, precision)
     check_options(backend, device)
     check_threads(threads)  # before a model is read
-    return load(open_model(os.fspath(name_or_path), precision), backend, threads, announce, device)
+    check_device_memory(device_memory)
+    file = open_model(os.fspath(name_or_path), precision)
+    return load(file, backend, threads, announce, device, device_memory)
 
 
 def load(
@@ -198,10 +203,12 @@ def load(
     threads: int | None = None,
     announce: Announce | None = None,
     device: str = "auto",
+    device_memory: int | str | None = None,
 ) -> Model:
     """`load_model` for a model file that is open already."""
     threads = check_threads(threads)
-    model = Model(make_backend(file, backend, threads, device, announce), threads)
+    made = make_backend(file, backend, threads, device, announce, check_device_memory(device_memory))
+    model = Model(made, threads)
     if model.backend.follows_lengths:
         return model
     with when_compiling(lambda: announce(COMPILING) if announce else None):

@@ -10,6 +10,7 @@ import typer
 from tessera_engine.backends.registry import backend_names
 from tessera_engine.cli.app import (
     Device,
+    DeviceMemory,
     From,
     Json,
     Layout,
@@ -206,6 +207,7 @@ def embed(
         ),
     ] = None,
     memory: Memory = None,
+    device_memory: DeviceMemory = None,
     threads: Threads = None,
     cluster: Annotated[
         str | None,
@@ -286,6 +288,7 @@ def embed(
         "precision": "int8" if int8 else precision,
         "backend": backend,
         "device": device,
+        "device_memory": device_memory,
         "threads": threads,
     }
     if jobs is not None or len(scenes or ()) > 1:
@@ -315,6 +318,7 @@ def _embed_one(
     from tessera_engine.backends.choosing import choose
     from tessera_engine.cli import console
     from tessera_engine.model.installed import open_model
+    from tessera_engine.running.memory import check_device_memory
     from tessera_engine.running.options import RunOptions
     from tessera_engine.running.plan import make_plan
     from tessera_engine.scenes import open_scene
@@ -327,10 +331,12 @@ def _embed_one(
     if others is not None:
         console.say(others, quiet)
     file = open_model(loading["model"], loading["precision"])
+    check_device_memory(loading["device_memory"])
     # Before kernels are compiled
     runs_it = choose(backend, device, file.facts.precision, file.facts).backend
     plan = make_plan(opened, file, out, checked, runs_it)
-    loaded = api.load(file, backend, threads, lambda text: console.say(text, quiet), device)
+    limit = loading["device_memory"]
+    loaded = api.load(file, backend, threads, lambda text: console.say(text, quiet), device, limit)
     facts = loaded.facts
     if facts.name == "demo":
         console.say(

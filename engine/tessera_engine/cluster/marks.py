@@ -164,7 +164,8 @@ class Checksums:
         at = int(np.searchsorted(self._keys, key))
         if at == len(self._keys) or self._keys[at] != key:
             return None
-        return bytes(self._values[at]).hex()
+        digest: str = self._values[at].tobytes().hex()
+        return digest
 
     def _sort(self) -> None:
         table = np.concatenate(self._parts)

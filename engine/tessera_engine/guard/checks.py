@@ -81,8 +81,8 @@ def check_places(reader: Reader, region: Window, known: Sequence[Finding]) -> li
         known: what has been found already: where masks or units are wrong, Sentinel-2 isn't compared.
     """
     useless = any(finding.name.startswith("mask-") or finding.name == "s2-scale" for finding in known)
-    satellites = reader.satellites() if isinstance(reader, Named) else {}
-    geometry, seams = Geometry(reader.period, satellites), Seams(reader.period)
+    named = (reader.satellites(), reader.relative_orbits()) if isinstance(reader, Named) else ({}, {})
+    geometry, seams = Geometry(reader.period, *named), Seams(reader.period, named[1])
     for number, (window, block) in enumerate(reader.blocks(region, BLOCKS)):
         series = [each for each in series_of(block) if not (useless and each.field == "s2")]
         if number % EVERY == 0:

@@ -113,9 +113,15 @@ class _Work:
         place.remove_made()
         colours = options.truecolour or options.quicklook == "rgb"
         needed = needed_bytes(
-            plan.grid, plan.dim, plan.stored_as, options.format, colours, options.truecolour
+            plan.grid,
+            plan.dim,
+            plan.stored_as,
+            options.format,
+            colours,
+            options.truecolour,
+            max(1, len(plan.periods)),
         )
-        check_room(place.folder, needed * max(1, len(plan.periods)))
+        check_room(place.folder, needed)
         parts, selected = stage(plan, place.staging, plan.grid, colours), plan.selected
         check_staged(self.journal, [part.sink for part in parts], plan.region, announce, selected)
         reader = plan.scene.reader

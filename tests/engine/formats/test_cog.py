@@ -103,7 +103,7 @@ def test_layout_is_a_cog_of_small_tiles_band_by_band(written):
         assert cog_validate(path, quiet=True) == (True, [], [])
         with rasterio.open(path) as file:
             assert set(file.block_shapes) == {(BLOCK, BLOCK)}
-            assert file.compression.name == "deflate"
+            assert file.compression.name == "zstd"
             if file.count > 1:
                 assert file.interleaving.name == "band"
             assert file.overviews(1) == [2, 4]

@@ -68,15 +68,6 @@ class Source(Protocol):
 
 
 @runtime_checkable
-class HasBands(Protocol):
-    """A source whose files hold band after band."""
-
-    def read_bands(self, window: Window, dim: int) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
-        """What `Source.read` gives, before it is reordered: values (dim, height, width) and scales (height, width)."""
-        ...
-
-
-@runtime_checkable
 class QualitySource(Protocol):
     """A source that may have a quality layer."""
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tessera_engine.errors import MissingExtra
 from tessera_engine.formats.format import CellWriter, Content, Format, Planned
 
 if TYPE_CHECKING:
@@ -36,6 +38,8 @@ def _in_cells(planned: Planned, folder: Path) -> CellWriter:
 def _check(grid: Grid, dim: int) -> None:
     from tessera_engine.formats.zarr.zones import northern_grid
 
+    if find_spec("zarr") is None:
+        raise MissingExtra("zarr", "zarr", "format=zarr")
     northern_grid(grid)
 
 

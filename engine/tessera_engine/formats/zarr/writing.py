@@ -17,7 +17,7 @@ import numpy as np
 from rasterio.crs import CRS
 from rasterio.enums import WktVersion
 
-from tessera_engine.errors import MissingExtra, TesseraError
+from tessera_engine.errors import TesseraError
 from tessera_engine.files.durable import link
 from tessera_engine.formats.embeddings.base import PREFIXES, asset_path
 from tessera_engine.formats.embeddings.same_grid import offset
@@ -119,13 +119,9 @@ def create(outline: Outline, path: Path) -> dict[str, Any]:
         Its arrays by name.
 
     Raises:
-        MissingExtra: zarr isn't installed.
         OSError: it couldn't be written.
     """
-    try:
-        import zarr
-    except ModuleNotFoundError:
-        raise MissingExtra("zarr", "zarr", "format=zarr") from None
+    import zarr
 
     grid = northern_grid(outline.grid)[1]
     prefixes = [prefix for prefix in PREFIXES if prefix < outline.dim]
