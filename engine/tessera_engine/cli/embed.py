@@ -32,6 +32,8 @@ from tessera_engine.errors import InputError
 from tessera_engine.formats.registry import appendable, described
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tessera_engine.running.options import EmbedOptions
 
 MODEL, OUTPUT, PART, SEVERAL, RUN = "Model", "Output", "Part of the scene", "Several scenes", "How it runs"
@@ -209,6 +211,15 @@ def embed(
     memory: Memory = None,
     device_memory: DeviceMemory = None,
     threads: Threads = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            rich_help_panel=RUN,
+            help="Compute on a Dask cluster, into one Zarr store: the scheduler's address, or local[:N] for N "
+            "processes here.",
+        ),
+    ] = None,
     restart: Annotated[
         bool,
         typer.Option(
@@ -282,7 +293,9 @@ def embed(
         "device_memory": device_memory,
         "threads": threads,
     }
-    if jobs is not None or len(scenes or ()) > 1:
+    if cluster is not None:
+        _embed_on_cluster(cluster, scenes or (), jobs, out, opening, loading, options, quiet, json)
+    elif jobs is not None or len(scenes or ()) > 1:
         from tessera_engine.cli.many import embed_all
 
         # A row of the table may choose another precision than the command line
@@ -368,6 +381,67 @@ def _embed_one(
         f"look at {done.out / 'quicklook.png'}",
         quiet,
     )
+
+
+def _embed_on_cluster(
+    cluster: str,
+    scenes: Sequence[str],
+    jobs: Path | None,
+    out: Path | None,
+    opening: dict[str, Any],
+    loading: dict[str, Any],
+    options: EmbedOptions,
+    quiet: bool,
+    json: bool,
+) -> None:
+    from tessera_engine import api
+    from tessera_engine.backends.choosing import choose
+    from tessera_engine.cli import console
+    from tessera_engine.cluster.connecting import check_cluster, connected
+    from tessera_engine.cluster.options import Runs, for_cells
+    from tessera_engine.model.installed import open_model
+    from tessera_engine.running.options import RunOptions
+    from tessera_engine.running.plan import make_plan
+    from tessera_engine.scenes import open_scene
+
+    if jobs is not None or len(scenes) != 1:
+        raise InputError(f"cluster={cluster} takes one scene; run one command for each scene")
+    check_cluster(cluster)
+    checked = RunOptions.given(for_cells(options))
+    backend, device, threads = (loading[name] for name in ("backend", "device", "threads"))
+    opened = open_scene(Path(scenes[0]).absolute(), **opening)
+    file = open_model(loading["model"], loading["precision"])
+    runs = Runs(choose(backend, device, file.facts.precision, file.facts).backend, device, threads)
+    plan = make_plan(opened, file, None if out is None else out.absolute(), checked, runs.backend)
+
+    def announce(text: str) -> None:
+        console.say(text, quiet and not _certain(text))
+
+    def work() -> api.Embedded:
+        with (
+            connected(cluster, threads) as client,
+            console.progress_bar("embedding", quiet or json, "px") as progress,
+        ):
+            if client.dashboard_link:
+                console.say(f"note: Dask's dashboard is at {client.dashboard_link}", quiet)
+            return api.carry_out_on(
+                plan, client, runs, progress, announce, console.say_json if json else None
+            )
+
+    done = aside(work)
+    if json:
+        console.print_json(
+            {
+                "out": str(done.out),
+                "pixels": done.pixels,
+                "with_data": done.with_data,
+                **({} if done.few_clear is None else {"few_clear": done.few_clear}),
+                "seconds": {stage: round(seconds, 3) for stage, seconds in done.seconds.items()},
+                "findings": [finding.to_dict() for finding in done.findings],
+            }
+        )
+    else:
+        console.print_line(done.out)
 
 
 def _certain(line: str) -> bool:

@@ -20,7 +20,7 @@ from tessera_engine.guard.optical_sample import OpticalSample
 from tessera_engine.guard.radar import check_radar
 from tessera_engine.guard.reflectance import check_scale
 from tessera_engine.guard.seams import Seams
-from tessera_engine.guard.season import check_order, season_of
+from tessera_engine.guard.season import check_order, note_on, season_of
 from tessera_engine.guard.source import check_source
 from tessera_engine.progress import Announce
 from tessera_engine.scene import Dates, Grid, Named, Observations, Reader, Scene, Window
@@ -110,6 +110,30 @@ def heed(findings: Sequence[Finding], strict: bool, announce: Announce) -> None:
         announce(f"warning: {finding.line}")
     if strict and findings:
         raise InputError(f"the scene has {len(findings)} warnings (an error because of strict=True)")
+
+
+def examined(
+    scene: Scene, model: Statistics, region: Window, strict: bool, announce: Announce
+) -> tuple[Observations, tuple[Finding, ...]]:
+    """What is probably wrong with a scene, which is reported before it is embedded; and the sample that was looked at.
+
+    Args:
+        scene: what will be embedded.
+        model: the model's statistics, for instance its `ModelFacts`.
+        region: the part of it.
+        strict: refuse a scene with any finding.
+        announce: called with each line.
+
+    Raises:
+        InputError: the scene has no data in the region, or with `strict` a finding.
+    """
+    sample = scene.reader.sample(region, SAMPLE_PIXELS)
+    findings = tuple(examine_sample(scene, sample, model, region))
+    heed(findings, strict, announce)
+    note = note_on(season_of(scene.reader))
+    if note is not None:
+        announce(note)
+    return sample, findings
 
 
 def check_all(

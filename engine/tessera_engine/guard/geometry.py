@@ -40,6 +40,10 @@ ACROSS, ALONG = 3.0, 1.0
 """Pixels between the two directions of Sentinel-1 from which on they are reported. What is tall leans towards the radar
 in each of them, to the west and to the east, but not to the north or south."""
 
+FEW, FEW_PIXELS = 2, 4_900
+"""Clear pixels that so few Sentinel-2 dates need to be reported, in all blocks together: in fewer, what the mask
+misses of a cloud can look like a shift. It is 30 % of a block of 128 x 128 pixels. More dates confirm each other."""
+
 GROUP_SHIFTED, GROUP_ERRORS, GROUP_DATES = 0.4, 6.0, 5
 """Pixels between two satellites, the standard errors of that difference, and the dates of each, at least."""
 
@@ -64,6 +68,7 @@ class _Sum:
     doy: NDArray[np.int32]
     correlations: NDArray[np.float32]
     seen: NDArray[np.bool_]
+    pixels: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -87,15 +92,17 @@ class Geometry:
         means = {}
         for series in every:
             textures = np.stack([texture(image, series.known) for image in series.images])
-            seen = series.known.mean(axis=(1, 2)) >= LEAST_KNOWN
+            pixels = np.count_nonzero(series.known, axis=(1, 2))
+            seen = pixels >= LEAST_KNOWN * series.known[0].size
             textures[:, ~seen] = 0
             key = series.field, int(series.doy[0])
             found = correlate(textures)
             if key in self._sums:
                 self._sums[key].correlations += found
                 self._sums[key].seen |= seen
+                self._sums[key].pixels += np.where(seen, pixels, 0)
             else:
-                self._sums[key] = _Sum(series.doy, found, seen)
+                self._sums[key] = _Sum(series.doy, found, seen, np.where(seen, pixels, 0))
             if series.field != "s2" and seen.sum() >= LEAST_DATES:
                 means[series.field] = textures[0][seen].mean(axis=0)
         if len(means) == 2:
@@ -114,6 +121,8 @@ class Geometry:
             doy = each.doy[each.seen]
             away = np.hypot(*shifts.pixels.T)
             shifted = (away >= max(SHIFTED, SPREADS * shifts.spread)) & (shifts.agreement >= AGREES)
+            if name == "s2" and shifted.sum() <= FEW:
+                shifted &= each.pixels[each.seen] >= FEW_PIXELS
             if shifted.any():
                 found.append(self._dates(name, doy, shifts.pixels, shifted))
             else:

@@ -34,6 +34,9 @@ SHARP = 0.7
 ERRORS = 9.0
 """Times the usual difference of the sides by which a jump has to exceed it on one date."""
 
+LONG = 128
+"""Pixels of a line for which that is enough. On shorter lines single pixels count more, and the factor grows."""
+
 ERRORS_ALWAYS = 7.0
 """The same for the mean over all dates, in which speckle and clouds are gone and borders of fields are left."""
 
@@ -142,11 +145,12 @@ def _jumps(
     usable = np.asarray(np.isfinite(wide).all(axis=1)) & np.asarray(np.isfinite(near).all(axis=1))
     usual_near, usual_wide = _usual(near), _usual(wide)
     found: list[tuple[int, int | None, float]] = []
+    errors = ERRORS * max(1.0, (LONG / values.shape[1]) ** 0.5)
     if len(doy) >= LEAST_DATES:
         sudden_near, sudden_wide = near - usual_near, wide - usual_wide
         for t in range(len(doy)):
             judged = sudden_near if series.field == "s2" else sudden_wide
-            for at in _lines(judged[t], sudden_near[t], sudden_wide[t], usable[t], (ERRORS, least)):
+            for at in _lines(judged[t], sudden_near[t], sudden_wide[t], usable[t], (errors, least)):
                 found.append((at, int(doy[t]), float(judged[t, :, at].mean())))
         for at, jump in _always(values, known, least):
             found.append((at, None, jump))

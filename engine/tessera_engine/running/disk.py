@@ -31,6 +31,7 @@ def needed_bytes(
     colours: bool,
     truecolour: bool = False,
     periods: int = 1,
+    whole: bool = True,
 ) -> int:
     """Bytes that a run takes on the disk at its peak.
 
@@ -42,6 +43,7 @@ def needed_bytes(
         colours: whether the scene's true colours are staged.
         truecolour: whether they are written as `truecolour.tif`.
         periods: that are written; pictures show the last one only.
+        whole: whether all embeddings are staged before they are written.
     """
     pixels = grid.width * grid.height
     embeddings = pixels * dim * np.dtype(stored_as).itemsize
@@ -50,7 +52,7 @@ def needed_bytes(
     pictures = 4 * min(pixels, QUICKLOOK_PIXELS) + pixels * (
         STAGED_COLOURS * colours + TRUE_COLOUR * truecolour
     )
-    return periods * (staged + pixels * QUALITY + written) + pictures + SMALL_FILES
+    return periods * (staged * whole + pixels * QUALITY + written) + pictures + SMALL_FILES
 
 
 def check_room(folder: Path, needed: int) -> None:

@@ -64,6 +64,7 @@ class RunFacts:
         min_clear: pixels with fewer clear dates are flagged; None: none are.
         few_clear: pixels that are flagged.
         periods: facts of these periods, see `tessera_engine.stac.facts.PeriodFacts`.
+        other_cells: parts of the output, as windows, that something else computed than `backend` says.
         selection: the shapes that select pixels, see `tessera_engine.places.selecting.Selection`; None: all pixels.
     """
 
@@ -89,6 +90,7 @@ class RunFacts:
     min_clear: int | None = None
     few_clear: int | None = None
     periods: Sequence[Mapping[str, Any]] = ()
+    other_cells: Sequence[Mapping[str, Any]] = ()
     selection: Mapping[str, Any] | None = None
 
 
@@ -281,6 +283,7 @@ def _facts(grid: Grid, facts: RunFacts) -> dict[str, Any]:
         "tessera:backend": facts.backend,
         "tessera:backend_version": facts.backend_version,
         "tessera:instruction_set": facts.instruction_set,
+        **({"tessera:other_cells": list(facts.other_cells)} if facts.other_cells else {}),
         "tessera:scene": facts.scene_name,
         "tessera:scene_layout": facts.scene_layout,
         "tessera:scene_fingerprint": facts.scene_fingerprint,

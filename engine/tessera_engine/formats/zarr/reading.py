@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -17,7 +18,7 @@ from tessera_engine.formats.embeddings.base import PREFIXES, asset_path, item_gr
 from tessera_engine.formats.embeddings.sentinels import from_sentinels
 from tessera_engine.formats.embeddings.stored import StoredBlock
 from tessera_engine.formats.zarr.times import read_times
-from tessera_engine.offline.chunks import guard_chunks
+from tessera_engine.offline.chunks import decoded_chunks_of, guard_chunks
 from tessera_engine.scene import Grid, Window
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ class ZarrSource:
         )
         try:
             array: Any = self.zone[name]
-            values = np.asarray(array[self.time, ..., rows, cols])
+            with decoded_chunks_of(math.prod(array.chunks) * array.dtype.itemsize):
+                values = np.asarray(array[self.time, ..., rows, cols])
         except Exception as error:  # zarr and its codecs raise errors of every kind for a damaged store
             raise self._damaged(name, reason(error)) from None
         if values.shape[-2:] != (window.height, window.width):

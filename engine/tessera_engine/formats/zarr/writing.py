@@ -7,8 +7,9 @@ codes are the first codes of the full array, so a prefix is not quantised again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,34 +57,79 @@ SOURCES = tuple(f"https://sentinel.esa.int/web/sentinel/missions/sentinel-{numbe
 
 def write(content: Content, folder: Path, media_type: str) -> list[Asset]:
     """Write the store: see `tessera_engine.formats.format.Format`."""
-    import zarr
-
-    origin, store = content.origin, content.store
-    assert origin is not None
     slices, name = _slices(content)
     first = slices[0].joined
-    zone, grid = northern_grid(first.grid)
-    path, group_name = folder / STORE, f"utm{zone:02d}"
-    prefixes = [prefix for prefix in PREFIXES if prefix < first.dim]
+    assert content.origin is not None
+    quality = any(each.joined.has_quality for each in slices)
+    times = [(each.year, each.period) for each in slices]
+    outline = Outline(first.grid, first.dim, name, content.origin, times, quality)
+    path, store = folder / STORE, content.store
     with _failures_named(path):
-        root = zarr.create_group(
-            path, zarr_format=3, attributes=_root_attributes(first, name, origin, prefixes)
-        )
-        group = root.create_group(group_name, attributes=_zone_attributes(grid))
-        _write_coordinates(group, grid, first.dim, prefixes)
-        write_times(group, [(each.year, each.period) for each in slices])
-        quality = any(each.joined.has_quality for each in slices)
-        arrays = _create_arrays(group, grid, len(slices), first.dim, prefixes, quality)
-        links = _Links(store, path, group_name, arrays) if store is not None else None
+        arrays = create(outline, path)
+        links = _Links(store, path, outline.group, arrays) if store is not None else None
         for time, (year, _, joined) in enumerate(slices):
-            for window in grid.window.blocks(SHARD, SHARD):
+            for window in first.grid.window.blocks(SHARD, SHARD):
                 old = None if links is None or year is None or joined.touches(window) else links
                 if old is None or year is None or not old.link(year, time, window, joined.grid):
-                    _write_shard(arrays, time, window, joined)
-        _consolidate(path)
-    fields: dict[str, Any] = {"data_type": "int8", "tessera:group": group_name} | grid_fields(first.grid)
-    title = "Zarr store by the geoemb: convention: embeddings, scales and observations"
-    return [Asset("embeddings", STORE, media_type, title, ("data",), fields)]
+                    write_shard(arrays, time, window, joined)
+        consolidate(path)
+    return [outline.asset(media_type)]
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What a store is, besides its values.
+
+    Attributes:
+        grid: its pixels, in the scene's CRS.
+        dim: length of the embedding.
+        name: of the scene, or of all scenes of a grown store.
+        origin: where the embeddings are from.
+        times: the calendar year, None for none, and the first and last day of each time.
+        quality: whether it has a quality layer.
+    """
+
+    grid: Grid
+    dim: int
+    name: str
+    origin: Origin
+    times: Sequence[tuple[int | None, Period]]
+    quality: bool
+
+    @property
+    def group(self) -> str:
+        """The name of the group with the arrays: that of the UTM zone."""
+        return f"utm{northern_grid(self.grid)[0]:02d}"
+
+    def asset(self, media_type: str) -> Asset:
+        """The store as a file of the output."""
+        fields: dict[str, Any] = {"data_type": "int8", "tessera:group": self.group} | grid_fields(self.grid)
+        title = "Zarr store by the geoemb: convention: embeddings, scales and observations"
+        return Asset("embeddings", STORE, media_type, title, ("data",), fields)
+
+
+def create(outline: Outline, path: Path) -> dict[str, Any]:
+    """Make a store without values.
+
+    Args:
+        outline: what it is.
+        path: where; nothing stands there.
+
+    Returns:
+        Its arrays by name.
+
+    Raises:
+        OSError: it couldn't be written.
+    """
+    import zarr
+
+    grid = northern_grid(outline.grid)[1]
+    prefixes = [prefix for prefix in PREFIXES if prefix < outline.dim]
+    root = zarr.create_group(path, zarr_format=3, attributes=_root_attributes(outline, prefixes))
+    group = root.create_group(outline.group, attributes=_zone_attributes(grid))
+    _write_coordinates(group, grid, outline.dim, prefixes)
+    write_times(group, outline.times)
+    return _create_arrays(group, grid, len(outline.times), outline.dim, prefixes, outline.quality)
 
 
 class _Slice(NamedTuple):
@@ -128,7 +174,18 @@ def _create_arrays(
     return arrays
 
 
-def _write_shard(arrays: Mapping[str, Any], time: int, window: Window, joined: Joined) -> None:
+def write_shard(arrays: Mapping[str, Any], time: int, window: Window, joined: Joined) -> None:
+    """Write the pixels of one shard, of one time, into all arrays; nothing where they have no data.
+
+    Args:
+        arrays: of the store, by name.
+        time: number of the time.
+        window: the shard's pixels on the store's grid.
+        joined: what the store will hold at this time.
+
+    Raises:
+        OSError: a file couldn't be written.
+    """
     size = (window.height, window.width)
     codes = np.zeros((joined.dim, *size), np.int8)
     scales = np.full(size, NO_DATA_SCALE)
@@ -218,16 +275,17 @@ def _failures_named(path: Path) -> Iterator[None]:
         ) from None
 
 
-def _root_attributes(first: Joined, name: str, origin: Origin, prefixes: list[int]) -> dict[str, Any]:
+def _root_attributes(outline: Outline, prefixes: list[int]) -> dict[str, Any]:
+    origin = outline.origin
     depths = [{"dimensions": prefix, "array": f"embeddings_d{prefix}"} for prefix in prefixes]
     return {
         "zarr_conventions": [GEOEMB_CONVENTION],
         "geoemb:type": "pixel",
-        "geoemb:dimensions": first.dim,
+        "geoemb:dimensions": outline.dim,
         "geoemb:model": f"urn:sha256:{origin.model_sha256}",
         "geoemb:source_data": list(SOURCES),
         "geoemb:data_type": "int8",
-        "geoemb:gsd": abs(first.grid.transform.a),
+        "geoemb:gsd": abs(outline.grid.transform.a),
         "geoemb:spatial_layout": "utm_zones",
         "geoemb:build_version": origin.engine_version,
         "geoemb:quantization": {
@@ -236,10 +294,10 @@ def _root_attributes(first: Joined, name: str, origin: Origin, prefixes: list[in
             "quantized_dtype": "int8",
             "scale": {"type": "array", "array_name": "scales", "nodata": "+inf"},
         },
-        "geoemb:depths": [*depths, {"dimensions": first.dim, "array": "embeddings"}],
+        "geoemb:depths": [*depths, {"dimensions": outline.dim, "array": "embeddings"}],
         # Water isn't masked: NaN scales never occur
         "geoemb:landmask": False,
-        "tessera:scene": name,
+        "tessera:scene": outline.name,
         "tessera:model": origin.model,
         "tessera:model_sha256": origin.model_sha256,
         "tessera:generation": origin.generation,
@@ -299,7 +357,8 @@ def _write_coordinates(group: Any, grid: Grid, dim: int, prefixes: list[int]) ->
     group.create_array("spatial_ref", data=np.array(0, np.int64), attributes=attributes)
 
 
-def _consolidate(path: Path) -> None:
+def consolidate(path: Path) -> None:
+    """Gather the metadata of all arrays in one place, where readers look first."""
     import warnings
 
     import zarr
