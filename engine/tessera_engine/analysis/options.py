@@ -144,6 +144,7 @@ class SegmentKeywords(TypedDict, total=False):
     min_area: float
     dim: int | None
     year: int | None
+    until: date | str | None
     memory: int | str | None
 
 
@@ -156,6 +157,7 @@ class SegmentOptions:
         min_area: hectares of the smallest segment.
         dim: compare only the first `dim` dimensions; None: all that are stored.
         year: the year to read, of an output with several years.
+        until: the last day of the period to read, of an output with several periods.
         memory: bytes that the process may take; None: half of the free memory, at most 4 GB.
     """
 
@@ -163,6 +165,7 @@ class SegmentOptions:
     min_area: float = 0.1
     dim: int | None = None
     year: int | None = None
+    until: date | None = None
     memory: int | None = None
 
 
@@ -257,13 +260,19 @@ class SampleOptions:
     strict: bool = False
 
 
-def check_options(kind: type[Options], function: str, options: Mapping[str, Any]) -> Options:
+def check_options(
+    kind: type[Options],
+    function: str,
+    options: Mapping[str, Any],
+    own: Mapping[str, Callable[[str, object], Any]] | None = None,
+) -> Options:
     """Check options as a user gave them.
 
     Args:
         kind: a dataclass of options.
         function: the name of the function that takes them.
         options: the options by name; None stands for the default.
+        own: what checks the options that are this function's alone; None: all are in `CHECKS`.
 
     Raises:
         InputError: an unknown option, or a value of the wrong type or outside of its range.
@@ -277,7 +286,7 @@ def check_options(kind: type[Options], function: str, options: Mapping[str, Any]
     several = {"method": _methods} if kind is EvaluateOptions else {}
     if kind is SampleOptions:
         several = {"pool": _pools}
-    checks: dict[str, Callable[[str, object], Any]] = {**CHECKS, **several}
+    checks: dict[str, Callable[[str, object], Any]] = {**CHECKS, **several, **(own or {})}
     return kind(**{name: checks[name](name, value) for name, value in options.items() if value is not None})
 
 

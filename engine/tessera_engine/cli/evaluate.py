@@ -11,20 +11,20 @@ from tessera_engine.cli.app import Json, Quiet, Threads, app, interruptible
 from tessera_engine.cli.embeddings import (
     NOTHING_LEFT,
     Band,
-    Embeddings,
     Labels,
     LabelsCrs,
     Layer,
     Nodata,
     OfYear,
     Overwrite,
+    Several,
     Until,
 )
 
 
 @app.command()
 def evaluate(
-    embeddings: Embeddings,
+    embeddings: Several,
     labels: Labels,
     field: Annotated[str | None, typer.Option(help="Field or column to predict; not for rasters.")] = None,
     out: Annotated[
@@ -57,11 +57,12 @@ def evaluate(
 
     Compares every stored form and prefix, with confidence intervals. Scores are cross-validated over spatial blocks.
     Of a store that embed --every made, it compares the periods: how early in the season your labels can be predicted.
+    Several outputs are measured together, and each beside that.
 
     Example: tessera-engine evaluate scene_dir.embeddings --labels fields.gpkg --field crop
     """
     from tessera_engine.analysis.maps.evaluate import evaluate as measure
-    from tessera_engine.analysis.maps.evaluate import report_text
+    from tessera_engine.analysis.maps.report import markdown
     from tessera_engine.cli import console
 
     with interruptible(NOTHING_LEFT):
@@ -91,4 +92,4 @@ def evaluate(
         console.print_line(out)
         console.say(f"see {out / 'report.md'} and {out / 'report.png'}", quiet)
     else:
-        console.print_text(report_text(found))
+        console.print_text(markdown(found))

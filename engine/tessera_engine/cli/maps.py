@@ -32,9 +32,7 @@ def map_labels(
     out: Out = None,
     train: Annotated[
         Path | None,
-        typer.Option(
-            help="Embeddings at the labels, by the same model. Default: the embeddings to map, the first of several."
-        ),
+        typer.Option(help="Embeddings at the labels, by the same model. Default: the embeddings to map."),
     ] = None,
     method: Annotated[
         str, typer.Option(help="Method: linear (logistic or ridge regression), knn or forest.")

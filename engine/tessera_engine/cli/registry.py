@@ -22,6 +22,7 @@ MODULES = (
     "sample",
     "compare",
     "maps",
+    "areas",
     "evaluate",
     "segment",
     "view",

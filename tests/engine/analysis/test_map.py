@@ -145,7 +145,7 @@ def test_a_raster_labels_what_is_not_its_nodata(tmp_path):
 def test_a_block_is_never_in_two_folds():
     cols, rows = some_pixels(200)
     labels = read_labels_of(cols, rows)
-    blocks = make_blocks(labels, GRID, 120.0)
+    blocks = make_blocks([(labels, GRID)], 120.0)
     assert blocks.metres == 120
     together = (cols - cols.min()) // 12 * 1000 + (rows - rows.min()) // 12
     assert len(np.unique(np.stack([together, blocks.groups]), axis=1).T) == len(np.unique(together))

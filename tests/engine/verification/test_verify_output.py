@@ -143,7 +143,7 @@ def test_every_flipped_bit_is_found(output, verify, kind):
     folder = output(kind)
     rng = np.random.default_rng(0)
     for path in sorted(folder.iterdir()):
-        if path.name == ITEM:
+        if path.name == ITEM or path.suffix == ".qml":
             continue
         whole = path.read_bytes()
         damaged = bytearray(whole)
@@ -157,10 +157,18 @@ def test_every_flipped_bit_is_found(output, verify, kind):
     assert verify(folder)[0] == 0
 
 
+def test_what_qgis_writes_beside_a_raster_is_no_change(output, verify):
+    folder = output("int8")
+    (folder / "embeddings.qml").write_text("a style that its user saved")
+    (folder / "scales.tif.aux.xml").write_text("<PAMDataset/>")
+    assert verify(folder)[0] == 0
+
+
 def test_missing_and_extra_and_shortened_files_are_named(output, verify):
     folder = output("int8")
     (folder / "scales.tif").unlink()
     (folder / "notes.txt").write_text("mine")
+    (folder / "notes.qml").write_text("mine")
     (folder / "sub").mkdir()
     (folder / "sub" / "x.tif").write_text("mine")
     with (folder / "quicklook.png").open("r+b") as file:
@@ -170,6 +178,7 @@ def test_missing_and_extra_and_shortened_files_are_named(output, verify):
     for said in (
         "scales.tif is missing",
         "notes.txt is extra",
+        "notes.qml is extra",
         "sub/x.tif is extra",
         "quicklook.png is changed (100",
     ):

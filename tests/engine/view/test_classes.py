@@ -16,7 +16,7 @@ from outputs import made_up_output
 
 from tessera_engine import cli, open_embeddings
 from tessera_engine.analysis.labels.pixels import LabelSource
-from tessera_engine.analysis.maps.evaluation import measure_forms
+from tessera_engine.analysis.maps.evaluation import measure
 from tessera_engine.analysis.options import EvaluateOptions
 from tessera_engine.analysis.suggestions import COUNT, FEW_LABELS
 from tessera_engine.errors import InputError, TesseraError
@@ -287,8 +287,8 @@ def test_the_accuracy_is_that_of_evaluate(output, tmp_path):
     told = assess_labels(found, output, threads=1)
     path = export_labels(found, output, "gpkg")
     try:
-        wanted = measure_forms(
-            output, LabelSource(path, "class"), EvaluateOptions(method=("linear",), threads=1)
+        wanted = measure(
+            [[output]], LabelSource(path, "class"), EvaluateOptions(method=("linear",), threads=1)
         )
     finally:
         path.unlink()

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.analysis.labels.classes import LARGEST_CODE, MOST_CLASSES, Classes
-from tessera_engine.analysis.labels.pixels import LabelSource, with_embeddings
-from tessera_engine.analysis.labels.reading import read_labels
+from tessera_engine.analysis.labels.gathering import gather
+from tessera_engine.analysis.labels.pixels import LabelSource
 from tessera_engine.analysis.maps.drawing import Drawing, draw_classes, draw_numbers
 from tessera_engine.analysis.maps.learn import (
     assess,
@@ -114,7 +114,8 @@ def map(
         overwrite: replace an earlier map.
         progress: a function to call with pixels done and in all; True to show progress, False not to; None: show it
             in terminals and notebooks.
-        train: the embeddings at the labels, by the same model; None: those that are mapped, the first of several.
+        train: the embeddings at the labels, by the same model; None: those that are mapped. The labels may lie in any
+            of several; where they overlap, a place is taken from the first that has data there.
         method: `linear` (logistic or ridge regression), `knn` or `forest`.
         regression: the labels are numbers, not classes.
         block: side of the blocks of the spatial cross-validation, in metres; None: a fifth of the labelled area.
@@ -147,23 +148,25 @@ def map(
         check_type("field", field, (str,), "the name of a field")
     need_learning("map")
     opened = open_several("embeddings", embeddings, chosen.dim, chosen.year, chosen.until)
-    source, names = opened[0], folder_names(opened)
+    sources, names = opened, folder_names(opened)
     if chosen.train is not None:
-        source = open_given("train", chosen.train, chosen.dim, chosen.train_year, chosen.train_until)
-        check_same_model(opened[0], source)
+        sources = [open_given("train", chosen.train, chosen.dim, chosen.train_year, chosen.train_until)]
+        check_same_model(opened[0], sources[0])
     strips = [_strip_size(each, chosen.memory) for each in opened]
     file, regression = Path(labels), chosen.regression
     given = LabelSource(file, field, chosen.layer, chosen.labels_crs, chosen.band, chosen.nodata)
-    read, x = with_embeddings(read_labels(given, source.grid, regression, MOST_LABELS), source)
+    read = gather(given, sources, regression, MOST_LABELS)
     classes = None if regression else _classes(file, read.values)
     notes = read.notes
     if classes is not None and classes.renumbered:
         notes += (RENUMBERED,)
-    blocks = make_blocks(read, source.grid, chosen.block)
+    grids = [each.grid for each in sources]
+    blocks = make_blocks(list(zip(read.labels, grids, strict=True)), chosen.block)
     folds = split(read.values, blocks.groups, regression)
     fewest = min(len(learned) for learned, _ in folds)
     model = make_model(chosen.method, regression, fewest, check_threads(chosen.threads))
-    identity = identity_of("map", (*opened, source), labels=file, field=field, options=chosen)
+    identity = identity_of("map", (*opened, *sources), labels=file, field=field, options=chosen)
+    trained = [str(each.item.get("id", each.path.name)) for each in sources]
     with shown(progress, "mapping", "px") as tally, result_folder(target, overwrite, identity) as folder:
         report = {
             "method": chosen.method,
@@ -172,10 +175,10 @@ def map(
             "block_metres": blocks.metres,
             "labelled_pixels": len(read),
             "notes": list(notes),
-            **assess(read.values, predict_held_out(model, x, read.values, folds), regression),
+            **assess(read.values, predict_held_out(model, read.x, read.values, folds), regression),
         }
         report["accuracy_known"] = not unknown_because_of(report)
-        model.fit(x, read.values)
+        model.fit(read.x, read.values)
         name, assets = field or file.stem, []
         pixels = [each.grid.window.pixels for each in opened]
         for i, (each, strip, own) in enumerate(zip(opened, strips, names, strict=True)):
@@ -194,7 +197,7 @@ def map(
             "field": field,
             "labels": file.name,
             "labels_sha256": path_sha256(file),
-            "trained_on": str(source.item.get("id", source.path.name)),
+            "trained_on": trained if len(trained) > 1 else trained[0],
         }
         title = f"Map of {name} from {len(read)} labelled pixels"
         write_result_item(folder, [each.grid for each in opened], opened, "map", title, assets, facts)

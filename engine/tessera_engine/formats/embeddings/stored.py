@@ -67,12 +67,24 @@ class Source(Protocol):
         ...
 
 
-@runtime_checkable
-class HasBands(Protocol):
-    """A source whose files hold band after band."""
+class Distinct(NamedTuple):
+    """A window in which many pixels have the same embedding.
 
-    def read_bands(self, window: Window, dim: int) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
-        """What `Source.read` gives, before it is reordered: values (dim, height, width) and scales (height, width)."""
+    Attributes:
+        vectors: (M, K) float32, all that occur.
+        which: (height, width) int32, each pixel's one of them; -1 = no data.
+    """
+
+    vectors: NDArray[np.float32]
+    which: NDArray[np.int32]
+
+
+@runtime_checkable
+class HasDistinct(Protocol):
+    """A source of few different embeddings: what is computed of one is true of all its pixels."""
+
+    def read_distinct(self, window: Window, dim: int) -> Distinct:
+        """The first `dim` dimensions of a window."""
         ...
 
 
