@@ -53,7 +53,7 @@ def document(evaluation: Evaluation, picture: Path | None = None) -> Document:
         f"of {facts['block_metres']:g} m. In brackets: {facts['interval']}."
     )
     if not evaluation.by_period:
-        about += " Bytes: codes and scales, before the compression of the file; km2 with 10 m pixels."
+        about += " Bytes: codes and scales, or numbers and codebooks, not compressed; km2 with 10 m pixels."
     blocks: list[Block] = [Paragraph(about)]
     if "classes" in facts:
         counts = ", ".join(f"{name} {count}" for name, count in facts["classes"].items())
@@ -81,7 +81,7 @@ def _form_table(evaluation: Evaluation, rows: list[Row]) -> list[Block]:
     ]
     table = []
     for i, row in enumerate(rows):
-        cells = [str(row.form), str(row.form.bytes_per_pixel), f"{row.form.km2_per_gb:,.0f}"]
+        cells = [str(row.form), f"{row.form.bytes_per_pixel:.3g}", f"{row.form.km2_per_gb:,.0f}"]
         cells += [score_text(row.scores[name], name) for name in names]
         table.append([*cells, score_text(row.difference, main, "+") if i else ""])
     return [Heading(METHOD_TITLES[rows[0].method]), _table(titles, table)]
