@@ -12,7 +12,7 @@ from tessera_engine.analysis.maps.intervals import Interval
 from tessera_engine.analysis.rasters import write_result_item
 from tessera_engine.analysis.reporting.document import Block, Document, Figure, Notes, Paragraph, Table
 from tessera_engine.analysis.reporting.write import write_report
-from tessera_engine.files.result import result_folder
+from tessera_engine.files.result import check_apart, result_folder
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.given import identity_of
 from tessera_engine.pictures.colours import PALETTE
@@ -47,6 +47,7 @@ def write_curve(
         InputError: see `learning_curve`, or something stands at `out`.
         TesseraError: a file couldn't be read or written; nothing is left behind.
     """
+    check_apart(out, (embeddings.path, labels.path))
     identity = identity_of(
         "evaluate --curve", (embeddings,), labels=labels.path, source=repr(labels), block=block
     )
