@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
-.PHONY: help demo test lint unit web soak peers speed bench gpu-kit bench-gpu compression pictures wheel sdist release model clean
+.PHONY: help demo test lint unit web soak peers speed bench gpu-kit bench-gpu compression pictures wheel sdist docs release model clean
 
 help:
 	@echo "make demo         simulate a scene, embed it in int8, print where the files are"
@@ -25,6 +25,7 @@ help:
 	@echo "make pictures     make the pictures of the README again"
 	@echo "make wheel        build the wheel and try it in a clean environment"
 	@echo "make sdist        build the source archive"
+	@echo "make docs         build the documentation as pages to read offline, dist/site"
 	@echo "make release      build both into dist/release, check them, and list what the wheel installs (SBOM)"
 	@echo "make model        train the demo model again (five minutes on two cores)"
 	@echo "make clean        remove the environment and everything that make wrote"
@@ -168,6 +169,11 @@ wheel: $(VENV)/base
 
 sdist: $(VENV)/dev
 	$(BIN)/python -m hatchling build -t sdist -d dist
+
+# The pages of docs/, README and its like, one page a command and the Python reference: dist/site, to read offline
+docs: $(VENV)/dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "open dist/site/index.html"
 
 # What is published: dist/release. Its SBOM (CycloneDX) lists every package that the wheel installs.
 release: $(VENV)/dev

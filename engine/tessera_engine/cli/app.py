@@ -50,7 +50,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-models = typer.Typer(help="List, import and download models.", no_args_is_help=True)
+models = typer.Typer(help="List, carry, import and download models.", no_args_is_help=True)
 app.add_typer(models, name="model")
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

@@ -32,8 +32,6 @@ from tessera_engine.errors import InputError
 from tessera_engine.formats.registry import appendable, described, format_named
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from tessera_engine.running.options import EmbedOptions
 
 MODEL, OUTPUT, PART, SEVERAL, RUN = "Model", "Output", "Part of the scene", "Several scenes", "How it runs"
@@ -293,14 +291,16 @@ def embed(
         "device_memory": device_memory,
         "threads": threads,
     }
-    if cluster is not None:
-        _embed_on_cluster(cluster, scenes or (), jobs, out, opening, loading, options, quiet, json)
-    elif jobs is not None or len(scenes or ()) > 1:
+    if jobs is not None or len(scenes or ()) > 1:
         from tessera_engine.cli.many import embed_all
 
         # A row of the table may choose another precision than the command line
         as_given = {"int8": int8, "precision": precision, "stored_as": stored_as}
-        embed_all(jobs, scenes or (), out, {**opening, **loading, **options, **as_given}, quiet, json)
+        embed_all(
+            jobs, scenes or (), out, {**opening, **loading, **options, **as_given}, quiet, json, cluster
+        )
+    elif cluster is not None:
+        _embed_on_cluster(cluster, (scenes or [""])[0], out, opening, loading, options, quiet, json)
     else:
         _embed_one((scenes or [""])[0], out, opening, loading, options, quiet, json)
 
@@ -388,8 +388,7 @@ def _embed_one(
 
 def _embed_on_cluster(
     cluster: str,
-    scenes: Sequence[str],
-    jobs: Path | None,
+    scene: str,
     out: Path | None,
     opening: dict[str, Any],
     loading: dict[str, Any],
@@ -407,12 +406,10 @@ def _embed_on_cluster(
     from tessera_engine.running.plan import make_plan
     from tessera_engine.scenes import open_scene
 
-    if jobs is not None or len(scenes) != 1:
-        raise InputError(f"cluster={cluster} takes one scene; run one command for each scene")
     check_cluster(cluster)
     checked = RunOptions.given(for_cells(options))
     backend, device, threads = (loading[name] for name in ("backend", "device", "threads"))
-    opened = open_scene(Path(scenes[0]).absolute(), **opening)
+    opened = open_scene(Path(scene).absolute(), **opening)
     file = open_model(loading["model"], loading["precision"])
     runs = Runs(choose(backend, device, file.facts.precision, file.facts).backend, device, threads)
     plan = make_plan(opened, file, None if out is None else out.absolute(), checked, runs.backend)

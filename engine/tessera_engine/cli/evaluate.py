@@ -62,7 +62,8 @@ def evaluate(
     Example: tessera-engine evaluate scene_dir.embeddings --labels fields.gpkg --field crop
     """
     from tessera_engine.analysis.maps.evaluate import evaluate as measure
-    from tessera_engine.analysis.maps.report import markdown
+    from tessera_engine.analysis.maps.report import document
+    from tessera_engine.analysis.reporting.as_markdown import to_markdown
     from tessera_engine.cli import console
 
     with interruptible(NOTHING_LEFT):
@@ -90,6 +91,6 @@ def evaluate(
         console.print_json(found.to_dict() | ({} if out is None else {"out": str(out)}))
     elif out is not None:
         console.print_line(out)
-        console.say(f"see {out / 'report.md'} and {out / 'report.png'}", quiet)
+        console.say(f"see {out / 'report.html'}", quiet)
     else:
-        console.print_text(markdown(found))
+        console.print_text(to_markdown(document(found)))

@@ -334,7 +334,7 @@ class Crew:
         """Take back the tasks of workers that ended or hang."""
         now = time.monotonic()
         for hand in list(self.hands.values()):
-            gone = hand.address not in self._present and now - self._looked < LOOK_SECONDS
+            gone = hand.address not in self._present
             silence = FIRST_SILENCE if hand.task is None else self._silence
             hung = hand.state == BUSY and now - hand.moved > silence and not gone
             if hand.future is not None and hand.future.status in ("cancelled", "lost"):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tessera_engine.api import Model, load_model
-from tessera_engine.backends.registry import backend_names
+from tessera_engine.backends.registry import backend_names, backend_record
 from tessera_engine.errors import InputError, ModelError, check_type
 from tessera_engine.files.partial import finish_or_undo
 from tessera_engine.files.pinned import Pinned
@@ -202,7 +202,11 @@ def _load(
 ) -> Model:
     made_by = item.fact("backend")
     if backend == "auto" and made_by in backend_names():
-        backend = made_by
+        record = backend_record(made_by)
+        if "cpu" in record.runs or record.find("cuda").version is not None:
+            backend = made_by
+        elif announce is not None:
+            announce(f"note: the output was made on a GPU by {made_by}, which is not available here")
     name = item.fact("model") if model is None else os.fspath(model)
     try:
         return load_model(name, item.fact("precision"), backend, threads, announce)

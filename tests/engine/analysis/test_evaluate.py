@@ -216,7 +216,13 @@ def test_the_command_prints_writes_and_repeats_itself(run, output, labels):
     assert code == 0
     values = json.loads(printed)
     assert values.pop("out") == "found"
-    assert Path("found/report.md").read_text() == out
+    # The same, and the figure
+    written = Path("found/report.md").read_text().split("\n\n")
+    assert [part for part in written if "(report.png)" not in part] == out.split("\n\n")
+    assert len(written) == len(out.split("\n\n")) + 1
+    page = Path("found/report.html").read_text()
+    assert "data:image/png;base64," in page
+    assert '<th scope="row">int8, 16 dims</th><td>20</td><td>5,000</td>' in page
     assert json.loads(Path("found/report.json").read_text()) == values
     assert values["rows"][0]["bytes_per_pixel"] == 128
     assert values["rows"][0]["scores"]["macro_f1"]["value"] > 0.95

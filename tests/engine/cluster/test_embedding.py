@@ -230,3 +230,14 @@ def test_a_worker_that_hangs_is_ended(client, monkeypatch, tiles, single, tmp_pa
                 break
     assert contents(tmp_path / "out") == single
     assert any("has computed nothing" in line for line in lines)
+
+
+@pytest.mark.slow
+def test_a_table_of_scenes_is_computed_scene_by_scene(client, tiles, single, tmp_path):
+    table = tmp_path / "jobs.csv"
+    table.write_text(f"scene,out,year\n{tiles},a,2021\n{tmp_path / 'none'},b,2021\n{tiles},c,2021\n")
+    results = te.embed_many(table, tmp_path, client=client, progress=False, announce=lambda line: None)
+    assert [result.state for result in results] == ["done", "failed", "done"]
+    assert contents(tmp_path / "a") == contents(tmp_path / "c") == single
+    again = te.embed_many(table, tmp_path, client=client, progress=False, announce=lambda line: None)
+    assert [result.state for result in again] == ["finished before", "failed", "finished before"]

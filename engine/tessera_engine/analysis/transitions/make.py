@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tessera_engine.analysis.areas.design import REFERENCE, need_tables
-from tessera_engine.analysis.areas.measure import ADVICE, areas_of
+from tessera_engine.analysis.areas.measure import areas_of
 from tessera_engine.analysis.areas.options import CHECKS, AreaKeywords, AreaOptions
 from tessera_engine.analysis.class_map import TAG, TRANSITIONS, ClassMap, open_class_map
 from tessera_engine.analysis.options import check_options
-from tessera_engine.analysis.pixel_area import SQUARE_METRES, pixel_square_metres
+from tessera_engine.analysis.pixel_area import ADVICE, SQUARE_METRES, pixel_square_metres
 from tessera_engine.analysis.rasters import write_map
 from tessera_engine.analysis.reporting.write import write_report
 from tessera_engine.analysis.transitions.compare import Transitions, compare_maps
@@ -111,10 +111,11 @@ def from_to(
         numbers = json.dumps(result.to_dict(), indent=2)
         (folder / "report.json").write_text(numbers + "\n", encoding="utf-8")
         assets.append(Asset("numbers", "report.json", "application/json", "Areas, as numbers", ("metadata",)))
-        sources = [each.item or {"id": each.title, "properties": {}} for each in (first, second)]
-        dim = int(sources[0]["properties"].get("tessera:dim", 0))
+        sources = [first.source, second.source]
         facts = {"unchanged": result.unchanged, "classes": list(found.names)}
-        write_item(folder / ITEM, (found.grid,), sources, assets, Result("transitions", title, dim, facts))
+        write_item(
+            folder / ITEM, (found.grid,), sources, assets, Result("transitions", title, first.dim, facts)
+        )
     return replace(result, out=target)
 
 

@@ -108,3 +108,13 @@ class HasOverviews(Protocol):
         likewise: the nearest pixel, never an average.
         """
         ...
+
+
+@runtime_checkable
+class HasPrefixes(Protocol):
+    """A source that stores some prefixes by themselves: reading one doesn't decode the rest."""
+
+    @property
+    def prefixes(self) -> tuple[int, ...]:
+        """Their lengths, rising, all below `Source.dim`."""
+        ...
