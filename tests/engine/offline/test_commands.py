@@ -54,7 +54,8 @@ ORDINARY = {
     "map": ["map", "INPUTS/cog", "--labels", "INPUTS/labels.geojson", "--field", "crop", "-o", "map", "-q"],
     "sample-design": ["sample-design", "map", "-o", "check.csv", "--per-class", "2", "-q"],
     "area": ["area", "map", "--reference", "INPUTS/labels.geojson", "--field", "crop"],
-    "from to": ["change", "--from-to", "map", "map", "-o", "transitions", "-q"],
+    "map again": ["map", "INPUTS/npy", "--labels", "INPUTS/labels.geojson", "--field", "crop", "-o", "map-later", "-q"],
+    "from to": ["change", "--from-to", "map", "map-later", "-o", "transitions", "-q"],
     "suggest": ["suggest", "INPUTS/cog", "-n", "3", "-o", "next.csv", "-q"],
     "evaluate": ["evaluate", "INPUTS/cog", "--labels", "INPUTS/labels.geojson", "--field", "crop", "--block", "50"],
     # The one command that may connect, with an address to which it doesn't
