@@ -85,6 +85,8 @@ def cases() -> list[Case]:
         Case("export", "export {made}/tiny.pt -o out.onnx --overwrite", out="out.onnx", old="old.onnx", weight=0.2),
         Case("model import", "model import {made}/tiny.pt --name mine", out="home/models", weight=0.2),
         Case("model fetch", "model fetch nano --from {made}/tiny.pt --overwrite", out="home/models", old="models", weight=0.2),
+        Case("model add", "model add {made}/oak -q", out="home/models", weight=0.5),
+        Case("model pack", "model pack demo -o out.tessera -q --overwrite", out="out.tessera", old="old.pt", weight=0.5),
         Case("train", "train {made}/east -o out.pt --threads 1 --steps 2 --batch 16 --pixels 256 -q", out="out.pt", weight=0.2),
         Case("distil", "distil {made}/east --teacher {made}/tiny.pt -o out.pt --threads 1 --steps 2 --batch 16 --pixels 256 -q --overwrite", out="out.pt", old="old.pt", weight=0.2),
     ]  # fmt: skip
@@ -105,6 +107,7 @@ def make_inputs(made: Path) -> None:
     from product_files import product_arrays
     from rasterio.transform import xy
     from rasterio.warp import transform as transform_coordinates
+    from renamed_models import renamed
     from staged import landscape
 
     import tessera_engine as te
@@ -157,4 +160,7 @@ def make_inputs(made: Path) -> None:
     for name in ("old.png", "old.csv", "old.onnx", "old.pt"):
         (made / name).write_bytes(b"old")
     (made / "models").mkdir()
+    (made / "oak").mkdir()
+    for precision in ("fp32", "int8"):
+        renamed(made / "oak" / f"oak.{precision}.onnx", precision, name="oak")
     os.sync()

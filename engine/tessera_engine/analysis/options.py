@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date
+from pathlib import Path
 from typing import Any, TypedDict, TypeVar, cast
 
 from tessera_engine.analysis.maps.learn import METHODS
@@ -12,6 +14,7 @@ from tessera_engine.analysis.regions import TOP_SHARE
 from tessera_engine.analysis.sampling.pooling import POOLS
 from tessera_engine.errors import InputError, check_type, is_of
 from tessera_engine.files.nearby import nearest
+from tessera_engine.formats.given import check_path
 from tessera_engine.formats.opening import check_day
 from tessera_engine.machine import check_threads
 from tessera_engine.model.installed import DEFAULT_MODEL
@@ -82,6 +85,7 @@ class MapKeywords(TypedDict, total=False):
     """What `map` takes as keywords; see `MapOptions`."""
 
     train: Any
+    by_segment: str | os.PathLike[str] | None
     method: str
     regression: bool
     block: float | None
@@ -104,6 +108,7 @@ class MapOptions:
 
     Attributes:
         train: the embeddings at the labels, by the same model; None: the embeddings that are mapped.
+        by_segment: a file of polygons, such as `segment` writes: each gets one class or number; None: map by pixel.
         method: one of `tessera_engine.analysis.maps.learn.METHODS`.
         regression: the labels are numbers, not classes.
         block: side of the blocks of the spatial cross-validation, in metres; None: a fifth of the labelled area.
@@ -121,6 +126,7 @@ class MapOptions:
     """
 
     train: Any = None
+    by_segment: Path | None = None
     method: str = "linear"
     regression: bool = False
     block: float | None = None
@@ -144,6 +150,7 @@ class SegmentKeywords(TypedDict, total=False):
     min_area: float
     dim: int | None
     year: int | None
+    until: date | str | None
     memory: int | str | None
 
 
@@ -156,6 +163,7 @@ class SegmentOptions:
         min_area: hectares of the smallest segment.
         dim: compare only the first `dim` dimensions; None: all that are stored.
         year: the year to read, of an output with several years.
+        until: the last day of the period to read, of an output with several periods.
         memory: bytes that the process may take; None: half of the free memory, at most 4 GB.
     """
 
@@ -163,6 +171,7 @@ class SegmentOptions:
     min_area: float = 0.1
     dim: int | None = None
     year: int | None = None
+    until: date | None = None
     memory: int | None = None
 
 
@@ -257,13 +266,19 @@ class SampleOptions:
     strict: bool = False
 
 
-def check_options(kind: type[Options], function: str, options: Mapping[str, Any]) -> Options:
+def check_options(
+    kind: type[Options],
+    function: str,
+    options: Mapping[str, Any],
+    own: Mapping[str, Callable[[str, object], Any]] | None = None,
+) -> Options:
     """Check options as a user gave them.
 
     Args:
         kind: a dataclass of options.
         function: the name of the function that takes them.
         options: the options by name; None stands for the default.
+        own: what checks the options that are this function's alone; None: all are in `CHECKS`.
 
     Raises:
         InputError: an unknown option, or a value of the wrong type or outside of its range.
@@ -277,7 +292,7 @@ def check_options(kind: type[Options], function: str, options: Mapping[str, Any]
     several = {"method": _methods} if kind is EvaluateOptions else {}
     if kind is SampleOptions:
         several = {"pool": _pools}
-    checks: dict[str, Callable[[str, object], Any]] = {**CHECKS, **several}
+    checks: dict[str, Callable[[str, object], Any]] = {**CHECKS, **several, **(own or {})}
     return kind(**{name: checks[name](name, value) for name, value in options.items() if value is not None})
 
 
@@ -364,6 +379,11 @@ def _hectares(name: str, value: object) -> float:
     return hectares
 
 
+def _file(name: str, value: object) -> Path:
+    check_path(name, value, "a file of polygons")
+    return Path(cast("str | os.PathLike[str]", value))
+
+
 def _band(name: str, value: object) -> int:
     check_type(name, value, (int,), "the number of a band, from 1")
     number = int(cast(int, value))
@@ -394,6 +414,7 @@ CHECKS: Mapping[str, Callable[[str, object], Any]] = {
     "memory": RUN_CHECKS["memory"],
     "regression": RUN_CHECKS["overwrite"],
     "train": lambda name, value: value,
+    "by_segment": _file,
     "method": _method,
     "block": _metres,
     "layer": RUN_CHECKS["layer"],

@@ -32,8 +32,13 @@ def map_labels(
     out: Out = None,
     train: Annotated[
         Path | None,
+        typer.Option(help="Embeddings at the labels, by the same model. Default: the embeddings to map."),
+    ] = None,
+    by_segment: Annotated[
+        Path | None,
         typer.Option(
-            help="Embeddings at the labels, by the same model. Default: the embeddings to map, the first of several."
+            help="Polygons that get one class each, such as those of 'segment' or parcels. Default: map by pixel.",
+            metavar="FILE",
         ),
     ] = None,
     method: Annotated[
@@ -85,6 +90,7 @@ def map_labels(
             field,
             out,
             train=train,
+            by_segment=by_segment,
             method=method,
             regression=regression,
             block=block,

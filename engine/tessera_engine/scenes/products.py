@@ -134,6 +134,7 @@ class S2Product:
         offset_known: whether `offset` follows from metadata; False: it was derived from the date.
         mask_kind: `scl`: the scene classification's classes; `clear`: non-zero where clear.
         processing: by which the newest of several products of one acquisition is found; None: it is used in any case.
+        relative_orbit: the number of the orbit, where metadata have it.
     """
 
     name: str
@@ -145,6 +146,7 @@ class S2Product:
     offset_known: bool = True
     mask_kind: MaskKind = "scl"
     processing: Processing | None = None
+    relative_orbit: int | None = None
 
     @property
     def assets(self) -> tuple[Asset, ...]:
@@ -165,6 +167,7 @@ class S1Product:
         vh: the raster of the VH channel; None where the product has none.
         units: units of the values; None where metadata don't contain them and the user has to give them.
         processing: see `S2Product`.
+        relative_orbit: its number, where metadata have it.
     """
 
     name: str
@@ -175,6 +178,7 @@ class S1Product:
     vh: Asset | None
     units: S1Units | None
     processing: Processing | None = None
+    relative_orbit: int | None = None
 
     @property
     def assets(self) -> tuple[Asset, ...]:

@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.analysis.labels.classes import Classes
+from tessera_engine.analysis.maps.fields import Fields
 from tessera_engine.analysis.rasters import write_map
+from tessera_engine.formats.cog.styles import StyledClass, style_classes, style_numbers
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.geo import grid_fields
 from tessera_engine.pictures.caption import caption_of_item
-from tessera_engine.pictures.colours import class_colour, ramp
+from tessera_engine.pictures.colours import RAMP, class_colour, ramp
 from tessera_engine.pictures.frame import thinned, write_framed
 from tessera_engine.pictures.legend import Bar, Legend, Swatch, Swatches
 from tessera_engine.progress import Progress
@@ -40,6 +42,7 @@ class Drawing:
         title: what is mapped, for people.
         quality: how good the map is, in one line.
         report: called with pixels done and in all.
+        fields: that get one class or number each; None: the map is by pixel.
     """
 
     folder: Path
@@ -49,6 +52,7 @@ class Drawing:
     title: str
     quality: str
     report: Progress
+    fields: Fields | None = None
 
 
 def draw_classes(drawing: Drawing, classes: Classes) -> list[Asset]:
@@ -75,6 +79,8 @@ def draw_classes(drawing: Drawing, classes: Classes) -> list[Asset]:
         confidence[rows][valid] = np.rint(probability.max(axis=1) * 100)
 
     _predict(drawing, put)
+    if drawing.fields is not None:
+        drawing.fields.settle_classes(codes, confidence, classes.nodata)
     colours = {value: class_colour(i) for i, value in enumerate(classes.values)}
     tags = {f"CLASS_{value}": name for name, value in value_of.items()}
     assets = [
@@ -85,12 +91,18 @@ def draw_classes(drawing: Drawing, classes: Classes) -> list[Asset]:
             folder / "confidence.tif", confidence, grid, "Probability of the class, in percent", NO_CONFIDENCE
         ),
     ]
+    counts = {value: int((codes == value).sum()) for value in value_of.values()}
+    style_classes(
+        folder / "map.tif",
+        {value: StyledClass(name, colours[value], counts[value]) for name, value in value_of.items()},
+    )
+    style_numbers(folder / "confidence.tif", RAMP, 0, 100)
     with (folder / "legend.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["value", "class", "colour", "pixels"])
         for name, value in value_of.items():
             hexadecimal = "#{:02x}{:02x}{:02x}".format(*colours[value])
-            rows.writerow([value, name, hexadecimal, int((codes == value).sum())])
+            rows.writerow([value, name, hexadecimal, counts[value]])
     assets.append(Asset("legend", "legend.csv", "text/csv", "Value, class, colour, pixels", ("metadata",)))
     step, shown = thinned(grid)
     table = np.full((256, 3), WHITE, np.uint8)
@@ -116,6 +128,8 @@ def draw_numbers(drawing: Drawing) -> list[Asset]:
         values[rows][valid] = drawing.model.predict(pixels)
 
     _predict(drawing, put)
+    if drawing.fields is not None:
+        drawing.fields.settle_numbers(values)
     step, small = thinned(grid)
     shown = values[::step, ::step]
     valid = np.isfinite(shown)
@@ -123,6 +137,7 @@ def draw_numbers(drawing: Drawing) -> list[Asset]:
     picture = np.where(valid[..., None], ramp(np.nan_to_num(shown), low, high), np.uint8(255))
     legend = Bar(float(low), float(high), drawing.title)
     asset = write_map(drawing.folder / "map.tif", values, grid, f"Estimate ({drawing.title})", np.nan)
+    style_numbers(drawing.folder / "map.tif", RAMP, float(low), float(high))
     return [asset, _write_png(drawing, picture, small, legend)]
 
 

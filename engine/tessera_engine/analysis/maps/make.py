@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.analysis.labels.classes import LARGEST_CODE, MOST_CLASSES, Classes
-from tessera_engine.analysis.labels.pixels import LabelSource, with_embeddings
-from tessera_engine.analysis.labels.reading import read_labels
+from tessera_engine.analysis.labels.gathering import gather
+from tessera_engine.analysis.labels.pixels import LabelSource
 from tessera_engine.analysis.maps.drawing import Drawing, draw_classes, draw_numbers
+from tessera_engine.analysis.maps.fields import NOTE, Fields
+from tessera_engine.analysis.maps.fields import PIXEL_BYTES as FIELD_BYTES
 from tessera_engine.analysis.maps.learn import (
     assess,
     make_blocks,
@@ -114,7 +117,10 @@ def map(
         overwrite: replace an earlier map.
         progress: a function to call with pixels done and in all; True to show progress, False not to; None: show it
             in terminals and notebooks.
-        train: the embeddings at the labels, by the same model; None: those that are mapped, the first of several.
+        train: the embeddings at the labels, by the same model; None: those that are mapped. The labels may lie in any
+            of several; where they overlap, a place is taken from the first that has data there.
+        by_segment: a file of polygons, such as `segment` writes or the parcels of a register: each gets one class, the
+            one with most votes of its pixels, or their mean number. Pixels outside are mapped one by one.
         method: `linear` (logistic or ridge regression), `knn` or `forest`.
         regression: the labels are numbers, not classes.
         block: side of the blocks of the spatial cross-validation, in metres; None: a fifth of the labelled area.
@@ -147,23 +153,31 @@ def map(
         check_type("field", field, (str,), "the name of a field")
     need_learning("map")
     opened = open_several("embeddings", embeddings, chosen.dim, chosen.year, chosen.until)
-    source, names = opened[0], folder_names(opened)
+    sources, names = opened, folder_names(opened)
     if chosen.train is not None:
-        source = open_given("train", chosen.train, chosen.dim, chosen.train_year, chosen.train_until)
-        check_same_model(opened[0], source)
-    strips = [_strip_size(each, chosen.memory) for each in opened]
+        sources = [open_given("train", chosen.train, chosen.dim, chosen.train_year, chosen.train_until)]
+        check_same_model(opened[0], sources[0])
+    extra = 0 if chosen.by_segment is None else FIELD_BYTES
+    strips = [_strip_size(each, chosen.memory, extra) for each in opened]
+    fields = _fields(chosen.by_segment, opened)
     file, regression = Path(labels), chosen.regression
     given = LabelSource(file, field, chosen.layer, chosen.labels_crs, chosen.band, chosen.nodata)
-    read, x = with_embeddings(read_labels(given, source.grid, regression, MOST_LABELS), source)
+    read = gather(given, sources, regression, MOST_LABELS)
     classes = None if regression else _classes(file, read.values)
     notes = read.notes
     if classes is not None and classes.renumbered:
         notes += (RENUMBERED,)
-    blocks = make_blocks(read, source.grid, chosen.block)
+    if chosen.by_segment is not None:
+        notes += (NOTE,)
+    grids = [each.grid for each in sources]
+    blocks = make_blocks(list(zip(read.labels, grids, strict=True)), chosen.block)
     folds = split(read.values, blocks.groups, regression)
     fewest = min(len(learned) for learned, _ in folds)
     model = make_model(chosen.method, regression, fewest, check_threads(chosen.threads))
-    identity = identity_of("map", (*opened, source), labels=file, field=field, options=chosen)
+    identity = identity_of(
+        "map", (*opened, *sources), labels=file, field=field, by_segment=chosen.by_segment, options=chosen
+    )
+    trained = [str(each.item.get("id", each.path.name)) for each in sources]
     with shown(progress, "mapping", "px") as tally, result_folder(target, overwrite, identity) as folder:
         report = {
             "method": chosen.method,
@@ -172,17 +186,17 @@ def map(
             "block_metres": blocks.metres,
             "labelled_pixels": len(read),
             "notes": list(notes),
-            **assess(read.values, predict_held_out(model, x, read.values, folds), regression),
+            **assess(read.values, predict_held_out(model, read.x, read.values, folds), regression),
         }
         report["accuracy_known"] = not unknown_because_of(report)
-        model.fit(x, read.values)
+        model.fit(read.x, read.values)
         name, assets = field or file.stem, []
         pixels = [each.grid.window.pixels for each in opened]
-        for i, (each, strip, own) in enumerate(zip(opened, strips, names, strict=True)):
+        for i, (each, strip, own, parcels) in enumerate(zip(opened, strips, names, fields, strict=True)):
             place = folder if len(opened) == 1 else folder / own
             place.mkdir(exist_ok=True)
             part = part_of(tally, sum(pixels[:i]), sum(pixels))
-            drawing = Drawing(place, each, each.windows(strip), model, name, quality(report), part)
+            drawing = Drawing(place, each, each.windows(strip), model, name, quality(report), part, parcels)
             drawn = draw_numbers(drawing) if classes is None else draw_classes(drawing, classes)
             assets += drawn if len(opened) == 1 else [within(asset, own, each.grid) for asset in drawn]
         (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
@@ -194,21 +208,42 @@ def map(
             "field": field,
             "labels": file.name,
             "labels_sha256": path_sha256(file),
-            "trained_on": str(source.item.get("id", source.path.name)),
+            **({} if chosen.by_segment is None else {"by_segment": chosen.by_segment.name}),
+            "trained_on": trained if len(trained) > 1 else trained[0],
         }
         title = f"Map of {name} from {len(read)} labelled pixels"
         write_result_item(folder, [each.grid for each in opened], opened, "map", title, assets, facts)
     return Map(target, report, notes)
 
 
-def _strip_size(embeddings: Embeddings, memory: int | None) -> int:
-    """Values that are predicted at a time.
+def _fields(path: Path | None, outputs: Sequence[Embeddings]) -> list[Fields | None]:
+    """The fields on each output.
+
+    Raises:
+        InputError: the file can't be used, or no field lies on any output.
+    """
+    if path is None:
+        return [None] * len(outputs)
+    for each in outputs:
+        if each.grid.crs is None:
+            raise InputError(f"{each.path} has no CRS, so fields have no place in it; leave out by_segment=")
+    found = [Fields.read(path, each.grid) for each in outputs]
+    if not any(each.filled for each in found):
+        raise InputError(
+            f"no polygon of {path} holds the centre of a pixel of {', '.join(str(each.path) for each in outputs)}; "
+            "give by_segment= of the same place"
+        )
+    return list(found)
+
+
+def _strip_size(embeddings: Embeddings, memory: int | None, extra: int) -> int:
+    """Values that are predicted at a time; `extra` bytes of memory for each pixel are taken already.
 
     Raises:
         InputError: the memory is too little.
     """
     row = embeddings.grid.width * embeddings.dim
-    fixed = LEARNING_BYTES + embeddings.grid.window.pixels * PIXEL_BYTES
+    fixed = LEARNING_BYTES + embeddings.grid.window.pixels * (PIXEL_BYTES + extra)
     return strip_values(memory, fixed, embeddings.bytes_per_value + VALUE_BYTES, row, BLOCK_VALUES)
 
 

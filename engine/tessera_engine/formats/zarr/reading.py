@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.errors import MissingExtra, TesseraError, quoted, reason
+from tessera_engine.formats.embeddings.bands import by_pixel
 from tessera_engine.formats.embeddings.base import PREFIXES, asset_path, item_grid
 from tessera_engine.formats.embeddings.sentinels import from_sentinels
 from tessera_engine.formats.embeddings.stored import StoredBlock
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 SHARD = 512
 """Pixels across a shard: 32 MB with 128 dimensions, and a whole shard has to be in memory to be written."""
 
+DTYPES = {"scales": "float32", "observations": "uint16", "quality": "uint16"}
+"""Of arrays; all others hold codes, which are int8."""
+
 
 @dataclass(frozen=True)
 class ZarrSource:
@@ -38,11 +42,16 @@ class ZarrSource:
     stored_as: str = "int8"
     block: int = SHARD
 
+    @property
+    def prefixes(self) -> tuple[int, ...]:
+        """See `tessera_engine.formats.embeddings.stored.HasPrefixes`."""
+        return tuple(dim for dim in PREFIXES if dim < self.dim and _prefix_name(dim) in self.zone)
+
     def read(self, window: Window, dim: int) -> StoredBlock:
         """See `tessera_engine.formats.embeddings.base.Source`."""
         # A prefix has an array of its own, so less is read
-        name = f"embeddings_d{dim}" if dim in PREFIXES and dim < self.dim else "embeddings"
-        codes = np.moveaxis(self._read(name, window)[:dim], 0, 2)
+        name = _prefix_name(dim) if dim in PREFIXES and dim < self.dim else "embeddings"
+        codes = by_pixel(self._read(name, window)[:dim])
         return from_sentinels(codes, self._read("scales", window))
 
     def read_observations(self, window: Window) -> NDArray[np.uint16]:
@@ -68,10 +77,17 @@ class ZarrSource:
             raise self._damaged(
                 name, f"it has the shape {array.shape}, expected {self.grid.height} x {self.grid.width}"
             )
+        expected = DTYPES.get(name, "int8")
+        if values.dtype != expected:
+            raise self._damaged(name, f"it has values of {values.dtype}, expected {expected}")
         return values
 
     def _damaged(self, name: str, why: str) -> TesseraError:
         return TesseraError(f"can't read {name} of {self.zone.store_path}: {why}; convert again")
+
+
+def _prefix_name(dim: int) -> str:
+    return f"embeddings_d{dim}"
 
 
 def open_source(path: Path, item: Mapping[str, Any], time: int | date | None) -> ZarrSource:
