@@ -16,8 +16,10 @@ from tessera_engine.errors import InputError, TesseraError, reason
 from tessera_engine.model.file import ModelFile
 from tessera_engine.progress import Announce
 from tessera_engine.tokens import PackedTokens
+from tessera_export.packed.graphs import Graphs
 from tessera_export.packed.network import PackedNetwork
-from tessera_export.packed.running import CudaQueues, Graphs, Plain
+from tessera_export.packed.queues import CudaQueues
+from tessera_export.packed.running import Plain
 from tessera_export.reference import Reference, ReferenceConfig
 
 IN_PROGRESS = 2

@@ -10,8 +10,10 @@ import torch
 from numpy.typing import NDArray
 
 from tessera_engine.tokens import PackedTokens, Tokens
-from tessera_export.packed.layouts import ByLength, Varlen, steps_of
+from tessera_export.packed.by_length import ByLength
 from tessera_export.packed.network import BranchTokens
+from tessera_export.packed.steps import steps_of
+from tessera_export.packed.varlen import Varlen
 from tessera_kernels.sequence import sequence_steps
 
 LONGEST_STEP = 64
