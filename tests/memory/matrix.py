@@ -40,7 +40,7 @@ SHAPES = {
 }
 """Width, height, dates."""
 
-FORMATS = ("cog", "npy", "zarr", "geotessera")
+FORMATS = ("cog", "npy", "zarr", "geotessera", "vq")
 INT8_ONLY = ("zarr", "geotessera")
 LEAST = {"zarr": 450, "geotessera": 360}
 """MB that formats need: a whole shard of Zarr is in memory while it is written, and both have libraries of their own."""
