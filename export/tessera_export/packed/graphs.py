@@ -10,9 +10,9 @@ from torch import Tensor
 
 from tessera_engine.progress import Announce
 from tessera_engine.tokens import PackedTokens
-from tessera_export.packed.batches import Shape, branches_of, filled, rounded_shape
 from tessera_export.packed.queues import Queues
 from tessera_export.packed.running import Finish, Network, download
+from tessera_export.packed.shapes import Shape, branches_of, filled, rounded_shape
 
 MOST_GRAPHS = 8
 """Captured shapes that are kept. The windows of a scene have a few."""
