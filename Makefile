@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
-.PHONY: help demo test lint unit web soak peers speed bench gpu-kit bench-gpu compression pictures wheel sdist release model clean
+.PHONY: help demo test lint unit web soak peers speed bench gpu-kit bench-gpu compression pictures wheel sdist docs release model clean
 
 help:
 	@echo "make demo         simulate a scene, embed it in int8, print where the files are"
@@ -25,6 +25,7 @@ help:
 	@echo "make pictures     make the pictures of the README again"
 	@echo "make wheel        build the wheel and try it in a clean environment"
 	@echo "make sdist        build the source archive"
+	@echo "make docs         build the documentation as pages to read offline, dist/site"
 	@echo "make release      build both into dist/release, check them, and list what the wheel installs (SBOM)"
 	@echo "make model        train the demo model again (five minutes on two cores)"
 	@echo "make clean        remove the environment and everything that make wrote"
@@ -98,6 +99,8 @@ peers: $(VENV)/dev
 	  $(PEERS)/geotessera-0.11.0/bin/pip install --quiet --no-deps --ignore-requires-python geotessera==0.11.0 && \
 	  $(PEERS)/geotessera-0.11.0/bin/pip install --quiet aiohttp dask fsspec geodatasets geopandas icechunk matplotlib \
 	  numcodecs obstore pooch pyarrow rasterio rich rioxarray scikit-image scikit-learn typer xarray zarr zarr-cm)
+	test -d $(PEERS)/TEE || (git clone --quiet https://github.com/ucam-eo/TEE $(PEERS)/TEE && \
+	  git -C $(PEERS)/TEE checkout --quiet b33b080515e3cae2ddc99cbf04d4abb2b990de59)
 	TESSERA_PEERS=$(PEERS) $(BIN)/pytest -q -m peers tests/engine/formats/test_clients.py
 
 # The tables of README.md and docs/speed.md, beside PyTorch, ONNX Runtime and OpenVINO: dist/speed/speed.md and .json
@@ -166,6 +169,11 @@ wheel: $(VENV)/base
 
 sdist: $(VENV)/dev
 	$(BIN)/python -m hatchling build -t sdist -d dist
+
+# The pages of docs/, README and its like, one page a command and the Python reference: dist/site, to read offline
+docs: $(VENV)/dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "open dist/site/index.html"
 
 # What is published: dist/release. Its SBOM (CycloneDX) lists every package that the wheel installs.
 release: $(VENV)/dev

@@ -176,7 +176,8 @@ def measure_engine(name: str, embeddings: Embeddings, folder: Path) -> Iterator[
     pixels = embeddings.grid.window.pixels
     for format in ("cog", "zarr", "npy"):
         start = time.process_time()
-        year = None if embeddings.provenance.get("year") else 2024
+        about = embeddings.provenance
+        year = None if about.get("year") or about.get("season") else 2024
         made = convert(embeddings, folder / format, format, year=year, progress=False)
         written = time.process_time() - start
         found = open_embeddings(made)
@@ -230,6 +231,7 @@ def main() -> None:
     parser.add_argument("outputs", nargs="+", help="name=folder of an int8 output")
     asked = parser.parse_args()
     warnings.simplefilter("ignore")
+    asked.out.mkdir(exist_ok=True)
     found: list[Measured] = []
     for each in asked.outputs:
         name, _, path = each.partition("=")
@@ -237,7 +239,6 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             found += measure(name, embeddings, Path(folder))
             found += measure_engine(name, embeddings, Path(folder))
-    asked.out.mkdir(exist_ok=True)
     numbers = [each._asdict() for each in found]
     (asked.out / "lossless.json").write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
     (asked.out / "lossless.md").write_text(report(found), encoding="utf-8")

@@ -9,7 +9,7 @@ Scenes:     open_scene, embed, embed_many
 Models:     load_model
 Embeddings: open_embeddings, convert, picture, sample, similar, change, map,
             evaluate, segment, verify
-Maps:       sample_design, area, from_to
+Maps:       suggest, sample_design, area, from_to
 
 Each function takes its input first (a path, or what open_scene, load_model or open_embeddings gave), then `out`, then
 options by name, as the command line names them. `help(tessera_engine.embed)` lists them. Errors are `TesseraError`s.
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tessera_engine.analysis.sampling.sample import Sampled, sample
     from tessera_engine.analysis.segments.make import Segments, segment
     from tessera_engine.analysis.similar import Similar, similar
+    from tessera_engine.analysis.suggest import Suggested, suggest
     from tessera_engine.analysis.transitions.make import from_to
     from tessera_engine.analysis.transitions.result import FromTo
     from tessera_engine.api import Embedded, Model, embed, load_model
@@ -61,6 +62,7 @@ _MODULES = {
     "SceneWarning": "errors",
     "Segments": "analysis.segments.make",
     "Similar": "analysis.similar",
+    "Suggested": "analysis.suggest",
     "TesseraError": "errors",
     "Verified": "verification.verify",
     "Window": "scene",
@@ -80,6 +82,7 @@ _MODULES = {
     "sample_design": "analysis.areas.design",
     "segment": "analysis.segments.make",
     "similar": "analysis.similar",
+    "suggest": "analysis.suggest",
     "verify": "verification.verify",
 }
 """Name -> the module that has it. It is imported at first use, so that `import tessera_engine` takes no time."""
@@ -102,6 +105,7 @@ __all__ = [
     "SceneWarning",
     "Segments",
     "Similar",
+    "Suggested",
     "TesseraError",
     "Verified",
     "Window",
@@ -121,6 +125,7 @@ __all__ = [
     "sample_design",
     "segment",
     "similar",
+    "suggest",
     "verify",
 ]
 

@@ -281,7 +281,7 @@ def embed(
         buffer: by how much its shapes grow: metres, or a length like "50m"; negative: by how much they shrink.
         dim: length of the embedding, one of the model's prefixes; None: the whole.
         stored_as: `int8` or `float32`; None: int8 for an int8 model, else float32.
-        format: `cog`, `npy`, `zarr` or `geotessera`.
+        format: `cog`, `npy`, `zarr`, `geotessera`, or `vq`, which loses some of the embeddings.
         quicklook: what the picture shows: `pca`, `clusters` or `rgb`.
         every: embed growing periods too, each a step longer ("14d", "month"), into one Zarr store; the scene must be
             opened with `season`, `start` and `end`, or `year`.

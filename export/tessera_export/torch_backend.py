@@ -114,10 +114,10 @@ class TorchBackend(Backend):
 
 
 def open_backend(model: ModelFile, threads: int, device: str, announce: Announce) -> Backend:
-    """Load an fp32 model file into PyTorch, see `tessera_export.packed`.
+    """Load a model file into PyTorch, see `tessera_export.packed`.
 
     Args:
-        model: the file.
+        model: the file: fp32, or int8, whose weights are then computed with in floats.
         threads: CPU threads.
         device: `cpu`, `cuda`, or `auto`: the first of CUDA, XPU, MPS and the CPU that this machine has.
         announce: called with a line when memory runs out, or where PyTorch can't do what is fastest.
@@ -125,7 +125,7 @@ def open_backend(model: ModelFile, threads: int, device: str, announce: Announce
     Raises:
         InputError: `cuda`, but PyTorch can't use it on this machine.
         MissingExtra: PyTorch is not installed.
-        ModelError: the file is not fp32.
+        ModelError: the file is of another precision.
     """
     torch = _torch()
     if device == "cuda":
@@ -254,9 +254,9 @@ def make_qdq(model: ModelFile, scene: Path, out: Path) -> None:
 
 
 def _network(model: ModelFile) -> Reference:
-    from tessera_export.onnx_graph import load_network
+    from tessera_export.onnx_graph import load_dequantised, load_network
 
-    return load_network(model.path)
+    return load_dequantised(model.path) if model.facts.is_int8 else load_network(model.path)
 
 
 def _check_cuda() -> None:
@@ -295,7 +295,7 @@ def _find(device: str) -> Part:
 
 BACKEND = BackendRecord(
     "torch",
-    {"cpu": ("fp32",), "cuda": ("fp32",)},
+    {"cpu": ("fp32",), "cuda": ("fp32", "int8")},
     _find,
     open_backend,
     picks_device=True,

@@ -16,6 +16,8 @@ export interface Output {
   model: string | null;
   precision: string | null;
   dim: number;
+  /** Pictures of large stores without overviews are made of the first dimensions only; without a server: of all */
+  picture_dim?: number;
   stored_as: string;
   /** A code like EPSG:32631, or WKT; null: none */
   crs: string | null;
@@ -24,6 +26,9 @@ export interface Output {
   /** x = a * col + b * row + c; y = d * col + e * row + f, of the corner of a pixel */
   transform: [number, number, number, number, number, number];
   pixel_ha: number | null;
+  /** Of an output that is shown on the pixels of the first one: how far beside them its own lie, in pixels (null: in
+   * another CRS), and which share of the first one it covers */
+  placed?: { beside: number | null; shared: number } | null;
   layers: LayerName[];
   levels: { z: number; width: number; height: number }[];
   unpacked: boolean;

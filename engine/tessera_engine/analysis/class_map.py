@@ -20,6 +20,7 @@ from tessera_engine.formats.given import GivenPath, check_path
 from tessera_engine.gdal import GDAL_ERRORS, gdal_environment, raster_crs, raster_reader
 from tessera_engine.pictures.colours import Colour, class_colour
 from tessera_engine.scene import Grid, Window
+from tessera_engine.stac.writing import MODEL_FACTS
 
 STRIP_PIXELS = 4_000_000
 """Pixels that are read at a time."""
@@ -27,8 +28,14 @@ STRIP_PIXELS = 4_000_000
 TRANSITIONS = "transitions.tif"
 """A map whose classes are transitions from a class to another."""
 
+MOST_COUNTED = 1 << 16
+"""Values below this are counted in a table."""
+
 RASTERS = ("map.tif", TRANSITIONS)
 """Names of class maps in folders of results."""
+
+FACTS = ("start_datetime", "end_datetime", *MODEL_FACTS)
+"""Properties of a map's item that results made from it repeat; all are texts."""
 
 TAG = "class_"
 """Tags of a file or its band that have names of classes, by pixel value; in capitals too."""
@@ -66,6 +73,22 @@ class ClassMap:
     def named(self) -> bool:
         """Whether its classes have names besides their pixel values."""
         return any(name != str(value) for value, name in self.names.items())
+
+    @property
+    def source(self) -> Mapping[str, Any]:
+        """What the items of results say of it: its id, when it was observed, and the model. Anything may be missing."""
+        properties = self.item.get("properties", {})
+        facts = {key: properties[key] for key in FACTS if isinstance(properties.get(key), str)}
+        year, code = properties.get("tessera:year"), properties.get("proj:code")
+        facts |= {"tessera:year": year} if isinstance(year, int) else {}
+        facts |= {"proj:code": code} if isinstance(code, str) else {}
+        return {"id": str(self.item.get("id", self.title)), "properties": facts}
+
+    @property
+    def dim(self) -> int:
+        """Dimensions of the embeddings that it was made from; 0: not known."""
+        dim = self.item.get("properties", {}).get("tessera:dim")
+        return dim if isinstance(dim, int) else 0
 
     @property
     def of_transitions(self) -> bool:
@@ -215,13 +238,22 @@ def _read(
 def _count(file: Any, path: Path, nodata: float | None) -> dict[int, int]:
     counts: dict[int, int] = {}
     for _, values, there in _strips(file, path, nodata):
-        for value, count in zip(*np.unique(values[there], return_counts=True), strict=True):
-            counts[int(value)] = counts.get(int(value), 0) + int(count)
+        for value, count in _occurring(values[there]):
+            counts[value] = counts.get(value, 0) + count
         if len(counts) > MOST_CLASSES:
             raise InputError(
                 f"{path} has more than {MOST_CLASSES} different values; expected a map of classes"
             )
     return dict(sorted(counts.items()))
+
+
+def _occurring(values: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Each value with how often it occurs."""
+    if values.max(initial=0) < MOST_COUNTED:  # without sorting them
+        counts = np.bincount(values)
+        return [(value, int(counts[value])) for value in np.flatnonzero(counts).tolist()]
+    found, occurs = np.unique(values, return_counts=True)
+    return list(zip(found.tolist(), occurs.tolist(), strict=True))
 
 
 def _colour_table(file: Any) -> dict[int, Colour]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date
+from pathlib import Path
 from typing import Any, TypedDict, TypeVar, cast
 
 from tessera_engine.analysis.maps.learn import METHODS
@@ -12,6 +14,7 @@ from tessera_engine.analysis.regions import TOP_SHARE
 from tessera_engine.analysis.sampling.pooling import POOLS
 from tessera_engine.errors import InputError, check_type, is_of
 from tessera_engine.files.nearby import nearest
+from tessera_engine.formats.given import check_path
 from tessera_engine.formats.opening import check_day
 from tessera_engine.machine import check_threads
 from tessera_engine.model.installed import DEFAULT_MODEL
@@ -82,6 +85,7 @@ class MapKeywords(TypedDict, total=False):
     """What `map` takes as keywords; see `MapOptions`."""
 
     train: Any
+    by_segment: str | os.PathLike[str] | None
     method: str
     regression: bool
     block: float | None
@@ -104,6 +108,7 @@ class MapOptions:
 
     Attributes:
         train: the embeddings at the labels, by the same model; None: the embeddings that are mapped.
+        by_segment: a file of polygons, such as `segment` writes: each gets one class or number; None: map by pixel.
         method: one of `tessera_engine.analysis.maps.learn.METHODS`.
         regression: the labels are numbers, not classes.
         block: side of the blocks of the spatial cross-validation, in metres; None: a fifth of the labelled area.
@@ -121,6 +126,7 @@ class MapOptions:
     """
 
     train: Any = None
+    by_segment: Path | None = None
     method: str = "linear"
     regression: bool = False
     block: float | None = None
@@ -373,6 +379,11 @@ def _hectares(name: str, value: object) -> float:
     return hectares
 
 
+def _file(name: str, value: object) -> Path:
+    check_path(name, value, "a file of polygons")
+    return Path(cast("str | os.PathLike[str]", value))
+
+
 def _band(name: str, value: object) -> int:
     check_type(name, value, (int,), "the number of a band, from 1")
     number = int(cast(int, value))
@@ -403,6 +414,7 @@ CHECKS: Mapping[str, Callable[[str, object], Any]] = {
     "memory": RUN_CHECKS["memory"],
     "regression": RUN_CHECKS["overwrite"],
     "train": lambda name, value: value,
+    "by_segment": _file,
     "method": _method,
     "block": _metres,
     "layer": RUN_CHECKS["layer"],

@@ -93,6 +93,11 @@ def two_times(
     each = list(dict.fromkeys(outputs))
     if chosen:
         return each, each
+    if len(each) == 1:
+        raise InputError(
+            f"{each[0]} is the only output, so there is nothing to compare it with; give outputs of two times, or "
+            "years= of an output with several years"
+        )
     times = {output: _time(output) for output in each}
     known = sorted({time for time in times.values() if time is not None})
     unknown = next((output for output, time in times.items() if time is None), None)

@@ -14,6 +14,9 @@ SQUARE_METRES = 10_000.0
 DISTORTION = 0.01
 """By how much areas on the map may differ from areas on the ground. UTM stays within 0.1 % in its zone."""
 
+ADVICE = "bring it into a UTM zone or an equal-area CRS first"
+"""What to do about a map whose pixels have no area."""
+
 SPREAD = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Places across the grid, and down, at which the area is checked."""
 

@@ -40,6 +40,7 @@ from tessera_engine.pictures.colours import RAMP
 from tessera_engine.progress import Progress, ShowProgress, part_of, shown
 from tessera_engine.running.memory import strip_values
 from tessera_engine.running.options import spelled_out
+from tessera_engine.scene import Window
 from tessera_kernels.similar import most_similar
 
 if TYPE_CHECKING:
@@ -213,16 +214,23 @@ def compare(
     strip_size = strip_values(memory, (held or pixels) * PIXEL_BYTES, per_value, row, STRIP_VALUES)
     found = np.empty((embeddings.grid.height, embeddings.grid.width), np.float32)
     for window in embeddings.windows(strip_size):
-        stored = embeddings.read_stored(window)
-        strip = found[window.row : window.row + window.height]
-        values = stored.values.reshape(-1, embeddings.dim)
-        if stored.scales is None:
-            strip.reshape(-1)[:] = _cosines(values, queries)
-        else:
-            strip.reshape(-1)[:] = most_similar(values, stored.scales.reshape(-1), queries)
+        found[window.row : window.row + window.height] = _compared(embeddings, window, queries)
         if report is not None:
             report((window.row + window.height) * window.width, pixels)
     return found
+
+
+def _compared(embeddings: Embeddings, window: Window, queries: NDArray[Any]) -> NDArray[np.float32]:
+    """(height, width) the cosines of a window."""
+    distinct = embeddings.read_distinct(window)
+    if distinct is not None:
+        cosines = np.append(_cosines(distinct.vectors, queries), np.float32(np.nan))
+        return cosines[distinct.which]  # no data is -1, the last one
+    stored = embeddings.read_stored(window)
+    values = stored.values.reshape(-1, embeddings.dim)
+    if stored.scales is None:
+        return _cosines(values, queries).reshape(stored.valid.shape)
+    return most_similar(values, stored.scales.reshape(-1), queries).reshape(stored.valid.shape)
 
 
 def _queries(sources: Sequence[Embeddings], points: Sequence[tuple[float, float]]) -> NDArray[Any]:

@@ -29,7 +29,7 @@ from tessera_engine.cli.app import (
 from tessera_engine.cli.embeddings import ShapesCrs, ShapesLayer
 from tessera_engine.cli.panels import Grouped
 from tessera_engine.errors import InputError
-from tessera_engine.formats.registry import appendable, described
+from tessera_engine.formats.registry import appendable, described, format_named
 
 if TYPE_CHECKING:
     from tessera_engine.running.options import EmbedOptions
@@ -344,6 +344,9 @@ def _embed_one(
             "('tessera-engine model import' brings one)",
             quiet,
         )
+    lossy = format_named(checked.format).lossy
+    if lossy:
+        console.say(f"note: {checked.format} loses some of the embeddings: {lossy}", quiet)
     size = f"{plan.region.width} x {plan.region.height} px"
     if plan.selected is not None:
         size += f", {len(plan.selected):,} of them selected"

@@ -34,6 +34,13 @@ def map_labels(
         Path | None,
         typer.Option(help="Embeddings at the labels, by the same model. Default: the embeddings to map."),
     ] = None,
+    by_segment: Annotated[
+        Path | None,
+        typer.Option(
+            help="Polygons that get one class each, such as those of 'segment' or parcels. Default: map by pixel.",
+            metavar="FILE",
+        ),
+    ] = None,
     method: Annotated[
         str, typer.Option(help="Method: linear (logistic or ridge regression), knn or forest.")
     ] = "linear",
@@ -83,6 +90,7 @@ def map_labels(
             field,
             out,
             train=train,
+            by_segment=by_segment,
             method=method,
             regression=regression,
             block=block,

@@ -23,6 +23,7 @@ MODULES = (
     "compare",
     "maps",
     "areas",
+    "suggest",
     "evaluate",
     "segment",
     "view",

@@ -122,6 +122,8 @@ class Format:
         check: raises InputError if the format can't hold a (grid, length of the embedding).
         appendable: whether scenes and years can be added to an output.
         int8_only: whether it holds int8 codes with scales and nothing else.
+        stored_as: the item's `tessera:store` of all outputs; None: what is staged, `int8` or `float32`.
+        lossy: what an output has instead of the embeddings, for people; empty where it has them as they were staged.
         needs_year: whether it stores embeddings under the year of their observations.
         takes_periods: whether it stores other times than calendar years under their first and last day, and several of
             them in one output.
@@ -144,6 +146,8 @@ class Format:
     summary: str = ""
     appendable: bool = False
     int8_only: bool = False
+    stored_as: str | None = None
+    lossy: str = ""
     needs_year: bool = False
     takes_periods: bool = False
     disk_factor: float = 4 / 3

@@ -17,7 +17,8 @@ from tessera_engine.files.staging import Staging, count_with_data
 from tessera_engine.formats.appending import open_store
 from tessera_engine.formats.grown import Store
 from tessera_engine.formats.layers import QUALITY_BANDS, count_few_clear
-from tessera_engine.formats.writing import write
+from tessera_engine.formats.registry import format_named
+from tessera_engine.formats.writing import stored_form, write
 from tessera_engine.machine import give_back_memory
 from tessera_engine.pictures.caption import caption_of_run
 from tessera_engine.pictures.quicklook import write_quicklook
@@ -294,7 +295,7 @@ def run_facts(plan: Plan, computed: Computed, fingerprint: str, with_data: int) 
         model_sha256=plan.model.sha256,
         generation=facts.generation,
         precision=facts.precision,
-        stored_as=plan.stored_as,
+        stored_as=stored_form(plan.options.format, plan.stored_as),
         dim=plan.dim,
         backend=computed.backend,
         backend_version=computed.version,
@@ -306,4 +307,5 @@ def run_facts(plan: Plan, computed: Computed, fingerprint: str, with_data: int) 
         every=plan.options.every or "",
         min_clear=plan.options.min_clear,
         selection=None if plan.selection is None else plan.selection.facts(),
+        lossy=format_named(plan.options.format).lossy,
     )

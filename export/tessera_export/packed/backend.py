@@ -55,19 +55,25 @@ class PackedBackend(Backend):
             device: PyTorch's name of it: `cpu`, `cuda`, `mps` or `xpu`.
             announce: called with a line when memory runs out, or a graph can't be captured.
             compiled: use `torch.compile`, once for all shapes.
+
+        Raises:
+            InputError: `compiled`, but this can't be.
         """
         super().__init__(model)
         self._device, self._announce, self._compiled = device, announce, compiled
         self.overlaps = device != "cpu"
         dtype = torch.float16 if device == "cuda" else torch.float32
         packed = PackedNetwork(network, dtype).eval().to(device)
-        run = torch.compile(packed, dynamic=True) if compiled else packed
         self._config = network.config
         self._limit = CPU_TOKENS if device == "cpu" else tokens_that_fit(network.config, _free_memory(device))
         self._graphs = None
         if device == "cuda" and network.config.generation == "v2" and has_varlen():
+            run = torch.compile(packed, dynamic=True) if compiled else packed
             self._graphs = Graphs(run, max(1, self._limit // STEPS), CudaQueues(), announce)
-        self._plain = Plain(run, model.facts.generation, device)
+        elif compiled:
+            # Shapes that differ from batch to batch would be compiled again and again
+            raise InputError("only v2 networks on CUDA are compiled, with PyTorch 2.10 or newer")
+        self._plain = Plain(packed, model.facts.generation, device)
         self._progress = InProgress(IN_PROGRESS)
 
     @property

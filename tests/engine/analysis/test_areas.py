@@ -217,6 +217,19 @@ def test_the_report_is_a_folder_of_results(mapped, checked, run):
     assert run("area", mapped, "--reference", checked, "-o", "report", "--overwrite")[0] == 0
 
 
+def test_a_report_never_replaces_what_it_is_made_from(checked, tmp_path):
+    folder = tmp_path / "crops.map"
+    folder.mkdir()
+    write_map(folder / "map.tif")
+    (folder / "item.json").write_text(json.dumps({"properties": {"tessera:result": "map"}}))
+    for out in (folder, tmp_path):
+        with pytest.raises(InputError, match=r"map\.tif"):
+            te.area(folder, checked, out=out, overwrite=True)
+        with pytest.raises(InputError, match=r"map\.tif"):
+            te.from_to(folder, write_map(tmp_path / "later.tif"), out, overwrite=True)
+    assert (folder / "map.tif").exists()
+
+
 def test_json_is_what_the_report_has(mapped, checked, run):
     code, out, _ = run("area", mapped, "--reference", checked, "--json")
     assert code == 0
@@ -358,9 +371,32 @@ def test_few_points_give_no_accuracy(mapped, tmp_path):
     ids=["degrees", "web Mercator", "no CRS", "numbers", "empty", "many values"],
 )
 def test_maps_that_have_no_areas_are_refused(checked, tmp_path, change, words):
-    with pytest.raises(InputError) as error:
-        te.area(write_map(tmp_path / "wrong.tif", **change), checked)
-    assert all(word in str(error.value) for word in words), error.value
+    wrong = write_map(tmp_path / "wrong.tif", **change)
+    for make in (
+        lambda: te.area(wrong, checked),
+        lambda: te.sample_design(wrong, tmp_path / "x.csv", per_class=9),
+    ):
+        with pytest.raises(InputError) as error:
+            make()
+        assert all(word in str(error.value) for word in words), error.value
+
+
+def test_a_damaged_item_beside_a_map_does_no_harm(checked, tmp_path):
+    folder = tmp_path / "odd.map"
+    folder.mkdir()
+    write_map(folder / "map.tif")
+    odd = {
+        "tessera:result": "map",
+        "tessera:dim": "x",
+        "tessera:year": [],
+        "start_datetime": 3,
+        "tessera:model": {},
+    }
+    (folder / "item.json").write_text(json.dumps({"properties": odd}))
+    found = te.area(folder, checked, out=tmp_path / "out")
+    item = pystac.Item.from_file(str(tmp_path / "out" / "item.json"))
+    assert item.properties["tessera:embeddings"] == "odd.map"
+    assert found.facts["map"] == "odd.map"
 
 
 def test_what_cannot_be_used_is_refused_in_one_line(mapped, checked, tmp_path, run):

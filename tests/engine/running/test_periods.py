@@ -312,7 +312,7 @@ def test_evaluate_shows_how_early(store, tmp_path):
     assert written["periods"][3]["until"] == "2024-02-29"
     assert written["earliest"] == {"knn": found.earliest("knn").period.until}
     assert sorted(path.name for path in (tmp_path / "report").iterdir()) == [
-        "item.json", "report.json", "report.md", "report.png"
+        "item.json", "report.html", "report.json", "report.md", "report.png"
     ]  # fmt: skip
     assert evaluate(store, labels, method="knn", block=20.0, until="2024-06-30").rows[0].scores[
         "accuracy"

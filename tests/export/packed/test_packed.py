@@ -13,11 +13,11 @@ from standin_queues import StandInQueues, varlen_operator
 
 from tessera_engine.backends.choosing import make_backend
 from tessera_engine.backends.gpu.device import DeviceError
-from tessera_engine.errors import TesseraError
+from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.model.drift import measure
 from tessera_engine.model.installed import open_model
 from tessera_engine.tokens import PackedTokens, Tokens, sequence
-from tessera_export.packed import backend as module
+from tessera_export.onnx_graph import load_dequantised
 from tessera_export.packed.backend import PackedBackend
 from tessera_export.packed.batches import filled, rounded_shape
 from tessera_export.packed.network import PackedNetwork
@@ -69,6 +69,16 @@ def test_the_backend_is_the_reference_on_the_demo_model():
     np.testing.assert_allclose(backend.run(tokens), reference().run(tokens), atol=2e-5)
     assert backend.computes_on == "packed, float32, CPU"
     assert backend.run(tokens.part(0, 0)).shape == (0, 128)
+
+
+def test_int8_files_are_run_with_their_weights():
+    tokens = tokens_of(*RAGGED)
+    expected = make_backend(open_model("demo", "fp32"), "fused", 1).run(tokens)
+    int8 = open_model("demo", "int8")
+    backend = PackedBackend(int8, load_dequantised(int8.path), "cpu", print)
+    drift = measure(expected, backend.run(tokens))
+    assert 0.998 < drift.centred_mean < 1
+    assert drift.max_difference > 1e-3  # they aren't the float32 file's
 
 
 @pytest.fixture
@@ -151,8 +161,14 @@ def test_out_of_memory_halves_the_batch():
         backend._run(tokens)
 
 
-def test_a_lost_gpu_is_an_error_that_says_what_to_do(monkeypatch):
-    monkeypatch.setattr(module, "CudaQueues", StandInQueues)
+def test_networks_whose_shapes_vary_are_not_compiled():
+    network = random_network(CONFIGS["v2"], 3)
+    model = SimpleNamespace(facts=SimpleNamespace(generation="v2", dims=32), label="made up")
+    with pytest.raises(InputError, match="v2 networks on CUDA"):
+        PackedBackend(model, network, "cpu", print, compiled=True)
+
+
+def test_a_lost_gpu_is_an_error_that_says_what_to_do():
     backend, _ = backend_of(CONFIGS["v2"])
     backend._device = "xpu"
     backend._plain.begin = refuse_above(0, RuntimeError("device unavailable\nmore"))(backend._plain.begin)

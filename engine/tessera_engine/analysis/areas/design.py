@@ -15,6 +15,7 @@ from tessera_engine.analysis.areas.draw import draw_pixels
 from tessera_engine.analysis.areas.options import CHECKS, DesignKeywords, DesignOptions
 from tessera_engine.analysis.class_map import ClassMap, open_class_map
 from tessera_engine.analysis.options import check_options
+from tessera_engine.analysis.pixel_area import ADVICE, pixel_square_metres
 from tessera_engine.analysis.sampling.tables import Content, bounds_of, writer_for
 from tessera_engine.errors import InputError, MissingExtra, check_type
 from tessera_engine.files.nearby import nearest
@@ -102,6 +103,9 @@ def sample_design(
     need_tables("sample-design")
     check_free(target, overwrite)
     drawn_from = open_class_map("map", map, chosen.nodata)
+    pixel_square_metres(
+        drawn_from.grid, str(drawn_from.path), ADVICE
+    )  # not only after all points were checked
     points = _allocation(drawn_from, chosen)
     value, col, row = draw_pixels(drawn_from, points, chosen.seed)
     content, batch = _table(drawn_from, chosen, value, col, row)

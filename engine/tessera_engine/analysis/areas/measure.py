@@ -14,14 +14,14 @@ from tessera_engine.analysis.areas.reference import Reference, read_reference
 from tessera_engine.analysis.class_map import ClassMap, open_class_map
 from tessera_engine.analysis.maps.quality import FEWEST_LABELS
 from tessera_engine.analysis.options import check_options
-from tessera_engine.analysis.pixel_area import SQUARE_METRES, pixel_square_metres
+from tessera_engine.analysis.pixel_area import ADVICE, SQUARE_METRES, pixel_square_metres
 from tessera_engine.analysis.reporting.as_markdown import to_markdown
 from tessera_engine.analysis.reporting.document import Block, Document, Heading, Notes, Paragraph, Table
 from tessera_engine.analysis.reporting.write import write_report
 from tessera_engine.errors import check_type
 from tessera_engine.files.checksums import path_sha256
 from tessera_engine.files.output import ITEM
-from tessera_engine.files.result import result_folder
+from tessera_engine.files.result import check_apart, result_folder
 from tessera_engine.formats.given import GivenPath, check_path
 from tessera_engine.places.selecting import check_shapes
 from tessera_engine.places.shapes import ShapeFile
@@ -32,9 +32,6 @@ from tessera_engine.stac.writing import write_result_item as write_item
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
-
-ADVICE = "bring it into a UTM zone or an equal-area CRS first"
-"""What to do about a map whose pixels have no area."""
 
 METHOD = (
     "Estimates for a stratified random sample by Stehman 2014; where the strata are the map's classes, these are those "
@@ -153,6 +150,7 @@ def area(
     found = areas_of(of, ShapeFile(points, chosen.layer, chosen.reference_crs, "reference_crs"), field)
     if out is None:
         return found
+    check_apart(Path(out), (of.path, points))
     stamps = [
         f"{path.absolute()} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in (of.path, points)
     ]
@@ -162,10 +160,9 @@ def area(
         assets = write_report(folder, document)
         (folder / "report.json").write_text(json.dumps(found.to_dict(), indent=2) + "\n", encoding="utf-8")
         assets.append(Asset("numbers", "report.json", "application/json", "Areas, as numbers", ("metadata",)))
-        source = of.item or {"id": of.title, "properties": {}}
         asked = {key: found.facts[key] for key in ("reference", "reference_sha256", "field")}
-        dim = int(source["properties"].get("tessera:dim", 0))
-        write_item(folder / ITEM, (of.grid,), (source,), assets, Result("area", document.title, dim, asked))
+        result = Result("area", document.title, of.dim, asked)
+        write_item(folder / ITEM, (of.grid,), (of.source,), assets, result)
     return replace(found, out=Path(out))
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.analysis.labels.classes import Classes
+from tessera_engine.analysis.maps.fields import Fields
 from tessera_engine.analysis.rasters import write_map
 from tessera_engine.formats.cog.styles import StyledClass, style_classes, style_numbers
 from tessera_engine.formats.embeddings.base import Embeddings
@@ -41,6 +42,7 @@ class Drawing:
         title: what is mapped, for people.
         quality: how good the map is, in one line.
         report: called with pixels done and in all.
+        fields: that get one class or number each; None: the map is by pixel.
     """
 
     folder: Path
@@ -50,6 +52,7 @@ class Drawing:
     title: str
     quality: str
     report: Progress
+    fields: Fields | None = None
 
 
 def draw_classes(drawing: Drawing, classes: Classes) -> list[Asset]:
@@ -76,6 +79,8 @@ def draw_classes(drawing: Drawing, classes: Classes) -> list[Asset]:
         confidence[rows][valid] = np.rint(probability.max(axis=1) * 100)
 
     _predict(drawing, put)
+    if drawing.fields is not None:
+        drawing.fields.settle_classes(codes, confidence, classes.nodata)
     colours = {value: class_colour(i) for i, value in enumerate(classes.values)}
     tags = {f"CLASS_{value}": name for name, value in value_of.items()}
     assets = [
@@ -123,6 +128,8 @@ def draw_numbers(drawing: Drawing) -> list[Asset]:
         values[rows][valid] = drawing.model.predict(pixels)
 
     _predict(drawing, put)
+    if drawing.fields is not None:
+        drawing.fields.settle_numbers(values)
     step, small = thinned(grid)
     shown = values[::step, ::step]
     valid = np.isfinite(shown)

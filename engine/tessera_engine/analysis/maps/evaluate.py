@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from tessera_engine.analysis.labels.pixels import LabelSource
 from tessera_engine.analysis.maps.evaluation import Evaluation, measure
 from tessera_engine.analysis.maps.figures import draw
-from tessera_engine.analysis.maps.report import markdown
+from tessera_engine.analysis.maps.report import document
 from tessera_engine.analysis.options import EvaluateKeywords, EvaluateOptions, check_options
 from tessera_engine.analysis.rasters import write_result_item
+from tessera_engine.analysis.reporting.write import write_report
 from tessera_engine.errors import InputError, check_type
 from tessera_engine.files.result import result_folder
 from tessera_engine.formats.embeddings.base import Embeddings
@@ -55,7 +56,8 @@ def evaluate(
         labels: a file with points or polygons, a table or a raster, see
             `tessera_engine.analysis.labels.reading.read_labels`.
         field: the field of points or polygons, or the column of a table, to predict.
-        out: the folder to make, with `report.md`, `report.png`, `report.json` and `item.json`; None: write no files.
+        out: the folder to make, with `report.html`, `report.md`, `report.png`, `report.json` and `item.json`; None:
+            write no files.
         overwrite: replace an earlier report.
         progress: a function to call with scores done and in all; True to show progress, False not to; None: show it
             in terminals and notebooks.
@@ -125,12 +127,11 @@ def _open(embeddings: Several, options: EvaluateOptions) -> list[list[Embeddings
 def _write(evaluation: Evaluation, outputs: Sequence[Embeddings], folder: Path) -> None:
     """Write the report of an evaluation of these embeddings."""
     title = f"Evaluation on {evaluation.facts['field'] or evaluation.facts['labels']}"
-    (folder / "report.md").write_text(markdown(evaluation), encoding="utf-8")
     draw(evaluation, folder / "report.png")
+    assets = write_report(folder, document(evaluation, folder / "report.png"))
     numbers = json.dumps(evaluation.to_dict(), indent=2)
     (folder / "report.json").write_text(numbers + "\n", encoding="utf-8")
-    assets = [
-        Asset("report", "report.md", "text/markdown", title, ("metadata",)),
+    assets += [
         Asset("picture", "report.png", "image/png", f"{title}, as a figure", ("overview",)),
         Asset("numbers", "report.json", "application/json", f"{title}, as numbers", ("metadata",)),
     ]

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tessera_engine.analysis.labels.classes import sorted_classes
 from tessera_engine.analysis.labels.gathering import Gathered, gather
 from tessera_engine.analysis.labels.pixels import LabelSource
 from tessera_engine.analysis.maps.compare import MAIN_SCORES, Comparison, Outcome
-from tessera_engine.analysis.maps.forms import Form, forms, read_back
+from tessera_engine.analysis.maps.forms import VQ, Form, forms, quantised, read_back, stored_form
 from tessera_engine.analysis.maps.intervals import CONFIDENCE, DRAWS, Interval
 from tessera_engine.analysis.maps.learn import Blocks, make_blocks, need_learning
 from tessera_engine.analysis.options import EvaluateOptions
@@ -225,12 +227,21 @@ class _Work:
 
     def compare_forms(self, method: str, methods: int) -> None:
         """Measure each form in which the embeddings can be stored."""
-        stored_as = self.outputs[0].stored_as
-        measured = forms(stored_as, self.outputs[0].dim)
-        for form, values in read_back(self.read.x, stored_as, measured):
+        stored = stored_form(self.outputs[0])
+        measured = forms(stored, self.outputs[0].dim)
+        readable = [form for form in measured if stored == VQ or form.stored_as != VQ]
+        values_of = list(read_back(self.read.x, stored, readable))
+        values_of += [(form, self._coded) for form in measured if form not in readable]
+        for form, values in values_of:
             outcome = self.comparison.measure(values, method)
             first = self.stored.setdefault(method, outcome)
             self._add(method, form, outcome, first, None, methods * len(measured))
+
+    @cached_property
+    def _coded(self) -> NDArray[np.float32]:
+        """(N, K) what the format vq would give."""
+        pairs = zip(self.outputs, self.read.labels, strict=True)
+        return np.concatenate([quantised(each, labels.cols, labels.rows) for each, labels in pairs])
 
     def compare_periods(self, method: str, times: Sequence[Sequence[Embeddings]], methods: int) -> None:
         """Measure each period, as it is stored."""

@@ -79,7 +79,7 @@ def _draw_forms(evaluation: Evaluation) -> Any:
             ink.draw(pen, (x, bottom + 4), f"{factor * (low + i * step):g}", anchor="ma")
         for i, form in enumerate(shown):
             score, y = scores[method, form], top + LINE * i + LINE // 2
-            colour = PALETTE[(4, 5)[kinds.index(form.stored_as)]]
+            colour = PALETTE[(4, 5, 6)[kinds.index(form.stored_as)]]
             pen.line((across(score.low), y, across(score.high), y), colour, 2)
             x = across(score.value)
             pen.ellipse((x - DOT, y - DOT, x + DOT, y + DOT), colour)

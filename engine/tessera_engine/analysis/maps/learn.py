@@ -129,6 +129,9 @@ def split(
         y: (N,) class names or numbers.
         groups: (N,) the group of each label.
         regression: the values are numbers.
+
+    Raises:
+        InputError: no class has two labels.
     """
     import warnings
 
@@ -139,6 +142,11 @@ def split(
         splitter = GroupKFold(folds)
     else:
         most = np.unique(y.astype(str), return_counts=True)[1].max()
+        if most < 2:
+            raise InputError(
+                f"each of the {len(y)} classes has a single labelled pixel, so none is left for validation; give more "
+                "labels"
+            )
         splitter = StratifiedGroupKFold(max(2, min(folds, most)), shuffle=True, random_state=SEED)
     with warnings.catch_warnings():
         # scikit-learn warns of classes with few labels; the report shows the number of labels of each class

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ from tessera_engine.analysis.labels.classes import LARGEST_CODE, MOST_CLASSES, C
 from tessera_engine.analysis.labels.gathering import gather
 from tessera_engine.analysis.labels.pixels import LabelSource
 from tessera_engine.analysis.maps.drawing import Drawing, draw_classes, draw_numbers
+from tessera_engine.analysis.maps.fields import NOTE, Fields
+from tessera_engine.analysis.maps.fields import PIXEL_BYTES as FIELD_BYTES
 from tessera_engine.analysis.maps.learn import (
     assess,
     make_blocks,
@@ -116,6 +119,8 @@ def map(
             in terminals and notebooks.
         train: the embeddings at the labels, by the same model; None: those that are mapped. The labels may lie in any
             of several; where they overlap, a place is taken from the first that has data there.
+        by_segment: a file of polygons, such as `segment` writes or the parcels of a register: each gets one class, the
+            one with most votes of its pixels, or their mean number. Pixels outside are mapped one by one.
         method: `linear` (logistic or ridge regression), `knn` or `forest`.
         regression: the labels are numbers, not classes.
         block: side of the blocks of the spatial cross-validation, in metres; None: a fifth of the labelled area.
@@ -152,7 +157,9 @@ def map(
     if chosen.train is not None:
         sources = [open_given("train", chosen.train, chosen.dim, chosen.train_year, chosen.train_until)]
         check_same_model(opened[0], sources[0])
-    strips = [_strip_size(each, chosen.memory) for each in opened]
+    extra = 0 if chosen.by_segment is None else FIELD_BYTES
+    strips = [_strip_size(each, chosen.memory, extra) for each in opened]
+    fields = _fields(chosen.by_segment, opened)
     file, regression = Path(labels), chosen.regression
     given = LabelSource(file, field, chosen.layer, chosen.labels_crs, chosen.band, chosen.nodata)
     read = gather(given, sources, regression, MOST_LABELS)
@@ -160,12 +167,16 @@ def map(
     notes = read.notes
     if classes is not None and classes.renumbered:
         notes += (RENUMBERED,)
+    if chosen.by_segment is not None:
+        notes += (NOTE,)
     grids = [each.grid for each in sources]
     blocks = make_blocks(list(zip(read.labels, grids, strict=True)), chosen.block)
     folds = split(read.values, blocks.groups, regression)
     fewest = min(len(learned) for learned, _ in folds)
     model = make_model(chosen.method, regression, fewest, check_threads(chosen.threads))
-    identity = identity_of("map", (*opened, *sources), labels=file, field=field, options=chosen)
+    identity = identity_of(
+        "map", (*opened, *sources), labels=file, field=field, by_segment=chosen.by_segment, options=chosen
+    )
     trained = [str(each.item.get("id", each.path.name)) for each in sources]
     with shown(progress, "mapping", "px") as tally, result_folder(target, overwrite, identity) as folder:
         report = {
@@ -181,11 +192,11 @@ def map(
         model.fit(read.x, read.values)
         name, assets = field or file.stem, []
         pixels = [each.grid.window.pixels for each in opened]
-        for i, (each, strip, own) in enumerate(zip(opened, strips, names, strict=True)):
+        for i, (each, strip, own, parcels) in enumerate(zip(opened, strips, names, fields, strict=True)):
             place = folder if len(opened) == 1 else folder / own
             place.mkdir(exist_ok=True)
             part = part_of(tally, sum(pixels[:i]), sum(pixels))
-            drawing = Drawing(place, each, each.windows(strip), model, name, quality(report), part)
+            drawing = Drawing(place, each, each.windows(strip), model, name, quality(report), part, parcels)
             drawn = draw_numbers(drawing) if classes is None else draw_classes(drawing, classes)
             assets += drawn if len(opened) == 1 else [within(asset, own, each.grid) for asset in drawn]
         (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
@@ -197,6 +208,7 @@ def map(
             "field": field,
             "labels": file.name,
             "labels_sha256": path_sha256(file),
+            **({} if chosen.by_segment is None else {"by_segment": chosen.by_segment.name}),
             "trained_on": trained if len(trained) > 1 else trained[0],
         }
         title = f"Map of {name} from {len(read)} labelled pixels"
@@ -204,14 +216,34 @@ def map(
     return Map(target, report, notes)
 
 
-def _strip_size(embeddings: Embeddings, memory: int | None) -> int:
-    """Values that are predicted at a time.
+def _fields(path: Path | None, outputs: Sequence[Embeddings]) -> list[Fields | None]:
+    """The fields on each output.
+
+    Raises:
+        InputError: the file can't be used, or no field lies on any output.
+    """
+    if path is None:
+        return [None] * len(outputs)
+    for each in outputs:
+        if each.grid.crs is None:
+            raise InputError(f"{each.path} has no CRS, so fields have no place in it; leave out by_segment=")
+    found = [Fields.read(path, each.grid) for each in outputs]
+    if not any(each.filled for each in found):
+        raise InputError(
+            f"no polygon of {path} holds the centre of a pixel of {', '.join(str(each.path) for each in outputs)}; "
+            "give by_segment= of the same place"
+        )
+    return list(found)
+
+
+def _strip_size(embeddings: Embeddings, memory: int | None, extra: int) -> int:
+    """Values that are predicted at a time; `extra` bytes of memory for each pixel are taken already.
 
     Raises:
         InputError: the memory is too little.
     """
     row = embeddings.grid.width * embeddings.dim
-    fixed = LEARNING_BYTES + embeddings.grid.window.pixels * PIXEL_BYTES
+    fixed = LEARNING_BYTES + embeddings.grid.window.pixels * (PIXEL_BYTES + extra)
     return strip_values(memory, fixed, embeddings.bytes_per_value + VALUE_BYTES, row, BLOCK_VALUES)
 
 

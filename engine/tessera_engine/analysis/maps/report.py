@@ -1,9 +1,20 @@
-"""The report of an evaluation as Markdown."""
+"""The report of an evaluation."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tessera_engine.analysis.maps.evaluation import Evaluation, Row
 from tessera_engine.analysis.maps.intervals import Interval
+from tessera_engine.analysis.reporting.document import (
+    Block,
+    Document,
+    Figure,
+    Heading,
+    Notes,
+    Paragraph,
+    Table,
+)
 
 TITLES = {
     "accuracy": "accuracy",
@@ -26,8 +37,13 @@ SHOWN_CLASSES = 8
 """Classes that the table of periods has columns for, those with most labels."""
 
 
-def markdown(evaluation: Evaluation) -> str:
-    """The report as Markdown: what was measured, and one table for each method."""
+def document(evaluation: Evaluation, picture: Path | None = None) -> Document:
+    """The report: what was measured, and one table for each method.
+
+    Args:
+        evaluation: the scores.
+        picture: of the scores, a PNG beside the report; None: there is none.
+    """
     facts = evaluation.facts
     names = facts["embeddings"] if isinstance(facts["embeddings"], str) else ", ".join(facts["embeddings"])
     how, same = ("How early", ", the same in all periods") if evaluation.by_period else ("How well", "")
@@ -37,20 +53,24 @@ def markdown(evaluation: Evaluation) -> str:
         f"of {facts['block_metres']:g} m. In brackets: {facts['interval']}."
     )
     if not evaluation.by_period:
-        about += " Bytes: codes and scales, before the compression of the file; km2 with 10 m pixels."
-    lines = [f"# {how} {names} predicts {facts['field'] or facts['labels']}", "", about]
+        about += " Bytes: codes and scales, or numbers and codebooks, not compressed; km2 with 10 m pixels."
+    blocks: list[Block] = [Paragraph(about)]
     if "classes" in facts:
         counts = ", ".join(f"{name} {count}" for name, count in facts["classes"].items())
-        lines += ["", f"Labelled pixels by class: {counts}."]
-    lines += [f"Note: {note}." for note in evaluation.notes]
+        blocks.append(Paragraph(f"Labelled pixels by class: {counts}."))
+    if evaluation.notes:
+        blocks.append(Notes(tuple(evaluation.notes)))
+    if picture is not None:
+        blocks.append(Figure(picture, f"{TITLES[evaluation.main]} of each method, with intervals"))
     for method, rows in evaluation.methods.items():
-        lines += (
+        blocks += (
             _period_table(evaluation, method, rows) if evaluation.by_period else _form_table(evaluation, rows)
         )
-    return "\n".join([*lines, *_places(evaluation)]) + "\n"
+    title = f"{how} {names} predicts {facts['field'] or facts['labels']}"
+    return Document(title, (*blocks, *_places(evaluation)))
 
 
-def _form_table(evaluation: Evaluation, rows: list[Row]) -> list[str]:
+def _form_table(evaluation: Evaluation, rows: list[Row]) -> list[Block]:
     main, names = evaluation.main, list(rows[0].scores)
     titles = [
         "form",
@@ -61,13 +81,13 @@ def _form_table(evaluation: Evaluation, rows: list[Row]) -> list[str]:
     ]
     table = []
     for i, row in enumerate(rows):
-        cells = [str(row.form), str(row.form.bytes_per_pixel), f"{row.form.km2_per_gb:,.0f}"]
+        cells = [str(row.form), f"{row.form.bytes_per_pixel:.3g}", f"{row.form.km2_per_gb:,.0f}"]
         cells += [score_text(row.scores[name], name) for name in names]
         table.append([*cells, score_text(row.difference, main, "+") if i else ""])
-    return ["", f"## {METHOD_TITLES[rows[0].method]}", "", *_table(titles, table)]
+    return [Heading(METHOD_TITLES[rows[0].method]), _table(titles, table)]
 
 
-def _period_table(evaluation: Evaluation, method: str, rows: list[Row]) -> list[str]:
+def _period_table(evaluation: Evaluation, method: str, rows: list[Row]) -> list[Block]:
     main, names, counts = evaluation.main, list(rows[0].scores), evaluation.facts.get("classes", {})
     classes = sorted(counts, key=lambda name: -counts[name])[:SHOWN_CLASSES]
     titles = ["until", *(TITLES[name] for name in names), f"{TITLES[main]} minus the last"]
@@ -81,16 +101,13 @@ def _period_table(evaluation: Evaluation, method: str, rows: list[Row]) -> list[
         start = row.period.start
         first = row.period.until if row is evaluation.earliest(method) else first
     return [
-        "",
-        f"## {METHOD_TITLES[method]}, from {start}",
-        "",
-        *_table(titles, table),
-        "",
-        f"From {first} on, the {TITLES[main]} is not lower than at the end, beyond chance.",
+        Heading(f"{METHOD_TITLES[method]}, from {start}"),
+        _table(titles, table),
+        Paragraph(f"From {first} on, the {TITLES[main]} is not lower than at the end, beyond chance."),
     ]
 
 
-def _places(evaluation: Evaluation) -> list[str]:
+def _places(evaluation: Evaluation) -> list[Block]:
     """The table of several outputs; nothing for one."""
     if not evaluation.places:
         return []
@@ -104,16 +121,11 @@ def _places(evaluation: Evaluation) -> list[str]:
         for place in evaluation.places
     ]
     titles = ["embeddings", "labelled pixels", *(METHOD_TITLES[method] for method in methods)]
-    return ["", f"## By output: {TITLES[main]}", "", *_table(titles, table)]
+    return [Heading(f"By output: {TITLES[main]}"), _table(titles, table)]
 
 
-def _table(titles: list[str], rows: list[list[str]]) -> list[str]:
-    """Lines of a table."""
-    return [
-        f"| {' | '.join(titles)} |",
-        "|---" * len(titles) + "|",
-        *(f"| {' | '.join(row)} |" for row in rows),
-    ]
+def _table(titles: list[str], rows: list[list[str]]) -> Table:
+    return Table(tuple(titles), tuple(map(tuple, rows)))
 
 
 def score_text(score: Interval, name: str, sign: str = "") -> str:

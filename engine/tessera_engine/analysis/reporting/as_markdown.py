@@ -15,8 +15,8 @@ from tessera_engine.analysis.reporting.document import (
 )
 from tessera_engine.errors import plain
 
-_SPECIAL = re.compile(r"([\\`*_\[\]<>|#])")
-"""Characters that Markdown could take for markup, in names."""
+_SPECIAL = re.compile(r"([\\`*\[\]<|])")
+"""Characters that Markdown takes for markup within a line, in names. Underscores within words are none."""
 
 
 def to_markdown(document: Document) -> str:

@@ -105,7 +105,9 @@ def _columns(
     import shapely
 
     count, about = len(polygons), embeddings.provenance
-    ended = embeddings.item["properties"].get("end_datetime")
+    # Without a year or season it is only the day when the output was made
+    known = about.get("year") is not None or about.get("season") is not None
+    ended = embeddings.item["properties"].get("end_datetime") if known else None
     factor = math.sqrt(float(square_metres.sum()) / max(float(shapely.area(polygons).sum()), 1e-9))
     details = (
         f"TESSERA embeddings of {about.get('scene', embeddings.path.name)} by {about.get('model', 'a model')}, "

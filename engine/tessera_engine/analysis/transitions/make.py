@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tessera_engine.analysis.areas.design import REFERENCE, need_tables
-from tessera_engine.analysis.areas.measure import ADVICE, areas_of
+from tessera_engine.analysis.areas.measure import areas_of
 from tessera_engine.analysis.areas.options import CHECKS, AreaKeywords, AreaOptions
 from tessera_engine.analysis.class_map import TAG, TRANSITIONS, ClassMap, open_class_map
 from tessera_engine.analysis.options import check_options
-from tessera_engine.analysis.pixel_area import SQUARE_METRES, pixel_square_metres
+from tessera_engine.analysis.pixel_area import ADVICE, SQUARE_METRES, pixel_square_metres
 from tessera_engine.analysis.rasters import write_map
 from tessera_engine.analysis.reporting.write import write_report
 from tessera_engine.analysis.transitions.compare import Transitions, compare_maps
@@ -24,7 +24,7 @@ from tessera_engine.analysis.transitions.report import report_of
 from tessera_engine.analysis.transitions.result import FromTo
 from tessera_engine.errors import InputError, check_type
 from tessera_engine.files.output import ITEM
-from tessera_engine.files.result import result_folder
+from tessera_engine.files.result import check_apart, result_folder
 from tessera_engine.formats.cog.styles import StyledClass, style_classes
 from tessera_engine.formats.given import GivenPath, check_path
 from tessera_engine.geo import grid_fields
@@ -97,6 +97,7 @@ def from_to(
         ),
         "options": repr((field, chosen)),
     }
+    check_apart(target, files)
     pixel = pixel_square_metres(first.grid, str(first.path), ADVICE) / SQUARE_METRES
     found = compare_maps(first, second)
     with result_folder(target, overwrite, identity) as folder:
@@ -111,10 +112,11 @@ def from_to(
         numbers = json.dumps(result.to_dict(), indent=2)
         (folder / "report.json").write_text(numbers + "\n", encoding="utf-8")
         assets.append(Asset("numbers", "report.json", "application/json", "Areas, as numbers", ("metadata",)))
-        sources = [each.item or {"id": each.title, "properties": {}} for each in (first, second)]
-        dim = int(sources[0]["properties"].get("tessera:dim", 0))
+        sources = [first.source, second.source]
         facts = {"unchanged": result.unchanged, "classes": list(found.names)}
-        write_item(folder / ITEM, (found.grid,), sources, assets, Result("transitions", title, dim, facts))
+        write_item(
+            folder / ITEM, (found.grid,), sources, assets, Result("transitions", title, first.dim, facts)
+        )
     return replace(result, out=target)
 
 

@@ -11,8 +11,9 @@ from typing import Any
 from tessera_engine.files.staging import Staging
 from tessera_engine.formats.format import Planned
 from tessera_engine.formats.joined import Joined
+from tessera_engine.formats.zarr.convention import consolidate
 from tessera_engine.formats.zarr.reading import SHARD
-from tessera_engine.formats.zarr.writing import STORE, Outline, consolidate, create, write_shard
+from tessera_engine.formats.zarr.writing import STORE, Outline, create, write_shard
 from tessera_engine.scene import Window
 from tessera_engine.scenes.period import year_period
 from tessera_engine.stac.items import Asset

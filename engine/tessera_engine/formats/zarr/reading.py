@@ -42,10 +42,15 @@ class ZarrSource:
     stored_as: str = "int8"
     block: int = SHARD
 
+    @property
+    def prefixes(self) -> tuple[int, ...]:
+        """See `tessera_engine.formats.embeddings.stored.HasPrefixes`."""
+        return tuple(dim for dim in PREFIXES if dim < self.dim and _prefix_name(dim) in self.zone)
+
     def read(self, window: Window, dim: int) -> StoredBlock:
         """See `tessera_engine.formats.embeddings.base.Source`."""
         # A prefix has an array of its own, so less is read
-        name = f"embeddings_d{dim}" if dim in PREFIXES and dim < self.dim else "embeddings"
+        name = _prefix_name(dim) if dim in PREFIXES and dim < self.dim else "embeddings"
         codes = by_pixel(self._read(name, window)[:dim])
         return from_sentinels(codes, self._read("scales", window))
 
@@ -79,6 +84,10 @@ class ZarrSource:
 
     def _damaged(self, name: str, why: str) -> TesseraError:
         return TesseraError(f"can't read {name} of {self.zone.store_path}: {why}; convert again")
+
+
+def _prefix_name(dim: int) -> str:
+    return f"embeddings_d{dim}"
 
 
 def open_source(path: Path, item: Mapping[str, Any], time: int | date | None) -> ZarrSource:

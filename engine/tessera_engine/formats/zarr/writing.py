@@ -7,17 +7,13 @@ codes are the first codes of the full array, so a prefix is not quantised again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from rasterio.crs import CRS
-from rasterio.enums import WktVersion
 
-from tessera_engine.errors import TesseraError
 from tessera_engine.files.durable import link
 from tessera_engine.formats.embeddings.base import PREFIXES, asset_path
 from tessera_engine.formats.embeddings.same_grid import offset
@@ -27,6 +23,13 @@ from tessera_engine.formats.grown import Store, hold
 from tessera_engine.formats.joined import Joined
 from tessera_engine.formats.layers import QUALITY_BANDS
 from tessera_engine.formats.origin import Origin
+from tessera_engine.formats.zarr.convention import (
+    consolidate,
+    failures_named,
+    of_grid,
+    of_model,
+    write_coordinates,
+)
 from tessera_engine.formats.zarr.reading import SHARD
 from tessera_engine.formats.zarr.times import write_times
 from tessera_engine.formats.zarr.zones import northern_grid
@@ -42,18 +45,6 @@ CHUNK = 32
 CHUNK_VALUES = 128 * CHUNK * CHUNK
 """Values of an inner chunk: chunks of a prefix cover more pixels, or their index would be larger than their codes."""
 
-GEOEMB_CONVENTION = {
-    "uuid": "61c12cc5-0e28-4056-999a-480cf3fb7e4c",
-    "name": "geoemb:",
-    "description": "Geoembeddings convention for geospatial embedding arrays with model provenance",
-    "spec_url": "https://github.com/geo-embeddings/embeddings-zarr-convention/blob/v1/README.md",
-    "schema_url": (
-        "https://raw.githubusercontent.com/geo-embeddings/embeddings-zarr-convention/refs/tags/v1/schema.json"
-    ),
-}
-
-SOURCES = tuple(f"https://sentinel.esa.int/web/sentinel/missions/sentinel-{number}" for number in (1, 2))
-
 
 def write(content: Content, folder: Path, media_type: str) -> list[Asset]:
     """Write the store: see `tessera_engine.formats.format.Format`."""
@@ -64,7 +55,7 @@ def write(content: Content, folder: Path, media_type: str) -> list[Asset]:
     times = [(each.year, each.period) for each in slices]
     outline = Outline(first.grid, first.dim, name, content.origin, times, quality)
     path, store = folder / STORE, content.store
-    with _failures_named(path):
+    with failures_named(path):
         arrays = create(outline, path)
         links = _Links(store, path, outline.group, arrays) if store is not None else None
         for time, (year, _, joined) in enumerate(slices):
@@ -126,8 +117,9 @@ def create(outline: Outline, path: Path) -> dict[str, Any]:
     grid = northern_grid(outline.grid)[1]
     prefixes = [prefix for prefix in PREFIXES if prefix < outline.dim]
     root = zarr.create_group(path, zarr_format=3, attributes=_root_attributes(outline, prefixes))
-    group = root.create_group(outline.group, attributes=_zone_attributes(grid))
-    _write_coordinates(group, grid, outline.dim, prefixes)
+    group = root.create_group(outline.group, attributes=of_grid(grid))
+    bands = {"band": outline.dim, **{f"band_d{prefix}": prefix for prefix in prefixes}}
+    write_coordinates(group, grid, bands)
     write_times(group, outline.times)
     return _create_arrays(group, grid, len(outline.times), outline.dim, prefixes, outline.quality)
 
@@ -265,29 +257,12 @@ def _layout(array: Any) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def _failures_named(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise TesseraError(
-            f"can't write {path}: {error.strerror or error}; make room and try again"
-        ) from None
-
-
 def _root_attributes(outline: Outline, prefixes: list[int]) -> dict[str, Any]:
-    origin = outline.origin
     depths = [{"dimensions": prefix, "array": f"embeddings_d{prefix}"} for prefix in prefixes]
     return {
-        "zarr_conventions": [GEOEMB_CONVENTION],
-        "geoemb:type": "pixel",
-        "geoemb:dimensions": outline.dim,
-        "geoemb:model": f"urn:sha256:{origin.model_sha256}",
-        "geoemb:source_data": list(SOURCES),
+        **of_model(outline.grid, outline.dim, outline.name, outline.origin),
         "geoemb:data_type": "int8",
-        "geoemb:gsd": abs(outline.grid.transform.a),
         "geoemb:spatial_layout": "utm_zones",
-        "geoemb:build_version": origin.engine_version,
         "geoemb:quantization": {
             "method": "per_pixel_scale",
             "original_dtype": "float32",
@@ -297,24 +272,7 @@ def _root_attributes(outline: Outline, prefixes: list[int]) -> dict[str, Any]:
         "geoemb:depths": [*depths, {"dimensions": outline.dim, "array": "embeddings"}],
         # Water isn't masked: NaN scales never occur
         "geoemb:landmask": False,
-        "tessera:scene": outline.name,
-        "tessera:model": origin.model,
-        "tessera:model_sha256": origin.model_sha256,
-        "tessera:generation": origin.generation,
         "tessera:quantization": QUANTIZATION["int8"],
-    }
-
-
-def _zone_attributes(grid: Grid) -> dict[str, Any]:
-    left, top = grid.transform.c, grid.transform.f
-    right, bottom = grid.transform @ (grid.width, grid.height)
-    return {
-        "proj:code": grid.crs,
-        "spatial:dimensions": ["y", "x"],
-        "spatial:transform": [float(value) for value in list(grid.transform)[:6]],
-        "spatial:shape": [grid.height, grid.width],
-        "spatial:bbox": [min(left, right), min(top, bottom), max(left, right), max(top, bottom)],
-        "spatial:registration": "pixel",
     }
 
 
@@ -340,30 +298,3 @@ def _array(
         # Where rioxarray and GDAL look for the CRS
         attributes={"grid_mapping": "spatial_ref"},
     )
-
-
-def _write_coordinates(group: Any, grid: Grid, dim: int, prefixes: list[int]) -> None:
-    transform = grid.transform
-    values = {
-        "x": transform.c + transform.a * (np.arange(grid.width) + 0.5),
-        "y": transform.f + transform.e * (np.arange(grid.height) + 0.5),
-        "band": np.arange(dim, dtype=np.int32),
-    } | {f"band_d{prefix}": np.arange(prefix, dtype=np.int32) for prefix in prefixes}
-    for name, array in values.items():
-        group.create_array(name, data=array, dimension_names=[name])
-    wkt = CRS.from_user_input(grid.crs).to_wkt(version=WktVersion.WKT2_2019)
-    numbers = " ".join(repr(float(value)) for value in transform.to_gdal())
-    attributes = {"crs_wkt": wkt, "spatial_ref": wkt, "GeoTransform": numbers}
-    group.create_array("spatial_ref", data=np.array(0, np.int64), attributes=attributes)
-
-
-def consolidate(path: Path) -> None:
-    """Gather the metadata of all arrays in one place, where readers look first."""
-    import warnings
-
-    import zarr
-
-    with warnings.catch_warnings():
-        # Zarr v3 has no specification for it yet; geotessera's client asks for it
-        warnings.filterwarnings("ignore", message="Consolidated metadata")
-        zarr.consolidate_metadata(str(path), zarr_format=3)

@@ -92,6 +92,8 @@ def test_our_kernels_are_for_some_sizes_only(machine):
     medium = replace(demo, name="medium", size="medium", latent_dim=110, num_layers=4, ffn_dim=1792)
     assert choose("auto", "cuda", "fp32", demo).backend == "cuda"
     assert choose("auto", "cuda", "fp32", medium).backend == "torch"
+    assert choose("auto", "cuda", "int8", medium).backend == "torch"
+    assert choose("auto", "cuda", "fp32", replace(demo, generation="v1.1")).backend == "torch"
     assert choose("auto", "auto", "fp32", medium).device == "cpu"
     with pytest.raises(InputError, match=r"backend=cuda .*nano and small.*medium.*backend="):
         choose("cuda", "auto", "fp32", medium)
