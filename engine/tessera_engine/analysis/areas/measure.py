@@ -21,7 +21,7 @@ from tessera_engine.analysis.reporting.write import write_report
 from tessera_engine.errors import check_type
 from tessera_engine.files.checksums import path_sha256
 from tessera_engine.files.output import ITEM
-from tessera_engine.files.result import result_folder
+from tessera_engine.files.result import check_apart, result_folder
 from tessera_engine.formats.given import GivenPath, check_path
 from tessera_engine.places.selecting import check_shapes
 from tessera_engine.places.shapes import ShapeFile
@@ -150,6 +150,7 @@ def area(
     found = areas_of(of, ShapeFile(points, chosen.layer, chosen.reference_crs, "reference_crs"), field)
     if out is None:
         return found
+    check_apart(Path(out), (of.path, points))
     stamps = [
         f"{path.absolute()} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in (of.path, points)
     ]

@@ -24,7 +24,7 @@ from tessera_engine.analysis.transitions.report import report_of
 from tessera_engine.analysis.transitions.result import FromTo
 from tessera_engine.errors import InputError, check_type
 from tessera_engine.files.output import ITEM
-from tessera_engine.files.result import result_folder
+from tessera_engine.files.result import check_apart, result_folder
 from tessera_engine.formats.cog.styles import StyledClass, style_classes
 from tessera_engine.formats.given import GivenPath, check_path
 from tessera_engine.geo import grid_fields
@@ -97,6 +97,7 @@ def from_to(
         ),
         "options": repr((field, chosen)),
     }
+    check_apart(target, files)
     pixel = pixel_square_metres(first.grid, str(first.path), ADVICE) / SQUARE_METRES
     found = compare_maps(first, second)
     with result_folder(target, overwrite, identity) as folder:
