@@ -168,7 +168,10 @@ def make_inputs(made: Path) -> None:
     write_classes(made / "classes.tif", grid)
     te.sample_design(made / "classes.tif", made / "checked.csv", per_class=3, show_class=True)
     points = (
-        (made / "checked.csv").read_text().replace("reference", "unused").replace('"map_class"', '"reference"')
+        (made / "checked.csv")
+        .read_text()
+        .replace("reference", "unused")
+        .replace('"map_class"', '"reference"')
     )
     (made / "checked.csv").write_text(points)
     (made / "lonlat").write_text("{} {}".format(*corners[4]))
