@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tessera_engine.analysis.areas.design import Design, sample_design
-    from tessera_engine.analysis.areas.measure import Areas, area
+    from tessera_engine.analysis.areas.measure import area
+    from tessera_engine.analysis.areas.result import Areas
     from tessera_engine.analysis.change import Changed, change
     from tessera_engine.analysis.maps.evaluate import evaluate
     from tessera_engine.analysis.maps.evaluation import Evaluation
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from tessera_engine.verification.verify import Verified, verify
 
 _MODULES = {
-    "Areas": "analysis.areas.measure",
+    "Areas": "analysis.areas.result",
     "Changed": "analysis.change",
     "Design": "analysis.areas.design",
     "Embedded": "api",

@@ -122,6 +122,20 @@ def embed_cases(shapes: dict[str, tuple[int, int, int]]) -> Iterator[Case]:
     yield Case("embed-safe-warped", 500, words, needs)
 
 
+def model_cases() -> Iterator[Case]:
+    """`embed` with a model of another width, on each backend."""
+    scene = _tile(256, 256, 60)
+    limits = {"fused": (560, 740), "onnxruntime": (940, 1120), "openvino": (1040, 1220)}
+    for backend, of in limits.items():
+        if backend == "fused" or importlib.util.find_spec(backend):
+            for precision, limit in zip(("int8", "fp32"), of, strict=True):
+                model = f"medium.{precision}.onnx"
+                needs = scene | {model: lambda path, p=precision: inputs.model(path, "medium", p)}
+                words = ("embed", next(iter(scene)), "--model", model, "--backend", backend)
+                part = ("--window", "0", "0", "64", "16", *(("--int8",) if precision == "int8" else ()))
+                yield Case(f"embed-medium-{backend}-{precision}", limit, (*words, *part), needs)
+
+
 def convert_cases() -> Iterator[Case]:
     """`convert` from and to each format."""
     for side in (1024, 2048):
@@ -207,7 +221,9 @@ def cases() -> list[Case]:
     """All of them."""
     needs = _tile(128, 64, 12)
     small = Case("embed-cog-int8-small", 300, ("embed", next(iter(needs)), "--int8"), needs)
-    return [small, *embed_cases(SHAPES), *large_cases(), *convert_cases(), *reading_cases(), *shapes_cases()]
+    return [
+        small, *embed_cases(SHAPES), *large_cases(), *model_cases(), *convert_cases(), *reading_cases(), *shapes_cases(),
+    ]  # fmt: skip
 
 
 def large_cases() -> Iterator[Case]:

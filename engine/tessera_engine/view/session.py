@@ -18,7 +18,7 @@ from tessera_engine.version import __version__
 from tessera_engine.view import search
 from tessera_engine.view.cache import needed_bytes
 from tessera_engine.view.framed import Placed, frame
-from tessera_engine.view.jobs import Events, Jobs
+from tessera_engine.view.jobs import Cancelled, Events, Jobs
 from tessera_engine.view.labelling import Labelling, write_similarity
 from tessera_engine.view.layers import Layers
 from tessera_engine.view.levels import TILE, hectares
@@ -247,13 +247,14 @@ class Session:
         first = ask(None)
         if first["z"] and not self._declined & {viewed.number for viewed in outputs}:
 
-            def refine(report: Progress) -> dict[str, Any] | None:
+            def refine(report: Progress) -> dict[str, Any]:
                 for viewed in outputs:
                     ended = self._unpack(viewed)
                     while not ended.wait(LISTEN_SECONDS):
                         report(0, 1)
-                # Where it failed or was cancelled, the page knows
-                return ask(report) if all(viewed.unpacked for viewed in outputs) else None
+                if not all(viewed.unpacked for viewed in outputs):
+                    raise Cancelled  # why, the page knows; but not that nothing more follows
+                return ask(report)
 
             self.jobs.start(name, refine, "refined", outputs[0].number)
         else:
