@@ -8,7 +8,7 @@
 Scenes:     open_scene, embed, embed_many
 Models:     load_model
 Embeddings: open_embeddings, convert, picture, sample, similar, change, map,
-            evaluate, segment, verify
+            apply, evaluate, segment, verify
 
 Each function takes its input first (a path, or what open_scene, load_model or open_embeddings gave), then `out`, then
 options by name, as the command line names them. `help(tessera_engine.embed)` lists them. Errors are `TesseraError`s.
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tessera_engine.analysis.change import Changed, change
+    from tessera_engine.analysis.maps.apply import Applied, apply
     from tessera_engine.analysis.maps.evaluate import evaluate
     from tessera_engine.analysis.maps.evaluation import Evaluation
     from tessera_engine.analysis.maps.make import Map, map
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from tessera_engine.verification.verify import Verified, verify
 
 _MODULES = {
+    "Applied": "analysis.maps.apply",
     "Changed": "analysis.change",
     "Embedded": "api",
     "Embeddings": "formats.embeddings.base",
@@ -56,6 +58,7 @@ _MODULES = {
     "TesseraError": "errors",
     "Verified": "verification.verify",
     "Window": "scene",
+    "apply": "analysis.maps.apply",
     "change": "analysis.change",
     "convert": "running.convert",
     "embed": "api",
@@ -74,6 +77,7 @@ _MODULES = {
 """Name -> the module that has it. It is imported at first use, so that `import tessera_engine` takes no time."""
 
 __all__ = [
+    "Applied",
     "Changed",
     "Embedded",
     "Embeddings",
@@ -91,6 +95,7 @@ __all__ = [
     "TesseraError",
     "Verified",
     "Window",
+    "apply",
     "change",
     "convert",
     "embed",

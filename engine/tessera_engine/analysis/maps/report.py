@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tessera_engine.analysis.maps.evaluation import Evaluation
 from tessera_engine.analysis.maps.intervals import Interval
+from tessera_engine.analysis.maps.learners.registry import LEARNERS
 from tessera_engine.errors import MissingExtra
 from tessera_engine.pictures.colours import PALETTE
 from tessera_engine.pictures.ink import Ink
@@ -18,11 +19,7 @@ TITLES = {
     "rmse": "RMSE",
 }
 
-METHOD_TITLES = {
-    "linear": "Linear probe",
-    "knn": "k nearest neighbours",
-    "forest": "Random forest",
-}
+METHOD_TITLES = {name: learner.title for name, learner in LEARNERS.items()}
 
 PERCENT = ("accuracy", "balanced_accuracy", "macro_f1")
 """Scores that are shown in percent."""
