@@ -161,6 +161,7 @@ class ApplyKeywords(TypedDict, total=False):
     year: int | None
     until: date | str | None
     memory: int | str | None
+    threads: int | None
 
 
 @dataclass(frozen=True)
@@ -172,12 +173,14 @@ class ApplyOptions:
         year: the year to map, of an output with several years.
         until: the last day of the period to map, of an output with several periods.
         memory: bytes that the process may take; None: half of the free memory, at most 4 GB.
+        threads: CPU threads; None: all that this process may use.
     """
 
     probabilities: bool = False
     year: int | None = None
     until: date | None = None
     memory: int | None = None
+    threads: int | None = None
 
 
 class SegmentKeywords(TypedDict, total=False):

@@ -165,13 +165,16 @@ def map_labels(
 
 @app.command(name="apply")
 def apply_classifier(
-    classifier: Annotated[Path, typer.Argument(help="File that map --save wrote.")],
+    classifier: Annotated[
+        Path, typer.Argument(help="File that map --save wrote, or a small ONNX network from elsewhere.")
+    ],
     embeddings: Several,
     out: Out = None,
     probabilities: Probabilities = False,
     year: OfYear = None,
     until: Until = None,
     memory: Memory = None,
+    threads: Threads = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     json: Json = False,
@@ -195,6 +198,7 @@ def apply_classifier(
             year=year,
             until=until and until.date(),
             memory=memory,
+            threads=threads,
             overwrite=overwrite,
             progress=not quiet,
         )

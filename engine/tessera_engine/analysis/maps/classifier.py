@@ -20,7 +20,7 @@ from tessera_engine.analysis.maps.applicability import Applicability
 from tessera_engine.analysis.maps.features import CONTEXTS, features, values_of
 from tessera_engine.analysis.maps.learners.base import Fitted
 from tessera_engine.analysis.maps.learners.registry import LEARNERS
-from tessera_engine.analysis.maps.predictor import Meaning, Prediction
+from tessera_engine.analysis.maps.predictor import Meaning, Needs, Prediction
 from tessera_engine.errors import ModelError
 from tessera_engine.files.arrays import pack, unpack
 from tessera_engine.files.document import Count, Damaged, Sha256, checked
@@ -144,6 +144,11 @@ class Classifier:
         )
 
     @property
+    def needs(self) -> Needs:
+        """See `Predictor`."""
+        return Needs(self.about.model, self.about.model_sha256, self.about.dim)
+
+    @property
     def margin(self) -> int:
         """See `Predictor`."""
         return self.about.context // 2
@@ -193,7 +198,15 @@ def read_classifier(path: Path) -> Classifier:
     Raises:
         ModelError: it can't be read, is no such file, or was changed.
     """
-    content = read_content(path)
+    return parse_classifier(path, read_content(path))
+
+
+def parse_classifier(path: Path, content: bytes) -> Classifier:
+    """The classifier of the bytes of a file.
+
+    Raises:
+        ModelError: it is none, or was changed.
+    """
     try:
         return Classifier.of_bytes(content)
     except Damaged as error:

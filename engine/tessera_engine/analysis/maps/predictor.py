@@ -37,6 +37,20 @@ class Meaning:
     threshold: float | None = None
 
 
+class Needs(NamedTuple):
+    """What embeddings it takes.
+
+    Attributes:
+        model: name of the model.
+        model_sha256: of the model's file; empty where it isn't recorded.
+        dim: it takes the first `dim` dimensions.
+    """
+
+    model: str
+    model_sha256: str
+    dim: int
+
+
 class Prediction(NamedTuple):
     """What is found for some pixels.
 
@@ -55,6 +69,11 @@ class Predictor(Protocol):
     @property
     def meaning(self) -> Meaning:
         """What the values mean."""
+        ...
+
+    @property
+    def needs(self) -> Needs:
+        """What embeddings it takes."""
         ...
 
     @property
