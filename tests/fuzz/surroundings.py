@@ -134,7 +134,13 @@ def _make_labels(folder: Path) -> None:
 
 def _make_classifiers(folder: Path) -> None:
     (folder / "classifiers").mkdir()
-    for method, regression in (("linear", False), ("knn", True), ("boosting", False), ("forest", True), ("mlp", False)):
+    for method, regression in (
+        ("linear", False),
+        ("knn", True),
+        ("boosting", False),
+        ("forest", True),
+        ("mlp", False),
+    ):
         out, saved = folder / "learned", folder / "classifiers" / f"{method}.model"
         make_map(
             folder / "outputs" / "cog", folder / "labels" / "points.gpkg", "value" if regression else "crop", out,

@@ -7,7 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tessera_engine.analysis.maps.classifier import Classifier, parse_classifier, read_content
+from tessera_engine.analysis.maps.classifier import (
+    Classifier,
+    begins_like_classifier,
+    parse_classifier,
+    read_content,
+)
 from tessera_engine.analysis.maps.head import Head, load_head
 from tessera_engine.analysis.maps.mapping import Wanted, draw_all, strip_size
 from tessera_engine.analysis.maps.predictor import Predictor
@@ -122,8 +127,7 @@ def open_predictor(path: Path, threads: int) -> Classifier | Head:
         ModelError: it is none of them, or can't be used.
     """
     content = read_content(path)
-    # A classifier begins with the length of its header, below 2**24, and the header; no ONNX file has zeros there
-    if content[3:9] == bytes(5) + b"{":
+    if begins_like_classifier(content):
         return parse_classifier(path, content)
     return load_head(path, content, threads)
 

@@ -211,8 +211,22 @@ def parse_classifier(path: Path, content: bytes) -> Classifier:
         return Classifier.of_bytes(content)
     except Damaged as error:
         raise ModelError(
-            f"{path} is not a classifier that this engine can use: {error}; save it again with map(..., save=...)"
+            f"{path} is not a classifier that this engine can use: {error}; save it again with map"
         ) from None
+
+
+def is_classifier(path: Path) -> bool:
+    """Whether a file begins like a saved classifier; False where it can't be read."""
+    try:
+        with path.open("rb") as file:
+            return begins_like_classifier(file.read(9))
+    except OSError:
+        return False
+
+
+def begins_like_classifier(content: bytes) -> bool:
+    """Whether bytes begin with the length of a header, below 2**24, and the header. No ONNX file has zeros there."""
+    return content[3:9] == bytes(5) + b"{"
 
 
 def read_content(path: Path) -> bytes:
@@ -222,9 +236,7 @@ def read_content(path: Path) -> bytes:
         ModelError: it can't be read, or is larger than any classifier.
     """
     if not path.is_file():
-        raise ModelError(
-            f"no such file: {path}; expected a classifier saved with map(..., save=...), or ONNX"
-        )
+        raise ModelError(f"no such file: {path}; expected a classifier that map saved, or an ONNX network")
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)

@@ -149,7 +149,7 @@ def load_head(path: Path, content: bytes, threads: int) -> Head:
     except DecodeError:
         model = onnx.ModelProto()
     if not model.graph.node:
-        raise ModelError(f"{path} is neither a classifier that map(..., save=...) wrote nor ONNX")
+        raise ModelError(f"{path} is neither a classifier that map saved nor an ONNX network")
     graph = check_head(model, str(path))
     meaning = _meaning(path, graph)
     runtime = onnx_runtime()
