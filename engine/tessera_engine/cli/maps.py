@@ -179,7 +179,7 @@ def apply_classifier(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Map other scenes, years or zones with a classifier that map --save kept.
+    """Map other scenes, years or zones with a saved classifier.
 
     Needs embeddings of the model that the classifier was learned from. Its accuracy is that of its own labels.
 
