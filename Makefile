@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
-.PHONY: help demo test lint unit web soak peers speed bench bench-gpu compression pictures wheel sdist model clean
+.PHONY: help demo test lint unit web soak peers speed bench gpu-kit bench-gpu compression pictures wheel sdist docs release model clean
 
 help:
 	@echo "make demo         simulate a scene, embed it in int8, print where the files are"
@@ -19,11 +19,14 @@ help:
 	@echo "make peers        read our output with geotessera's own clients (installs them first)"
 	@echo "make speed        measure speed and drift beside PyTorch and other runtimes, in 12 minutes (SPEED_MINUTES=)"
 	@echo "make bench        the same, and reading, packing and whole runs"
-	@echo "make bench-gpu    measure everything that needs a GPU, into docs/gpu.json"
+	@echo "make gpu-kit      bring the wheels that a machine with a GPU lacks, into dist/gpu-kit (36 MB)"
+	@echo "make bench-gpu    measure everything that needs a GPU, into docs/gpu.json (8 minutes)"
 	@echo "make compression  measure what int8 and short prefixes cost your maps (some minutes)"
 	@echo "make pictures     make the pictures of the README again"
 	@echo "make wheel        build the wheel and try it in a clean environment"
 	@echo "make sdist        build the source archive"
+	@echo "make docs         build the documentation as pages to read offline, dist/site"
+	@echo "make release      build both into dist/release, check them, and list what the wheel installs (SBOM)"
 	@echo "make model        train the demo model again (five minutes on two cores)"
 	@echo "make clean        remove the environment and everything that make wrote"
 
@@ -66,12 +69,18 @@ $(NODE_MODULES): web/package.json web/package-lock.json
 web: $(NODE_MODULES)
 	cd web && npm run --silent check && npm run --silent build
 
-# The kernels' tests run a second time as plain Python: the compiled code must do what the source says. Where npm can get
-# packages, a test builds the page again and compares it.
+# Tests run at the same time in so many processes, each of which takes a core and about 1 GB
+WORKERS ?= 2
+TESTED := not slow and not peers
+PARALLEL := --numprocesses $(WORKERS) --dist worksteal
+
+# The kernels' tests run a second time as plain Python: the compiled code must do what the source says. What measures time
+# runs at the end, alone. Where npm can get packages, a test builds the page again and compares it.
 unit: $(VENV)/dev
 	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory $(NODE_MODULES) || true; fi
-	NUMBA_DISABLE_JIT=1 $(BIN)/pytest -q tests/kernels
-	$(BIN)/pytest -q
+	NUMBA_DISABLE_JIT=1 $(BIN)/pytest -q $(PARALLEL) tests/kernels
+	$(BIN)/pytest -q $(PARALLEL) --durations 15 -m "$(TESTED) and not alone"
+	$(BIN)/pytest -q -m "$(TESTED) and alone"
 
 # Needs Linux and a C compiler
 MINUTES ?= 60
@@ -90,6 +99,8 @@ peers: $(VENV)/dev
 	  $(PEERS)/geotessera-0.11.0/bin/pip install --quiet --no-deps --ignore-requires-python geotessera==0.11.0 && \
 	  $(PEERS)/geotessera-0.11.0/bin/pip install --quiet aiohttp dask fsspec geodatasets geopandas icechunk matplotlib \
 	  numcodecs obstore pooch pyarrow rasterio rich rioxarray scikit-image scikit-learn typer xarray zarr zarr-cm)
+	test -d $(PEERS)/TEE || (git clone --quiet https://github.com/ucam-eo/TEE $(PEERS)/TEE && \
+	  git -C $(PEERS)/TEE checkout --quiet b33b080515e3cae2ddc99cbf04d4abb2b990de59)
 	TESSERA_PEERS=$(PEERS) $(BIN)/pytest -q -m peers tests/engine/formats/test_clients.py
 
 # The tables of README.md and docs/speed.md, beside PyTorch, ONNX Runtime and OpenVINO: dist/speed/speed.md and .json
@@ -118,12 +129,21 @@ compression: $(VENV)/dev
 	PYTHONPATH=$(PRESTO)/needs $(BIN)/python benchmarks/compression.py docs \
 	  $$(test -d $(PRESTO)/needs && echo --presto $(PRESTO)) $$(test -d $(FLANDERS) && echo --flanders $(FLANDERS))
 
-# Conformance, drift, determinism, memory, speed and energy on the GPU. Without a GPU every test is skipped and says why.
-# With the packages of docs/gpu.md in another environment: make bench-gpu PYTHON_GPU=path/to/python
+# Wheels that a machine with a GPU but without network lacks, in dist/gpu-kit. HAS: a file with what it has
+HAS ?= benchmarks/gpu_machine.txt
+
+gpu-kit: $(VENV)/dev
+	rm -rf dist/gpu-kit
+	$(BIN)/python benchmarks/gpu_kit.py dist/gpu-kit --has $(HAS)
+
+# Conformance, drift, same bits, speed, whole runs, energy and memory on the GPU, into docs/gpu.json, in 8 minutes at most.
+# On a machine with Python 3.12, PyTorch and dist/gpu-kit: make bench-gpu PYTHON_GPU=python3
 PYTHON_GPU ?=
 
 bench-gpu: $(if $(PYTHON_GPU),,$(VENV)/dev)
-	$(or $(PYTHON_GPU),$(BIN)/python) -m pytest -rs -m gpu benchmarks/test_gpu.py
+	$(if $(PYTHON_GPU),test ! -d dist/gpu-kit || $(PYTHON_GPU) -m pip install --quiet --no-index --no-deps --no-compile \
+	  --upgrade --target dist/gpu-site dist/gpu-kit/*.whl)
+	PYTHONPATH=$(if $(PYTHON_GPU),$(CURDIR)/dist/gpu-site:$(CURDIR)/dist/gpu-kit) $(or $(PYTHON_GPU),$(BIN)/python) benchmarks/gpu.py docs/gpu.json
 
 # docs/quicklook.png and docs/map.png, by the commands of the README and of docs/maps.md
 SCENE := dist/pictures/scene_dir
@@ -149,6 +169,23 @@ wheel: $(VENV)/base
 
 sdist: $(VENV)/dev
 	$(BIN)/python -m hatchling build -t sdist -d dist
+
+# The pages of docs/, README and its like, one page a command and the Python reference: dist/site, to read offline
+docs: $(VENV)/dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "open dist/site/index.html"
+
+# What is published: dist/release. Its SBOM (CycloneDX) lists every package that the wheel installs.
+release: $(VENV)/dev
+	$(INSTALL) --editable '.[release]'
+	rm -rf dist/release dist/clean
+	$(BIN)/python -m hatchling build -t wheel -t sdist -d dist/release
+	$(BIN)/twine check --strict dist/release/*
+	$(BIN)/check-wheel-contents dist/release/*.whl
+	$(PYTHON) -m venv dist/clean
+	dist/clean/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt dist/release/*.whl
+	$(BIN)/cyclonedx-py environment --output-reproducible --output-file dist/release/sbom.cdx.json dist/clean
+	cd dist/release && sha256sum * > ../SHA256SUMS && mv ../SHA256SUMS .
 
 # The packaged model files also saw one real scene: make model SCENES=path/to/scene
 SCENES ?=

@@ -33,7 +33,8 @@ LABELS = (1, 2, 3, 5, 10, 20, 40)
 FEWEST = 60
 """Pixels of a class; rarer ones are left out."""
 
-ROUNDS = 6
+ROUNDS, STARTS = 6, 16
+"""Of 20 labels each; and how often labelling is begun, with other first labels."""
 
 
 def balanced(truth, found):
@@ -106,6 +107,20 @@ def where_known(output, truth):
     return replace(output, source=ArraySource(output.grid, values, scales))
 
 
+def turned(output, truth, seed):
+    """The output and its truth, turned and mirrored: other pixels become candidates."""
+    stored = output.read_stored()
+
+    def turn(values):
+        mirrored = values[:, ::-1] if seed % 8 > 3 else values
+        return np.ascontiguousarray(np.rot90(mirrored, seed % 4))
+
+    values, scales = turn(stored.values), None if stored.scales is None else turn(stored.scales)
+    height, width = values.shape[:2]
+    grid = Grid(width, height, output.grid.crs, output.grid.transform)
+    return replace(output, source=ArraySource(grid, values, scales)), turn(truth)
+
+
 def cost(output, truth, side):
     """CPU seconds of an update of the map of `side` x `side` pixels, 8 classes with 10 labels each."""
     stored = output.read_stored()
@@ -150,10 +165,11 @@ def main():
             print(f"{number:4d}  " + ", ".join(f"{name} {score:.3f}" for name, score in scores.items()))
         for suggested in (True, False):
             known = where_known(output, truth)
-            mean = np.mean([while_labelling(known, truth, seed, suggested) for seed in range(6)], axis=0)
-            name = "suggested" if suggested else "random"
+            scores = [while_labelling(*turned(known, truth, seed), seed, suggested) for seed in range(STARTS)]
+            mean, error = np.mean(scores, axis=0), np.std(scores, axis=0) / STARTS**0.5
+            found = " ".join(f"{each:.3f}±{of:.3f}" for each, of in zip(mean, error, strict=True))
             print(
-                f"{name} labels, {len(kept)} and then 20 more each time:", *(f"{each:.3f}" for each in mean)
+                f"{'suggested' if suggested else 'random'} labels, {len(kept)} and then 20 more each time: {found}"
             )
         for side in (1000, 4096):
             print(f"{side} x {side} pixels: {cost(output, truth, side):.2f} s of CPU an update")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,8 @@ from power import Sampler
 
 from tessera_engine.backends.base import Backend
 from tessera_engine.backends.gpu.device import Memory
-from tessera_engine.cli.pages.bench import MakeBackend, Runner, compare
-from tessera_engine.errors import InputError
 from tessera_engine.model.drift import Drift, measure
-from tessera_engine.scene import Observations
-from tessera_engine.tokens import PackedTokens, Tokens
+from tessera_engine.tokens import PackedTokens
 
 PIXELS_A_KM2 = 10_000
 """Of 10 m."""
@@ -34,18 +31,11 @@ def determinism(backend: Backend, tokens: PackedTokens, runs: int = 3) -> dict[s
     first = backend.run(tokens)
     same = all(np.array_equal(first, backend.run(tokens)) for _ in range(runs - 1))
     half = np.arange(0, len(tokens), 2)
-    apart = backend.run(PackedTokens(choose(tokens.s2, half), choose(tokens.s1, half)))
+    apart = backend.run(tokens.chosen(half))
     return {
         "same_bits_again": bool(same),
         "max_difference_in_other_batches": float(np.abs(apart - first[half]).max()),
     }
-
-
-def choose(tokens: Tokens, pixels: np.ndarray) -> Tokens:
-    """The tokens of some pixels."""
-    steps = np.concatenate([np.arange(tokens.offsets[p], tokens.offsets[p + 1]) for p in pixels])
-    offsets = np.concatenate([[0], np.cumsum(tokens.lengths[pixels])])
-    return Tokens(tokens.values[steps], tokens.doy[steps], tokens.multiplicity[steps], offsets)
 
 
 def memory_ceiling(
@@ -60,53 +50,53 @@ def memory_ceiling(
     return {"first_run": first, "later_runs": before - memory().free - first, "total": memory().total}
 
 
-def speeds(
-    makers: Mapping[str, MakeBackend],
-    baselines: Sequence[str],
-    observations: Observations,
-    threads: int,
-    rounds: int,
-    tool: Any,
-    energy_seconds: float = ENERGY_SECONDS,
-) -> dict[str, Any]:
-    """Each way to run a model in alternating rounds, then each alone for some seconds while power is sampled.
-
-    Returns:
-        Name -> speed, ratio to the faster baseline of each round, drift from the first baseline, seconds and joules a
-        square kilometre (None: no tool tells power); or why it couldn't be run.
-    """
-    found: dict[str, Any] = {}
-    with ExitStack() as stack:
-        runners = {}
-        for name, make in makers.items():
-            try:
-                runners[name] = stack.enter_context(Runner(make, observations, threads))
-            except InputError as missing:
-                found[name] = {"missing": str(missing)}
-        if not runners:
-            return found
-        there = [name for name in baselines if name in runners] or list(runners)[:1]
-        for row in compare(runners, there, rounds):
-            found[row.name] = {
-                "pixels_per_second": row.pixels_per_second,
-                "ratio": row.ratio,
-                "seconds_a_km2": PIXELS_A_KM2 / row.pixels_per_second,
-                "drift": row.drift.to_dict(),
-            } | energy(runners[row.name], tool, energy_seconds)
-    return found
+def speed(run: Callable[[], object], pixels: int, rounds: int) -> dict[str, float]:
+    """Pixels a second of something that is warm: the median of some rounds, and the fastest and slowest."""
+    seconds = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - start)
+    return {
+        "pixels_per_second": pixels / float(np.median(seconds)),
+        "slowest": pixels / max(seconds),
+        "fastest": pixels / min(seconds),
+        "seconds_a_km2": float(np.median(seconds)) / pixels * PIXELS_A_KM2,
+    }
 
 
-def energy(runner: Runner, tool: Any, seconds: float) -> dict[str, Any]:
-    """Joules a square kilometre of a runner that does nothing else for some seconds; idle power is in it."""
-    busy = runs = 0.0
+def energy(run: Callable[[], object], pixels: int, tool: Any, seconds: float) -> dict[str, Any]:
+    """Joules a square kilometre of what does nothing else for some seconds; idle power is in it."""
+    runs, start = 0, time.perf_counter()
     with Sampler(tool) as power:
-        while busy < seconds:
-            busy += runner.seconds()
+        while time.perf_counter() - start < seconds or not runs:
+            run()
             runs += 1
-    pixels = runs * len(runner.embedding)
     joules = power.joules
     return {
         "power_from": power.source or None,
         "watts": joules / power.seconds if joules is not None else None,
-        "joules_a_km2": joules / pixels * PIXELS_A_KM2 if joules is not None else None,
+        "joules_a_km2": joules / (runs * pixels) * PIXELS_A_KM2 if joules is not None else None,
     }
+
+
+class Launches:
+    """A GPU that remembers launches, to run them again without what the host does for them: packing and copies."""
+
+    def __init__(self, device: Any) -> None:
+        self._device, self.launched = device, []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._device, name)
+
+    def launch(self, *arguments: Any) -> None:
+        """See `Cuda.launch`."""
+        self.launched.append(arguments)
+        self._device.launch(*arguments)
+
+    def again(self) -> None:
+        """Launch all of it again, and wait."""
+        for arguments in self.launched:
+            self._device.launch(*arguments)
+        for stream in dict.fromkeys(each[-1] for each in self.launched):
+            self._device.synchronise(stream)

@@ -15,6 +15,10 @@ from hypothesis import settings
 if shutil.which("nvidia-smi") is None:
     os.environ["TRITON_INTERPRET"] = "1"
 
+# Beside other workers of pytest, further threads of PyTorch only wait for each other
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # How long an example takes says nothing on a busy machine; speed has tests of its own
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-import sys
 import time
-from functools import partial
+import zipfile
+from types import SimpleNamespace
 
+import gpu_kit
+import gpu_report
 import numpy as np
 import pytest
-from fake_backend import FakeBackend, missing_backend
-from gpu_measures import determinism, drift, memory_ceiling, speeds
+from fake_backend import FakeBackend
+from gpu_measures import Launches, determinism, drift, energy, memory_ceiling, speed
+from guarded import Skip, Stages
 from made_up import FakeReader, made_up_arrays
-from places import ROOT
 from power import Sampler, nvidia_smi_watts, tegrastats_watts
 from standin_device import StandInDevice
 
@@ -104,74 +103,141 @@ def test_a_backend_that_changes_its_mind_is_found(backend):
     assert not determinism(Moody(), tokens)["same_bits_again"]
 
 
-def test_speeds_and_energy():
-    makers = {"base": FakeBackend, "other": partial(FakeBackend), "absent": missing_backend}
-    found = speeds(
-        makers, ["base", "absent"], OBSERVATIONS, threads=1, rounds=2,
-        tool=(printing("50.0"), nvidia_smi_watts), energy_seconds=0.5,
-    )  # fmt: skip
-    assert "pip install" in found["absent"]["missing"]
-    for name in ("base", "other"):
-        row = found[name]
-        assert row["seconds_a_km2"] == pytest.approx(10_000 / row["pixels_per_second"])
-        assert row["power_from"] == "sh"
-        assert row["watts"] == pytest.approx(50)
-        assert row["joules_a_km2"] > 0
-        assert row["drift"]["max_difference"] == 0
+def test_speed_and_energy():
+    found = speed(lambda: time.sleep(0.01), 500, rounds=3)
+    assert found["slowest"] <= found["pixels_per_second"] <= found["fastest"] < 50_000
+    assert found["seconds_a_km2"] == pytest.approx(10_000 / found["pixels_per_second"])
+    row = energy(lambda: time.sleep(0.05), 100, (printing("50.0"), nvidia_smi_watts), 0.5)
+    assert (row["power_from"], row["watts"]) == ("sh", pytest.approx(50))
+    assert row["joules_a_km2"] > 0
+    # Without a tool energy is not made up
+    row = energy(lambda: None, 1, None, 0.0)
+    assert (row["power_from"], row["joules_a_km2"]) == (None, None)
 
 
-def test_without_a_tool_energy_is_not_made_up():
-    found = speeds({"base": FakeBackend}, ["base"], OBSERVATIONS, 1, 1, None, energy_seconds=0)
-    assert (found["base"]["power_from"], found["base"]["joules_a_km2"]) == (None, None)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(
-    shutil.which("cc") is None or sys.platform != "linux", reason="needs a C compiler on Linux"
-)
-def test_the_gpu_tests_themselves_run_over_stand_ins(tmp_path):
-    """All but speed: other processes time that, and they have no stand-ins."""
-    root, report = ROOT, tmp_path / "gpu.json"
-    source = root / "tests" / "engine" / "gpu" / "standin_driver.c"
-    subprocess.check_call(["cc", "-shared", "-fPIC", "-w", "-o", tmp_path / "libcuda_standin.so", source])
-    (tmp_path / "stand_ins.py").write_text(
-        "import sys, standin_tensorrt\n"
-        "from tessera_engine.backends.gpu import cuda\n"
-        f"cuda.LIBRARY = {str(tmp_path / 'libcuda_standin.so')!r}\n"
-        "sys.modules['tensorrt'] = standin_tensorrt\n"
-        "import test_gpu\n"
-        "test_gpu.WINDOW_PIXELS = 128\n"
-        "export_all = test_gpu.export_all\n"
-        "test_gpu.export_all = lambda checkpoint, folder: export_all(checkpoint, folder, ('fp32',))\n"
+def test_launches_are_run_again_without_the_host():
+    calls = []
+    device = SimpleNamespace(
+        name="gpu", launch=lambda *given: calls.append(given), synchronise=lambda stream: calls.append(stream)
     )
-    path = os.pathsep.join(
-        [
-            str(tmp_path),
-            *(str(root / name) for name in ("engine", "export", "kernels", "tests", "benchmarks")),
-        ]
+    launches = Launches(device)
+    assert launches.name == "gpu"
+    launches.launch("encode", 3, [], 1)
+    launches.launch("fuse", 3, [], 2)
+    calls.clear()
+    launches.again()
+    assert calls == [("encode", 3, [], 1), ("fuse", 3, [], 2), 1, 2]
+
+
+def test_stages_are_on_the_disk_one_by_one(tmp_path, capsys):
+    out = tmp_path / "gpu.json"
+    stages = Stages(out, budget=1000)
+
+    def fail():
+        raise ZeroDivisionError("no pixels")
+
+    def absent():
+        raise Skip("no GPU")
+
+    for name, measure in (("good", lambda: {"a": np.float32(1)}), ("bad", fail), ("absent", absent)):
+        stages.run(name, measure)
+        assert name in json.loads(out.read_text())["stages"]
+    found = json.loads(out.read_text())["stages"]
+    assert found["good"]["result"] == {"a": 1}
+    assert "ZeroDivisionError: no pixels" in found["bad"]["error"]
+    assert found["absent"]["skipped"] == "no GPU"
+    assert stages.failed == ["bad"]
+    assert capsys.readouterr().out.count("\n") == 3
+    late = Stages(out, budget=1)
+    assert late.run("late", lambda: 1) is None
+    assert late.found["late"]["skipped"] == "no time is left"
+
+
+@pytest.mark.skipif(look().gpu.version is not None, reason="there is a GPU")
+def test_without_a_gpu_every_stage_says_so(tmp_path):
+    pytest.importorskip("torch")
+    import gpu
+
+    assert gpu.main([str(tmp_path / "gpu.json"), "--tiny"]) == 0
+    stages = json.loads((tmp_path / "gpu.json").read_text())["stages"]
+    assert stages.pop("machine")["result"]["gpu"] is None
+    assert len(stages) > 10
+    assert all("no GPU: there is no NVIDIA driver" in row["skipped"] for row in stages.values())
+
+
+def test_the_pages_have_what_was_measured():
+    for path, text in gpu_report.pages().items():
+        assert path.read_text(encoding="utf-8") == text, "run: python benchmarks/gpu_report.py"
+
+
+def test_tables_come_from_the_results():
+    speed_row = {"pixels_per_second": 1_234_567.0, "seconds_a_km2": 0.0081}
+    found = {
+        "stages": {
+            "machine": {
+                "result": {"gpu": "NVIDIA H100, compute capability 9.0", "cpus": 16, "torch": "2.13"}
+            },
+            "speed: nano cuda": {
+                "result": {"whole": speed_row, "launches_alone": speed_row, "energy": {"joules_a_km2": 4.25}}
+            },
+            "speed: large torch packed fp16": {
+                "result": {
+                    "pixels_per_second": 60_000.0,
+                    "seconds_a_km2": 0.167,
+                    "drift": {"centred_mean": 0.99998},
+                }
+            },
+            "speed: small cuda": {"error": "broken"},
+            "right: cuda fp32": {
+                "result": {
+                    "drift": {"max_difference": 1.5e-3, "centred_mean": 0.99999},
+                    "same_bits_again": True,
+                    "max_difference_in_other_batches": 0.0,
+                }
+            },
+            "run: cuda int8": {
+                "result": {"pixels_per_second": 3e5, "shares": {"network": 0.8, "write": 0.001}}
+            },
+        }
+    }
+    page = gpu_report.page(found)
+    assert "| nano cuda | 1,234,567 | 1,234,567 | 0.0081 | 4.2 |  |" in page
+    assert "| large torch packed fp16 | 60,000 |  | 0.167 |  | 2.0e-05 |" in page
+    assert "| cuda fp32 | 1.5e-03 | 1.0e-05 | yes | the same |" in page
+    assert "| cuda int8 | 300,000 | network 80% |" in page
+    assert "failed: speed: small cuda" in page
+    assert gpu_report.line(found) == "On NVIDIA H100: 1,234,567 px/s (nano cuda)."
+    assert gpu_report.NOT_YET in gpu_report.page(None)
+    assert gpu_report.put(f"a\n{gpu_report.BEGIN}\nold\n{gpu_report.END}\nb", "new") == (
+        f"a\n{gpu_report.BEGIN}\nnew\n{gpu_report.END}\nb"
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "stand_ins", "-k", "tensorrt and not speed and not fp16 and not qdq and not nano", "benchmarks/test_gpu.py"],
-        cwd=root, env=os.environ | {"PYTHONPATH": path, "TESSERA_GPU_JSON": str(report), "TESSERA_ENGINE_HOME": str(tmp_path)},
-        capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    found = json.loads(report.read_text())
-    assert sorted(found["conformance"]) == ["tensorrt tiny", "tensorrt tiny_qknorm"]
-    assert found["drift"]["tensorrt fp32"]["max_difference"] < 1e-4
-    assert found["determinism"]["tensorrt fp32"]["same_bits_again"]
-    assert found["memory"]["tensorrt fp32"]["first_run"] > 0
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(look().gpu.version is not None, reason="there is a GPU: its tests run")
-def test_without_a_gpu_all_is_skipped_and_says_why(tmp_path):
-    root = ROOT
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-rs", "-m", "gpu", "benchmarks/test_gpu.py"],
-        cwd=root, env={**os.environ, "TESSERA_GPU_JSON": str(tmp_path / "gpu.json")},
-        capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout
-    assert "no GPU: there is no NVIDIA driver on this machine" in done.stdout
-    assert not (tmp_path / "gpu.json").exists()
+def test_the_kit_brings_what_a_machine_lacks(tmp_path, monkeypatch):
+    made = []
+
+    def wheel(name, *needs):
+        path = tmp_path / "kit" / f"{name}-1.0-py3-none-any.whl"
+        with zipfile.ZipFile(path, "w") as archive:
+            lines = "".join(f"Requires-Dist: {each}\n" for each in needs)
+            archive.writestr(
+                f"{name}-1.0.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\n{lines}\n"
+            )
+        return path
+
+    def fetch(name, out):
+        made.append(name)
+        return wheel(
+            name, *{"rasterio": ["affine", "click>=4", "numpy", "boto3; extra == 's3'"]}.get(name, [])
+        )
+
+    monkeypatch.setattr(
+        gpu_kit, "pip", lambda *words: wheel("engine", "rasterio>=1", "NumPy", "old; python_version < '3.12'")
+    )
+    monkeypatch.setattr(gpu_kit, "fetch", fetch)
+    wheels = gpu_kit.fill(tmp_path / "kit", gpu_kit.names_in(["# comment", "numpy==2.1", "Click"]))
+    assert sorted(made) == ["affine", "rasterio"]
+    assert sorted(each.name.split("-")[0] for each in wheels) == ["affine", "rasterio"]
+    assert (tmp_path / "kit" / "engine-1.0.dist-info" / "METADATA").exists()
+    with pytest.raises(SystemExit, match="not empty"):
+        gpu_kit.fill(tmp_path / "kit", set())

@@ -23,6 +23,7 @@ ROOMS = (
     ("formats",),
     ("backends", "pictures"),
     ("running",),
+    ("cluster",),
     ("api",),
     ("verification",),
     ("analysis", "jobs"),

@@ -27,9 +27,12 @@ AT_LEAST_PEER = {"avx512-vnni": 1.5}
 
 PEERS = ("torch", "onnxruntime", "openvino")
 
-pytestmark = pytest.mark.skipif(
-    choose("auto", precision="int8")[0] != "fused", reason="no fast instruction set on this CPU"
-)
+pytestmark = [
+    pytest.mark.alone,
+    pytest.mark.skipif(
+        choose("auto", precision="int8")[0] != "fused", reason="no fast instruction set on this CPU"
+    ),
+]
 
 
 @pytest.fixture(scope="module")

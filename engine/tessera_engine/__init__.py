@@ -8,7 +8,8 @@
 Scenes:     open_scene, embed, embed_many
 Models:     load_model
 Embeddings: open_embeddings, convert, picture, sample, similar, change, map,
-            apply, evaluate, segment, verify
+            evaluate, segment, verify
+Maps:       apply, suggest, sample_design, area, from_to
 
 Each function takes its input first (a path, or what open_scene, load_model or open_embeddings gave), then `out`, then
 options by name, as the command line names them. `help(tessera_engine.embed)` lists them. Errors are `TesseraError`s.
@@ -20,6 +21,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tessera_engine.analysis.areas.design import Design, sample_design
+    from tessera_engine.analysis.areas.measure import Areas, area
     from tessera_engine.analysis.change import Changed, change
     from tessera_engine.analysis.maps.apply import Applied, apply
     from tessera_engine.analysis.maps.evaluate import evaluate
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
     from tessera_engine.analysis.sampling.sample import Sampled, sample
     from tessera_engine.analysis.segments.make import Segments, segment
     from tessera_engine.analysis.similar import Similar, similar
+    from tessera_engine.analysis.suggest import Suggested, suggest
+    from tessera_engine.analysis.transitions.make import from_to
+    from tessera_engine.analysis.transitions.result import FromTo
     from tessera_engine.api import Embedded, Model, embed, load_model
     from tessera_engine.errors import InputError, SceneWarning, TesseraError
     from tessera_engine.formats.embeddings.base import Embeddings
@@ -41,10 +47,13 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "Applied": "analysis.maps.apply",
+    "Areas": "analysis.areas.measure",
     "Changed": "analysis.change",
+    "Design": "analysis.areas.design",
     "Embedded": "api",
     "Embeddings": "formats.embeddings.base",
     "Evaluation": "analysis.maps.evaluation",
+    "FromTo": "analysis.transitions.result",
     "InputError": "errors",
     "JobResult": "jobs.many",
     "Map": "analysis.maps.make",
@@ -55,33 +64,41 @@ _MODULES = {
     "SceneWarning": "errors",
     "Segments": "analysis.segments.make",
     "Similar": "analysis.similar",
+    "Suggested": "analysis.suggest",
     "TesseraError": "errors",
     "Verified": "verification.verify",
     "Window": "scene",
     "apply": "analysis.maps.apply",
+    "area": "analysis.areas.measure",
     "change": "analysis.change",
     "convert": "running.convert",
     "embed": "api",
     "embed_many": "jobs.many",
     "evaluate": "analysis.maps.evaluate",
+    "from_to": "analysis.transitions.make",
     "load_model": "api",
     "map": "analysis.maps.make",
     "open_embeddings": "formats.opening",
     "open_scene": "scenes",
     "picture": "pictures.make",
     "sample": "analysis.sampling.sample",
+    "sample_design": "analysis.areas.design",
     "segment": "analysis.segments.make",
     "similar": "analysis.similar",
+    "suggest": "analysis.suggest",
     "verify": "verification.verify",
 }
 """Name -> the module that has it. It is imported at first use, so that `import tessera_engine` takes no time."""
 
 __all__ = [
     "Applied",
+    "Areas",
     "Changed",
+    "Design",
     "Embedded",
     "Embeddings",
     "Evaluation",
+    "FromTo",
     "InputError",
     "JobResult",
     "Map",
@@ -92,23 +109,28 @@ __all__ = [
     "SceneWarning",
     "Segments",
     "Similar",
+    "Suggested",
     "TesseraError",
     "Verified",
     "Window",
     "apply",
+    "area",
     "change",
     "convert",
     "embed",
     "embed_many",
     "evaluate",
+    "from_to",
     "load_model",
     "map",
     "open_embeddings",
     "open_scene",
     "picture",
     "sample",
+    "sample_design",
     "segment",
     "similar",
+    "suggest",
     "verify",
 ]
 

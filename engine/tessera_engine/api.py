@@ -6,6 +6,7 @@ import dataclasses
 import html
 import inspect
 import os
+import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,15 +17,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from tessera_engine.backends.base import Backend
 from tessera_engine.backends.choosing import check_options, choose, make_backend
+from tessera_engine.cluster.options import Runs, for_cells
 from tessera_engine.errors import InputError, SceneWarning, check_type
 from tessera_engine.finding import Finding
-from tessera_engine.guard import SAMPLE_PIXELS, examine_sample, heed
-from tessera_engine.guard.season import note_on, season_of
+from tessera_engine.guard import examined
 from tessera_engine.machine import check_threads
 from tessera_engine.model.facts import ModelFacts
 from tessera_engine.model.file import ModelFile
 from tessera_engine.model.installed import DEFAULT_MODEL, check_model, open_model
 from tessera_engine.progress import Announce, ShowProgress, shown
+from tessera_engine.running.memory import check_device_memory
 from tessera_engine.running.options import EmbedOptions, RunOptions, check_dim, spelled_out
 from tessera_engine.running.plan import Plan, make_plan
 from tessera_engine.running.run import run
@@ -39,6 +41,8 @@ from tessera_kernels.threads import set_threads
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+    from tessera_engine.cluster.reporting import Event
 
 COMPILING = "compiling kernels for this CPU: once, for some seconds ..."
 
@@ -165,6 +169,7 @@ def load_model(
     threads: int | None = None,
     announce: Announce | None = None,
     device: str = "auto",
+    device_memory: int | str | None = None,
 ) -> Model:
     """Load a model into a backend, and run it once so that all kernels are compiled.
 
@@ -178,6 +183,7 @@ def load_model(
         announce: called before kernels are compiled or plans are built, which takes a while the first time, and when
             a GPU runs out of memory.
         device: one of `tessera_engine.backends.choosing.DEVICES`.
+        device_memory: what a GPU may take: bytes, or a size like "8GB"; None: what is free.
 
     Raises:
         InputError: no such model, backend or device, an argument of the wrong type, or the file can't be used.
@@ -186,7 +192,9 @@ def load_model(
     check_model(name_or_path, precision)
     check_options(backend, device)
     check_threads(threads)  # before a model is read
-    return load(open_model(os.fspath(name_or_path), precision), backend, threads, announce, device)
+    check_device_memory(device_memory)
+    file = open_model(os.fspath(name_or_path), precision)
+    return load(file, backend, threads, announce, device, device_memory)
 
 
 def load(
@@ -195,10 +203,12 @@ def load(
     threads: int | None = None,
     announce: Announce | None = None,
     device: str = "auto",
+    device_memory: int | str | None = None,
 ) -> Model:
     """`load_model` for a model file that is open already."""
     threads = check_threads(threads)
-    model = Model(make_backend(file, backend, threads, device, announce), threads)
+    made = make_backend(file, backend, threads, device, announce, check_device_memory(device_memory))
+    model = Model(made, threads)
     if model.backend.follows_lengths:
         return model
     with when_compiling(lambda: announce(COMPILING) if announce else None):
@@ -244,6 +254,7 @@ def embed(
     *,
     progress: ShowProgress = None,
     announce: Announce | None = None,
+    client: Any = None,
     **options: Unpack[EmbedOptions],
 ) -> Embedded:
     """Embed a scene into an output folder, or resume a run that was interrupted.
@@ -259,6 +270,8 @@ def embed(
             in terminals and notebooks.
         announce: called with one line for each finding about the scene, for an interrupted run that is resumed, and
             for damage in it; None: findings and damage are Python warnings (`SceneWarning`).
+        client: a `distributed.Client` of a Dask cluster whose workers share the files of the scene, the model and the
+            output; format is zarr then, and the scene is named by its full path. None: this process.
         window: the part of the scene: col, row, width, height in pixels; None: all.
         bbox: the part of the scene: west, south, east, north in degrees.
         aoi: a file of shapes: only pixels in them are embedded, and the output covers the box around these.
@@ -268,7 +281,7 @@ def embed(
         buffer: by how much its shapes grow: metres, or a length like "50m"; negative: by how much they shrink.
         dim: length of the embedding, one of the model's prefixes; None: the whole.
         stored_as: `int8` or `float32`; None: int8 for an int8 model, else float32.
-        format: `cog`, `npy`, `zarr` or `geotessera`.
+        format: `cog`, `npy`, `zarr`, `geotessera`, or `vq`, which loses some of the embeddings.
         quicklook: what the picture shows: `pca`, `clusters` or `rgb`.
         every: embed growing periods too, each a step longer ("14d", "month"), into one Zarr store; the scene must be
             opened with `season`, `start` and `end`, or `year`.
@@ -286,13 +299,13 @@ def embed(
             has been written.
         TesseraError: the run failed; what is finished is kept.
     """
-    chosen = RunOptions.given(options)
+    chosen = RunOptions.given(options if client is None else for_cells(options))
     check_type("scene", scene, (Scene, str, os.PathLike), "a scene folder or open_scene(...)")
     check_type("model", model, (Model, str, os.PathLike), "a model's name, a model file or load_model(...)")
     if out is not None:
         check_type("out", out, (str, os.PathLike), "a folder")
     if not isinstance(scene, Scene):
-        scene = open_scene(os.fspath(scene))
+        scene = open_scene(os.fspath(scene) if client is None else Path(scene).absolute())
     file = model.backend.model if isinstance(model, Model) else open_model(os.fspath(model))
     runs_it = (
         model.backend.name
@@ -300,7 +313,53 @@ def embed(
         else choose("auto", "auto", file.facts.precision, file.facts).backend
     )
     plan = make_plan(scene, file, None if out is None else os.fspath(out), chosen, runs_it)
+    if client is not None:
+        threads = model.threads if isinstance(model, Model) else None
+        return carry_out_on(plan, client, Runs(runs_it, threads=threads), progress, announce)
     return carry_out(plan, model, progress, announce)
+
+
+def carry_out_on(
+    plan: Plan,
+    client: Any,
+    runs: Runs,
+    progress: ShowProgress,
+    announce: Announce | None,
+    event: Event | None = None,
+) -> Embedded:
+    """`embed` on a Dask cluster, from its plan on.
+
+    Args:
+        plan: what to do, with options as `tessera_engine.cluster.options.for_cells` gives them.
+        client: a `distributed.Client`.
+        runs: what runs the model on every worker.
+        progress: see `embed`.
+        announce: see `embed`.
+        event: called with what happens, see `tessera_engine.cluster.reporting.Event`.
+
+    Raises:
+        InputError: the scene is refused, or an interrupted run differs; nothing has been written.
+        TesseraError: the run failed; what is finished is kept.
+    """
+    # The process that only computes doesn't need it
+    from tessera_engine.cluster.embedding import embed_in_cells
+
+    say = announce or warn
+    if plan.selection is not None and (left_out := plan.selection.note()) is not None:
+        say(left_out)
+    _, findings = examined(plan.scene, plan.model.facts, plan.region, plan.options.strict, say)
+    plan, begun = dataclasses.replace(plan, findings=findings), time.perf_counter()
+    with shown(progress, f"embedding {plan.scene.name}", "px") as report:
+        done = embed_in_cells(plan, client, runs, report, say, event)
+    seconds = {"cluster": time.perf_counter() - begun}
+    return Embedded(plan.out, done.pixels, done.with_data, seconds, findings, _few_clear(plan))
+
+
+def _few_clear(plan: Plan) -> int | None:
+    if plan.options.min_clear is None:
+        return None
+    found: int | None = load_item(plan.out)["properties"].get(PIXELS_FEW_CLEAR)
+    return found
 
 
 def carry_out(
@@ -325,10 +384,7 @@ def carry_out(
     findings, loaded = examine(plan.scene, plan.region, model, plan.model, plan.options.strict, announce)
     with shown(progress, f"embedding {plan.scene.name}", "px") as report:
         done = run(dataclasses.replace(plan, findings=findings), loaded.backend, report, say)
-    few = None
-    if plan.options.min_clear is not None:
-        few = load_item(plan.out)["properties"].get(PIXELS_FEW_CLEAR)
-    return Embedded(plan.out, done.pixels, done.with_data, done.seconds, findings, few)
+    return Embedded(plan.out, done.pixels, done.with_data, done.seconds, findings, _few_clear(plan))
 
 
 embed.__signature__ = spelled_out(embed, EmbedOptions, RunOptions())  # type: ignore[attr-defined]
@@ -355,13 +411,7 @@ def examine(
     Raises:
         InputError: the scene has no data in the region, or with `strict` a finding.
     """
-    sample = scene.reader.sample(region, SAMPLE_PIXELS)
-    findings = tuple(examine_sample(scene, sample, file.facts, region))
-    say = warn if announce is None else announce
-    heed(findings, strict, say)
-    note = note_on(season_of(scene.reader))
-    if note is not None:
-        say(note)
+    sample, findings = examined(scene, file.facts, region, strict, announce or warn)
     loaded = model if isinstance(model, Model) else load(file, announce=announce)
     if loaded.backend.follows_lengths:
         tokens = pack(sample, file.facts).tokens

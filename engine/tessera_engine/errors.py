@@ -72,7 +72,7 @@ class ModelError(InputError):
     """A model file or checkpoint can't be used."""
 
 
-EXTRA_PYTHON = {"zarr": (3, 11)}
+EXTRA_PYTHON = {"cluster": (3, 11), "zarr": (3, 11)}
 """Extras whose package needs a newer Python than the engine does. On older ones pip installs nothing for them."""
 
 

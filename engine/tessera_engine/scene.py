@@ -307,10 +307,14 @@ class Yearless(Protocol):
 
 @runtime_checkable
 class Named(Protocol):
-    """A reader that knows which satellites its observations are from."""
+    """A reader that knows which satellites its observations are from, and on which orbits."""
 
     def satellites(self) -> Mapping[str, Mapping[int, str]]:
         """For each field of `Dates` the satellite of each day of year, such as S1A; days of several aren't in it."""
+        ...
+
+    def relative_orbits(self) -> Mapping[str, Mapping[int, int]]:
+        """For each field of `Dates` the relative orbit of each day of year; days of several aren't in it."""
         ...
 
 

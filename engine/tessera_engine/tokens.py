@@ -46,6 +46,13 @@ class Tokens:
         offsets = self.offsets[first : last + 1] - start
         return Tokens(self.values[start:end], self.doy[start:end], self.multiplicity[start:end], offsets)
 
+    def chosen(self, pixels: NDArray[np.int64]) -> Tokens:
+        """The tokens of some pixels, in their order."""
+        lengths = self.lengths[pixels]
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        rows = np.repeat(self.offsets[pixels] - offsets[:-1], lengths) + np.arange(offsets[-1])
+        return Tokens(self.values[rows], self.doy[rows], self.multiplicity[rows], offsets)
+
 
 @dataclass(frozen=True)
 class PackedTokens:
@@ -60,6 +67,10 @@ class PackedTokens:
     def part(self, first: int, last: int) -> PackedTokens:
         """The tokens of pixels `first` to `last`, without `last`."""
         return PackedTokens(self.s2.part(first, last), self.s1.part(first, last))
+
+    def chosen(self, pixels: NDArray[np.int64]) -> PackedTokens:
+        """The tokens of some pixels, in their order."""
+        return PackedTokens(self.s2.chosen(pixels), self.s1.chosen(pixels))
 
 
 class Statistics(Protocol):

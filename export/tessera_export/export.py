@@ -11,18 +11,11 @@ import onnx
 from tessera_engine.errors import InputError, ModelError
 from tessera_engine.files.nearby import no_such_folder
 from tessera_engine.files.result import check_free, result_file
-from tessera_engine.files.user_folders import HOME_VARIABLE
 from tessera_engine.model.drift import Drift
-from tessera_engine.model.facts import NAME, ModelFacts
+from tessera_engine.model.facts import ModelFacts
 from tessera_engine.model.file import read_model_file
-from tessera_engine.model.installed import (
-    checksum_file,
-    file_name,
-    open_model,
-    packaged_folder,
-    record_checksum,
-    user_folder,
-)
+from tessera_engine.model.installed import open_model
+from tessera_engine.model.installing import checked_name, installing, is_installed, target_file
 from tessera_engine.model.published import published_name
 from tessera_engine.model.statistics import FLAVOURS
 from tessera_engine.scene import S1_BANDS, S2_BANDS
@@ -144,20 +137,11 @@ def import_checkpoint(
     loaded = load_checkpoint(checkpoint)
     source = Source(loaded.model, _facts(loaded, flavour_for(loaded, statistics), Description(name)))
     targets = import_targets(source.facts.name, overwrite)
-    try:
-        user_folder().mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"can't make the folder {user_folder()}: {error.strerror}; set {HOME_VARIABLE} to another folder"
-        ) from None
     reports = []
     for precision, target in targets.items():
         again = overwrite or _is_of(target, source.facts)
-        with result_file(target, again, _identity(source, precision)) as made:
+        with installing(target, again, _identity(source, precision)) as made:
             report = _export(source, made, precision)
-            # Between these steps, an old checksum would make a good file look damaged
-            checksum_file(target).unlink(missing_ok=True)
-        record_checksum(target)
         reports.append(replace(report, path=target))
     return reports
 
@@ -183,25 +167,12 @@ def import_targets(name: str, overwrite: bool = False) -> dict[str, Path]:
     Raises:
         InputError: the name is invalid or taken.
     """
-    targets = {
-        precision: user_folder() / file_name(_checked_name(name), precision) for precision in CPU_PRECISIONS
-    }
-    for target in targets.values():
-        if (packaged_folder() / target.name).exists():
-            raise InputError(f"'{name}' is a model of the package itself; choose another name=")
+    targets = {precision: target_file(name, precision) for precision in CPU_PRECISIONS}
     # An import that was interrupted has made some of them, and the checksum of the last one at the end
-    if all(target.exists() and checksum_file(target).exists() for target in targets.values()):
+    if all(map(is_installed, targets.values())):
         for target in targets.values():
             check_free(target, overwrite)
     return targets
-
-
-def _checked_name(name: str) -> str:
-    if not NAME.fullmatch(name):
-        raise InputError(
-            f"name={name} is not valid; use letters, digits, '.', '_' and '-', not first '.' or '-'"
-        )
-    return name
 
 
 def _default_name(checkpoint: Checkpoint, flavour: str) -> str:
@@ -241,7 +212,7 @@ def open_source(
     file = open_model(str(checkpoint), "fp32")
     facts = replace(
         file.facts,
-        name=_checked_name(description.name or file.facts.name),
+        name=checked_name(description.name or file.facts.name),
         licence=description.licence or file.facts.licence,
         card=description.card or file.facts.card,
     )
@@ -282,7 +253,7 @@ def _facts(checkpoint: Checkpoint, flavour: str, description: Description) -> Mo
     if flavour:
         known_card += f" Its statistics are those of {SOURCES[flavour]}: scenes have to come from there."
     return ModelFacts(
-        name=_checked_name(description.name or _default_name(checkpoint, flavour)),
+        name=checked_name(description.name or _default_name(checkpoint, flavour)),
         size=size_name(config),
         precision="fp32",
         latent_dim=config.latent_dim,

@@ -157,6 +157,21 @@ def load_network(path: Path) -> Reference:
     return network_of(read_arrays(file), facts)
 
 
+def load_dequantised(path: Path) -> Reference:
+    """The network of an int8 model file in float32, in eval mode: its codes times their scales.
+
+    Raises:
+        ModelError: it is not a model file of this engine.
+    """
+    file = read_model_file(path)
+    weights = dict(read_arrays(file))
+    for name in list(weights):
+        weight, _, kind = name.rpartition(".")
+        if kind in ("int8", "int16"):
+            weights[weight] = weights.pop(name) * weights.pop(f"{weight}.scale")
+    return network_of(weights, file.facts)
+
+
 def network_of(weights: Mapping[str, NDArray[np.float32]], facts: ModelFacts) -> Reference:
     """The network of an fp32 model file's initialisers, in eval mode."""
     config = ReferenceConfig(

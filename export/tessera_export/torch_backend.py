@@ -1,4 +1,4 @@
-"""The PyTorch reference as a backend: float32, the standard for the others, and a way to use a GPU without TensorRT.
+"""PyTorch as a backend: the packed network, and the reference, which is the standard for all others.
 
 PyTorch is imported when a model is loaded, not with this module: the engine reads `BACKEND` on machines without it.
 """
@@ -113,21 +113,19 @@ class TorchBackend(Backend):
         return embedding
 
 
-def open_backend(
-    model: ModelFile, threads: int, device: str, announce: Announce | None = None
-) -> TorchBackend:
-    """Load an fp32 model file into PyTorch.
+def open_backend(model: ModelFile, threads: int, device: str, announce: Announce) -> Backend:
+    """Load a model file into PyTorch, see `tessera_export.packed`.
 
     Args:
-        model: the file.
+        model: the file: fp32, or int8, whose weights are then computed with in floats.
         threads: CPU threads.
         device: `cpu`, `cuda`, or `auto`: the first of CUDA, XPU, MPS and the CPU that this machine has.
-        announce: not used; nothing here takes long.
+        announce: called with a line when memory runs out, or where PyTorch can't do what is fastest.
 
     Raises:
         InputError: `cuda`, but PyTorch can't use it on this machine.
         MissingExtra: PyTorch is not installed.
-        ModelError: the file is not fp32.
+        ModelError: the file is of another precision.
     """
     torch = _torch()
     if device == "cuda":
@@ -141,10 +139,15 @@ def open_backend(
     if device == "auto":
         device = next(name for name, is_available in available.items() if is_available)
     torch.set_num_threads(threads)
-    # Full float32, since others are measured against it. It is PyTorch's default, but other code may have changed it
-    torch.backends.cuda.matmul.allow_tf32 = False
-    batch = BATCHES[0] if device == "cpu" else GPU_BATCH
-    return TorchBackend(model, _network(model), (batch,), device)
+    return _packed(model, device, announce)
+
+
+def _packed(model: ModelFile, device: str, announce: Announce, compiled: bool = False) -> Backend:
+    from tessera_export.packed.backend import PackedBackend
+
+    # Full float32 where it is asked for. It is PyTorch's default, but other code may have changed it
+    _torch().backends.cuda.matmul.allow_tf32 = False
+    return PackedBackend(model, _network(model), device, announce, compiled)
 
 
 def open_reference(checkpoint: Path, model: ModelFile) -> TorchBackend:
@@ -179,8 +182,23 @@ def cpu_baseline(
     return TorchBackend(model, _network(model), BATCHES, "cpu", dtype, compiled)
 
 
+def gpu_packed(model: ModelFile, compiled: bool) -> Backend:
+    """The packed network on this machine's CUDA GPU.
+
+    Args:
+        model: an fp32 file.
+        compiled: use `torch.compile`.
+
+    Raises:
+        InputError: PyTorch can't use CUDA on this machine.
+        MissingExtra: PyTorch is not installed.
+    """
+    _check_cuda()
+    return _packed(model, "cuda", lambda line: None, compiled)
+
+
 def gpu_baseline(model: ModelFile, half: bool, compiled: bool) -> TorchBackend:
-    """PyTorch on this machine's CUDA GPU with the weights of an fp32 model file.
+    """The reference on this machine's CUDA GPU with the weights of an fp32 model file, in rectangles.
 
     Args:
         model: the file.
@@ -196,20 +214,23 @@ def gpu_baseline(model: ModelFile, half: bool, compiled: bool) -> TorchBackend:
     return TorchBackend(model, _network(model), (GPU_BATCH,), "cuda", dtype, compiled)
 
 
-def baselines(model: ModelFile, threads: int, device: str) -> dict[str, Callable[[], TorchBackend]]:
+def baselines(model: ModelFile, threads: int, device: str) -> dict[str, Callable[[], Backend]]:
     """Ways to run an fp32 model file in PyTorch, by name, to compare the speed of other backends with.
 
     The first is the reference for embeddings too: eager, in float32.
     """
     if device == "cpu":
         return {"torch eager fp32": partial(cpu_baseline, model, threads)}
-    return {
+    found: dict[str, Callable[[], Backend]] = {
         f"torch {'compiled' if compiled else 'eager'} {'fp16' if half else 'fp32'}": partial(
             gpu_baseline, model, half, compiled
         )
         for compiled in (False, True)
         for half in (False, True)
     }
+    for compiled in (False, True):
+        found[f"torch packed{' compiled' if compiled else ''} fp16"] = partial(gpu_packed, model, compiled)
+    return found
 
 
 def forms(files: Mapping[str, ModelFile], threads: int) -> dict[str, Callable[[], Backend]]:
@@ -233,9 +254,9 @@ def make_qdq(model: ModelFile, scene: Path, out: Path) -> None:
 
 
 def _network(model: ModelFile) -> Reference:
-    from tessera_export.onnx_graph import load_network
+    from tessera_export.onnx_graph import load_dequantised, load_network
 
-    return load_network(model.path)
+    return load_dequantised(model.path) if model.facts.is_int8 else load_network(model.path)
 
 
 def _check_cuda() -> None:
@@ -274,10 +295,11 @@ def _find(device: str) -> Part:
 
 BACKEND = BackendRecord(
     "torch",
-    {"cpu": ("fp32",), "cuda": ("fp32",)},
+    {"cpu": ("fp32",), "cuda": ("fp32", "int8")},
     _find,
     open_backend,
     picks_device=True,
+    overlaps=True,
     forms=forms,
     baselines=baselines,
     open_checkpoint=open_reference,

@@ -58,6 +58,11 @@ def _of_folder(pattern: str) -> Callable[[Path], dict[str, bytes]]:
     }
 
 
+def _mutate_store(rng: Random, data: bytes) -> bytes:
+    """A file of a Zarr store: metadata as JSON, anything else as bytes."""
+    return mutate_json(rng, data) if data[:1] == b"{" and rng.random() < 0.7 else mutate_bytes(rng, data)
+
+
 _JSON = (mutate_json, mutate_json, mutate_json, mutate_bytes)
 _NAMES = (mutate_lines,)
 
@@ -69,6 +74,9 @@ PARSERS = {
     "journal": Parser(reading_outputs.journal, (mutate_journal, mutate_journal, mutate_bytes), _of_folder("journals/*")),
     "raster": Parser(reading_outputs.raster),
     "zarr-store": Parser(reading_outputs.zarr_store, _JSON, reading_outputs.zarr_metadata),
+    "vq-store": Parser(
+        reading_outputs.vq_store, (_mutate_store,), _of_folder("outputs/vq/embeddings.zarr/**/*")
+    ),
     "tree": Parser(reading_outputs.tree, (mutate_bytes,), _of_folder("outputs/geotessera/**/grid*")),
     "tree-names": Parser(reading_outputs.tree_names, _NAMES, reading_outputs.names_of_tree),
     "geojson": Parser(reading_labels.labels, _JSON, _of_folder("labels/*.geojson"), reading_labels.prepare),

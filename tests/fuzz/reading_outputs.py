@@ -212,6 +212,16 @@ def zarr_store(place: Place, _: object, seed: str, data: bytes) -> None:
     _read(folder)
 
 
+def vq_store(place: Place, _: object, seed: str, data: bytes) -> None:
+    """A file of a store of codebooks: metadata, numbers, codebooks or their ranges."""
+    folder = fresh_copy(place.made / "outputs" / "vq", place.inputs / "output")
+    (folder / seed.replace("+", "/").removeprefix("outputs/vq/")).write_bytes(data)
+    place.ready()
+    _read(folder)
+    opened = open_embeddings(folder)
+    assert opened.read_distinct(opened.grid.window) is not None
+
+
 def zarr_metadata(made: Path) -> dict[str, bytes]:
     """The metadata of that store."""
     return {"store": tree_as_json(made / "outputs" / "zarr" / "embeddings.zarr")}

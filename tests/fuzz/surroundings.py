@@ -85,6 +85,7 @@ def _make_outputs(folder: Path) -> None:
         grown = folder / f"{kind}-grown"
         convert(folder / "wide-2023", grown, kind, progress=False)
         convert(folder / "wide-2024", grown, kind, append=True, progress=False)
+    convert(folder / "cog", folder / "vq", "vq", progress=False)
     similar(folder / "cog", POINT, folder / "similar", progress=False)
     change(folder / "cog", folder / "later", folder / "change", progress=False)
 

@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 from conformance import ASCENDING, DESCENDING, MEAN_S2, STD_S2
 
-from tessera_engine.backends.base import Backend
+from tessera_engine.backends.base import Backend, Codes, Result
+from tessera_engine.backends.gpu.device import DeviceError
 from tessera_engine.errors import MissingExtra
 from tessera_engine.model.facts import ModelFacts
 from tessera_engine.model.file import ModelFile
 from tessera_engine.scene import S1_BANDS, S2_BANDS
+from tessera_kernels.quantize import quantize
 
 
 def made_up_facts(**changes) -> ModelFacts:
@@ -69,6 +71,37 @@ class FakeBackend(Backend):
                 parts += [weight @ modality.values[part], [weight @ np.cos(modality.doy[part] / 58)]]
             out[p] = np.concatenate(parts) @ self._directions
         return out
+
+
+class OverlappingBackend(FakeBackend):
+    """Computes nothing before it is waited for, and makes codes itself.
+
+    Attributes:
+        told: ("begins" or "ends", pixels) of each start, as they happen.
+        fails: the number of the start, from 0, that raises `DeviceError` when it is waited for.
+    """
+
+    overlaps = True
+    fails = None
+
+    def __init__(self, **facts):
+        super().__init__(**facts)
+        self.told = []
+
+    def _start(self, tokens, prefix):
+        number = sum(what == "begins" for what, _ in self.told)
+        self.told.append(("begins", len(tokens)))
+
+        def finish():
+            self.told.append(("ends", len(tokens)))
+            if number == self.fails:
+                raise DeviceError("the device is gone")
+            embedding = self._run(tokens)
+            return (
+                Result(embedding) if prefix is None else Result(None, Codes(*quantize(embedding[:, :prefix])))
+            )
+
+        return finish
 
 
 def missing_backend():

@@ -87,12 +87,15 @@ class OneBlock:
 
     period = None
 
-    def __init__(self, observations: Observations, satellites=None) -> None:
+    def __init__(self, observations: Observations, satellites=None, orbits=None) -> None:
         self.observations = observations
-        self._satellites = satellites or {}
+        self._satellites, self._orbits = satellites or {}, orbits or {}
 
     def satellites(self):
         return self._satellites
+
+    def relative_orbits(self):
+        return self._orbits
 
     def blocks(self, region, count):
         height, width = self.observations.s2_valid.shape[1:]

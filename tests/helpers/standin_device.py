@@ -48,6 +48,9 @@ class StandInDevice:
     def memory(self):
         return Memory(self.total - self.used, self.total)
 
+    def limit(self, most):
+        self.total = most
+
     def build(self, model, largest, timings):
         if largest.tokens * self.build_bytes_a_token > self.total - self.used:
             raise OutOfDeviceMemory("the builder ran out of memory")

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive_classes import naive_classify
 
-from tessera_kernels.linear import classify
+from tessera_kernels.linear import BLOCK, classify
 from tessera_kernels.threads import get_threads, set_threads
 
 
@@ -52,6 +52,22 @@ def test_classes_are_those_of_the_plain_twin(seed, pixels, dim, classes, dtype):
     none = wanted[:, 0] == 0
     np.testing.assert_array_equal(found[:, 0] == 0, none)
     assert not found[none].any()
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+def test_a_pixel_has_the_same_bits_alone_and_among_others(dtype):
+    values, known, *rest = made_up(5, 2 * BLOCK + 7, 128, 8, dtype)
+    together = classify(values, known, *rest)
+    alone = [classify(values[i : i + 1], known[i : i + 1], *rest)[0] for i in range(len(values))]
+    np.testing.assert_array_equal(together, alone)
+
+
+def test_of_equal_scores_the_first_class_is_chosen():
+    values, known, weights, bias, sure, _ = made_up(4, 3 * BLOCK, 32, 3, "int8")
+    weights[:], bias[:] = weights[1], bias[1]
+    found = classify(values, known, weights, bias, sure + 1, np.array([9, 4, 7], np.uint8))
+    np.testing.assert_array_equal(found[:, 0], np.where(np.isfinite(known), 9, 0))
+    assert not found[:, 1].any()
 
 
 def test_threads_change_nothing():

@@ -155,7 +155,7 @@ def reading_cases() -> Iterator[Case]:
     lon_lat = point(side, side)
     labels = {"labels.tif": lambda path: inputs.label_raster(path, side, side)}
     shapes = {"shapes.geojson": lambda path: inputs.label_shapes(path, 300_000, side, side)}
-    for format, stored_as in (("cog", "int8"), ("cog", "float32"), ("npy", "int8"), ("npy", "float32"), ("zarr", "int8"), ("geotessera", "int8")):  # fmt: skip
+    for format, stored_as in (("cog", "int8"), ("cog", "float32"), ("npy", "int8"), ("npy", "float32"), ("zarr", "int8"), ("geotessera", "int8"), ("vq", "int8"), ("vq", "float32")):  # fmt: skip
         needs = _output(side, side, format, stored_as)
         other = _output(side, side, format, stored_as, 2022)
         (name,), (second,) = needs, other

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 WRITES_NOTHING = {"info", "doctor", "verify", "bench", "model list"}
@@ -84,6 +85,8 @@ def cases() -> list[Case]:
         Case("export", "export {made}/tiny.pt -o out.onnx --overwrite", out="out.onnx", old="old.onnx", weight=0.2),
         Case("model import", "model import {made}/tiny.pt --name mine", out="home/models", weight=0.2),
         Case("model fetch", "model fetch nano --from {made}/tiny.pt --overwrite", out="home/models", old="models", weight=0.2),
+        Case("model add", "model add {made}/oak -q", out="home/models", weight=0.5),
+        Case("model pack", "model pack demo -o out.tessera -q --overwrite", out="out.tessera", old="old.pt", weight=0.5),
         Case("train", "train {made}/east -o out.pt --threads 1 --steps 2 --batch 16 --pixels 256 -q", out="out.pt", weight=0.2),
         Case("distil", "distil {made}/east --teacher {made}/tiny.pt -o out.pt --threads 1 --steps 2 --batch 16 --pixels 256 -q --overwrite", out="out.pt", old="old.pt", weight=0.2),
     ]  # fmt: skip
@@ -91,7 +94,11 @@ def cases() -> list[Case]:
 
 
 def make_inputs(made: Path) -> None:
-    """The inputs and the old results of all cases. In this process, a small checkpoint stands for the published nano."""
+    """The inputs and the old results of all cases.
+
+    In this process, a small checkpoint stands for the published nano, and what int8 files are corrected by is simulated
+    once: it would take most of each life of `model import`.
+    """
     import conformance
     from affine import Affine
     from cube_files import s1_variables, s2_variables, write_netcdf
@@ -100,12 +107,14 @@ def make_inputs(made: Path) -> None:
     from product_files import product_arrays
     from rasterio.transform import xy
     from rasterio.warp import transform as transform_coordinates
+    from renamed_models import renamed
     from staged import landscape
 
     import tessera_engine as te
     from tessera_engine.formats.registry import FORMATS
     from tessera_engine.model.published import PUBLISHED
     from tessera_engine.scene import Grid
+    from tessera_export import export
 
     made.mkdir(parents=True)
     for place, (name, shift) in enumerate({"west": 0, "east": 8}.items()):
@@ -147,7 +156,11 @@ def make_inputs(made: Path) -> None:
     content = (made / "tiny.pt").read_bytes()
     sha256 = hashlib.sha256(content).hexdigest()
     PUBLISHED["nano"] = replace(PUBLISHED["nano"], bytes=len(content), sha256=sha256)
+    export.simulated_pixels = cache(export.simulated_pixels)
     for name in ("old.png", "old.csv", "old.onnx", "old.pt"):
         (made / name).write_bytes(b"old")
     (made / "models").mkdir()
+    (made / "oak").mkdir()
+    for precision in ("fp32", "int8"):
+        renamed(made / "oak" / f"oak.{precision}.onnx", precision, name="oak")
     os.sync()

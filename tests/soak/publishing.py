@@ -57,6 +57,10 @@ def soak(place: Path, times: int) -> Figures:
         place: a folder to work in.
         times: 0: once by one signal, with one step.
     """
+    # Once here, not in each of the thousands of lives
+    import tessera_engine.cli.app
+    import tessera_engine.files.result  # noqa: F401
+
     figures = Figures()
     for name, work in CASES.items():
         for exchange in (True, False)[: 2 if times else 1]:

@@ -49,5 +49,5 @@ def test_a_short_soak_finds_nothing(tmp_path):
         env=os.environ | {"TMPDIR": str(tmp_path)}, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "kills: 40," in done.stdout
+    assert "kills: 20," in done.stdout
     assert "publishing a folder for an old one" in done.stdout

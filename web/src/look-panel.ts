@@ -61,7 +61,13 @@ export class LookPanel implements Panel {
       (value) => this.showPicture(value as LayerName),
     );
     bar.classList.add("stacked");
-    put(this.pictures, bar, h("p", { className: "note" }, PICTURES[picture][1]), picture === "observations" ? scale() : null);
+    put(this.pictures, bar, h("p", { className: "note" }, this.noteOf(picture)), picture === "observations" ? scale() : null);
+  }
+
+  private noteOf(picture: LayerName): string {
+    const { dim, picture_dim: shown = dim } = this.page.output;
+    const part = (picture === "pca" || picture === "clusters") && shown < dim;
+    return `${PICTURES[picture][1]}${part ? `. Of the first ${shown} dimensions, which this store has by themselves` : ""}`;
   }
 
   enter(): void {

@@ -16,6 +16,8 @@ export interface Output {
   model: string | null;
   precision: string | null;
   dim: number;
+  /** Pictures of large stores without overviews are made of the first dimensions only; without a server: of all */
+  picture_dim?: number;
   stored_as: string;
   /** A code like EPSG:32631, or WKT; null: none */
   crs: string | null;

@@ -9,8 +9,9 @@ shift counts as change.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,27 +19,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.analysis.options import ChangeKeywords, ChangeOptions, check_options
-from tessera_engine.analysis.rasters import write_map, write_result_item
-from tessera_engine.analysis.regions import PIXEL_BYTES, find_regions, top_threshold, write_regions
+from tessera_engine.analysis.pairs import Pair, pair_by_place
+from tessera_engine.analysis.rasters import within, write_map, write_result_item
+from tessera_engine.analysis.regions import (
+    PIXEL_BYTES,
+    find_regions,
+    largest_regions,
+    top_threshold,
+    write_regions,
+)
 from tessera_engine.errors import InputError, check_type
 from tessera_engine.files.naming import default_out
 from tessera_engine.files.result import result_folder
+from tessera_engine.formats.cog.styles import style_numbers
 from tessera_engine.formats.embeddings.base import Embeddings
-from tessera_engine.formats.embeddings.same_grid import shared_windows
 from tessera_engine.formats.embeddings.same_model import check_same_model
 from tessera_engine.formats.embeddings.stored import StoredBlock
 from tessera_engine.formats.given import (
-    Given,
     GivenPath,
+    Several,
     check_path,
+    folder_names,
     identity_of,
-    open_given,
-    path_given,
+    open_several,
+    paths_given,
 )
+from tessera_engine.pictures.colours import RAMP
 from tessera_engine.progress import Progress, ShowProgress, shown
 from tessera_engine.running.memory import strip_values
 from tessera_engine.running.options import spelled_out
-from tessera_engine.scene import Grid
+from tessera_engine.scene import Grid, Window
 from tessera_kernels.change import distances, moments
 
 if TYPE_CHECKING:
@@ -74,6 +84,7 @@ class Changed:
         common: the shift of all pixels, which was removed; see `Drawn`.
         threshold: the least change of the top regions.
         regions: of each region, by falling size: longitude, latitude, hectares, pixels, mean and max change.
+        notes: what was unusual, a line each: outputs whose pixels lie beside each other, or without a counterpart.
     """
 
     out: Path
@@ -81,6 +92,7 @@ class Changed:
     common: float
     threshold: float
     regions: list[dict[str, Any]]
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return (
@@ -90,8 +102,8 @@ class Changed:
 
 
 def change(
-    before: Given,
-    after: Given,
+    before: Several,
+    after: Several,
     out: GivenPath | None = None,
     *,
     overwrite: bool = False,
@@ -100,17 +112,22 @@ def change(
 ) -> Changed:
     """Write `change.tif`, and the `top` share of the pixels that changed most as `regions.geojson`.
 
+    Of several outputs, each of the first time has its `change.tif` in a folder of its name; the common shift, the unit
+    of change and the regions are those of all. Where the pixels of the two times lie beside each other, each is
+    compared with the nearest.
+
     Args:
-        before: embeddings of one year: an output folder, or `open_embeddings(...)`.
-        after: embeddings of another year, by the same model, on the same pixels; their extents may differ.
+        before: embeddings of one time: an output folder, or `open_embeddings(...)`, or a list of them.
+        after: embeddings of another time, by the same model, on the same places; their extents may differ. Where
+            several have data in a pixel, the first of them counts.
         out: the folder to make; None: `<before>.<after>.change` in the current folder.
         overwrite: replace an earlier result.
         progress: a function to call with pixels done and in all; True to show progress, False not to; None: show it
             in terminals and notebooks.
         top: share of the pixels that are the top regions.
         dim: compare only the first `dim` dimensions; None: all that are stored.
-        years: the year to read of each, of outputs with several years.
-        untils: the last day of the period to read of each, of outputs with several periods.
+        years: the year to read of each time, of outputs with several years.
+        untils: the last day of the period to read of each time, of outputs with several periods.
         memory: what the process may take: bytes, or a size like "2GB"; None: half of the free memory, at most 4 GB.
 
     Raises:
@@ -120,47 +137,71 @@ def change(
     """
     chosen = check_options(ChangeOptions, "change", options)
     check_type("overwrite", overwrite, (bool,), "True or False")
-    paths = path_given("before", before), path_given("after", after)
-    target = default_out(paths[0], default_out(paths[1], "change").name)
+    paths = paths_given("before", before), paths_given("after", after)
+    target = default_out(paths[0][0], default_out(paths[1][0], "change").name)
     if out is not None:
         check_path("out", out, "a folder")
         target = Path(out)
     years, untils = chosen.years or (None, None), chosen.untils or (None, None)
-    first = open_given("before", before, chosen.dim, years[0], untils[0])
-    second = open_given("after", after, chosen.dim, years[1], untils[1])
-    _check_different(first, second)
-    identity = identity_of("change", (first, second), options=chosen)
+    befores = open_several("before", before, chosen.dim, years[0], untils[0])
+    afters = open_several("after", after, chosen.dim, years[1], untils[1])
+    check_same_model(befores[0], afters[0])
+    _check_different(befores, afters)
+    pairs = pair_by_place(befores, afters)
+    sources = [*(pair.before for pair in pairs), *afters]
+    names, alone = folder_names([pair.before for pair in pairs]), len(pairs) == 1
+    identity = identity_of("change", (*befores, *afters), options=chosen)
+    title = "Change between two years: 0 = none, 1 = as different as two random pixels"
     with shown(progress, "comparing", "px") as report, result_folder(target, overwrite, identity) as folder:
-        drawn = draw_change(first, second, report, chosen.memory)
-        typical = float(np.nanmedian(drawn.values))
-        threshold = top_threshold(drawn.values, chosen.top)
-        features = find_regions(drawn.values, threshold, drawn.grid, "change")
-        title = "Change between two years: 0 = none, 1 = as different as two random pixels"
-        assets = [
-            write_map(folder / "change.tif", drawn.values, drawn.grid, title, np.nan),
-            write_regions(folder, features, "The regions that changed most"),
-        ]
+        drawn = draw_changes(pairs, report, chosen.memory)
+        every = (
+            np.concatenate([each.values.reshape(-1) for each in drawn]) if len(drawn) > 1 else drawn[0].values
+        )
+        typical, threshold = float(np.nanmedian(every)), top_threshold(every, chosen.top)
+        features, assets = [], []
+        for each, name in zip(drawn, names, strict=True):
+            place = folder if alone else folder / name
+            place.mkdir(exist_ok=True)
+            asset = write_map(place / "change.tif", each.values, each.grid, title, np.nan)
+            style_numbers(place / "change.tif", RAMP, 0, threshold)
+            assets.append(asset if alone else within(asset, name, each.grid))
+            features.append(find_regions(each.values, threshold, each.grid, "change"))
+        regions = largest_regions(features, [] if alone else names)
+        assets.append(write_regions(folder, regions, "The regions that changed most"))
         facts = {
             "top": chosen.top,
             "threshold": threshold,
             "typical_change": typical,
-            "common_change": drawn.common,
+            "common_change": drawn[0].common,
         }
-        write_result_item(folder, (drawn.grid,), (first, second), "change", title, assets, facts)
-    regions = [feature["properties"] for feature in features]
-    return Changed(target, typical, drawn.common, threshold, regions)
+        write_result_item(folder, [each.grid for each in drawn], sources, "change", title, assets, facts)
+    notes = tuple(note for pair in pairs for note in pair.notes) + _left_out(befores, pairs)
+    return Changed(
+        target, typical, drawn[0].common, threshold, [each["properties"] for each in regions], notes
+    )
 
 
 change.__signature__ = spelled_out(change, ChangeKeywords, ChangeOptions())  # type: ignore[attr-defined]
 
 
-def _check_different(before: Embeddings, after: Embeddings) -> None:
-    same_time = all(before.provenance.get(key) == after.provenance.get(key) for key in ("year", "season"))
-    if before.path.resolve() == after.path.resolve() and same_time:
-        raise InputError(
-            f"before= and after= are the same output, {before.path}, so nothing can have changed; give outputs of two "
-            "years, or years= of an output with several years"
-        )
+def _check_different(befores: Sequence[Embeddings], afters: Sequence[Embeddings]) -> None:
+    for before, after in product(befores, afters):
+        same_time = all(before.provenance.get(key) == after.provenance.get(key) for key in ("year", "season"))
+        if before.path.resolve() == after.path.resolve() and same_time:
+            raise InputError(
+                f"{before.path} is compared with itself, so nothing can have changed; give outputs of two years, or "
+                "years= of an output with several years"
+            )
+
+
+def _left_out(befores: Sequence[Embeddings], pairs: Sequence[Pair]) -> tuple[str, ...]:
+    """Which outputs lie on none of the other time."""
+    paired = [pair.before for pair in pairs]
+    return tuple(
+        f"{each.path} is left out: no output of the other time lies on it"
+        for each in befores
+        if not any(each is other for other in paired)
+    )
 
 
 def draw_change(
@@ -171,32 +212,52 @@ def draw_change(
     Codes are compared without dequantising them first; codes can be compared with float32 embeddings too.
 
     Args:
-        before: embeddings of one year.
-        after: embeddings of another year, by the same model, on the same pixels; their extents may differ.
+        before: embeddings of one time.
+        after: embeddings of another time, by the same model, on the same place; their extents may differ, and each
+            pixel is compared with the nearest.
         report: called with pixels done and in all.
         memory: bytes that the process may take; None: half of the free memory, at most 4 GB.
 
     Raises:
-        InputError: the models, dimensions or pixels differ, no pixel has data in both, or the memory is too little.
+        InputError: the models, dimensions or pixel sizes differ, no pixel has data in both, or the memory is too
+            little.
     """
     check_same_model(before, after)
-    window, _ = shared_windows(before, after)
-    per_value = before.bytes_per_value + after.bytes_per_value
-    row = window.width * before.dim
-    size = strip_values(memory, window.pixels * PIXEL_BYTES, per_value, row, STRIP_VALUES)
-    grid, total = before.grid.crop(window), 2 * window.pixels
+    return draw_changes(pair_by_place([before], [after]), report, memory)[0]
+
+
+def draw_changes(
+    pairs: Sequence[Pair], report: Progress | None = None, memory: int | None = None
+) -> list[Drawn]:
+    """`draw_change` of several places, in one unit and with one common shift.
+
+    Args:
+        pairs: at least one, all of one model.
+        report: called with pixels done and in all.
+        memory: bytes that the process may take; None: half of the free memory, at most 4 GB.
+
+    Raises:
+        InputError: no pixel has data in both times, or the memory is too little.
+    """
+    dim, total = pairs[0].before.dim, sum(pair.window.pixels for pair in pairs)
+    per_value = max(pair.before.bytes_per_value + pair.after.bytes_per_value for pair in pairs)
+    row = max(pair.window.width for pair in pairs) * dim
+    size = strip_values(memory, total * PIXEL_BYTES, per_value, row, STRIP_VALUES)
     tally = report or (lambda done, total: None)
-    pixels, squares = 0, 0.0
-    sums = np.zeros((2, before.dim))
-    for rows, first, second in _strips(before, after, size):
-        part = moments(*first, *second)
-        pixels += part.pixels
-        squares += part.squares
-        sums += part.before, part.after
-        tally(rows.stop * window.width, total)
+    pixels, squares, done = 0, 0.0, 0
+    sums = np.zeros((2, dim))
+    for pair in pairs:
+        for strip, first, second in _strips(pair, size):
+            part = moments(*first, *second)
+            pixels += part.pixels
+            squares += part.squares
+            sums += part.before, part.after
+            done += strip.pixels
+            tally(done, 2 * total)
     if not pixels:
+        one, other = pairs[0].before, pairs[0].after
         raise InputError(
-            f"no pixel has data both in {before.path} and in {after.path}, so nothing can be compared; choose years "
+            f"no pixel has data both in {one.path} and in {other.path}, so nothing can be compared; choose years "
             "with observations of the same place"
         )
     means = sums / pixels
@@ -204,28 +265,26 @@ def draw_change(
     # The expected squared distance of two random pixels, one of each year, after the shift is removed
     spread = squares / pixels - float((means**2).sum())
     unit = 1 / spread if spread > 0 else 0.0
-    values = np.empty((window.height, window.width), np.float32)
-    for rows, first, second in _strips(before, after, size):
-        strip = values[rows].reshape(-1)
-        np.multiply(distances(*first, *second, shift.astype(np.float32)), np.float32(unit), out=strip)
-        tally(window.pixels + rows.stop * window.width, total)
-    return Drawn(values, grid, float((shift**2).sum() * unit))
+    drawn = []
+    for pair in pairs:
+        values = np.empty((pair.window.height, pair.window.width), np.float32)
+        for strip, first, second in _strips(pair, size):
+            here = values[strip.row : strip.row + strip.height].reshape(-1)
+            np.multiply(distances(*first, *second, shift.astype(np.float32)), np.float32(unit), out=here)
+            done += strip.pixels
+            tally(done, 2 * total)
+        drawn.append(Drawn(values, pair.grid, float((shift**2).sum() * unit)))
+    return drawn
 
 
 _Pixels = tuple[NDArray[Any], NDArray[np.float32]]
 
 
-def _strips(before: Embeddings, after: Embeddings, size: int) -> Iterator[tuple[slice, _Pixels, _Pixels]]:
-    """Rows of the shared window with about `size` values, and the stored vectors and scales of both in them."""
-    window, other = shared_windows(before, after)
-    for strip in before.windows(size, window):
-        moved = strip._replace(col=strip.col - window.col + other.col, row=strip.row - window.row + other.row)
-        top = strip.row - window.row
-        yield (
-            slice(top, top + strip.height),
-            _pixels(before.read_stored(strip)),
-            _pixels(after.read_stored(moved)),
-        )
+def _strips(pair: Pair, size: int) -> Iterator[tuple[Window, _Pixels, _Pixels]]:
+    """Strips of the shared window, with about `size` values, and the stored vectors and scales of both in them."""
+    for strip in pair.before.windows(size, pair.window):
+        here = strip.relative_to(pair.window)
+        yield here, _pixels(pair.before.read_stored(strip)), _pixels(pair.after.read_stored(here))
 
 
 def _pixels(stored: StoredBlock) -> _Pixels:

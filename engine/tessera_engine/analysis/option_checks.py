@@ -69,8 +69,8 @@ def _context(name: str, value: object) -> int:
     return int(str(value))
 
 
-def _file(name: str, value: object) -> Path:
-    check_path(name, cast(Any, value), "a file")
+def _file(name: str, value: object, expected: str = "a file") -> Path:
+    check_path(name, value, expected)
     return Path(cast(str, value))
 
 
@@ -152,6 +152,7 @@ CHECKS: dict[str, Callable[[str, object], Any]] = {
     "train": lambda name, value: value,
     "method": _method,
     "context": _context,
+    "by_segment": lambda name, value: _file(name, value, "a file of polygons"),
     "balance": RUN_CHECKS["overwrite"],
     "test": _file,
     "save": _file,

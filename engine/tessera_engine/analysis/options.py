@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import date
 from pathlib import Path
@@ -81,6 +81,7 @@ class MapKeywords(TypedDict, total=False):
     """What `map` takes as keywords; see `MapOptions`."""
 
     train: Any
+    by_segment: str | os.PathLike[str] | None
     method: str
     context: int | None
     balance: bool
@@ -109,6 +110,7 @@ class MapOptions:
 
     Attributes:
         train: the embeddings at the labels, by the same model; None: the embeddings that are mapped.
+        by_segment: a file of polygons, such as `segment` writes: each gets one class or number; None: map by pixel.
         method: one of `tessera_engine.analysis.maps.learn.METHODS`, or `auto`.
         context: one of `tessera_engine.analysis.maps.features.CONTEXTS`; None: 0, or what `auto` finds.
         balance: all classes weigh the same in learning.
@@ -132,6 +134,7 @@ class MapOptions:
     """
 
     train: Any = None
+    by_segment: Path | None = None
     method: str = "linear"
     context: int | None = None
     balance: bool = False
@@ -190,6 +193,7 @@ class SegmentKeywords(TypedDict, total=False):
     min_area: float
     dim: int | None
     year: int | None
+    until: date | str | None
     memory: int | str | None
 
 
@@ -202,6 +206,7 @@ class SegmentOptions:
         min_area: hectares of the smallest segment.
         dim: compare only the first `dim` dimensions; None: all that are stored.
         year: the year to read, of an output with several years.
+        until: the last day of the period to read, of an output with several periods.
         memory: bytes that the process may take; None: half of the free memory, at most 4 GB.
     """
 
@@ -209,6 +214,7 @@ class SegmentOptions:
     min_area: float = 0.1
     dim: int | None = None
     year: int | None = None
+    until: date | None = None
     memory: int | None = None
 
 
@@ -303,13 +309,19 @@ class SampleOptions:
     strict: bool = False
 
 
-def check_options(kind: type[Options], function: str, options: Mapping[str, Any]) -> Options:
+def check_options(
+    kind: type[Options],
+    function: str,
+    options: Mapping[str, Any],
+    own: Mapping[str, Callable[[str, object], Any]] | None = None,
+) -> Options:
     """Check options as a user gave them.
 
     Args:
         kind: a dataclass of options.
         function: the name of the function that takes them.
         options: the options by name; None stands for the default.
+        own: what checks the options that are this function's alone; None: all are in `CHECKS`.
 
     Raises:
         InputError: an unknown option, or a value of the wrong type or outside of its range.
@@ -320,6 +332,6 @@ def check_options(kind: type[Options], function: str, options: Mapping[str, Any]
             near = nearest(name, [*names, "out", "overwrite", "progress"])
             hint = f"did you mean '{near}'?" if near else f"the options are {', '.join(names)}"
             raise InputError(f"'{name}' is not an option of {function}; {hint}")
-    own = {EvaluateOptions: EVALUATE_CHECKS, MapOptions: MAP_CHECKS, SampleOptions: SAMPLE_CHECKS}
-    checks = own.get(kind, CHECKS)
+    of_kind = {EvaluateOptions: EVALUATE_CHECKS, MapOptions: MAP_CHECKS, SampleOptions: SAMPLE_CHECKS}
+    checks = {**of_kind.get(kind, CHECKS), **(own or {})}
     return kind(**{name: checks[name](name, value) for name, value in options.items() if value is not None})

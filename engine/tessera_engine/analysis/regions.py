@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,20 @@ def find_regions(
         outline = transform_geom(grid.crs, "EPSG:4326", geometry, precision=7)
         features.append({"type": "Feature", "properties": properties, "geometry": outline})
     return features
+
+
+def largest_regions(found: Sequence[list[dict[str, Any]]], names: Sequence[str]) -> list[dict[str, Any]]:
+    """The largest regions of several outputs together, by falling size.
+
+    Args:
+        found: the regions of each output.
+        names: of the outputs, which their regions get as `embeddings`; empty for a single output.
+    """
+    for regions, name in zip(found, names, strict=bool(names)):
+        for region in regions:
+            region["properties"]["embeddings"] = name
+    every = (region for regions in found for region in regions)
+    return sorted(every, key=lambda region: -region["properties"]["hectares"])[:MOST_REGIONS]
 
 
 def _pixels(polygon: Polygon) -> float:

@@ -13,16 +13,18 @@ from numpy.typing import NDArray
 from tessera_engine.analysis.options import SimilarKeywords, SimilarOptions, check_options
 from tessera_engine.analysis.rasters import within, write_map, write_result_item
 from tessera_engine.analysis.regions import (
-    MOST_REGIONS,
     PIXEL_BYTES,
     find_regions,
+    largest_regions,
     top_threshold,
     write_regions,
 )
 from tessera_engine.errors import InputError, check_type, is_of
 from tessera_engine.files.naming import default_out
 from tessera_engine.files.result import result_folder
+from tessera_engine.formats.cog.styles import style_numbers
 from tessera_engine.formats.embeddings.base import Embeddings
+from tessera_engine.formats.embeddings.same_model import check_stored_alike
 from tessera_engine.formats.embeddings.stored import StoredBlock
 from tessera_engine.formats.given import (
     GivenPath,
@@ -34,9 +36,11 @@ from tessera_engine.formats.given import (
     paths_given,
 )
 from tessera_engine.geo import point_outside
+from tessera_engine.pictures.colours import RAMP
 from tessera_engine.progress import Progress, ShowProgress, part_of, shown
 from tessera_engine.running.memory import strip_values
 from tessera_engine.running.options import spelled_out
+from tessera_engine.scene import Window
 from tessera_kernels.similar import most_similar
 
 if TYPE_CHECKING:
@@ -111,25 +115,26 @@ def similar(
     queries, names = _queries(opened, points), folder_names(opened)
     identity = identity_of("similar", opened, points=points, options=chosen)
     pixels = [each.grid.window.pixels for each in opened]
-    title, features, assets, grids = "Cosine similarity to the given points", [], [], []
+    title, found, assets, grids = "Cosine similarity to the given points", [], [], []
+    alone = len(opened) == 1
     with shown(progress, "comparing", "px") as report, result_folder(target, overwrite, identity) as folder:
         maps = []
         for i, each in enumerate(opened):
             part = part_of(report, sum(pixels[:i]), sum(pixels))
             maps.append(compare(each, queries, part, chosen.memory, sum(pixels)))
-        threshold = top_threshold(np.concatenate([values.reshape(-1) for values in maps]), chosen.top)
+        every = np.concatenate([values.reshape(-1) for values in maps])
+        threshold, middle = top_threshold(every, chosen.top), top_threshold(every, 0.5)
+        del every
         for values, each, name in zip(maps, opened, names, strict=True):
-            alone = len(opened) == 1
             place = folder if alone else folder / name
             place.mkdir(exist_ok=True)
             asset = write_map(place / "similarity.tif", values, each.grid, title, np.nan)
             assets.append(asset if alone else within(asset, name, each.grid))
-            found = find_regions(values, threshold, each.grid, "similarity")
-            for feature in [] if alone else found:
-                feature["properties"]["embeddings"] = name
-            features += found
+            # The same colours on all maps, up to the most similar places
+            style_numbers(place / "similarity.tif", RAMP, middle, threshold)
+            found.append(find_regions(values, threshold, each.grid, "similarity"))
             grids.append(each.grid)
-        features = sorted(features, key=lambda feature: -feature["properties"]["hectares"])[:MOST_REGIONS]
+        features = largest_regions(found, [] if alone else names)
         assets.append(write_regions(folder, features, "The most similar regions"))
         facts = {"points": [list(point) for point in points], "top": chosen.top, "threshold": threshold}
         write_result_item(folder, grids, opened, "similar", title, assets, facts)
@@ -209,27 +214,28 @@ def compare(
     strip_size = strip_values(memory, (held or pixels) * PIXEL_BYTES, per_value, row, STRIP_VALUES)
     found = np.empty((embeddings.grid.height, embeddings.grid.width), np.float32)
     for window in embeddings.windows(strip_size):
-        stored = embeddings.read_stored(window)
-        strip = found[window.row : window.row + window.height]
-        values = stored.values.reshape(-1, embeddings.dim)
-        if stored.scales is None:
-            strip.reshape(-1)[:] = _cosines(values, queries)
-        else:
-            strip.reshape(-1)[:] = most_similar(values, stored.scales.reshape(-1), queries)
+        found[window.row : window.row + window.height] = _compared(embeddings, window, queries)
         if report is not None:
             report((window.row + window.height) * window.width, pixels)
     return found
 
 
+def _compared(embeddings: Embeddings, window: Window, queries: NDArray[Any]) -> NDArray[np.float32]:
+    """(height, width) the cosines of a window."""
+    distinct = embeddings.read_distinct(window)
+    if distinct is not None:
+        cosines = np.append(_cosines(distinct.vectors, queries), np.float32(np.nan))
+        return cosines[distinct.which]  # no data is -1, the last one
+    stored = embeddings.read_stored(window)
+    values = stored.values.reshape(-1, embeddings.dim)
+    if stored.scales is None:
+        return _cosines(values, queries).reshape(stored.valid.shape)
+    return most_similar(values, stored.scales.reshape(-1), queries).reshape(stored.valid.shape)
+
+
 def _queries(sources: Sequence[Embeddings], points: Sequence[tuple[float, float]]) -> NDArray[Any]:
     """(Q, K) stored vectors of the points' pixels, each of the first source that has data there."""
-    stored = {each.stored_as for each in sources}
-    if len(stored) > 1:
-        other = next(each for each in sources if each.stored_as != sources[0].stored_as)
-        raise InputError(
-            f"{sources[0].path} is stored as {sources[0].stored_as}, {other.path} as {other.stored_as}: convert one of "
-            "them, so that vectors can be compared as they are stored"
-        )
+    check_stored_alike(sources)
     return np.stack([_query(sources, lon, lat) for lon, lat in points])
 
 

@@ -9,17 +9,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tessera_engine.errors import TesseraError
+from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.model.facts import ModelFacts
 from tessera_engine.model.file import ModelFile
 from tessera_engine.model.layout import DAYS
 from tessera_engine.progress import Announce
 from tessera_engine.tokens import PackedTokens, Tokens
+from tessera_kernels.quantize import quantize
 
 
 class Part(NamedTuple):
@@ -49,6 +50,8 @@ class BackendRecord:
             `picks_device`.
         picks_device: whether `load` takes `auto` and chooses among more devices than `runs` names.
         bytes: memory of its libraries and of a batch, besides that of the fused kernels.
+        overlaps: whether it may compute a window on a device while the next one is packed, see `Backend.overlaps`:
+            the tokens of two windows are in memory then.
         forms: gives further ways to run a model's files (by precision) on CPUs, by name: faster ones, which embeddings
             are not made with because they are less exact. For comparisons of speed. Takes the number of threads, too.
         baselines: for the reference only: takes an fp32 model file, the number of CPU threads and a device of `runs`.
@@ -65,6 +68,7 @@ class BackendRecord:
     load: Callable[[ModelFile, int, str, Announce], Backend]
     picks_device: bool = False
     bytes: int = 0
+    overlaps: bool = False
     forms: Callable[[Mapping[str, ModelFile], int], Mapping[str, Callable[[], Backend]]] | None = None
     baselines: Callable[[ModelFile, int, str], Mapping[str, Callable[[], Backend]]] | None = None
     open_checkpoint: Callable[[Path, ModelFile], Backend] | None = None
@@ -72,20 +76,89 @@ class BackendRecord:
     why_not: Callable[[ModelFacts], str | None] | None = None
 
 
+class Codes(NamedTuple):
+    """Embeddings in int8, see `tessera_kernels.quantize`.
+
+    Attributes:
+        codes: (N, prefix) int8.
+        scales: (N,) float32.
+    """
+
+    codes: NDArray[np.int8]
+    scales: NDArray[np.float32]
+
+
+class Result(NamedTuple):
+    """What a backend computed, in one of two forms.
+
+    Attributes:
+        embedding: (N, dims) float32; None if the device made codes.
+        codes: of the prefix that was asked for; None if the device made none.
+    """
+
+    embedding: NDArray[np.float32] | None
+    codes: Codes | None = None
+
+
+Finish = Callable[[], Result]
+"""Waits until a backend has computed all that was asked for."""
+
+
+class Pending:
+    """Embeddings that a backend was asked for, which it has or is computing."""
+
+    def __init__(self, backend: Backend, finish: Finish, pixels: int, prefix: int | None) -> None:
+        """Ask `Backend.start` for one."""
+        self._backend, self._finish, self._pixels, self._prefix = backend, finish, pixels, prefix
+        self._result: Result | None = None
+
+    def wait(self) -> None:
+        """Wait until all is computed.
+
+        Raises:
+            TesseraError: the runtime failed, gave another shape or dtype, or values that aren't finite.
+        """
+        if self._result is None:
+            result = self._finish()
+            self._backend.check(result, self._pixels, self._prefix)
+            self._result = result
+
+    def embedding(self) -> NDArray[np.float32]:
+        """(N, dims) float32, all finite. Only if no prefix was given. Raises as `wait` does."""
+        self.wait()
+        if self._result is None or self._result.embedding is None:
+            raise ValueError("codes were asked for, not embeddings")
+        return self._result.embedding
+
+    def codes(self) -> Codes:
+        """The codes of the prefix that was given, from the device where it makes them. Raises as `wait` does."""
+        self.wait()
+        if self._result is None or self._prefix is None:
+            raise ValueError("no prefix was given")
+        if self._result.codes is not None:
+            return self._result.codes
+        assert self._result.embedding is not None
+        # First the prefix is cut, then it is quantised: that is the published order
+        kept = self._result.embedding[:, : self._prefix]
+        return Codes(*quantize(kept, self._backend.model.facts.generation))
+
+
 class Backend(ABC):
     """Runs one model file on packed tokens.
 
-    Class attributes:
+    Attributes:
         name: see `BackendRecord`.
         follows_lengths: whether what it makes first depends on how many tokens pixels have. Then it isn't warmed up
             with a made-up pixel, but prepared with a sample of a scene.
         piece_pixels: how many pixels can be run at a time, so that progress is seen, without changing a bit; None:
             the backend groups pixels by length, and other groups would change the last bits.
+        overlaps: whether `start` returns while a device still computes.
     """
 
     name: str
     follows_lengths = False
     piece_pixels: int | None = None
+    overlaps = False
 
     def __init__(self, model: ModelFile) -> None:
         self.model = model
@@ -115,9 +188,48 @@ class Backend(ABC):
             TesseraError: the model can't be run here.
         """
 
+    def limit_device_memory(self, size: int) -> None:
+        """Take at most so much of a device's memory from now on, for weights and batches.
+
+        Args:
+            size: bytes.
+
+        Raises:
+            InputError: it is too little, or this backend uses no device.
+        """
+        raise InputError(f"device_memory= limits a GPU, but {self.description} runs here; leave it out")
+
     @abstractmethod
     def _run(self, tokens: PackedTokens) -> NDArray[np.float32]:
         """Embed at least one pixel: (N, dims) float32."""
+
+    def _start(self, tokens: PackedTokens, prefix: int | None) -> Finish:
+        """Start to embed at least one pixel; a backend that overlaps has this in place of `_run`."""
+        result = Result(self._run(tokens))
+        return lambda: result
+
+    def start(self, tokens: PackedTokens, prefix: int | None = None) -> Pending:
+        """Start to embed packed pixels. A backend that doesn't overlap has computed them when this returns.
+
+        Args:
+            tokens: of the pixels; they must not change until the result is there.
+            prefix: dimensions to make codes of; None: embeddings are wanted.
+
+        Raises:
+            ValueError: the tokens don't belong together.
+            TesseraError: the runtime failed.
+        """
+        facts = self.model.facts
+        _check(tokens.s2, "s2", len(facts.s2_bands))
+        _check(tokens.s1, "s1", len(facts.s1_bands))
+        if len(tokens.s1.offsets) != len(tokens.s2.offsets):
+            raise ValueError(
+                f"s1 has {len(tokens.s1.offsets) - 1} pixels, s2 has {len(tokens.s2.offsets) - 1}"
+            )
+        if len(tokens) == 0:
+            nothing = Result(np.empty((0, facts.dims), np.float32))
+            return Pending(self, lambda: nothing, 0, prefix)
+        return Pending(self, self._start(tokens, prefix), len(tokens), prefix)
 
     def run(self, tokens: PackedTokens) -> NDArray[np.float32]:
         """Embed packed pixels.
@@ -129,29 +241,37 @@ class Backend(ABC):
             ValueError: the tokens don't belong together.
             TesseraError: the runtime gave another shape or dtype, or values that aren't finite.
         """
-        facts = self.model.facts
-        _check(tokens.s2, "s2", len(facts.s2_bands))
-        _check(tokens.s1, "s1", len(facts.s1_bands))
-        if len(tokens.s1.offsets) != len(tokens.s2.offsets):
-            raise ValueError(
-                f"s1 has {len(tokens.s1.offsets) - 1} pixels, s2 has {len(tokens.s2.offsets) - 1}"
-            )
-        expected = (len(tokens), facts.dims)
-        if expected[0] == 0:
-            return np.empty(expected, np.float32)
-        embedding = self._run(tokens)
-        if embedding.shape != expected or embedding.dtype != np.float32:
-            raise TesseraError(
-                f"backend {self.name} gave {embedding.dtype} {embedding.shape}, expected float32 {expected}; "
-                "the model file may be damaged, export it again"
-            )
-        broken = len(embedding) - int(np.isfinite(embedding).all(axis=1).sum())
+        return self.start(tokens).embedding()
+
+    def check(self, result: Result, pixels: int, prefix: int | None) -> None:
+        """Make sure of a result's shape and values.
+
+        Raises:
+            TesseraError: it has another shape or dtype, or values that aren't finite.
+        """
+        values: Any
+        if result.codes is None:
+            values = result.embedding
+            self._check_array(values, np.float32, (pixels, self.model.facts.dims))
+        else:
+            values = result.codes.scales[:, None]
+            self._check_array(result.codes.codes, np.int8, (pixels, prefix))
+            self._check_array(values, np.float32, (pixels, 1))
+        finite = np.isfinite(values).all(axis=1)
+        broken = pixels - int(finite.sum())
         if broken:
             raise TesseraError(
-                f"backend {self.name} gave values that aren't finite for {broken} of {len(embedding)} pixels "
+                f"backend {self.name} gave values that aren't finite for {broken} of {pixels} pixels "
                 f"with model {self.model.label}; check it with 'tessera-engine verify {self.model.path}'"
             )
-        return embedding
+
+    def _check_array(self, array: Any, dtype: Any, shape: tuple[int | None, ...]) -> None:
+        if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype != dtype:
+            found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else "nothing"
+            raise TesseraError(
+                f"backend {self.name} gave {found}, expected {np.dtype(dtype)} {shape}; "
+                "the model file may be damaged, export it again"
+            )
 
 
 def _check(tokens: Tokens, modality: str, bands: int) -> None:

@@ -158,6 +158,7 @@ def make_backend(
     threads: int,
     device: str = "auto",
     announce: Announce | None = None,
+    device_memory: int | None = None,
 ) -> Backend:
     """Load a model file into a backend.
 
@@ -167,11 +168,21 @@ def make_backend(
         threads: CPU threads to compute with.
         device: one of `DEVICES`.
         announce: called with a line about what takes long, and about what the backend has to do in another way.
+        device_memory: most bytes of the GPU's memory; None: see the backend.
 
     Raises:
-        InputError: see `choose`, or the backend's package is not installed.
+        InputError: see `choose`, or the backend's package is not installed, or `device_memory` is too little, or
+            nothing uses a GPU.
         ModelError: the backend can't load the file.
         DeviceError: the GPU can't be used.
     """
     choice = choose(backend, device, model.facts.precision, model.facts)
-    return backend_record(choice.backend).load(model, threads, choice.device, announce or (lambda line: None))
+    if device_memory is not None and choice.device == "cpu":
+        raise InputError(
+            f"device_memory= limits a GPU, but the backend {choice.backend} runs on the CPU here ({choice.why}); "
+            "leave it out, or give device=cuda"
+        )
+    made = backend_record(choice.backend).load(model, threads, choice.device, announce or (lambda line: None))
+    if device_memory is not None:
+        made.limit_device_memory(device_memory)
+    return made

@@ -6,17 +6,17 @@ float32. Embeddings have the same bits for any batch and window.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tessera_engine.backends.base import Backend, BackendRecord, Part
+from tessera_engine.backends.base import Backend, BackendRecord, Codes, Finish, Part, Result
 from tessera_engine.backends.gpu.cuda import Cuda, Gpu
-from tessera_engine.backends.gpu.device import DeviceError, OutOfDeviceMemory
+from tessera_engine.backends.gpu.device import DeviceError, OutOfDeviceMemory, lost
 from tessera_engine.backends.gpu.fused.answer import check_answer
 from tessera_engine.backends.gpu.fused.launcher import Launcher
-from tessera_engine.backends.gpu.fused.network import GpuNetwork, Result
+from tessera_engine.backends.gpu.fused.network import GpuNetwork
 from tessera_engine.backends.gpu.fused.programs import (
     LEAST_CAPABILITY,
     LEAST_CUDA,
@@ -25,6 +25,7 @@ from tessera_engine.backends.gpu.fused.programs import (
     find_programs,
 )
 from tessera_engine.backends.gpu.held import Held
+from tessera_engine.backends.gpu.in_progress import InProgress, next_batch
 from tessera_engine.backends.gpu.install import how_to_install
 from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.model.facts import ModelFacts
@@ -49,6 +50,7 @@ class CudaBackend(Backend):
 
     name = "cuda"
     piece_pixels = PIECE_PIXELS
+    overlaps = True
 
     def __init__(self, model: ModelFile, device: Launcher, announce: Announce) -> None:
         """Let the GPU show that it computes rightly, and copy the model to it.
@@ -70,6 +72,7 @@ class CudaBackend(Backend):
         check_answer(device, model.facts, programs)
         self._network = GpuNetwork(device, read_arrays(model), model.facts, programs)
         self._slots = [(Held(device), device.make_stream()) for _ in range(SLOTS)]
+        self._progress = InProgress(SLOTS)
         self._limit = min(MOST_BYTES, int(SHARE * device.memory().free))
 
     @property
@@ -82,49 +85,77 @@ class CudaBackend(Backend):
         """The GPU."""
         return f"float16, {self._device.name}"
 
+    def limit_device_memory(self, size: int) -> None:
+        """See `Backend.limit_device_memory`. The driver's own memory, some hundred MB, comes on top."""
+        taken = self._device.taken
+        if size <= taken:
+            raise InputError(
+                f"device_memory={size / 1e6:,.0f}MB is too little: the weights of {self.model.label} alone take "
+                f"{taken / 1e6:,.1f} MB; give more"
+            )
+        self._device.limit(size)
+        self._limit = min(self._limit, max(1, int(SHARE * (size - taken))))
+
     def _run(self, tokens: PackedTokens) -> NDArray[np.float32]:
-        embedding = np.empty((len(tokens), self.model.facts.dims), np.float32)
-        need = self._network.bytes_of(tokens)
-        done = 0
-        while done < len(tokens):
-            try:
-                for last in self._batches(tokens, need, embedding, done):
-                    done = last
-            except OutOfDeviceMemory as error:
-                self._halve(error, int(need[done]))
+        embedding = self._start(tokens, None)().embedding
+        assert embedding is not None
         return embedding
 
-    def _batches(
-        self, tokens: PackedTokens, need: NDArray[np.int64], embedding: NDArray[np.float32], first: int
-    ) -> Iterator[int]:
-        """Embed all pixels from `first` on; gives the end of what is finished after each batch.
+    def _start(self, tokens: PackedTokens, prefix: int | None) -> Finish:
+        """Queue all batches but for those that have to wait for a slot; see `Backend.start`."""
+        if prefix is None:
+            result = Result(np.empty((len(tokens), self.model.facts.dims), np.float32))
+        else:
+            codes = np.empty((len(tokens), prefix), np.int8)
+            result = Result(None, Codes(codes, np.empty(len(tokens), np.float32)))
+        ends = np.cumsum(self._network.bytes_of(tokens))
+        first = number = 0
+        while first < len(tokens):
+            last = next_batch(ends, first, self._limit)
+            try:
+                number = self._begin(tokens, prefix, first, last, result)
+            except OutOfDeviceMemory as error:
+                self._halve(error, int(ends[first] - (ends[first - 1] if first else 0)))
+                continue
+            first = last
 
-        Raises:
-            OutOfDeviceMemory: a batch didn't fit; no work is queued any more.
-        """
-        waiting: list[tuple[int, int, Result]] = []
+        def finish() -> Result:
+            self._progress.finish(number)
+            return result
+
+        return finish
+
+    def _begin(self, tokens: PackedTokens, prefix: int | None, first: int, last: int, result: Result) -> int:
+        """Queue a batch, whose results will be written to the rows of its pixels; gives its number."""
+        self._progress.make_room()
+        held, stream = self._slots[0]
         try:
-            while first < len(tokens) or waiting:
-                if waiting and (len(waiting) == SLOTS or first == len(tokens)):
-                    begin, end, result = waiting.pop(0)
-                    self._device.synchronise(self._slots[0][1])
-                    embedding[begin:end] = result.embedding
-                    self._slots.append(self._slots.pop(0))
-                    yield end
-                    continue
-                last = first + max(1, int(np.searchsorted(np.cumsum(need[first:]), self._limit, "right")))
-                held, stream = self._slots[len(waiting)]
-                part = tokens.part(first, last)
-                waiting.append((first, last, self._network.begin(part, self.model.facts.dims, held, stream)))
-                first = last
+            found = self._network.begin(tokens.part(first, last), prefix, held, stream)
         except OutOfDeviceMemory:
-            for held, stream in self._slots:
-                self._device.synchronise(stream)
-                held.drop()
+            self._wait(stream)
             raise
+        except DeviceError as error:
+            raise lost(self._device.name, error) from error
+        self._slots.append(self._slots.pop(0))
+
+        def finish() -> None:
+            self._wait(stream)
+            for goal, each in zip(_arrays(result), _arrays(found), strict=True):
+                goal[first:last] = each
+
+        return self._progress.add(finish)
+
+    def _wait(self, stream: int) -> None:
+        try:
+            self._device.synchronise(stream)
+        except DeviceError as error:
+            raise lost(self._device.name, error) from error
 
     def _halve(self, error: DeviceError, least: int) -> None:
-        """Make batches half as large."""
+        """Make batches half as large, once those in progress are finished and their memory is free."""
+        self._progress.finish_all()
+        for held, _ in self._slots:
+            held.drop()
         self._limit //= 2
         memory = self._device.memory()
         if self._limit < least:
@@ -137,6 +168,10 @@ class CudaBackend(Backend):
             f"{self._device.name} is out of memory ({memory.free / 1e6:,.0f} MB free): continuing with batches of "
             f"{self._limit / 1e6:,.0f} MB"
         )
+
+
+def _arrays(result: Result) -> tuple[NDArray[Any], ...]:
+    return (result.embedding,) if result.embedding is not None else tuple(result.codes or ())
 
 
 def why_not(facts: ModelFacts) -> str | None:
@@ -173,4 +208,4 @@ def _load(model: ModelFile, threads: int, device: str, announce: Announce) -> Ba
     return CudaBackend(model, Cuda(), announce)
 
 
-BACKEND = BackendRecord("cuda", {"cuda": PRECISIONS}, _find, _load, why_not=why_not)
+BACKEND = BackendRecord("cuda", {"cuda": PRECISIONS}, _find, _load, overlaps=True, why_not=why_not)

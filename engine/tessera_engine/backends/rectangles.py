@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.tokens import PackedTokens, Tokens
+from tessera_kernels.observe import Packed
+from tessera_kernels.rectangles import fill_rectangle
 
 PAD_TO = 8
 """A rectangle's length is a pixel's number of tokens, rounded up to a multiple of this. So a pixel always gets the same
@@ -47,13 +49,8 @@ def rectangle(
     Returns:
         `<modality>` (B, T, bands) float32, `<modality>_doy` (B, T) int32, `<modality>_multiplicity` (B, T) float32.
     """
-    lengths = tokens.lengths[pixels]
-    steps = np.arange(_rounded(lengths.max(keepdims=True), round_to)[0])
-    filled = steps < lengths[:, None]
-    # A padding token repeats the pixel's first one, so that its values are finite and its day of year is in range
-    source = tokens.offsets[pixels][:, None] + np.where(filled, steps, 0)
-    return {
-        modality: tokens.values[source],
-        f"{modality}_doy": tokens.doy[source],
-        f"{modality}_multiplicity": np.where(filled, tokens.multiplicity[source], np.float32(0)),
-    }
+    pixels = np.ascontiguousarray(pixels, np.int64)
+    longest = (tokens.offsets[pixels + 1] - tokens.offsets[pixels]).max(keepdims=True)
+    packed = Packed(tokens.values, tokens.doy, tokens.multiplicity)
+    arrays = fill_rectangle(packed, tokens.offsets, pixels, int(_rounded(longest, round_to)[0]))
+    return dict(zip((modality, f"{modality}_doy", f"{modality}_multiplicity"), arrays, strict=True))

@@ -63,3 +63,8 @@ def backend_record(name: str) -> BackendRecord:
 def backend_bytes(name: str) -> int:
     """The `bytes` of a backend's record; 0 for one that isn't registered: an object that a caller made."""
     return backend_record(name).bytes if name in _modules() else 0
+
+
+def backend_overlaps(name: str) -> bool:
+    """The `overlaps` of a backend's record; False for one that isn't registered: an object that a caller made."""
+    return name in _modules() and backend_record(name).overlaps

@@ -67,9 +67,18 @@ class TensorRtBackend(Backend):
         self._loaded: dict[Shape, tuple[Plan, list[Runner]]] = {}
         self._profiles: list[Shape] = []
         self._slots = [Slot(device) for _ in range(SLOTS)]
-        memory = device.memory()
-        self._largest = most_tokens(memory.total, model.facts)
-        self._limit = min(self._largest, most_tokens(memory.free, model.facts))
+        self._estimate()
+
+    def _estimate(self) -> None:
+        """A first guess of how many tokens a batch may have."""
+        memory = self._device.memory()
+        self._largest = most_tokens(memory.total, self.model.facts)
+        self._limit = min(self._largest, most_tokens(memory.free, self.model.facts))
+
+    def limit_device_memory(self, size: int) -> None:
+        """See `Backend.limit_device_memory`. The runtime's own memory, for weights, comes on top."""
+        self._device.limit(size)
+        self._estimate()
 
     @property
     def version(self) -> str:

@@ -50,7 +50,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-models = typer.Typer(help="List, import and download models.", no_args_is_help=True)
+models = typer.Typer(help="List, carry, import and download models.", no_args_is_help=True)
 app.add_typer(models, name="model")
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -59,7 +59,15 @@ Device = Annotated[
     str,
     typer.Option(
         rich_help_panel="Model",
-        help="auto, cpu or cuda. auto uses a GPU if TensorRT or a GPU build of ONNX Runtime is installed.",
+        help="auto, cpu or cuda. auto uses a GPU if something that runs the model on it is installed.",
+    ),
+]
+DeviceMemory = Annotated[
+    str | None,
+    typer.Option(
+        rich_help_panel="How it runs",
+        metavar="SIZE",
+        help="Limit of the GPU's memory, like 8GB. Default: what is free.",
     ),
 ]
 Threads = Annotated[

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from tessera_engine.cli.app import Device, Json, Quiet, Threads, app
+from tessera_engine.cli.app import Device, DeviceMemory, Json, Quiet, Threads, app
 from tessera_engine.errors import InputError, MissingExtra
 
 
@@ -37,6 +37,7 @@ def bench(
         ),
     ] = False,
     device: Device = "auto",
+    device_memory: DeviceMemory = None,
     threads: Threads = None,
     quiet: Quiet = False,
     json: Json = False,
@@ -61,9 +62,10 @@ def bench(
     )
     from tessera_engine.machine import check_threads
     from tessera_engine.model.installed import open_model, precisions
+    from tessera_engine.running.memory import check_device_memory
     from tessera_engine.scenes.sampling import sample_observations
 
-    threads = check_threads(threads)
+    threads, limit = check_threads(threads), check_device_memory(device_memory)
     device = choose("auto", device).device
     files = {precision: open_model(model, precision) for precision in precisions(model)}
     observations = sample_observations(scene, files["fp32"].facts, pixels)
@@ -73,7 +75,7 @@ def bench(
             files_to_run = with_qdq(files, scene, Path(folder))
         else:
             files_to_run = files
-        ways, baselines = ways_to_run(files_to_run, threads, device, full)
+        ways, baselines = ways_to_run(files_to_run, threads, device, full, limit)
         runners = {}
         with console.progress_bar("starting", quiet, "runtimes") as progress:
             for i, (name, make) in enumerate(ways.items()):
@@ -96,7 +98,7 @@ def bench(
         with console.progress_bar("measuring", quiet, "runs") as progress:
             rows = compare(runners, baselines, rounds, progress)
     precision = "fp32" if device == "cuda" or "int8" not in files else "int8"
-    shares = stage_shares(scene, make_backend(files[precision], "auto", threads, device))
+    shares = stage_shares(scene, make_backend(files[precision], "auto", threads, device, None, limit))
     if json:
         console.print_json({"rows": [asdict(row) for row in rows], "stages": shares})
         return

@@ -37,6 +37,11 @@ def say(message: str, quiet: bool = False) -> None:
         print(plain(in_options(message)), file=sys.stderr)
 
 
+def say_json(values: Mapping[str, Any]) -> None:
+    """An event to stderr, for programs: one line of JSON in ASCII."""
+    print(json.dumps(values), file=sys.stderr, flush=True)
+
+
 def print_line(value: Any) -> None:
     """A result to stdout in one line: a path, a number, a text."""
     print(plain(str(value)))

@@ -10,6 +10,7 @@ import typer
 from tessera_engine.backends.registry import backend_names
 from tessera_engine.cli.app import (
     Device,
+    DeviceMemory,
     From,
     Json,
     Layout,
@@ -28,7 +29,7 @@ from tessera_engine.cli.app import (
 from tessera_engine.cli.embeddings import ShapesCrs, ShapesLayer
 from tessera_engine.cli.panels import Grouped
 from tessera_engine.errors import InputError
-from tessera_engine.formats.registry import appendable, described
+from tessera_engine.formats.registry import appendable, described, format_named
 
 if TYPE_CHECKING:
     from tessera_engine.running.options import EmbedOptions
@@ -206,7 +207,17 @@ def embed(
         ),
     ] = None,
     memory: Memory = None,
+    device_memory: DeviceMemory = None,
     threads: Threads = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            rich_help_panel=RUN,
+            help="Compute on a Dask cluster, into one Zarr store: the scheduler's address, or local[:N] for N "
+            "processes here.",
+        ),
+    ] = None,
     restart: Annotated[
         bool,
         typer.Option(
@@ -277,6 +288,7 @@ def embed(
         "precision": "int8" if int8 else precision,
         "backend": backend,
         "device": device,
+        "device_memory": device_memory,
         "threads": threads,
     }
     if jobs is not None or len(scenes or ()) > 1:
@@ -284,7 +296,11 @@ def embed(
 
         # A row of the table may choose another precision than the command line
         as_given = {"int8": int8, "precision": precision, "stored_as": stored_as}
-        embed_all(jobs, scenes or (), out, {**opening, **loading, **options, **as_given}, quiet, json)
+        embed_all(
+            jobs, scenes or (), out, {**opening, **loading, **options, **as_given}, quiet, json, cluster
+        )
+    elif cluster is not None:
+        _embed_on_cluster(cluster, (scenes or [""])[0], out, opening, loading, options, quiet, json)
     else:
         _embed_one((scenes or [""])[0], out, opening, loading, options, quiet, json)
 
@@ -302,6 +318,7 @@ def _embed_one(
     from tessera_engine.backends.choosing import choose
     from tessera_engine.cli import console
     from tessera_engine.model.installed import open_model
+    from tessera_engine.running.memory import check_device_memory
     from tessera_engine.running.options import RunOptions
     from tessera_engine.running.plan import make_plan
     from tessera_engine.scenes import open_scene
@@ -314,10 +331,12 @@ def _embed_one(
     if others is not None:
         console.say(others, quiet)
     file = open_model(loading["model"], loading["precision"])
+    check_device_memory(loading["device_memory"])
     # Before kernels are compiled
     runs_it = choose(backend, device, file.facts.precision, file.facts).backend
     plan = make_plan(opened, file, out, checked, runs_it)
-    loaded = api.load(file, backend, threads, lambda text: console.say(text, quiet), device)
+    limit = loading["device_memory"]
+    loaded = api.load(file, backend, threads, lambda text: console.say(text, quiet), device, limit)
     facts = loaded.facts
     if facts.name == "demo":
         console.say(
@@ -325,6 +344,9 @@ def _embed_one(
             "('tessera-engine model import' brings one)",
             quiet,
         )
+    lossy = format_named(checked.format).lossy
+    if lossy:
+        console.say(f"note: {checked.format} loses some of the embeddings: {lossy}", quiet)
     size = f"{plan.region.width} x {plan.region.height} px"
     if plan.selected is not None:
         size += f", {len(plan.selected):,} of them selected"
@@ -362,6 +384,64 @@ def _embed_one(
         f"look at {done.out / 'quicklook.png'}",
         quiet,
     )
+
+
+def _embed_on_cluster(
+    cluster: str,
+    scene: str,
+    out: Path | None,
+    opening: dict[str, Any],
+    loading: dict[str, Any],
+    options: EmbedOptions,
+    quiet: bool,
+    json: bool,
+) -> None:
+    from tessera_engine import api
+    from tessera_engine.backends.choosing import choose
+    from tessera_engine.cli import console
+    from tessera_engine.cluster.connecting import check_cluster, connected
+    from tessera_engine.cluster.options import Runs, for_cells
+    from tessera_engine.model.installed import open_model
+    from tessera_engine.running.options import RunOptions
+    from tessera_engine.running.plan import make_plan
+    from tessera_engine.scenes import open_scene
+
+    check_cluster(cluster)
+    checked = RunOptions.given(for_cells(options))
+    backend, device, threads = (loading[name] for name in ("backend", "device", "threads"))
+    opened = open_scene(Path(scene).absolute(), **opening)
+    file = open_model(loading["model"], loading["precision"])
+    runs = Runs(choose(backend, device, file.facts.precision, file.facts).backend, device, threads)
+    plan = make_plan(opened, file, None if out is None else out.absolute(), checked, runs.backend)
+
+    def announce(text: str) -> None:
+        console.say(text, quiet and not _certain(text))
+
+    def work() -> api.Embedded:
+        with (
+            connected(cluster, threads) as client,
+            console.progress_bar("embedding", quiet or json, "px") as progress,
+        ):
+            if client.dashboard_link:
+                console.say(f"note: Dask's dashboard is at {client.dashboard_link}", quiet)
+            return api.carry_out_on(
+                plan, client, runs, progress, announce, console.say_json if json else None
+            )
+
+    done = aside(work)
+    if json:
+        console.print_json(
+            {
+                "out": str(done.out),
+                "pixels": done.pixels,
+                "with_data": done.with_data,
+                **({} if done.few_clear is None else {"few_clear": done.few_clear}),
+                "seconds": {stage: round(seconds, 3) for stage, seconds in done.seconds.items()},
+                "findings": [finding.to_dict() for finding in done.findings],
+            }
+        )
+    else:
+        console.print_line(done.out)
 
 
 def _certain(line: str) -> bool:

@@ -11,20 +11,20 @@ from tessera_engine.cli.app import Json, Quiet, Threads, app, interruptible
 from tessera_engine.cli.embeddings import (
     NOTHING_LEFT,
     Band,
-    Embeddings,
     Labels,
     LabelsCrs,
     Layer,
     Nodata,
     OfYear,
     Overwrite,
+    Several,
     Until,
 )
 
 
 @app.command()
 def evaluate(
-    embeddings: Embeddings,
+    embeddings: Several,
     labels: Labels,
     field: Annotated[str | None, typer.Option(help="Field or column to predict; not for rasters.")] = None,
     out: Annotated[
@@ -59,11 +59,13 @@ def evaluate(
 
     Compares every stored form and prefix, with confidence intervals. Scores are cross-validated over spatial blocks.
     Of a store that embed --every made, it compares the periods: how early in the season your labels can be predicted.
+    Several outputs are measured together, and each beside that.
 
     Example: tessera-engine evaluate scene_dir.embeddings --labels fields.gpkg --field crop
     """
     from tessera_engine.analysis.maps.evaluate import evaluate as measure
-    from tessera_engine.analysis.maps.evaluate import report_text
+    from tessera_engine.analysis.maps.report import document
+    from tessera_engine.analysis.reporting.as_markdown import to_markdown
     from tessera_engine.cli import console
 
     with interruptible(NOTHING_LEFT):
@@ -91,6 +93,6 @@ def evaluate(
         console.print_json(found.to_dict() | ({} if out is None else {"out": str(out)}))
     elif out is not None:
         console.print_line(out)
-        console.say(f"see {out / 'report.md'} and {out / 'report.png'}", quiet)
+        console.say(f"see {out / 'report.html'}", quiet)
     else:
-        console.print_text(report_text(found))
+        console.print_text(to_markdown(document(found)))

@@ -24,14 +24,16 @@ def embed_all(
     defaults: Mapping[str, Any],
     quiet: bool,
     json: bool,
+    cluster: str | None = None,
 ) -> None:
-    """Embed the scenes of a table, or several scenes.
+    """Embed the scenes of a table, or several scenes; on a Dask cluster, if one is named.
 
     Raises:
         InputError: the table is wrong; nothing has been done.
         TesseraError: scenes failed.
     """
     from tessera_engine.cli import console
+    from tessera_engine.cluster.connecting import connected
     from tessera_engine.jobs.many import FAILED, embed_many
 
     if jobs is not None and scenes:
@@ -42,12 +44,15 @@ def embed_all(
         # As for one scene: what is certain, and errors, are said even so
         console.say(line, quiet and (line.startswith(("note: ", "[", "resuming ")) or ", likely]" in line))
 
+    def work() -> list[JobResult]:
+        named = list(scenes) if jobs is None else jobs
+        if cluster is None:
+            return embed_many(named, out, progress=not quiet, announce=announce, **given)
+        with connected(cluster, given.get("threads")) as client:
+            return embed_many(named, out, progress=not quiet, announce=announce, client=client, **given)
+
     with interruptible(ADVICE, published=ADVICE):
-        results = aside(
-            lambda: embed_many(
-                list(scenes) if jobs is None else jobs, out, progress=not quiet, announce=announce, **given
-            )
-        )
+        results = aside(work)
     results = [replace(result, error=in_options(result.error)) for result in results]
     failed = [result for result in results if result.state == FAILED]
     if json:

@@ -36,8 +36,13 @@ def map_labels(
     out: Out = None,
     train: Annotated[
         Path | None,
+        typer.Option(help="Embeddings at the labels, by the same model. Default: the embeddings to map."),
+    ] = None,
+    by_segment: Annotated[
+        Path | None,
         typer.Option(
-            help="Embeddings at the labels, by the same model. Default: the embeddings to map, the first of several."
+            help="Polygons that get one class each, such as those of 'segment' or parcels. Default: map by pixel.",
+            metavar="FILE",
         ),
     ] = None,
     method: Annotated[
@@ -119,6 +124,7 @@ def map_labels(
             field,
             out,
             train=train,
+            by_segment=by_segment,
             method=method,
             context=context,
             balance=balance,

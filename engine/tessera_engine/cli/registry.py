@@ -22,6 +22,8 @@ MODULES = (
     "sample",
     "compare",
     "maps",
+    "areas",
+    "suggest",
     "evaluate",
     "segment",
     "view",

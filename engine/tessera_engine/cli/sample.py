@@ -44,7 +44,10 @@ def sample(
         ),
     ],
     out: Annotated[
-        Path, typer.Option("-o", "--out", help="Table to write: FILE.parquet (GeoParquet), .gpkg or .csv.")
+        Path,
+        typer.Option(
+            "-o", "--out", help="Table to write: FILE.parquet (GeoParquet), .gpkg, .geojson or .csv."
+        ),
     ],
     pool: Annotated[
         str | None,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tessera_engine.cli.app import Json, Memory, Quiet, app, interruptible
-from tessera_engine.cli.embeddings import NOTHING_LEFT, Embeddings, OfYear, Overwrite
+from tessera_engine.cli.embeddings import NOTHING_LEFT, Embeddings, OfYear, Overwrite, Until
 
 
 @app.command()
@@ -19,7 +19,7 @@ def segment(
         typer.Option(
             "-o",
             "--out",
-            help="File to write: .gpkg, or .parquet (GeoParquet by the fiboa specification). Default: "
+            help="File to write: .gpkg, .parquet (GeoParquet by the fiboa specification) or .csv. Default: "
             "NAME.segments.gpkg in the current folder.",
         ),
     ] = None,
@@ -36,6 +36,7 @@ def segment(
         int | None, typer.Option(help="Compare only the first 16, 32, 64 or 128 dimensions.")
     ] = None,
     year: OfYear = None,
+    until: Until = None,
     memory: Memory = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -59,6 +60,7 @@ def segment(
             min_area=min_area,
             dim=dim,
             year=year,
+            until=until and until.date(),
             memory=memory,
             overwrite=overwrite,
             progress=not quiet,

@@ -127,7 +127,7 @@ def _verify_model(
 ) -> tuple[dict[str, Any], str | None]:
     from tessera_engine import api
     from tessera_engine.cli import console
-    from tessera_engine.model.drift import THRESHOLDS, measure
+    from tessera_engine.model.drift import measure, threshold_for
     from tessera_engine.model.installed import open_model
     from tessera_engine.scenes.sampling import sample_tokens
 
@@ -140,7 +140,7 @@ def _verify_model(
         truth = api.load_model(str(reference or loaded.facts.name), "fp32", "onnxruntime", threads).backend
     tokens = sample_tokens(scene, loaded.facts, pixels)
     drift = measure(truth.run(tokens), loaded.backend.run(tokens))
-    failures = THRESHOLDS[loaded.facts.precision].failures(drift)
+    failures = threshold_for(loaded.facts.precision, loaded.backend.computes_on).failures(drift)
     result = {
         "model": loaded.backend.model.label,
         "backend": loaded.backend.description,

@@ -4,8 +4,8 @@
     header              JSON: name -> dtype, shape, place; `__metadata__` -> format, facts (JSON as text), sha256
     data                the arrays one after the other, without gaps
 
-Nothing in such a file is run, and nothing in it makes a reader take more memory than the file has. Every reader of
-safetensors opens it. The checksum is of the facts, the table of arrays and the data.
+Nothing in such a file is run, and nothing in it makes a reader take more memory than it has. The checksum is of the
+facts, the table of arrays and the data.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from tessera_engine.files.document import Damaged, checked, parse
 
 _DTYPES = {"F32": "float32", "F64": "float64", "I32": "int32", "I64": "int64", "U8": "uint8"}
-
 METADATA = "__metadata__"
 
 MOST_HEADER = 1 << 23
@@ -83,9 +82,7 @@ def unpack(format: str, content: bytes) -> tuple[Any, dict[str, NDArray[Any]]]:
     if len(content) < 8 or not 2 <= size <= min(MOST_HEADER, len(content) - 8) or content[8:9] != b"{":
         raise Damaged("not a file of this kind")
     table, data = parse(content[8 : 8 + size]), content[8 + size :]
-    if not isinstance(table, dict):
-        raise Damaged("not a file of this kind")
-    metadata = checked(table.pop(METADATA, None), _Metadata)
+    metadata = checked(table.pop(METADATA, None) if isinstance(table, dict) else None, _Metadata)
     if metadata.format != format:
         raise Damaged(f"the format is {metadata.format[:60]!r}, expected {format!r}")
     places = checked(table, dict[str, _Place])

@@ -3,16 +3,37 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 _SHAPEFILE = (".shp", ".shx", ".dbf", ".prj", ".cpg")
 """Endings of the files that are one shapefile: shapes, their index, their values, the CRS, and the values' encoding."""
 
 
-def folder_sha256(path: Path) -> str:
-    """Hex sha256 of a folder: of the lines "<sha256>  <path in the folder>" of its files, sorted by path."""
-    return _together(path, [file for file in path.rglob("*") if file.is_file()])
+def folder_sha256(path: Path, known: Callable[[str], str | None] | None = None) -> str:
+    """Hex sha256 of a folder: of the lines "<sha256>  <path in the folder>" of its files, sorted by path.
+
+    Args:
+        path: the folder.
+        known: gives the hex sha256 of a file, by its path in the folder, that isn't read; None for one that is.
+    """
+    digest = hashlib.sha256()
+    for name in _names(path, ""):
+        sha256 = known(name) if known is not None else None
+        digest.update(f"{sha256 or file_sha256(path / name)}  {name}\n".encode())
+    return digest.hexdigest()
+
+
+def _names(folder: Path, before: str) -> Iterator[str]:
+    """The files of a folder at any depth, sorted by the parts of their paths: a store may have millions."""
+    with os.scandir(folder) as found:
+        entries = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in found)
+    for name, is_folder in entries:
+        if is_folder:
+            yield from _names(folder / name, f"{before}{name}/")
+        elif (folder / name).is_file():
+            yield f"{before}{name}"
 
 
 def path_sha256(path: Path) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 # The registry is loaded for `--help`, so this module loads nothing heavy.
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tessera_engine.formats.embeddings.stored import Source
     from tessera_engine.formats.grown import Store
     from tessera_engine.formats.origin import Origin
-    from tessera_engine.scene import Grid
+    from tessera_engine.scene import Grid, Window
     from tessera_engine.scenes.period import Period
     from tessera_engine.stac.items import Asset
 
@@ -37,6 +37,62 @@ class Content:
     origin: Origin | None = None
     store: Store | None = None
     periods: Sequence[tuple[Period, Staging]] = ()
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What will be written into an output by several processes.
+
+    Attributes:
+        grid: the output's.
+        dim: length of the embedding.
+        name: the scene's name.
+        origin: where the embeddings are from; its year or season is known.
+        periods: first and last day of several periods, the shortest first; empty where there is one.
+    """
+
+    grid: Grid
+    dim: int
+    name: str
+    origin: Origin
+    periods: Sequence[Period] = ()
+
+
+class CellWriter(Protocol):
+    """Writes an output cell by cell; several processes may write cells of one output at the same time.
+
+    A cell is a window of the output's grid whose edges are multiples of `side`, or edges of the grid. It has files of
+    its own, so a process that writes one never waits for another.
+    """
+
+    @property
+    def side(self) -> int:
+        """Pixels."""
+        ...
+
+    def begin(self) -> None:
+        """Make the output without values. Raises OSError where it can't be written."""
+        ...
+
+    def write(self, cell: Window, parts: Sequence[Staging]) -> list[Path]:
+        """Write a cell and give its files. Written again, it has the same bytes.
+
+        Args:
+            cell: its pixels, counted from the corner of the output.
+            parts: its finished arrays, of each period.
+
+        Raises:
+            OSError: a file couldn't be written.
+        """
+        ...
+
+    def written(self) -> Iterator[Path]:
+        """All files of cells, and what a killed process left of one, in any order."""
+        ...
+
+    def asset(self) -> Asset:
+        """What was written."""
+        ...
 
 
 def takes_any_grid(grid: Grid, dim: int) -> None:
@@ -66,6 +122,8 @@ class Format:
         check: raises InputError if the format can't hold a (grid, length of the embedding).
         appendable: whether scenes and years can be added to an output.
         int8_only: whether it holds int8 codes with scales and nothing else.
+        stored_as: the item's `tessera:store` of all outputs; None: what is staged, `int8` or `float32`.
+        lossy: what an output has instead of the embeddings, for people; empty where it has them as they were staged.
         needs_year: whether it stores embeddings under the year of their observations.
         takes_periods: whether it stores other times than calendar years under their first and last day, and several of
             them in one output.
@@ -74,6 +132,8 @@ class Format:
         library_bytes: memory of the libraries that the format needs besides GDAL.
         fixed_bytes: memory that writing takes at any size.
         pixels_held: pixels whose embeddings are in memory while they are written, copies counted.
+        in_cells: makes what writes an output by several processes: (what is written, folder); None where a format is
+            one file for all pixels.
         foreign_years: the years of a folder that other software wrote in this format, so that it has no item.json;
             None if the folder isn't one.
     """
@@ -86,10 +146,13 @@ class Format:
     summary: str = ""
     appendable: bool = False
     int8_only: bool = False
+    stored_as: str | None = None
+    lossy: str = ""
     needs_year: bool = False
     takes_periods: bool = False
     disk_factor: float = 4 / 3
     library_bytes: int = 0
     fixed_bytes: int = 0
     pixels_held: int = 0
+    in_cells: Callable[[Planned, Path], CellWriter] | None = None
     foreign_years: Callable[[Path], list[int] | None] = needs_an_item

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from tessera_engine.errors import InputError
-from tessera_engine.formats import cog, geotessera, npy, zarr
+from tessera_engine.formats import cog, geotessera, npy, vq, zarr
 from tessera_engine.formats.format import Format
 
-FORMATS: dict[str, Format] = {each.FORMAT.name: each.FORMAT for each in (cog, npy, zarr, geotessera)}
+FORMATS: dict[str, Format] = {each.FORMAT.name: each.FORMAT for each in (cog, npy, zarr, geotessera, vq)}
 """Formats by name, in the order in which messages and help list them."""
 
 

@@ -53,6 +53,16 @@ def check_format(format: str, stored_as: str, grid: Grid, dim: int, origin: Orig
     chosen.check(grid, dim)
 
 
+def stored_form(format: str, staged_as: str) -> str:
+    """An output's `tessera:store`.
+
+    Args:
+        format: a name in `tessera_engine.formats.registry.FORMATS`.
+        staged_as: `int8` or `float32`.
+    """
+    return format_named(format).stored_as or staged_as
+
+
 def write(
     format: str,
     staging: Staging,

@@ -6,7 +6,7 @@ longer be that of the data given.
 
 from __future__ import annotations
 
-from tessera_engine.guard.checks import SAMPLE_PIXELS, examine, examine_sample, heed
+from tessera_engine.guard.checks import SAMPLE_PIXELS, examine, examine_sample, examined, heed
 from tessera_engine.guard.model_range import plausible_shares
 
-__all__ = ["SAMPLE_PIXELS", "examine", "examine_sample", "heed", "plausible_shares"]
+__all__ = ["SAMPLE_PIXELS", "examine", "examine_sample", "examined", "heed", "plausible_shares"]

@@ -20,7 +20,7 @@ from tessera_engine.guard.optical_sample import OpticalSample
 from tessera_engine.guard.radar import check_radar
 from tessera_engine.guard.reflectance import check_scale
 from tessera_engine.guard.seams import Seams
-from tessera_engine.guard.season import check_order, season_of
+from tessera_engine.guard.season import check_order, note_on, season_of
 from tessera_engine.guard.source import check_source
 from tessera_engine.progress import Announce
 from tessera_engine.scene import Dates, Grid, Named, Observations, Reader, Scene, Window
@@ -81,8 +81,8 @@ def check_places(reader: Reader, region: Window, known: Sequence[Finding]) -> li
         known: what has been found already: where masks or units are wrong, Sentinel-2 isn't compared.
     """
     useless = any(finding.name.startswith("mask-") or finding.name == "s2-scale" for finding in known)
-    satellites = reader.satellites() if isinstance(reader, Named) else {}
-    geometry, seams = Geometry(reader.period, satellites), Seams(reader.period)
+    named = (reader.satellites(), reader.relative_orbits()) if isinstance(reader, Named) else ({}, {})
+    geometry, seams = Geometry(reader.period, *named), Seams(reader.period, named[1])
     for number, (window, block) in enumerate(reader.blocks(region, BLOCKS)):
         series = [each for each in series_of(block) if not (useless and each.field == "s2")]
         if number % EVERY == 0:
@@ -110,6 +110,30 @@ def heed(findings: Sequence[Finding], strict: bool, announce: Announce) -> None:
         announce(f"warning: {finding.line}")
     if strict and findings:
         raise InputError(f"the scene has {len(findings)} warnings (an error because of strict=True)")
+
+
+def examined(
+    scene: Scene, model: Statistics, region: Window, strict: bool, announce: Announce
+) -> tuple[Observations, tuple[Finding, ...]]:
+    """What is probably wrong with a scene, which is reported before it is embedded; and the sample that was looked at.
+
+    Args:
+        scene: what will be embedded.
+        model: the model's statistics, for instance its `ModelFacts`.
+        region: the part of it.
+        strict: refuse a scene with any finding.
+        announce: called with each line.
+
+    Raises:
+        InputError: the scene has no data in the region, or with `strict` a finding.
+    """
+    sample = scene.reader.sample(region, SAMPLE_PIXELS)
+    findings = tuple(examine_sample(scene, sample, model, region))
+    heed(findings, strict, announce)
+    note = note_on(season_of(scene.reader))
+    if note is not None:
+        announce(note)
+    return sample, findings
 
 
 def check_all(

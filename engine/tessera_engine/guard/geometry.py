@@ -40,8 +40,17 @@ ACROSS, ALONG = 3.0, 1.0
 """Pixels between the two directions of Sentinel-1 from which on they are reported. What is tall leans towards the radar
 in each of them, to the west and to the east, but not to the north or south."""
 
+FEW, FEW_PIXELS = 2, 4_900
+"""Clear pixels that so few Sentinel-2 dates need to be reported, in all blocks together: in fewer, what the mask
+misses of a cloud can look like a shift. It is 30 % of a block of 128 x 128 pixels. More dates confirm each other."""
+
 GROUP_SHIFTED, GROUP_ERRORS, GROUP_DATES = 0.4, 6.0, 5
 """Pixels between two satellites, the standard errors of that difference, and the dates of each, at least."""
+
+ORBIT = "relative orbit"
+
+MOST_SOURCES = 3
+"""Satellites or orbits of shifted dates; more of them explain nothing."""
 
 EFFECT = "pixels there show the ground beside them, and borders of fields are blurred"
 
@@ -59,6 +68,7 @@ class _Sum:
     doy: NDArray[np.int32]
     correlations: NDArray[np.float32]
     seen: NDArray[np.bool_]
+    pixels: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -68,10 +78,12 @@ class Geometry:
     Attributes:
         period: first and last day of the observations; None: not known.
         satellites: for each field of `Dates` the satellite of each day of year, where it is known.
+        orbits: the same with the number of the relative orbit.
     """
 
     period: tuple[date, date] | None
     satellites: Mapping[str, Mapping[int, str]]
+    orbits: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     _sums: dict[tuple[str, int], _Sum] = field(default_factory=dict)
     _directions: list[NDArray[np.float32]] = field(default_factory=list)
 
@@ -80,15 +92,17 @@ class Geometry:
         means = {}
         for series in every:
             textures = np.stack([texture(image, series.known) for image in series.images])
-            seen = series.known.mean(axis=(1, 2)) >= LEAST_KNOWN
+            pixels = np.count_nonzero(series.known, axis=(1, 2))
+            seen = pixels >= LEAST_KNOWN * series.known[0].size
             textures[:, ~seen] = 0
             key = series.field, int(series.doy[0])
             found = correlate(textures)
             if key in self._sums:
                 self._sums[key].correlations += found
                 self._sums[key].seen |= seen
+                self._sums[key].pixels += np.where(seen, pixels, 0)
             else:
-                self._sums[key] = _Sum(series.doy, found, seen)
+                self._sums[key] = _Sum(series.doy, found, seen, np.where(seen, pixels, 0))
             if series.field != "s2" and seen.sum() >= LEAST_DATES:
                 means[series.field] = textures[0][seen].mean(axis=0)
         if len(means) == 2:
@@ -107,6 +121,8 @@ class Geometry:
             doy = each.doy[each.seen]
             away = np.hypot(*shifts.pixels.T)
             shifted = (away >= max(SHIFTED, SPREADS * shifts.spread)) & (shifts.agreement >= AGREES)
+            if name == "s2" and shifted.sum() <= FEW:
+                shifted &= each.pixels[each.seen] >= FEW_PIXELS
             if shifted.any():
                 found.append(self._dates(name, doy, shifts.pixels, shifted))
             else:
@@ -138,14 +154,11 @@ class Geometry:
         )
 
     def _whose(self, name: str, doy: NDArray[np.int32], shifted: NDArray[np.bool_]) -> str:
-        """Which satellites the shifted dates are from, where that is known."""
-        known = self.satellites.get(name, {})
-        satellites = sorted({known[day] for day in doy[shifted].tolist() if day in known})
-        if not satellites:
-            return ""
-        every = [day for day in doy.tolist() if known.get(day) in satellites]
-        all_of = shifted.sum() >= 0.8 * len(every) and len(set(known.values())) > len(satellites)
-        return f" ({'nearly all dates' if all_of else 'dates'} of {' and '.join(satellites)})"
+        """Which satellites and orbits the shifted dates are from, where that is known."""
+        satellites = _sources(self.satellites.get(name, {}), doy, shifted, "")
+        orbits = _sources(self.orbits.get(name, {}), doy, shifted, ORBIT)
+        found = ", ".join(filter(None, (satellites, orbits)))
+        return f" ({found})" if found else ""
 
     def _groups(self, name: str, doy: NDArray[np.int32], pixels: NDArray[np.float64]) -> list[Finding]:
         """Satellites that are a part of a pixel apart: less than single dates show."""
@@ -190,6 +203,23 @@ class Geometry:
                 "process both directions with the same grid and geometry",
             )
         ]
+
+
+def _sources(
+    known: Mapping[int, str] | Mapping[int, int],
+    doy: NDArray[np.int32],
+    shifted: NDArray[np.bool_],
+    word: str,
+) -> str:
+    """Of what the shifted dates are, in words: satellites, or with a word before them orbits; empty: not known."""
+    sources = sorted({known[day] for day in doy[shifted].tolist() if day in known}, key=str)
+    if not sources or len(sources) > MOST_SOURCES:
+        return ""
+    every = [day for day in doy.tolist() if known.get(day) in sources]
+    all_of = shifted.sum() >= 0.8 * len(every) and len(set(known.values())) > len(sources)
+    listed = " and ".join(map(str, sources))
+    plural = "s" if word and len(sources) > 1 else ""
+    return f"{'nearly all dates' if all_of else 'dates'} of {word}{plural}{' ' if word else ''}{listed}"
 
 
 def _direction(pixels: NDArray[np.float64]) -> str:

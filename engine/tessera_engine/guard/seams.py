@@ -34,6 +34,9 @@ SHARP = 0.7
 ERRORS = 9.0
 """Times the usual difference of the sides by which a jump has to exceed it on one date."""
 
+LONG = 128
+"""Pixels of a line for which that is enough. On shorter lines single pixels count more, and the factor grows."""
+
 ERRORS_ALWAYS = 7.0
 """The same for the mean over all dates, in which speckle and clouds are gone and borders of fields are left."""
 
@@ -66,9 +69,15 @@ class _Jumps:
 
 @dataclass(frozen=True)
 class Seams:
-    """Collects the lines of all blocks."""
+    """Collects the lines of all blocks.
+
+    Attributes:
+        period: first and last day of the observations; None: not known.
+        orbits: for each field of `Dates` the relative orbit of each day of year, where it is known.
+    """
 
     period: tuple[date, date] | None
+    orbits: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     _lines: dict[_Line, _Jumps] = field(default_factory=dict)
 
     def add(self, every: Sequence[Series], window: Window) -> None:
@@ -98,11 +107,17 @@ class Seams:
             if some:
                 days = sorted({day for jumps in some.values() for day in jumps.days})
                 largest = max((max(jumps.days.values(), key=abs) for jumps in some.values()), key=abs)
-                found.append(_finding(name, some, largest, f"on {named_days(days, self.period)}"))
+                found.append(_finding(name, some, largest, self._when(name, days)))
             if always:
                 largest = max((jumps.always for jumps in always.values()), key=abs)
                 found.append(_finding(name, always, largest, "in the mean of all dates"))
         return found
+
+    def _when(self, name: str, days: list[int]) -> str:
+        """Days, with their relative orbit where all are of one."""
+        orbits = {self.orbits.get(name, {}).get(day) for day in days}
+        orbit = f" (relative orbit {orbits.pop()})" if len(orbits) == 1 and None not in orbits else ""
+        return f"on {named_days(days, self.period)}{orbit}"
 
 
 def _finding(name: str, lines: Mapping[_Line, _Jumps], largest: float, when: str) -> Finding:
@@ -130,11 +145,12 @@ def _jumps(
     usable = np.asarray(np.isfinite(wide).all(axis=1)) & np.asarray(np.isfinite(near).all(axis=1))
     usual_near, usual_wide = _usual(near), _usual(wide)
     found: list[tuple[int, int | None, float]] = []
+    errors = ERRORS * max(1.0, (LONG / values.shape[1]) ** 0.5)
     if len(doy) >= LEAST_DATES:
         sudden_near, sudden_wide = near - usual_near, wide - usual_wide
         for t in range(len(doy)):
             judged = sudden_near if series.field == "s2" else sudden_wide
-            for at in _lines(judged[t], sudden_near[t], sudden_wide[t], usable[t], (ERRORS, least)):
+            for at in _lines(judged[t], sudden_near[t], sudden_wide[t], usable[t], (errors, least)):
                 found.append((at, int(doy[t]), float(judged[t, :, at].mean())))
         for at, jump in _always(values, known, least):
             found.append((at, None, jump))

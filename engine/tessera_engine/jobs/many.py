@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from tessera_engine import api
+from tessera_engine.backends.choosing import choose
+from tessera_engine.cluster.options import Runs, for_cells
 from tessera_engine.errors import InputError, TesseraError, check_type
 from tessera_engine.files import last_step
 from tessera_engine.jobs.table import LOADING, MODEL, SCENE, Job, check_outputs, columns, make_job, read_jobs
@@ -61,6 +63,7 @@ def embed_many(
     *,
     progress: ShowProgress = None,
     announce: Announce | None = None,
+    client: Any = None,
     **defaults: Any,
 ) -> list[JobResult]:
     """Embed many scenes, one after the other, with one model in memory.
@@ -76,6 +79,7 @@ def embed_many(
         progress: see `embed`, for each scene.
         announce: called with one line for each scene, and with what `embed` says of it; None: findings are Python
             warnings.
+        client: see `embed`: each scene is computed by all workers, one scene after the other.
         defaults: options of all scenes whose row doesn't have them.
 
     Returns:
@@ -90,7 +94,8 @@ def embed_many(
     for model, precision in dict.fromkeys((job.model, job.loading.get("precision")) for job in every):
         open_model(model, precision)  # one that isn't there is found now
     with closing(_Loader()) as loader:
-        return [_embed(job, (n, len(every)), loader, progress, announce) for n, job in enumerate(every, 1)]
+        place = ((n, len(every)) for n in range(1, len(every) + 1))
+        return [_embed(job, next(place), loader, progress, announce, client) for job in every]
 
 
 def _jobs(jobs: Any, out: Path | None, defaults: Mapping[str, Any]) -> Sequence[Job]:
@@ -141,7 +146,12 @@ class _Loader:
 
 
 def _embed(
-    job: Job, place: tuple[int, int], loader: _Loader, progress: ShowProgress, announce: Announce | None
+    job: Job,
+    place: tuple[int, int],
+    loader: _Loader,
+    progress: ShowProgress,
+    announce: Announce | None,
+    client: Any,
 ) -> JobResult:
     begun = time.perf_counter()
     tell: Callable[[str], None] = announce or (lambda line: None)
@@ -149,12 +159,20 @@ def _embed(
     last_step.begin()  # a signal ends this scene, even if the one before is published
     try:
         tell(f"[{place[0]}/{place[1]}] {job.name} -> {job.out}")
-        scene = job.scene if isinstance(job.scene, Scene) else open_scene(job.scene, **job.opening)
+        if client is not None:
+            options: Any = for_cells(job.options)
+            job = replace(job, options=options, out=job.out.absolute())
+        scene = job.scene
+        if not isinstance(scene, Scene):
+            scene = open_scene(scene if client is None else Path(scene).absolute(), **job.opening)
         if not job.options.get("overwrite") and _finished(job, scene):
             tell(f"note: {job.out} is finished already")
             return replace(result, state=SKIPPED)
-        model = loader.load(job, tell)
-        done = api.embed(scene, model, job.out, progress=progress, announce=announce, **job.options)
+        if client is None:
+            model = loader.load(job, tell)
+            done = api.embed(scene, model, job.out, progress=progress, announce=announce, **job.options)
+        else:
+            done = _embed_on(client, job, scene, progress, announce)
     except (TesseraError, OSError, MemoryError) as error:
         line = str(error) or type(error).__name__
         tell(f"error: {job.name}: {line}")
@@ -167,6 +185,19 @@ def _embed(
         few_clear=done.few_clear,
         seconds=time.perf_counter() - begun,
     )
+
+
+def _embed_on(
+    client: Any, job: Job, scene: Scene, progress: ShowProgress, announce: Announce | None
+) -> api.Embedded:
+    """Embed a scene on a cluster. Only its workers load the model."""
+    loading = job.loading
+    file = open_model(job.model, loading.get("precision"))
+    device = loading.get("device", "auto")
+    chosen = choose(loading.get("backend", "auto"), device, file.facts.precision, file.facts)
+    runs = Runs(chosen.backend, device, loading.get("threads"))
+    plan = make_plan(scene, file, job.out, RunOptions.given(job.options), runs.backend)
+    return api.carry_out_on(plan, client, runs, progress, announce)
 
 
 def _finished(job: Job, scene: Scene) -> bool:

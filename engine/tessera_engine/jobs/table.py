@@ -16,6 +16,7 @@ from tessera_engine.files.nearby import nearest
 from tessera_engine.machine import check_threads
 from tessera_engine.model.installed import DEFAULT_MODEL, check_model
 from tessera_engine.places.table import rows_of_table
+from tessera_engine.running.memory import check_device_memory
 from tessera_engine.running.options import ELSEWHERE, EmbedOptions, RunOptions
 from tessera_engine.scenes.arguments import check_layout, check_s1_units, check_season, check_year
 
@@ -151,6 +152,7 @@ def _check(opening: Mapping[str, Any], loading: Mapping[str, Any], options: Embe
     check_model(loading.get(MODEL, DEFAULT_MODEL), loading.get("precision"))
     check_options(loading.get("backend", "auto"), loading.get("device", "auto"))
     check_threads(loading.get("threads"))
+    check_device_memory(loading.get("device_memory"))
     if RunOptions.given(options).append:
         raise InputError(
             "append=True adds one scene to a store; run embed with append=True for one scene after the other"

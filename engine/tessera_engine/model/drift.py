@@ -92,3 +92,14 @@ THRESHOLDS = {
     "qdq": Threshold(centred_mean=0.99, centred_p1=0.95),
 }
 """Precision of the model file -> how much its embeddings may drift."""
+
+
+def threshold_for(precision: str, *computed_on: str) -> Threshold:
+    """How much embeddings may drift.
+
+    Args:
+        precision: of the model file.
+        computed_on: `Backend.computes_on` of what computed either side: GPUs compute float32 files in float16.
+    """
+    half = precision == "fp32" and any("float16" in each for each in computed_on)
+    return THRESHOLDS["fp16" if half else precision]

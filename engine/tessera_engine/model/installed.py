@@ -162,8 +162,14 @@ def record_checksum(model: Path) -> None:
         made.write_text(f"{sha256}  {model.name}\n", encoding="utf-8")
 
 
-def _check_recorded(model: ModelFile) -> None:
-    """A flipped bit in a weight still gives a valid model; only the sha256 shows the damage."""
+def check_recorded(model: ModelFile) -> None:
+    """Compare a model file with the sha256 beside it, if there is one.
+
+    A flipped bit in a weight still gives a valid model; only the sha256 shows the damage.
+
+    Raises:
+        ModelError: it is another.
+    """
     recorded = checksum_file(model.path)
     if not recorded.is_file():
         return
@@ -171,8 +177,8 @@ def _check_recorded(model: ModelFile) -> None:
         words = file.read(1000).split()
     if not words or words[0] != model.sha256:
         raise ModelError(
-            f"{model.path} has changed since it was imported: its sha256 is {model.sha256[:12]}..., {recorded.name} "
-            f"has {(words or ['nothing'])[0][:12]}...; import or fetch the model again with overwrite=True"
+            f"{model.path} has changed since it was made: its sha256 is {model.sha256[:12]}..., {recorded.name} "
+            f"has {(words or ['nothing'])[0][:12]}...; import, fetch or add the model again with overwrite=True"
         )
 
 
@@ -188,7 +194,7 @@ def open_model(name_or_path: str | os.PathLike[str], precision: str | None = Non
         ModelError: not found, not a model file, another precision, or another sha256 than the recorded one.
     """
     model = read_model_file(find_model(name_or_path, precision))
-    _check_recorded(model)
+    check_recorded(model)
     facts = model.facts
     # A qdq file is int8 too; a name never finds it if int8 is asked for
     if precision not in (None, facts.precision) and not (precision == "int8" and facts.is_int8):

@@ -20,6 +20,7 @@ from tessera_engine.files.staging import Staging
 from tessera_engine.formats.cog import FORMAT as COG
 from tessera_engine.formats.cog.files import BLOCK, GeoTiff, Part, few_bands, write_cog
 from tessera_engine.formats.embeddings.base import Embeddings, asset_path
+from tessera_engine.formats.embeddings.regridded import Regridded
 from tessera_engine.formats.embeddings.same_grid import offset
 from tessera_engine.formats.grown import Store
 from tessera_engine.formats.registry import format_named
@@ -101,7 +102,8 @@ def true_colour_file(folder: Path, item: Mapping[str, Any], year: int | None) ->
 def stored(embeddings: Embeddings) -> TrueColours | None:
     """The picture of an output, or of a year of a store; None where it has none, or its file is missing.
 
-    Its `read` raises TesseraError where the file can't be read, or has another size than the embeddings.
+    Of embeddings on another grid, each pixel is the nearest one of the picture. Its `read` raises TesseraError where
+    the file can't be read, or has another size than the embeddings that it was written with.
     """
     if "assets" not in embeddings.item:  # a downloaded tree
         return None
@@ -113,13 +115,28 @@ def stored(embeddings: Embeddings) -> TrueColours | None:
     except InputError:  # the embeddings can be used without it
         return None
 
+    source = embeddings.source
+    grid = source.source.grid if isinstance(source, Regridded) else embeddings.grid
+
     def read(window: Window) -> NDArray[np.uint8]:
         with embeddings.folder.reading() as here:
             path = true_colour_file(here, embeddings.item, year)
             assert path is not None
-            return _read(path, embeddings.grid, window)
+            return _read(path, grid, window)
 
-    return TrueColours(embeddings.grid, read)
+    def read_moved(window: Window) -> NDArray[np.uint8]:
+        assert isinstance(source, Regridded)
+        shown = np.full((window.height, window.width, 3), NO_DATA, np.uint8)
+
+        def fill(
+            here: NDArray[np.intp], part: Window, row: NDArray[np.int64], col: NDArray[np.int64]
+        ) -> None:
+            shown.reshape(-1, 3)[here] = read(part)[row, col]
+
+        source.each_cell(window, fill)
+        return shown
+
+    return TrueColours(embeddings.grid, read_moved if isinstance(source, Regridded) else read)
 
 
 def _read(path: Path, grid: Grid, window: Window) -> NDArray[np.uint8]:

@@ -122,10 +122,11 @@ def _refuse_elsewhere(text: str) -> None:
 
 
 def no_crs(path: Any, parameter: str) -> InputError:
-    """The error for coordinates whose CRS isn't known."""
-    return InputError(
-        f"{path} has no CRS, so its shapes can't be located; give {parameter}=, such as EPSG:4326 for degrees"
+    """The error for coordinates whose CRS isn't known; `parameter` is empty where the user can't name it."""
+    advice = (
+        f"give {parameter}=, such as EPSG:4326 for degrees" if parameter else "save the file with its CRS"
     )
+    return InputError(f"{path} has no CRS, so its shapes can't be located; {advice}")
 
 
 def can_be_degrees(bounds: Box) -> bool:

@@ -20,7 +20,7 @@ from tessera_engine.formats.layers import QUALITY_BANDS, count_few_clear
 from tessera_engine.formats.opening import open_embeddings, stored_years
 from tessera_engine.formats.origin import Origin
 from tessera_engine.formats.registry import format_named
-from tessera_engine.formats.writing import check_format, write
+from tessera_engine.formats.writing import check_format, stored_form, write
 from tessera_engine.geo import is_utm
 from tessera_engine.machine import give_back_memory
 from tessera_engine.pictures.caption import caption_of_item
@@ -32,7 +32,7 @@ from tessera_engine.scene import Window
 from tessera_engine.scenes.period import Period
 from tessera_engine.stac.members import PIXELS_FEW_CLEAR
 from tessera_engine.stac.periods import periods
-from tessera_engine.stac.writing import NODATA_RULE, QUANTIZATION, write_converted_item
+from tessera_engine.stac.writing import LOSSY, NODATA_RULE, QUANTIZATION, write_converted_item
 from tessera_kernels.quantize import quantize
 
 
@@ -164,11 +164,15 @@ def _write(
     name = about["scene"]
     assets = [*write(options.format, staging, folder, name, origin, there), quicklook]
     assets += write_true_colours(folder, stored(embeddings), options.format, name, origin.year, there)
+    form = stored_form(options.format, stored_as)
+    lossy = format_named(options.format).lossy
     changes = {
-        "tessera:store": stored_as,
+        "tessera:store": form,
         "tessera:dim": embeddings.dim,
-        "tessera:quantization": QUANTIZATION[stored_as],
-        "tessera:nodata": NODATA_RULE[stored_as],
+        "tessera:quantization": QUANTIZATION[form],
+        "tessera:nodata": NODATA_RULE[form],
+        # What was lost before stays lost
+        **({LOSSY: lossy} if lossy else {}),
         "tessera:year": origin.year,
         "tessera:pixels_with_data": with_data,
     }

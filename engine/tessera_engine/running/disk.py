@@ -24,7 +24,14 @@ STAGED_COLOURS, TRUE_COLOUR = 6, 8
 
 
 def needed_bytes(
-    grid: Grid, dim: int, stored_as: str, format: str, colours: bool, truecolour: bool = False
+    grid: Grid,
+    dim: int,
+    stored_as: str,
+    format: str,
+    colours: bool,
+    truecolour: bool = False,
+    periods: int = 1,
+    whole: bool = True,
 ) -> int:
     """Bytes that a run takes on the disk at its peak.
 
@@ -35,13 +42,17 @@ def needed_bytes(
         format: one of `tessera_engine.formats.registry.FORMATS`.
         colours: whether the scene's true colours are staged.
         truecolour: whether they are written as `truecolour.tif`.
+        periods: that are written; pictures show the last one only.
+        whole: whether all embeddings are staged before they are written.
     """
     pixels = grid.width * grid.height
     embeddings = pixels * dim * np.dtype(stored_as).itemsize
     staged = embeddings + pixels * (8 if stored_as == "int8" else 4)
-    needed = staged + SMALL_FILES + 4 * min(pixels, QUICKLOOK_PIXELS)
-    needed += pixels * (QUALITY + STAGED_COLOURS * colours + TRUE_COLOUR * truecolour)
-    return needed + int(format_named(format).disk_factor * (staged + embeddings))
+    written = int(format_named(format).disk_factor * (staged + embeddings))
+    pictures = 4 * min(pixels, QUICKLOOK_PIXELS) + pixels * (
+        STAGED_COLOURS * colours + TRUE_COLOUR * truecolour
+    )
+    return periods * (staged * whole + pixels * QUALITY + written) + pictures + SMALL_FILES
 
 
 def check_room(folder: Path, needed: int) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.files.output import is_output
 from tessera_engine.formats.registry import format_named
+from tessera_engine.formats.writing import stored_form
 from tessera_engine.running.plan import Plan
 from tessera_engine.stac.items import load_item
 from tessera_engine.stac.members import MIN_CLEAR
@@ -52,7 +53,7 @@ def _facts(plan: Plan) -> dict[str, Any]:
     return {
         "tessera:model_sha256": plan.model.sha256,
         "tessera:precision": facts.precision,
-        "tessera:store": plan.stored_as,
+        "tessera:store": stored_form(plan.options.format, plan.stored_as),
         "tessera:dim": plan.dim,
         "tessera:scene_fingerprint": plan.scene.reader.fingerprint(),
         "tessera:year": plan.origin.year,

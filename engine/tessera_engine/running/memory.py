@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tessera_engine.backends.registry import backend_bytes
-from tessera_engine.errors import InputError
+from tessera_engine.backends.registry import backend_bytes, backend_overlaps
+from tessera_engine.errors import InputError, check_type
 from tessera_engine.formats.registry import format_named
 from tessera_engine.machine import default_memory
 from tessera_engine.model.file import ModelFile
@@ -39,19 +39,35 @@ MIN_MAX_WINDOW_PIXELS = 1024
 MIN_WINDOW_PIXELS = 64
 
 
-def parse_size(text: str) -> int:
+def parse_size(text: str, name: str = "memory") -> int:
     """Bytes from `2GB`, `800MB`, `1.5G`, `123456`.
+
+    Args:
+        text: as a user gave it.
+        name: the parameter, for messages.
 
     Raises:
         InputError: not a size, or less than a megabyte without a unit.
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:I?B)?\s*", text.upper())
     if not match:
-        raise InputError(f"memory='{text}' is not an amount of memory; write it like 2GB or 800MB")
+        raise InputError(f"{name}='{text}' is not an amount of memory; write it like 2GB or 800MB")
     size = int(float(match[1]) * _UNITS[match[2]])
     if size < 10**6:
-        raise InputError(f"memory='{text}' means {size:,} bytes; write it with a unit, like 2GB or 800MB")
+        raise InputError(f"{name}='{text}' means {size:,} bytes; write it with a unit, like 2GB or 800MB")
     return size
+
+
+def check_device_memory(size: int | str | None) -> int | None:
+    """Bytes of a GPU's memory that a run may take, from what a user gave; None: no limit was given.
+
+    Raises:
+        InputError: it is not a size.
+    """
+    if size is None:
+        return None
+    check_type("device_memory", size, (int, str), "bytes, or a size like '8GB'")
+    return parse_size(str(size), "device_memory")
 
 
 @dataclass(frozen=True)
@@ -106,7 +122,7 @@ class Demand:
         # masks.
         reader, model, format = self.reader, self.model, format_named(self.format)
         observations = (2 + reader.windows_held) * reader.bytes_per_pixel
-        tokens = 3.5 * reader.bytes_per_pixel
+        tokens = 3.5 * reader.bytes_per_pixel * (2 if backend_overlaps(self.backend) else 1)
         dims = model.facts.dims
         # As the network returns them, with nodata between them, and two windows of them being written
         embedding = 4 * dims * 4 + QUALITY_BYTES

@@ -26,7 +26,7 @@ from tessera_engine.scene import Grid, Window
 STORED_AS = ("int8", "float32")
 
 ELSEWHERE = {
-    "load_model": ("precision", "backend", "device", "threads"),
+    "load_model": ("precision", "backend", "device", "device_memory", "threads"),
     "open_scene": ("layout", "year", "start", "end", "season", "like", "s1_units"),
 }
 """Options of the command `embed` that Python gives to another function."""

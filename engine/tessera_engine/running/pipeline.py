@@ -13,7 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tessera_engine.backends.base import Backend
+from tessera_engine.backends.base import Backend, Pending, Result
 from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.files.staging import CODE_NODATA, Block, checksum, checksum_of_all
 from tessera_engine.places.pixels import PixelSet
@@ -24,8 +24,7 @@ from tessera_engine.running.quality import quality_of
 from tessera_engine.running.windows import pixels_in, windows_of
 from tessera_engine.scene import S2_BANDS, Observations, Reader, Window
 from tessera_engine.scenes.period import Period
-from tessera_engine.tokens import PackedTokens, pack
-from tessera_kernels.quantize import quantize
+from tessera_engine.tokens import PackedPixels, PackedTokens, pack
 from tessera_kernels.true_colour import clear_median
 
 TRUE_COLOUR = tuple(S2_BANDS.index(band) for band in ("B04", "B03", "B02"))
@@ -140,37 +139,23 @@ def run(
         return statistics
     report = progress or (lambda done, total: None)
     report(statistics.pixels, total)
-    # One thread reads the next window and one writes the last, while this one computes. The numba kernels are
-    # called from here only: numba's portable threading layer accepts no calls from two threads at once.
+    # One thread reads the next window and one writes the last, while this one packs and computes. A device computes a
+    # window while this one packs the next.
     with ThreadPoolExecutor(1, "tessera-read") as reading, ThreadPoolExecutor(1, "tessera-write") as writing:
-        written: Future[None] | None = None
+        finishing = _Finishing(statistics, journal, region, report, total, writing)
         ahead = reading.submit(_read, reader, windows[0])
         for i, window in enumerate(windows):
             with statistics.stage("read"):
                 observations, read = ahead.result()
             if i + 1 < len(windows):
                 ahead = reading.submit(_read, reader, windows[i + 1])
-            place, sums_of_parts = window.relative_to(region), []
             here = _Here.of(window, selected)
             growing = _Growing(backend, here.chosen(observations), here)
             del observations
             for n, part in enumerate(parts):
                 within = partial(_report_part, report, statistics.pixels, here.pixels, total, (n, len(parts)))
-                block = growing.block(part, statistics, within)
-                with statistics.stage("write"):
-                    if written is not None:
-                        written.result()
-                    sums_of_parts.append(checksum(block))
-                    last = None
-                    if n + 1 == len(parts):
-                        last = window, Finished(growing.with_data, checksum_of_all(sums_of_parts), read)
-                    written = writing.submit(_write, part.sink, place, block, journal, last)
-            statistics.pixels += here.pixels
-            statistics.with_data += growing.with_data
-            report(statistics.pixels, total)
-        with statistics.stage("write"):
-            if written is not None:
-                written.result()
+                finishing.add(growing.start(part, statistics, within, n + 1 == len(parts), read))
+        finishing.end()
     return statistics
 
 
@@ -214,51 +199,167 @@ class _Here:
         return spread
 
 
+@dataclass
+class _Step:
+    """A window's embeddings for one period, which the backend has or is computing.
+
+    Attributes:
+        growing: the window.
+        part: what is made of it.
+        packed: which pixels are computed.
+        pending: their embeddings.
+        block: the results that need no embeddings.
+        is_last: whether it is the window's last period.
+        read: checksums of the window's observations.
+    """
+
+    growing: _Growing
+    part: Part[Any]
+    packed: PackedPixels
+    pending: Pending
+    block: Block
+    is_last: bool
+    read: Sums
+
+    def finish(self, statistics: Statistics) -> Block:
+        """The window's results in the form of the staged arrays: (height, width, ...) each."""
+        with statistics.stage("network"):
+            self.pending.wait()
+        with statistics.stage("quantise"):
+            return self.block | self.growing.results(self)
+
+
 class _Growing:
-    """The embeddings of one window, of periods that grow."""
+    """The embeddings of one window, of periods that grow.
+
+    Attributes:
+        values: (pixels, dim) float32 embeddings, or int8 codes, of the periods that are finished.
+        scales: (pixels,) float32 of codes.
+    """
 
     def __init__(self, backend: Backend, observations: Observations, here: _Here) -> None:
-        self.backend, self.observations, self.here = backend, observations, here
-        self.full: NDArray[np.float32] | None = None
+        self.backend, self.here = backend, here
+        self.observations: Observations | None = observations
+        self.values: NDArray[Any] | None = None
+        self.scales = np.full(here.pixels, np.nan, np.float32)
         self.counts: NDArray[np.uint16] | None = None
+        self.sums: list[str] = []
 
     @property
     def with_data(self) -> int:
         """Pixels with an observation in the last period."""
         return 0 if self.counts is None else int(self.counts.any(axis=1).sum())
 
-    def block(self, part: Part[Any], statistics: Statistics, report: Callable[[float], None]) -> Block:
-        """The window's results for the next period, in the form of the staged arrays: (height, width, ...) each."""
+    def start(
+        self,
+        part: Part[Any],
+        statistics: Statistics,
+        report: Callable[[float], None],
+        is_last: bool,
+        read: Sums,
+    ) -> _Step:
+        """Start to compute the next period."""
         backend, sink, here = self.backend, part.sink, self.here
+        assert self.observations is not None
         facts = backend.model.facts
         seen = self.observations if part.period is None else self.observations.until(part.period[1])
+        if is_last:
+            self.observations = None  # the next window's are in memory before this one's embeddings are there
         with statistics.stage("pack"):
             # A pixel without new observations has the same tokens, so it keeps its embedding, where other pixels
             # beside it don't change its bits
             packed = pack(seen, facts, self.counts if backend.piece_pixels is not None else None)
+        self.counts = packed.counts
         with statistics.stage("network"):
-            embedding = _run_network(backend, packed.tokens, report)
-        with statistics.stage("quantise"):
-            if self.full is None:
-                self.full = np.full((here.pixels, sink.dim), np.nan, np.float32)
-            # First the prefix is cut, then it is quantised: that is the published order.
-            self.full[packed.pixels] = embedding[:, : sink.dim]
-            self.counts = packed.counts
-            block: Block = {"observations": here.spread(packed.counts)}
-            if "scales" in sink.keys:
-                codes, scales = quantize(self.full, facts.generation)
-                block |= {
-                    "embeddings": here.spread(codes, CODE_NODATA),
-                    "scales": here.spread(scales, np.nan),
-                }
-            else:  # a copy: the next period changes it while this one is written
-                block["embeddings"] = here.spread(self.full.copy(), np.nan)
-            if "colours" in sink.keys:
+            prefix = sink.dim if "scales" in sink.keys else None
+            pending = _start_network(backend, packed.tokens, prefix, report)
+        block: Block = {"observations": here.spread(packed.counts)}
+        if "colours" in sink.keys:
+            with statistics.stage("quantise"):
                 block["colours"] = here.spread(_true_colours(seen, here.pixels))
         if "quality" in sink.keys:
             with statistics.stage("quality"):
                 block["quality"] = here.spread(quality_of(seen, part.time, part.min_clear))
-        return block
+        return _Step(self, part, packed, pending, block, is_last, read)
+
+    def results(self, step: _Step) -> Block:
+        """The embeddings with those of a step that is computed, and nodata where there is none."""
+        here, dim = self.here, step.part.sink.dim
+        with_codes = "scales" in step.part.sink.keys
+        if self.values is None:
+            shape, nodata = (here.pixels, dim), CODE_NODATA if with_codes else np.nan
+            self.values = np.full(shape, nodata, np.int8 if with_codes else np.float32)
+        pixels = step.packed.pixels
+        # The next period changes these arrays while this one is written
+        if not with_codes:
+            self.values[pixels] = step.pending.embedding()[:, :dim]
+            return {"embeddings": here.spread(self._kept(self.values, step), np.nan)}
+        self.values[pixels], self.scales[pixels] = step.pending.codes()
+        return {
+            "embeddings": here.spread(self._kept(self.values, step), CODE_NODATA),
+            "scales": here.spread(self._kept(self.scales, step), np.nan),
+        }
+
+    @staticmethod
+    def _kept(values: NDArray[Any], step: _Step) -> NDArray[Any]:
+        return values if step.is_last else values.copy()
+
+
+class _Finishing:
+    """Takes steps that have started, in their order, and writes their results.
+
+    What a device computes is waited for when the next step has started; what is computed already is written at once.
+    """
+
+    def __init__(
+        self,
+        statistics: Statistics,
+        journal: Journal,
+        region: Window,
+        report: Progress,
+        total: int,
+        writing: ThreadPoolExecutor,
+    ) -> None:
+        self._statistics, self._journal, self._region = statistics, journal, region
+        self._report, self._total, self._writing = report, total, writing
+        self._waiting: _Step | None = None
+        self._written: Future[None] | None = None
+
+    def add(self, step: _Step) -> None:
+        """Finish the step before, and this one too if the backend doesn't compute it meanwhile."""
+        self._finish_waiting()
+        self._waiting = step
+        if not step.growing.backend.overlaps:
+            self._finish_waiting()
+
+    def end(self) -> None:
+        """Finish all, and wait until it is written."""
+        self._finish_waiting()
+        self._wait_for_writing()
+
+    def _wait_for_writing(self) -> None:
+        with self._statistics.stage("write"):
+            if self._written is not None:
+                self._written.result()
+
+    def _finish_waiting(self) -> None:
+        step, self._waiting = self._waiting, None
+        if step is None:
+            return
+        statistics, growing = self._statistics, step.growing
+        block = step.finish(statistics)
+        self._wait_for_writing()
+        with statistics.stage("write"):
+            growing.sums.append(checksum(block))
+            window, last = growing.here.window, None
+            if step.is_last:
+                last = window, Finished(growing.with_data, checksum_of_all(growing.sums), step.read)
+            place = window.relative_to(self._region)
+            self._written = self._writing.submit(_write, step.part.sink, place, block, self._journal, last)
+        if step.is_last:
+            statistics.pixels += growing.here.pixels
+            statistics.with_data += growing.with_data
+            self._report(statistics.pixels, self._total)
 
 
 def _report_part(
@@ -268,26 +369,27 @@ def _report_part(
     report(before + int(pixels * (part[0] + share) / part[1]), total)
 
 
-def _run_network(
-    backend: Backend, tokens: PackedTokens, report: Callable[[float], None]
-) -> NDArray[np.float32]:
-    """Embed a window's tokens, in pieces where the backend gives the same bits for them.
+def _start_network(
+    backend: Backend, tokens: PackedTokens, prefix: int | None, report: Callable[[float], None]
+) -> Pending:
+    """Start to embed a window's tokens, in pieces where the backend gives the same bits for them.
 
     Args:
         backend: the loaded model.
         tokens: of the window.
+        prefix: see `Backend.start`.
         report: called with the share that is done, from 0 to 1, after each piece but the last.
     """
     pixels, size = len(tokens), backend.piece_pixels
-    if size is None or pixels <= size:
-        return backend.run(tokens)
+    if size is None or pixels <= size or backend.overlaps:
+        return backend.start(tokens, prefix)
     embedding = np.empty((pixels, backend.model.facts.dims), np.float32)
     for first in range(0, pixels, size):
         last = min(first + size, pixels)
         embedding[first:last] = backend.run(tokens.part(first, last))
         if last < pixels:
             report(last / pixels)
-    return embedding
+    return Pending(backend, lambda: Result(embedding), pixels, prefix)
 
 
 def _true_colours(observations: Observations, pixels: int) -> NDArray[np.uint16]:

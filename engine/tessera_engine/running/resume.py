@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.files.output import PartialOutput
-from tessera_engine.files.staging import Staging, checksum, checksum_of_all
+from tessera_engine.files.staging import Block, checksum, checksum_of_all
 from tessera_engine.places.pixels import PixelSet
 from tessera_engine.progress import Announce
 from tessera_engine.running.journal import Journal
@@ -54,20 +55,25 @@ def begin(
     return journal
 
 
+def differences(was: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """In what a run differs from another one, in words; empty where it doesn't."""
+    return ", ".join(
+        f"{word} (was {was.get(word, 'none')}, now {now.get(word, 'none')})"
+        for word in dict.fromkeys([*now, *was])
+        if was.get(word) != now.get(word)
+    )
+
+
 def check_identity(folder: Path, was: Mapping[str, str], now: Mapping[str, str], detail: str = "") -> None:
     """Make sure that an unfinished run is the one that was asked for; `detail` says more about how it differs.
 
     Raises:
         InputError: it differs; the message says in what.
     """
-    differences = [
-        f"{word} (was {was.get(word, 'none')}, now {now.get(word, 'none')})"
-        for word in dict.fromkeys([*now, *was])
-        if was.get(word) != now.get(word)
-    ]
-    if differences:
+    found = differences(was, now)
+    if found:
         raise InputError(
-            f"{folder} belongs to an unfinished run that differs in {', '.join(differences)}{detail}; give that run's "
+            f"{folder} belongs to an unfinished run that differs in {found}{detail}; give that run's "
             "command to resume it, restart=True to start again, or choose another out="
         )
 
@@ -96,9 +102,17 @@ def _announce_damage(journal: Journal, place: PartialOutput, announce: Announce)
         announce(f"warning: {place.journal} is damaged in line {lines}; those windows are computed again")
 
 
+class Staged(Protocol):
+    """Finished windows on the disk, such as a `tessera_engine.files.staging.Staging`."""
+
+    def read_block(self, window: Window) -> Block:
+        """The block of a window, counted from the corner of the region, as it was written."""
+        ...
+
+
 def check_staged(
     journal: Journal,
-    stagings: Sequence[Staging],
+    stagings: Sequence[Staged],
     region: Window,
     announce: Announce,
     selected: PixelSet | None = None,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tessera_engine.backends.base import Backend
 from tessera_engine.errors import TesseraError
@@ -17,7 +17,8 @@ from tessera_engine.files.staging import Staging, count_with_data
 from tessera_engine.formats.appending import open_store
 from tessera_engine.formats.grown import Store
 from tessera_engine.formats.layers import QUALITY_BANDS, count_few_clear
-from tessera_engine.formats.writing import write
+from tessera_engine.formats.registry import format_named
+from tessera_engine.formats.writing import stored_form, write
 from tessera_engine.machine import give_back_memory
 from tessera_engine.pictures.caption import caption_of_run
 from tessera_engine.pictures.quicklook import write_quicklook
@@ -37,6 +38,7 @@ from tessera_engine.running.plan import Plan
 from tessera_engine.running.quality import time_of
 from tessera_engine.running.resume import begin, check_staged
 from tessera_engine.running.windows import pixels_in
+from tessera_engine.scene import Grid
 from tessera_engine.scenes.period import Period
 from tessera_engine.stac.periods import period_facts
 from tessera_engine.stac.writing import RunFacts, write_item
@@ -62,7 +64,7 @@ def run(plan: Plan, backend: Backend, progress: Progress | None, announce: Annou
         # The state of the files first: what changes after this is noticed
         files = state_of_files(plan.scene.reader)
         fingerprint = plan.scene.reader.fingerprint()
-        identity = _identity(plan, backend, fingerprint)
+        identity = identity_of(plan, backend.description, fingerprint)
         if place.published_by(identity):
             figures = place.figures()
             statistics = pipeline.Statistics(figures["pixels"], figures["with_data"])
@@ -112,10 +114,16 @@ class _Work:
         place.remove_made()
         colours = options.truecolour or options.quicklook == "rgb"
         needed = needed_bytes(
-            plan.grid, plan.dim, plan.stored_as, options.format, colours, options.truecolour
+            plan.grid,
+            plan.dim,
+            plan.stored_as,
+            options.format,
+            colours,
+            options.truecolour,
+            max(1, len(plan.periods)),
         )
-        check_room(place.folder, needed * max(1, len(plan.periods)))
-        parts, selected = self._stage(colours), plan.selected
+        check_room(place.folder, needed)
+        parts, selected = stage(plan, place.staging, plan.grid, colours), plan.selected
         check_staged(self.journal, [part.sink for part in parts], plan.region, announce, selected)
         reader = plan.scene.reader
         check_finished(self.journal, reader, plan.region, self.files, options.check, announce, selected)
@@ -126,23 +134,6 @@ class _Work:
             item = self._write(parts, store, statistics.with_data)
         self.journal.add_complete(file_sha256(item))
         return statistics
-
-    def _stage(self, colours: bool) -> list[pipeline.Part[Staging]]:
-        """The staged arrays: one for each period; only the picture of the last one is drawn."""
-        plan, few = self.plan, self.plan.options.min_clear
-        layout, quality = (self.place.staging, plan.grid, plan.dim, plan.stored_as), len(QUALITY_BANDS)
-        if not plan.periods:
-            time = time_of(plan.scene.reader)
-            return [pipeline.Part(Staging.mend(*layout, colours, quality), None, time, few)]
-        return [
-            pipeline.Part(
-                Staging.mend(*layout, colours and period == plan.periods[-1], quality, f"{period[1]}."),
-                period,
-                period,
-                few,
-            )
-            for period in plan.periods
-        ]
 
     def _check_unchanged(self) -> None:
         """Make sure that all windows were read from the same scene.
@@ -166,8 +157,7 @@ class _Work:
         staging = parts[-1].sink
         periods = [(part.period, part.sink) for part in parts if part.period is not None]
         facts = replace(
-            _run_facts(plan, self.backend, self.fingerprint, with_data),
-            min_clear=options.min_clear,
+            run_facts(plan, Computed.by(self.backend), self.fingerprint, with_data),
             few_clear=None if options.min_clear is None else count_few_clear(staging),
             periods=[_period_facts(period, each, options.min_clear) for period, each in periods],
         )
@@ -183,6 +173,31 @@ class _Work:
             store.write_item(item, year, staging)
         self.place.sync_output()
         return item
+
+
+def stage(plan: Plan, folder: Path, grid: Grid, colours: bool) -> list[pipeline.Part[Staging]]:
+    """The staged arrays: one for each period; only the picture of the last one is drawn.
+
+    Args:
+        plan: what the run does.
+        folder: where their files lie; those that a run left there are used again.
+        grid: their pixels: the output's, or a part of it.
+        colours: whether true colours are staged.
+    """
+    few = plan.options.min_clear
+    layout, quality = (folder, grid, plan.dim, plan.stored_as), len(QUALITY_BANDS)
+    if not plan.periods:
+        time = time_of(plan.scene.reader)
+        return [pipeline.Part(Staging.mend(*layout, colours, quality), None, time, few)]
+    return [
+        pipeline.Part(
+            Staging.mend(*layout, colours and period == plan.periods[-1], quality, f"{period[1]}."),
+            period,
+            period,
+            few,
+        )
+        for period in plan.periods
+    ]
 
 
 def _period_facts(period: Period, staging: Staging, min_clear: int | None) -> dict[str, Any]:
@@ -205,10 +220,15 @@ def _stopped(error: OSError, place: PartialOutput) -> str:
     return f"{what}; when that is solved, give the same command again: what is finished is kept"
 
 
-def _identity(plan: Plan, backend: Backend, fingerprint: str) -> dict[str, str]:
+def identity_of(plan: Plan, backend: str, fingerprint: str) -> dict[str, str]:
     """Everything that the output's values depend on, in words for people.
 
     The sha256s are cut short: they only have to show that something differs.
+
+    Args:
+        plan: what the run does.
+        backend: what runs the model, in words.
+        fingerprint: of the scene.
     """
     from tessera_engine.version import __version__
 
@@ -217,7 +237,7 @@ def _identity(plan: Plan, backend: Backend, fingerprint: str) -> dict[str, str]:
     return {
         "engine": __version__,
         "model": f"{model.label} {model.sha256[:16]}",
-        "backend": backend.description,
+        "backend": backend,
         "scene": f"{plan.scene.name} {fingerprint[:16]}",
         "grid": f"{grid.width} x {grid.height} {grid.crs} {tuple(grid.transform)[:6]}",
         "window": " ".join(map(str, plan.region)),
@@ -234,7 +254,34 @@ def _identity(plan: Plan, backend: Backend, fingerprint: str) -> dict[str, str]:
     }
 
 
-def _run_facts(plan: Plan, backend: Backend, fingerprint: str, with_data: int) -> RunFacts:
+class Computed(NamedTuple):
+    """What computed the embeddings.
+
+    Attributes:
+        backend: its name.
+        version: of the library behind it.
+        instruction_set: see `tessera_engine.backends.base.Backend.computes_on`.
+    """
+
+    backend: str
+    version: str
+    instruction_set: str
+
+    @classmethod
+    def by(cls, backend: Backend) -> Computed:
+        """A loaded backend."""
+        return cls(backend.name, backend.version, backend.computes_on)
+
+
+def run_facts(plan: Plan, computed: Computed, fingerprint: str, with_data: int) -> RunFacts:
+    """What the output's item records about a run, without its periods and the pixels with few clear dates.
+
+    Args:
+        plan: what the run did.
+        computed: what computed the embeddings.
+        fingerprint: of the scene.
+        with_data: pixels that have an embedding.
+    """
     from tessera_engine.version import __version__
 
     reader, facts = plan.scene.reader, plan.model.facts
@@ -248,15 +295,17 @@ def _run_facts(plan: Plan, backend: Backend, fingerprint: str, with_data: int) -
         model_sha256=plan.model.sha256,
         generation=facts.generation,
         precision=facts.precision,
-        stored_as=plan.stored_as,
+        stored_as=stored_form(plan.options.format, plan.stored_as),
         dim=plan.dim,
-        backend=backend.name,
-        backend_version=backend.version,
-        instruction_set=backend.computes_on,
+        backend=computed.backend,
+        backend_version=computed.version,
+        instruction_set=computed.instruction_set,
         engine_version=__version__,
         pixels_with_data=with_data,
         period=reader.period,
         bounds=reader.bounds,
         every=plan.options.every or "",
+        min_clear=plan.options.min_clear,
         selection=None if plan.selection is None else plan.selection.facts(),
+        lossy=format_named(plan.options.format).lossy,
     )

@@ -5,6 +5,7 @@ The products of all layouts together make one scene.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -133,6 +134,7 @@ class S2Product:
         offset_known: whether `offset` follows from metadata; False: it was derived from the date.
         mask_kind: `scl`: the scene classification's classes; `clear`: non-zero where clear.
         processing: by which the newest of several products of one acquisition is found; None: it is used in any case.
+        relative_orbit: the number of the orbit, where metadata have it.
     """
 
     name: str
@@ -144,6 +146,7 @@ class S2Product:
     offset_known: bool = True
     mask_kind: MaskKind = "scl"
     processing: Processing | None = None
+    relative_orbit: int | None = None
 
     @property
     def assets(self) -> tuple[Asset, ...]:
@@ -164,6 +167,7 @@ class S1Product:
         vh: the raster of the VH channel; None where the product has none.
         units: units of the values; None where metadata don't contain them and the user has to give them.
         processing: see `S2Product`.
+        relative_orbit: its number, where metadata have it.
     """
 
     name: str
@@ -174,6 +178,7 @@ class S1Product:
     vh: Asset | None
     units: S1Units | None
     processing: Processing | None = None
+    relative_orbit: int | None = None
 
     @property
     def assets(self) -> tuple[Asset, ...]:
@@ -227,13 +232,21 @@ class Listing:
     @property
     def unclaimed(self) -> tuple[Path, ...]:
         """The files that belong to no layout so far."""
-        return tuple(
-            path
-            for path in self.files
-            if path not in self.claimed and self.claimed.isdisjoint(_folders(path, self.folder))
-        )
+        claimed, top = {str(each) for each in self.claimed}, len(str(self.folder))
+        return tuple(path for path in self.files if not _belongs(str(path), claimed, top))
 
 
-def _folders(path: Path, folder: Path) -> list[Path]:
-    """The folders of a path, up to the scene folder but without it: nobody can claim all of the scene."""
-    return [each for each in path.parents if each != folder and each.is_relative_to(folder)]
+def _belongs(path: str, claimed: set[str], top: int) -> bool:
+    """Whether a file is claimed, or a folder above it within the scene folder: nobody can claim all of that.
+
+    Args:
+        path: of the file.
+        claimed: paths.
+        top: characters of the path of the scene folder.
+    """
+    # With pathlib this takes twenty times as long, a second for 20,000 files
+    while len(path) > top:
+        if path in claimed:
+            return True
+        path = os.path.dirname(path)  # noqa: PTH120
+    return False

@@ -46,6 +46,7 @@ class Asset:
         title: what it is, for people.
         roles: STAC roles.
         fields: more STAC fields of the asset, as JSON values.
+        sha256: hex, of a folder; None: its files are read.
     """
 
     key: str
@@ -54,6 +55,7 @@ class Asset:
     title: str
     roles: tuple[str, ...]
     fields: Mapping[str, Any] = field(default_factory=dict)
+    sha256: str | None = None
 
 
 def begin_item(id: str, grid: Grid) -> dict[str, Any]:
@@ -164,7 +166,7 @@ def _described(folder: Path, asset: Asset) -> dict[str, Any]:
         **asset.fields,
     }
     if file.is_dir():
-        return fields | {"tessera:sha256": folder_sha256(file)}
+        return fields | {"tessera:sha256": asset.sha256 or folder_sha256(file)}
     sha256 = file_sha256(file)
     return fields | {
         "file:size": file.stat().st_size,

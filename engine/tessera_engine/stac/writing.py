@@ -22,18 +22,26 @@ QUANTIZATION = {
         "code = embedding / scale rounded half to even, -127..127"
     ),
     "float32": "none: float32 values as the model gave them",
+    "vq": (
+        "with losses: embedding = codebook1[number1] + codebook2[number2] of the pixel's tile; value of a codebook = "
+        "low + step / 255 * (high - low)"
+    ),
 }
 """How embeddings were stored -> how to read them, in words."""
 
 NODATA_RULE = {
     "int8": "a pixel without any observation has code -128 in every band and scale NaN",
     "float32": "a pixel without any observation has NaN in every band",
+    "vq": "a pixel without any observation has the first number 255",
 }
 
 FIRST_OBSERVATION = datetime(2014, 4, 3, tzinfo=timezone.utc)
 """Launch of Sentinel-1A, the first of the satellites: no scene can be older."""
 
-MODEL_FACTS = ("tessera:model", "tessera:model_sha256", "tessera:generation")
+LOSSY = "tessera:lossy"
+"""Property of embeddings of which some was lost, and of what is made of them: how, for people."""
+
+MODEL_FACTS = ("tessera:model", "tessera:model_sha256", "tessera:generation", LOSSY)
 """Properties of embeddings that their results repeat."""
 
 
@@ -51,7 +59,8 @@ class RunFacts:
         model_sha256: hex sha256 of the model file.
         generation: `v2`.
         precision: `fp32` or `int8`, of the network.
-        stored_as: `int8` or `float32`, of the embeddings.
+        stored_as: `int8`, `float32` or `vq`, of the embeddings.
+        lossy: see `LOSSY`; empty where nothing was lost.
         dim: length of the stored embedding.
         backend: what ran the model.
         backend_version: of the library behind it.
@@ -64,6 +73,7 @@ class RunFacts:
         min_clear: pixels with fewer clear dates are flagged; None: none are.
         few_clear: pixels that are flagged.
         periods: facts of these periods, see `tessera_engine.stac.facts.PeriodFacts`.
+        other_cells: parts of the output, as windows, that something else computed than `backend` says.
         selection: the shapes that select pixels, see `tessera_engine.places.selecting.Selection`; None: all pixels.
     """
 
@@ -89,7 +99,9 @@ class RunFacts:
     min_clear: int | None = None
     few_clear: int | None = None
     periods: Sequence[Mapping[str, Any]] = ()
+    other_cells: Sequence[Mapping[str, Any]] = ()
     selection: Mapping[str, Any] | None = None
+    lossy: str = ""
 
 
 def write_item(
@@ -278,9 +290,11 @@ def _facts(grid: Grid, facts: RunFacts) -> dict[str, Any]:
         "tessera:dim": facts.dim,
         "tessera:quantization": QUANTIZATION[facts.stored_as],
         "tessera:nodata": NODATA_RULE[facts.stored_as],
+        **({LOSSY: facts.lossy} if facts.lossy else {}),
         "tessera:backend": facts.backend,
         "tessera:backend_version": facts.backend_version,
         "tessera:instruction_set": facts.instruction_set,
+        **({"tessera:other_cells": list(facts.other_cells)} if facts.other_cells else {}),
         "tessera:scene": facts.scene_name,
         "tessera:scene_layout": facts.scene_layout,
         "tessera:scene_fingerprint": facts.scene_fingerprint,

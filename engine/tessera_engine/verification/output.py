@@ -16,6 +16,7 @@ from tessera_engine.files.inside import link_out
 from tessera_engine.files.npy_header import bytes_of, read_npy_header
 from tessera_engine.files.output import ITEM
 from tessera_engine.files.staging import CODE_NODATA, RasterFile
+from tessera_engine.formats.cog.styles import beside
 from tessera_engine.formats.embeddings.base import item_crs
 from tessera_engine.formats.layers import QUALITY_BANDS
 from tessera_engine.gdal import GDAL_ERRORS, gdal_environment, raster_reader
@@ -31,7 +32,7 @@ NAMED = 5
 
 
 def check_files(folder: Path, item: Item) -> None:
-    """Make sure that every file of the item is there and unchanged, and that there is no other.
+    """Make sure that every file of the item is there and unchanged, and that there is no other but those for QGIS.
 
     Raises:
         CheckFailed: files are missing, changed or extra; it names them.
@@ -48,7 +49,8 @@ def check_files(folder: Path, item: Item) -> None:
             wrong.append(f"{name}/ is changed")
         found = {path: file for path, file in found.items() if not path.startswith(f"{name}/")}
     wrong += [f"{name} is missing" for name in listed if name not in found]
-    wrong += [f"{name} is extra" for name in sorted(found.keys() - listed.keys() - {ITEM})]
+    shown = {each for name in listed if name.endswith(".tif") for each in beside(name)}
+    wrong += [f"{name} is extra" for name in sorted(found.keys() - listed.keys() - {ITEM} - shown)]
     for name, asset in listed.items():
         if name not in found:
             continue

@@ -17,7 +17,7 @@ from tessera_engine.errors import CheckFailed, InputError
 from tessera_engine.files.staging import CODE_NODATA
 from tessera_engine.formats.layers import QUALITY_BANDS
 from tessera_engine.formats.npy.writing import SUFFIXES
-from tessera_engine.model.drift import THRESHOLDS, Drift, measure
+from tessera_engine.model.drift import THRESHOLDS, Drift, measure, threshold_for
 from tessera_engine.running.options import EmbedOptions
 from tessera_engine.scene import Scene, Window
 from tessera_engine.stac.reading import Item
@@ -121,7 +121,7 @@ def reembed(
         return comparison(None)
     drift = measure(np.concatenate(wanted), np.concatenate(found))
     if differs:
-        _check_drift(drift, item, float(np.concatenate(steps).max(initial=0)))
+        _check_drift(drift, item, model, float(np.concatenate(steps).max(initial=0)))
     return comparison(drift)
 
 
@@ -288,10 +288,11 @@ def _check_same(stored: NDArray[Any], computed: NDArray[Any], name: str, window:
         )
 
 
-def _check_drift(drift: Drift, item: Item, step: float) -> None:
+def _check_drift(drift: Drift, item: Item, model: Model, step: float) -> None:
     """Make sure that the drift is within the threshold. A stored code may also be rounded to the other neighbour."""
-    threshold = THRESHOLDS[item.fact("precision")]
-    if item.fact("precision") == "fp32":
+    computed_on = str(item.fact("instruction_set")), model.backend.computes_on
+    threshold = threshold_for(item.fact("precision"), *computed_on)
+    if threshold == THRESHOLDS["fp32"]:
         most = threshold.max_difference + step
         failures = [f"max |difference| {drift.max_difference:.2e} > {most:.2e}"] * (
             drift.max_difference > most

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tessera_engine.api import Model, load_model
-from tessera_engine.backends.registry import backend_names
+from tessera_engine.backends.registry import backend_names, backend_record
 from tessera_engine.errors import InputError, ModelError, check_type
 from tessera_engine.files.partial import finish_or_undo
 from tessera_engine.files.pinned import Pinned
@@ -20,6 +20,7 @@ from tessera_engine.progress import Announce
 from tessera_engine.scene import Scene
 from tessera_engine.scenes import open_scene
 from tessera_engine.stac.reading import Item, read_item
+from tessera_engine.stac.writing import LOSSY
 from tessera_engine.verification.output import check_files, check_nodata, open_rasters
 from tessera_engine.verification.reembedding import Reembedded, reembed
 from tessera_engine.verification.seams import find_seams
@@ -140,6 +141,11 @@ def _verify(
     check_files(folder, item)
     if item.result is not None and scene is not None:
         raise InputError(f"{folder} is a result ({item.result}), not embeddings; scene= is for embeddings")
+    if scene is not None and LOSSY in item.properties:
+        raise InputError(
+            f"{folder} lost some of the embeddings ({item.properties[LOSSY]}), so they can't be compared with those of "
+            "a scene; leave out scene="
+        )
     # Results made from embeddings have other kinds of files, of which only the checksums can be checked
     rasters = open_rasters(folder, item) if item.result is None else {}
     skipped = [f"the contents of {asset.href}" for key, asset in item.assets.items() if key not in rasters]
@@ -196,7 +202,11 @@ def _load(
 ) -> Model:
     made_by = item.fact("backend")
     if backend == "auto" and made_by in backend_names():
-        backend = made_by
+        record = backend_record(made_by)
+        if "cpu" in record.runs or record.find("cuda").version is not None:
+            backend = made_by
+        elif announce is not None:
+            announce(f"note: the output was made on a GPU by {made_by}, which is not available here")
     name = item.fact("model") if model is None else os.fspath(model)
     try:
         return load_model(name, item.fact("precision"), backend, threads, announce)

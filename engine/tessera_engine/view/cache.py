@@ -33,7 +33,7 @@ from tessera_engine.files.checksums import path_sha256
 from tessera_engine.files.partial import Partial, finish_or_undo
 from tessera_engine.files.user_folders import cache_folder
 from tessera_engine.formats.embeddings.base import Embeddings
-from tessera_engine.formats.embeddings.stored import HasBands, StoredBlock
+from tessera_engine.formats.embeddings.stored import StoredBlock
 from tessera_engine.progress import Progress
 from tessera_engine.scene import Grid, Window
 from tessera_engine.view.levels import ArraySource
@@ -241,23 +241,12 @@ def _decoded(
     """All blocks in order. Few are decoded ahead, so that memory doesn't grow."""
     waiting = []
     for window in embeddings.grid.window.blocks(side, side):
-        waiting.append((window, pool.submit(_decode, embeddings, window)))
+        waiting.append((window, pool.submit(embeddings.read_stored, window)))
         if len(waiting) > THREADS:
             first, block = waiting.pop(0)
             yield first, block.result()
     for first, block in waiting:
         yield first, block.result()
-
-
-def _decode(embeddings: Embeddings, window: Window) -> StoredBlock:
-    source = embeddings.source
-    if not isinstance(source, HasBands):
-        return embeddings.read_stored(window)
-    from tessera_kernels.interleave import interleave
-
-    with embeddings.folder.reading():
-        bands, scales = source.read_bands(window, embeddings.dim)
-    return StoredBlock(interleave(bands), scales)
 
 
 def _put(file: BinaryIO, block: NDArray[Any], window: Window, grid: Grid, pixel: int) -> None:

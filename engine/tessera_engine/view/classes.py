@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tessera_engine.analysis.suggestions import Known, Vectors, candidates, suggest
 from tessera_engine.errors import InputError
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.embeddings.stored import StoredBlock
 from tessera_engine.progress import Progress
 from tessera_engine.view.label_document import Document, labelled_pixels
-from tessera_engine.view.next_labels import Place, Vectors, candidates, suggest
 from tessera_kernels.linear import classify as classify_vectors
 
 RIDGE_FROM = 3
@@ -130,6 +130,20 @@ def _ridge(directions: NDArray[np.float64], which: NDArray[np.int64], numbers: N
     return Scorer("ridge", weights.T.astype(np.float32), bias.astype(np.float32), sure, numbers)
 
 
+class Place(NamedTuple):
+    """A pixel to label.
+
+    Attributes:
+        col: of the grid.
+        row: of the grid.
+        margin: of its class, 0 (not sure) to 255.
+    """
+
+    col: int
+    row: int
+    margin: int
+
+
 class LiveMap(NamedTuple):
     """A map of classes, and what to do next.
 
@@ -180,8 +194,8 @@ def live_map(
     telling: list[Place] = []
     if scorer.enough:
         known = np.isfinite(embeddings).all(axis=1)
-        labels = np.stack([cols, rows], axis=1)[known]
-        telling = _next(classified, stored, labels, embeddings[known], full)
+        labels = Known(len(found.labels), np.stack([cols, rows], axis=1)[known], embeddings[known])
+        telling = _next(classified, stored, labels, full)
     return LiveMap(classified, scorer.method, scorer.enough, counts, telling)
 
 
@@ -199,13 +213,7 @@ def _classify(scorer: Scorer, stored: StoredBlock, report: Progress | None) -> N
     return classified
 
 
-def _next(
-    classified: NDArray[np.uint8],
-    stored: StoredBlock,
-    labels: NDArray[np.int64],
-    embeddings: NDArray[np.float32],
-    full: Embeddings,
-) -> list[Place]:
+def _next(classified: NDArray[np.uint8], stored: StoredBlock, labels: Known, full: Embeddings) -> list[Place]:
     height, width = classified.shape[:2]
     sizes = np.array([full.grid.width / width, full.grid.height / height])
     # Codes have the direction of their embeddings
@@ -213,9 +221,11 @@ def _next(
         Vectors(each, stored.values[each.rows, each.cols].astype(np.float32))
         for each in candidates(classified)
     )
-    thinned = slice(None, None, -(-len(labels) // SUGGESTING_LABELS))
-    near = (labels[thinned] / sizes).astype(np.int64)
-    places = suggest(may, scene, near, embeddings[thinned], max(height, width))
+    thinned = slice(None, None, -(-len(labels.places) // SUGGESTING_LABELS))
+    near = (labels.places[thinned] / sizes).astype(np.int64)
+    chosen = suggest(may, scene, Known(labels.labels, near, labels.vectors[thinned]), max(height, width))
+    cols, rows, margins = (each[chosen].tolist() for each in may.pixels)
+    places = [Place(*each) for each in zip(cols, rows, margins, strict=True)]
     if (height, width) == (full.grid.height, full.grid.width):
         return places
     return [_at_full(place, sizes) for place in places]

@@ -160,7 +160,7 @@ def assess_labels(
         if few:
             named = ", ".join(few[:3]) + (f" and {len(few) - 3} more" if len(few) > 3 else "")
             return _unknown(f"fewer than {FEWEST_LABELS} labelled pixels of {named}")
-        blocks = make_blocks(read, embeddings.grid, None)
+        blocks = make_blocks([(read, embeddings.grid)], None)
     except InputError as error:
         if embeddings.grid.crs is None:
             raise

@@ -64,7 +64,7 @@ class Layers:
         return self._tiles.get(key, lambda: padded(paint(viewed, z, x, y)), len)
 
     def _coloured(self, kind: str, viewed: Viewed, z: int, x: int, y: int) -> NDArray[np.uint8]:
-        block, window = viewed.read_tile(z, x, y)
+        block, window = viewed.read_picture(z, x, y)
         painted = np.zeros((window.pixels, 4), np.uint8)
         palette = self._palette(kind, viewed)
         if palette is not None:
@@ -117,6 +117,8 @@ def _alike(one: Viewed, other: Viewed) -> bool:
     """Whether the same colours mean the same in both."""
     if one is other:
         return True
+    if one.picture_dim != other.picture_dim:
+        return False
     try:
         check_same_model(one.embeddings, other.embeddings)
     except InputError:
@@ -129,7 +131,7 @@ def _sample(viewed: Viewed) -> NDArray[np.float32]:
 
     Of the level in memory. Where that is full resolution, the colours are those of the quicklook.
     """
-    whole = viewed.whole()
+    whole = viewed.pictured()
     stored = whole.read_stored()
     valid = np.flatnonzero(stored.valid)
     every = 1

@@ -200,6 +200,7 @@ class Session:
             "model": about.get("model"),
             "precision": about.get("precision"),
             "dim": embeddings.dim,
+            "picture_dim": viewed.picture_dim,
             "stored_as": embeddings.stored_as,
             "crs": grid.crs,
             "width": grid.width,

@@ -13,13 +13,16 @@ from numpy.typing import NDArray
 
 from tessera_engine.errors import TesseraError
 from tessera_engine.formats.embeddings.base import Embeddings
-from tessera_engine.formats.embeddings.stored import StoredBlock
+from tessera_engine.formats.embeddings.stored import HasOverviews, HasPrefixes, StoredBlock
 from tessera_engine.progress import Progress
-from tessera_engine.scene import Grid, Window
+from tessera_engine.scene import Window
 from tessera_engine.view import cache
 from tessera_engine.view.levels import TILE, ArraySource, Level, Thinned, levels, picked
 
 T = TypeVar("T")
+
+DECODED_VALUES = 300_000_000
+"""Values that may be decoded for the first picture, at most: a second or two."""
 
 BLOCK_BYTES = 100_000_000
 """Of the blocks of stored embeddings that are kept in memory."""
@@ -62,6 +65,7 @@ class Viewed:
         self.number, self.embeddings = number, embeddings
         self.levels: list[Level] = levels(embeddings.grid)
         self._thinned = Thinned(embeddings)
+        self._pictured = Thinned(_for_pictures(embeddings))
         self._unpacked: Embeddings | None = None
         self._base_lock = threading.Lock()
         self._blocks: Kept[StoredBlock] = Kept(BLOCK_BYTES)
@@ -88,6 +92,22 @@ class Viewed:
         """The level in memory."""
         with self._base_lock:  # it is read once
             return self._thinned.base
+
+    @property
+    def picture_dim(self) -> int:
+        """Dimensions that pictures are made of."""
+        return self._pictured.embeddings.dim
+
+    def pictured(self) -> Embeddings:
+        """What colours are fitted to: a level in memory, with the dimensions that pictures are made of.
+
+        Raises:
+            TesseraError: a file can't be read.
+        """
+        if self.picture_dim == self.embeddings.dim:
+            return self.whole()
+        with self._base_lock:
+            return self._pictured.base
 
     def level_of(self, embeddings: Embeddings) -> int:
         """Which level `whole` has given."""
@@ -154,6 +174,20 @@ class Viewed:
         block = self._blocks.get((z, x, y), lambda: self.read(z, window), _size)
         return block, window
 
+    def read_picture(self, z: int, x: int, y: int) -> tuple[StoredBlock, Window]:
+        """A tile's embeddings as they are stored, with the dimensions that pictures are made of; and its window.
+
+        Raises:
+            TesseraError: a file can't be read.
+        """
+        if self.picture_dim == self.embeddings.dim or self._unpacked is not None:
+            block, window = self.read_tile(z, x, y)
+            return StoredBlock(block.values[..., : self.picture_dim], block.scales), window
+        window = self.tile_window(z, x, y)
+        if z == self._pictured.base_level.z:
+            return self.pictured().read_stored(window), window
+        return self._blocks.get((z, x, y, "picture"), lambda: self._pictured.read(z, window), _size), window
+
     def read_observations(self, z: int, window: Window) -> NDArray[np.uint16]:
         """(height, width, 2) clear S2 and valid S1 observations of a window of a level."""
         return self._thinned.read_observations(z, window)
@@ -199,6 +233,16 @@ class Viewed:
         return rows, picked(grid.width, z)[window.col : window.col + window.width]
 
 
+def _for_pictures(embeddings: Embeddings) -> Embeddings:
+    """The embeddings, or a prefix of them: where there are no overviews, the first picture decodes all of a store."""
+    source = embeddings.source
+    if isinstance(source, HasOverviews) or not isinstance(source, HasPrefixes):
+        return embeddings
+    if embeddings.grid.window.pixels * embeddings.dim <= DECODED_VALUES:
+        return embeddings
+    return replace(embeddings, dim=min((*source.prefixes, embeddings.dim)))
+
+
 def _nearest(places: NDArray[np.int64], size: int, count: int) -> NDArray[np.int64]:
     """Of `count` rows or columns that stand for `size`, those in which the middles of places lie.
 
@@ -209,15 +253,3 @@ def _nearest(places: NDArray[np.int64], size: int, count: int) -> NDArray[np.int
 
 def _size(block: StoredBlock) -> int:
     return int(block.values.nbytes + (0 if block.scales is None else block.scales.nbytes))
-
-
-def hectares(grid: Grid) -> float | None:
-    """Of a pixel; None where the CRS isn't in metres or feet, or there is none."""
-    if grid.crs is None:
-        return None
-    from rasterio.crs import CRS
-
-    crs = CRS.from_user_input(grid.crs)
-    if not crs.is_projected:
-        return None
-    return abs(float(grid.transform.determinant)) * float(crs.linear_units_factor[1]) ** 2 / 10_000

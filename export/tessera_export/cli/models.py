@@ -9,9 +9,8 @@ import typer
 
 from tessera_engine.cli.app import Quiet, app, interruptible, models
 from tessera_engine.cli.embeddings import NOTHING_LEFT
+from tessera_engine.cli.models import INCOMPLETE, say_added
 from tessera_export.cli.torch_needed import torch_needed
-
-INCOMPLETE = "what is finished is kept; give the same command again to make the rest"
 
 Statistics = Annotated[
     str | None,
@@ -59,7 +58,7 @@ def model_fetch(
         typer.Option(
             "--from",
             help="Source instead of Hugging Face: the address of a mirror or of the file, or a local file or folder, "
-            "for example on a USB stick.",
+            "for example on a USB stick. Model files made from the checkpoint will do too.",
         ),
     ] = None,
     overwrite: Annotated[
@@ -75,9 +74,13 @@ def model_fetch(
     Example: tessera-engine model fetch nano
     """
     from tessera_engine.cli import console
+    from tessera_engine.model.carried import add_models, is_carried
     from tessera_engine.model.published import obtain, published
 
     checkpoint = published(name)
+    if source is not None and "://" not in source and is_carried(Path(source), checkpoint):
+        say_added(add_models(source, overwrite, checkpoint), quiet)
+        return
     # Report a missing PyTorch before the download, not after it
     with torch_needed("model fetch"):
         from tessera_export.export import import_checkpoint, import_targets

@@ -64,7 +64,7 @@ def fuse(
         mat, vec: weights in float16, biases and norm in float32.
         embedding: (N, DIMS) float32.
         codes: (N, prefix) int8 of the first `prefix` dimensions.
-        scales: (N,) float32.
+        scales: (N,) float32; NaN where the embedding isn't finite.
     """
     r = tl.program_id(0) * BM + tl.arange(0, BM)
     there = (r < N)[:, None]
@@ -89,6 +89,8 @@ def fuse(
     tl.store(embedding + at * DIMS + n, z, mask=there)
     kept = tl.where(n < prefix, tl.abs(z), 0.0)
     scale = tl.maximum(tl.div_rn(tl.max(kept, 1), 127.0), 1e-12)
+    # A maximum leaves NaN out; the scale says that the embedding isn't finite
+    scale = tl.where(tl.sum(tl.abs(z), 1) < float("inf"), scale, float("nan"))
     code = (tl.div_rn(z, scale[:, None] + tl.zeros((BM, DIMS), tl.float32)) + ROUNDER) - ROUNDER
     code = tl.minimum(tl.maximum(code, -127.0), 127.0)
     tl.store(codes + at * prefix + n, code.to(tl.int8), mask=there & (n < prefix))

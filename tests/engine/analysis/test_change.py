@@ -172,6 +172,19 @@ def test_only_what_both_have_is_compared(tmp_path):
     assert np.corrcoef(drawn.values[valid], everywhere[valid])[0, 1] > 0.99
 
 
+@pytest.mark.parametrize("beside", [0.4, -0.3])
+def test_pixels_beside_each_other_are_compared_with_the_nearest(tmp_path, beside):
+    before, after = outputs(tmp_path)
+    moved = Grid(WIDTH, HEIGHT, CRS, ORIGIN @ Affine.translation(beside, -beside))
+    other = open_embeddings(made_up_output(tmp_path / "moved", AFTER, grid=moved, year=2019))
+    done = change(before, other, tmp_path / "out")
+    with rasterio.open(tmp_path / "out" / "change.tif") as file:
+        np.testing.assert_array_equal(file.read(1), draw_change(before, after).values)
+    (note,) = done.notes
+    assert f"{abs(beside)} pixels" in note
+    assert not change(before, after, tmp_path / "exact").notes
+
+
 @given(st.integers(-50, 50), st.integers(-50, 50), st.floats(-0.4, 0.4), st.sampled_from([10.0, 20.0]))
 @settings(max_examples=50)
 def test_pixels_are_the_same_only_on_one_lattice(cols, rows, beside, size):
@@ -194,14 +207,14 @@ def test_what_cannot_be_compared_is_refused(tmp_path):
     refused("aaaa.*bbbb", "b", model_sha256="b" * 64)
     refused("nano int8 .* by nano fp32", "c", model_sha256="b" * 64, precision="fp32")
     refused("dim=16", "d", values=small[..., :16])
-    refused("EPSG:32631, .* on EPSG:32632", "e", grid=Grid(20, 20, "EPSG:32632", ORIGIN))
-    refused("from 500004 5600000", "f", grid=Grid(20, 20, CRS, ORIGIN @ Affine.translation(0.4, 0)))
+    refused("EPSG:32631, .* EPSG:32632", "e", grid=Grid(20, 20, "EPSG:32632", ORIGIN))
+    refused("pixels of 20 x 20", "f", grid=Grid(20, 20, CRS, ORIGIN @ Affine.scale(2)))
     refused("share no pixel", "g", grid=Grid(20, 20, CRS, ORIGIN @ Affine.translation(500, 0)))
     refused("has no CRS", "h", grid=Grid(20, 20))
     refused("no pixel has data both", "i", values=np.full_like(small, np.nan))
     with pytest.raises(InputError, match="top=0"):
         change(before, before, tmp_path / "out", top=0)
-    with pytest.raises(InputError, match=f"same output.*{before.path}"):
+    with pytest.raises(InputError, match=f"{before.path} is compared with itself"):
         change(before, before.path, tmp_path / "out")
     with pytest.raises(InputError, match="before=7"):
         change(7, before)

@@ -16,7 +16,8 @@ from tessera_engine import map as make_map
 from tessera_engine.analysis.maps import mapping
 from tessera_engine.analysis.maps.calibration import calibrate, find_temperature
 from tessera_engine.analysis.maps.class_report import share_interval
-from tessera_engine.analysis.maps.classifier import FORMAT, read_classifier
+from tessera_engine.analysis.maps.classifier import FORMAT
+from tessera_engine.analysis.maps.classifier_file import read_classifier
 from tessera_engine.analysis.maps.learn import METHODS, learn
 from tessera_engine.analysis.maps.learners.base import Task, Vectors, balanced_rows
 from tessera_engine.analysis.maps.quality import quality

@@ -26,10 +26,11 @@ from tessera_engine import open_embeddings
 from tessera_engine.analysis.maps import intervals
 from tessera_engine.analysis.maps.compare import Comparison
 from tessera_engine.analysis.maps.evaluate import evaluate
-from tessera_engine.analysis.maps.forms import Form, forms, read_back
+from tessera_engine.analysis.maps.forms import Form, forms, quantised, read_back
 from tessera_engine.analysis.maps.intervals import draw_blocks, interval
 from tessera_engine.analysis.maps.scores import class_scores, confusions, moments, number_scores
 from tessera_engine.errors import InputError
+from tessera_engine.running.convert import convert
 
 HEIGHT, WIDTH, DIM = 40, 50, 32
 rng = np.random.default_rng(0)
@@ -121,10 +122,15 @@ def test_intervals_are_wider_where_labels_of_a_block_are_alike():
 
 def test_forms_are_what_is_stored_and_its_prefixes():
     assert [(form.stored_as, form.dim) for form in forms("float32", 64)] == [
-        ("float32", 64), ("float32", 32), ("float32", 16), ("int8", 64), ("int8", 32), ("int8", 16),
+        ("float32", 64), ("float32", 32), ("float32", 16), ("int8", 64), ("int8", 32), ("int8", 16), ("vq", 64),
     ]  # fmt: skip
-    assert [(form.stored_as, form.dim) for form in forms("int8", 32)] == [("int8", 32), ("int8", 16)]
+    assert [(form.stored_as, form.dim) for form in forms("int8", 32)] == [
+        ("int8", 32), ("int8", 16), ("vq", 32),
+    ]  # fmt: skip
+    assert [(form.stored_as, form.dim) for form in forms("vq", 32)] == [("vq", 32), ("vq", 16)]
     assert (Form("float32", 128).bytes_per_pixel, Form("int8", 128).bytes_per_pixel) == (512, 132)
+    # Two numbers a pixel; codebooks of 511 words and two ranges of a float32 each in a tile of 512 x 512
+    assert Form("vq", 128).bytes_per_pixel == pytest.approx(2 + (511 * 128 + 2 * 128 * 2 * 4) / 512**2)
     assert Form("int8", 16).km2_per_gb == pytest.approx(5000)
 
 
@@ -135,13 +141,14 @@ def test_a_form_is_read_back_as_a_reader_of_that_output_gets_it(tmp_path, dim):
     written = open_embeddings(made_up_output(tmp_path / "i", cut, stored_as="int8")).read()
     pixels = EMBEDDING.reshape(-1, DIM)
     found = {
-        (form.stored_as, form.dim): back for form, back in read_back(pixels, "float32", forms("float32", DIM))
+        (form.stored_as, form.dim): back
+        for form, back in read_back(pixels, "float32", forms("float32", DIM)[:-1])
     }
     np.testing.assert_array_equal(found["int8", dim].reshape(HEIGHT, WIDTH, dim), written)
     np.testing.assert_array_equal(found["float32", dim], pixels[:, :dim])
     whole = open_embeddings(made_up_output(tmp_path / "w", EMBEDDING, stored_as="int8"))
     codes = whole.read().reshape(-1, DIM)
-    for form, back in read_back(codes, "int8", forms("int8", DIM)):
+    for form, back in read_back(codes, "int8", forms("int8", DIM)[:-1]):
         kept = open_embeddings(whole.path, form.dim).read()
         np.testing.assert_array_equal(back.reshape(HEIGHT, WIDTH, form.dim), kept)
 
@@ -151,8 +158,7 @@ def test_an_evaluation_of_classes(output, labels):
     assert [(row.method, row.form.stored_as, row.form.dim) for row in found.rows] == [
         (method, store, dim)
         for method in ("linear", "knn")
-        for store in ("float32", "int8")
-        for dim in (32, 16)
+        for store, dim in (("float32", 32), ("float32", 16), ("int8", 32), ("int8", 16), ("vq", 32))
     ]
     for row in found.rows:
         score = row.scores["macro_f1"]
@@ -164,6 +170,18 @@ def test_an_evaluation_of_classes(output, labels):
     assert found.facts["labelled_pixels"] == HEIGHT * WIDTH - 4
     (note,) = found.notes
     assert "4 pixels without an embedding" in note
+
+
+def test_what_vq_would_give_is_what_it_gives(tmp_path, output, labels):
+    whole = open_embeddings(output)
+    made = open_embeddings(convert(whole, tmp_path / "v", "vq"))
+    rows, cols = np.divmod(np.arange(4, HEIGHT * WIDTH, 7), WIDTH)
+    valid = np.isfinite(EMBEDDING[rows, cols, 0])
+    rows, cols = rows[valid], cols[valid]
+    np.testing.assert_array_equal(quantised(whole, cols, rows), made.pixels(cols, rows))
+    found = evaluate(made, labels, block=100, method="linear")
+    assert [(row.form.stored_as, row.form.dim) for row in found.rows] == [("vq", 32), ("vq", 16)]
+    assert found.rows[0].scores["macro_f1"].value > 0.95
 
 
 def test_an_evaluation_of_numbers(output, tmp_path):
@@ -196,7 +214,13 @@ def test_the_command_prints_writes_and_repeats_itself(run, output, labels):
     assert code == 0
     values = json.loads(printed)
     assert values.pop("out") == "found"
-    assert Path("found/report.md").read_text() == out
+    # The same, and the figure
+    written = Path("found/report.md").read_text().split("\n\n")
+    assert [part for part in written if "(report.png)" not in part] == out.split("\n\n")
+    assert len(written) == len(out.split("\n\n")) + 1
+    page = Path("found/report.html").read_text()
+    assert "data:image/png;base64," in page
+    assert '<th scope="row">int8, 16 dims</th><td>20</td><td>5,000</td>' in page
     assert json.loads(Path("found/report.json").read_text()) == values
     assert values["rows"][0]["bytes_per_pixel"] == 128
     assert values["rows"][0]["scores"]["macro_f1"]["value"] > 0.95

@@ -145,7 +145,7 @@ def test_a_raster_labels_what_is_not_its_nodata(tmp_path):
 def test_a_block_is_never_in_two_folds():
     cols, rows = some_pixels(200)
     labels = read_labels_of(cols, rows)
-    blocks = make_blocks(labels, GRID, 120.0)
+    blocks = make_blocks([(labels, GRID)], 120.0)
     assert blocks.metres == 120
     together = (cols - cols.min()) // 12 * 1000 + (rows - rows.min()) // 12
     assert len(np.unique(np.stack([together, blocks.groups]), axis=1).T) == len(np.unique(together))
@@ -288,6 +288,11 @@ def test_labels_that_cannot_be_used_are_one_line(embeddings, tmp_path):
         )
         with pytest.raises(InputError, match=message):
             make.map(embeddings, path, out=tmp_path / "out", field="crop")
+    one_each = write_points(
+        tmp_path / "p.gpkg", np.array([20, 60, 30]), np.array([20, 20, 45]), ["a", "b", "c"], CRS
+    )
+    with pytest.raises(InputError, match="each of the 3 classes has a single labelled pixel"):
+        make.map(embeddings, one_each, out=tmp_path / "out", field="crop")
     with pytest.raises(InputError, match="no such file"):
         make.map(embeddings, tmp_path / "no.gpkg", out=tmp_path / "out")
     (tmp_path / "text.geojson").write_text("nothing")

@@ -13,6 +13,7 @@ import pyarrow.parquet
 import pytest
 import shapely
 from affine import Affine
+from geoparquet import check_geo, check_geoparquet
 from hypothesis import given
 from hypothesis import strategies as st
 from made_up import CRS, ORIGIN, made_up_arrays, write_tile
@@ -21,7 +22,7 @@ from outputs import made_up_output
 from staged import landscape
 
 import tessera_engine as te
-from tessera_engine.analysis.sampling import pooling, rows, sources, spool
+from tessera_engine.analysis.sampling import embedding, pooling, rows, sources, spool
 from tessera_engine.analysis.sampling.spool import Runs, Spool
 from tessera_engine.errors import InputError, SceneWarning, TesseraError
 from tessera_engine.formats.embeddings import base
@@ -361,18 +362,81 @@ def test_a_scene_gives_what_its_output_gives(tmp_path, stored_as, monkeypatch):
     assert left == {"scene", "shapes.gpkg", "dense", "scene.parquet", "output.parquet"}
 
 
+class Stopped(BaseException):
+    """What ends a process at once."""
+
+
+@pytest.mark.filterwarnings("ignore::tessera_engine.errors.SceneWarning")
+@pytest.mark.parametrize("stored_as", ["int8", "fp32"])
+def test_an_interrupted_table_of_a_scene_is_finished_by_the_same_command(tmp_path, stored_as, monkeypatch):
+    arrays = made_up_arrays(20, 24, 8)
+    scene = te.open_scene(write_tile(tmp_path / "scene", arrays), year=2024)
+    model = te.load_model("demo", precision=stored_as)
+    path = write(tmp_path / "shapes.gpkg", [box(2, 3, 6, 5), box(10, 2, 20, 3), box(3, 10, 20, 8)])
+    whole = te.sample(scene, path, tmp_path / "whole.parquet", model=model)
+    monkeypatch.setattr(embedding.Demand, "window_pixels", lambda self, memory: 64)
+    out, computed, plain = tmp_path / "t.parquet", [], Spool.write
+
+    def stop_after(count):
+        def write(self, window, *values):
+            if len(computed) == count:
+                raise Stopped
+            computed.append(window)
+            plain(self, window, *values)
+
+        monkeypatch.setattr(Spool, "write", write)
+
+    def again(**options):
+        announced = []
+        made = te.sample(scene, path, out, model=model, announce=announced.append, **options)
+        return made, " ".join(announced)
+
+    stop_after(2)
+    with pytest.raises(Stopped):
+        again()
+    assert not out.exists()
+    with pytest.raises(InputError, match=r"differs in options .*pool.*std"):
+        again(pool="std")
+    with pytest.raises(InputError, match=r"t\.parquet\.partial"):
+        te.sample(made_up_output(tmp_path / "other", EMBEDDING), path, out)
+    # A finished window that is damaged is computed again
+    (spool,) = (each for each in (tmp_path / "t.parquet.partial" / "staging").iterdir() if each.suffix == "")
+    first = computed[0]
+    with spool.open("r+b") as file:
+        file.write(b"\x01\x02\x03")
+    computed.clear()
+    stop_after(-1)
+    made, announced = again()
+    assert "damaged" in announced
+    assert "resuming an interrupted run" in announced
+    assert first in computed
+    total = len(computed) + 1
+    assert total > 3
+    assert pyarrow.parquet.read_table(out).equals(pyarrow.parquet.read_table(whole.out))
+    assert (made.rows, made.empty, made.columns) == (whole.rows, whole.empty, whole.columns)
+    assert not (tmp_path / "t.parquet.partial").exists()
+    # What changed meanwhile is noticed
+    computed.clear()
+    stop_after(2)
+    with pytest.raises(Stopped):
+        again(overwrite=True)
+    arrays["bands"][:] += 1
+    changed = te.open_scene(write_tile(tmp_path / "changed", arrays), year=2024)
+    with pytest.raises(InputError, match="differs in sources"):
+        te.sample(changed, path, out, model=model, overwrite=True)
+    assert pyarrow.parquet.read_table(out).equals(pyarrow.parquet.read_table(whole.out))
+
+
 # Files
 
 
 def test_geoparquet_says_what_it_is(tmp_path, output, points):
     made = te.sample(output, points, tmp_path / "t.parquet")
     metadata = pyarrow.parquet.read_schema(made.out).metadata
-    geo = json.loads(metadata[b"geo"])
-    assert geo["version"] == "1.1.0"
+    geo = check_geoparquet(made.out)
     column = geo["columns"][geo["primary_column"]]
-    assert (column["encoding"], column["geometry_types"]) == ("WKB", ["Point"])
+    assert column["geometry_types"] == ["Point"]
     assert column["crs"]["id"] == {"authority": "EPSG", "code": 4326}
-    np.testing.assert_allclose(column["bbox"], geopandas.read_parquet(made.out).total_bounds)
     about = json.loads(metadata[b"tessera"])
     assert (about["model"], about["model_sha256"], about["dim"]) == ("nano", "a" * 64, DIM)
     assert (about["years"], about["sources"]) == ([2024], ["field"])
@@ -381,6 +445,45 @@ def test_geoparquet_says_what_it_is(tmp_path, output, points):
     ]
     table = geopandas.read_parquet(made.out)
     assert found == (20, pytest.approx(np.nanmax(vectors(table)[:, -1])), 2024)
+
+
+def test_every_kind_of_geometry_is_valid_geoparquet(tmp_path, output):
+    x, y = ORIGIN @ (10, 10)
+    square = shapely.box(x, y - 40, x + 40, y)
+    shapes = [
+        square,
+        shapely.Point(x, y, 12.0),
+        shapely.MultiPolygon([square, shapely.box(x + 60, y - 20, x + 80, y)]),
+        shapely.LineString([(x, y), (x + 30, y)]),
+        shapely.GeometryCollection([square, shapely.Point(x, y)]),
+        None,
+    ]
+    frame = geopandas.GeoDataFrame({"plot": range(len(shapes))}, geometry=shapes, crs=CRS)
+    frame.to_parquet(tmp_path / "p.parquet")
+    geo = check_geoparquet(te.sample(output, tmp_path / "p.parquet", tmp_path / "t.parquet").out)
+    assert set(geo["columns"]["geometry"]["geometry_types"]) == {
+        "Polygon", "Point Z", "MultiPolygon", "LineString", "GeometryCollection"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"version": "1.0.0"},
+        {"primary_column": "other"},
+        {"columns": {"geometry": {"encoding": "WKB"}}},
+        {"columns": {"geometry": {"encoding": "WKT", "geometry_types": []}}},
+        {"columns": {"geometry": {"encoding": "WKB", "geometry_types": ["LinearRing"]}}},
+        {"columns": {"geometry": {"encoding": "WKB", "geometry_types": [], "bbox": [1, 2, 3]}}},
+        {"columns": {"geometry": {"encoding": "WKB", "geometry_types": [], "crs": {"name": "x"}}}},
+    ],
+)
+def test_what_geoparquet_does_not_allow_is_found(wrong):
+    right = {"version": "1.1.0", "primary_column": "geometry"}
+    right["columns"] = {"geometry": {"encoding": "WKB", "geometry_types": ["Point"], "bbox": [1, 2, 3, 4]}}
+    check_geo(right)
+    with pytest.raises((AssertionError, KeyError)):
+        check_geo(right | wrong)
 
 
 @pytest.mark.parametrize("ending", ["gpkg", "csv"])

@@ -9,6 +9,7 @@ import pyarrow.parquet
 import pyogrio
 import pytest
 import shapely
+from geoparquet import check_fiboa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_up import CRS, ORIGIN
@@ -70,19 +71,40 @@ def test_fields_are_found(output, tmp_path):
 
 def test_the_parquet_file_has_what_fiboa_asks_for(output, tmp_path):
     found = segment(output, tmp_path / "f.parquet", scale=1000, progress=False)
+    check_fiboa(found.out)
     metadata = pyarrow.parquet.read_schema(found.out).metadata
     geo = json.loads(metadata[b"geo"])
-    assert (geo["version"], geo["primary_column"]) == ("1.1.0", "geometry")
     assert geo["columns"]["geometry"]["crs"]["id"] == {"authority": "EPSG", "code": int(CRS[5:])}
     assert geo["columns"]["geometry"]["geometry_types"] == ["Polygon"]
-    (schemas,) = json.loads(metadata[b"collection"])["schemas"].values()
-    assert "https://fiboa.org/specification/v0.3.0/schema.yaml" in schemas
     assert json.loads(metadata[b"tessera"])["model_sha256"] == "a" * 64
     table = pyarrow.parquet.read_table(found.out)
-    assert len(set(table["id"].to_pylist())) == table.num_rows
     assert set(table["determination:method"].to_pylist()) == {"auto-imagery"}
     assert table["determination:datetime"][0].as_py().date().isoformat() == "2024-11-30"
     assert "scale 1000" in table["determination:details"][0].as_py()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"metrics:area": pyarrow.array([0.0], pyarrow.float32())},
+        {"metrics:perimeter": pyarrow.array([1.0], pyarrow.float64())},
+        {"determination:method": pyarrow.array(["guessed"])},
+        {"id": pyarrow.array([""])},
+    ],
+)
+def test_what_fiboa_does_not_allow_is_found(tmp_path, change):
+    path = segment(
+        made_up_output(tmp_path / "a", EMBEDDING[:12, :12]), tmp_path / "f.parquet", progress=False
+    ).out
+    table = pyarrow.parquet.read_table(path)
+    check_fiboa(path)
+    assert "determination:datetime" not in table.column_names  # the year isn't known
+    for name, values in change.items():
+        at = table.column_names.index(name)
+        table = table.slice(0, 1).set_column(at, name, values)
+    pyarrow.parquet.write_table(table, path)
+    with pytest.raises(AssertionError):
+        check_fiboa(path)
 
 
 def test_a_geopackage_has_the_same(output, tmp_path):
@@ -145,7 +167,7 @@ def test_outlines_have_holes():
 
 def test_what_cannot_be_segmented_is_refused(tmp_path):
     output = made_up_output(tmp_path / "a", EMBEDDING[:12, :12])
-    with pytest.raises(InputError, match=r"\.parquet, \.gpkg"):
+    with pytest.raises(InputError, match=r"\.parquet.*\.gpkg"):
         segment(output, tmp_path / "fields.shp")
     with pytest.raises(InputError, match="scale=-1"):
         segment(output, tmp_path / "f.gpkg", scale=-1)

@@ -31,8 +31,8 @@ def test_embed_writes_everything_beside_the_caller(run, scene, tmp_path):
     assert "119 of 120 px embedded" in err
     folder = tmp_path / "scene.embeddings"
     assert {path.name for path in folder.iterdir()} == {
-        "embeddings.tif", "scales.tif", "observations.tif", "quality.tif", "truecolour.tif", "quicklook.png",
-        "item.json",
+        "embeddings.tif", "embeddings.qml", "scales.tif", "observations.tif", "quality.tif", "truecolour.tif",
+        "quicklook.png", "item.json",
     }  # fmt: skip
     assert sorted(path.name for path in tmp_path.iterdir()) == ["scene", "scene.embeddings"]
     with rasterio.open(folder / "embeddings.tif") as embeddings:
@@ -113,6 +113,9 @@ def test_a_bbox_is_the_pixels_that_it_touches(run, scene):
             ["embed", "scene", "--memory", "10MB"],
             "too little for demo (fp32) on this scene in --format cog: it needs at least",
         ),
+        (["embed", "scene", "--device-memory", "lots"], "--device-memory 'lots' is not an amount of memory"),
+        (["embed", "scene", "--device-memory", "4GB"], "--device-memory limits a GPU"),
+        (["bench", "--device", "cpu", "--device-memory", "4GB"], "--device-memory limits a GPU"),
         (["embed", "scene", "--backend", "abacus"], "--backend 'abacus'"),
         (["embed", "scene", "--format", "jpeg"], "--format jpeg is unknown; choose one of"),
         (["embed", "scene", "--store", "int4"], "--store int4"),
@@ -338,6 +341,7 @@ def test_help_and_embed_work_without_torch(scene, tmp_path):
     assert "pip install '.[export]'" in refused.stderr
 
 
+@pytest.mark.alone
 def test_help_answers_in_half_a_second():
     python("-m", "tessera_engine", "--help")  # bytecode and disk cache
     seconds = []

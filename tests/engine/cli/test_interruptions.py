@@ -36,6 +36,7 @@ def scene(tmp_path_factory):
     return folder
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stop_within_a_long_kernel_is_obeyed_and_says_how_to_go_on(scene, tmp_path, number, code):
     life = start(scene, str(tmp_path / "out"), "--quiet")

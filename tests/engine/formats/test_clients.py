@@ -1,4 +1,4 @@
-"""The field's own clients read what we write, offline: geotessera 0.7.5, and 0.11 past its pin on Python.
+"""The field's own clients read what we write, offline: geotessera 0.7.5, 0.11 past its pin on Python, and TEE's decoder.
 
 `make peers` installs them in environments of their own, and runs this.
 """
@@ -8,11 +8,13 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
+import zarr
 from made_up import CRS
 from outputs import made_up_output
 from places import ROOT
@@ -112,3 +114,25 @@ def test_geotessera_takes_a_v1_1_tree_for_what_it_is(tmp_path, version, v1_1_out
         model = cog.provenance["model_sha256"][:12]
         assert found["dataset"].tolist() == ["1.1", f"tessera-engine-v1_1_tiny-{model}"]
         assert "Embeddings of different datasets cannot be interchanged" in str(found["mixed"])
+
+
+@pytest.mark.peers
+def test_the_explorers_decoder_reads_format_vq(tmp_path):
+    """The page of TEE decodes tessera-vq's bytes in JavaScript; ours have the same meaning."""
+    decoder, node = PEERS / "TEE" / "public" / "js" / "vq_reconstruct.js", shutil.which("node")
+    if not decoder.exists() or node is None:
+        pytest.skip(f"{decoder} or node is missing: run 'make peers'")
+    size = (512, 1024)
+    embedding = np.random.default_rng(0).normal(size=(*size, 8)).astype(np.float32)
+    made = convert(open_embeddings(made_up_output(tmp_path / "a", embedding, "npy")), tmp_path / "v", "vq")
+    group = zarr.open_group(made / "embeddings.zarr", mode="r")
+    names = ("number1", "number2", *(f"codebook{n}{end}" for n in (1, 2) for end in ("", "_range")))
+    for name in names:
+        (tmp_path / f"{name}.bin").write_bytes(group[name][:].tobytes())
+    words = {f"k{n}": group[f"codebook{n}"].shape[2] for n in (1, 2)}
+    about = {"outH": size[0], "outW": size[1], "nTileRows": 1, "nTileCols": 2, "t": 512, "dim": 8, **words}
+    (tmp_path / "about.json").write_text(json.dumps(about))
+    client = ROOT / "tests" / "clients" / "vq_client.mjs"
+    subprocess.run([node, client, decoder, tmp_path], check=True)
+    theirs = np.fromfile(tmp_path / "mosaic.bin", np.float32).reshape(*size, 8)
+    np.testing.assert_allclose(theirs, open_embeddings(made).read(), rtol=0, atol=1e-6)

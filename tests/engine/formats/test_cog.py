@@ -59,9 +59,10 @@ def read(path, **options):
 def test_values_are_the_staged_ones_and_nothing_else_lies_there(written):
     staging, out, assets = written
     arrays = staged_arrays(staging)
-    assert {path.name for path in out.iterdir()} == {f"{key}.tif" for key in arrays}
-    assert [asset.file_name for asset in assets] == [f"{asset.key}.tif" for asset in assets]
-    assert {asset.key for asset in assets} == arrays.keys()
+    assert {path.name for path in out.iterdir()} == {*(f"{key}.tif" for key in arrays), "embeddings.qml"}
+    rasters = [asset for asset in assets if asset.key in arrays]
+    assert [asset.file_name for asset in rasters] == [f"{asset.key}.tif" for asset in rasters]
+    assert {asset.key for asset in rasters} == arrays.keys()
     for key, array in arrays.items():
         found = read(out / f"{key}.tif")
         assert found.dtype == array.dtype
@@ -103,7 +104,7 @@ def test_layout_is_a_cog_of_small_tiles_band_by_band(written):
         assert cog_validate(path, quiet=True) == (True, [], [])
         with rasterio.open(path) as file:
             assert set(file.block_shapes) == {(BLOCK, BLOCK)}
-            assert file.compression.name == "deflate"
+            assert file.compression.name == "zstd"
             if file.count > 1:
                 assert file.interleaving.name == "band"
             assert file.overviews(1) == [2, 4]
@@ -143,6 +144,7 @@ def test_a_scene_without_georeference_makes_no_noise(tmp_path):
         assert file.crs is None
         assert file.transform.is_identity
     assert sorted(path.name for path in tmp_path.glob("*.*")) == [
+        "embeddings.qml",
         "embeddings.tif",
         "observations.tif",
         "scales.tif",
@@ -151,7 +153,7 @@ def test_a_scene_without_georeference_makes_no_noise(tmp_path):
 
 def test_an_unknown_format_is_named(tmp_path):
     staging = stage(tmp_path / "staging", landscape(2, 2))
-    with pytest.raises(InputError, match=r"'jpg'.*cog, npy, zarr, geotessera"):
+    with pytest.raises(InputError, match=r"'jpg'.*cog, npy, zarr, geotessera, vq"):
         write("jpg", staging, tmp_path, "x")
 
 

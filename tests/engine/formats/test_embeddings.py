@@ -6,6 +6,8 @@ import json
 
 import numpy as np
 import pytest
+import rasterio
+import rasterio.shutil
 import rioxarray  # noqa: F401
 from made_up import CRS, ORIGIN
 from outputs import made_up_output
@@ -14,6 +16,7 @@ from staged import landscape
 
 from tessera_engine import open_embeddings
 from tessera_engine.errors import InputError, TesseraError
+from tessera_engine.formats.embeddings.bands import FEW_VALUES
 from tessera_engine.scene import Grid, Window
 
 EMBEDDING = landscape(70, 300, 32)
@@ -115,3 +118,22 @@ def test_embeddings_that_are_nowhere_have_no_points(tmp_path):
     with pytest.raises(InputError, match="has no CRS"):
         found.points(4, 50)
     assert json.loads((folder / "item.json").read_text())["geometry"] is None
+
+
+def test_large_windows_and_files_of_earlier_versions_have_the_same_values(tmp_path):
+    """Large windows are reordered by a kernel. Until 0.2, GeoTIFFs were compressed by DEFLATE."""
+    whole = open_embeddings(made_up_output(tmp_path / "a", landscape(130, 140, 64)))
+    path = whole.path / "embeddings.tif"
+    values = whole.read_stored().values
+    assert values.size > FEW_VALUES
+    for row in range(0, 130, 10):
+        part = whole.read_stored(Window(0, row, 140, 10)).values
+        assert part.size < FEW_VALUES
+        np.testing.assert_array_equal(values[row : row + 10], part)
+    with rasterio.open(path) as file:
+        assert file.compression.name == "zstd"
+        bands = file.read()
+    np.testing.assert_array_equal(values, np.moveaxis(bands, 0, 2))
+    rasterio.shutil.copy(path, tmp_path / "before.tif", COMPRESS="DEFLATE", PREDICTOR="2")
+    (tmp_path / "before.tif").replace(path)
+    np.testing.assert_array_equal(open_embeddings(whole.path).read_stored().values, values)

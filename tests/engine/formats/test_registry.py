@@ -142,16 +142,19 @@ def test_its_own_rules_hold(tmp_path, scene, model, run):
     assert not (tmp_path / "x").exists()
     code, _, err = run("embed", scene, "--format", "fakes", "-q")
     assert code == 2
-    assert "cog, npy, zarr, geotessera, fake" in err
+    assert "cog, npy, zarr, geotessera, vq, fake" in err
     grid = Grid(1000, 1000)
     staged = needed_bytes(grid, DIM, "int8", "npy", colours=False)
     assert needed_bytes(grid, DIM, "int8", "fake", colours=False) == staged + 2 * 1_000_000 * (2 * DIM + 8)
 
 
 def test_the_registry_describes_its_formats():
-    assert list(FORMATS) == ["cog", "npy", "zarr", "geotessera", "fake"]
+    assert list(FORMATS) == ["cog", "npy", "zarr", "geotessera", "vq", "fake"]
     assert appendable() == ["zarr", "geotessera"]
-    assert described() == "cog (GeoTIFFs), npy (the published layout), zarr, geotessera or fake (one file)"
+    assert described() == (
+        "cog (GeoTIFFs), npy (the published layout), zarr, geotessera, vq (two bytes a pixel, with losses) or fake "
+        "(one file)"
+    )
     assert len({each.media_type for each in FORMATS.values()}) == len(FORMATS)
     with pytest.raises(InputError, match=r"'jpg'.*cog, npy"):
         format_named("jpg")

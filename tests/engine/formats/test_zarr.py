@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import rioxarray  # noqa: F401
 import xarray
 import zarr
 from affine import Affine
-from made_up import ORIGIN
+from made_up import CRS, ORIGIN
 from outputs import made_up_output
 from staged import landscape
 
@@ -131,3 +132,28 @@ def test_an_array_of_another_size_is_refused(tmp_path):
     (folder / "item.json").write_text(json.dumps(item))
     with pytest.raises(TesseraError, match="'gone'"):
         open_embeddings(folder)
+
+
+def test_a_missing_library_is_noticed_before_anything_is_computed(monkeypatch):
+    from tessera_engine.errors import MissingExtra
+    from tessera_engine.formats.origin import Origin
+    from tessera_engine.formats.writing import check_format
+
+    asked = ("zarr", "int8", Grid(4, 4, CRS, ORIGIN), 16, Origin(2024, "nano", "a" * 64, "v2", "1"))
+    check_format(*asked)
+    monkeypatch.setitem(sys.modules, "zarr", None)
+    with pytest.raises(MissingExtra, match="zarr"):
+        check_format(*asked)
+
+
+@pytest.mark.parametrize(("name", "dtype"), [("embeddings", "uint8"), ("scales", "float64")])
+def test_an_array_of_another_dtype_is_refused(tmp_path, name, dtype):
+    source = open_embeddings(made_up_output(tmp_path / "a.embeddings", landscape(20, 20, 16)))
+    folder = convert(source, tmp_path / "zarr", "zarr", year=2018)
+    zone = zarr.open_group(folder / "embeddings.zarr", mode="a")["utm31"]
+    values = zone[name][:]
+    del zone[name]
+    zone.create_array(name, data=values.astype(dtype))
+    zarr.consolidate_metadata(str(folder / "embeddings.zarr"))
+    with pytest.raises(TesseraError, match=f"{name}.*values of {dtype}, expected"):
+        open_embeddings(folder).read()

@@ -34,8 +34,8 @@ def good(tmp_path_factory):
     return as_real(copied(reader.read(reader.grid.window)), 5)
 
 
-def check(observations, satellites=None, known=()):
-    return check_places(OneBlock(observations, satellites), Window(0, 0, 1, 1), list(known))
+def check(observations, satellites=None, known=(), orbits=None):
+    return check_places(OneBlock(observations, satellites, orbits), Window(0, 0, 1, 1), list(known))
 
 
 def names(observations):
@@ -84,6 +84,16 @@ def test_a_satellite_that_lies_elsewhere_is_named(good):
     assert "S1C" in half[0].found
 
 
+def test_an_orbit_that_lies_elsewhere_is_named(good):
+    days = good.s1_ascending_doy.tolist()
+    orbits = {"s1_ascending": {day: (15, 15, 88)[i % 3] for i, day in enumerate(days)}}
+    (finding,) = check(misplaced(good, "s1_ascending", range(2, len(days), 3), 0, -2), orbits=orbits)
+    assert "nearly all dates of relative orbit 88" in finding.found
+    (mixed,) = check(misplaced(good, "s1_ascending", [2, 3], 0, -2), orbits=orbits)
+    assert "dates of relative orbits 15 and 88" in mixed.found
+    assert "nearly" not in mixed.found
+
+
 def test_one_optical_date_that_lies_elsewhere_is_named(good):
     at = clear_dates(good)[3]
     (finding,) = check(misplaced(good, "s2", [at], 1.4, 1.4))
@@ -125,6 +135,8 @@ def test_sentinel_2_is_not_compared_where_masks_are_wrong(good):
 
     at = clear_dates(good)[4]
     wrong = jumping(good, "s2", [at], 0, slice(37, None), 400)
+    orbits = {"s2": dict.fromkeys(good.s2_doy.tolist(), 51)}
+    assert "(relative orbit 51)" in check(wrong, orbits=orbits)[0].found
     assert check(wrong, known=[Finding("mask-all-clear", "certain", "x")]) == []
 
 

@@ -55,6 +55,8 @@ ORDINARY = {
     "evaluate": ["evaluate", "INPUTS/cog", "--labels", "INPUTS/labels.geojson", "--field", "crop", "--block", "50"],
     # The one command that may connect, with an address to which it doesn't
     "model fetch": ["model", "fetch", "nano", "--from", "ftp://127.0.0.1/nano.pt"],
+    "model pack": ["model", "pack", "demo", "-o", "demo.tessera"],
+    "model add": ["model", "add", "demo.tessera"],
     "export": ["export", "INPUTS/tiny.pt", "-o", "model.onnx"],
     "model import": ["model", "import", "INPUTS/tiny.pt", "--name", "mine"],
     "verify model": ["verify", "demo", "--precision", "int8", "--pixels", "16", "--scene", "scene"],

@@ -14,6 +14,7 @@ from staged import landscape, stage
 
 from tessera_engine import open_embeddings
 from tessera_engine.errors import InputError, TesseraError
+from tessera_engine.formats.embeddings.regridded import source_pixels
 from tessera_engine.formats.registry import appendable
 from tessera_engine.pictures import true_colour
 from tessera_engine.pictures.true_colour import BRIGHTNESS, staged, stored, true_colour_file
@@ -156,6 +157,21 @@ def test_a_store_has_a_picture_of_each_year(tmp_path, format):
     check_files(store, read_item(store))
 
 
+def test_a_picture_comes_to_another_grid_with_its_embeddings(tmp_path):
+    opened = output(tmp_path, 1)
+    there = opened.on("EPSG:4326", 0.00008)
+    made = open_embeddings(convert(there, tmp_path / "moved", "cog"))
+    picture = stored(made)
+    assert picture.grid == there.grid
+    window = picture.grid.window
+    cols, rows = source_pixels(there.grid, opened.grid, window)
+    inside = cols >= 0
+    wanted = np.zeros((window.pixels, 3), np.uint8)
+    wanted[inside] = stored(opened).read(opened.grid.window)[rows[inside], cols[inside]]
+    np.testing.assert_array_equal(picture.read(window), wanted.reshape(window.height, window.width, 3))
+    assert wanted.any()
+
+
 def test_a_wrong_or_missing_picture_is_named(tmp_path):
     opened = output(tmp_path, 1)
     path = opened.path / "truecolour.tif"
@@ -181,6 +197,11 @@ def test_the_disk_holds_all_that_a_picture_takes(tmp_path):
     without = needed_bytes(grid, 128, "int8", "cog", colours=False)
     assert needed_bytes(grid, 128, "int8", "cog", colours=True) == without + 6 * 800_000
     both = needed_bytes(grid, 128, "int8", "cog", colours=True, truecolour=True)
+    three = needed_bytes(grid, 128, "int8", "zarr", colours=False, periods=3)
+    one, none = (needed_bytes(grid, 128, "int8", "zarr", colours=False, periods=n) for n in (1, 0))
+    assert three - one == 2 * (one - none)
+    # Only the last period has a picture
+    assert needed_bytes(grid, 128, "int8", "zarr", True, True, 3) == three + (6 + 8) * 800_000
     # Noise doesn't shrink
     made = made_up_output(tmp_path / "o", landscape(800, 1000), colours=reflectance(0, 800, 1000))
     assert both - without >= 6 * 800_000 + 3 * 800_000 + (made / "truecolour.tif").stat().st_size

@@ -306,17 +306,28 @@ def test_evaluate_shows_how_early(store, tmp_path):
     write_labels(labels, store)
     found = evaluate(store, labels, method="knn", block=20.0, out=tmp_path / "report")
     rows = found.methods["knn"]
-    assert [row.until for row in rows] == [str(last) for _, last in stored_periods(store)]
+    assert [row.period.until for row in rows] == [str(last) for _, last in stored_periods(store)]
     assert rows[-1].difference.value == 0
     written = json.loads((tmp_path / "report" / "report.json").read_text())
     assert written["periods"][3]["until"] == "2024-02-29"
-    assert written["earliest"] == {"knn": found.earliest("knn").until}
+    assert written["earliest"] == {"knn": found.earliest("knn").period.until}
     assert sorted(path.name for path in (tmp_path / "report").iterdir()) == [
-        "item.json", "report.json", "report.md", "report.png"
+        "item.json", "report.html", "report.json", "report.md", "report.png"
     ]  # fmt: skip
     assert evaluate(store, labels, method="knn", block=20.0, until="2024-06-30").rows[0].scores[
         "accuracy"
     ].value == pytest.approx(rows[-1].scores["accuracy"].value)
+
+
+def test_a_period_is_segmented(store, tmp_path):
+    from tessera_engine import segment
+
+    options = {"min_area": 0, "scale": 1.0, "progress": False}
+    with pytest.raises(InputError, match=r"2024-06-30.*until="):
+        segment(store, tmp_path / "f.parquet", **options)
+    found = segment(store, tmp_path / "f.parquet", until="2024-02-29", **options)
+    opened = open_embeddings(store, until="2024-02-29")
+    assert found.hectares[0] == pytest.approx(np.isfinite(opened.read()[..., 0]).sum() * 0.01)
 
 
 def write_labels(path: Path, store: Path) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fake_backend import FakeBackend
+from fake_backend import FakeBackend, OverlappingBackend
 from made_up import FakeReader, made_up_arrays
 from naive import naive_codes, naive_tokens_s1, naive_tokens_s2
 
+from tessera_engine.backends.base import Codes, Result
+from tessera_engine.backends.gpu.device import DeviceError
 from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.files.staging import CODE_NODATA, Staging
 from tessera_engine.running import pipeline
@@ -34,9 +36,9 @@ def naive_embedding(backend, arrays, row, col):
     return backend.run(packed)[0]
 
 
-def run(tmp_path, reader, region, max_pixels, dim=32, stored_as="float32", progress=None):
+def run(tmp_path, reader, region, max_pixels, dim=32, stored_as="float32", progress=None, backend=None):
     tmp_path.mkdir(exist_ok=True)
-    backend = FakeBackend()
+    backend = backend or FakeBackend()
     staging = Staging.create(tmp_path, reader.grid.crop(region), dim, stored_as)
     journal = Journal(tmp_path / "journal", {}, max_pixels)
     statistics = pipeline.run(reader, backend, [pipeline.Part(staging)], region, journal, progress)
@@ -130,6 +132,43 @@ def test_a_region_without_windows_is_refused(tmp_path):
         run(tmp_path, Hollow(ARRAYS), Window(0, 0, 3, 3), 9)
 
 
+@pytest.mark.parametrize(("stored_as", "dim"), [("float32", 32), ("int8", 16)])
+def test_a_device_computes_a_window_while_the_next_one_is_packed(tmp_path, stored_as, dim):
+    reader, told = FakeReader(ARRAYS), []
+    _, wanted, _ = run(tmp_path / "at once", reader, reader.grid.window, 30, dim, stored_as)
+    device = OverlappingBackend()
+    _, found, statistics = run(
+        tmp_path / "later", reader, reader.grid.window, 30, dim, stored_as,
+        progress=lambda *numbers: told.append(numbers), backend=device,
+    )  # fmt: skip
+    for name in ("embeddings", "observations", *(["scales"] if stored_as == "int8" else [])):
+        arrays = (getattr(each, name).read(reader.grid.window) for each in (wanted, found))
+        np.testing.assert_array_equal(*arrays)
+    windows = len(device.told) // 2
+    assert windows > 2
+    what = [each for each, _ in device.told]
+    assert what == ["begins"] + ["begins", "ends"] * (windows - 1) + ["ends"]
+    begun, ended = ([n for each, n in device.told if each == kind] for kind in ("begins", "ends"))
+    assert begun == ended
+    assert statistics.pixels == told[-1][0] == 99
+    assert [done for done, _ in told] == sorted({done for done, _ in told})
+
+
+def test_a_device_that_fails_keeps_the_windows_before(tmp_path):
+    reader, device = FakeReader(ARRAYS), OverlappingBackend()
+    device.fails = 2
+    staging = Staging.create(tmp_path, reader.grid, 32, "float32")
+    journal = Journal(tmp_path / "journal", {}, 30)
+    with pytest.raises(DeviceError, match="the device is gone"):
+        pipeline.run(reader, device, [pipeline.Part(staging)], reader.grid.window, journal)
+    assert len(journal.finished) == 2
+    device.fails = None
+    pipeline.run(reader, device, [pipeline.Part(staging)], reader.grid.window, journal)
+    _, wanted, _ = run(tmp_path / "whole", reader, reader.grid.window, 30)
+    arrays = (each.embeddings.read(reader.grid.window) for each in (wanted, staging))
+    np.testing.assert_array_equal(*arrays)
+
+
 class TestContract:
     """The checks that every backend shares."""
 
@@ -168,6 +207,33 @@ class TestContract:
 
         with pytest.raises(TesseraError, match=r"gave float32 \(2, 31\), expected float32 \(2, 32\)"):
             Broken().run(self.tokens())
+
+    @pytest.mark.parametrize(
+        ("codes", "scales", "message"),
+        [
+            (
+                np.ones((2, 8), np.int8),
+                np.ones(2, np.float32),
+                r"gave int8 \(2, 8\), expected int8 \(2, 16\)",
+            ),
+            (np.ones((2, 16), np.int8), np.array([1, np.nan], np.float32), "aren't finite for 1 of 2 pixels"),
+            (np.ones((2, 16)), np.ones(2, np.float32), "gave float64"),
+        ],
+    )
+    def test_codes_of_a_device_are_checked(self, codes, scales, message):
+        class Broken(FakeBackend):
+            def _start(self, tokens, prefix):
+                return lambda: Result(None, Codes(codes, scales))
+
+        with pytest.raises(TesseraError, match=message):
+            Broken().start(self.tokens(), 16).codes()
+
+    def test_what_was_not_asked_for_is_not_there(self):
+        assert FakeBackend().start(self.tokens(), 16).codes().codes.shape == (2, 16)
+        with pytest.raises(ValueError, match="no prefix"):
+            FakeBackend().start(self.tokens()).codes()
+        with pytest.raises(ValueError, match="codes were asked for"):
+            OverlappingBackend().start(self.tokens(), 16).embedding()
 
     @pytest.mark.parametrize(
         ("change", "message"),

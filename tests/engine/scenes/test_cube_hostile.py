@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shutil
 import threading
+import zlib
 
 import h5py
+import numpy as np
 import pytest
 from cube_files import s2_variables, write_netcdf
 from cube_forms import Form, write
@@ -13,7 +15,7 @@ from product_files import product_arrays
 
 from tessera_engine.scenes import open_scene
 from tessera_engine.scenes.layouts import cube
-from tessera_engine.scenes.layouts.cube.hdf5 import trial
+from tessera_engine.scenes.layouts.cube.hdf5 import trial, walk
 from tessera_engine.scenes.metadata.listing import list_folder
 
 ARRAYS = product_arrays(8, 6, steps=3)
@@ -141,6 +143,32 @@ def test_a_huge_chunk_is_refused(tmp_path):
     array = root.create_array("B02", shape=(3, 8, 6), chunks=(3, 40_000, 40_000), dtype="int16")
     array.attrs.update({"_ARRAY_DIMENSIONS": ["time", "y", "x"], "grid_mapping": "spatial_ref"})
     assert "MB" in problem_of(tmp_path).reason
+
+
+def test_a_chunk_that_stores_more_than_its_values_is_refused(tmp_path):
+    path = write(tmp_path, ARRAYS, Form(container="nc4"))
+    content = zlib.compress(np.random.default_rng(0).bytes(6_000) + bytes(20_000_000))
+    with h5py.File(path, "a") as file:
+        scales = [dimension[0] for dimension in file["B02"].dims]
+        del file["B02"]
+        made = file.create_dataset("B02", SHAPE, "i2", chunks=(1, 8, 6), compression="gzip")
+        for dimension, scale in zip(made.dims, scales, strict=True):
+            dimension.attach_scale(scale)
+        # In the middle: a trial of both ends would not meet it
+        made.id.write_direct_chunk((1, 0, 0), content)
+    reason = problem_of(tmp_path).reason
+    assert f"{len(content):,} bytes" in reason
+    assert "96 bytes of values" in reason
+
+
+@pytest.mark.parametrize("chunks", [(1, 1, 1), (1, 7, 40), (4, 20, 40)])
+def test_chunks_that_can_not_be_compressed_are_taken(tmp_path, chunks):
+    values = np.random.default_rng(0).integers(0, 2**16, (4, 20, 40), "u2")
+    with h5py.File(tmp_path / "c.h5", "w") as file:
+        file.create_dataset(
+            "a", data=values, chunks=chunks, compression="gzip", shuffle=True, fletcher32=True
+        )
+        assert [name for name, _ in walk.datasets(file)] == ["a"]
 
 
 def test_a_chunk_of_all_dates_is_refused_by_its_size(tmp_path):

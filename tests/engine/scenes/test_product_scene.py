@@ -24,7 +24,7 @@ from tessera_engine import api
 from tessera_engine.errors import InputError
 from tessera_engine.scene import Observations, Window
 from tessera_engine.scenes import open_scene
-from tessera_engine.scenes.metadata.satellites import satellites_of
+from tessera_engine.scenes.metadata.satellites import relative_orbit_of, satellites_of
 from tessera_engine.scenes.products import Asset, Found, Problem, S1Product, S2Product
 from tessera_engine.scenes.reading.product_scene import ProductScene
 
@@ -122,6 +122,24 @@ def test_the_block_around_a_sample_is_read_once(reader, monkeypatch):
     ((again, block),) = reader.blocks(region, 4)
     assert (again, len(reads)) == (window, 1)
     np.testing.assert_array_equal(block.s2, alone.s2)
+
+
+@pytest.mark.parametrize(
+    ("name", "stated", "orbit"),
+    [
+        ("S2A_MSIL2A_20210104T105031_N0500_R051_T31UES_20230101T000000", None, 51),
+        ("S2B_MSIL2A_20210104T105031_R008_T31UES_20230101T000000", None, 8),
+        ("S1A_IW_GRDH_1SDV_20210105T055837_20210105T055902_035999_04379D_rtc", None, 52),
+        ("S1B_IW_GRDH_1SDV_20210105T055837_20210105T055902_025035_02FACD_rtc", None, 159),
+        ("S1C_IW_GRDH_1SDV_20250405T055837_20250405T055902_001999_04379D_rtc", None, None),
+        ("S1C_IW_GRDH_1SDV_20250405T055837_20250405T055902_001999_04379D_rtc", 110, 110),
+        ("OPERA_L2_RTC-S1_T069-147170-IW1_20220101T000000Z_S1A_30_v1.0", None, 69),
+        ("S1A_20210105_VV.tif", None, None),
+    ],
+)
+def test_relative_orbits_are_known_from_names_and_metadata(name, stated, orbit):
+    product = S1Product(name, Path(name), date(2021, 1, 5), "ascending", None, None, None, None, stated)
+    assert relative_orbit_of(product) == orbit
 
 
 def test_satellites_are_known_from_names():

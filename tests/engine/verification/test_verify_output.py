@@ -138,12 +138,34 @@ def test_another_backend_is_compared_by_drift(made, verify):
         assert found["centred_mean"] > 0.99
 
 
+def test_an_output_of_a_gpu_is_accepted_within_the_drift_of_float16(output, verify, made):
+    """On a machine that has no GPU, and so another backend."""
+    folder = output("npy float32")
+    path = folder / "scene.npy"
+    values = np.load(path)
+    noise = np.random.default_rng(0).uniform(-1e-3, 1e-3, values.shape).astype(values.dtype)
+    np.save(path, values + noise)
+    restate(folder)
+    code, _, err = verify(folder, "--scene", made / "scene", "--pixels", 100)
+    assert (code, "drift from a re-embedding" in err) == (1, True)
+
+    def on_gpu(item):
+        item["properties"] |= {"tessera:backend": "cuda", "tessera:instruction_set": "float16, NVIDIA X"}
+
+    restate(folder, on_gpu)
+    code, _, err = verify(folder, "--scene", made / "scene", "--pixels", 100)
+    assert (code, "cuda, which is not available here" in err) == (0, True)
+    np.save(path, values + 300 * noise)
+    restate(folder)
+    assert verify(folder, "--scene", made / "scene", "--pixels", 100)[0] == 1
+
+
 @pytest.mark.parametrize("kind", ["int8", "npy"])
 def test_every_flipped_bit_is_found(output, verify, kind):
     folder = output(kind)
     rng = np.random.default_rng(0)
     for path in sorted(folder.iterdir()):
-        if path.name == ITEM:
+        if path.name == ITEM or path.suffix == ".qml":
             continue
         whole = path.read_bytes()
         damaged = bytearray(whole)
@@ -157,10 +179,18 @@ def test_every_flipped_bit_is_found(output, verify, kind):
     assert verify(folder)[0] == 0
 
 
+def test_what_qgis_writes_beside_a_raster_is_no_change(output, verify):
+    folder = output("int8")
+    (folder / "embeddings.qml").write_text("a style that its user saved")
+    (folder / "scales.tif.aux.xml").write_text("<PAMDataset/>")
+    assert verify(folder)[0] == 0
+
+
 def test_missing_and_extra_and_shortened_files_are_named(output, verify):
     folder = output("int8")
     (folder / "scales.tif").unlink()
     (folder / "notes.txt").write_text("mine")
+    (folder / "notes.qml").write_text("mine")
     (folder / "sub").mkdir()
     (folder / "sub" / "x.tif").write_text("mine")
     with (folder / "quicklook.png").open("r+b") as file:
@@ -170,6 +200,7 @@ def test_missing_and_extra_and_shortened_files_are_named(output, verify):
     for said in (
         "scales.tif is missing",
         "notes.txt is extra",
+        "notes.qml is extra",
         "sub/x.tif is extra",
         "quicklook.png is changed (100",
     ):

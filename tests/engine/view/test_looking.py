@@ -11,8 +11,11 @@ from rasterio.warp import transform
 from staged import landscape
 
 from tessera_engine import open_embeddings
+from tessera_engine.formats.zarr.reading import ZarrSource
 from tessera_engine.scene import Grid, Window
 from tessera_engine.view import levels
+from tessera_engine.view import viewed as viewed_module
+from tessera_engine.view.layers import Layers
 from tessera_engine.view.viewed import Viewed
 
 HEIGHT, WIDTH = 411, 777
@@ -70,6 +73,33 @@ def test_every_level_is_of_true_pixels(output, monkeypatch):
                 np.testing.assert_array_equal(block.scales, every.scales[here])
             counts = viewed.read_observations(z, window)
             np.testing.assert_array_equal(counts, opened.read_observations(grid.window)[here])
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_pictures_of_a_large_store_decode_a_prefix_only(tmp_path, monkeypatch, large):
+    pytest.importorskip("zarr")
+    import tessera_engine as te
+
+    embedding = landscape(60, 70, 64)
+    cog = made_up_output(tmp_path / "a.embeddings", embedding, year=2024)
+    store = te.convert(cog, tmp_path / "b.embeddings", "zarr", year=2024, progress=False)
+    monkeypatch.setattr(viewed_module, "DECODED_VALUES", embedding.size - large)
+    opened = open_embeddings(store)
+    names = []
+    read = ZarrSource._read
+    monkeypatch.setattr(ZarrSource, "_read", lambda *given: names.append(given[1]) or read(*given))
+    viewed = Viewed(0, opened)
+    assert viewed.picture_dim == (16 if large else 64)
+    painted = [Layers([viewed]).tile(name, viewed, 0, 0, 0) for name in ("pca", "clusters")]
+    assert set(names) == {"embeddings_d16" if large else "embeddings", "scales"}
+    prefix = Viewed(0, open_embeddings(store, dim=viewed.picture_dim))
+    assert painted == [Layers([prefix]).tile(name, prefix, 0, 0, 0) for name in ("pca", "clusters")]
+    # What is computed uses all dimensions, and unpacking changes no colour
+    assert viewed.pixel(9, 9).values.shape == (1, 1, 64)
+    monkeypatch.setattr(levels, "BASE_BYTES", 1)
+    viewed = Viewed(0, opened)
+    viewed._unpacked = opened
+    assert Layers([viewed]).tile("clusters", viewed, 0, 0, 0) == painted[1]
 
 
 def test_nothing_changes_by_unpacking(output, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import sys
 from dataclasses import replace
 
 import pytest
@@ -80,6 +81,19 @@ def test_fetch_from_a_stick(nano, run, tmp_path):
     code, _, err = run("model", "fetch", "nano", "--from", stick, "-q", "--overwrite")
     assert code == 2
     assert "is not the published checkpoint nano" in err
+
+
+def test_fetch_takes_model_files_of_the_checkpoint(nano, run, monkeypatch, tmp_path):
+    """PyTorch is not needed for these: they were made on another machine."""
+    assert run("model", "fetch", "nano", "--from", nano, "-q")[0] == 0
+    shutil.copytree(tmp_path / "home" / "models", tmp_path / "stick")
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "field"))
+    monkeypatch.setitem(sys.modules, "torch", None)
+    code, out, _ = run("model", "fetch", "nano", "--from", tmp_path / "stick", "-q")
+    models = tmp_path / "field" / "models"
+    assert (code, out.split()) == (0, [str(models / "nano.fp32.onnx"), str(models / "nano.int8.onnx")])
+    code, _, err = run("model", "fetch", "small", "--from", tmp_path / "stick" / "nano.int8.onnx")
+    assert (code, "small" in err) == (2, True)
 
 
 def test_fetch_of_an_unknown_name_says_which_there_are(run):

@@ -16,6 +16,10 @@ from tessera_engine.places.losses import Cause, Losses, in_words
 SEED = 0
 
 
+class NoLabels(InputError):
+    """A file of labels can be used, but none labels a pixel of these embeddings."""
+
+
 @dataclass(frozen=True)
 class LabelSource:
     """Where labels come from, as the user said.
@@ -47,6 +51,7 @@ class Labels:
         values: (N,) class names (str) or, for regression, float64.
         lost: what labels no pixel, by its cause.
         remarks: what else was unusual, a line each.
+        seen: how many there were before some were drawn.
     """
 
     cols: NDArray[np.int64]
@@ -54,6 +59,7 @@ class Labels:
     values: NDArray[Any]
     lost: Losses = field(default_factory=Losses)
     remarks: tuple[str, ...] = ()
+    seen: int = 0
 
     def __len__(self) -> int:
         return len(self.cols)
@@ -110,7 +116,7 @@ class Draw:
         pixels, values = self._pixels[order], self._values[order]
         if self.seen > self.most:
             remarks = (*remarks, f"{self.most:,} of {self.seen:,} labelled pixels are used, drawn at random")
-        return Labels(pixels % width, pixels // width, values, lost, remarks)
+        return Labels(pixels % width, pixels // width, values, lost, remarks, self.seen)
 
 
 def with_embeddings(labels: Labels, source: Embeddings) -> tuple[Labels, NDArray[np.float32]]:
@@ -121,12 +127,12 @@ def with_embeddings(labels: Labels, source: Embeddings) -> tuple[Labels, NDArray
         source: embeddings.
 
     Raises:
-        InputError: none of the pixels has an embedding.
+        NoLabels: none of the pixels has an embedding.
     """
     x = source.pixels(labels.cols, labels.rows)
     valid = np.isfinite(x[:, 0])
     if not valid.any():
-        raise InputError(f"none of the {len(labels):,} labelled pixels has an embedding in {source.path}")
+        raise NoLabels(f"none of the {len(labels):,} labelled pixels has an embedding in {source.path}")
     missing = int((~valid).sum())
     if missing:
         lost = labels.lost + Losses({Cause.NO_EMBEDDING: missing})

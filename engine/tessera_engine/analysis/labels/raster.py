@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.analysis.labels.fills import Tally
-from tessera_engine.analysis.labels.pixels import Draw, Labels, LabelSource
+from tessera_engine.analysis.labels.pixels import Draw, Labels, LabelSource, NoLabels
 from tessera_engine.analysis.labels.values import class_names
 from tessera_engine.errors import InputError
 from tessera_engine.gdal import GDAL_ERRORS, gdal_environment, raster_crs, raster_reader
@@ -66,9 +66,9 @@ def read_raster(source: LabelSource, grid: Grid, regression: bool, most: int) ->
     except GDAL_ERRORS as error:
         raise InputError(f"can't read labels from {path}: {' '.join(str(error).split())}") from None
     if not covered:
-        raise InputError(f"no label of {path} lies on the embeddings; give labels of the same place")
+        raise NoLabels(f"no label of {path} lies on the embeddings; give labels of the same place")
     if not draw.seen:
-        raise InputError(f"no label of {path} is left: its pixels on the embeddings are all without data")
+        raise NoLabels(f"no label of {path} is left: its pixels on the embeddings are all without data")
     return draw.labels(grid.width, Losses(), tally.hints() if nodata is None else ())
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tessera_engine.analysis.labels.burning import Burner
 from tessera_engine.analysis.labels.classes import sorted_classes
-from tessera_engine.analysis.labels.pixels import Draw, Labels, LabelSource
+from tessera_engine.analysis.labels.pixels import Draw, Labels, LabelSource, NoLabels
 from tessera_engine.analysis.labels.raster import named, read_raster
 from tessera_engine.analysis.labels.values import class_names, numbers
 from tessera_engine.errors import InputError
@@ -38,7 +38,8 @@ def read_labels(source: LabelSource, grid: Grid, regression: bool, most: int) ->
         most: the largest number of labels; of more labels, some are drawn at random.
 
     Raises:
-        InputError: the file or field can't be used, or no label is left.
+        InputError: the file or field can't be used.
+        NoLabels: no label is left.
         MissingExtra: a library that reads the file isn't installed.
     """
     finish_or_undo(source.path)
@@ -87,7 +88,7 @@ def _onto_grid(shapes: Shapes, source: LabelSource, grid: Grid, regression: bool
         lost[Cause.CONTRADICTORY] += strip.contradictory
     lost += burner.lost()
     if not draw.seen:
-        raise InputError(_nothing_left(source, shapes, lost))
+        raise NoLabels(_nothing_left(source, shapes, lost))
     remarks = (f"{several:,} pixels have several numbers; their mean is taken",) if several else ()
     labels = draw.labels(grid.width, lost, remarks)
     return labels if regression else replace(labels, values=objects(names)[labels.values.astype(np.int64)])

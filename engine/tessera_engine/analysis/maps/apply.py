@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tessera_engine.analysis.maps.classifier import (
-    Classifier,
+from tessera_engine.analysis.maps.classifier import Classifier
+from tessera_engine.analysis.maps.classifier_file import (
     begins_like_classifier,
     parse_classifier,
     read_content,
 )
-from tessera_engine.analysis.maps.head import Head, load_head
+from tessera_engine.analysis.maps.head import Head
+from tessera_engine.analysis.maps.head_loading import load_head
 from tessera_engine.analysis.maps.mapping import Wanted, draw_all, strip_size
 from tessera_engine.analysis.maps.predictor import Predictor
 from tessera_engine.analysis.options import ApplyKeywords, ApplyOptions, check_options

@@ -27,11 +27,13 @@ class Outcome:
         values: score on all labels, by its name.
         drawn: (DRAWS,) score on each draw of blocks, by its name; the outcomes of one `Comparison` have the same draws.
         means: for each score the labels and the sums of which it is a mean, as `intervals.expansion` takes them.
+        of_groups: (G, ...) what the scores of each group of labels follow from: `confusions` or `moments`.
     """
 
     values: Mapping[str, float]
     drawn: Mapping[str, NDArray[np.float64]]
     means: Mapping[str, tuple[NDArray[Any], NDArray[Any]]]
+    of_groups: NDArray[Any]
 
     def scores(self) -> dict[str, Interval]:
         """Each score with its interval."""
@@ -83,8 +85,16 @@ class Predictions:
         else:
             of_groups = confusions(self.y, predicted, self.groups, self.names)
         score = number_scores if self.regression else class_scores
-        values = {name: float(value) for name, value in score(of_groups.sum(axis=0)).items()}
-        return Outcome(values, score(np.tensordot(self.draws, of_groups, 1)), self._means(of_groups))
+        drawn = score(np.tensordot(self.draws, of_groups, 1))
+        return Outcome(self._scores(of_groups), drawn, self._means(of_groups), of_groups)
+
+    def scores_in(self, outcome: Outcome, labels: NDArray[np.bool_]) -> dict[str, float]:
+        """The scores of an outcome on some labels, which are whole groups: (N,) bool."""
+        return self._scores(outcome.of_groups[np.unique(self.groups[labels])])
+
+    def _scores(self, of_groups: NDArray[Any]) -> dict[str, float]:
+        score = number_scores if self.regression else class_scores
+        return {name: float(value) for name, value in score(of_groups.sum(axis=0)).items()}
 
     def _means(self, of_groups: NDArray[Any]) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
         if self.regression:

@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 
 from tessera_engine.analysis.labels.classes import Classes
 from tessera_engine.analysis.maps.features import grown
+from tessera_engine.analysis.maps.fields import Fields
 from tessera_engine.analysis.maps.predictor import Prediction, Predictor
 from tessera_engine.analysis.rasters import write_bands, write_map
+from tessera_engine.formats.cog.styles import StyledClass, style_classes, style_numbers
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.geo import grid_fields
 from tessera_engine.pictures.caption import caption_of_item
-from tessera_engine.pictures.colours import ramp
+from tessera_engine.pictures.colours import RAMP, ramp
 from tessera_engine.pictures.frame import thinned, write_framed
 from tessera_engine.pictures.legend import Bar, Legend, Swatch, Swatches
 from tessera_engine.progress import Progress
@@ -48,6 +50,7 @@ class Drawing:
         predictor: what predicts.
         probabilities: whether the probability of each class is written.
         report: called with pixels done and in all.
+        fields: that get one class or number each; None: the map is by pixel.
     """
 
     folder: Path
@@ -56,6 +59,7 @@ class Drawing:
     predictor: Predictor
     probabilities: bool
     report: Progress
+    fields: Fields | None = None
 
 
 @dataclass(frozen=True)
@@ -129,10 +133,16 @@ class _Trust:
         colours = {WITHIN: (0, 114, 178), BEYOND: GREY}
         names = {f"CLASS_{WITHIN}": "within", f"CLASS_{BEYOND}": "beyond"}
         title = f"Area of applicability: {WITHIN} within, {BEYOND} beyond"
-        return [
+        assets = [
             write_map(folder / "dissimilarity.tif", self.values, grid, about, np.nan, None, tags),
             write_map(folder / "applicability.tif", area, grid, title, 0, colours, tags | names),
         ]
+        counts = np.bincount(area.ravel(), minlength=3).tolist()
+        shown = {WITHIN: "within", BEYOND: "beyond"}
+        styled = {value: StyledClass(name, colours[value], counts[value]) for value, name in shown.items()}
+        style_classes(folder / "applicability.tif", styled)
+        style_numbers(folder / "dissimilarity.tif", RAMP, 0, 2 * self.threshold)
+        return assets
 
 
 def _draw_classes(drawing: Drawing, classes: Classes, trust: _Trust | None) -> tuple[list[Asset], int]:
@@ -153,6 +163,8 @@ def _draw_classes(drawing: Drawing, classes: Classes, trust: _Trust | None) -> t
             bands[(slice(None), *place)][:, valid] = np.rint(shares.T * 100)
 
     pixels = _predict(drawing, put, trust)
+    if drawing.fields is not None:
+        drawing.fields.settle_classes(codes, confidence, classes.nodata)
     value_of = dict(zip(classes.names, classes.values, strict=True))
     tags = {f"CLASS_{value}": name for name, value in value_of.items()}
     assets = [
@@ -168,13 +180,16 @@ def _draw_classes(drawing: Drawing, classes: Classes, trust: _Trust | None) -> t
         assets.append(
             write_bands(folder / "probabilities.tif", bands, grid, about, classes.names, NO_CONFIDENCE)
         )
-    counts = np.bincount(codes.ravel(), minlength=256)
+    counts = np.bincount(codes.ravel(), minlength=256).tolist()
+    styled = {value: StyledClass(name, colours[value], counts[value]) for name, value in value_of.items()}
+    style_classes(folder / "map.tif", styled)
+    style_numbers(folder / "confidence.tif", RAMP, 0, 100)
     with (folder / "legend.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["value", "class", "colour", "pixels"])
         for name, value in value_of.items():
             hexadecimal = "#{:02x}{:02x}{:02x}".format(*colours[value])
-            rows.writerow([value, name, hexadecimal, int(counts[value])])
+            rows.writerow([value, name, hexadecimal, counts[value]])
     assets.append(Asset("legend", "legend.csv", "text/csv", "Value, class, colour, pixels", ("metadata",)))
     step, shown = thinned(grid)
     table = np.full((256, 3), WHITE, np.uint8)
@@ -196,6 +211,8 @@ def _draw_numbers(drawing: Drawing, trust: _Trust | None) -> tuple[list[Asset], 
         values[place][valid] = found.scores[:, 0]
 
     pixels = _predict(drawing, put, trust)
+    if drawing.fields is not None:
+        drawing.fields.settle_numbers(values)
     step, small = thinned(grid)
     shown = values[::step, ::step]
     valid = np.isfinite(shown)
@@ -205,6 +222,7 @@ def _draw_numbers(drawing: Drawing, trust: _Trust | None) -> tuple[list[Asset], 
         picture = trust.hatched(picture, step)
     legend = Bar(float(low), float(high), title)
     asset = write_map(drawing.folder / "map.tif", values, grid, f"Estimate ({title})", np.nan)
+    style_numbers(drawing.folder / "map.tif", RAMP, float(low), float(high))
     return [asset, _write_png(drawing, picture, small, legend)], pixels
 
 

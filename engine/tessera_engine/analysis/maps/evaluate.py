@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tessera_engine.analysis.labels.pixels import LabelSource
-from tessera_engine.analysis.maps.by_period import PeriodEvaluation, measure_periods
-from tessera_engine.analysis.maps.evaluation import Evaluation, measure_forms
-from tessera_engine.analysis.maps.period_report import draw_periods, period_markdown
-from tessera_engine.analysis.maps.report import draw, markdown
+from tessera_engine.analysis.maps.evaluation import Evaluation, measure
+from tessera_engine.analysis.maps.figures import draw
+from tessera_engine.analysis.maps.report import document
 from tessera_engine.analysis.options import EvaluateKeywords, EvaluateOptions, check_options
 from tessera_engine.analysis.rasters import write_result_item
-from tessera_engine.errors import check_type
+from tessera_engine.analysis.reporting.write import write_report
+from tessera_engine.errors import InputError, check_type
 from tessera_engine.files.result import result_folder
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.given import (
-    Given,
     GivenPath,
+    Several,
     check_path,
     identity_of,
-    open_given,
-    path_given,
+    open_several,
+    paths_given,
 )
 from tessera_engine.formats.opening import stored_periods
-from tessera_engine.progress import Progress, ShowProgress, shown
+from tessera_engine.progress import ShowProgress, shown
 from tessera_engine.running.options import spelled_out
 from tessera_engine.stac.items import Asset
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    embeddings: Given,
+    embeddings: Several,
     labels: GivenPath,
     field: str | None = None,
     out: GivenPath | None = None,
@@ -43,18 +44,20 @@ def evaluate(
     overwrite: bool = False,
     progress: ShowProgress = None,
     **options: Unpack[EvaluateKeywords],
-) -> Evaluation | PeriodEvaluation:
+) -> Evaluation:
     """Measure how well each stored form of an output predicts labels, by spatial cross-validation.
 
     Of a store with several periods, each period is measured instead, as it is stored: how early the labels can be
-    predicted.
+    predicted. The labels of several outputs are measured together, and each output beside that.
 
     Args:
-        embeddings: an output folder, or `open_embeddings(...)`.
+        embeddings: an output folder, or `open_embeddings(...)`, or a list of them, by one model; the labels may lie in
+            any of them. Where outputs overlap, a place is taken from the first that has data there.
         labels: a file with points or polygons, a table or a raster, see
             `tessera_engine.analysis.labels.reading.read_labels`.
         field: the field of points or polygons, or the column of a table, to predict.
-        out: the folder to make, with `report.md`, `report.png`, `report.json` and `item.json`; None: write no files.
+        out: the folder to make, with `report.html`, `report.md`, `report.png`, `report.json` and `item.json`; None:
+            write no files.
         overwrite: replace an earlier report.
         progress: a function to call with scores done and in all; True to show progress, False not to; None: show it
             in terminals and notebooks.
@@ -76,21 +79,22 @@ def evaluate(
     """
     chosen = check_options(EvaluateOptions, "evaluate", options)
     check_type("overwrite", overwrite, (bool,), "True or False")
-    path_given("embeddings", embeddings)
+    paths_given("embeddings", embeddings)
     if out is not None:
         check_path("out", out, "a folder")
     check_path("labels", labels, "a file with points or polygons, a table or a raster")
     if field is not None:
         check_type("field", field, (str,), "the name of a field")
-    opened = _open(embeddings, chosen)
+    times = _open(embeddings, chosen)
     source = LabelSource(Path(labels), field, chosen.layer, chosen.labels_crs, chosen.band, chosen.nodata)
     with shown(progress, "evaluating", "scores") as report:
         if out is None:
-            return _measure(opened, source, chosen, report)
-        identity = identity_of("evaluate", opened, labels=source.path, field=field, options=chosen)
+            return measure(times, source, chosen, report)
+        every = [each for outputs in times for each in outputs]
+        identity = identity_of("evaluate", every, labels=source.path, field=field, options=chosen)
         with result_folder(Path(out), overwrite, identity) as folder:
-            found = _measure(opened, source, chosen, report)
-            _write(found, opened[-1], folder)
+            found = measure(times, source, chosen, report)
+            _write(found, times[-1], folder)
     return replace(found, out=Path(out))
 
 
@@ -99,44 +103,38 @@ evaluate.__signature__ = spelled_out(  # type: ignore[attr-defined]
 )
 
 
-def report_text(evaluation: Evaluation | PeriodEvaluation) -> str:
-    """The report as Markdown."""
-    if isinstance(evaluation, PeriodEvaluation):
-        return period_markdown(evaluation)
-    return markdown(evaluation)
+def _open(embeddings: Several, options: EvaluateOptions) -> list[list[Embeddings]]:
+    """The embeddings to measure, once, or for each of several periods of stores.
+
+    Raises:
+        InputError: see `open_several`; or stores have different periods.
+    """
+    paths = paths_given("embeddings", embeddings)
+    given = list(embeddings) if isinstance(embeddings, (list, tuple)) else [embeddings]
+    closed = not any(isinstance(each, Embeddings) for each in given)
+    if closed and options.until is None and options.year is None:
+        periods = [stored_periods(path) for path in paths]
+        if any(len(each) > 1 for each in periods):
+            for path, each in zip(paths, periods, strict=True):
+                if each != periods[0]:
+                    raise InputError(
+                        f"{paths[0]} and {path} hold different periods, so they can't be measured together; give until="
+                    )
+            return [open_several("embeddings", embeddings, until=last) for _, last in periods[0]]
+    return [open_several("embeddings", embeddings, year=options.year, until=options.until)]
 
 
-def _open(embeddings: Given, options: EvaluateOptions) -> list[Embeddings]:
-    """The embeddings to measure: several periods of a store, or one."""
-    if not isinstance(embeddings, Embeddings) and options.until is None and options.year is None:
-        periods = stored_periods(embeddings)
-        if len(periods) > 1:
-            return [open_given("embeddings", embeddings, until=last) for _, last in periods]
-    return [open_given("embeddings", embeddings, year=options.year, until=options.until)]
-
-
-def _measure(
-    opened: list[Embeddings], labels: LabelSource, options: EvaluateOptions, report: Progress
-) -> Evaluation | PeriodEvaluation:
-    if len(opened) > 1:
-        return measure_periods(opened, labels, options, report)
-    return measure_forms(opened[0], labels, options, report)
-
-
-def _write(evaluation: Evaluation | PeriodEvaluation, embeddings: Embeddings, folder: Path) -> None:
+def _write(evaluation: Evaluation, outputs: Sequence[Embeddings], folder: Path) -> None:
     """Write the report of an evaluation of these embeddings."""
     title = f"Evaluation on {evaluation.facts['field'] or evaluation.facts['labels']}"
-    (folder / "report.md").write_text(report_text(evaluation), encoding="utf-8")
-    if isinstance(evaluation, PeriodEvaluation):
-        draw_periods(evaluation, folder / "report.png")
-    else:
-        draw(evaluation, folder / "report.png")
+    draw(evaluation, folder / "report.png")
+    assets = write_report(folder, document(evaluation, folder / "report.png"))
     numbers = json.dumps(evaluation.to_dict(), indent=2)
     (folder / "report.json").write_text(numbers + "\n", encoding="utf-8")
-    assets = [
-        Asset("report", "report.md", "text/markdown", title, ("metadata",)),
+    assets += [
         Asset("picture", "report.png", "image/png", f"{title}, as a figure", ("overview",)),
         Asset("numbers", "report.json", "application/json", f"{title}, as numbers", ("metadata",)),
     ]
     asked = {key: evaluation.facts[key] for key in ("labels", "labels_sha256", "field")}
-    write_result_item(folder, (embeddings.grid,), (embeddings,), "evaluation", title, assets, asked)
+    grids = [each.grid for each in outputs]
+    write_result_item(folder, grids, outputs, "evaluation", title, assets, asked)

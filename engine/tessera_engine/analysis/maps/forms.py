@@ -8,10 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tessera_engine.formats.embeddings.base import PREFIXES
+from tessera_engine.formats.embeddings.base import PREFIXES, Embeddings
+from tessera_engine.formats.vq.tiles import TILE, decode, encode
+from tessera_engine.formats.vq.tiles import bytes_per_pixel as vq_bytes
 from tessera_kernels.quantize import quantize
 
 SCALE_BYTES = 4
+
+VQ = "vq"
+"""Stored as two numbers a pixel and two codebooks a tile."""
 
 PIXEL_KM2 = 1e-4
 """Area of a 10 m pixel of Sentinel-2."""
@@ -22,7 +27,7 @@ class Form:
     """How embeddings are stored.
 
     Attributes:
-        stored_as: `float32` or `int8`.
+        stored_as: `float32`, `int8` or `vq`.
         dim: length of the prefix.
     """
 
@@ -33,8 +38,10 @@ class Form:
         return f"{self.stored_as}, {self.dim} dims"
 
     @property
-    def bytes_per_pixel(self) -> int:
-        """Bytes of the codes and the scale, before compression of the file."""
+    def bytes_per_pixel(self) -> float:
+        """Bytes of the codes and the scale, or of the numbers and codebooks, before compression of the file."""
+        if self.stored_as == VQ:
+            return vq_bytes(self.dim)
         return self.dim * 4 if self.stored_as == "float32" else self.dim + SCALE_BYTES
 
     @property
@@ -43,16 +50,50 @@ class Form:
         return 1e9 / self.bytes_per_pixel * PIXEL_KM2
 
 
+def stored_form(embeddings: Embeddings) -> str:
+    """How an output stores its embeddings: `float32`, `int8` or `vq`."""
+    return VQ if embeddings.provenance.get("store") == VQ else embeddings.stored_as
+
+
 def forms(stored: str, dim: int) -> list[Form]:
-    """The forms that can be made from an output without embedding again: its own, its prefixes, and their int8 codes.
+    """The forms that can be made from an output without embedding again.
+
+    Its own, its prefixes, and their int8 codes; and two numbers a pixel instead of the whole embedding.
 
     Args:
-        stored: `float32` or `int8`.
+        stored: `float32`, `int8` or `vq`.
         dim: length of the stored embedding.
     """
     prefixes = sorted({dim, *(prefix for prefix in PREFIXES if prefix < dim)}, reverse=True)
-    kinds = ("float32", "int8") if stored == "float32" else ("int8",)
-    return [Form(stored_as, prefix) for stored_as in kinds for prefix in prefixes]
+    kinds = ("float32", "int8") if stored == "float32" else (stored,)
+    found = [Form(stored_as, prefix) for stored_as in kinds for prefix in prefixes]
+    return found if stored == VQ else [*found, Form(VQ, dim)]
+
+
+def quantised(
+    embeddings: Embeddings, cols: NDArray[np.int64], rows: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """What `--format vq` would give at some pixels: (N, K) float32. Reads and codes the tiles in which they lie.
+
+    Args:
+        embeddings: an output.
+        cols: (N,) columns of pixels with data.
+        rows: (N,) their rows.
+
+    Raises:
+        TesseraError: a file couldn't be read.
+    """
+    found = np.empty((len(cols), embeddings.dim), np.float32)
+    grid = embeddings.grid
+    for window in grid.window.blocks(TILE, TILE):
+        here = np.flatnonzero((cols // TILE == window.col // TILE) & (rows // TILE == window.row // TILE))
+        if not len(here):
+            continue
+        tile = encode(embeddings.read_stored(window))
+        if tile is not None:
+            back = decode(tile.books, tile.numbers, embeddings.dim)
+            found[here] = back.vectors[back.which[rows[here] - window.row, cols[here] - window.col]]
+    return found
 
 
 def read_back(
@@ -64,7 +105,7 @@ def read_back(
         embeddings: (N, K) as read from an output.
         stored: how that output stores them. Codes keep the scale of the whole vector; float32 values are first cut to
             the prefix and then quantised, as `embed --dim K --int8` does.
-        forms: see `forms`.
+        forms: see `forms`; without `vq`, for which single pixels don't suffice, see `quantised`.
 
     Yields:
         The form, and (N, form.dim) float32.

@@ -131,29 +131,34 @@ def block_groups(cols: NDArray[np.int64], rows: NDArray[np.int64], side: int) ->
     return groups
 
 
-def make_blocks(labels: Labels, grid: Grid, metres: float | None) -> Blocks:
+def make_blocks(parts: Sequence[tuple[Labels, Grid]], metres: float | None) -> Blocks:
     """Divide the labelled area into spatial blocks.
 
     Args:
-        labels: the labelled pixels.
-        grid: of the labels.
-        metres: side of a block; None: a fifth of the longer side of the labelled area.
+        parts: the labelled pixels of one or several grids; each grid has its own blocks.
+        metres: side of a block; None: a fifth of the longest side of the labelled area on a grid.
 
     Raises:
         InputError: all labels lie in one block.
     """
-    pixel = float(abs(grid.transform.determinant) ** 0.5)
+    some = [(labels, float(abs(grid.transform.determinant) ** 0.5)) for labels, grid in parts if len(labels)]
     if metres is None:
-        longest = max(np.ptp(labels.cols), np.ptp(labels.rows)) + 1
-        metres = max(1, int(np.ceil(longest / BLOCKS_ACROSS))) * pixel
-    side = max(1, round(metres / pixel))
-    groups = block_groups(labels.cols, labels.rows, side)
-    if len(np.unique(groups)) < 2:
+        metres = max(
+            max(1, int(np.ceil((max(np.ptp(labels.cols), np.ptp(labels.rows)) + 1) / BLOCKS_ACROSS))) * pixel
+            for labels, pixel in some
+        )
+    groups: list[NDArray[np.int64]] = []
+    for labels, pixel in some:
+        first = int(groups[-1].max()) + 1 if groups else 0
+        groups.append(first + block_groups(labels.cols, labels.rows, max(1, round(metres / pixel))))
+    every = np.concatenate(groups)
+    if len(np.unique(every)) < 2:
         raise InputError(
             f"all labels lie within one block of {metres:g} m, so no label is left for validation; "
             "give a smaller block=, or labels that lie further apart"
         )
-    return Blocks(groups, side * pixel)
+    pixel = some[0][1]
+    return Blocks(every, max(1, round(metres / pixel)) * pixel)
 
 
 def split(y: NDArray[Any], groups: NDArray[np.int64], regression: bool) -> Folds:
@@ -166,6 +171,9 @@ def split(y: NDArray[Any], groups: NDArray[np.int64], regression: bool) -> Folds
         y: (N,) class names or numbers.
         groups: (N,) the group of each label.
         regression: the values are numbers.
+
+    Raises:
+        InputError: no class has two labels.
     """
     import warnings
 
@@ -176,6 +184,11 @@ def split(y: NDArray[Any], groups: NDArray[np.int64], regression: bool) -> Folds
         splitter = GroupKFold(folds)
     else:
         most = np.unique(y.astype(str), return_counts=True)[1].max()
+        if most < 2:
+            raise InputError(
+                f"each of the {len(y)} classes has a single labelled pixel, so none is left for validation; give more "
+                "labels"
+            )
         splitter = StratifiedGroupKFold(max(2, min(folds, most)), shuffle=True, random_state=SEED)
     with warnings.catch_warnings():
         # scikit-learn warns of classes with few labels; the report shows the number of labels of each class

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tessera_engine.analysis.labels.pixels import LabelSource
+from tessera_engine.analysis.maps.fields import Fields
 from tessera_engine.analysis.maps.learn import need_learning
 from tessera_engine.analysis.maps.mapping import Wanted, draw_all, strip_size
 from tessera_engine.analysis.maps.quality import quality
@@ -21,6 +23,7 @@ from tessera_engine.analysis.rasters import write_result_item
 from tessera_engine.errors import InputError, check_type
 from tessera_engine.files.naming import default_out
 from tessera_engine.files.result import check_free, result_file, result_folder
+from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.embeddings.same_model import check_same_model
 from tessera_engine.formats.given import (
     GivenPath,
@@ -84,7 +87,10 @@ def map(
         overwrite: replace an earlier map.
         progress: a function to call with pixels done and in all; True to show progress, False not to; None: show it
             in terminals and notebooks.
-        train: the embeddings at the labels, by the same model; None: those that are mapped, the first of several.
+        train: the embeddings at the labels, by the same model; None: those that are mapped. The labels may lie in any
+            of several; where they overlap, a place is taken from the first that has data there.
+        by_segment: a file of polygons, such as `segment` writes or the parcels of a register: each gets one class, the
+            one with most votes of its pixels, or their mean number. Pixels outside are mapped one by one.
         method: `linear` (logistic or ridge regression), `knn`, `forest`, `boosting` (gradient boosting), `mlp` (a
             small neural network), or `auto`: what is best in cross-validation.
         context: 3 or 5: learn from the mean and the spread of the embeddings in the square of so many pixels around a
@@ -125,24 +131,27 @@ def map(
         check_type("field", field, (str,), "the name of a field")
     need_learning("map")
     opened = open_several("embeddings", embeddings, chosen.dim, chosen.year, chosen.until)
-    source = opened[0]
+    sources = opened
     if chosen.train is not None:
-        source = open_given("train", chosen.train, chosen.dim, chosen.train_year, chosen.train_until)
-        check_same_model(opened[0], source)
-    wanted = Wanted(chosen.probabilities, chosen.memory)
+        sources = [open_given("train", chosen.train, chosen.dim, chosen.train_year, chosen.train_until)]
+        check_same_model(opened[0], sources[0])
+    wanted = Wanted(chosen.probabilities, chosen.memory, chosen.by_segment is not None)
     strips = [
         # Before anything is learned; the number of classes isn't known yet
         strip_size(each, wanted, 2, chosen.context or 0, chosen.applicability)
         for each in opened
     ]
+    fields = _fields(chosen.by_segment, opened)
     file = Path(labels)
     given = LabelSource(file, field, chosen.layer, chosen.labels_crs, chosen.band, chosen.nodata)
-    identity = identity_of("map", (*opened, source), labels=file, field=field, options=chosen)
+    identity = identity_of(
+        "map", (*opened, *sources), labels=file, field=field, by_segment=chosen.by_segment, options=chosen
+    )
     if chosen.save is not None:
         check_free(chosen.save, overwrite)
-        if not source.provenance.get("model_sha256"):
+        if not sources[0].provenance.get("model_sha256"):
             raise InputError(
-                f"{source.path} doesn't record which model made it, so save={chosen.save} could never be applied "
+                f"{sources[0].path} doesn't record which model made it, so save={chosen.save} could never be applied "
                 "safely; embed the scene again"
             )
     with ExitStack() as stack:
@@ -153,7 +162,7 @@ def map(
             if chosen.save is None
             else stack.enter_context(result_file(chosen.save, overwrite, identity))
         )
-        trained = train(source, given, chosen)
+        trained = train(sources, given, chosen)
         classifier, report = trained.classifier, trained.report
         about = classifier.about
         strips = [
@@ -161,24 +170,46 @@ def map(
             for each in opened
         ]
         if chosen.test is not None:
-            report["test"] = score_test(trained, source, opened, replace(given, path=chosen.test))
+            report["test"] = score_test(trained, sources, opened, replace(given, path=chosen.test))
         # As it is now: what follows is of these scenes, not of the classifier
         kept = replace(classifier, about=msgspec.structs.replace(about, report=dict(report)))
-        mapped = draw_all(folder, opened, classifier, strips, wanted, tally)
+        mapped = draw_all(folder, opened, classifier, strips, wanted, tally, fields)
         report |= mapped.facts
         assets = mapped.assets + write_reports(folder, report)
+        names = [str(each.item.get("id", each.path.name)) for each in sources]
         facts = {
             "method": about.method,
             "field": field,
             "labels": file.name,
             "labels_sha256": about.labels_sha256,
-            "trained_on": about.trained_on,
+            **({} if chosen.by_segment is None else {"by_segment": chosen.by_segment.name}),
+            "trained_on": names if len(names) > 1 else names[0],
         }
         title = f"Map of {about.title} from {about.labelled_pixels} labelled pixels"
         write_result_item(folder, [each.grid for each in opened], opened, "map", title, assets, facts)
         if saved is not None:
             saved.write_bytes(kept.to_bytes())
     return Map(target, report, tuple(report["notes"]), chosen.save)
+
+
+def _fields(path: Path | None, outputs: Sequence[Embeddings]) -> list[Fields | None]:
+    """The fields on each output.
+
+    Raises:
+        InputError: the file can't be used, or no field lies on any output.
+    """
+    if path is None:
+        return [None] * len(outputs)
+    for each in outputs:
+        if each.grid.crs is None:
+            raise InputError(f"{each.path} has no CRS, so fields have no place in it; leave out by_segment=")
+    found = [Fields.read(path, each.grid) for each in outputs]
+    if not any(each.filled for each in found):
+        raise InputError(
+            f"no polygon of {path} holds the centre of a pixel of {', '.join(str(each.path) for each in outputs)}; "
+            "give by_segment= of the same place"
+        )
+    return list(found)
 
 
 map.__signature__ = spelled_out(map, MapKeywords, MapOptions())  # type: ignore[attr-defined]

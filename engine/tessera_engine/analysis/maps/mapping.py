@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tessera_engine.analysis.maps.drawing import Drawing, draw
+from tessera_engine.analysis.maps.fields import PIXEL_BYTES as FIELD_BYTES
+from tessera_engine.analysis.maps.fields import Fields
 from tessera_engine.analysis.maps.predictor import Predictor
 from tessera_engine.analysis.rasters import within
 from tessera_engine.formats.embeddings.base import BLOCK_VALUES, Embeddings
@@ -40,10 +42,12 @@ class Wanted:
     Attributes:
         probabilities: of each class.
         memory: bytes that the process may take; None: half of the free memory, at most 4 GB.
+        by_segment: whether fields get one class each.
     """
 
     probabilities: bool
     memory: int | None
+    by_segment: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,9 @@ def strip_size(
         InputError: the memory is too little.
     """
     rows = 1 + 2 * (context // 2)
-    pixel = PIXEL_BYTES + trust * TRUST_BYTES + wanted.probabilities * classes
+    pixel = (
+        PIXEL_BYTES + trust * TRUST_BYTES + wanted.probabilities * classes + wanted.by_segment * FIELD_BYTES
+    )
     fixed = LEARNING_BYTES + embeddings.grid.window.pixels * pixel
     value = embeddings.bytes_per_value + VALUE_BYTES + (CONTEXT_BYTES if context else 0) + 8 * trust
     least = embeddings.grid.width * embeddings.dim * rows
@@ -98,6 +104,7 @@ def draw_all(
     strips: Sequence[int],
     wanted: Wanted,
     tally: Progress,
+    fields: Sequence[Fields | None] = (),
 ) -> Mapped:
     """Draw the map of each scene: in the folder, or of several in a folder of each one's name.
 
@@ -108,6 +115,7 @@ def draw_all(
         strips: see `strip_size`, of each.
         wanted: what is drawn.
         tally: called with pixels done and in all.
+        fields: of each scene; empty: the map is by pixel.
 
     Raises:
         TesseraError: a file couldn't be read or written.
@@ -119,7 +127,9 @@ def draw_all(
         place = folder if len(opened) == 1 else folder / own
         place.mkdir(exist_ok=True)
         part = part_of(tally, sum(sizes[:i]), sum(sizes))
-        drawn = draw(Drawing(place, each, strip, predictor, wanted.probabilities, part))
+        drawn = draw(
+            Drawing(place, each, strip, predictor, wanted.probabilities, part, fields[i] if fields else None)
+        )
         assets += (
             drawn.assets if len(opened) == 1 else [within(asset, own, each.grid) for asset in drawn.assets]
         )

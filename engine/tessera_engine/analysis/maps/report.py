@@ -1,15 +1,21 @@
-"""The report of an evaluation, as Markdown and as a picture."""
+"""The report of an evaluation."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from tessera_engine.analysis.maps.evaluation import Evaluation
+from tessera_engine.analysis.maps.evaluation import Evaluation, Row
 from tessera_engine.analysis.maps.intervals import Interval
 from tessera_engine.analysis.maps.learners.registry import LEARNERS
-from tessera_engine.errors import MissingExtra
-from tessera_engine.pictures.colours import PALETTE
-from tessera_engine.pictures.ink import Ink
+from tessera_engine.analysis.reporting.document import (
+    Block,
+    Document,
+    Figure,
+    Heading,
+    Notes,
+    Paragraph,
+    Table,
+)
 
 TITLES = {
     "accuracy": "accuracy",
@@ -24,128 +30,106 @@ METHOD_TITLES = {name: learner.title for name, learner in LEARNERS.items()}
 PERCENT = ("accuracy", "balanced_accuracy", "macro_f1")
 """Scores that are shown in percent."""
 
-FONT, MARGIN, LINE, ACROSS, NAMES, DOT = 15, 20, 26, 330, 150, 4
+SHOWN_CLASSES = 8
+"""Classes that the table of periods has columns for, those with most labels."""
 
 
-def markdown(evaluation: Evaluation) -> str:
-    """The report as Markdown: what was measured, and one table for each method."""
-    facts, main = evaluation.facts, evaluation.main
+def document(evaluation: Evaluation, picture: Path | None = None) -> Document:
+    """The report: what was measured, and one table for each method.
+
+    Args:
+        evaluation: the scores.
+        picture: of the scores, a PNG beside the report; None: there is none.
+    """
+    facts = evaluation.facts
+    names = facts["embeddings"] if isinstance(facts["embeddings"], str) else ", ".join(facts["embeddings"])
+    how, same = ("How early", ", the same in all periods") if evaluation.by_period else ("How well", "")
     about = (
-        f"Model {facts['model'] or 'unknown'}, {facts['labelled_pixels']:,} labelled pixels of {facts['labels']}. Each "
-        f"score is measured on blocks that were held out: {facts['folds']} folds over {facts['blocks']} blocks "
-        f"of {facts['block_metres']:g} m. In brackets: {facts['interval']}. Bytes: codes and scales, before the "
-        "compression of the file; km2 with 10 m pixels."
+        f"Model {facts['model'] or 'unknown'}, {facts['labelled_pixels']:,} labelled pixels of {facts['labels']}{same}."
+        f" Each score is measured on blocks that were held out: {facts['folds']} folds over {facts['blocks']} blocks "
+        f"of {facts['block_metres']:g} m. In brackets: {facts['interval']}."
     )
-    lines = [
-        f"# How well {facts['embeddings']} predicts {facts['field'] or facts['labels']}",
-        "",
-        about,
-    ]
+    if not evaluation.by_period:
+        about += " Bytes: codes and scales, or numbers and codebooks, not compressed; km2 with 10 m pixels."
+    blocks: list[Block] = [Paragraph(about)]
     if "classes" in facts:
         counts = ", ".join(f"{name} {count}" for name, count in facts["classes"].items())
-        lines += ["", f"Labelled pixels by class: {counts}."]
-    lines += [f"Note: {note}." for note in evaluation.notes]
-    rows = evaluation.rows
-    for method in dict.fromkeys(row.method for row in rows):
-        here = [row for row in rows if row.method == method]
-        names = list(here[0].scores)
-        titles = [
-            "form",
-            "bytes per pixel",
-            "km2 per GB",
-            *(TITLES[name] for name in names),
-            f"{TITLES[main]} minus the first",
+        blocks.append(Paragraph(f"Labelled pixels by class: {counts}."))
+    if evaluation.notes:
+        blocks.append(Notes(tuple(evaluation.notes)))
+    if picture is not None:
+        blocks.append(Figure(picture, f"{TITLES[evaluation.main]} of each method, with intervals"))
+    for method, rows in evaluation.methods.items():
+        blocks += (
+            _period_table(evaluation, method, rows) if evaluation.by_period else _form_table(evaluation, rows)
+        )
+    title = f"{how} {names} predicts {facts['field'] or facts['labels']}"
+    return Document(title, (*blocks, *_places(evaluation)))
+
+
+def _form_table(evaluation: Evaluation, rows: list[Row]) -> list[Block]:
+    main, names = evaluation.main, list(rows[0].scores)
+    titles = [
+        "form",
+        "bytes per pixel",
+        "km2 per GB",
+        *(TITLES[name] for name in names),
+        f"{TITLES[main]} minus the first",
+    ]
+    table = []
+    for i, row in enumerate(rows):
+        cells = [str(row.form), f"{row.form.bytes_per_pixel:.3g}", f"{row.form.km2_per_gb:,.0f}"]
+        cells += [score_text(row.scores[name], name) for name in names]
+        table.append([*cells, score_text(row.difference, main, "+") if i else ""])
+    return [Heading(METHOD_TITLES[rows[0].method]), _table(titles, table)]
+
+
+def _period_table(evaluation: Evaluation, method: str, rows: list[Row]) -> list[Block]:
+    main, names, counts = evaluation.main, list(rows[0].scores), evaluation.facts.get("classes", {})
+    classes = sorted(counts, key=lambda name: -counts[name])[:SHOWN_CLASSES]
+    titles = ["until", *(TITLES[name] for name in names), f"{TITLES[main]} minus the last"]
+    titles += [f"found of {name}" for name in classes]
+    table, first, start = [], "", ""
+    for row in rows:
+        assert row.period is not None
+        cells = [row.period.until, *(score_text(row.scores[name], name) for name in names)]
+        cells.append("" if row is rows[-1] else score_text(row.difference, main, "+"))
+        table.append([*cells, *(f"{100 * row.period.recall[name]:.0f} %" for name in classes)])
+        start = row.period.start
+        first = row.period.until if row is evaluation.earliest(method) else first
+    return [
+        Heading(f"{METHOD_TITLES[method]}, from {start}"),
+        _table(titles, table),
+        Paragraph(f"From {first} on, the {TITLES[main]} is not lower than at the end, beyond chance."),
+    ]
+
+
+def _places(evaluation: Evaluation) -> list[Block]:
+    """The table of several outputs; nothing for one."""
+    if not evaluation.places:
+        return []
+    main, methods = evaluation.main, list(evaluation.methods)
+    table = [
+        [
+            place.embeddings,
+            f"{place.labelled_pixels:,}",
+            *(_value(place.scores[method], main) if method in place.scores else "" for method in methods),
         ]
-        lines += [
-            "",
-            f"## {METHOD_TITLES[method]}",
-            "",
-            f"| {' | '.join(titles)} |",
-            "|---" * len(titles) + "|",
-        ]
-        for i, row in enumerate(here):
-            cells = [str(row.form), str(row.form.bytes_per_pixel), f"{row.form.km2_per_gb:,.0f}"]
-            cells += [score_text(row.scores[name], name) for name in names]
-            cells.append(score_text(row.difference, main, "+") if i else "")
-            lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        for place in evaluation.places
+    ]
+    titles = ["embeddings", "labelled pixels", *(METHOD_TITLES[method] for method in methods)]
+    return [Heading(f"By output: {TITLES[main]}"), _table(titles, table)]
+
+
+def _table(titles: list[str], rows: list[list[str]]) -> Table:
+    return Table(tuple(titles), tuple(map(tuple, rows)))
 
 
 def score_text(score: Interval, name: str, sign: str = "") -> str:
     """A score with its interval, in percent where that is usual."""
-    if name in PERCENT:
-        value, low, high = (f"{100 * each:{sign}.1f}" for each in (score.value, score.low, score.high))
-    else:
-        value, low, high = (f"{each:{sign}.3g}" for each in (score.value, score.low, score.high))
+    value, low, high = (_value(each, name, sign) for each in (score.value, score.low, score.high))
     return f"{value} ({low} to {high})"
 
 
-def draw(evaluation: Evaluation, path: Path) -> None:
-    """Write a PNG: the main score of each form with its interval, in one panel for each method.
-
-    Args:
-        evaluation: the scores.
-        path: of the PNG.
-
-    Raises:
-        MissingExtra: Pillow isn't installed.
-    """
-    try:
-        from PIL import Image, ImageDraw
-    except ModuleNotFoundError:
-        raise MissingExtra("pillow", "maps", "evaluate") from None
-
-    rows, main = evaluation.rows, evaluation.main
-    methods = list(dict.fromkeys(row.method for row in rows))
-    shown = list(dict.fromkeys(row.form for row in rows))
-    kinds = list(dict.fromkeys(form.stored_as for form in shown))
-    scores = {(row.method, row.form): row.scores[main] for row in rows}
-    low = min(score.low for score in scores.values())
-    high = max(score.high for score in scores.values())
-    step, low, high = ticks(low, high)
-    ink = Ink(FONT)
-    factor = 100 if main in PERCENT else 1
-    unit = ", percent" if main in PERCENT else ""
-    width = MARGIN * 2 + NAMES + ACROSS * len(methods)
-    caption = ink.wrap(
-        f"{TITLES[main]}{unit}, on blocks that were held out; lines: 95 % interval over the blocks",
-        width - 2 * MARGIN,
-    )
-    size = (width, MARGIN * 2 + LINE * (len(shown) + 2 + len(caption)))
-    image = Image.new("RGB", size, "white")
-    pen = ImageDraw.Draw(image)
-    top, bottom = MARGIN + LINE, MARGIN + LINE * (len(shown) + 1)
-    for i, form in enumerate(shown):
-        ink.draw(pen, (MARGIN, top + LINE * i + 3), str(form))
-    for number, method in enumerate(methods):
-        left = MARGIN + NAMES + ACROSS * number
-        width = ACROSS - 3 * MARGIN
-
-        def across(value: float, left: int = left, width: int = width) -> float:
-            return left + width * (value - low) / (high - low)
-
-        ink.draw(pen, (left, MARGIN), METHOD_TITLES[method])
-        for i in range(round((high - low) / step) + 1):
-            x = across(low + i * step)
-            pen.line((x, top, x, bottom), (220, 220, 220))
-            ink.draw(pen, (x, bottom + 4), f"{factor * (low + i * step):g}", anchor="ma")
-        for i, form in enumerate(shown):
-            score, y = scores[method, form], top + LINE * i + LINE // 2
-            colour = PALETTE[(4, 5)[kinds.index(form.stored_as)]]
-            pen.line((across(score.low), y, across(score.high), y), colour, 2)
-            x = across(score.value)
-            pen.ellipse((x - DOT, y - DOT, x + DOT, y + DOT), colour)
-    for i, line in enumerate(caption):
-        ink.draw(pen, (MARGIN, bottom + LINE * (i + 1) + 8), line)
-    image.save(path)
-
-
-def ticks(low: float, high: float) -> tuple[float, float, float]:
-    """The step between ticks, the first tick and the last: a few round numbers around the values."""
-    import math
-
-    room = max(high - low, 1e-3)
-    power = 10 ** math.floor(math.log10(room))
-    step = next(power * each for each in (0.2, 0.5, 1, 2) if room / (power * each) <= 5)
-    first = math.floor(low / step) * step
-    return step, first, max(math.ceil(high / step) * step, first + step)
+def _value(value: float, name: str, sign: str = "") -> str:
+    return f"{100 * value:{sign}.1f}" if name in PERCENT else f"{value:{sign}.3g}"

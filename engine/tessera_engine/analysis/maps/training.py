@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.analysis.labels.classes import LARGEST_CODE, MOST_CLASSES, Classes
-from tessera_engine.analysis.labels.pixels import Labels, LabelSource, with_embeddings
-from tessera_engine.analysis.labels.reading import read_labels
+from tessera_engine.analysis.labels.gathering import Gathered, gather
+from tessera_engine.analysis.labels.pixels import LabelSource
+from tessera_engine.analysis.maps.about import About, ClassFacts
 from tessera_engine.analysis.maps.applicability import measure_applicability
 from tessera_engine.analysis.maps.calibration import calibrate
 from tessera_engine.analysis.maps.choosing import try_methods
 from tessera_engine.analysis.maps.class_report import class_report, score_intervals
-from tessera_engine.analysis.maps.classifier import About, ClassFacts, Classifier
+from tessera_engine.analysis.maps.classifier import Classifier
 from tessera_engine.analysis.maps.compare import Comparison
 from tessera_engine.analysis.maps.features import features_at
+from tessera_engine.analysis.maps.fields import NOTE
 from tessera_engine.analysis.maps.learn import AUTO, assess, learn, make_blocks, numbered
 from tessera_engine.analysis.maps.learners.base import Task
 from tessera_engine.analysis.maps.quality import quality, unknown_because_of
@@ -55,14 +58,14 @@ class Trained:
 
     classifier: Classifier
     report: dict[str, Any]
-    labels: Labels
+    labels: Gathered
 
 
-def train(source: Embeddings, given: LabelSource, options: MapOptions) -> Trained:
+def train(sources: Sequence[Embeddings], given: LabelSource, options: MapOptions) -> Trained:
     """Learn a map from labels, and cross-validate it over blocks of land.
 
     Args:
-        source: the embeddings at the labels.
+        sources: the embeddings at the labels, of one model.
         given: the labels.
         options: of `map`.
 
@@ -72,19 +75,26 @@ def train(source: Embeddings, given: LabelSource, options: MapOptions) -> Traine
         TesseraError: a file couldn't be read.
     """
     regression = options.regression
-    read, _ = with_embeddings(read_labels(given, source.grid, regression, MOST_LABELS), source)
+    read = gather(given, sources, regression, MOST_LABELS)
     classes = None if regression else _classes(given.path, read.values)
     notes = read.notes
     if classes is not None and classes.renumbered:
         notes += (RENUMBERED,)
-    blocks = make_blocks(read, source.grid, options.block)
+    if options.by_segment is not None:
+        notes += (NOTE,)
+    blocks = make_blocks(
+        [(part, each.grid) for part, each in zip(read.labels, sources, strict=True)], options.block
+    )
     threads = check_threads(options.threads)
     comparison = Comparison(read.values, blocks.groups, regression, threads, options.balance)
     kept: dict[int, NDArray[np.float32]] = {}
 
     def features(context: int) -> NDArray[np.float32]:
         if context not in kept:
-            kept[context] = features_at(source, read.cols, read.rows, context)
+            pairs = zip(read.labels, sources, strict=True)
+            kept[context] = np.concatenate(
+                [features_at(each, part.cols, part.rows, context) for part, each in pairs]
+            )
         return kept[context]
 
     best, tried = try_methods(comparison, features, options.method, options.context)
@@ -128,7 +138,7 @@ def train(source: Embeddings, given: LabelSource, options: MapOptions) -> Traine
                 "compare with; leave it out, or give more labels"
             )
         report["applicability_threshold"] = applicability.threshold
-    about = _about(source, given, report, classes, temperature)
+    about = _about(sources, given, report, classes, temperature)
     return Trained(Classifier(about, model.fitted, applicability), report, read)
 
 
@@ -140,7 +150,7 @@ def _classes(file: Path, values: NDArray[Any]) -> Classes:
 
 
 def _about(
-    source: Embeddings,
+    sources: Sequence[Embeddings],
     given: LabelSource,
     report: dict[str, Any],
     classes: Classes | None,
@@ -148,6 +158,7 @@ def _about(
 ) -> About:
     from tessera_engine.version import __version__
 
+    source = sources[0]
     facts = source.provenance
     season = facts.get("season") or ([] if facts.get("year") is None else [facts["year"]])
     coloured = []
@@ -169,7 +180,7 @@ def _about(
         model=str(facts.get("model") or ""),
         model_sha256=str(facts.get("model_sha256") or ""),
         stored_as="int8" if source.stored_as == "int8" else "float32",
-        trained_on=str(source.item.get("id", source.path.name)),
+        trained_on=", ".join(str(each.item.get("id", each.path.name)) for each in sources)[:1000],
         season=[str(day) for day in season],
         labels=given.path.name,
         labels_sha256=path_sha256(given.path),

@@ -8,14 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from tessera_engine.analysis.sampling.spool import Spool
-from tessera_engine.api import Model, examine
+from tessera_engine.api import Model, examine, warn
+from tessera_engine.errors import InputError
+from tessera_engine.files.durable import sync_file
 from tessera_engine.files.staging import Block
 from tessera_engine.machine import default_memory
 from tessera_engine.model.file import ModelFile
 from tessera_engine.progress import Announce, Progress
 from tessera_engine.running import pipeline
+from tessera_engine.running.changes import check_finished, state_of_files
 from tessera_engine.running.journal import Journal
 from tessera_engine.running.memory import Demand
+from tessera_engine.running.resume import check_staged
 from tessera_engine.scene import Grid, Scene, Window
 from tessera_engine.scenes.period import filed_under
 
@@ -79,7 +83,12 @@ class SceneSource:
         return f"{self.scene.reader.fingerprint()} {self.file.sha256} {self.runs_it}"
 
     def fill(self, spool: Spool, progress: Progress) -> None:
-        """See `Source`. The pixels are embedded as `embed` would embed them."""
+        """Embed the spool's pixels, as `embed` would embed them; those that an interrupted process has finished stay.
+
+        Raises:
+            InputError: the scene is refused or has changed, or the memory is too little.
+            TesseraError: the scene or what is finished can't be read.
+        """
         region = spool.pixels.box
         assert region is not None
         reader = self.scene.reader
@@ -93,10 +102,27 @@ class SceneSource:
             spool.pixels.bytes_held + self.held,
         )
         window_pixels = demand.window_pixels(self.memory or default_memory())
+        files = state_of_files(reader)
         _, loaded = examine(self.scene, region, self.model, self.file, self.strict, self.announce)
-        journal = Journal(spool.path.with_name(f"{spool.path.name}.journal"), {}, window_pixels)
-        parts = [pipeline.Part(_Sink(spool, region))]
-        pipeline.run(reader, loaded.backend, parts, region, journal, progress, spool.pixels)
+        sink, say = _Sink(spool, region), warn if self.announce is None else self.announce
+        journal = self._journal(spool.path.with_name(f"{spool.path.name}.journal"), window_pixels)
+        check_staged(journal, [sink], region, say, spool.pixels)
+        check_finished(journal, reader, region, files, False, say, spool.pixels)
+        pipeline.run(reader, loaded.backend, [pipeline.Part(sink)], region, journal, progress, spool.pixels)
+
+    def _journal(self, path: Path, window_pixels: int) -> Journal:
+        """The journal of an interrupted process, or a new one."""
+        if not path.exists():
+            journal = Journal(path, {}, window_pixels)
+            journal.save()
+            return journal
+        journal = Journal.open(path)
+        if window_pixels < journal.window_pixels:
+            raise InputError(
+                f"the table was begun with windows of {journal.window_pixels} pixels, and memory= now allows "
+                f"{window_pixels}; give more memory to finish it"
+            )
+        return journal
 
 
 @dataclass(frozen=True)
@@ -119,5 +145,16 @@ class _Sink:
 
     def write_block(self, window: Window, block: Block) -> None:
         """See `tessera_engine.running.pipeline.Sink`."""
-        placed = window._replace(col=window.col + self.region.col, row=window.row + self.region.row)
-        self.spool.write(placed, block["embeddings"], block.get("scales"), block["observations"])
+        self.spool.write(
+            self._placed(window), block["embeddings"], block.get("scales"), block["observations"]
+        )
+        sync_file(self.spool.path)
+
+    def read_block(self, window: Window) -> Block:
+        """See `tessera_engine.running.resume.Staged`."""
+        values, scales, observations = self.spool.read_back(self._placed(window))
+        block: Block = {"embeddings": values, "observations": observations}
+        return block if scales is None else block | {"scales": scales}
+
+    def _placed(self, window: Window) -> Window:
+        return window._replace(col=window.col + self.region.col, row=window.row + self.region.row)

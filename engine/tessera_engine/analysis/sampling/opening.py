@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from tessera_engine.analysis.options import SampleOptions
 from tessera_engine.analysis.sampling.embedding import SceneSource
-from tessera_engine.analysis.sampling.sources import OutputSource, Source
+from tessera_engine.analysis.sampling.sources import Source
 from tessera_engine.api import Model
 from tessera_engine.backends.choosing import choose
 from tessera_engine.errors import InputError, check_type
@@ -63,13 +63,13 @@ def _opened(each: From, options: SampleOptions, held: int, announce: Announce | 
     if isinstance(each, Scene):
         return [_scene(each, options, held, announce)]
     if isinstance(each, Embeddings):
-        return [OutputSource(each)]
+        return [each]
     check_path("sources", each, EXPECTED)
     path = Path(each)
     if not holds_embeddings(path):
         return [_scene(open_scene(path, year=options.year), options, held, announce)]
     years: Sequence[int | None] = [options.year] if options.year is not None else stored_years(path)
-    return [OutputSource(open_embeddings(path, options.dim, year, options.until)) for year in years or [None]]
+    return [open_embeddings(path, options.dim, year, options.until) for year in years or [None]]
 
 
 def _scene(scene: Scene, options: SampleOptions, held: int, announce: Announce | None) -> SceneSource:

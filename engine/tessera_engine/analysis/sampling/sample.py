@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from tessera_engine.analysis.options import SampleKeywords, SampleOptions, check_options
 from tessera_engine.analysis.sampling.columns import columns_for
+from tessera_engine.analysis.sampling.embedding import SceneSource
 from tessera_engine.analysis.sampling.ids import check_ids
 from tessera_engine.analysis.sampling.locating import Located
 from tessera_engine.analysis.sampling.opening import From, open_sources
 from tessera_engine.analysis.sampling.pooling import check_median
+from tessera_engine.analysis.sampling.resuming import made_at_once, resumed_file
 from tessera_engine.analysis.sampling.rows import FACTS, SOURCE, Rows
-from tessera_engine.analysis.sampling.sources import Source, pixels_of
+from tessera_engine.analysis.sampling.sources import Source, fingerprint, pixels_of
 from tessera_engine.analysis.sampling.tables import Content, bounds_of, kinds_of, writer_for
 from tessera_engine.analysis.sampling.years import Part, Year, lost_rows
 from tessera_engine.errors import InputError
-from tessera_engine.files.result import check_free, result_file
+from tessera_engine.files.result import check_free
 from tessera_engine.formats.given import GivenPath, check_path
 from tessera_engine.places.features import Features
 from tessera_engine.places.losses import in_words
@@ -77,7 +79,7 @@ def sample(
     Args:
         sources: an output, a scene, or several of either: folders, `open_embeddings(...)` or `open_scene(...)`.
         shapes: a file of points or polygons, see `tessera_engine.places.read.read_shapes`.
-        out: the table: .parquet (GeoParquet), .gpkg or .csv.
+        out: the table: .parquet (GeoParquet), .gpkg, .geojson or .csv.
         overwrite: replace an existing file.
         progress: a function to call with pixels read and in all; True to show progress, False not to; None: show it
             in terminals and notebooks.
@@ -118,11 +120,17 @@ def sample(
     facts = (*FACTS, SOURCE) if several else FACTS
     columns = columns_for(features, facts, pools or ("embedding",), opened[0].dim)
     identity = _identity(opened, path, chosen)
-    with result_file(target, overwrite, identity) as made:
-        work = made.parent / "staging"
-        work.mkdir(exist_ok=True)
+    # Only embedding takes long enough that it is worth resuming
+    keeps = any(isinstance(source, SceneSource) for source in opened)
+    with (
+        resumed_file(target, overwrite, identity)
+        if keeps
+        else made_at_once(target, overwrite, identity) as work
+    ):
+        if work.figures is not None:
+            return Sampled(target, **_listed(work.figures))
         with shown(progress, "sampling", "px") as report:
-            years = _years(opened, located, work, report)
+            years = _years(opened, located, work.folder, report)
         if "median" in pools:
             check_median(max(int(year.valid.max(initial=0)) for year in years))
         rows = Rows(features, years, columns, pools)
@@ -135,12 +143,26 @@ def sample(
             _about(opened, path, pools),
             features.in_columns,
         )
-        write(made, target.name, content, rows.batches)
-    lost = lost_rows(features, years)
-    notes = [*([same_ids] if same_ids else []), *columns.notes]
-    if lost:
-        notes.append(f"warning: {lost.total():,} of {len(rows):,} rows have no embedding: {in_words(lost)}")
-    return Sampled(target, len(rows), lost.total(), tuple(content.schema.names), opened[0].dim, tuple(notes))
+        write(work.made, target.name, content, rows.batches)
+        lost = lost_rows(features, years)
+        notes = [*([same_ids] if same_ids else []), *columns.notes]
+        if lost:
+            notes.append(
+                f"warning: {lost.total():,} of {len(rows):,} rows have no embedding: {in_words(lost)}"
+            )
+        work.done = {
+            "rows": len(rows),
+            "empty": lost.total(),
+            "columns": list(content.schema.names),
+            "dim": opened[0].dim,
+            "notes": notes,
+        }
+    return Sampled(target, **_listed(work.done))
+
+
+def _listed(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Figures as they are recorded in JSON, as `Sampled` takes them."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in figures.items()}
 
 
 sample.__signature__ = spelled_out(sample, SampleKeywords, SampleOptions())  # type: ignore[attr-defined]
@@ -219,11 +241,14 @@ def _about(sources: Sequence[Source], path: Path, pools: Sequence[str]) -> dict[
 
 def _identity(sources: Sequence[Source], path: Path, options: SampleOptions) -> dict[str, str]:
     """Everything that the table depends on, in words."""
-    read = [f"{source.path.absolute()} {source.dim} {source.fingerprint()}" for source in sources]
+    from tessera_engine.version import __version__
+
+    read = [f"{source.path.absolute()} {source.dim} {fingerprint(source)}" for source in sources]
     plain = {
         name: value for name, value in vars(options).items() if name not in ("model", "memory", "strict")
     }
     return {
+        "engine": __version__,
         "command": "sample",
         "sources": repr(read),
         "shapes": f"{path.absolute()} {shapes_sha256(path)}",

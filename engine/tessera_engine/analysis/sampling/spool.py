@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tessera_engine.files.staging import CODE_NODATA
 from tessera_engine.places.pixels import PixelSet
 from tessera_engine.scene import Window
 
@@ -65,7 +66,7 @@ class Spool:
     """A file with a record for each pixel of a set, in the set's order.
 
     Args:
-        path: of the file, which is made.
+        path: of the file, which is made unless one of this size is there.
         pixels: the set.
         dim: length of an embedding.
         stored_as: `int8` or `float32`.
@@ -77,8 +78,10 @@ class Spool:
             [("values", stored_as, (dim,)), ("scale", np.float32), ("observations", np.uint16, (2,))]
         )
         self.valid = np.zeros(len(pixels), bool)
-        with path.open("wb") as file:
-            file.truncate(len(pixels) * self._record.itemsize)
+        size = len(pixels) * self._record.itemsize
+        if not path.exists() or path.stat().st_size != size:
+            with path.open("wb") as file:
+                file.truncate(size)
 
     @property
     def stored_as(self) -> str:
@@ -100,17 +103,14 @@ class Spool:
             scales: (height, width), NaN = nodata; None where float32 is stored.
             observations: (height, width, 2).
         """
-        mask = self.pixels.mask(window)
-        row, col = np.nonzero(mask)
-        if not len(row):
+        mask, numbers = self._of(window)
+        if not len(numbers):
             return
-        numbers = self.pixels.ranks(row + window.row, col + window.col)
-        records = np.empty(len(row), self._record)
+        records = np.empty(len(numbers), self._record)
         records["values"] = values[mask]
         records["scale"] = 1 if scales is None else scales[mask]
         records["observations"] = observations[mask]
-        first = records["scale"] if scales is not None else records["values"][:, 0]
-        self.valid[numbers] = np.isfinite(first)
+        self._mark(numbers, records)
         at = 0
         with self.path.open("r+b") as file:
             for first, length in zip(*(each.tolist() for each in Runs.of(numbers)), strict=True):
@@ -118,10 +118,38 @@ class Spool:
                 file.write(records[at : at + length].tobytes())
                 at += length
 
-    def read(self, runs: Runs) -> Pixels:
-        """The pixels of runs, one after the other."""
+    def read_back(
+        self, window: Window
+    ) -> tuple[NDArray[Any], NDArray[np.float32] | None, NDArray[np.uint16]]:
+        """What was written of a window by an earlier process: values, scales and observations, as `write` takes them.
+
+        Pixels that aren't in the set have no data.
+        """
+        mask, numbers = self._of(window)
+        records = self._records(Runs.of(numbers))
+        self._mark(numbers, records)
+        size, codes = (window.height, window.width), self.stored_as == "int8"
+        values = np.full((*size, self.dim), CODE_NODATA if codes else np.nan, self.stored_as)
+        scales = np.full(size, np.nan, np.float32) if codes else None
+        observations = np.zeros((*size, 2), np.uint16)
+        values[mask], observations[mask] = records["values"], records["observations"]
+        if scales is not None:
+            scales[mask] = records["scale"]
+        return values, scales, observations
+
+    def _of(self, window: Window) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+        """(height, width) which pixels of a window are in the set, and their numbers."""
+        mask = self.pixels.mask(window)
+        row, col = np.nonzero(mask)
+        return mask, self.pixels.ranks(row + window.row, col + window.col) if len(row) else row
+
+    def _mark(self, numbers: NDArray[np.int64], records: NDArray[Any]) -> None:
+        """Note which pixels have data."""
+        first = records["scale"] if self.stored_as == "int8" else records["values"][:, 0]
+        self.valid[numbers] = np.isfinite(first)
+
+    def _records(self, runs: Runs) -> NDArray[Any]:
         records = np.empty(runs.pixels, self._record)
-        valid = np.empty(len(records), bool)
         at = 0
         with self.path.open("rb", buffering=0) as file:
             for first, length in zip(*(each.tolist() for each in runs), strict=True):
@@ -129,8 +157,16 @@ class Spool:
                 records[at : at + length] = np.frombuffer(
                     file.read(length * self._record.itemsize), self._record
                 )
-                valid[at : at + length] = self.valid[first : first + length]
                 at += length
+        return records
+
+    def read(self, runs: Runs) -> Pixels:
+        """The pixels of runs, one after the other."""
+        records = self._records(runs)
+        pairs = zip(*(each.tolist() for each in runs), strict=True)
+        valid = np.concatenate(
+            [np.zeros(0, bool), *(self.valid[first : first + length] for first, length in pairs)]
+        )
         embeddings = records["values"] * records["scale"][:, None]
         embeddings = np.where(valid[:, None], embeddings, np.float32(np.nan)).astype(np.float32, copy=False)
         return Pixels(embeddings, records["observations"])

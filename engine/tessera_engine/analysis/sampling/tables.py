@@ -1,10 +1,10 @@
-"""Tables on disk: GeoParquet, GeoPackage or CSV, written batch by batch."""
+"""Tables on disk: GeoParquet, GeoPackage, GeoJSON or CSV, written batch by batch."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ class Content:
         bounds: of all geometries: left, bottom, right, top; None: there are none.
         about: where the embeddings are from, as plain values.
         plain: the user's columns hold the geometry, so a file without geometries needs no other.
+        more: more metadata of a Parquet file, by key.
     """
 
     schema: Any
@@ -43,6 +44,7 @@ class Content:
     bounds: tuple[float, float, float, float] | None
     about: Mapping[str, Any]
     plain: bool
+    more: Mapping[str, str] = field(default_factory=dict)
 
 
 Batches = Callable[[], Iterator[Any]]
@@ -75,7 +77,11 @@ def _write_parquet(path: Path, name: str, content: Content, batches: Batches) ->
         column["bbox"] = list(content.bounds)
     geo = {"version": "1.1.0", "primary_column": content.geometry, "columns": {content.geometry: column}}
     schema = content.schema.with_metadata(
-        {"geo": json.dumps(geo), METADATA: json.dumps(dict(content.about), ensure_ascii=False)}
+        {
+            "geo": json.dumps(geo),
+            METADATA: json.dumps(dict(content.about), ensure_ascii=False),
+            **content.more,
+        }
     )
     try:
         with pyarrow.parquet.ParquetWriter(path, schema, compression="zstd") as writer:
@@ -93,7 +99,7 @@ def _write_csv(path: Path, name: str, content: Content, batches: Batches) -> Non
     at = content.schema.get_field_index(content.geometry)
     rest = content.schema.remove(at)
     fields = list(rest) if content.plain else [*rest, pyarrow.field(content.geometry, pyarrow.string())]
-    repeated = {key: str(content.about.get(key) or "") for key in FACTS_IN_COLUMNS}
+    repeated = {key: str(content.about[key] or "") for key in FACTS_IN_COLUMNS if key in content.about}
     names = {field.name for field in fields}
     repeated = {key if key not in names else f"tessera_{key}": value for key, value in repeated.items()}
     schema = pyarrow.schema([*fields, *(pyarrow.field(key, pyarrow.string()) for key in repeated)])
@@ -134,10 +140,28 @@ def _write_gpkg(path: Path, name: str, content: Content, batches: Batches) -> No
         )
 
 
+def _write_geojson(path: Path, name: str, content: Content, batches: Batches) -> None:
+    import pyarrow
+
+    stream = pyarrow.RecordBatchReader.from_batches(content.schema, batches())
+    with vector_writer(name) as pyogrio:
+        pyogrio.write_arrow(
+            stream,
+            path,
+            layer=Path(name).stem,
+            driver="GeoJSON",
+            geometry_name=content.geometry,
+            geometry_type=content.kinds[0] if len(content.kinds) == 1 else "Unknown",
+            crs=content.crs.to_wkt(),
+            layer_options={"RFC7946": "YES"},  # in longitude and latitude, whatever the CRS of the geometries
+        )
+
+
 WRITERS: dict[str, Callable[[Path, str, Content, Batches], None]] = {
     ".parquet": _write_parquet,
     ".csv": _write_csv,
     ".gpkg": _write_gpkg,
+    ".geojson": _write_geojson,
 }
 """Ending -> what writes it."""
 
@@ -151,9 +175,10 @@ def kinds_of(geometries: NDArray[Any]) -> tuple[str, ...]:
         (shape, bool(z))
         for shape, z in zip(shapely.get_type_id(present), shapely.has_z(present), strict=True)
     }
-    names = ("Point", "LineString", "LinearRing", "Polygon", "MultiPoint", "MultiLineString", "MultiPolygon")
+    # WKB has no type of its own for the third, a ring
+    names = ("Point", "LineString", "LineString", "Polygon", "MultiPoint", "MultiLineString", "MultiPolygon")
     every = (*names, "GeometryCollection")
-    return tuple(sorted(f"{every[kind]}{' Z' if z else ''}" for kind, z in pairs))
+    return tuple(sorted({f"{every[kind]}{' Z' if z else ''}" for kind, z in pairs}))
 
 
 def bounds_of(geometries: NDArray[Any]) -> tuple[float, float, float, float] | None:

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.analysis.options import SegmentKeywords, SegmentOptions, check_options
-from tessera_engine.analysis.segments.files import METHOD, Table, need_tables
+from tessera_engine.analysis.pixel_area import SQUARE_METRES, pixel_square_metres
+from tessera_engine.analysis.segments.files import content_of, need_tables
 from tessera_engine.analysis.segments.find import (
     PIXEL_BYTES,
     VALUE_BYTES,
@@ -21,7 +22,7 @@ from tessera_engine.analysis.segments.find import (
 from tessera_engine.errors import InputError, check_type
 from tessera_engine.files.naming import default_out
 from tessera_engine.files.result import check_free, result_file
-from tessera_engine.formats.embeddings.base import BLOCK_VALUES, Embeddings
+from tessera_engine.formats.embeddings.base import BLOCK_VALUES
 from tessera_engine.formats.given import (
     Given,
     GivenPath,
@@ -44,9 +45,6 @@ SEGMENT_BYTES = 1500
 
 DIM_BYTES = 20
 """Bytes for each dimension of a segment's vector: its sum, its mean and its column."""
-
-SQUARE_METRES = 10_000.0
-"""Of a hectare."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -81,7 +79,7 @@ def segment(
 
     Args:
         embeddings: what is segmented: an output folder, or `open_embeddings(...)`, in a CRS in metres.
-        out: the file to make, .gpkg or .parquet; None: `<name>.segments.gpkg` in the current folder.
+        out: the file to make, .gpkg, .parquet or .csv; None: `<name>.segments.gpkg` in the current folder.
         overwrite: replace an earlier file.
         progress: a function to call with pixels done and in all; True to show progress, False not to; None: show it
             in terminals and notebooks.
@@ -89,6 +87,7 @@ def segment(
         min_area: hectares of the smallest segment; a smaller one becomes a part of its most similar neighbour.
         dim: compare only the first `dim` dimensions; None: all that are stored.
         year: the year to read, of an output with several years.
+        until: the last day of the period to read, of an output with several periods.
         memory: what the process may take: bytes, or a size like "2GB"; None: half of the free memory, at most 4 GB.
 
     Raises:
@@ -105,8 +104,8 @@ def segment(
         target = Path(out)
     write = need_tables(target)
     check_free(target, overwrite)
-    opened = open_given("embeddings", embeddings, chosen.dim, chosen.year)
-    pixel = _pixel_metres(opened)
+    opened = open_given("embeddings", embeddings, chosen.dim, chosen.year, chosen.until)
+    pixel = pixel_square_metres(opened.grid, str(opened.path), "convert it with crs= to a UTM zone first")
     least = max(1, math.ceil(chosen.min_area * SQUARE_METRES / pixel - 1e-9))
     row, per_value = opened.grid.width * opened.dim, opened.bytes_per_value + VALUE_BYTES
     fixed = opened.grid.window.pixels * PIXEL_BYTES
@@ -119,28 +118,14 @@ def segment(
             raise InputError(f"{opened.path} has no pixel with data, so there is nothing to segment")
         _check_memory(chosen.memory, fixed, count, opened.dim)
         vectors, pixels = mean_vectors(opened, labels, strip, report)
-        write(file, _table(target.stem, opened, labels, vectors, pixels * pixel, chosen))
+        polygons = outlines(labels, opened.grid)
+        content, batches = content_of(target, opened, polygons, vectors, pixels * pixel, chosen)
+        write(file, target.name, content, batches)
     hectares = pixels * pixel / SQUARE_METRES
     return Segments(target, count, (float(hectares.sum()), float(np.median(hectares))))
 
 
 segment.__signature__ = spelled_out(segment, SegmentKeywords, SegmentOptions())  # type: ignore[attr-defined]
-
-
-def _pixel_metres(embeddings: Embeddings) -> float:
-    """Square metres of a pixel."""
-    from rasterio.crs import CRS
-
-    grid = embeddings.grid
-    crs = None if grid.crs is None else CRS.from_string(grid.crs)
-    factor = 1.0 if crs is None or not crs.is_projected else float(crs.linear_units_factor[1])
-    if crs is None or not crs.is_projected:
-        found = "no CRS" if crs is None else f"the CRS {grid.crs}, which is in degrees"
-        raise InputError(
-            f"{embeddings.path} has {found}; segments have areas, so expected a CRS in metres: convert it with crs= "
-            "to a UTM zone first"
-        )
-    return abs(grid.transform.determinant) * factor**2
 
 
 def _check_memory(memory: int | None, fixed: int, count: int, dim: int) -> None:
@@ -151,52 +136,6 @@ def _check_memory(memory: int | None, fixed: int, count: int, dim: int) -> None:
             f"{count:,} segments of {dim} dimensions need {needed / 1e6:.0f}MB; give more memory=, or a larger scale= "
             "or min_area= for fewer segments"
         )
-
-
-def _table(
-    name: str,
-    embeddings: Embeddings,
-    labels: NDArray[np.int32],
-    vectors: NDArray[np.float32],
-    square_metres: NDArray[np.floating[Any]],
-    options: SegmentOptions,
-) -> Table:
-    import shapely
-
-    polygons = outlines(labels, embeddings.grid)
-    count, about = len(polygons), embeddings.provenance
-    ended = embeddings.item["properties"].get("end_datetime")
-    factor = math.sqrt(float(square_metres.sum()) / max(float(shapely.area(polygons).sum()), 1e-9))
-    details = (
-        f"TESSERA embeddings of {about.get('scene', embeddings.path.name)} by {about.get('model', 'a model')}, "
-        f"segmented by tessera-engine, scale {options.scale:g}, at least {options.min_area:g} ha"
-    )
-    columns: dict[str, Any] = {
-        "id": [str(number) for number in range(1, count + 1)],
-        "collection": [name] * count,
-        "hectares": square_metres / SQUARE_METRES,
-        "metrics:area": square_metres.astype(np.float32),
-        "metrics:perimeter": (shapely.length(polygons) * factor).astype(np.float32),
-        "determination:method": [METHOD] * count,
-        "determination:details": [details] * count,
-    }
-    if ended is not None:
-        columns["determination:datetime"] = _moments(str(ended), count)
-    columns |= {f"mean_{k + 1:03d}": np.ascontiguousarray(vectors[:, k]) for k in range(vectors.shape[1])}
-    facts = {key: about.get(key) for key in ("scene", "model", "model_sha256", "precision", "year")}
-    facts |= {"item": embeddings.item.get("id"), "dim": embeddings.dim}
-    facts |= {"scale": options.scale, "min_area": options.min_area}
-    return Table(name, polygons, str(embeddings.grid.crs), columns, facts)
-
-
-def _moments(text: str, count: int) -> Any:
-    """A moment of an item, `count` times, as a column of timestamps in UTC."""
-    from datetime import datetime, timezone
-
-    import pyarrow
-
-    moment = datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(timezone.utc)
-    return pyarrow.array([moment] * count, pyarrow.timestamp("ms", "UTC"))
 
 
 def outlines(labels: NDArray[np.int32], grid: Grid) -> NDArray[Any]:

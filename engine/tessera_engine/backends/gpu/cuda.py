@@ -151,6 +151,17 @@ class Cuda(Gpu):
         context = c_void_p()
         self._call("cuDevicePrimaryCtxRetain", byref(context), self._device)
         self._context, self._thread = context, threading.local()
+        self._most: int | None = None
+        self._taken: dict[int, int] = {}
+
+    @property
+    def taken(self) -> int:
+        """Bytes of the device that `allocate` gave and that are not free yet."""
+        return sum(self._taken.values())
+
+    def limit(self, most: int) -> None:
+        """Let `allocate` give at most so many bytes from now on, those that it gave already included."""
+        self._most = most
 
     def enter(self) -> None:
         """Give this thread access to the GPU. Each thread needs it once; more calls do nothing."""
@@ -159,25 +170,34 @@ class Cuda(Gpu):
             self._thread.entered = True
 
     def memory(self) -> Memory:
-        """Free and total bytes at this moment."""
+        """Free and total bytes at this moment, of what this process may take."""
         self.enter()
         free, total = c_size_t(), c_size_t()
         self._call("cuMemGetInfo_v2", byref(free), byref(total))
         # On shared memory the driver counts the system's caches as used, which the system would give back
         shared = free_of_machine() if self.integrated else None
-        return Memory(min(max(free.value, shared or 0), total.value), total.value)
+        found = Memory(min(max(free.value, shared or 0), total.value), total.value)
+        if self._most is None:
+            return found
+        return Memory(max(0, min(found.free, self._most - self.taken)), min(found.total, self._most))
 
     def allocate(self, size: int) -> int:
         """Allocate bytes on the device and return their address."""
         self.enter()
+        if self._most is not None and self.taken + size > self._most:
+            raise OutOfDeviceMemory(
+                f"the limit of {self._most / 1e6:,.0f} MB leaves no room for {size / 1e6:,.1f} MB more"
+            )
         address = c_uint64()
         self._call("cuMemAlloc_v2", byref(address), size)
+        self._taken[address.value] = size
         return address.value
 
     def free(self, address: int) -> None:
         """Release memory of the device."""
         self.enter()
         self._call("cuMemFree_v2", address)
+        del self._taken[address]
 
     def pinned(self, size: int) -> NDArray[np.uint8]:
         """(size,) bytes of this machine's memory that the system never moves or swaps out."""

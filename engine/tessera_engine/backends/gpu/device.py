@@ -28,6 +28,19 @@ class PlanRefused(DeviceError):
     """The runtime rejects a plan: it is for another device or version, or damaged."""
 
 
+def lost(name: str, error: object) -> DeviceError:
+    """What to raise where a device fails in the middle of its work.
+
+    Args:
+        name: of the device.
+        error: what its driver or runtime says.
+    """
+    return DeviceError(
+        f"{name} stopped working: {error}; what is finished is kept: once the device works again (nvidia-smi shows "
+        "it; a restart may help), give the same command again"
+    )
+
+
 class DeviceFacts(NamedTuple):
     """What a plan depends on.
 
@@ -107,7 +120,10 @@ class Device(Protocol):
     facts: DeviceFacts
 
     def memory(self) -> Memory:
-        """Free and total bytes at this moment."""
+        """Free and total bytes at this moment, of what this process may take."""
+
+    def limit(self, most: int) -> None:
+        """Let `allocate` give at most so many bytes from now on, those that it gave already included."""
 
     def build(self, model: bytes, largest: Shape, timings: bytes) -> Built:
         """Build a plan for all shapes up to `largest`, optimised for `largest`. This takes minutes.

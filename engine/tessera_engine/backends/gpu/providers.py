@@ -15,7 +15,7 @@ from tessera_engine.offline.onnx_runtime import onnx_runtime
 
 CUDA, TENSORRT, CPU = "CUDAExecutionProvider", "TensorrtExecutionProvider", "CPUExecutionProvider"
 
-BATCH_TOKENS = 1 << 15
+GPU_BATCH_TOKENS = 1 << 15
 """Tokens of a batch on a GPU: about 400 MB of activations for nano in float32, 2 GB for large."""
 
 LARGEST = Shape(64, 256, 256)
@@ -69,9 +69,31 @@ def _profile(shape: Shape) -> str:
     return ",".join(f"{name}:{'x'.join(map(str, sizes))}" for name, sizes in input_shapes(shape).items())
 
 
-def most_pixels(provider: str, s2: int, s1: int) -> int:
-    """Most pixels of a batch with these lengths."""
-    pixels = max(1, BATCH_TOKENS // (s2 + s1))
+OUT_OF_MEMORY = ("allocate memory", "smaller than requested bytes", "out of memory")
+"""What ONNX Runtime's errors say where memory runs out: they have no type or code of their own for it."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of ONNX Runtime says that the device has too little memory."""
+    return any(words in str(error).lower() for words in OUT_OF_MEMORY)
+
+
+def with_limit(provider: Provider, size: int) -> Provider:
+    """The provider with at most so many bytes of the device's memory.
+
+    Raises:
+        InputError: it has no such option.
+    """
+    if provider.name != CUDA:
+        raise InputError(
+            f"ONNX Runtime's {provider.name} has no limit of memory; leave out device_memory=, or give another backend="
+        )
+    return provider._replace(options=provider.options | {"gpu_mem_limit": str(size)})
+
+
+def most_pixels(provider: str, tokens: int, s2: int, s1: int) -> int:
+    """Most pixels of a batch of at most `tokens` tokens with these lengths."""
+    pixels = max(1, tokens // (s2 + s1))
     return min(pixels, LARGEST.pixels) if provider == TENSORRT else pixels
 
 

@@ -83,7 +83,11 @@ def best_forms(rows: Sequence[Row], runtimes: Collection[str]) -> list[Row]:
 
 
 def ways_to_run(
-    files: Mapping[str, ModelFile], threads: int, device: str, full: bool = False
+    files: Mapping[str, ModelFile],
+    threads: int,
+    device: str,
+    full: bool = False,
+    device_memory: int | None = None,
 ) -> tuple[dict[str, MakeBackend], list[str]]:
     """All ways to run a model on a device, by name, the reference's first; and the names of the reference's.
 
@@ -92,6 +96,7 @@ def ways_to_run(
         threads: CPU threads.
         device: `cpu` or `cuda`.
         full: on CPUs, with every runtime's further forms (`BackendRecord.forms`).
+        device_memory: see `make_backend`; the reference's ways have no limit.
     """
     ways: dict[str, MakeBackend] = {}
     reference = find_reference()
@@ -103,7 +108,9 @@ def ways_to_run(
         for precision, file in files.items():
             for_gpus = device == "cpu" and precision in GPU_PRECISIONS
             if record.baselines is None and precision in record.runs.get(device, ()) and not for_gpus:
-                ways[f"{name} {precision}"] = partial(make_backend, file, name, threads, device)
+                ways[f"{name} {precision}"] = partial(
+                    make_backend, file, name, threads, device, None, device_memory
+                )
         if full and device == "cpu" and record.forms is not None and record.find(device).version:
             ways |= {f"{name} {form}": make for form, make in record.forms(files, threads).items()}
     return ways, baselines

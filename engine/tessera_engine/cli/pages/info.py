@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from tessera_engine.analysis.maps.classifier import is_classifier, read_classifier
+from tessera_engine.analysis.maps.classifier_file import is_classifier, read_classifier
 from tessera_engine.backends.choosing import choose
 from tessera_engine.cli.pages.calendar_strip import valid_shares
 from tessera_engine.errors import InputError

@@ -12,6 +12,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from tessera_engine.errors import TesseraError
+from tessera_engine.formats.embeddings.bands import by_pixel
 from tessera_engine.formats.embeddings.base import asset_path, item_grid
 from tessera_engine.formats.embeddings.stored import StoredBlock
 from tessera_engine.formats.layers import QUALITY_BANDS
@@ -35,15 +36,9 @@ class CogSource:
 
     def read(self, window: Window, dim: int) -> StoredBlock:
         """See `tessera_engine.formats.embeddings.base.Source`."""
-        values = self._read(self.embeddings, window, dim)
-        return StoredBlock(
-            values, None if self.scales is None else self._read(self.scales, window, 1)[..., 0]
-        )
-
-    def read_bands(self, window: Window, dim: int) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
-        """See `tessera_engine.formats.embeddings.stored.HasBands`."""
-        values = self._read_bands(self.embeddings, window, dim)
-        return values, None if self.scales is None else self._read_bands(self.scales, window, 1)[0]
+        bands = self._read_bands(self.embeddings, window, dim)
+        scales = None if self.scales is None else self._read_bands(self.scales, window, 1)[0]
+        return StoredBlock(by_pixel(bands), scales)
 
     def read_observations(self, window: Window) -> NDArray[np.uint16]:
         """See `tessera_engine.formats.embeddings.base.Source`."""

@@ -17,7 +17,13 @@ from tessera_engine.errors import CheckFailed, InputError, quoted
 from tessera_engine.files.inside import inside, link_out
 from tessera_engine.files.output import ITEM
 from tessera_engine.files.pinned import Pinned
-from tessera_engine.formats.embeddings.stored import QualitySource, Source, StoredBlock
+from tessera_engine.formats.embeddings.stored import (
+    Distinct,
+    HasDistinct,
+    QualitySource,
+    Source,
+    StoredBlock,
+)
 from tessera_engine.geo import check_window, is_crs, pixels_at
 from tessera_engine.offline.crs import crs_elsewhere
 from tessera_engine.scene import Grid, Window
@@ -106,6 +112,19 @@ class Embeddings:
         checked = check_window(self.grid, window or self.grid.window)
         with self.folder.reading():
             return self.source.read(checked, self.dim)
+
+    def read_distinct(self, window: Window) -> Distinct | None:
+        """A window as few embeddings and which one each pixel has; None where pixels have embeddings of their own.
+
+        Raises:
+            InputError: the window doesn't lie in the grid.
+            TesseraError: a file can't be read.
+        """
+        if not isinstance(self.source, HasDistinct):
+            return None
+        checked = check_window(self.grid, window)
+        with self.folder.reading():
+            return self.source.read_distinct(checked, self.dim)
 
     def read_observations(self, window: Window) -> NDArray[np.uint16]:
         """(height, width, 2) clear S2 and valid S1 observations; 0 where that isn't known.
@@ -264,7 +283,8 @@ class Embeddings:
                 else {"year": "not known" if year is None else str(year)}
             ),
             "model": " ".join(map(str, model)) or "not known",
-            "stored as": self.stored_as,
+            "stored as": str(about.get("store", self.stored_as))
+            + (", with losses" if about.get("lossy") else ""),
         }
 
 

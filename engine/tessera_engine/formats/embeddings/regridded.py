@@ -89,7 +89,7 @@ class Regridded:
             if scales is not None and stored.scales is not None:
                 scales.reshape(-1)[here] = stored.scales[row, col]
 
-        self._each_cell(window, fill)
+        self.each_cell(window, fill)
         return StoredBlock(values, scales)
 
     def read_observations(self, window: Window) -> NDArray[np.uint16]:
@@ -101,7 +101,7 @@ class Regridded:
         ) -> None:
             counts.reshape(-1, 2)[here] = self.source.read_observations(part)[row, col]
 
-        self._each_cell(window, fill)
+        self.each_cell(window, fill)
         return counts
 
     def read_quality(self, window: Window) -> NDArray[np.uint16] | None:
@@ -120,10 +120,10 @@ class Regridded:
             if block is not None:
                 layers.reshape(-1, bands)[here] = block[row, col]
 
-        self._each_cell(window, fill)
+        self.each_cell(window, fill)
         return layers
 
-    def _each_cell(
+    def each_cell(
         self,
         window: Window,
         fill: Callable[[NDArray[np.intp], Window, NDArray[np.int64], NDArray[np.int64]], None],
@@ -277,6 +277,31 @@ def grid_in(source: Grid, crs: str | None = None, resolution: float | None = Non
     return Grid(width, height, code, Affine(size, 0, first_col * size, 0, -size, first_row * size))
 
 
+def box_on(grid: Grid, source: Grid) -> tuple[float, float, float, float] | None:
+    """The box around a source on a grid of another CRS: left, top, right and bottom in columns and rows.
+
+    None where the source has no place in the grid's CRS.
+    """
+    from rasterio.warp import transform_bounds
+
+    t = source.transform
+    corners = [
+        t @ corner
+        for corner in ((0, 0), (source.width, 0), (0, source.height), (source.width, source.height))
+    ]
+    xs, ys = zip(*corners, strict=True)
+    try:
+        box = transform_bounds(source.crs, grid.crs, min(xs), min(ys), max(xs), max(ys), densify_pts=21)
+    except PROJECTION_ERRORS:
+        return None
+    back = ~grid.transform
+    edges = [back @ each for each in ((box[0], box[1]), (box[2], box[3]), (box[0], box[3]), (box[2], box[1]))]
+    cols, rows = zip(*edges, strict=True)
+    if not math.isfinite(sum(cols) + sum(rows)):
+        return None
+    return min(cols), min(rows), max(cols), max(rows)
+
+
 def _check_shares_pixels(grid: Grid, source: Grid, of: str) -> None:
     """Make sure that a grid has a pixel of a source.
 
@@ -288,28 +313,12 @@ def _check_shares_pixels(grid: Grid, source: Grid, of: str) -> None:
     Raises:
         InputError: one has no CRS, or they lie apart.
     """
-    from rasterio.warp import transform_bounds
-
     for each, what in ((grid, "the grid"), (source, of)):
         if each.crs is None:
             raise InputError(f"{what} has no CRS, so its pixels have no place on Earth")
-    t = source.transform
-    corners = [
-        t @ corner
-        for corner in ((0, 0), (source.width, 0), (0, source.height), (source.width, source.height))
-    ]
-    xs, ys = zip(*corners, strict=True)
-    try:
-        box = transform_bounds(source.crs, grid.crs, min(xs), min(ys), max(xs), max(ys), densify_pts=21)
-    except PROJECTION_ERRORS:
-        box = (math.nan,) * 4
-    back = ~grid.transform
-    edges = [
-        back @ corner for corner in ((box[0], box[1]), (box[2], box[3]), (box[0], box[3]), (box[2], box[1]))
-    ]
-    cols, rows = zip(*edges, strict=True)
-    apart = min(cols) >= grid.width or max(cols) <= 0 or min(rows) >= grid.height or max(rows) <= 0
-    if apart or not math.isfinite(sum(cols) + sum(rows)):
+    box = box_on(grid, source)
+    apart = box is None or box[0] >= grid.width or box[2] <= 0 or box[1] >= grid.height or box[3] <= 0
+    if apart:
         raise InputError(
             f"{of} and the grid share no pixel: {_named(source)} and {_named(grid)}; choose another grid"
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,6 +26,30 @@ class Made(Protocol):
     def dim(self) -> int:
         """Length of an embedding."""
         ...
+
+
+class Stored(Made, Protocol):
+    """Embeddings in a form."""
+
+    @property
+    def stored_as(self) -> str:
+        """`int8` or `float32`."""
+        ...
+
+
+def check_stored_alike(sources: Sequence[Stored]) -> None:
+    """Make sure that embeddings are stored in one form, for what works on stored values.
+
+    Raises:
+        InputError: they differ, and which.
+    """
+    first = sources[0]
+    for other in sources[1:]:
+        if other.stored_as != first.stored_as:
+            raise InputError(
+                f"{first.path} is stored as {first.stored_as}, {other.path} as {other.stored_as}: convert one of them, "
+                "so that vectors can be compared as they are stored"
+            )
 
 
 def check_same_model(one: Made, other: Made) -> None:

@@ -27,7 +27,8 @@ def to_sentinels(block: StoredBlock) -> tuple[NDArray[np.int8], NDArray[np.float
 def from_sentinels(codes: NDArray[Any], scales: NDArray[np.float32]) -> StoredBlock:
     """The block of codes (h, w, K) and scales (h, w) with geotessera's marks."""
     valid = np.isfinite(scales)
-    return StoredBlock(
-        np.where(valid[..., None], codes, np.int8(CODE_NODATA)),
-        np.where(valid, scales, np.float32(np.nan)),
-    )
+    if not valid.all():
+        # Not np.where: it would touch every code, and few pixels have no data
+        codes = codes.copy()
+        codes[~valid] = CODE_NODATA
+    return StoredBlock(codes, np.where(valid, scales, np.float32(np.nan)))

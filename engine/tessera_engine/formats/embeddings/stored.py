@@ -67,12 +67,24 @@ class Source(Protocol):
         ...
 
 
-@runtime_checkable
-class HasBands(Protocol):
-    """A source whose files hold band after band."""
+class Distinct(NamedTuple):
+    """A window in which many pixels have the same embedding.
 
-    def read_bands(self, window: Window, dim: int) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
-        """What `Source.read` gives, before it is reordered: values (dim, height, width) and scales (height, width)."""
+    Attributes:
+        vectors: (M, K) float32, all that occur.
+        which: (height, width) int32, each pixel's one of them; -1 = no data.
+    """
+
+    vectors: NDArray[np.float32]
+    which: NDArray[np.int32]
+
+
+@runtime_checkable
+class HasDistinct(Protocol):
+    """A source of few different embeddings: what is computed of one is true of all its pixels."""
+
+    def read_distinct(self, window: Window, dim: int) -> Distinct:
+        """The first `dim` dimensions of a window."""
         ...
 
 
@@ -95,4 +107,14 @@ class HasOverviews(Protocol):
         Its i-th column is column int(0.5 + i * width / ceil(width / 2**level)) of the full resolution, and rows
         likewise: the nearest pixel, never an average.
         """
+        ...
+
+
+@runtime_checkable
+class HasPrefixes(Protocol):
+    """A source that stores some prefixes by themselves: reading one doesn't decode the rest."""
+
+    @property
+    def prefixes(self) -> tuple[int, ...]:
+        """Their lengths, rising, all below `Source.dim`."""
         ...

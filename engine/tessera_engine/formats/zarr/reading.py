@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -12,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.errors import MissingExtra, TesseraError, quoted, reason
+from tessera_engine.formats.embeddings.bands import by_pixel
 from tessera_engine.formats.embeddings.base import PREFIXES, asset_path, item_grid
 from tessera_engine.formats.embeddings.sentinels import from_sentinels
 from tessera_engine.formats.embeddings.stored import StoredBlock
 from tessera_engine.formats.zarr.times import read_times
-from tessera_engine.offline.chunks import guard_chunks
+from tessera_engine.offline.chunks import decoded_chunks_of, guard_chunks
 from tessera_engine.scene import Grid, Window
 
 if TYPE_CHECKING:
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 
 SHARD = 512
 """Pixels across a shard: 32 MB with 128 dimensions, and a whole shard has to be in memory to be written."""
+
+DTYPES = {"scales": "float32", "observations": "uint16", "quality": "uint16"}
+"""Of arrays; all others hold codes, which are int8."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +42,16 @@ class ZarrSource:
     stored_as: str = "int8"
     block: int = SHARD
 
+    @property
+    def prefixes(self) -> tuple[int, ...]:
+        """See `tessera_engine.formats.embeddings.stored.HasPrefixes`."""
+        return tuple(dim for dim in PREFIXES if dim < self.dim and _prefix_name(dim) in self.zone)
+
     def read(self, window: Window, dim: int) -> StoredBlock:
         """See `tessera_engine.formats.embeddings.base.Source`."""
         # A prefix has an array of its own, so less is read
-        name = f"embeddings_d{dim}" if dim in PREFIXES and dim < self.dim else "embeddings"
-        codes = np.moveaxis(self._read(name, window)[:dim], 0, 2)
+        name = _prefix_name(dim) if dim in PREFIXES and dim < self.dim else "embeddings"
+        codes = by_pixel(self._read(name, window)[:dim])
         return from_sentinels(codes, self._read("scales", window))
 
     def read_observations(self, window: Window) -> NDArray[np.uint16]:
@@ -59,17 +69,25 @@ class ZarrSource:
         )
         try:
             array: Any = self.zone[name]
-            values = np.asarray(array[self.time, ..., rows, cols])
+            with decoded_chunks_of(math.prod(array.chunks) * array.dtype.itemsize):
+                values = np.asarray(array[self.time, ..., rows, cols])
         except Exception as error:  # zarr and its codecs raise errors of every kind for a damaged store
             raise self._damaged(name, reason(error)) from None
         if values.shape[-2:] != (window.height, window.width):
             raise self._damaged(
                 name, f"it has the shape {array.shape}, expected {self.grid.height} x {self.grid.width}"
             )
+        expected = DTYPES.get(name, "int8")
+        if values.dtype != expected:
+            raise self._damaged(name, f"it has values of {values.dtype}, expected {expected}")
         return values
 
     def _damaged(self, name: str, why: str) -> TesseraError:
         return TesseraError(f"can't read {name} of {self.zone.store_path}: {why}; convert again")
+
+
+def _prefix_name(dim: int) -> str:
+    return f"embeddings_d{dim}"
 
 
 def open_source(path: Path, item: Mapping[str, Any], time: int | date | None) -> ZarrSource:

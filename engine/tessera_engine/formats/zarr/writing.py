@@ -7,16 +7,13 @@ codes are the first codes of the full array, so a prefix is not quantised again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from rasterio.crs import CRS
-from rasterio.enums import WktVersion
 
-from tessera_engine.errors import MissingExtra, TesseraError
 from tessera_engine.files.durable import link
 from tessera_engine.formats.embeddings.base import PREFIXES, asset_path
 from tessera_engine.formats.embeddings.same_grid import offset
@@ -26,6 +23,13 @@ from tessera_engine.formats.grown import Store, hold
 from tessera_engine.formats.joined import Joined
 from tessera_engine.formats.layers import QUALITY_BANDS
 from tessera_engine.formats.origin import Origin
+from tessera_engine.formats.zarr.convention import (
+    consolidate,
+    failures_named,
+    of_grid,
+    of_model,
+    write_coordinates,
+)
 from tessera_engine.formats.zarr.reading import SHARD
 from tessera_engine.formats.zarr.times import write_times
 from tessera_engine.formats.zarr.zones import northern_grid
@@ -41,52 +45,83 @@ CHUNK = 32
 CHUNK_VALUES = 128 * CHUNK * CHUNK
 """Values of an inner chunk: chunks of a prefix cover more pixels, or their index would be larger than their codes."""
 
-GEOEMB_CONVENTION = {
-    "uuid": "61c12cc5-0e28-4056-999a-480cf3fb7e4c",
-    "name": "geoemb:",
-    "description": "Geoembeddings convention for geospatial embedding arrays with model provenance",
-    "spec_url": "https://github.com/geo-embeddings/embeddings-zarr-convention/blob/v1/README.md",
-    "schema_url": (
-        "https://raw.githubusercontent.com/geo-embeddings/embeddings-zarr-convention/refs/tags/v1/schema.json"
-    ),
-}
-
-SOURCES = tuple(f"https://sentinel.esa.int/web/sentinel/missions/sentinel-{number}" for number in (1, 2))
-
 
 def write(content: Content, folder: Path, media_type: str) -> list[Asset]:
     """Write the store: see `tessera_engine.formats.format.Format`."""
-    try:
-        import zarr
-    except ModuleNotFoundError:
-        raise MissingExtra("zarr", "zarr", "format=zarr") from None
-
-    origin, store = content.origin, content.store
-    assert origin is not None
     slices, name = _slices(content)
     first = slices[0].joined
-    zone, grid = northern_grid(first.grid)
-    path, group_name = folder / STORE, f"utm{zone:02d}"
-    prefixes = [prefix for prefix in PREFIXES if prefix < first.dim]
-    with _failures_named(path):
-        root = zarr.create_group(
-            path, zarr_format=3, attributes=_root_attributes(first, name, origin, prefixes)
-        )
-        group = root.create_group(group_name, attributes=_zone_attributes(grid))
-        _write_coordinates(group, grid, first.dim, prefixes)
-        write_times(group, [(each.year, each.period) for each in slices])
-        quality = any(each.joined.has_quality for each in slices)
-        arrays = _create_arrays(group, grid, len(slices), first.dim, prefixes, quality)
-        links = _Links(store, path, group_name, arrays) if store is not None else None
+    assert content.origin is not None
+    quality = any(each.joined.has_quality for each in slices)
+    times = [(each.year, each.period) for each in slices]
+    outline = Outline(first.grid, first.dim, name, content.origin, times, quality)
+    path, store = folder / STORE, content.store
+    with failures_named(path):
+        arrays = create(outline, path)
+        links = _Links(store, path, outline.group, arrays) if store is not None else None
         for time, (year, _, joined) in enumerate(slices):
-            for window in grid.window.blocks(SHARD, SHARD):
+            for window in first.grid.window.blocks(SHARD, SHARD):
                 old = None if links is None or year is None or joined.touches(window) else links
                 if old is None or year is None or not old.link(year, time, window, joined.grid):
-                    _write_shard(arrays, time, window, joined)
-        _consolidate(path)
-    fields: dict[str, Any] = {"data_type": "int8", "tessera:group": group_name} | grid_fields(first.grid)
-    title = "Zarr store by the geoemb: convention: embeddings, scales and observations"
-    return [Asset("embeddings", STORE, media_type, title, ("data",), fields)]
+                    write_shard(arrays, time, window, joined)
+        consolidate(path)
+    return [outline.asset(media_type)]
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What a store is, besides its values.
+
+    Attributes:
+        grid: its pixels, in the scene's CRS.
+        dim: length of the embedding.
+        name: of the scene, or of all scenes of a grown store.
+        origin: where the embeddings are from.
+        times: the calendar year, None for none, and the first and last day of each time.
+        quality: whether it has a quality layer.
+    """
+
+    grid: Grid
+    dim: int
+    name: str
+    origin: Origin
+    times: Sequence[tuple[int | None, Period]]
+    quality: bool
+
+    @property
+    def group(self) -> str:
+        """The name of the group with the arrays: that of the UTM zone."""
+        return f"utm{northern_grid(self.grid)[0]:02d}"
+
+    def asset(self, media_type: str) -> Asset:
+        """The store as a file of the output."""
+        fields: dict[str, Any] = {"data_type": "int8", "tessera:group": self.group} | grid_fields(self.grid)
+        title = "Zarr store by the geoemb: convention: embeddings, scales and observations"
+        return Asset("embeddings", STORE, media_type, title, ("data",), fields)
+
+
+def create(outline: Outline, path: Path) -> dict[str, Any]:
+    """Make a store without values.
+
+    Args:
+        outline: what it is.
+        path: where; nothing stands there.
+
+    Returns:
+        Its arrays by name.
+
+    Raises:
+        OSError: it couldn't be written.
+    """
+    import zarr
+
+    grid = northern_grid(outline.grid)[1]
+    prefixes = [prefix for prefix in PREFIXES if prefix < outline.dim]
+    root = zarr.create_group(path, zarr_format=3, attributes=_root_attributes(outline, prefixes))
+    group = root.create_group(outline.group, attributes=of_grid(grid))
+    bands = {"band": outline.dim, **{f"band_d{prefix}": prefix for prefix in prefixes}}
+    write_coordinates(group, grid, bands)
+    write_times(group, outline.times)
+    return _create_arrays(group, grid, len(outline.times), outline.dim, prefixes, outline.quality)
 
 
 class _Slice(NamedTuple):
@@ -131,7 +166,18 @@ def _create_arrays(
     return arrays
 
 
-def _write_shard(arrays: Mapping[str, Any], time: int, window: Window, joined: Joined) -> None:
+def write_shard(arrays: Mapping[str, Any], time: int, window: Window, joined: Joined) -> None:
+    """Write the pixels of one shard, of one time, into all arrays; nothing where they have no data.
+
+    Args:
+        arrays: of the store, by name.
+        time: number of the time.
+        window: the shard's pixels on the store's grid.
+        joined: what the store will hold at this time.
+
+    Raises:
+        OSError: a file couldn't be written.
+    """
     size = (window.height, window.width)
     codes = np.zeros((joined.dim, *size), np.int8)
     scales = np.full(size, NO_DATA_SCALE)
@@ -211,55 +257,22 @@ def _layout(array: Any) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def _failures_named(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise TesseraError(
-            f"can't write {path}: {error.strerror or error}; make room and try again"
-        ) from None
-
-
-def _root_attributes(first: Joined, name: str, origin: Origin, prefixes: list[int]) -> dict[str, Any]:
+def _root_attributes(outline: Outline, prefixes: list[int]) -> dict[str, Any]:
     depths = [{"dimensions": prefix, "array": f"embeddings_d{prefix}"} for prefix in prefixes]
     return {
-        "zarr_conventions": [GEOEMB_CONVENTION],
-        "geoemb:type": "pixel",
-        "geoemb:dimensions": first.dim,
-        "geoemb:model": f"urn:sha256:{origin.model_sha256}",
-        "geoemb:source_data": list(SOURCES),
+        **of_model(outline.grid, outline.dim, outline.name, outline.origin),
         "geoemb:data_type": "int8",
-        "geoemb:gsd": abs(first.grid.transform.a),
         "geoemb:spatial_layout": "utm_zones",
-        "geoemb:build_version": origin.engine_version,
         "geoemb:quantization": {
             "method": "per_pixel_scale",
             "original_dtype": "float32",
             "quantized_dtype": "int8",
             "scale": {"type": "array", "array_name": "scales", "nodata": "+inf"},
         },
-        "geoemb:depths": [*depths, {"dimensions": first.dim, "array": "embeddings"}],
+        "geoemb:depths": [*depths, {"dimensions": outline.dim, "array": "embeddings"}],
         # Water isn't masked: NaN scales never occur
         "geoemb:landmask": False,
-        "tessera:scene": name,
-        "tessera:model": origin.model,
-        "tessera:model_sha256": origin.model_sha256,
-        "tessera:generation": origin.generation,
         "tessera:quantization": QUANTIZATION["int8"],
-    }
-
-
-def _zone_attributes(grid: Grid) -> dict[str, Any]:
-    left, top = grid.transform.c, grid.transform.f
-    right, bottom = grid.transform @ (grid.width, grid.height)
-    return {
-        "proj:code": grid.crs,
-        "spatial:dimensions": ["y", "x"],
-        "spatial:transform": [float(value) for value in list(grid.transform)[:6]],
-        "spatial:shape": [grid.height, grid.width],
-        "spatial:bbox": [min(left, right), min(top, bottom), max(left, right), max(top, bottom)],
-        "spatial:registration": "pixel",
     }
 
 
@@ -285,29 +298,3 @@ def _array(
         # Where rioxarray and GDAL look for the CRS
         attributes={"grid_mapping": "spatial_ref"},
     )
-
-
-def _write_coordinates(group: Any, grid: Grid, dim: int, prefixes: list[int]) -> None:
-    transform = grid.transform
-    values = {
-        "x": transform.c + transform.a * (np.arange(grid.width) + 0.5),
-        "y": transform.f + transform.e * (np.arange(grid.height) + 0.5),
-        "band": np.arange(dim, dtype=np.int32),
-    } | {f"band_d{prefix}": np.arange(prefix, dtype=np.int32) for prefix in prefixes}
-    for name, array in values.items():
-        group.create_array(name, data=array, dimension_names=[name])
-    wkt = CRS.from_user_input(grid.crs).to_wkt(version=WktVersion.WKT2_2019)
-    numbers = " ".join(repr(float(value)) for value in transform.to_gdal())
-    attributes = {"crs_wkt": wkt, "spatial_ref": wkt, "GeoTransform": numbers}
-    group.create_array("spatial_ref", data=np.array(0, np.int64), attributes=attributes)
-
-
-def _consolidate(path: Path) -> None:
-    import warnings
-
-    import zarr
-
-    with warnings.catch_warnings():
-        # Zarr v3 has no specification for it yet; geotessera's client asks for it
-        warnings.filterwarnings("ignore", message="Consolidated metadata")
-        zarr.consolidate_metadata(str(path), zarr_format=3)

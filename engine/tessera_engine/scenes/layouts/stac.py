@@ -25,6 +25,7 @@ from tessera_engine.scenes.metadata.members import Member, on_disk
 from tessera_engine.scenes.metadata.names import SAME_PASS, Stated, agree, stated_by_image
 from tessera_engine.scenes.metadata.stac_facts import (
     offset_of,
+    relative_orbit_of,
     s1_processing,
     s2_processing,
     tile_of,
@@ -236,6 +237,7 @@ def _s2_product(item: _Item, folder: Path, files: frozenset[Path]) -> S2Product:
         offset=offset,
         offset_known=known,
         processing=s2_processing(item.name, item.properties),
+        relative_orbit=relative_orbit_of(item.properties),
     )
 
 
@@ -294,4 +296,5 @@ def _s1_product(item: _Item, folder: Path, files: frozenset[Path]) -> S1Product:
         vh=channels.get("VH"),
         units=_S1_UNITS.get(item.collection),
         processing=s1_processing(item.name, item.properties, orbit),
+        relative_orbit=relative_orbit_of(item.properties),
     )

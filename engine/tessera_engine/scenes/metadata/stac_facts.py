@@ -40,6 +40,10 @@ _IN_ID = re.compile(r"^S2[A-D]_T?(\d{1,2})([C-X][A-Z]{2})_")
 _DATASTRIP = re.compile(r"_S(\d{8}T\d{6})_N")
 
 
+MOST_ORBITS = 175
+"""Relative orbits of Sentinel-1; Sentinel-2 has fewer."""
+
+
 def time_of(properties: Properties) -> datetime:
     """The time of acquisition, UTC without a time zone.
 
@@ -104,6 +108,12 @@ def s1_processing(ident: str, properties: Properties, orbit: str) -> Processing:
         generated=_first_time(properties, _GENERATED),
         discriminator=_first_time(properties, _MADE),
     )
+
+
+def relative_orbit_of(properties: Properties) -> int | None:
+    """The number of the relative orbit; None where the item doesn't have it."""
+    number = properties.get("sat:relative_orbit")
+    return number if isinstance(number, int) and 1 <= number <= MOST_ORBITS else None
 
 
 def baseline_of(ident: str, properties: Properties) -> str | None:

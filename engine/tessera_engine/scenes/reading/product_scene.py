@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError
 from tessera_engine.scene import S1_BANDS, S2_BANDS, Dates, Days, Grid, Observations, Window
-from tessera_engine.scenes.metadata.satellites import satellites_of
+from tessera_engine.scenes.metadata.satellites import relative_orbits_of, satellites_of
 from tessera_engine.scenes.period import Period, choose_period
-from tessera_engine.scenes.products import ORBITS, Found, Orbit, PixelLayer, S1Units
+from tessera_engine.scenes.products import ORBITS, Found, Orbit, PixelLayer, S1Product, S1Units, S2Product
 from tessera_engine.scenes.reading.blocks import BlockReader, Size, block_side, cells, part_of
 from tessera_engine.scenes.reading.fingerprint import SAMPLE_BYTES, add_file
 from tessera_engine.scenes.reading.headers import OpenS1, OpenS2, none_usable, open_products
@@ -192,12 +192,20 @@ class ProductScene:
 
     def satellites(self) -> dict[str, dict[int, str]]:
         """For each field of `Dates` the satellite of each day of year; days of several satellites aren't in it."""
+        return {name: satellites_of(products) for name, products in self._groups().items()}
+
+    def relative_orbits(self) -> dict[str, dict[int, int]]:
+        """For each field of `Dates` the relative orbit of each day of year; days of several orbits aren't in it."""
+        return {name: relative_orbits_of(products) for name, products in self._groups().items()}
+
+    def _groups(self) -> dict[str, list[S1Product | S2Product]]:
+        """For each field of `Dates` its products."""
         groups: dict[str, Sequence[OpenS2 | OpenS1]] = {
             "s2": self._s2,
             "s1_ascending": self._s1["ascending"],
             "s1_descending": self._s1["descending"],
         }
-        return {name: satellites_of(each.product for each in group) for name, group in groups.items()}
+        return {name: [each.product for each in group] for name, group in groups.items()}
 
     fingerprinted_bytes = _SAMPLES * SAMPLE_BYTES
 

@@ -21,7 +21,7 @@ from tessera_engine.backends.gpu.device import DeviceError, OutOfDeviceMemory
 from tessera_engine.backends.gpu.fused.answer import TOLERANCE, question
 from tessera_engine.backends.gpu.fused.programs import find_programs
 from tessera_engine.backends.gpu.fused.weights import LOG2_E
-from tessera_engine.errors import TesseraError
+from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.model.drift import measure
 from tessera_engine.model.file import read_arrays, read_model_file
 from tessera_engine.model.installed import open_model
@@ -109,17 +109,14 @@ def test_in_float32_they_are_the_references(driver, s2, s1):
         # The queries' weights are rounded with the attention's scale in them
         network = network_of(scaled(arrays, backend.model.facts), backend.model.facts)
         expected = network(*inputs_of(tokens, np.arange(len(tokens)))).numpy()
-    np.testing.assert_allclose(backend.run(tokens), expected, atol=2e-5)
-    codes, scales = quantize(backend.run(tokens))
+    embedding = backend.run(tokens)
+    np.testing.assert_allclose(embedding, expected, atol=2e-5)
     assert interpreter.launched
-    network, (held, stream) = backend._network, backend._slots[0]
-    result = network.begin(tokens, 128, held, stream)
-    np.testing.assert_array_equal(result.codes, codes)
-    np.testing.assert_array_equal(result.scales, scales)
-    result = network.begin(tokens, 16, held, stream)
-    codes, scales = quantize(np.ascontiguousarray(result.embedding[:, :16]))
-    np.testing.assert_array_equal(result.codes, codes)
-    np.testing.assert_array_equal(result.scales, scales)
+    for prefix in (128, 16):
+        codes, scales = quantize(embedding[:, :prefix])
+        made = backend.start(tokens, prefix).codes()
+        np.testing.assert_array_equal(made.codes, codes)
+        np.testing.assert_array_equal(made.scales.view(np.uint32), scales.view(np.uint32))
 
 
 ROUNDED = re.compile(r"(embedding\.\d|qkv|out|up|down|fusion\.\d)\.weight$")
@@ -181,6 +178,46 @@ def test_any_batch_has_the_same_bits(gpu, tensor_cores, monkeypatch):
     assert told
     assert all("out of memory" in line for line in told)
     assert sum(name == "fuse" for name, _ in gpu.interpreter.launched) > 2
+
+
+def test_a_limit_of_device_memory_is_kept_and_changes_no_bits(gpu, driver, tensor_cores):
+    tokens, told = tokens_of([3, 18, 5, 20], [4, 2, 30, 1]), []
+    free = backend_on(gpu).run(tokens)
+    before, limited = driver.standin_used(), cuda.Cuda()
+    limited.interpreter = gpu.interpreter
+    backend = backend_on(limited, told=told)
+    weights = limited.taken
+    with pytest.raises(InputError, match=r"device_memory=\d.*MB is too little.*demo \(fp32\)"):
+        backend.limit_device_memory(weights)
+    most = weights + 20_000
+    backend.limit_device_memory(most)
+    assert limited.memory().total == most
+    peak, allocate = 0, limited.allocate
+
+    def watched(size):
+        nonlocal peak
+        address = allocate(size)
+        peak = max(peak, driver.standin_used() - before)
+        return address
+
+    limited.allocate = watched
+    np.testing.assert_array_equal(backend.run(tokens).view(np.uint32), free.view(np.uint32))
+    assert weights < peak <= most
+    assert sum(name == "fuse" for name, _ in gpu.interpreter.launched) > 2
+
+
+def test_a_lost_gpu_is_an_error_that_says_what_to_do(gpu, monkeypatch):
+    backend = backend_on(gpu)
+
+    def fail(stream):
+        raise DeviceError("cuStreamSynchronize failed: CUDA_ERROR_LAUNCH_FAILED (719)")
+
+    monkeypatch.setattr(gpu, "synchronise", fail)
+    pending = backend.start(tokens_of([3], [4]), 16)
+    with pytest.raises(
+        DeviceError, match=r"Stand-in driver stopped working: .*\(719\); .*kept.*same command"
+    ):
+        pending.wait()
 
 
 def test_too_little_memory_for_one_pixel_is_said(gpu, driver):

@@ -83,6 +83,16 @@ def test_the_next_process_builds_nothing(make, tokens, expected):
     assert (device.builds, told) == ([], [])
 
 
+def test_a_limit_of_device_memory_makes_batches_smaller(make, tokens, expected):
+    device = StandInDevice()
+    backend, _ = make(device)
+    largest = backend._largest
+    backend.limit_device_memory(20 * MB)
+    assert LEAST_TOKENS <= backend._largest < largest
+    is_close(backend.run(tokens), expected)
+    assert device.peak <= 20 * MB
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

@@ -17,7 +17,10 @@ class Launcher(Allocator, Protocol):
 
     name: str
 
+    @property
+    def taken(self) -> int: ...  # noqa: D102
     def memory(self) -> Memory: ...  # noqa: D102
+    def limit(self, most: int) -> None: ...  # noqa: D102
     def load_program(self, ptx: bytes, entry: str, shared: int) -> int: ...  # noqa: D102
     def launch(  # noqa: D102
         self, function: int, size: LaunchSize, arguments: Sequence[Argument], stream: int

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tessera_engine.backends.base import Codes, Result
 from tessera_engine.backends.gpu.cuda import Argument, LaunchSize
 from tessera_engine.backends.gpu.fused.launcher import Launcher
 from tessera_engine.backends.gpu.fused.programs import Programs
@@ -35,20 +36,6 @@ class Branch(NamedTuple):
     mat: int
     vec: int
     table: int
-
-
-class Result(NamedTuple):
-    """A batch in progress: pinned memory that holds its embeddings once the stream is synchronised.
-
-    Attributes:
-        embedding: (N, dims) float32.
-        codes: (N, prefix) int8, see `tessera_kernels.quantize`.
-        scales: (N,) float32.
-    """
-
-    embedding: NDArray[np.float32]
-    codes: NDArray[np.int8]
-    scales: NDArray[np.float32]
 
 
 class GpuNetwork:
@@ -113,24 +100,30 @@ class GpuNetwork:
         encode = self._kernels.get("encode")
         return 0 if encode is None else encode.rows
 
-    def begin(self, tokens: PackedTokens, prefix: int, held: Held, stream: int) -> Result:
+    def begin(self, tokens: PackedTokens, prefix: int | None, held: Held, stream: int) -> Result:
         """Queue all work for a batch. What `held` has must not be used again until the stream is synchronised.
 
         Args:
             tokens: of the batch's pixels, at least one.
-            prefix: dimensions to make codes of.
+            prefix: dimensions to make codes of; None: embeddings are wanted.
             held: memory for this stream.
             stream: from `make_stream`.
+
+        Returns:
+            Pinned memory that has the result once the stream is synchronised.
 
         Raises:
             OutOfDeviceMemory: the batch is too large.
         """
         pixels, dims = len(tokens), self._facts.dims
-        result = Result(
-            held.array("embedding", FLOAT * pixels * dims).view(np.float32).reshape(pixels, dims),
-            held.array("codes", pixels * prefix).view(np.int8).reshape(pixels, prefix),
-            held.array("scales", FLOAT * pixels).view(np.float32),
-        )
+        # The kernel writes all three; only what is asked for is copied back
+        sizes = {
+            "embedding": FLOAT * pixels * dims,
+            "codes": pixels * (prefix or dims),
+            "scales": FLOAT * pixels,
+        }
+        wanted = ("embedding",) if prefix is None else ("codes", "scales")
+        arrays = {name: held.array(name, sizes[name]) for name in wanted}
         batch = _Batch(self._device, held, stream)
         # Before anything is queued: memory that grows later would be taken from under the first branch's work
         self._reserve(tokens, held)
@@ -139,15 +132,18 @@ class GpuNetwork:
             (0, self._facts.d_model), self._branches, (tokens.s2, tokens.s1), strict=True
         ):
             self._encode(batch, branch, each, pooled, column)
-        places = [held.memory(name, array.nbytes) for name, array in result._asdict().items()]
+        places = {name: held.memory(name, size) for name, size in sizes.items()}
         fuse = self._kernels["fuse"]
         self._launch(
             batch, "fuse", -(-pixels // fuse.rows),
-            _addresses(pooled, self._mat, self._vec, *places) + _numbers(pixels, prefix),
+            _addresses(pooled, self._mat, self._vec, *places.values()) + _numbers(pixels, prefix or dims),
         )  # fmt: skip
-        for address, array in zip(places, result._asdict().values(), strict=True):
-            self._device.copy_out(array, address, stream)
-        return result
+        for name, array in arrays.items():
+            self._device.copy_out(array, places[name], stream)
+        if prefix is None:
+            return Result(arrays["embedding"].view(np.float32).reshape(pixels, dims))
+        codes = arrays["codes"].view(np.int8).reshape(pixels, prefix)
+        return Result(None, Codes(codes, arrays["scales"].view(np.float32)))
 
     def _reserve(self, tokens: PackedTokens, held: Held) -> None:
         """Memory for the rows of long pixels, which both branches use."""

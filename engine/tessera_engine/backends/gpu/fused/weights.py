@@ -14,6 +14,7 @@ The pool's bias is left out, because a softmax doesn't change when all its logit
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 
 from tessera_engine.model.facts import GPU_PRECISIONS, ModelFacts
 
-LOG2_E = np.float32(np.log2(np.e))
+LOG2_E = np.float32(math.log2(math.e))
 
 BANDS = 16
 """Rows of the first matrix: the least that a product on tensor cores takes."""

@@ -10,13 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tessera_engine.offline.chunks import LARGEST_CHUNK
 from tessera_engine.scenes.products import Unusable
 
 LONGEST_AXIS = 200_000
 """Values of a coordinate variable at most: twenty times the side of a Sentinel-2 tile."""
-
-LARGEST_CHUNK = 2**28
-"""Bytes of a chunk at most when decoded: a chunk is read as a whole. One date of a Sentinel-2 tile has 241 million."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError, MissingExtra
-from tessera_engine.offline.chunks import guard_chunks
+from tessera_engine.offline.chunks import decoded_chunks_of, guard_chunks
 from tessera_engine.scenes.layouts.cube.container import Array, Container, as_strings, plain
 from tessera_engine.scenes.products import Unusable
 
@@ -21,6 +22,9 @@ ROOT_FILES = ("zarr.json", ".zgroup", ".zmetadata", ".zarray")
 
 _DEEPEST = 8
 _MOST = 10_000
+
+_TEXT, _FILTERED = 1000, 8
+"""Bytes of a text at most, and how many times as large a filter may make a value."""
 
 
 def open_zarr(path: Path) -> Container:
@@ -118,9 +122,13 @@ def _holds_programs(array: Any) -> bool:
 
 
 def _loader(path: Path, name: str, array: Any, text: bool) -> Any:
+    value = (_TEXT if text else array.dtype.itemsize) * (_FILTERED if getattr(array, "filters", None) else 1)
+    decoded = math.prod(array.chunks) * value
+
     def load(part: tuple[slice, ...]) -> NDArray[Any]:
         try:
-            values = np.asarray(array[part if part else ...])
+            with decoded_chunks_of(decoded):
+                values = np.asarray(array[part if part else ...])
         except Exception as error:  # damaged chunks raise whatever their decoder does
             reason = " ".join(str(error).split()) or type(error).__name__
             raise InputError(

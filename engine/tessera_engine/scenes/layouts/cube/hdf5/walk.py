@@ -99,6 +99,26 @@ def _check(name: str, dataset: Any) -> None:
             raise Refused(
                 f"has {name} compressed by {what} ({code}), expected deflate (zlib=True) or no compression"
             )
+    if dataset.chunks and properties.get_nfilters():
+        _check_chunks(name, dataset)
+
+
+def _check_chunks(name: str, dataset: Any) -> None:
+    """Refuse chunks that store more than their values: HDF5 decodes them to their end, to a thousand times as much."""
+    values = math.prod(dataset.chunks) * dataset.dtype.itemsize
+    most = values + values // 8 + 4096  # what can't be compressed grows a little, and filters add checksums
+    largest = 0
+
+    def look(chunk: Any) -> None:
+        nonlocal largest
+        largest = max(largest, chunk.size)
+
+    dataset.id.chunk_iter(look)
+    if largest > most:
+        raise Refused(
+            f"has {largest:,} bytes in a chunk of {name}, expected at most {most:,} for {values:,} bytes of values: "
+            "copy it again, it is damaged or made to do harm"
+        )
 
 
 def try_all(paths: list[str], seconds: int, largest: int) -> None:

@@ -1,0 +1,248 @@
+"""How far int8 codes shrink without loss, and how fast they are read: `python lossless.py OUT NAME=OUTPUT...`.
+
+Writes `lossless.json` and `lossless.md` into OUT. Each OUTPUT is a folder that `embed --int8` made. Codes are written
+in many layouts by GDAL and by zarr, read back, and compared; times are CPU seconds, which other programs on the machine
+disturb less than the clock.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import rasterio
+import zarr
+from numpy.typing import NDArray
+from rasterio.windows import Window as Strip
+from zarr.codecs import BloscCodec, GzipCodec, ZstdCodec
+from zarr.codecs.numcodecs import Delta
+
+from tessera_engine.formats.embeddings.base import Embeddings
+from tessera_engine.formats.opening import open_embeddings
+from tessera_engine.running.convert import convert
+from tessera_engine.scene import Window
+
+LARGEST = 1024
+"""Pixels across the part of an output that is measured."""
+
+ROUNDS = 3
+"""Each time is the smallest of so many."""
+
+STRIP = 256
+"""Rows that are read at a time: a row of tiles."""
+
+
+class Measured(NamedTuple):
+    """One layout of one output's codes.
+
+    Attributes:
+        output: its name.
+        kind: `GeoTIFF`, `Zarr` or `npy`.
+        layout: in words.
+        bytes_per_pixel: of the codes, without overviews, scales and counts.
+        read: CPU seconds a Mpx to read all of it by the library, in the file's order.
+        written: CPU seconds a Mpx to write it.
+    """
+
+    output: str
+    kind: str
+    layout: str
+    bytes_per_pixel: float
+    read: float
+    written: float
+
+
+def seconds(work: Callable[[], object], rounds: int = ROUNDS) -> float:
+    """CPU seconds of this process."""
+    found = []
+    for _ in range(rounds):
+        start = time.process_time()
+        work()
+        found.append(time.process_time() - start)
+    return min(found)
+
+
+def geotiffs() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Layouts and their options; all in tiles of 256 pixels, band after band, unless they say otherwise."""
+    yield "not compressed", {}
+    for predictor in (1, 2):
+        suffix = ", differences of neighbours" if predictor == 2 else ""
+        for level in (1, 6):
+            yield f"DEFLATE {level}{suffix}", {"COMPRESS": "DEFLATE", "ZLEVEL": level, "PREDICTOR": predictor}
+        for level in (1, 9):
+            yield f"ZSTD {level}{suffix}", {"COMPRESS": "ZSTD", "ZSTD_LEVEL": level, "PREDICTOR": predictor}
+    best = {"COMPRESS": "ZSTD", "ZSTD_LEVEL": 1, "PREDICTOR": 2}
+    yield "LZW, differences of neighbours", {"COMPRESS": "LZW", "PREDICTOR": 2}
+    yield "LERC and ZSTD 1", {"COMPRESS": "LERC_ZSTD", "MAX_Z_ERROR": 0, "ZSTD_LEVEL": 1}
+    for block in (128, 512):
+        yield f"ZSTD 1, differences, tiles of {block}", best | {"BLOCKXSIZE": block, "BLOCKYSIZE": block}
+    yield "ZSTD 1, differences, pixel after pixel", best | {"INTERLEAVE": "PIXEL"}
+
+
+def zarrs() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Layouts and their options; in chunks of 32 x 32 pixels with all bands, unless they say otherwise."""
+    for shuffle, suffix in (("noshuffle", ""), ("bitshuffle", ", bits shuffled")):
+        for name, level in (("zstd", 1), ("zstd", 3), ("lz4", 1)):
+            codec = BloscCodec(cname=name, clevel=level, shuffle=shuffle)
+            yield f"Blosc {name} {level}{suffix}", {"compressors": codec}
+    yield "zstd 1", {"compressors": ZstdCodec(level=1)}
+    yield "gzip 1", {"compressors": GzipCodec(level=1)}
+    yield (
+        "differences of neighbours, zstd 1",
+        {"compressors": ZstdCodec(level=1), "filters": [Delta(dtype="int8")]},
+    )
+    for side in (64, 128):
+        codec = BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle")
+        yield f"Blosc zstd 3, bits shuffled, chunks of {side}", {"compressors": codec, "side": side}
+
+
+def measure_geotiff(
+    path: Path, codes: NDArray[np.int8], options: dict[str, Any]
+) -> tuple[float, float, float]:
+    """Bytes, and CPU seconds of reading and of writing."""
+    bands, height, width = codes.shape
+    layout = {"BLOCKXSIZE": 256, "BLOCKYSIZE": 256, "INTERLEAVE": "BAND", **options}
+    size = {"width": width, "height": height, "count": bands, "dtype": "int8"}
+
+    def write() -> None:
+        with rasterio.open(path, "w", driver="GTiff", TILED="YES", **size, **layout) as file:
+            file.write(codes)
+
+    def read() -> list[NDArray[np.int8]]:
+        with rasterio.Env(GDAL_CACHEMAX=64_000_000), rasterio.open(path) as file:
+            rows = range(0, height, STRIP)
+            return [file.read(window=Strip(0, row, width, min(STRIP, height - row))) for row in rows]
+
+    written = seconds(write, 1)
+    if not (np.concatenate(read(), axis=1) == codes).all():
+        raise ValueError(f"{options} isn't lossless")
+    return path.stat().st_size, seconds(read), written
+
+
+def measure_zarr(path: Path, codes: NDArray[np.int8], options: dict[str, Any]) -> tuple[float, float, float]:
+    """Bytes, and CPU seconds of reading and of writing."""
+    bands, height, width = codes.shape
+    shard, side = min(512, height, width), options.get("side", 32)
+    array = zarr.create_array(
+        path,
+        shape=codes.shape,
+        chunks=(bands, min(side, shard), min(side, shard)),
+        shards=(bands, shard, shard),
+        dtype="int8",
+        overwrite=True,
+        **{key: value for key, value in options.items() if key != "side"},
+    )
+
+    def write() -> None:
+        array[:] = codes
+
+    written = seconds(write, 1)
+    if not (np.asarray(array[:]) == codes).all():
+        raise ValueError(f"{options} isn't lossless")
+    size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return size, seconds(lambda: array[:]), written
+
+
+def measure(name: str, embeddings: Embeddings, folder: Path) -> Iterator[Measured]:
+    """Every layout of an output's codes."""
+    part = Window(0, 0, min(LARGEST, embeddings.grid.width), min(LARGEST, embeddings.grid.height))
+    stored = embeddings.read_stored(part)
+    codes = np.ascontiguousarray(np.moveaxis(stored.values, 2, 0))
+    pixels = part.pixels
+    tables: tuple[tuple[str, Any, Any, str], ...] = (
+        ("GeoTIFF", geotiffs(), measure_geotiff, "codes.tif"),
+        ("Zarr", zarrs(), measure_zarr, "codes.zarr"),
+    )
+    for kind, layouts, measured, file in tables:
+        for layout, options in layouts:
+            size, read, written = measured(folder / file, codes, options)
+            yield Measured(name, kind, layout, size / pixels, read / pixels * 1e6, written / pixels * 1e6)
+    plain = np.ascontiguousarray(stored.values)
+    written = seconds(lambda: np.save(folder / "codes.npy", plain), 1)
+    read = seconds(lambda: np.load(folder / "codes.npy"))
+    size = (folder / "codes.npy").stat().st_size
+    yield Measured(name, "npy", "not compressed", size / pixels, read / pixels * 1e6, written / pixels * 1e6)
+
+
+def measure_engine(name: str, embeddings: Embeddings, folder: Path) -> Iterator[Measured]:
+    """What the engine writes and reads: codes and scales, pixel after pixel, and all files of the output."""
+    pixels = embeddings.grid.window.pixels
+    for format in ("cog", "zarr", "npy"):
+        start = time.process_time()
+        about = embeddings.provenance
+        year = None if about.get("year") or about.get("season") else 2024
+        made = convert(embeddings, folder / format, format, year=year, progress=False)
+        written = time.process_time() - start
+        found = open_embeddings(made)
+        read = seconds(
+            lambda found=found: [found.read_stored(window) for window in found.windows(64_000_000)]
+        )
+        size = sum(
+            file.stat().st_size for file in made.rglob("*") if file.is_file() and file.suffix != ".png"
+        )
+        yield Measured(name, "engine", format, size / pixels, read / pixels * 1e6, written / pixels * 1e6)
+
+
+def report(found: list[Measured]) -> str:
+    """The page."""
+    names = list(dict.fromkeys(each.output for each in found))
+    by = {(each.output, each.kind, each.layout): each for each in found}
+    lines = [*HEAD]
+    for kind, title in TITLES.items():
+        lines += [f"## {title}", "", f"| layout | {' | '.join(names)} |", "|---|" + "---|" * len(names)]
+        for layout in dict.fromkeys(each.layout for each in found if each.kind == kind):
+            cells = [by[name, kind, layout] for name in names]
+            texts = [
+                f"{each.bytes_per_pixel:.1f} B, {each.read:.2f} s, {each.written:.2f} s" for each in cells
+            ]
+            lines.append(f"| {layout} | {' | '.join(texts)} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+TITLES = {
+    "GeoTIFF": "GeoTIFF: codes alone, read by GDAL",
+    "Zarr": "Zarr: codes alone, read by zarr",
+    "npy": "npy: codes alone",
+    "engine": "What the engine writes, and reads: all files, with scales, counts and overviews",
+}
+
+HEAD = (
+    "# How far int8 codes shrink without loss",
+    "",
+    "Written by `python benchmarks/lossless.py`. Bytes a pixel; CPU seconds to read a million pixels, the smallest of",
+    "three; and to write them. GeoTIFFs: tiles of 256 x 256 pixels, band after band. Zarr: chunks of 32 x 32 pixels",
+    "with all bands, in shards of 512 x 512. Differences of neighbours: GDAL's predictor 2, along a row of one band.",
+    "",
+)
+
+
+def main() -> None:
+    """Read the command line, measure, write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path, help="folder for lossless.json and lossless.md")
+    parser.add_argument("outputs", nargs="+", help="name=folder of an int8 output")
+    asked = parser.parse_args()
+    warnings.simplefilter("ignore")
+    asked.out.mkdir(exist_ok=True)
+    found: list[Measured] = []
+    for each in asked.outputs:
+        name, _, path = each.partition("=")
+        embeddings = open_embeddings(path)
+        with tempfile.TemporaryDirectory() as folder:
+            found += measure(name, embeddings, Path(folder))
+            found += measure_engine(name, embeddings, Path(folder))
+    numbers = [each._asdict() for each in found]
+    (asked.out / "lossless.json").write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
+    (asked.out / "lossless.md").write_text(report(found), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

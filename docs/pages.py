@@ -1,0 +1,123 @@
+"""The pages that `mkdocs build` makes of other sources: README and its like, commands, the Python reference."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from mkdocs.structure.files import File
+
+ROOT = Path(__file__).resolve().parents[1]
+
+OTHERS = {
+    "README.md": "index.md",
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "SECURITY.md": "security.md",
+}
+"""Files of the repository's root -> pages."""
+
+WIDTH = 88
+"""Characters of a line of help."""
+
+SHIM = {"https://unpkg.com/iframe-worker/shim": "vendored/iframe-worker.js"}
+"""What the theme loads from elsewhere to search in pages opened from a disk -> our copy."""
+
+LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
+
+
+def on_config(config: Any) -> Any:
+    """Add the pages of commands to the navigation, in the order of `--help`."""
+    pages = [{name: page} for name, page in command_pages().items()]
+    place = next(i for i, each in enumerate(config.nav) if isinstance(each, dict) and "Python" in each)
+    config.nav.insert(place, {"Commands": pages})
+    return config
+
+
+def on_files(files: Any, config: Any) -> Any:
+    """Make the pages."""
+    for source, page in OTHERS.items():
+        files.append(File.generated(config, page, content=(ROOT / source).read_text(encoding="utf-8")))
+    for name, page in command_pages().items():
+        files.append(File.generated(config, page, content=help_of(name)))
+    files.append(File.generated(config, "python.md", content=python_reference()))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Let links between the files of the repository lead from page to page."""
+    here = PurePosixPath("docs") / page.file.src_uri
+    here = next((PurePosixPath(source) for source, made in OTHERS.items() if made == page.file.src_uri), here)
+
+    def lead(found: re.Match[str]) -> str:
+        picture, text, target = found.groups()
+        if "://" in target or target.startswith("#"):
+            return found[0]
+        name, _, anchor = target.partition("#")
+        place = _normal(here.parent / name)
+        if place in OTHERS:
+            place = f"docs/{OTHERS[place]}"
+        if not place.startswith("docs/"):
+            return text
+        return f"{picture}[{text}]({place.removeprefix('docs/')}{'#' * bool(anchor)}{anchor})"
+
+    return LINK.sub(lead, markdown)
+
+
+def on_post_page(output: str, page: Any, **_: Any) -> str:
+    """Let pages ask for nothing that isn't beside them."""
+    for elsewhere, here in SHIM.items():
+        output = output.replace(elsewhere, here)
+    return output
+
+
+def _normal(path: PurePosixPath) -> str:
+    parts: list[str] = []
+    for part in path.parts:
+        parts = parts[:-1] if part == ".." else [*parts, part]
+    return "/".join(parts)
+
+
+def command_pages() -> dict[str, str]:
+    """Command -> page."""
+    return {name: f"command-{name.replace(' ', '-')}.md" for name in _commands()}
+
+
+def _commands() -> dict[str, Any]:
+    from typer.main import get_command
+
+    from tessera_engine.cli import app
+
+    found: dict[str, Any] = {}
+    for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
+        for inner, each in getattr(command, "commands", {"": command}).items():
+            found[f"{name} {inner}".strip()] = each
+    return found
+
+
+def help_of(name: str) -> str:
+    """The page of a command: what `--help` prints."""
+    import click
+
+    words = name.split()
+    context = click.Context(
+        _commands()[name], info_name=" ".join(["tessera-engine", *words]), terminal_width=WIDTH
+    )
+    text = context.command.get_help(context)
+    return f"# {name}\n\n```\n$ tessera-engine {name} --help\n{text.rstrip()}\n```\n"
+
+
+def python_reference() -> str:
+    """The page of what Python users import: functions first, then types."""
+    import tessera_engine
+
+    names = [name for name in tessera_engine.__all__ if hasattr(getattr(tessera_engine, name), "__module__")]
+    functions = [name for name in names if name[0].islower()]
+    types = [name for name in names if not name[0].islower()]
+    lines = ["# Python", "", "```python", "import tessera_engine as te", "```", ""]
+    for title, group in (("Functions", functions), ("Types", types)):
+        lines += [f"## {title}", ""]
+        for name in group:
+            lines += [f"::: {getattr(tessera_engine, name).__module__}.{name}", ""]
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Reports: written once, as Markdown and as a page that stands alone."""

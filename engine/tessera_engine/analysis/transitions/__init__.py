@@ -1,0 +1,1 @@
+"""What became of each class between two maps: transitions, with their areas."""

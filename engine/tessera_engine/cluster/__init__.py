@@ -1,0 +1,1 @@
+"""One output by many machines: cells, workers on dask.distributed, completion marks, one commit."""

@@ -1,0 +1,102 @@
+"""The cells of an output: squares of whole shards, each computed and written by one worker."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, cast
+
+import numpy as np
+
+from tessera_engine.running.plan import Plan
+from tessera_engine.scene import Reader, Window
+
+SIDE = 1024
+"""Pixels across a cell: two shards. It is about 100 km2, minutes of work, so that a cell's own costs don't count. It is
+as large as the blocks of JPEG 2000 products, which no two workers then decode. A killed worker loses one cell."""
+
+CELLS_A_WORKER = 4
+"""With fewer cells than this for each worker, the last ones leave workers idle, so cells are one shard large."""
+
+
+def side_for(plan: Plan, smallest: int, workers: int) -> int:
+    """How large the cells of a run are.
+
+    Args:
+        plan: what the run does.
+        smallest: pixels across the smallest cell that the format allows.
+        workers: how many there are.
+    """
+    large = max(SIDE, smallest)
+    return large if len(plan_cells(plan, large)) >= CELLS_A_WORKER * workers else smallest
+
+
+def plan_cells(plan: Plan, side: int) -> list[Window]:
+    """The cells in which the scene has data and pixels are selected, row by row.
+
+    Args:
+        plan: what the run does.
+        side: pixels across a cell.
+
+    Returns:
+        Windows counted from the corner of the output.
+    """
+    region, selected = plan.region, plan.selected
+    down, across = -(-region.height // side), -(-region.width // side)
+    covered = np.zeros((down, across), bool)
+    for window in plan.scene.reader.windows(region, side * side):
+        place = window.relative_to(region)
+        last_row, last_col = place.row + place.height - 1, place.col + place.width - 1
+        covered[place.row // side : last_row // side + 1, place.col // side : last_col // side + 1] = True
+    cells = []
+    for row, col in np.argwhere(covered).tolist():
+        cell = Window(col * side, row * side, side, side).intersection(
+            Window(0, 0, region.width, region.height)
+        )
+        assert cell is not None
+        if selected is None or selected.box_in(in_scene(cell, region)) is not None:
+            cells.append(cell)
+    return cells
+
+
+class ReaderOfCell:
+    """A scene's reader whose windows in a cell are those of the whole region, cut at the edges of the cell.
+
+    A window is read if a product touches it, and its pixels without data are told from those that nobody looked at.
+    Windows that begin at the edge of a cell would be others at the edges of products.
+    """
+
+    def __init__(self, reader: Reader, region: Window) -> None:
+        self._reader, self._region = reader, region
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reader, name)
+
+    def windows(self, cell: Window, max_pixels: int) -> Iterator[Window]:
+        """See `tessera_engine.scene.Reader`."""
+        own = list(self._reader.windows(cell, max_pixels))
+        if sum(window.pixels for window in own) == cell.pixels:
+            return iter(own)
+        side = math.isqrt(2 * max_pixels) + 1
+        around = Window(cell.col - side, cell.row - side, cell.width + 2 * side, cell.height + 2 * side)
+        near = around.intersection(self._region)
+        assert near is not None
+        cut = (window.intersection(cell) for window in self._reader.windows(near, max_pixels))
+        found = [window for window in cut if window is not None]
+        next(self._reader.windows(cell, max_pixels), None)  # so that nothing is read beyond the cell
+        return iter(found)
+
+
+def reader_of_cell(plan: Plan) -> Reader:
+    """The scene as the cells of a run read it."""
+    return cast(Reader, ReaderOfCell(plan.scene.reader, plan.region))
+
+
+def in_scene(cell: Window, region: Window) -> Window:
+    """A cell counted from the corner of the scene."""
+    return cell._replace(col=cell.col + region.col, row=cell.row + region.row)
+
+
+def cell_name(cell: Window) -> str:
+    """What the files of a cell are called: its upper row and left column in the output."""
+    return f"{cell.row}-{cell.col}"

@@ -1,0 +1,102 @@
+"""The Dask cluster that a user names: one that runs already, or worker processes on this machine."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tessera_engine.errors import InputError, MissingExtra, reason
+from tessera_engine.machine import check_threads
+
+LOCAL = "local"
+
+CORES_A_WORKER = 2
+"""Of this machine, where nobody says how many workers: the reading of one hides behind the computing of others."""
+
+CONNECT_SECONDS = 10
+
+_LOCAL = re.compile(rf"{LOCAL}(?::(\d+))?", re.ASCII)
+
+
+def check_cluster(cluster: str) -> int | None:
+    """How many workers to start on this machine; None where the text is the address of a scheduler.
+
+    Raises:
+        InputError: it is neither.
+        MissingExtra: Dask isn't installed.
+    """
+    found = _LOCAL.fullmatch(cluster)
+    if found is None and not re.fullmatch(r"\S+:\d+|\S+\.json", cluster):
+        raise InputError(
+            f"cluster={cluster!r} is neither local, local:N nor the address of a Dask scheduler; write it like "
+            "tcp://192.168.0.10:8786, or give its scheduler file (.json)"
+        )
+    try:
+        import distributed  # noqa: F401
+    except ModuleNotFoundError:
+        raise MissingExtra("distributed", "cluster", f"cluster={cluster}") from None
+    if found is None:
+        return None
+    workers = int(found[1]) if found[1] else max(1, check_threads(None) // CORES_A_WORKER)
+    if workers < 1:
+        raise InputError(f"cluster={cluster} starts no worker; give local:1 or more")
+    return workers
+
+
+@contextmanager
+def connected(cluster: str, threads: int | None) -> Iterator[Any]:
+    """A client of the cluster.
+
+    Args:
+        cluster: `local`, `local:N`, an address, or a scheduler file.
+        threads: of each worker on this machine; None: its cores, shared equally.
+
+    Raises:
+        InputError: there is no such cluster.
+        MissingExtra: Dask isn't installed.
+    """
+    workers = check_cluster(cluster)
+    import distributed
+
+    client_of: Any = distributed.Client  # untyped, like all of Dask
+    make_cluster: Any = distributed.LocalCluster
+
+    # Workers that end or hang are reported by our own lines
+    for name in ("distributed", "distributed.nanny", "distributed.scheduler", "distributed.worker"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    if workers is None:
+        client = _client(client_of, cluster)
+    else:
+        # Nobody but this machine can reach it
+        client = client_of(
+            make_cluster(
+                n_workers=workers,
+                threads_per_worker=threads or max(1, check_threads(None) // workers),
+                host="127.0.0.1",
+                dashboard_address="127.0.0.1:0",
+                silence_logs=logging.CRITICAL,
+            )
+        )
+    try:
+        yield client
+    finally:
+        own = client.cluster
+        client.close(timeout=CONNECT_SECONDS)
+        if own is not None:
+            own.close(timeout=CONNECT_SECONDS)
+
+
+def _client(make: Any, cluster: str) -> Any:
+    where = {"scheduler_file": cluster} if cluster.endswith(".json") else {"address": cluster}
+    try:
+        return make(**where, timeout=CONNECT_SECONDS)
+    except (
+        OSError,
+        ValueError,
+    ) as error:  # Dask's time-outs are OSErrors; an unknown protocol is a ValueError
+        raise InputError(
+            f"no Dask scheduler answers at cluster={cluster} ({reason(error)}); start one with 'dask scheduler'"
+        ) from None

@@ -1,0 +1,27 @@
+"""From files that hold band after band to the values of each pixel together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FEW_VALUES = 1 << 20
+"""Fewer than these NumPy reorders in less time than it takes to load numba."""
+
+
+def by_pixel(bands: NDArray[Any]) -> NDArray[Any]:
+    """The values of each pixel together.
+
+    Args:
+        bands: (K, height, width) int8 or float32.
+
+    Returns:
+        (height, width, K), C-contiguous.
+    """
+    if bands.size < FEW_VALUES:
+        return np.ascontiguousarray(np.moveaxis(bands, 0, 2))
+    from tessera_kernels.interleave import interleave
+
+    return interleave(bands)
