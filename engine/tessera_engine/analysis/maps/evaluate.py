@@ -61,7 +61,7 @@ def evaluate(
         overwrite: replace an earlier report.
         progress: a function to call with scores done and in all; True to show progress, False not to; None: show it
             in terminals and notebooks.
-        method: `linear`, `knn` or `forest`, or a list of them; None: all.
+        method: `linear`, `knn`, `forest`, `boosting` or `mlp`, or a list of them; None: the first three.
         regression: the labels are numbers, not classes.
         block: side of the blocks that are held out, in metres; None: a fifth of the labelled area.
         layer: the layer of a file with several; None: the only one that has the field.
