@@ -22,7 +22,7 @@ from tessera_engine.analysis.options import MapKeywords, MapOptions, check_optio
 from tessera_engine.analysis.rasters import write_result_item
 from tessera_engine.errors import InputError, check_type
 from tessera_engine.files.naming import default_out
-from tessera_engine.files.result import check_free, result_file, result_folder
+from tessera_engine.files.result import check_apart, check_free, result_file, result_folder
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.embeddings.same_model import check_same_model
 from tessera_engine.formats.given import (
@@ -130,11 +130,13 @@ def map(
     if field is not None:
         check_type("field", field, (str,), "the name of a field")
     need_learning("map")
+    file = Path(labels)
     opened = open_several("embeddings", embeddings, chosen.dim, chosen.year, chosen.until)
     sources = opened
     if chosen.train is not None:
         sources = [open_given("train", chosen.train, chosen.dim, chosen.train_year, chosen.train_until)]
         check_same_model(opened[0], sources[0])
+    check_apart(target, [file, *(each.path for each in (*opened, *sources))])
     wanted = Wanted(chosen.probabilities, chosen.memory, chosen.by_segment is not None)
     strips = [
         # Before anything is learned; the number of classes isn't known yet
@@ -142,7 +144,6 @@ def map(
         for each in opened
     ]
     fields = _fields(chosen.by_segment, opened)
-    file = Path(labels)
     given = LabelSource(file, field, chosen.layer, chosen.labels_crs, chosen.band, chosen.nodata)
     identity = identity_of(
         "map", (*opened, *sources), labels=file, field=field, by_segment=chosen.by_segment, options=chosen
