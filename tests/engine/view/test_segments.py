@@ -17,7 +17,9 @@ from staged import landscape
 from tessera_engine.errors import InputError
 from tessera_engine.scene import Grid
 from tessera_engine.view import segments as segments_module
-from tessera_engine.view.label_document import labelled_pixels, parse_document
+from tessera_engine.view.label_document import Document, labelled_pixels, parse_document
+from tessera_engine.view.label_export import write_labels
+from tessera_engine.view.label_import import import_labels
 from tessera_engine.view.segments import read_segments
 
 pytest.importorskip("pyogrio")
@@ -104,6 +106,18 @@ def test_many_holes_are_cut_into_pieces_that_cover_the_field(tmp_path):
     (segment,) = json.loads(read_segments(write(tmp_path / "f.geojson", [field]), GRID).content)
     assert len(labelled_pixels(labels_of(segment), GRID).pixels) == 60 * 50 - len(holes)
     assert sum(shapely.Polygon(ring).area for ring in segment["pieces"]) == pytest.approx(field.area)
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 7, 16, 33, 50])
+def test_files_of_labels_that_round_corners_keep_the_pixels_along_a_cut(tmp_path, width):
+    field = with_holes(box(2, 2, 58, 48), box(5, 5, 5 + width, 45))
+    (segment,) = json.loads(read_segments(write(tmp_path / "f.geojson", [field]), GRID).content)
+    labels = labels_of(segment)
+    write_labels(tmp_path / "labels.geojson", labels, GRID, "geojson", "field", None)
+    content = (tmp_path / "labels.geojson").read_bytes()
+    again = import_labels(Document.none(), GRID, "labels.geojson", content).labels
+    assert len(labels.labels) > 1
+    assert labelled_pixels(again, GRID).pixels.tolist() == labelled_pixels(labels, GRID).pixels.tolist()
 
 
 def test_only_what_meets_the_output_comes(tmp_path):
@@ -202,6 +216,17 @@ def test_a_file_without_fields_is_refused_in_one_line(run, output, tmp_path, sha
     assert (code, out) == (2, "")
     assert len(err.splitlines()) == 1
     assert re.search(words, err), err
+
+
+def test_a_file_with_two_layers_gets_advice_that_can_be_followed(tmp_path):
+    from pyogrio.raw import write as write_layer
+
+    path = tmp_path / "two.gpkg"
+    for layer in ("a", "b"):
+        write_layer(path, shapely.to_wkb([FIELD]), [np.arange(1)], ["n"], layer=layer, driver="GPKG",
+                    geometry_type="Polygon", crs=CRS, append=layer == "b")  # fmt: skip
+    with pytest.raises(InputError, match=r"2 layers with shapes: a, b; (?!give layer)"):
+        read_segments(path, GRID)
 
 
 def test_an_output_without_a_crs_has_no_place_for_them(tmp_path):
