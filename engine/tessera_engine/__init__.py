@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tessera_engine.analysis.areas.design import Design, sample_design
-    from tessera_engine.analysis.areas.measure import Areas, area
+    from tessera_engine.analysis.areas.measure import area
+    from tessera_engine.analysis.areas.result import Areas
     from tessera_engine.analysis.change import Changed, change
     from tessera_engine.analysis.maps.apply import Applied, apply
     from tessera_engine.analysis.maps.evaluate import evaluate
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "Applied": "analysis.maps.apply",
-    "Areas": "analysis.areas.measure",
+    "Areas": "analysis.areas.result",
     "Changed": "analysis.change",
     "Design": "analysis.areas.design",
     "Embedded": "api",

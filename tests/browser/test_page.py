@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import threading
 
 import numpy as np
 import pytest
@@ -10,6 +12,8 @@ import rasterio
 from browsing import PHONE, run_engine, viewing
 from places import ROOT
 from rasterio.warp import transform
+
+from tessera_engine.formats.opening import open_embeddings
 
 AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
 
@@ -260,3 +264,70 @@ def test_an_answer_of_the_overview_is_said_to_be_one(open_page, served):
     threshold(opened).press("Enter")
     # A pixel of this level stands for 2 x 2
     assert shown_area(opened) == 4.0
+
+
+def test_a_search_is_saved_as_similar_writes_it(open_page, served, outputs, similarity):
+    opened = open_page(served.address).ready()
+    opened.tab("Similar")
+    opened.click(COL, ROW)
+    opened.page.wait_for_selector("#similar-area strong")
+    threshold(opened).fill("0.8")
+    threshold(opened).press("Enter")
+    names = []
+    for _ in range(2):  # the second one is never written over the first
+        opened.page.get_by_role("button", name="Save as GeoTIFF and GeoJSON").click()
+        note = opened.page.get_by_text(re.compile(rf"^Saved as \S+ in {outputs[0].parent.name}"))
+        note.first.wait_for()
+        opened.page.wait_for_function(
+            "(names) => !names.some((name) => document.body.textContent.includes(`Saved as ${name} in`))",
+            arg=names,
+        )
+        names.append(re.search(r"Saved as (\S+)", note.first.inner_text())[1])
+    for name in names:
+        with rasterio.open(outputs[0].parent / name / "similarity.tif") as file:
+            np.testing.assert_array_equal(file.read(1), similarity)
+        regions = json.loads((outputs[0].parent / name / "regions.geojson").read_text(encoding="utf-8"))
+        assert regions["features"]
+        assert all(each["properties"]["max_similarity"] >= 0.8 for each in regions["features"])
+
+
+def test_unpacking_is_cancelled_and_the_answer_of_the_overview_stays(
+    open_page, outputs, tmp_path, monkeypatch
+):
+    from tessera_engine.view import cache, levels, session
+    from tessera_engine.view.server import Server
+
+    home, go_on, put = tmp_path / "home", threading.Event(), cache._put
+    monkeypatch.setenv("TESSERA_ENGINE_HOME", str(home))
+    monkeypatch.setattr(levels, "BASE_BYTES", 1)
+    monkeypatch.setattr(session, "UNASKED_BYTES", 0)
+
+    written = []
+
+    def slow(*given):
+        written.append(given)
+        if len(written) > 2:  # the codes and scales of one block
+            go_on.wait(20)
+        put(*given)
+
+    monkeypatch.setattr(cache, "_put", slow)
+    server = Server([open_embeddings(outputs[0])])
+    server.start()
+    try:
+        opened = open_page(server.address).ready()
+        opened.tab("Similar")
+        opened.click(COL, ROW)
+        opened.page.get_by_text("From the overview, refining").wait_for()
+        area = shown_area(opened)
+        opened.page.get_by_text("Unpacking the embeddings").wait_for()
+        opened.page.get_by_role("button", name="Cancel", exact=True).click()
+        go_on.set()
+        opened.page.get_by_role("status").get_by_text("Cancelled").wait_for()
+        opened.page.locator(".progress").wait_for(state="hidden")
+        assert shown_area(opened) == area
+        assert not opened.page.get_by_text("refining").is_visible()
+        assert list((home / "unpacked").iterdir()) == []
+    finally:
+        go_on.set()
+        server.close()
+    opened.wrong.clear()  # its program is gone

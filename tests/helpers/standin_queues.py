@@ -1,4 +1,4 @@
-"""What `tessera_export.packed.running.Graphs` needs from CUDA, on the CPU.
+"""What `tessera_export.packed.graphs.Graphs` needs from CUDA, on the CPU.
 
 A graph is recorded operation by operation and does nothing else when it is captured, as on a GPU: what asks for a
 value while it is recorded is an error, and a replay computes from what its inputs hold then.

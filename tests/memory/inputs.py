@@ -125,6 +125,22 @@ def output(
     return folder
 
 
+def model(path: Path, size: str, precision: str) -> Path:
+    """A model file of a published shape, with random weights."""
+    import torch
+
+    from tessera_export.checkpoint import save_checkpoint
+    from tessera_export.export import export_model
+    from tessera_export.reference import SIZES, Reference
+
+    torch.manual_seed(0)
+    checkpoint = path.with_suffix(".pt")
+    save_checkpoint(Reference(SIZES[size]).eval(), checkpoint)
+    export_model(checkpoint, path, precision)
+    checkpoint.unlink()
+    return path
+
+
 def plots(path: Path, width: int, height: int, count: int) -> Path:
     """Points in the pixels of a scene, as CSV."""
     cols, rows = np.random.default_rng(0).uniform(0, 1, (2, count)) * np.array([[width], [height]])

@@ -40,7 +40,7 @@ SHAPES = {
 }
 """Width, height, dates."""
 
-FORMATS = ("cog", "npy", "zarr", "geotessera")
+FORMATS = ("cog", "npy", "zarr", "geotessera", "vq")
 INT8_ONLY = ("zarr", "geotessera")
 LEAST = {"zarr": 450, "geotessera": 360}
 """MB that formats need: a whole shard of Zarr is in memory while it is written, and both have libraries of their own."""
@@ -120,6 +120,20 @@ def embed_cases(shapes: dict[str, tuple[int, int, int]]) -> Iterator[Case]:
     needs = {"safe": lambda path: inputs.safe(path, 1200, 8)}
     words = ("embed", "safe", "--int8", "--window", "0", "0", "512", "512")
     yield Case("embed-safe-warped", 500, words, needs)
+
+
+def model_cases() -> Iterator[Case]:
+    """`embed` with a model of another width, on each backend."""
+    scene = _tile(256, 256, 60)
+    limits = {"fused": (560, 740), "onnxruntime": (940, 1120), "openvino": (1040, 1220)}
+    for backend, of in limits.items():
+        if backend == "fused" or importlib.util.find_spec(backend):
+            for precision, limit in zip(("int8", "fp32"), of, strict=True):
+                model = f"medium.{precision}.onnx"
+                needs = scene | {model: lambda path, p=precision: inputs.model(path, "medium", p)}
+                words = ("embed", next(iter(scene)), "--model", model, "--backend", backend)
+                part = ("--window", "0", "0", "64", "16", *(("--int8",) if precision == "int8" else ()))
+                yield Case(f"embed-medium-{backend}-{precision}", limit, (*words, *part), needs)
 
 
 def convert_cases() -> Iterator[Case]:
@@ -207,7 +221,9 @@ def cases() -> list[Case]:
     """All of them."""
     needs = _tile(128, 64, 12)
     small = Case("embed-cog-int8-small", 300, ("embed", next(iter(needs)), "--int8"), needs)
-    return [small, *embed_cases(SHAPES), *large_cases(), *convert_cases(), *reading_cases(), *shapes_cases()]
+    return [
+        small, *embed_cases(SHAPES), *large_cases(), *model_cases(), *convert_cases(), *reading_cases(), *shapes_cases(),
+    ]  # fmt: skip
 
 
 def large_cases() -> Iterator[Case]:

@@ -12,6 +12,7 @@ import shutil
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 WRITES_NOTHING = {"info", "doctor", "verify", "bench", "model list"}
 
@@ -77,6 +78,9 @@ def cases() -> list[Case]:
         Case("segment", "segment {made}/a.npy -o out.parquet -q --overwrite", out="out.parquet", old="old.pt"),
         Case("sample", "sample {made}/a.npy {made}/labels.geojson -o out.csv -q", out="out.csv"),
         Case("sample", "sample {made}/a.npy {made}/labels.geojson -o out.csv -q --overwrite", out="out.csv", old="old.csv"),
+        Case("suggest", "suggest {made}/a.npy -n 3 -o out.csv -q --overwrite", out="out.csv", old="old.csv", weight=0.5),
+        Case("sample-design", "sample-design {made}/classes.tif -o out.csv --per-class 2 -q", out="out.csv", weight=0.5),
+        Case("area", "area {made}/classes.tif --reference {made}/checked.csv -o out -q --overwrite", old="similar", weight=0.5),
         Case("picture", "picture {made}/a.npy -o out.png -q --palette colours.json", out="out.png"),
         Case("picture", "picture {made}/a.npy -o out.png -q --overwrite", out="out.png", old="old.png"),
         Case("picture", "picture {made}/a.npy -o out.tif -q --quicklook clusters", out="out.tif", format="tif"),
@@ -91,6 +95,16 @@ def cases() -> list[Case]:
         Case("distil", "distil {made}/east --teacher {made}/tiny.pt -o out.pt --threads 1 --steps 2 --batch 16 --pixels 256 -q --overwrite", out="out.pt", old="old.pt", weight=0.2),
     ]  # fmt: skip
     return found
+
+
+def write_classes(path: Path, grid: Any) -> None:
+    """A map of two classes."""
+    import numpy as np
+    import rasterio
+
+    profile = {"driver": "GTiff", "dtype": "uint8", "count": 1, "width": grid.width, "height": grid.height}
+    with rasterio.open(path, "w", crs=grid.crs, transform=grid.transform, **profile) as file:
+        file.write(np.arange(grid.width * grid.height, dtype=np.uint32).reshape(grid.height, -1) % 2 + 1, 1)
 
 
 def make_inputs(made: Path) -> None:
@@ -151,6 +165,15 @@ def make_inputs(made: Path) -> None:
     ]  # fmt: skip
     (made / "labels.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": labels}))
     te.similar(made / "a.npy", corners[0], made / "similar", progress=False)
+    write_classes(made / "classes.tif", grid)
+    te.sample_design(made / "classes.tif", made / "checked.csv", per_class=3, show_class=True)
+    points = (
+        (made / "checked.csv")
+        .read_text()
+        .replace("reference", "unused")
+        .replace('"map_class"', '"reference"')
+    )
+    (made / "checked.csv").write_text(points)
     (made / "lonlat").write_text("{} {}".format(*corners[4]))
     shutil.copy(conformance.checkpoint("tiny"), made / "tiny.pt")
     content = (made / "tiny.pt").read_bytes()

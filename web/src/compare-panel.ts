@@ -56,6 +56,7 @@ export class ComparePanel implements Panel {
       "div",
       {},
       h("p", { className: "pair" }, h("span", {}, `Left: ${title(first)}`), h("span", {}, `Right: ${title(second)}`)),
+      placedNote(second),
       border.row,
       check("Show what changed", false, (on) => {
         this.changes = on;
@@ -159,6 +160,16 @@ function topShare({ histogram, pixels }: RasterResult, share: number): number {
   let bin = counts.length;
   while (bin > 0 && left > 0) left -= counts[--bin]!;
   return from + ((to - from) * bin) / counts.length;
+}
+
+/** How the pixels of the second output were brought to those of the first; null: they are the same. */
+function placedNote({ placed }: Output): HTMLElement | null {
+  if (!placed) return null;
+  const { beside, shared } = placed;
+  const where = beside === null ? "in another CRS" : `up to ${beside.toFixed(2)} pixels beside it`;
+  const which = beside === 0 ? "Their pixels are the same." : `Each pixel is compared with the nearest one, ${where}.`;
+  const share = shared === 1 ? "" : ` Right covers ${(100 * shared).toFixed(0)} % of left; only that part is compared.`;
+  return h("p", { className: "note" }, which + share);
 }
 
 function title(output: Output): string {

@@ -26,6 +26,9 @@ export interface Output {
   /** x = a * col + b * row + c; y = d * col + e * row + f, of the corner of a pixel */
   transform: [number, number, number, number, number, number];
   pixel_ha: number | null;
+  /** Of an output that is shown on the pixels of the first one: how far beside them its own lie, in pixels (null: in
+   * another CRS), and which share of the first one it covers */
+  placed?: { beside: number | null; shared: number } | null;
   layers: LayerName[];
   levels: { z: number; width: number; height: number }[];
   unpacked: boolean;

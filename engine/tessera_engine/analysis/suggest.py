@@ -19,7 +19,7 @@ from tessera_engine.analysis.sampling.tables import Content, bounds_of, writer_f
 from tessera_engine.analysis.suggestions import COUNT, FEW_LABELS, Known, Vectors, candidates
 from tessera_engine.analysis.suggestions import suggest as most_telling
 from tessera_engine.errors import InputError, check_type
-from tessera_engine.files.result import check_free, result_file
+from tessera_engine.files.result import check_apart, check_free, result_file
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.embeddings.same_grid import named, offset
 from tessera_engine.formats.given import Given, GivenPath, check_path, identity_of, open_given
@@ -143,6 +143,7 @@ def suggest(
     if labels is not None:
         check_path("labels", labels, "a file with points or polygons, a table or a raster")
         source = LabelSource(Path(labels), field, chosen.layer, chosen.labels_crs)
+        check_apart(target, (source.path,))
     known = _known(opened, source)
     classified, notes = _doubts(opened, chosen.map, known.labels)
     may, scene = (Vectors(each, opened.pixels(each.cols, each.rows)) for each in candidates(classified))

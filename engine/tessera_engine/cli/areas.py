@@ -145,8 +145,8 @@ def area(
 
     Example: tessera-engine area scene_dir.map --reference points.gpkg -o scene_dir.area
     """
-    from tessera_engine.analysis.areas.measure import accuracy_text
     from tessera_engine.analysis.areas.measure import area as measure
+    from tessera_engine.analysis.areas.result import accuracy_text
     from tessera_engine.cli import console
 
     with interruptible(NOTHING_LEFT):

@@ -20,6 +20,7 @@ from tessera_engine.cli.embeddings import (
     Several,
     Until,
 )
+from tessera_engine.errors import InputError
 
 
 @app.command()
@@ -44,6 +45,13 @@ def evaluate(
         float | None,
         typer.Option(help="Side of the validation blocks, in metres. Default: a fifth of the labelled area."),
     ] = None,
+    curve: Annotated[
+        bool,
+        typer.Option(
+            "--curve",
+            help="Instead: accuracy by the number of labels, those that suggest chooses beside random ones.",
+        ),
+    ] = False,
     layer: Layer = None,
     labels_crs: LabelsCrs = None,
     band: Band = None,
@@ -68,6 +76,15 @@ def evaluate(
     from tessera_engine.analysis.reporting.as_markdown import to_markdown
     from tessera_engine.cli import console
 
+    if curve:
+        if len(embeddings) > 1 or method or regression or until or threads:
+            raise InputError(
+                "--curve measures one output with logistic regression; leave out --method, --regression, --until and "
+                "--threads"
+            )
+        source = (labels, field, layer, labels_crs, band, nodata)
+        _curve(embeddings[0], source, block, year, out, (overwrite, quiet, json))
+        return
     with interruptible(NOTHING_LEFT):
         found = measure(
             embeddings,
@@ -96,3 +113,36 @@ def evaluate(
         console.say(f"see {out / 'report.html'}", quiet)
     else:
         console.print_text(to_markdown(document(found)))
+
+
+def _curve(
+    embeddings: Path,
+    source: tuple[Path, str | None, str | None, str | None, int | None, float | None],
+    block: float | None,
+    year: int | None,
+    out: Path | None,
+    how: tuple[bool, bool, bool],
+) -> None:
+    from tessera_engine.analysis.labels.pixels import LabelSource
+    from tessera_engine.analysis.maps.curve import learning_curve
+    from tessera_engine.analysis.maps.curve_report import curve_document, write_curve
+    from tessera_engine.analysis.reporting.as_markdown import to_markdown
+    from tessera_engine.cli import console
+    from tessera_engine.formats.opening import open_embeddings
+
+    overwrite, quiet, json = how
+    opened, labels = open_embeddings(embeddings, year=year), LabelSource(*source)
+    with interruptible(NOTHING_LEFT), console.progress_bar("learning", quiet, "draws") as report:
+        if out is None:
+            found = learning_curve(opened, labels, block, report)
+        else:
+            found = write_curve(opened, labels, block, out, overwrite, report)
+    for note in found.notes:
+        console.say(f"note: {note}", quiet)
+    if json:
+        console.print_json(found.to_dict() | ({} if out is None else {"out": str(out)}))
+    elif out is not None:
+        console.print_line(out)
+        console.say(f"see {out / 'report.html'}", quiet)
+    else:
+        console.print_text(to_markdown(curve_document(found)))

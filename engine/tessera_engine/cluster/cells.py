@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tessera_engine.running.plan import Plan
 from tessera_engine.scene import Reader, Window
@@ -31,7 +32,7 @@ def side_for(plan: Plan, smallest: int, workers: int) -> int:
     return large if len(plan_cells(plan, large)) >= CELLS_A_WORKER * workers else smallest
 
 
-def plan_cells(plan: Plan, side: int) -> list[Window]:
+def plan_cells(plan: Plan, side: int) -> dict[Window, int]:
     """The cells in which the scene has data and pixels are selected, row by row.
 
     Args:
@@ -39,24 +40,33 @@ def plan_cells(plan: Plan, side: int) -> list[Window]:
         side: pixels across a cell.
 
     Returns:
-        Windows counted from the corner of the output.
+        Windows counted from the corner of the output, and about how many pixels of each will be embedded.
     """
     region, selected = plan.region, plan.selected
     down, across = -(-region.height // side), -(-region.width // side)
-    covered = np.zeros((down, across), bool)
+    covered = np.zeros((down, across), np.int64)
     for window in plan.scene.reader.windows(region, side * side):
         place = window.relative_to(region)
-        last_row, last_col = place.row + place.height - 1, place.col + place.width - 1
-        covered[place.row // side : last_row // side + 1, place.col // side : last_col // side + 1] = True
-    cells = []
+        rows, in_row = _shares(place.row, place.height, side)
+        cols, in_col = _shares(place.col, place.width, side)
+        covered[rows, cols] += np.outer(in_row, in_col)
+    cells = {}
     for row, col in np.argwhere(covered).tolist():
         cell = Window(col * side, row * side, side, side).intersection(
             Window(0, 0, region.width, region.height)
         )
         assert cell is not None
-        if selected is None or selected.box_in(in_scene(cell, region)) is not None:
-            cells.append(cell)
+        pixels = int(covered[row, col]) if selected is None else selected.count(in_scene(cell, region))
+        if pixels:
+            cells[cell] = pixels
     return cells
+
+
+def _shares(first: int, count: int, side: int) -> tuple[slice, NDArray[np.int64]]:
+    """The cells along one side that a window touches, and how many of its pixels lie in each."""
+    cells = slice(first // side, (first + count - 1) // side + 1)
+    edges = np.arange(cells.start, cells.stop + 1) * side
+    return cells, np.diff(edges.clip(first, first + count))
 
 
 class ReaderOfCell:

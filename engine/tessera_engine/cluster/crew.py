@@ -24,6 +24,9 @@ from tessera_engine.scene import Window
 LOOK_SECONDS, WAIT_SECONDS = 1.0, 0.2
 """Between two looks at the workers, and how long to wait for an answer at a time."""
 
+GATHER_SECONDS = 60.0
+"""How long the first worker that is ready waits for the others, before it is known whose results count."""
+
 LEAST_SILENCE, FIRST_SILENCE, SILENCE = 120.0, 900.0, 20.0
 """A worker hangs if it has computed nothing for this many times the longest time between two reports of any worker, at
 least the first number of seconds; for the second number before anything is known."""
@@ -135,7 +138,7 @@ class Crew:
         return [hand for hand in self.hands.values() if hand.computed is not None and hand.state != ASIDE]
 
     def gather(self, preferred: str | None) -> None:
-        """Wait until all workers that are there now are introduced, and choose whose results count.
+        """Wait for the workers that are there now, not long for the slowest, and choose whose results count.
 
         Args:
             preferred: the probe of what is finished; it counts if a worker has it, else that of most workers.
@@ -143,6 +146,7 @@ class Crew:
         Raises:
             TesseraError: every worker was refused.
         """
+        first = 0.0
         while True:
             self._look()
             self._introduce()
@@ -151,7 +155,8 @@ class Crew:
             for _ in self._lost(deque()):
                 pass
             waiting = any(hand.state in (NEW, BUSY) for hand in self.hands.values())
-            if self.hands and not waiting and self.ready:
+            first = first or (time.monotonic() if self.ready else 0.0)
+            if self.ready and (not waiting or time.monotonic() - first > GATHER_SECONDS):
                 break
             self._check_some_left()
         found = Counter(hand.probe for hand in self.ready)

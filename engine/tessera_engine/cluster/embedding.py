@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tessera_engine.cluster import worker as works
-from tessera_engine.cluster.cells import in_scene, plan_cells, side_for
+from tessera_engine.cluster.cells import plan_cells, side_for
 from tessera_engine.cluster.commit import complete, grid_of, total
 from tessera_engine.cluster.crew import Crew, Task
 from tessera_engine.cluster.marks import Mark, mark_path, read_mark
@@ -31,7 +31,6 @@ from tessera_engine.running.journal import Journal
 from tessera_engine.running.plan import Plan
 from tessera_engine.running.resume import begin
 from tessera_engine.running.run import identity_of
-from tessera_engine.running.windows import pixels_in
 from tessera_engine.scene import Window
 
 ROUNDS = 5
@@ -143,7 +142,8 @@ class _Work:
         """Do everything that is left until the output is complete in its folder."""
         plan, place = self.plan, self.place
         side = self._side()
-        cells = plan_cells(plan, side)
+        planned = plan_cells(plan, side)
+        cells = list(planned)
         if not cells:
             raise InputError(
                 f"nothing of the scene lies in the window {tuple(plan.region)} (col, row, width, height)"
@@ -156,7 +156,7 @@ class _Work:
             totals = total(order, cells)
             return Done(totals.pixels, totals.with_data[max(1, len(plan.periods)) - 1])
         self.crew = Crew(self.client, order.sealed(_version()), self.say)
-        left = self._left(order, cells, state, journal)
+        left = self._left(order, planned, state, journal)
         self._compute(cells, left, journal)
         self.reporter.committing()
         item, totals = complete(order, cells, side, fingerprint)
@@ -205,7 +205,7 @@ class _Work:
             sync_folder(place.staging)
         return order
 
-    def _left(self, order: Order, cells: Sequence[Window], state: str, journal: Journal) -> list[Window]:
+    def _left(self, order: Order, cells: Mapping[Window, int], state: str, journal: Journal) -> list[Window]:
         """The cells that aren't finished, by their marks."""
         marked: dict[Window, Mark] = {}
         for cell in cells:
@@ -224,8 +224,7 @@ class _Work:
             computed = marked.pop(cell).computed
             self._again(cell, f"{computed.backend} ({computed.instruction_set}) computed it with other bits")
         self.pixels = {cell: mark.pixels for cell, mark in marked.items()}
-        region, selected = self.plan.region, self.plan.selected
-        every = sum(pixels_in(in_scene(cell, region), selected) for cell in cells)
+        every = sum(self.pixels.get(cell, pixels) for cell, pixels in cells.items())
         if marked:
             pixels = sum(self.pixels.values())
             self.say(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -91,6 +91,20 @@ def _making(place: Partial, identity: Identity | None) -> Iterator[bool]:
         place.close(keep=unfinished or place.published)
         raise
     place.close(keep=unfinished)
+
+
+def check_apart(out: Path, sources: Iterable[Path]) -> None:
+    """Make sure that a result doesn't replace what it is made from, nor a folder that holds it.
+
+    Raises:
+        InputError: it would.
+    """
+    place = out.resolve()
+    for each in sources:
+        whole = each.resolve()
+        if place == whole or place in whole.parents:
+            what = "is" if place == whole else f"holds {each.name}, which is"
+            raise InputError(f"{out} {what} read for the result; choose another out=")
 
 
 def check_free(out: Path, overwrite: bool) -> None:

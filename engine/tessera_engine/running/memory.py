@@ -23,6 +23,10 @@ BASE_BYTES = 220_000_000
 BATCH_BYTES = 60_000_000
 """Activations of the batch in flight, nano; wider models take more in proportion to their FFN."""
 
+RUNTIME_BYTES = 100_000_000
+"""What a batch in a runtime takes besides, for each time that a model is wider than nano; measured with medium: 440 MB
+more than the fused kernels in ONNX Runtime and 560 MB in OpenVINO, which also keep weights in forms of their own."""
+
 READING_BYTES = 290_000_000
 """A process that only reads embeddings: interpreter, libraries, kernels, and GDAL's cache; measured 220 to 275 MB.
 Pages of mapped files (npy, geotessera) are added while memory is free; the system takes them back."""
@@ -127,12 +131,15 @@ class Demand:
         # As the network returns them, with nodata between them, and two windows of them being written
         embedding = 4 * dims * 4 + QUALITY_BYTES
         value = 1 if self.stored_as == "int8" else 4
+        runtime = backend_bytes(self.backend)
+        if runtime:
+            runtime += RUNTIME_BYTES * (_wider(model) - 1)
         return _Needs(
             fixed=BASE_BYTES
             + self.held
             + 3 * model.path.stat().st_size
             + reader.bytes_held
-            + backend_bytes(self.backend)
+            + runtime
             + format.library_bytes,
             batch=BATCH_BYTES * _wider(model),
             per_pixel=observations + tokens + embedding,

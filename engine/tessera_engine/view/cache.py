@@ -143,6 +143,8 @@ def _key(embeddings: Embeddings) -> str:
         embeddings.dim,
         embeddings.stored_as,
         _shape(embeddings),
+        embeddings.grid.crs,
+        list(embeddings.grid.transform)[:6],  # it may have been brought to another grid
     )
     return hashlib.sha256(repr(facts).encode()).hexdigest()
 

@@ -54,6 +54,14 @@ def picked(size: int, z: int) -> NDArray[np.int64]:
     return columns
 
 
+def nearest(places: NDArray[np.int64], size: int, count: int) -> NDArray[np.int64]:
+    """Of `count` rows or columns that stand for `size`, those in which the middles of places lie.
+
+    The places that `picked` gives are those of their own rows and columns.
+    """
+    return (2 * places + 1) * count // (2 * size)
+
+
 def hectares(grid: Grid) -> float | None:
     """Of a pixel; None where the CRS isn't in metres, or there is none."""
     if grid.crs is None:

@@ -17,7 +17,8 @@ from tessera_engine.scene import Grid, Window
 from tessera_engine.version import __version__
 from tessera_engine.view import search
 from tessera_engine.view.cache import needed_bytes
-from tessera_engine.view.jobs import Events, Jobs
+from tessera_engine.view.framed import Placed, frame
+from tessera_engine.view.jobs import Cancelled, Events, Jobs
 from tessera_engine.view.labelling import Labelling, write_similarity
 from tessera_engine.view.layers import Layers
 from tessera_engine.view.levels import TILE, hectares
@@ -48,7 +49,8 @@ class Session:
     """
 
     def __init__(self, opened: Sequence[Embeddings]) -> None:
-        self.outputs = [Viewed(number, embeddings) for number, embeddings in enumerate(opened)]
+        self._placed: dict[int, Placed] = {}
+        self.outputs = [Viewed(number, self._on_first(number, opened)) for number in range(len(opened))]
         self.events = Events()
         self.jobs = Jobs(self.events)
         self.answers = Answers()
@@ -57,6 +59,15 @@ class Session:
         self._declined: set[int] = set()
         self._tiles_until = math.inf
         self._seen = threading.Lock()
+
+    def _on_first(self, number: int, opened: Sequence[Embeddings]) -> Embeddings:
+        """An output, on the pixels of the first one if they have a part in common."""
+        first, embeddings = opened[0], opened[number]
+        framed = None if _same(first.grid, embeddings.grid) else frame(first, embeddings)
+        if framed is None:
+            return embeddings
+        self._placed[number] = framed[1]
+        return framed[0]
 
     @property
     def same_grid(self) -> bool:
@@ -137,7 +148,7 @@ class Session:
         outputs = [self.output(before), self.output(after)]
         if before == after or not _same(outputs[0].embeddings.grid, outputs[1].embeddings.grid):
             raise InputError(
-                "the two outputs don't have the same pixels; 'tessera-engine change' compares the part that both have"
+                "the two outputs have no pixel in common, or pixels of different sizes; give outputs of one place"
             )
 
         def ask(report: Progress | None) -> dict[str, Any]:
@@ -159,6 +170,11 @@ class Session:
 
     def write_map(self, number: int, method: str) -> None:
         """Write the final map beside the output. Its name follows as an event."""
+        if number in self._placed:
+            raise InputError(
+                "the map of an output with other pixels than the first one isn't made here; save the labels and give "
+                "them to 'tessera-engine map'"
+            )
         self.jobs.start("map", self.labels.final_map(self._labelled(number), method), output=number)
 
     def write_similarity(self, version: int, threshold: float) -> str:
@@ -207,6 +223,7 @@ class Session:
             "height": grid.height,
             "transform": list(grid.transform)[:6],
             "pixel_ha": hectares(grid),
+            "placed": self._placed[viewed.number]._asdict() if viewed.number in self._placed else None,
             "layers": self._layers.names(viewed),
             "levels": [level._asdict() for level in viewed.levels],
             "unpacked": viewed.unpacked,
@@ -230,13 +247,14 @@ class Session:
         first = ask(None)
         if first["z"] and not self._declined & {viewed.number for viewed in outputs}:
 
-            def refine(report: Progress) -> dict[str, Any] | None:
+            def refine(report: Progress) -> dict[str, Any]:
                 for viewed in outputs:
                     ended = self._unpack(viewed)
                     while not ended.wait(LISTEN_SECONDS):
                         report(0, 1)
-                # Where it failed or was cancelled, the page knows
-                return ask(report) if all(viewed.unpacked for viewed in outputs) else None
+                if not all(viewed.unpacked for viewed in outputs):
+                    raise Cancelled  # why, the page knows; but not that nothing more follows
+                return ask(report)
 
             self.jobs.start(name, refine, "refined", outputs[0].number)
         else:

@@ -17,7 +17,7 @@ from tessera_engine.formats.embeddings.stored import HasOverviews, HasPrefixes, 
 from tessera_engine.progress import Progress
 from tessera_engine.scene import Window
 from tessera_engine.view import cache
-from tessera_engine.view.levels import TILE, ArraySource, Level, Thinned, levels, picked
+from tessera_engine.view.levels import TILE, ArraySource, Level, Thinned, levels, nearest, picked
 
 T = TypeVar("T")
 
@@ -223,7 +223,7 @@ class Viewed:
         height, width = values.shape[:2]
         grid = self.embeddings.grid
         if (height, width) != (grid.height, grid.width):
-            rows, cols = _nearest(rows, grid.height, height), _nearest(cols, grid.width, width)
+            rows, cols = nearest(rows, grid.height, height), nearest(cols, grid.width, width)
         return values[rows[:, None], cols]
 
     def _picked(self, z: int, window: Window) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -241,14 +241,6 @@ def _for_pictures(embeddings: Embeddings) -> Embeddings:
     if embeddings.grid.window.pixels * embeddings.dim <= DECODED_VALUES:
         return embeddings
     return replace(embeddings, dim=min((*source.prefixes, embeddings.dim)))
-
-
-def _nearest(places: NDArray[np.int64], size: int, count: int) -> NDArray[np.int64]:
-    """Of `count` rows or columns that stand for `size`, those in which the middles of places lie.
-
-    The places that `tessera_engine.view.levels.picked` gives are those of their own rows and columns.
-    """
-    return (2 * places + 1) * count // (2 * size)
 
 
 def _size(block: StoredBlock) -> int:

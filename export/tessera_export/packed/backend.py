@@ -16,24 +16,18 @@ from tessera_engine.errors import InputError, TesseraError, reason
 from tessera_engine.model.file import ModelFile
 from tessera_engine.progress import Announce
 from tessera_engine.tokens import PackedTokens
+from tessera_export.packed.graphs import Graphs
+from tessera_export.packed.memory import free_memory, tokens_that_fit, total_memory
 from tessera_export.packed.network import PackedNetwork
-from tessera_export.packed.running import CudaQueues, Graphs, Plain
-from tessera_export.reference import Reference, ReferenceConfig
+from tessera_export.packed.queues import CudaQueues
+from tessera_export.packed.running import Plain
+from tessera_export.reference import Reference
 
 IN_PROGRESS = 2
 """Batches: one is copied and queued while the other is computed."""
 
 CPU_TOKENS = 1 << 13
 """Of a batch on CPUs."""
-
-MOST_TOKENS, LEAST_TOKENS = 1 << 18, 1 << 9
-"""Of a batch on GPUs. Larger ones are no faster once a GPU is busy; not measured. One pixel has 512 at most."""
-
-SHARE = 0.25
-"""Share of the device's free memory that a batch may take at first."""
-
-UNKNOWN_MEMORY = 2 << 30
-"""Bytes that are assumed where PyTorch can't say what is free."""
 
 STEPS = 16
 """Fixed shapes have multiples of this share of the largest batch's tokens."""
@@ -65,7 +59,7 @@ class PackedBackend(Backend):
         dtype = torch.float16 if device == "cuda" else torch.float32
         packed = PackedNetwork(network, dtype).eval().to(device)
         self._config = network.config
-        self._limit = CPU_TOKENS if device == "cpu" else tokens_that_fit(network.config, _free_memory(device))
+        self._limit = CPU_TOKENS if device == "cpu" else tokens_that_fit(network.config, free_memory(device))
         self._graphs = None
         if device == "cuda" and network.config.generation == "v2" and has_varlen():
             run = torch.compile(packed, dynamic=True) if compiled else packed
@@ -97,7 +91,7 @@ class PackedBackend(Backend):
             raise InputError(
                 f"PyTorch {self.version} has no limit of memory on {self._device.upper()}; leave out device_memory="
             )
-        device.set_per_process_memory_fraction(min(1.0, size / _total_memory(self._device)))
+        device.set_per_process_memory_fraction(min(1.0, size / total_memory(self._device)))
         self._limit = min(self._limit, tokens_that_fit(self._config, size))
 
     def _run(self, tokens: PackedTokens) -> NDArray[np.float32]:
@@ -185,24 +179,3 @@ def has_varlen() -> bool:
 def _sorted_pixels(tokens: PackedTokens) -> NDArray[np.int64]:
     """(N,) pixel numbers, those with equal numbers of tokens side by side."""
     return np.lexsort((tokens.s1.lengths, tokens.s2.lengths))
-
-
-def tokens_that_fit(config: ReferenceConfig, memory: int) -> int:
-    """A first guess of a GPU batch's tokens: a power of two."""
-    # Activations of a token that exist at the same time, in float32 or twice in float16
-    each = 4 * (8 * config.d_model + config.ffn_dim)
-    fitting = int(SHARE * memory / each)
-    return max(LEAST_TOKENS, min(MOST_TOKENS, 1 << max(0, fitting.bit_length() - 1)))
-
-
-def _free_memory(device: str) -> int:
-    if device == "mps":
-        return int(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
-    found = getattr(getattr(torch, device), "mem_get_info", None)  # missing on XPU before 2.6
-    return int(found()[0]) if found else UNKNOWN_MEMORY
-
-
-def _total_memory(device: str) -> int:
-    if device == "mps":
-        return int(torch.mps.recommended_max_memory())
-    return int(getattr(torch, device).mem_get_info()[1])

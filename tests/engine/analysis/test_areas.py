@@ -217,6 +217,19 @@ def test_the_report_is_a_folder_of_results(mapped, checked, run):
     assert run("area", mapped, "--reference", checked, "-o", "report", "--overwrite")[0] == 0
 
 
+def test_a_report_never_replaces_what_it_is_made_from(checked, tmp_path):
+    folder = tmp_path / "crops.map"
+    folder.mkdir()
+    write_map(folder / "map.tif")
+    (folder / "item.json").write_text(json.dumps({"properties": {"tessera:result": "map"}}))
+    for out in (folder, tmp_path):
+        with pytest.raises(InputError, match=r"map\.tif"):
+            te.area(folder, checked, out=out, overwrite=True)
+        with pytest.raises(InputError, match=r"map\.tif"):
+            te.from_to(folder, write_map(tmp_path / "later.tif"), out, overwrite=True)
+    assert (folder / "map.tif").exists()
+
+
 def test_json_is_what_the_report_has(mapped, checked, run):
     code, out, _ = run("area", mapped, "--reference", checked, "--json")
     assert code == 0

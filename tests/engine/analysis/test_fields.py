@@ -94,7 +94,7 @@ def test_a_field_gets_one_class_and_the_rest_stays(output, labels, tmp_path, run
     assert item["tessera:by_segment"] == "fields.gpkg"
     legend = (tmp_path / "by" / "legend.csv").read_text().splitlines()[1:]
     assert [int(line.split(",")[-1]) for line in legend] == [int((codes == code).sum()) for code in (1, 2, 3)]
-    assert verify(tmp_path / "by").files == 5
+    assert verify(tmp_path / "by").files >= 5
 
 
 def test_segments_are_fields(output, labels, tmp_path):

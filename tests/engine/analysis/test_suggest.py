@@ -100,6 +100,10 @@ def test_the_same_input_gives_the_same_points_and_the_command_prints_them(output
     found = te.suggest(output, tmp_path / "b.geojson", count=5)
     assert json.loads(out)["points"] == found.points.tolist()
     assert run("suggest", output, "-o", "a.geojson")[0] == 2
+    asked = ("--labels", "a.geojson", "--field", "class", "--overwrite")
+    code, _, messages = run("suggest", output, "-o", "a.geojson", *asked)
+    assert code == 2
+    assert "a.geojson" in messages
     code, _, messages = run(
         "suggest", output, "-o", "c.csv", "--labels", label(tmp_path / "l.gpkg", [(9, 9)])
     )

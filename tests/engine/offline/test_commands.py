@@ -52,6 +52,11 @@ ORDINARY = {
     "similar": ["similar", "codes", "--at", "4.9262", "50.8045", "-o", "similar", "-q"],
     "change": ["change", "codes", "codes-later", "-o", "changed", "-q"],
     "map": ["map", "INPUTS/cog", "--labels", "INPUTS/labels.geojson", "--field", "crop", "-o", "map", "-q"],
+    "sample-design": ["sample-design", "map", "-o", "check.csv", "--per-class", "2", "-q"],
+    "area": ["area", "map", "--reference", "INPUTS/labels.geojson", "--field", "crop"],
+    "map again": ["map", "INPUTS/npy", "--labels", "INPUTS/labels.geojson", "--field", "crop", "-o", "map-later", "-q"],
+    "from to": ["change", "--from-to", "map", "map-later", "-o", "transitions", "-q"],
+    "suggest": ["suggest", "INPUTS/cog", "-n", "3", "-o", "next.csv", "-q"],
     "evaluate": ["evaluate", "INPUTS/cog", "--labels", "INPUTS/labels.geojson", "--field", "crop", "--block", "50"],
     # The one command that may connect, with an address to which it doesn't
     "model fetch": ["model", "fetch", "nano", "--from", "ftp://127.0.0.1/nano.pt"],

@@ -19,9 +19,10 @@ from tessera_engine.stac.reading import read_item
 from tessera_engine.verification.output import check_files, open_rasters
 
 EMBEDDING = landscape(40, 30, 128)
+LOSSLESS = [name for name, each in FORMATS.items() if not each.lossy]
 
 
-@pytest.mark.parametrize(("before", "after"), list(itertools.permutations(FORMATS, 2)))
+@pytest.mark.parametrize(("before", "after"), list(itertools.permutations(LOSSLESS, 2)))
 def test_every_format_becomes_every_other(tmp_path, before, after):
     first = open_embeddings(made_up_output(tmp_path / "cog", EMBEDDING, year=2018))
     if before != "cog":

@@ -53,6 +53,19 @@ def test_what_takes_more_is_counted():
     assert picture[0] <= picture[1] == picture[2]
 
 
+def test_a_wider_model_takes_more_in_a_runtime_than_in_the_fused_kernels():
+    nano = FakeBackend().model
+    wide = dataclasses.replace(nano, facts=dataclasses.replace(nano.facts, ffn_dim=4 * 384))
+    more = {
+        (backend, model): demand(backend=backend, model=model).of(64)
+        for backend in ("fused", "onnxruntime", "openvino")
+        for model in (nano, wide)
+    }
+    in_fused = more["fused", wide] - more["fused", nano]
+    for backend in ("onnxruntime", "openvino"):
+        assert more[backend, wide] - more[backend, nano] == in_fused + 3 * memory.RUNTIME_BYTES
+
+
 def test_strips_are_as_large_as_the_memory_allows():
     base = memory.READING_BYTES
     assert memory.strip_values(base + 1000, 400, 3, least=10, most=10**9) == 200

@@ -5,13 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import rasterio
+from affine import Affine
 from made_up import CRS, ORIGIN
 from outputs import made_up_output
 from rasterio.warp import transform
 from staged import landscape
 
 from tessera_engine import change, open_embeddings, similar
-from tessera_engine.view import levels, session
+from tessera_engine.scene import Grid
+from tessera_engine.view import cache, levels, session
+from tessera_engine.view.framed import frame
 
 HEIGHT, WIDTH = 300, 517
 EMBEDDING = landscape(HEIGHT, WIDTH, 32)
@@ -185,8 +188,71 @@ def test_change_of_packed_years_is_refined(serving, years, tmp_path, monkeypatch
     np.testing.assert_array_equal(full, expected)
 
 
+MOVES = {"whole pixels": (7, -5), "parts of pixels": (6.6, -5.3), "a smaller part": (20, 11)}
+
+
+@pytest.mark.parametrize(
+    ("move", "is_packed"), [("whole pixels", False), ("parts of pixels", True), ("a smaller part", False)]
+)
+def test_change_of_outputs_beside_each_other_is_that_of_the_part_both_have(
+    serving, years, tmp_path, monkeypatch, move, is_packed
+):
+    col, row = MOVES[move]
+    height, width = EMBEDDING.shape[:2]
+    if move == "a smaller part":
+        height, width = height - 40, width - 50
+    colours = np.random.default_rng(0).integers(1, 2000, (height, width, 3)).astype(np.uint16)
+    grid = Grid(width, height, CRS, ORIGIN @ Affine.translation(col, row))
+    other = made_up_output(
+        tmp_path / "other", EMBEDDING[:height, :width], grid=grid, year=2025, colours=colours
+    )
+    part = change_map((years[0], other), tmp_path / "c")
+    left, top = max(0, int(np.ceil(col - 0.5))), max(0, int(np.ceil(row - 0.5)))
+    expected = np.full(EMBEDDING.shape[:2], np.nan, np.float32)
+    expected[top : top + part.shape[0], left : left + part.shape[1]] = part
+    if is_packed:
+        packed(monkeypatch)
+    with serving(years[0], other) as (_, client), client.listen() as listener:
+        info = client.get("/api/info")
+        found = client.post("/api/change", {"a": 0, "b": 1})
+        if is_packed:
+            assert found["z"] > 0
+            found = listener.until("refined", "change")["result"]
+        level = info["outputs"][0]["levels"][0]
+        tile = client.whole("change", level, "<u2", query=f"?v={found['version']}")
+        shown = client.whole("truecolour", level, np.uint8, 4, query="?output=1")
+        client.whole("truecolour", info["outputs"][0]["levels"][-1], np.uint8, 4, query="?output=1")
+        client.post("/api/export/map", {"output": 1}, 400)
+    np.testing.assert_array_equal(tile, as_stored(expected, 0, 4))
+    assert info["same_grid"]
+    assert info["outputs"][0]["placed"] is None
+    placed = info["outputs"][1]["placed"]
+    assert placed["shared"] == pytest.approx(part.size / expected.size)
+    assert placed["beside"] == pytest.approx(0.4 if move == "parts of pixels" else 0, abs=1e-6)
+    # Each pixel has the colours of the nearest one
+    with rasterio.open(other / "truecolour.tif") as file:
+        picture = np.moveaxis(file.read(), 0, 2)
+    down, right = top - int(np.ceil(row - 0.5)), left - int(np.ceil(col - 0.5))
+    np.testing.assert_array_equal(
+        shown[top : top + part.shape[0], left : left + part.shape[1], :3],
+        picture[down : down + part.shape[0], right : right + part.shape[1]],
+    )
+    assert not shown[: top + part.shape[0], :left].any()
+    assert not shown[top + part.shape[0] :].any()
+
+
+def test_two_places_on_one_page_are_not_mixed(serving, years, tmp_path):
+    """What is unpacked of one output on two grids has two entries."""
+    grid = Grid(EMBEDDING.shape[1], EMBEDDING.shape[0], CRS, ORIGIN @ Affine.translation(9, 9))
+    moved = open_embeddings(made_up_output(tmp_path / "moved", EMBEDDING, grid=grid, year=2025))
+    framed, _ = frame(open_embeddings(years[0]), moved)
+    assert framed.read().shape == moved.read().shape
+    assert cache._key(framed) != cache._key(moved)
+
+
 def test_other_pixels_are_not_compared(serving, years, tmp_path):
-    smaller = made_up_output(tmp_path / "small", EMBEDDING[:200], year=2022)
+    far = Grid(EMBEDDING.shape[1], EMBEDDING.shape[0], CRS, ORIGIN @ Affine.translation(5000, 0))
+    smaller = made_up_output(tmp_path / "small", EMBEDDING, grid=far, year=2022)
     unlike = made_up_output(tmp_path / "unlike", EMBEDDING, year=2022, model_sha256="b" * 64)
     for other, same_grid in ((smaller, False), (unlike, True)):
         with serving(years[0], other) as (_, client):

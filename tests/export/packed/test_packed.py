@@ -19,9 +19,10 @@ from tessera_engine.model.installed import open_model
 from tessera_engine.tokens import PackedTokens, Tokens, sequence
 from tessera_export.onnx_graph import load_dequantised
 from tessera_export.packed.backend import PackedBackend
-from tessera_export.packed.batches import filled, rounded_shape
+from tessera_export.packed.graphs import MOST_GRAPHS, Graphs
 from tessera_export.packed.network import PackedNetwork
-from tessera_export.packed.running import MOST_GRAPHS, Graphs, Plain
+from tessera_export.packed.running import Plain
+from tessera_export.packed.shapes import filled, rounded_shape
 from tessera_export.reference import SIZES
 from tessera_export.torch_backend import baselines
 
@@ -84,7 +85,7 @@ def test_int8_files_are_run_with_their_weights():
 @pytest.fixture
 def varlen(monkeypatch):
     monkeypatch.setattr(
-        "tessera_export.packed.layouts.Varlen.attend",
+        "tessera_export.packed.varlen.Varlen.attend",
         lambda self, q, k, v: varlen_operator(q, k, v, self.ends, self.longest),
     )
 

@@ -22,7 +22,7 @@ from tessera_engine.analysis.rasters import write_result_item
 from tessera_engine.errors import InputError, check_type
 from tessera_engine.files.checksums import path_sha256
 from tessera_engine.files.naming import default_out
-from tessera_engine.files.result import result_folder
+from tessera_engine.files.result import check_apart, result_folder
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.given import GivenPath, Several, check_path, identity_of, open_each, paths_given
 from tessera_engine.machine import check_threads
@@ -94,6 +94,7 @@ def apply(
         check_path("out", out, "a folder")
         target = Path(out)
     file = Path(classifier)
+    check_apart(target, [file, *paths_given("embeddings", embeddings)])
     used = open_predictor(file, check_threads(chosen.threads))
     opened = [
         fitting(used, file, each) for each in open_each("embeddings", embeddings, chosen.year, chosen.until)

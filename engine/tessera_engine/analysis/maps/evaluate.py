@@ -16,7 +16,7 @@ from tessera_engine.analysis.options import EvaluateKeywords, EvaluateOptions, c
 from tessera_engine.analysis.rasters import write_result_item
 from tessera_engine.analysis.reporting.write import write_report
 from tessera_engine.errors import InputError, check_type
-from tessera_engine.files.result import result_folder
+from tessera_engine.files.result import check_apart, result_folder
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.given import (
     GivenPath,
@@ -91,6 +91,7 @@ def evaluate(
         if out is None:
             return measure(times, source, chosen, report)
         every = [each for outputs in times for each in outputs]
+        check_apart(Path(out), [source.path, *(each.path for each in every)])
         identity = identity_of("evaluate", every, labels=source.path, field=field, options=chosen)
         with result_folder(Path(out), overwrite, identity) as folder:
             found = measure(times, source, chosen, report)

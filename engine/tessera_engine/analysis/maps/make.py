@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -22,7 +23,7 @@ from tessera_engine.analysis.options import MapKeywords, MapOptions, check_optio
 from tessera_engine.analysis.rasters import write_result_item
 from tessera_engine.errors import InputError, check_type
 from tessera_engine.files.naming import default_out
-from tessera_engine.files.result import check_free, result_file, result_folder
+from tessera_engine.files.result import check_apart, check_free, result_file, result_folder
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.embeddings.same_model import check_same_model
 from tessera_engine.formats.given import (
@@ -147,7 +148,13 @@ def map(
     identity = identity_of(
         "map", (*opened, *sources), labels=file, field=field, by_segment=chosen.by_segment, options=chosen
     )
+    read = [each.path for each in (*opened, *sources)]
+    read += [path for path in (file, chosen.test, chosen.by_segment) if path is not None]
+    check_apart(target, read)
     if chosen.save is not None:
+        check_apart(chosen.save, read)
+        if Path(os.path.realpath(chosen.save)).is_relative_to(os.path.realpath(target)):
+            raise InputError(f"save={chosen.save} lies in {target}, which is made anew; choose another save=")
         check_free(chosen.save, overwrite)
         if not sources[0].provenance.get("model_sha256"):
             raise InputError(

@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from tessera_engine.analysis.areas.design import REFERENCE, need_tables
 from tessera_engine.analysis.areas.measure import areas_of
 from tessera_engine.analysis.areas.options import CHECKS, AreaKeywords, AreaOptions
-from tessera_engine.analysis.class_map import TAG, TRANSITIONS, ClassMap, open_class_map
+from tessera_engine.analysis.class_map import TRANSITIONS, ClassMap, open_class_map
 from tessera_engine.analysis.options import check_options
 from tessera_engine.analysis.pixel_area import ADVICE, SQUARE_METRES, pixel_square_metres
-from tessera_engine.analysis.rasters import write_map
 from tessera_engine.analysis.reporting.write import write_report
-from tessera_engine.analysis.transitions.compare import Transitions, compare_maps
-from tessera_engine.analysis.transitions.names import transition_colours, transition_name
+from tessera_engine.analysis.transitions.compare import compare_maps
+from tessera_engine.analysis.transitions.rasters import write_rasters
 from tessera_engine.analysis.transitions.report import report_of
 from tessera_engine.analysis.transitions.result import FromTo
 from tessera_engine.errors import InputError, check_type
 from tessera_engine.files.output import ITEM
-from tessera_engine.files.result import result_folder
-from tessera_engine.formats.cog.styles import StyledClass, style_classes
+from tessera_engine.files.result import check_apart, result_folder
 from tessera_engine.formats.given import GivenPath, check_path
-from tessera_engine.geo import grid_fields
 from tessera_engine.pictures.colours import Colour
-from tessera_engine.pictures.frame import thinned, write_framed
-from tessera_engine.pictures.legend import Swatch, Swatches
 from tessera_engine.places.shapes import ShapeFile
 from tessera_engine.running.options import spelled_out
 from tessera_engine.stac.items import Asset
@@ -39,8 +31,6 @@ from tessera_engine.stac.writing import write_result_item as write_item
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
-
-NO_CLASS = 0
 
 
 def from_to(
@@ -97,11 +87,12 @@ def from_to(
         ),
         "options": repr((field, chosen)),
     }
+    check_apart(target, files)
     pixel = pixel_square_metres(first.grid, str(first.path), ADVICE) / SQUARE_METRES
     found = compare_maps(first, second)
     with result_folder(target, overwrite, identity) as folder:
         title = f"Transitions from {first.title} to {second.title}"
-        assets = _write_rasters(folder, found, _colours(first, second), title)
+        assets = write_rasters(folder, found, _colours(first, second), title)
         areas = None
         if reference is not None:
             points = ShapeFile(Path(reference), chosen.layer, chosen.reference_crs, "reference_crs")
@@ -132,51 +123,3 @@ def _colours(before: ClassMap, after: ClassMap) -> dict[str, Colour]:
         **{name: after.colours[value] for value, name in after.names.items()},
         **{name: before.colours[value] for value, name in before.names.items()},
     }
-
-
-def _write_rasters(folder: Path, found: Transitions, classes: dict[str, Colour], title: str) -> list[Asset]:
-    """`transitions.tif`, `legend.csv` and `transitions.png`."""
-    pairs = [(found.names[i], found.names[j]) for i, j in found.pairs.tolist()]
-    names = [transition_name(*pair) for pair in pairs]
-    colours = transition_colours(pairs, classes)
-    table = dict(enumerate(colours, 1))
-    tags = {f"{TAG.upper()}{number}": name for number, name in enumerate(names, 1)}
-    small = found.values.dtype == np.uint8
-    assets = [
-        write_map(
-            folder / TRANSITIONS, found.values, found.grid, title, NO_CLASS, table if small else None, tags
-        )
-    ]
-    counts = [int(found.counts[tuple(pair)]) for pair in found.pairs.tolist()]
-    styled = zip(names, colours, counts, strict=True)
-    style_classes(folder / TRANSITIONS, {number: StyledClass(*each) for number, each in enumerate(styled, 1)})
-    with (folder / "legend.csv").open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        rows.writerow(["value", "class", "colour", "pixels", "before", "after"])
-        for number, (name, pair, colour) in enumerate(
-            zip(names, found.pairs.tolist(), colours, strict=True), 1
-        ):
-            hexadecimal = "#{:02x}{:02x}{:02x}".format(*colour)
-            before, after = (found.names[i] for i in pair)
-            rows.writerow([number, name, hexadecimal, counts[number - 1], before, after])
-    assets.append(
-        Asset("legend", "legend.csv", "text/csv", "Value, transition, colour, pixels", ("metadata",))
-    )
-    step, grid = thinned(found.grid)
-    lookup = np.full((len(names) + 1, 3), 255, np.uint8)
-    lookup[1:] = colours
-    legend = Swatches([Swatch(name, table[number], str(number)) for number, name in enumerate(names, 1)])
-    framed = write_framed(
-        folder / "transitions.png", lookup[found.values[::step, ::step]], grid, (title,), legend
-    )
-    return [
-        *assets,
-        Asset(
-            "picture",
-            "transitions.png",
-            "image/png",
-            f"{title}, with legend",
-            ("overview",),
-            grid_fields(framed),
-        ),
-    ]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tessera_engine.analysis.areas.measure import METHOD, accuracy_text
+from tessera_engine.analysis.areas.report import METHOD
+from tessera_engine.analysis.areas.result import accuracy_text
 from tessera_engine.analysis.reporting.document import (
     Block,
     Document,

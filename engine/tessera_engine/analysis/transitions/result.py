@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tessera_engine.analysis.areas.measure import Areas
+from tessera_engine.analysis.areas.result import Areas
 
 
 @dataclass(frozen=True, repr=False)

@@ -95,7 +95,7 @@ def many_bands(dtype: str) -> Layout:
     write. GDAL's COG driver interleaves by band only from 3.11 on; its GTiff driver lays the file out alike when it
     copies a file with its overviews.
 
-    Zstandard, because it is decoded in 40 % of the time of DEFLATE and written in 30 %, and files are 4 % smaller
+    Zstandard, because it is decoded and written in 35 % of the time of DEFLATE, and files are 4 % smaller
     (docs/lossless.md). Level 1 after a predictor: higher levels gain nothing; codes of noisy embeddings don't shrink
     below 60 to 85 % of their size at any level. GDAL must be built with zstd, as its usual builds are.
 
