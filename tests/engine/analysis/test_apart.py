@@ -40,6 +40,8 @@ LABELS = "--labels points.geojson --field crop"
         "similar a --at LONLAT -o a",
         "change a b -o a",
         "change a b -o b",
+        "map a {labels} -o a",
+        "map b --train a {labels} -o a",
         "evaluate a {labels} --method knn -o a",
         "convert a --format npy --dim 16 -o a",
         "view a --export a",

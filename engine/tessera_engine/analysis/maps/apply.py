@@ -94,11 +94,11 @@ def apply(
         check_path("out", out, "a folder")
         target = Path(out)
     file = Path(classifier)
-    check_apart(target, [file, *paths_given("embeddings", embeddings)])
     used = open_predictor(file, check_threads(chosen.threads))
     opened = [
         fitting(used, file, each) for each in open_each("embeddings", embeddings, chosen.year, chosen.until)
     ]
+    check_apart(target, [file, *(each.path for each in opened)])
     wanted = Wanted(chosen.probabilities, chosen.memory)
     classes = used.meaning.classes
     count, around = (0 if classes is None else len(classes.names)), 2 * used.margin + 1

@@ -16,7 +16,6 @@ from tessera_engine.analysis.maps.learners.registry import LEARNERS
 from tessera_engine.analysis.maps.scores import class_scores, confusions, moments, number_scores
 from tessera_engine.errors import InputError, MissingExtra
 from tessera_engine.scene import Grid
-from tessera_kernels.scores import probabilities
 
 METHODS = tuple(LEARNERS)
 
@@ -65,10 +64,6 @@ class Model:
     def scores(self, vectors: Vectors) -> NDArray[np.float32]:
         """(N, C) scores of the classes, or (N, 1) numbers."""
         return self.fitted.scores(vectors)
-
-    def probabilities(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(N, C) of the classes, for (N, K) vectors."""
-        return probabilities(self.scores(Vectors(x)))
 
     def predict(self, x: NDArray[np.float32]) -> NDArray[Any]:
         """(N,) names of classes, or float64 numbers, for (N, K) vectors."""

@@ -131,11 +131,15 @@ def map(
     if field is not None:
         check_type("field", field, (str,), "the name of a field")
     need_learning("map")
+    file = Path(labels)
     opened = open_several("embeddings", embeddings, chosen.dim, chosen.year, chosen.until)
     sources = opened
     if chosen.train is not None:
         sources = [open_given("train", chosen.train, chosen.dim, chosen.train_year, chosen.train_until)]
         check_same_model(opened[0], sources[0])
+    read = [each.path for each in (*opened, *sources)]
+    read += [path for path in (file, chosen.test, chosen.by_segment) if path is not None]
+    check_apart(target, read)
     wanted = Wanted(chosen.probabilities, chosen.memory, chosen.by_segment is not None)
     strips = [
         # Before anything is learned; the number of classes isn't known yet
@@ -143,14 +147,10 @@ def map(
         for each in opened
     ]
     fields = _fields(chosen.by_segment, opened)
-    file = Path(labels)
     given = LabelSource(file, field, chosen.layer, chosen.labels_crs, chosen.band, chosen.nodata)
     identity = identity_of(
         "map", (*opened, *sources), labels=file, field=field, by_segment=chosen.by_segment, options=chosen
     )
-    read = [each.path for each in (*opened, *sources)]
-    read += [path for path in (file, chosen.test, chosen.by_segment) if path is not None]
-    check_apart(target, read)
     if chosen.save is not None:
         check_apart(chosen.save, read)
         if Path(os.path.realpath(chosen.save)).is_relative_to(os.path.realpath(target)):
