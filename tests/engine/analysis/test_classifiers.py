@@ -379,3 +379,21 @@ def test_a_map_worse_than_the_mean_says_so_first(tmp_path, places):
     ).report
     assert report["r2"] < 0
     assert quality(report).startswith("Worse than the mean")
+
+
+def test_nothing_that_is_read_is_replaced(places, tmp_path):
+    labels = write_labels(tmp_path / "l.tif", some(land(0)[1], 60))
+    before = labels.read_bytes()
+    output = places / "a.embeddings"
+    for save in (labels, tmp_path / "o" / "m"):
+        with pytest.raises(InputError, match=save.name):
+            make_map(output, labels, out=tmp_path / "o", save=save, overwrite=True, progress=False)
+    assert labels.read_bytes() == before
+    made = make_map(output, labels, out=tmp_path / "o", save=tmp_path / "m", progress=False)
+    kept = made.saved.read_bytes()
+    with pytest.raises(InputError, match=r"m exists already.*overwrite"):
+        make_map(output, labels, out=tmp_path / "p", save=tmp_path / "m", progress=False)
+    for out in (output, tmp_path / "m"):
+        with pytest.raises(InputError, match=out.name):
+            apply(made.saved, output, out, overwrite=True, progress=False)
+    assert made.saved.read_bytes() == kept

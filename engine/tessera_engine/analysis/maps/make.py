@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -136,7 +137,9 @@ def map(
     if chosen.train is not None:
         sources = [open_given("train", chosen.train, chosen.dim, chosen.train_year, chosen.train_until)]
         check_same_model(opened[0], sources[0])
-    check_apart(target, [file, *(each.path for each in (*opened, *sources))])
+    read = [each.path for each in (*opened, *sources)]
+    read += [path for path in (file, chosen.test, chosen.by_segment) if path is not None]
+    check_apart(target, read)
     wanted = Wanted(chosen.probabilities, chosen.memory, chosen.by_segment is not None)
     strips = [
         # Before anything is learned; the number of classes isn't known yet
@@ -149,6 +152,9 @@ def map(
         "map", (*opened, *sources), labels=file, field=field, by_segment=chosen.by_segment, options=chosen
     )
     if chosen.save is not None:
+        check_apart(chosen.save, read)
+        if Path(os.path.realpath(chosen.save)).is_relative_to(os.path.realpath(target)):
+            raise InputError(f"save={chosen.save} lies in {target}, which is made anew; choose another save=")
         check_free(chosen.save, overwrite)
         if not sources[0].provenance.get("model_sha256"):
             raise InputError(
