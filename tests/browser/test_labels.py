@@ -8,7 +8,8 @@ import re
 import numpy as np
 import pytest
 import rasterio
-from browsing import run_engine, viewing
+from browsing import AXE, HEIGHT, PHONE, WIDTH, run_engine, viewing
+from rasterio.features import rasterize
 
 PLACES = {
     "class 1": [(200, 120), (206, 124), (210, 118), (20, 280)],
@@ -193,3 +194,119 @@ def test_labels_come_from_a_file_and_names_are_kept(open_page, outputs, served, 
     opened.page.get_by_label("Add labels from a file").set_input_files(labels)
     wait_for_labels(opened, 1)
     assert saved(outputs)["classes"][0]["name"] == "maize <b>& co</b>"
+
+
+@pytest.fixture(scope="module")
+def fields(outputs):
+    """What `tessera-engine segment` makes of the first output, and the polygons in it."""
+    shapely = pytest.importorskip("shapely", reason="shapely isn't installed")
+    raw = pytest.importorskip("pyogrio.raw", reason="pyogrio isn't installed")
+    path = outputs[0].with_name("fields.gpkg")
+    run_engine("segment", outputs[0], "-o", path, "--min-area", "1")
+    return path, shapely.from_wkb(raw.read(path, columns=[])[2])
+
+
+@pytest.fixture
+def served_fields(outputs, fields):
+    """The command with the fields, and without labels of earlier tests."""
+    for found in outputs[0].parent.glob("*.labels*"):
+        found.unlink()
+    with viewing(outputs[0], "--segments", fields[0]) as one:
+        yield one
+
+
+def test_clicks_label_whole_fields_and_the_map_is_that_of_their_polygons(
+    open_page, outputs, fields, served_fields, tmp_path
+):
+    pytest.importorskip("sklearn", reason="scikit-learn isn't installed")
+    import shapely
+    from pyogrio.raw import write
+
+    polygons = fields[1]
+    with rasterio.open(outputs[0] / "embeddings.tif") as file:
+        crs, transform = file.crs.to_string(), file.transform
+    # Those with most holes: labels have none, so that a field with holes has several
+    chosen = polygons[np.argsort(-shapely.get_num_interior_rings(polygons), kind="stable")[:4]]
+    assert shapely.get_num_interior_rings(chosen[0]) > 0
+    opened = open_page(served_fields.address).ready()
+    opened.page.get_by_role("checkbox", name="Outlines of fields.gpkg").wait_for()
+    opened.tab("Label")
+    opened.page.get_by_role("radio", name="Whole fields").check()
+    done, names = 0, ["class 1", "class 1", "class 2", "class 2"]
+    for at, (polygon, name) in enumerate(zip(chosen, names, strict=True)):
+        if at == 2:
+            opened.page.get_by_role("button", name="Add a class").click()
+        inside = rasterize([polygon], (HEIGHT, WIDTH), transform=transform)
+        row, col = np.argwhere(inside)[inside.sum() // 2]
+        opened.click(col, row)
+        opened.page.get_by_role("status").get_by_text(f"Field labelled {name} at column {col}").wait_for()
+        opened.page.get_by_text(re.compile(r"^Saved \d")).wait_for()
+        labels = saved(outputs)["labels"]
+        drawn = shapely.union_all([shapely.Polygon(label["ring"]) for label in labels[done:]])
+        assert drawn.equals(polygon)
+        done = len(labels)
+    # The final map is what `map` makes of the polygons in the file
+    opened.page.get_by_role("button", name="Make the map").click()
+    note = opened.page.get_by_text(re.compile(r"^Saved as \S+\.map"))
+    note.last.wait_for(timeout=60_000)
+    folder = outputs[0].parent / re.search(r"Saved as (\S+)", note.last.inner_text())[1]
+    own = tmp_path / "own.gpkg"
+    values = [np.array(names, object)]
+    write(own, shapely.to_wkb(chosen), values, ["class"], driver="GPKG", geometry_type="Polygon", crs=crs)
+    run_engine("map", outputs[0], "--labels", own, "--field", "class", "-o", tmp_path / "map")
+    with rasterio.open(folder / "map.tif") as one, rasterio.open(tmp_path / "map" / "map.tif") as other:
+        np.testing.assert_array_equal(one.read(1), other.read(1))
+
+
+def test_whole_fields_come_and_go_as_one_also_by_keys_and_on_a_phone(
+    open_page, outputs, fields, served_fields
+):
+    import shapely
+
+    with rasterio.open(outputs[0] / "embeddings.tif") as file:
+        transform = file.transform
+    opened = open_page(served_fields.address, size=PHONE).ready()
+    outlines = opened.page.get_by_role("checkbox", name="Outlines of fields.gpkg")
+    opened.page.wait_for_selector(".ol-layer canvas")
+    opened.page.wait_for_timeout(200)
+    assert opened.marked() > 1000
+    outlines.uncheck()
+    opened.page.wait_for_timeout(200)
+    assert opened.marked() == 0
+    outlines.check()
+    opened.tab("Label")
+    opened.page.get_by_role("radio", name="Whole fields").check()
+    polygons = fields[1]
+    holed = polygons[shapely.get_num_interior_rings(polygons).argmax()]
+    inside = rasterize([holed], (HEIGHT, WIDTH), transform=transform)
+    row, col = np.argwhere(inside)[inside.sum() // 2]
+    opened.click(col, row)
+    opened.page.get_by_role("status").get_by_text("Field labelled class 1").wait_for()
+    opened.page.get_by_text(re.compile(r"^Saved \d")).wait_for()
+    pieces = len(saved(outputs)["labels"])
+    assert pieces > 1
+    wait_for_labels(opened, pieces)
+    for take_away in (
+        lambda: opened.click(col, row),
+        lambda: opened.click(col, row, "Shift"),
+        lambda: opened.page.keyboard.press("Delete"),
+    ):
+        take_away()
+        wait_for_labels(opened, 0)
+        opened.page.keyboard.press("Control+z")
+        wait_for_labels(opened, pieces)
+    opened.page.keyboard.press("Control+z")
+    wait_for_labels(opened, 0)
+    assert opened.small_controls() == []
+    assert opened.page.evaluate("document.documentElement.scrollWidth") == PHONE[0]
+    if AXE.is_file():
+        assert opened.violations() == []
+    # At the crosshair, which begins in the middle
+    opened.page.locator("#map").focus()
+    opened.page.keyboard.press("ArrowRight")
+    opened.page.keyboard.press("Enter")
+    opened.page.get_by_role("status").get_by_text("Field labelled class 1").wait_for()
+    opened.page.get_by_text(re.compile(r"^Saved \d")).wait_for()
+    drawn = shapely.union_all([shapely.Polygon(label["ring"]) for label in saved(outputs)["labels"]])
+    assert [polygon for polygon in polygons if polygon.equals(drawn)] != []
+    assert drawn.contains(shapely.Point(*(transform @ (WIDTH // 2 + 0.5, HEIGHT // 2 + 0.5))))

@@ -9,13 +9,10 @@ import threading
 import numpy as np
 import pytest
 import rasterio
-from browsing import PHONE, run_engine, viewing
-from places import ROOT
+from browsing import AXE, PHONE, run_engine, viewing
 from rasterio.warp import transform
 
 from tessera_engine.formats.opening import open_embeddings
-
-AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
 
 COL, ROW = 200, 120
 """A pixel with data."""
@@ -167,8 +164,6 @@ def test_axe_finds_nothing(open_page, served, dark):
     if not AXE.is_file():
         pytest.skip("axe-core isn't installed: make web")
     opened = open_page(served.address, size=PHONE if dark else (1280, 800), dark=dark).ready()
-    # The policy of the page allows no script of others: it is run by the debugger
-    script = AXE.read_text(encoding="utf-8")
     found = {}
     for tab in ("Look", "Similar", "Label"):
         opened.tab(tab)
@@ -176,10 +171,7 @@ def test_axe_finds_nothing(open_page, served, dark):
             opened.click(COL, ROW)
             opened.page.wait_for_timeout(200)
         opened.ready()
-        opened.page.evaluate(script)
-        found[tab] = opened.page.evaluate(
-            "axe.run().then(found => found.violations.map(one => [one.id, one.nodes[0].html]))"
-        )
+        found[tab] = opened.violations()
     assert found == {"Look": [], "Similar": [], "Label": []}
 
 
@@ -190,13 +182,7 @@ def test_a_phone_has_all_controls_in_reach(open_page, served):
         opened.click(COL, ROW)
         opened.page.wait_for_timeout(200)
         assert opened.page.evaluate("document.documentElement.scrollWidth") == PHONE[0]
-        small = opened.page.evaluate(
-            """() => [...document.querySelectorAll("button, select, summary, input, label:has(input)")]
-              .filter((one) => one.offsetParent && !one.matches("label input, .choices label:first-of-type > input"))
-              .map((one) => [one.outerHTML.slice(0, 80), one.getBoundingClientRect()])
-              .filter(([, box]) => box.width < 44 || box.height < 44).map(([html]) => html)"""
-        )
-        assert small == [], tab
+        assert opened.small_controls() == [], tab
 
 
 def test_two_years_with_a_swipe_and_change(open_page, outputs, tmp_path):

@@ -21,6 +21,8 @@ FLAGS = (
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
+AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
+
 DESKTOP, PHONE = (1280, 800), (360, 740)
 
 HEIGHT, WIDTH = 300, 340
@@ -82,6 +84,23 @@ class Opened:
               const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
               return data.filter((value, at) => at % 4 === 3 && value > 0).length;
             }"""
+        )
+
+    def violations(self):
+        """What axe-core finds wrong: rule and element."""
+        # The policy of the page allows no script of others: it is run by the debugger
+        self.page.evaluate(AXE.read_text(encoding="utf-8"))
+        return self.page.evaluate(
+            "axe.run().then(found => found.violations.map(one => [one.id, one.nodes[0].html]))"
+        )
+
+    def small_controls(self):
+        """Controls that a finger can't hit."""
+        return self.page.evaluate(
+            """() => [...document.querySelectorAll("button, select, summary, input, label:has(input)")]
+              .filter((one) => one.offsetParent && !one.matches("label input, .choices label:first-of-type > input"))
+              .map((one) => [one.outerHTML.slice(0, 80), one.getBoundingClientRect()])
+              .filter(([, box]) => box.width < 44 || box.height < 44).map(([html]) => html)"""
         )
 
     def colour(self, layer, col, row):

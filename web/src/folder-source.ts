@@ -18,6 +18,7 @@ import {
   type Pixel,
   type PixelFacts,
   type RasterResult,
+  type Segment,
   type Source,
   type TileQuery,
 } from "./source";
@@ -126,6 +127,10 @@ export class FolderSource implements Source {
 
   async change(): Promise<RasterResult> {
     throw new SourceError(ONLY_WITH_PROGRAM, 400);
+  }
+
+  async segments(): Promise<Segment[]> {
+    return [];
   }
 
   async labels(): Promise<LabelDocument> {

@@ -44,6 +44,11 @@ export function contains(ring: Xy[], [x, y]: Xy): boolean {
   return odd;
 }
 
+/** Whether two rings have the same corners in the same order. */
+export function sameRing(a: Xy[], b: Xy[]): boolean {
+  return a.length === b.length && a.every(([x, y], at) => x === b[at]![0] && y === b[at]![1]);
+}
+
 /** Pixels of the output that a pixel of one of its levels stands for. */
 export function standsFor({ width, height, levels }: Output, z: number): number {
   const level = levels[z];

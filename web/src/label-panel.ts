@@ -4,19 +4,23 @@ import { AccuracyView } from "./accuracy";
 import { ClassList } from "./class-list";
 import { CLASS_COLOURS, ClassPainter, UNSURE } from "./colours";
 import { button, check, choices, h, put, slider } from "./dom";
-import { centre, contains, fromCrs, toCrs, type Xy } from "./geometry";
+import { centre, contains, fromCrs, sameRing, toCrs, type Xy } from "./geometry";
 import { LabelFiles } from "./label-files";
 import { LabelStore } from "./label-store";
 import { Refined } from "./latest";
 import type { Page, Panel } from "./panel";
-import type { ClassifyResult, Label, NextPixel, Pixel, SourceEvent } from "./source";
+import { piecesOf } from "./segments";
+import type { ClassifyResult, Label, NextPixel, Pixel, Segment, SourceEvent } from "./source";
 import type { Mark } from "./stage";
 import { many, overviewNote } from "./words";
 
 /** Milliseconds between the last save and the question how accurate the map is. */
 const CALM = 1500;
 
-type Tool = "points" | "polygons" | "erase";
+type Tool = "points" | "fields" | "polygons" | "erase";
+
+/** Said after the class that clicks label */
+const BY: Record<Tool, string> = { points: "", fields: " by whole fields", polygons: " by polygons", erase: "" };
 
 export class LabelPanel implements Panel {
   readonly name = "label";
@@ -70,7 +74,9 @@ export class LabelPanel implements Panel {
       button("Give it up", () => page.stage.abortPolygon()),
     );
     const tools: [Tool, string][] = [["points", "Points"], ["polygons", "Polygons"], ["erase", "Erase"]];
+    if (page.info.segments) tools.splice(1, 0, ["fields", "Whole fields"]);
     this.tools = choices("What a click does", "draw", tools, this.tool, (value) => this.setTool(value as Tool));
+    this.tools.classList.toggle("stacked", tools.length === 4);
     this.shown = check("Show the map of these labels", this.live, (on) => {
       this.live = on;
       this.paint();
@@ -127,6 +133,10 @@ export class LabelPanel implements Panel {
   }
 
   act(pixel: Pixel, other: boolean): void {
+    if (this.tool === "fields" && !other) {
+      this.actOnField(pixel);
+      return;
+    }
     const known = this.store.at(pixel);
     if (other || this.tool === "erase" || (known && known.class === this.chosen)) {
       this.erase(pixel);
@@ -134,7 +144,7 @@ export class LabelPanel implements Panel {
     }
     const chosen = this.chosenOrNew();
     this.store.addPoint(pixel, chosen);
-    this.page.status.say(`${this.className(chosen)} at column ${pixel.col}, row ${pixel.row}`);
+    this.page.status.say(`${this.className(chosen)} at ${placeOf(pixel)}`);
   }
 
   /** A polygon was drawn. */
@@ -144,16 +154,15 @@ export class LabelPanel implements Panel {
       return;
     }
     const chosen = this.chosenOrNew();
-    this.store.addPolygon(
-      ring.map((point) => toCrs(point, this.page.output)),
-      chosen,
-    );
+    this.store.addPolygons([ring.map((point) => toCrs(point, this.page.output))], chosen);
     this.page.status.say(`Polygon labelled ${this.className(chosen)}`);
   }
 
   describe(pixel: Pixel): string {
-    const label = this.store.at(pixel);
-    const labelled = label ? `labelled ${this.className(label.class)}` : "";
+    const field = this.tool === "fields" ? this.page.stage.segments.at(pixel) : undefined;
+    const label = this.store.at(pixel) ?? (field && this.labelsOf(field)[0]);
+    const outside = this.tool === "fields" && !field ? "outside of all fields" : "";
+    const labelled = label ? `labelled ${this.className(label.class)}` : outside;
     const bytes = this.result ? this.page.stage.overlay.bytesAt(pixel, 2) : null;
     const index = bytes?.getUint8(0);
     if (!bytes || !index) return labelled;
@@ -205,9 +214,38 @@ export class LabelPanel implements Panel {
     const over = (label: Label): boolean =>
       label.kind === "polygon" && contains(label.ring.map((corner) => fromCrs(corner, this.page.output)), centre(pixel));
     const label = this.store.at(pixel) ?? this.store.labels.filter(over).at(-1);
-    if (label) this.store.remove(label.id);
-    const where = `column ${pixel.col}, row ${pixel.row}`;
-    this.page.status.say(label ? `Label removed at ${where}` : `No label at ${where}`);
+    if (label) this.store.remove(this.wholeOf(label));
+    this.page.status.say(`${label ? "Label removed" : "No label"} at ${placeOf(pixel)}`);
+  }
+
+  /** Label the field that a pixel lies in; if it has this class already, remove its label. */
+  private actOnField(pixel: Pixel): void {
+    const field = this.page.stage.segments.at(pixel);
+    if (!field) {
+      this.page.status.say(`No field at ${placeOf(pixel)}`);
+      return;
+    }
+    const known = this.labelsOf(field);
+    if (known[0] && known.every((label) => label.class === this.chosen)) {
+      this.store.remove(known);
+      this.page.status.say(`Label removed at ${placeOf(pixel)}`);
+      return;
+    }
+    const chosen = this.chosenOrNew();
+    this.store.addPolygons(piecesOf(field), chosen, known);
+    this.page.status.say(`Field labelled ${this.className(chosen)} at ${placeOf(pixel)}`);
+  }
+
+  /** The labels of a field: one, or several if it has holes or parts. */
+  private labelsOf(field: Segment): Label[] {
+    const pieces = piecesOf(field);
+    return this.store.labels.filter((one) => one.kind === "polygon" && pieces.some((piece) => sameRing(piece, one.ring)));
+  }
+
+  /** A label, or all labels of the field that it is a piece of. */
+  private wholeOf(label: Label): Label[] {
+    const field = label.kind === "polygon" ? this.page.stage.segments.of(label.ring) : undefined;
+    return field ? this.labelsOf(field) : [label];
   }
 
   private setTool(tool: Tool): void {
@@ -243,8 +281,8 @@ export class LabelPanel implements Panel {
     this.polygonKeys.hidden = !drawing;
     this.chip.hidden = !this.active;
     if (this.tool === "erase") put(this.chip, "Clicks remove labels");
-    else if (!one) put(this.chip, "Click the map to label a first pixel");
-    else put(this.chip, "Labelling ", this.list.sign(one, at), h("strong", {}, one.name), drawing ? " by polygons" : "");
+    else if (!one) put(this.chip, `Click the map to label a first ${this.tool === "fields" ? "field" : "pixel"}`);
+    else put(this.chip, "Labelling ", this.list.sign(one, at), h("strong", {}, one.name), BY[this.tool]);
     if (this.active) this.page.stage.setMarks(this.marks());
   }
 
@@ -379,7 +417,7 @@ export class LabelPanel implements Panel {
     const next = this.result?.next ?? [];
     if (!next.length) return;
     this.visited = at % next.length;
-    this.setTool("points");
+    if (this.tool !== "fields") this.setTool("points");
     const pixel = next[this.visited]!;
     this.page.stage.setMarks(this.marks());
     this.page.stage.element.focus();
@@ -389,6 +427,10 @@ export class LabelPanel implements Panel {
 
   private removeLast(): void {
     const last = this.store.labels.at(-1);
-    if (last) this.store.remove(last.id);
+    if (last) this.store.remove(this.wholeOf(last));
   }
+}
+
+function placeOf({ col, row }: Pixel): string {
+  return `column ${col}, row ${row}`;
 }

@@ -116,13 +116,16 @@ export class LabelStore {
     this.change({ classes: this.classes, labels: [...others, added] });
   }
 
-  addPolygon(ring: [number, number][], of: string): void {
-    const added: Label = { id: this.free("l", this.labels), class: of, kind: "polygon", ring };
-    this.change({ classes: this.classes, labels: [...this.labels, added] });
+  /** Label polygons, in the place of some labels, as one change. */
+  addPolygons(rings: [number, number][][], of: string, instead: Label[] = []): void {
+    const labels = this.labels.filter((label) => !instead.includes(label));
+    const first = Number(this.free("l", this.labels).slice(1));
+    const added = rings.map((ring, at): Label => ({ id: `l${first + at}`, class: of, kind: "polygon", ring }));
+    this.change({ classes: this.classes, labels: [...labels, ...added] });
   }
 
-  remove(id: string): void {
-    this.change({ classes: this.classes, labels: this.labels.filter((label) => label.id !== id) });
+  remove(gone: Label[]): void {
+    this.change({ classes: this.classes, labels: this.labels.filter((label) => !gone.includes(label)) });
   }
 
   /** Save what isn't saved yet, now. */

@@ -2,7 +2,7 @@
 
 import { paintColours, paintObservations } from "./colours";
 import { ComparePanel } from "./compare-panel";
-import { button, h, put } from "./dom";
+import { button, check, h, put } from "./dom";
 import { FolderSource, type FolderData } from "./folder-source";
 import { LabelPanel } from "./label-panel";
 import { LookPanel } from "./look-panel";
@@ -10,7 +10,7 @@ import type { Page, Panel } from "./panel";
 import type { RasterLayer } from "./raster-layer";
 import { ServerSource } from "./server-source";
 import { SimilarPanel } from "./similar-panel";
-import { SourceError, type Info, type LayerName, type Output, type Pixel, type Source, type SourceEvent } from "./source";
+import { SourceError, type Info, type LayerName, type Output, type Pixel, type Segment, type Source, type SourceEvent } from "./source";
 import { Stage } from "./stage";
 import { Status } from "./status";
 import { count, hectares } from "./words";
@@ -50,6 +50,7 @@ class App implements Page {
   private readonly said = h("p", { className: "hidden", "aria-live": "polite" });
   private readonly title = h("h1");
   private readonly subtitle = h("p", { className: "subtitle" });
+  private segments: Segment[] = [];
   private hovered: Pixel | null = null;
   private saying = 0;
 
@@ -92,6 +93,7 @@ class App implements Page {
       aside,
       h("header", {}, h("div", {}, this.title, this.subtitle), keys),
       this.outputChoice(),
+      this.outlineChoice(),
       this.makeTabs(),
       this.status.alert,
       this.status.progress,
@@ -113,6 +115,15 @@ class App implements Page {
     source.listen((event) => this.hear(event));
     this.showOutput();
     this.choose(this.look);
+    if (info.segments) {
+      source.segments().then(
+        (segments) => {
+          this.segments = segments;
+          this.showSegments();
+        },
+        (error) => this.fail(error),
+      );
+    }
     // Labels that come late would replace what has been done meanwhile
     const tab = this.tabs.get(label)!;
     tab.disabled = true;
@@ -145,6 +156,12 @@ class App implements Page {
     this.subtitle.textContent = facts.filter((fact) => fact !== null && fact !== "").join(" · ");
     if (!output.layers.includes(this.picture)) this.picture = output.layers[0]!;
     this.showPicture(this.picture);
+  }
+
+  /** Outlines are in the CRS of the first output. */
+  private showSegments(): void {
+    const { output, segments } = this;
+    this.stage.segments.set(output.crs === this.info.outputs[0]!.crs ? segments : [], output);
   }
 
   private showPicture(picture: LayerName): void {
@@ -231,11 +248,19 @@ class App implements Page {
     select.onchange = () => {
       this.output = this.info.outputs.find((output) => output.id === Number(select.value)) ?? this.output;
       this.stage.setOutput(this.output);
+      this.showSegments();
       for (const panel of this.panels) panel.changeOutput();
       this.showOutput();
       this.choose(this.panel);
     };
     return h("label", { className: "field" }, h("span", {}, "Output"), select);
+  }
+
+  private outlineChoice(): HTMLElement | null {
+    const { segments } = this.info;
+    if (!segments) return null;
+    const show = check(`Outlines of ${segments.name}`, true, (on) => this.stage.segments.layer.setVisible(on));
+    return h("div", {}, show, segments.note ? h("p", { className: "note" }, segments.note) : null);
   }
 
   private makeHelp(): HTMLDialogElement {

@@ -11,6 +11,7 @@ import {
   type Pixel,
   type PixelFacts,
   type RasterResult,
+  type Segment,
   type Source,
   type SourceEvent,
   type TileQuery,
@@ -47,6 +48,10 @@ export class ServerSource implements Source {
 
   change(a: number, b: number): Promise<RasterResult> {
     return this.ask("change", { a, b });
+  }
+
+  segments(): Promise<Segment[]> {
+    return this.ask("segments");
   }
 
   labels(): Promise<LabelDocument> {

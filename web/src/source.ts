@@ -43,7 +43,17 @@ export interface Info {
   /** Name of the folder that exports go to; null: there is no server, exports are downloads */
   exports: string | null;
   classes_possible: boolean;
+  /** Outlines over the first output; null: the command was given none. `note`: what was left out, "" if nothing */
+  segments?: { name: string; count: number; note: string } | null;
   version: string;
+}
+
+/** A field, in the output's CRS. Rings don't repeat their first corner. */
+export interface Segment {
+  /** Each a list of rings: the outer one, then holes */
+  polygons: [number, number][][][];
+  /** Only of a field with holes: rings without that cover the same */
+  pieces?: [number, number][][];
 }
 
 export interface PixelFacts extends Pixel {
@@ -174,6 +184,8 @@ export interface Source {
   pixel(output: number, pixel: Pixel): Promise<PixelFacts>;
   similar(output: number, positives: Pixel[], negatives: Pixel[]): Promise<RasterResult>;
   change(a: number, b: number): Promise<RasterResult>;
+  /** From the largest to the smallest */
+  segments(): Promise<Segment[]>;
   labels(): Promise<LabelDocument>;
   /** Saves the whole document; an error with status 409: another window saved since `document.revision` */
   saveLabels(document: LabelDocument): Promise<number>;

@@ -24,6 +24,7 @@ import { inkOn } from "./colours";
 import { centre, pixelAt, pixelMetres, type Xy } from "./geometry";
 import { PixelLayer } from "./pixel-layer";
 import { RasterLayer } from "./raster-layer";
+import { SegmentLayer } from "./segments";
 import type { Info, Output, Pixel } from "./source";
 
 /** Largest side of a pixel on the screen, in CSS pixels. */
@@ -52,6 +53,7 @@ export class Stage {
   readonly base: RasterLayer;
   readonly second: RasterLayer;
   readonly overlay: RasterLayer;
+  readonly segments = new SegmentLayer();
   private readonly pixels: PixelLayer;
   private readonly marks = new VectorSource();
   private readonly drawing = new VectorSource();
@@ -77,9 +79,10 @@ export class Stage {
     this.pixels = new PixelLayer(output);
     const marks = new VectorLayer({ source: this.marks, style: (feature) => styleOf(feature.get("mark") as Mark) });
     const drawing = new VectorLayer({ source: this.drawing });
+    const outlines = info.segments ? [this.segments.layer] : [];
     this.map = new OlMap({
       target: element,
-      layers: [this.base, this.second, this.overlay, this.pixels, marks, drawing],
+      layers: [this.base, this.second, this.overlay, this.pixels, ...outlines, marks, drawing],
       controls: [],
       interactions: [new DragPan(), new PinchZoom(), new MouseWheelZoom(), new KeyboardZoom()],
       view: this.viewOf(output),

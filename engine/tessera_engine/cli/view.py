@@ -18,6 +18,7 @@ from tessera_engine.errors import InputError
 
 if TYPE_CHECKING:
     from tessera_engine.formats.embeddings.base import Embeddings
+    from tessera_engine.view.segments import Segments
 
 LISTEN_SECONDS = 0.2
 """Seconds between two looks for Ctrl-C: on Windows a waiting thread gets the signal only when it wakes up."""
@@ -60,6 +61,14 @@ def view(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="With --export: replace an earlier page.")
     ] = False,
+    segments: Annotated[
+        Path | None,
+        typer.Option(
+            "--segments",
+            metavar="FILE",
+            help="Polygons over the map, such as those of 'segment' or parcels: a click can label a whole one.",
+        ),
+    ] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address.")] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -78,12 +87,14 @@ def view(
     opened = _open(outputs, years or [], [day.date() for day in untils or ()])
     if out is not None:
         _export(opened, out, overwrite, quiet)
+        if segments is not None:
+            console.say("note: --segments is for the served page; the folder has no outlines", quiet)
         return
     if overwrite:
         raise InputError("--overwrite is for --export; leave it out")
     from tessera_engine.view.server import Server
 
-    server = Server(opened)
+    server = Server(opened, None if segments is None else _segments(segments, opened[0], quiet))
     server.start()
     console.print_line(server.address)
     sys.stdout.flush()
@@ -118,6 +129,17 @@ def _export(opened: list[Embeddings], folder: Path, overwrite: bool, quiet: bool
             quiet,
         )
     console.say(f"open {made.out / 'index.html'} in a browser", quiet)
+
+
+def _segments(path: Path, output: Embeddings, quiet: bool) -> Segments:
+    """The segments over an output; what is left out is said."""
+    from tessera_engine.cli import console
+    from tessera_engine.view.segments import read_segments
+
+    found = read_segments(path, output.grid)
+    if found.note:
+        console.say(f"note: {path}: {found.note}", quiet)
+    return found
 
 
 def _open(outputs: list[Path], years: list[int], untils: list[date]) -> list[Embeddings]:

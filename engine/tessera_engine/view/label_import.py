@@ -45,6 +45,7 @@ from tessera_engine.view.label_document import (
     need_shapely,
     shapes_of,
 )
+from tessera_engine.view.rings import STRAIGHT, parts_of, rings_of
 
 MOST_BYTES = 20_000_000
 """Of a file that is imported."""
@@ -53,9 +54,6 @@ FIELDS = (FIELD, "label_name", "label", "name", "class_name")
 """Fields of other programs with the class, the first that a file has is taken; TEE's GeoJSON has `label_name`."""
 
 COLOUR_FIELDS = (COLOUR_FIELD, "label_color", "color")
-
-STRAIGHT = 1e-3
-"""Pixels that a corner may be away from the line between its neighbours to be left out."""
 
 _COLOUR = re.compile(r"#[0-9A-Fa-f]{6}")
 
@@ -259,7 +257,7 @@ def _merged(known: Document, grid: Grid, shapes: _Shapes, name: str) -> Imported
         if text is None:
             lost[Cause.NO_VALUE] += 1
             continue
-        for part in _parts(shapely, shape):
+        for part in parts_of(shapely, shape):
             dimension = shapely.get_dimensions(part)
             if dimension == 0:
                 col, row = (int(np.floor(value)) for value in ~grid.transform @ (part.x, part.y))
@@ -273,40 +271,13 @@ def _merged(known: Document, grid: Grid, shapes: _Shapes, name: str) -> Imported
                 lost[Cause.BESIDE] += 1
             else:
                 # Edges were divided for the way from one CRS into the other
-                for ring in _rings(shapely, shapely.simplify(part, STRAIGHT * pixel)):
+                for ring in rings_of(shapely, shapely.simplify(part, STRAIGHT * pixel)):
                     builder.add(text, colour, ring)
     merged = check_document(builder.document(), grid)
     note = in_words(lost)
     if not builder.added and not builder.repeated:
         raise InputError(f"{name} has no label on this output{f': {note}' if note else ''}")
     return Imported(merged, builder.added, f"left out: {note}" if note else "")
-
-
-def _parts(shapely: Any, shape: Any) -> list[Any]:
-    parts = [shape]
-    while any(shapely.get_type_id(part) > 3 for part in parts):
-        parts = [each for part in parts for each in shapely.get_parts(part)]
-    return [part for part in parts if not shapely.is_empty(part)]
-
-
-def _rings(shapely: Any, polygon: Any) -> list[list[tuple[float, float]]]:
-    """The corners of a polygon; one with holes is cut into pieces without, because labels have no holes."""
-    if not polygon.interiors:
-        return [list(polygon.exterior.coords)[:-1]]
-    left, bottom, right, top = polygon.bounds
-    middle = polygon.interiors[0].centroid.x
-    rings = []
-    try:
-        whole = shapely.make_valid(polygon)
-        for half in (shapely.box(left, bottom, middle, top), shapely.box(middle, bottom, right, top)):
-            for part in _parts(shapely, shapely.intersection(whole, half)):
-                if shapely.get_dimensions(part) == 2:
-                    rings += _rings(shapely, part)
-    except (shapely.errors.GEOSException, RecursionError):
-        raise InputError(
-            "a polygon with holes can't be cut into pieces without holes; repair it first"
-        ) from None
-    return rings
 
 
 class _Builder:

@@ -92,6 +92,7 @@ def application(session: Session, keys: Keys) -> Starlette:
             Route("/api/events", routes.events),
             Route("/api/similar", routes.similar, methods=["POST"]),
             Route("/api/change", routes.change, methods=["POST"]),
+            Route("/api/segments", routes.segments),
             Route("/api/labels", routes.labels),
             Route("/api/labels", routes.save_labels, methods=["POST"]),
             Route("/api/labels/import", routes.import_labels, methods=["POST"]),
@@ -186,6 +187,13 @@ class _Routes:
         """Ask what has changed."""
         asked = await _body(request, _Change)
         return JSONResponse(await run_in_threadpool(self._session.change, asked.a, asked.b))
+
+    async def segments(self, request: Request) -> Response:
+        """The segments that the command was given."""
+        found = self._session.segments
+        if found is None:
+            raise LookupError
+        return Response(found.content, media_type="application/json")
 
     async def labels(self, request: Request) -> Response:
         """All labels."""

@@ -12,6 +12,7 @@ from tessera_engine.errors import TesseraError
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.view.guard import Guard, Keys
 from tessera_engine.view.routes import application
+from tessera_engine.view.segments import Segments
 from tessera_engine.view.session import Session
 
 HOST = "127.0.0.1"
@@ -36,8 +37,12 @@ class Server:
         session: what is behind it.
     """
 
-    def __init__(self, opened: Sequence[Embeddings]) -> None:
+    def __init__(self, opened: Sequence[Embeddings], segments: Segments | None = None) -> None:
         """Listen at a free port.
+
+        Args:
+            opened: one output, or two to compare.
+            segments: outlines over the first one.
 
         Raises:
             TesseraError: this machine gives none.
@@ -52,7 +57,7 @@ class Server:
                 f"can't listen at {HOST}: {error.strerror}; is the loopback interface up?"
             ) from None
         self.port = int(self._socket.getsockname()[1])
-        self.session = Session(opened)
+        self.session = Session(opened, segments)
         keys = Keys(self.port)
         self.address = f"http://{HOST}:{self.port}/?token={keys.token}"
         config = uvicorn.Config(

@@ -23,6 +23,7 @@ from tessera_engine.view.labelling import Labelling, write_similarity
 from tessera_engine.view.layers import Layers
 from tessera_engine.view.levels import TILE, hectares
 from tessera_engine.view.search import Answer, Answers, Question
+from tessera_engine.view.segments import Segments
 from tessera_engine.view.viewed import Viewed
 
 UNASKED_BYTES = 600_000_000
@@ -46,15 +47,17 @@ class Session:
         jobs: the work in the background.
         answers: of `similar`, `change` and `classify`.
         labels: of the first output.
+        segments: over the first output; None: none were given.
     """
 
-    def __init__(self, opened: Sequence[Embeddings]) -> None:
+    def __init__(self, opened: Sequence[Embeddings], segments: Segments | None = None) -> None:
         self._placed: dict[int, Placed] = {}
         self.outputs = [Viewed(number, self._on_first(number, opened)) for number in range(len(opened))]
         self.events = Events()
         self.jobs = Jobs(self.events)
         self.answers = Answers()
         self.labels = Labelling(self.outputs[0])
+        self.segments = segments
         self._layers = Layers(self.outputs)
         self._declined: set[int] = set()
         self._tiles_until = math.inf
@@ -83,6 +86,7 @@ class Session:
             "same_grid": self.same_grid,
             "exports": self.outputs[0].embeddings.path.absolute().parent.name,
             "classes_possible": self._classes_possible,
+            "segments": None if self.segments is None else self.segments.about(),
             "version": __version__,
         }
 

@@ -21,11 +21,13 @@ def serving():
     """Serve outputs: a context with the server and a client that has entered."""
     pytest.importorskip("uvicorn")
     from tessera_engine import open_embeddings
+    from tessera_engine.view.segments import read_segments
     from tessera_engine.view.server import Server
 
     @contextmanager
-    def serve(*outputs, enter=True):
-        server = Server([open_embeddings(output) for output in outputs])
+    def serve(*outputs, enter=True, segments=None):
+        opened = [open_embeddings(output) for output in outputs]
+        server = Server(opened, segments and read_segments(segments, opened[0].grid))
         server.start()
         try:
             client = Client(server.address)
