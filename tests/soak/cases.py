@@ -16,6 +16,9 @@ from typing import Any
 
 WRITES_NOTHING = {"info", "doctor", "verify", "bench", "model list"}
 
+ASKS_THE_INDEX = {"kit"}
+"""What asks an index of packages for hundreds of megabytes; it publishes as every other command does."""
+
 HOME = "TESSERA_ENGINE_HOME"
 
 
@@ -168,7 +171,10 @@ def make_inputs(made: Path) -> None:
     write_classes(made / "classes.tif", grid)
     te.sample_design(made / "classes.tif", made / "checked.csv", per_class=3, show_class=True)
     points = (
-        (made / "checked.csv").read_text().replace("reference", "unused").replace('"map_class"', '"reference"')
+        (made / "checked.csv")
+        .read_text()
+        .replace("reference", "unused")
+        .replace('"map_class"', '"reference"')
     )
     (made / "checked.csv").write_text(points)
     (made / "lonlat").write_text("{} {}".format(*corners[4]))
