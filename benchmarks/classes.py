@@ -22,7 +22,8 @@ import rasterio
 from threadpoolctl import threadpool_limits
 
 from tessera_engine import open_embeddings
-from tessera_engine.analysis.maps.learn import make_model
+from tessera_engine.analysis.maps.learn import learn
+from tessera_engine.analysis.maps.learners.base import Task
 from tessera_engine.scene import Grid
 from tessera_engine.view import classes
 from tessera_engine.view.label_document import parse_document
@@ -65,11 +66,12 @@ def by_method(x, truth, repeats=10):
             tested = rng.choice(others, min(4000, len(others)), replace=False)
             directions = x[learned] / np.linalg.norm(x[learned].astype(np.float64), axis=1, keepdims=True)
             numbers = np.arange(1, count + 1).astype(np.uint8)
-            for name, learn in (("class means", classes._means), ("ridge", classes._ridge)):
-                found = learn(directions, truth[learned], numbers).classify(x[tested], None)[:, 0]
+            for name, fit in (("class means", classes._means), ("ridge", classes._ridge)):
+                found = fit(directions, truth[learned], numbers).classify(x[tested], None)[:, 0]
                 scores[name].append(balanced(truth[tested], found.astype(int) - 1))
-            model = make_model("linear", False, len(learned), 1).fit(x[learned], truth[learned])
-            scores["logistic regression"].append(balanced(truth[tested], model.predict(x[tested])))
+            model = learn("linear", x[learned], truth[learned].astype(str).astype(object), Task())
+            found = model.predict(x[tested]).astype(int)
+            scores["logistic regression"].append(balanced(truth[tested], found))
         yield number, {name: np.mean(each) for name, each in scores.items()}
 
 

@@ -23,7 +23,7 @@ from sites import Site, Task, flanders, simulated
 from small_forms import OFFERED, TRIED, Stored, found_neighbours
 
 from tessera_engine.analysis.maps.compare import Comparison, Outcome
-from tessera_engine.analysis.maps.learn import METHODS
+from tessera_engine.analysis.maps.learn import EVALUATED
 from tessera_engine.api import Model as Loaded
 from tessera_engine.api import load_model
 from tessera_engine.machine import check_threads
@@ -137,7 +137,7 @@ def measure_peer(name: str, features: NDArray[np.float32], tasks: tuple[Task, ..
     """Measure all methods with features of the first site's pixels."""
     outcomes = {}
     for task in tasks:
-        for method in METHODS:
+        for method in EVALUATED:
             outcomes[task.name, method] = folds[task.name].measure(features[task.pixels], method)
     say(f"{name}: measured")
     return Peer(name, features.shape[1], outcomes)

@@ -10,7 +10,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 from tessera_engine.analysis.maps.intervals import Interval
-from tessera_engine.analysis.maps.learn import METHODS
+from tessera_engine.analysis.maps.learn import EVALUATED
 
 COMPUTES = {"fp32": "float32", "int8": "fused int8", "qdq": "static Q/DQ"}
 SCORE = "macro_f1"
@@ -141,7 +141,7 @@ def _peers(peers) -> list[str]:
             *(_percent(peer.outcomes[task, method].scores()[SCORE]) for task in tasks),
         ]
         for peer in peers
-        for method in METHODS
+        for method in EVALUATED
     ]
     baseline = peers[0]
     differences = [
@@ -205,10 +205,11 @@ def picture(measured, tried, peers, path: Path) -> None:
         beside = axes[0, 1]
         tasks = list(dict.fromkeys(task for task, _ in peers[0].outcomes))
         for i, peer in enumerate(peers):
-            for j, method in enumerate(METHODS):
+            for j, method in enumerate(EVALUATED):
                 scores = [peer.outcomes[task, method].scores()[SCORE] for task in tasks]
                 x = [
-                    k + (i * len(METHODS) + j) * 0.8 / (len(peers) * len(METHODS)) for k in range(len(tasks))
+                    k + (i * len(EVALUATED) + j) * 0.8 / (len(peers) * len(EVALUATED))
+                    for k in range(len(tasks))
                 ]
                 beside.errorbar(
                     x,

@@ -9,7 +9,7 @@ Scenes:     open_scene, embed, embed_many
 Models:     load_model
 Embeddings: open_embeddings, convert, picture, sample, similar, change, map,
             evaluate, segment, verify
-Maps:       suggest, sample_design, area, from_to
+Maps:       apply, suggest, sample_design, area, from_to
 
 Each function takes its input first (a path, or what open_scene, load_model or open_embeddings gave), then `out`, then
 options by name, as the command line names them. `help(tessera_engine.embed)` lists them. Errors are `TesseraError`s.
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tessera_engine.analysis.areas.measure import area
     from tessera_engine.analysis.areas.result import Areas
     from tessera_engine.analysis.change import Changed, change
+    from tessera_engine.analysis.maps.apply import Applied, apply
     from tessera_engine.analysis.maps.evaluate import evaluate
     from tessera_engine.analysis.maps.evaluation import Evaluation
     from tessera_engine.analysis.maps.make import Map, map
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from tessera_engine.verification.verify import Verified, verify
 
 _MODULES = {
+    "Applied": "analysis.maps.apply",
     "Areas": "analysis.areas.result",
     "Changed": "analysis.change",
     "Design": "analysis.areas.design",
@@ -67,6 +69,7 @@ _MODULES = {
     "TesseraError": "errors",
     "Verified": "verification.verify",
     "Window": "scene",
+    "apply": "analysis.maps.apply",
     "area": "analysis.areas.measure",
     "change": "analysis.change",
     "convert": "running.convert",
@@ -89,6 +92,7 @@ _MODULES = {
 """Name -> the module that has it. It is imported at first use, so that `import tessera_engine` takes no time."""
 
 __all__ = [
+    "Applied",
     "Areas",
     "Changed",
     "Design",
@@ -110,6 +114,7 @@ __all__ = [
     "TesseraError",
     "Verified",
     "Window",
+    "apply",
     "area",
     "change",
     "convert",

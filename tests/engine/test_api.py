@@ -222,7 +222,8 @@ def test_pieces_of_a_window_give_the_same_bits(scene):
     whole, shares = model.backend.run(tokens), []
     for size in (1, 7, 50):
         model.backend.piece_pixels = size
-        np.testing.assert_array_equal(pipeline._run_network(model.backend, tokens, shares.append), whole)
+        started = pipeline._start_network(model.backend, tokens, None, shares.append)
+        np.testing.assert_array_equal(started.embedding(), whole)
     assert len(shares) == sum(-(-len(tokens) // size) - 1 for size in (1, 7, 50))
     assert all(0 < share < 1 for share in shares)
 

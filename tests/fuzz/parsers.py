@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from fuzz import reading_labels, reading_models, reading_outputs, reading_scenes
+from fuzz import reading_classifiers, reading_labels, reading_models, reading_outputs, reading_scenes
 from fuzz.mutations import (
     mutate_bytes,
     mutate_checkpoint,
@@ -106,6 +106,11 @@ PARSERS = {
     "roi": Parser(reading_scenes.roi, prepare=reading_scenes.copy_dpixel),
     "tile": Parser(reading_scenes.tile, (mutate_bytes,), _of_folder("scenes/dpixel/*"), reading_scenes.copy_dpixel),
     "model": Parser(reading_models.model, (mutate_bytes, mutate_onnx, mutate_onnx)),
+    "classifier": Parser(
+        reading_classifiers.classifier, (reading_classifiers.mutate_classifier,) * 3 + (mutate_bytes,),
+        _of_folder("classifiers/*"),
+    ),
+    "head": Parser(reading_classifiers.head, (mutate_bytes, mutate_onnx, mutate_onnx), reading_classifiers.heads),
     "checkpoint": Parser(reading_models.checkpoint, (mutate_checkpoint, mutate_zip, mutate_bytes)),
 }  # fmt: skip
 """By name."""

@@ -45,6 +45,7 @@ def make(folder: Path) -> None:
         folder / "outputs" / "map",
         progress=False,
     )
+    _make_classifiers(folder)
     _make_scenes(folder / "scenes")
     (folder / "journals").mkdir()
     done = Finished(3, "0" * 64, {"s2": "a" * 16, "s1_ascending": "b" * 16})
@@ -130,6 +131,24 @@ def _make_labels(folder: Path) -> None:
     )
     (folder / "points.csv").write_text("lon,lat,crop,value\n" + rows, encoding="utf-8")
     write_raster(folder / "raster.tif", rng.integers(0, 3, (SIZE, SIZE)).astype(np.uint8), nodata=0)
+
+
+def _make_classifiers(folder: Path) -> None:
+    (folder / "classifiers").mkdir()
+    for method, regression in (
+        ("linear", False),
+        ("knn", True),
+        ("boosting", False),
+        ("forest", True),
+        ("mlp", False),
+    ):
+        out, saved = folder / "learned", folder / "classifiers" / f"{method}.model"
+        make_map(
+            folder / "outputs" / "cog", folder / "labels" / "points.gpkg", "value" if regression else "crop", out,
+            method=method, regression=regression, save=saved, applicability=method == "linear", overwrite=True,
+            progress=False,
+        )  # fmt: skip
+    shutil.rmtree(out)
 
 
 def _make_scenes(folder: Path) -> None:

@@ -26,7 +26,7 @@ def edited(monkeypatch, name):
 
 def test_an_edit_compiles_again_what_uses_it_and_nothing_else(monkeypatch):
     assert edited(monkeypatch, "true_colour") == {"true_colour"}
-    assert edited(monkeypatch, "rules") == {"rules", "observe"}
+    assert edited(monkeypatch, "rules") == {"rules", "observe", "rectangles"}
     found = edited(monkeypatch, "encoder.simd")
     assert {"encoder", "encoder.branch", "encoder.fusion", "encoder.recurrent"} <= found
     assert not found & {"observe", "quantize", "similar", "change"}

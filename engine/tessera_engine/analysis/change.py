@@ -30,7 +30,7 @@ from tessera_engine.analysis.regions import (
 )
 from tessera_engine.errors import InputError, check_type
 from tessera_engine.files.naming import default_out
-from tessera_engine.files.result import result_folder
+from tessera_engine.files.result import check_apart, result_folder
 from tessera_engine.formats.cog.styles import style_numbers
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.embeddings.same_model import check_same_model
@@ -145,6 +145,7 @@ def change(
     years, untils = chosen.years or (None, None), chosen.untils or (None, None)
     befores = open_several("before", before, chosen.dim, years[0], untils[0])
     afters = open_several("after", after, chosen.dim, years[1], untils[1])
+    check_apart(target, [each.path for each in (*befores, *afters)])
     check_same_model(befores[0], afters[0])
     _check_different(befores, afters)
     pairs = pair_by_place(befores, afters)

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import date
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar, cast
 
-from tessera_engine.analysis.maps.learn import METHODS
+from tessera_engine.analysis.maps.learn import EVALUATED
+from tessera_engine.analysis.option_checks import CHECKS, EVALUATE_CHECKS, MAP_CHECKS, SAMPLE_CHECKS
 from tessera_engine.analysis.regions import TOP_SHARE
-from tessera_engine.analysis.sampling.pooling import POOLS
-from tessera_engine.errors import InputError, check_type, is_of
+from tessera_engine.errors import InputError
 from tessera_engine.files.nearby import nearest
-from tessera_engine.formats.given import check_path
-from tessera_engine.formats.opening import check_day
-from tessera_engine.machine import check_threads
 from tessera_engine.model.installed import DEFAULT_MODEL
-from tessera_engine.running.options import CHECKS as RUN_CHECKS
 
 Options = TypeVar("Options")
 
@@ -87,8 +83,14 @@ class MapKeywords(TypedDict, total=False):
     train: Any
     by_segment: str | os.PathLike[str] | None
     method: str
+    context: int | None
+    balance: bool
     regression: bool
     block: float | None
+    test: str | os.PathLike[str] | None
+    save: str | os.PathLike[str] | None
+    probabilities: bool
+    applicability: bool
     layer: str | None
     labels_crs: str | int | None
     band: int | None
@@ -109,9 +111,15 @@ class MapOptions:
     Attributes:
         train: the embeddings at the labels, by the same model; None: the embeddings that are mapped.
         by_segment: a file of polygons, such as `segment` writes: each gets one class or number; None: map by pixel.
-        method: one of `tessera_engine.analysis.maps.learn.METHODS`.
+        method: one of `tessera_engine.analysis.maps.learn.METHODS`, or `auto`.
+        context: one of `tessera_engine.analysis.maps.features.CONTEXTS`; None: 0, or what `auto` finds.
+        balance: all classes weigh the same in learning.
         regression: the labels are numbers, not classes.
         block: side of the blocks of the spatial cross-validation, in metres; None: a fifth of the labelled area.
+        test: a file with independent labels, of the same field; None: none.
+        save: the file to keep what was learned in; None: it isn't kept.
+        probabilities: write the probability of each class.
+        applicability: write how dissimilar each pixel is to the labels.
         layer: the layer of a file of labels with several; None: the only one that has the field.
         labels_crs: the CRS of the labels' coordinates; None: what the file says.
         band: the band of a raster of labels with several, from 1; None: the only one.
@@ -128,8 +136,14 @@ class MapOptions:
     train: Any = None
     by_segment: Path | None = None
     method: str = "linear"
+    context: int | None = None
+    balance: bool = False
     regression: bool = False
     block: float | None = None
+    test: Path | None = None
+    save: Path | None = None
+    probabilities: bool = False
+    applicability: bool = False
     layer: str | None = None
     labels_crs: str | None = None
     band: int | None = None
@@ -139,6 +153,35 @@ class MapOptions:
     train_year: int | None = None
     until: date | None = None
     train_until: date | None = None
+    memory: int | None = None
+    threads: int | None = None
+
+
+class ApplyKeywords(TypedDict, total=False):
+    """What `apply` takes as keywords; see `ApplyOptions`."""
+
+    probabilities: bool
+    year: int | None
+    until: date | str | None
+    memory: int | str | None
+    threads: int | None
+
+
+@dataclass(frozen=True)
+class ApplyOptions:
+    """How a saved classifier is applied.
+
+    Attributes:
+        probabilities: write the probability of each class.
+        year: the year to map, of an output with several years.
+        until: the last day of the period to map, of an output with several periods.
+        memory: bytes that the process may take; None: half of the free memory, at most 4 GB.
+        threads: CPU threads; None: all that this process may use.
+    """
+
+    probabilities: bool = False
+    year: int | None = None
+    until: date | None = None
     memory: int | None = None
     threads: int | None = None
 
@@ -207,7 +250,7 @@ class EvaluateOptions:
         threads: CPU threads; None: all that this process may use.
     """
 
-    method: tuple[str, ...] = METHODS
+    method: tuple[str, ...] = EVALUATED
     regression: bool = False
     block: float | None = None
     layer: str | None = None
@@ -289,145 +332,6 @@ def check_options(
             near = nearest(name, [*names, "out", "overwrite", "progress"])
             hint = f"did you mean '{near}'?" if near else f"the options are {', '.join(names)}"
             raise InputError(f"'{name}' is not an option of {function}; {hint}")
-    several = {"method": _methods} if kind is EvaluateOptions else {}
-    if kind is SampleOptions:
-        several = {"pool": _pools}
-    checks: dict[str, Callable[[str, object], Any]] = {**CHECKS, **several, **(own or {})}
+    of_kind = {EvaluateOptions: EVALUATE_CHECKS, MapOptions: MAP_CHECKS, SampleOptions: SAMPLE_CHECKS}
+    checks = {**of_kind.get(kind, CHECKS), **(own or {})}
     return kind(**{name: checks[name](name, value) for name, value in options.items() if value is not None})
-
-
-def _share(name: str, value: object) -> float:
-    check_type(name, value, (float,), "a share of the pixels, more than 0 and less than 1")
-    share = float(cast(float, value))
-    if not 0 < share < 1:
-        raise InputError(
-            f"{name}={share:g} is not a share of the pixels; expected more than 0 and less than 1"
-        )
-    return share
-
-
-def _years(name: str, value: object) -> tuple[int, int]:
-    expected = "two years, of the first and of the second embeddings"
-    check_type(name, value, (tuple, list), expected)
-    years = tuple(cast(tuple[Any, ...], value))
-    if len(years) != 2 or not all(is_of(year, (int,)) for year in years):
-        raise InputError(f"{name}={list(years)} is not {expected}")
-    return int(years[0]), int(years[1])
-
-
-def _untils(name: str, value: object) -> tuple[date, date]:
-    expected = "two days, the last ones of the first and of the second embeddings"
-    check_type(name, value, (tuple, list), expected)
-    days = [check_day(name, each) for each in cast(Sequence[Any], value)]
-    if len(days) != 2 or days[0] is None or days[1] is None:
-        raise InputError(f"{name}={value} is not {expected}")
-    return days[0], days[1]
-
-
-def _method(name: str, value: object) -> str:
-    check_type(name, value, (str,), f"one of {', '.join(METHODS)}")
-    if value not in METHODS:
-        near = nearest(str(value), METHODS)
-        hint = f"; did you mean '{near}'?" if near else ""
-        raise InputError(f"{name}={value} is unknown; choose one of {', '.join(METHODS)}{hint}")
-    return str(value)
-
-
-def _methods(name: str, value: object) -> tuple[str, ...]:
-    each = tuple(value) if isinstance(value, (list, tuple)) else (value,)
-    return tuple(_method(name, one) for one in each)
-
-
-def _pools(name: str, value: object) -> tuple[str, ...]:
-    each = tuple(value.split(",")) if isinstance(value, str) else value
-    check_type(name, each, (list, tuple), f"some of {', '.join(POOLS)}")
-    pools = tuple(str(one).strip() for one in cast(tuple[Any, ...], each))
-    for one in pools:
-        if one not in POOLS:
-            near = nearest(one, POOLS)
-            hint = f"; did you mean '{near}'?" if near else ""
-            raise InputError(f"{name}={one} is unknown; choose some of {', '.join(POOLS)}{hint}")
-    return tuple(dict.fromkeys(pools))
-
-
-def _id(name: str, value: object) -> str:
-    check_type(name, value, (str,), "the name of a column")
-    return str(value)
-
-
-def _metres(name: str, value: object) -> float:
-    check_type(name, value, (float,), "metres, more than 0")
-    metres = float(cast(float, value))
-    if not metres > 0:
-        raise InputError(f"{name}={metres:g} is not a length; expected metres, more than 0")
-    return metres
-
-
-def _scale(name: str, value: object) -> float:
-    check_type(name, value, (float,), "a number, more than 0")
-    scale = float(cast(float, value))
-    if not 0 < scale < 1e9:
-        raise InputError(f"{name}={scale:g} can't be used; expected a number, more than 0")
-    return scale
-
-
-def _hectares(name: str, value: object) -> float:
-    check_type(name, value, (float,), "hectares, 0 or more")
-    hectares = float(cast(float, value))
-    if not 0 <= hectares < 1e9:
-        raise InputError(f"{name}={hectares:g} is not an area; expected hectares, 0 or more")
-    return hectares
-
-
-def _file(name: str, value: object) -> Path:
-    check_path(name, value, "a file of polygons")
-    return Path(cast("str | os.PathLike[str]", value))
-
-
-def _band(name: str, value: object) -> int:
-    check_type(name, value, (int,), "the number of a band, from 1")
-    number = int(cast(int, value))
-    if number < 1:
-        raise InputError(f"{name}={number} is not the number of a band; bands are counted from 1")
-    return number
-
-
-def _nodata(name: str, value: object) -> float:
-    check_type(name, value, (float,), "a number")
-    return float(cast(float, value))
-
-
-def _threads(name: str, value: object) -> int:
-    check_type(name, value, (int,), "a whole number")
-    return check_threads(int(cast(int, value)))
-
-
-CHECKS: Mapping[str, Callable[[str, object], Any]] = {
-    "top": _share,
-    "dim": RUN_CHECKS["dim"],
-    "year": RUN_CHECKS["dim"],
-    "train_year": RUN_CHECKS["dim"],
-    "years": _years,
-    "until": check_day,
-    "train_until": check_day,
-    "untils": _untils,
-    "memory": RUN_CHECKS["memory"],
-    "regression": RUN_CHECKS["overwrite"],
-    "train": lambda name, value: value,
-    "by_segment": _file,
-    "method": _method,
-    "block": _metres,
-    "layer": RUN_CHECKS["layer"],
-    "labels_crs": RUN_CHECKS["shapes_crs"],
-    "band": _band,
-    "nodata": _nodata,
-    "threads": _threads,
-    "model": lambda name, value: value,
-    "shapes_crs": RUN_CHECKS["shapes_crs"],
-    "buffer": RUN_CHECKS["buffer"],
-    "id": _id,
-    "strict": RUN_CHECKS["strict"],
-    "scale": _scale,
-    "min_area": _hectares,
-}
-"""Option -> what checks its value and gives it in one form."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tessera_engine.files.output import ITEM
 from tessera_engine.formats.cog import FORMAT as COG
-from tessera_engine.formats.cog.files import GeoTiff, Part, few_bands, write_cog
+from tessera_engine.formats.cog.files import GeoTiff, Part, few_bands, many_bands, write_cog
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.geo import grid_fields
 from tessera_engine.scene import Grid
@@ -47,6 +47,30 @@ def write_map(
     about = GeoTiff(grid, values.dtype.name, (title,), nodata, tags or {}, colours)
     write_cog(path, about, [Part(grid.window, (1,), values[np.newaxis])], few_bands(classes=bool(colours)))
     fields = {"data_type": values.dtype.name, "nodata": "nan" if np.isnan(nodata) else int(nodata)}
+    return Asset(path.stem, path.name, COG.media_type, title, ("data",), fields | grid_fields(grid))
+
+
+def write_bands(
+    path: Path, values: NDArray[Any], grid: Grid, title: str, names: Sequence[str], nodata: float
+) -> Asset:
+    """Write a band for each class.
+
+    Args:
+        path: of the GeoTIFF.
+        values: (bands, height, width).
+        grid: its pixels.
+        title: what it is, for people.
+        names: of the bands.
+        nodata: the value of pixels without data.
+
+    Raises:
+        TesseraError: it couldn't be written; nothing of it is left.
+    """
+    about = GeoTiff(grid, values.dtype.name, tuple(names), nodata)
+    write_cog(
+        path, about, [Part(grid.window, range(1, len(values) + 1), values)], many_bands(values.dtype.name)
+    )
+    fields = {"data_type": values.dtype.name, "nodata": int(nodata)}
     return Asset(path.stem, path.name, COG.media_type, title, ("data",), fields | grid_fields(grid))
 
 

@@ -21,7 +21,7 @@ from tessera_engine.analysis.regions import (
 )
 from tessera_engine.errors import InputError, check_type, is_of
 from tessera_engine.files.naming import default_out
-from tessera_engine.files.result import result_folder
+from tessera_engine.files.result import check_apart, result_folder
 from tessera_engine.formats.cog.styles import style_numbers
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.embeddings.same_model import check_stored_alike
@@ -112,6 +112,7 @@ def similar(
         check_path("out", out, "a folder")
         target = Path(out)
     opened = open_several("embeddings", embeddings, chosen.dim, chosen.year, chosen.until)
+    check_apart(target, [each.path for each in opened])
     queries, names = _queries(opened, points), folder_names(opened)
     identity = identity_of("similar", opened, points=points, options=chosen)
     pixels = [each.grid.window.pixels for each in opened]

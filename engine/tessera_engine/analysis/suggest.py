@@ -13,7 +13,8 @@ from tessera_engine.analysis.areas.design import centres, need_tables
 from tessera_engine.analysis.class_map import ClassMap, open_class_map
 from tessera_engine.analysis.labels.pixels import LabelSource
 from tessera_engine.analysis.labels.reading import RASTERS, read_labels
-from tessera_engine.analysis.options import CHECKS, check_options
+from tessera_engine.analysis.option_checks import CHECKS
+from tessera_engine.analysis.options import check_options
 from tessera_engine.analysis.sampling.tables import Content, bounds_of, writer_for
 from tessera_engine.analysis.suggestions import COUNT, FEW_LABELS, Known, Vectors, candidates
 from tessera_engine.analysis.suggestions import suggest as most_telling

@@ -34,7 +34,9 @@ def evaluate(
     ] = None,
     method: Annotated[
         list[str] | None,
-        typer.Option(help="Method: linear, knn or forest; may be repeated. Default: all three."),
+        typer.Option(
+            help="Method: linear, knn, forest, boosting or mlp; may be repeated. Default: the first three."
+        ),
     ] = None,
     regression: Annotated[
         bool, typer.Option("--regression", help="The labels are numbers, not classes.")

@@ -1,4 +1,4 @@
-"""The command `map`."""
+"""The commands `map` and `apply`."""
 
 from __future__ import annotations
 
@@ -23,6 +23,10 @@ from tessera_engine.cli.embeddings import (
     Until,
 )
 
+Probabilities = Annotated[
+    bool, typer.Option("--probabilities", help="Also write the probability of each class, a band each.")
+]
+
 
 @app.command(name="map")
 def map_labels(
@@ -42,8 +46,37 @@ def map_labels(
         ),
     ] = None,
     method: Annotated[
-        str, typer.Option(help="Method: linear (logistic or ridge regression), knn or forest.")
+        str,
+        typer.Option(
+            help="Method: linear (logistic or ridge regression), knn, forest, boosting, mlp (small neural network), or "
+            "auto: the best of them in cross-validation."
+        ),
     ] = "linear",
+    context: Annotated[
+        int | None,
+        typer.Option(
+            help="Also learn from mean and spread of the embeddings in a square of 3 or 5 pixels. Default: no, or what "
+            "--method auto finds."
+        ),
+    ] = None,
+    balance: Annotated[
+        bool, typer.Option("--balance", help="All classes weigh the same, however many labels they have.")
+    ] = False,
+    test: Annotated[
+        Path | None,
+        typer.Option(help="Independent labels with the same field, to score the map on as well."),
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="File to keep the classifier in, for the command apply.")
+    ] = None,
+    probabilities: Probabilities = False,
+    applicability: Annotated[
+        bool,
+        typer.Option(
+            "--applicability",
+            help="Also map how dissimilar pixels are to the labels, and where the map can't be trusted.",
+        ),
+    ] = False,
     regression: Annotated[
         bool, typer.Option("--regression", help="The labels are numbers, not classes.")
     ] = False,
@@ -82,6 +115,7 @@ def map_labels(
     from tessera_engine.analysis.maps.make import map as make
     from tessera_engine.analysis.maps.quality import quality
     from tessera_engine.cli import console
+    from tessera_engine.cli.pages.map_report import further_lines, tables
 
     with interruptible(NOTHING_LEFT):
         made = make(
@@ -92,6 +126,12 @@ def map_labels(
             train=train,
             by_segment=by_segment,
             method=method,
+            context=context,
+            balance=balance,
+            test=test,
+            save=save,
+            probabilities=probabilities,
+            applicability=applicability,
             regression=regression,
             block=block,
             layer=layer,
@@ -115,20 +155,66 @@ def map_labels(
     if json:
         console.print_json({"out": str(made.out), **report})
         return
+    if report.get("r2", 0) < 0:
+        console.say(f"note: {quality(report)}", quiet)
     console.print_line(made.out)
-    if "classes" in report:
-        rows = [
-            (name, *(f"{each[score]:.2f}" for score in ("precision", "recall", "f1")), each["labels"])
-            for name, each in report["classes"].items()
-        ]
-        console.print_table(rows, ("class", "precision", "recall", "F1", "labels"))
-        scores = f"accuracy {report['accuracy']:.3f}, balanced {report['balanced_accuracy']:.3f}"
-        if not report["accuracy_known"]:
-            scores = quality(report)
-    else:
-        scores = f"R2 {report['r2']:.3f}, RMSE {report['rmse']:.4g}, MAE {report['mae']:.4g}"
+    for rows, titles in tables(report):
+        console.print_table(rows, titles)
     console.say(
-        f"{scores}, in {report['folds']} folds over {report['blocks']} blocks of {report['block_metres']:g} m; "
-        f"see {picture}",
+        f"{quality(report)}, in {report['folds']} folds over {report['blocks']} blocks of "
+        f"{report['block_metres']:g} m; see {picture}",
         quiet,
     )
+    for line in further_lines(report):
+        console.say(line, quiet)
+
+
+@app.command(name="apply")
+def apply_classifier(
+    classifier: Annotated[
+        Path, typer.Argument(help="File that map --save wrote, or a small ONNX network from elsewhere.")
+    ],
+    embeddings: Several,
+    out: Out = None,
+    probabilities: Probabilities = False,
+    year: OfYear = None,
+    until: Until = None,
+    memory: Memory = None,
+    threads: Threads = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Map other scenes, years or zones with a saved classifier.
+
+    Needs embeddings of the model that the classifier was learned from. Its accuracy is that of its own labels.
+
+    Example: tessera-engine apply crops.model 2024.embeddings -o crops-2024
+    """
+    from tessera_engine.analysis.maps.apply import apply
+    from tessera_engine.cli import console
+    from tessera_engine.cli.pages.map_report import beyond_line
+
+    with interruptible(NOTHING_LEFT):
+        made = apply(
+            classifier,
+            embeddings,
+            out,
+            probabilities=probabilities,
+            year=year,
+            until=until and until.date(),
+            memory=memory,
+            threads=threads,
+            overwrite=overwrite,
+            progress=not quiet,
+        )
+    for note in made.notes:
+        console.say(f"note: {note}", quiet)
+    if json:
+        console.print_json({"out": str(made.out), **made.report})
+        return
+    console.print_line(made.out)
+    picture = made.out / ("map.png" if len(embeddings) == 1 else "*/map.png")
+    console.say(f"when it was saved: {made.report['quality']}; see {picture}", quiet)
+    if "beyond_applicability" in made.report:
+        console.say(beyond_line(made.report), quiet)

@@ -103,7 +103,8 @@ def check_apart(out: Path, sources: Iterable[Path]) -> None:
     for each in sources:
         whole = each.resolve()
         if place == whole or place in whole.parents:
-            raise InputError(f"{out} holds {each.name}, which is read for the result; choose another out=")
+            what = "is" if place == whole else f"holds {each.name}, which is"
+            raise InputError(f"{out} {what} read for the result; choose another out=")
 
 
 def check_free(out: Path, overwrite: bool) -> None:

@@ -127,6 +127,17 @@ def open_several(
     return opened
 
 
+def open_each(
+    name: str, embeddings: Several, year: int | None = None, until: date | str | None = None
+) -> list[Embeddings]:
+    """Open one or several embeddings of any models and dimensions; the arguments are those of `open_given`.
+
+    Raises:
+        InputError: see `open_given`.
+    """
+    return [open_given(name, each, None, year, until) for each in _each(embeddings)]
+
+
 def folder_names(sources: Sequence[Embeddings]) -> list[str]:
     """A name for each of several embeddings, in a result of all: that of its folder, with a number if it is taken."""
     names: list[str] = []

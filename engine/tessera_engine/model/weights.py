@@ -37,7 +37,7 @@ def check_weights(graph: Any, facts: ModelFacts, source: str) -> None:
     for name in unknown:
         raise ModelError(f"{source} has the unknown initialiser {short(name)}; export the model again")
     for name, tensor in weights.items():
-        _check_storage(tensor, source)
+        check_storage(tensor, source)
         dtype, shape = _dtypes()[tensor.data_type], tuple(tensor.dims)
         if name in expected:
             expect(source, f"initialiser '{name}'", (dtype, shape), expected[name])
@@ -53,8 +53,16 @@ def initializer_values(tensor: Any) -> NDArray[Any]:
     return np.frombuffer(tensor.raw_data, dtype).reshape(tuple(tensor.dims))
 
 
-def _check_storage(tensor: Any, source: str) -> None:
-    """Check that the values are in the file itself, as raw data, and as many as the shape implies."""
+def check_storage(tensor: Any, source: str) -> None:
+    """Check that the values are in the file itself, as raw data, and as many as the shape implies.
+
+    Args:
+        tensor: the `onnx.TensorProto`.
+        source: the file's name, for messages.
+
+    Raises:
+        ModelError: they are not.
+    """
     name = short(tensor.name)
     if tensor.external_data or tensor.data_location:
         raise ModelError(f"{source}: {name} is in another file, which is never opened; export it again")

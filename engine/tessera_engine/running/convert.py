@@ -11,7 +11,7 @@ import numpy as np
 from tessera_engine.errors import InputError, check_type
 from tessera_engine.files.naming import default_out
 from tessera_engine.files.output import ITEM
-from tessera_engine.files.result import already_made, result_folder
+from tessera_engine.files.result import already_made, check_apart, result_folder
 from tessera_engine.files.staging import Staging
 from tessera_engine.formats.appending import open_store
 from tessera_engine.formats.embeddings.base import Embeddings
@@ -104,6 +104,7 @@ def convert(
     target = default_out(opened.path, options.format) if out is None else Path(out)
     check_format(options.format, _stored_as(opened, options), opened.grid, opened.dim, origin)
     identity = identity_of("convert", (opened,), options=options, origin=origin)
+    check_apart(target, [opened.path])
     if already_made(target, identity):
         return target
     with (

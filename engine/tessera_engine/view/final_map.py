@@ -16,9 +16,9 @@ from tessera_engine.analysis.labels.pixels import LabelSource, with_embeddings
 from tessera_engine.analysis.labels.reading import read_labels
 from tessera_engine.analysis.maps.compare import Comparison
 from tessera_engine.analysis.maps.learn import make_blocks, need_learning
-from tessera_engine.analysis.maps.make import MOST_LABELS
 from tessera_engine.analysis.maps.make import map as make_map
 from tessera_engine.analysis.maps.quality import FEWEST_LABELS
+from tessera_engine.analysis.maps.training import MOST_LABELS
 from tessera_engine.errors import InputError
 from tessera_engine.files.result import result_file
 from tessera_engine.formats.embeddings.base import Embeddings

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from tessera_engine.analysis.rasters import write_result_item
 from tessera_engine.errors import InputError, TesseraError
-from tessera_engine.files.result import result_folder
+from tessera_engine.files.result import check_apart, result_folder
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.given import identity_of
 from tessera_engine.geo import grid_fields
@@ -110,6 +110,7 @@ def export_still(
     """
     step = step_of(embeddings.grid)
     identity = identity_of("view", (embeddings,), step=step)
+    check_apart(out, [embeddings.path])
     with (
         shown(progress, "writing the page", "px") as report,
         result_folder(out, overwrite, identity) as folder,

@@ -91,9 +91,7 @@ def test_draws_are_weightings_of_whole_blocks(monkeypatch):
     x += rng.normal(0, 0.7, x.shape).astype(np.float32)
     comparison = Comparison(y, groups)
     outcome = comparison.measure(x, "linear")
-    from tessera_engine.analysis.maps.learn import make_model, predict_held_out
-
-    predicted = predict_held_out(make_model("linear", False, 10, 1), x, y, comparison.folds)
+    predicted = comparison.hold_out(x, "linear").predicted
     assert comparison.draws.sum(axis=1) == pytest.approx(6)
     assert comparison.draws.min() > 0
     for draw, weights in enumerate(draw_blocks(6)):

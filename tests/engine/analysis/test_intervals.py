@@ -34,7 +34,7 @@ def outcome_of(of_groups):
     comparison.regression = False
     values = {name: float(value) for name, value in class_scores(of_groups.sum(axis=0)).items()}
     drawn = class_scores(np.tensordot(draw_blocks(len(of_groups)), of_groups, 1))
-    return Outcome(values, drawn, comparison._means(of_groups))
+    return Outcome(values, drawn, comparison._means(of_groups), of_groups)
 
 
 def test_intervals_hold_the_truth_as_often_as_they_say():

@@ -107,7 +107,7 @@ def test_labels_in_one_map_all(outputs, tmp_path, method):
     alone = make_map(outputs[0], file, "crop", tmp_path / "alone", method=method, progress=False)
     one, both = raster(alone.out / "map.tif")[0], raster(made.out / "farm" / "map.tif")[0]
     np.testing.assert_array_equal(one, both)
-    assert verify(made.out).files == 9
+    assert verify(made.out).files == 10
 
 
 def test_what_differs_is_named(outputs, tmp_path):
@@ -254,7 +254,7 @@ def test_labels_in_several_are_measured_together_and_each_beside_that(outputs, t
     )
     assert (code, out.strip()) == (0, "r")
     assert "| 70 |" in (tmp_path / "r" / "report.md").read_text()
-    assert verify(tmp_path / "r").files == 3
+    assert verify(tmp_path / "r").files == 4
 
 
 def test_the_score_of_an_output_is_that_of_its_labels(outputs, tmp_path):

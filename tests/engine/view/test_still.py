@@ -155,7 +155,7 @@ def test_every_format_gives_the_same_page(tmp_path):
     embedding = landscape(20, 30, 128)
     first = open_embeddings(made_up_output(tmp_path / "cog", embedding, year=2018))
     wanted = None
-    for format in FORMATS:
+    for format in [name for name, each in FORMATS.items() if not each.lossy]:
         opened = first if format == "cog" else open_embeddings(convert(first, tmp_path / format, format))
         data = data_of(export_still(opened, tmp_path / f"page {format}").out)
         there = np.isfinite(data["scales"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 MOST_CLASSES = 254
@@ -43,15 +43,20 @@ class Classes:
             names: at most `MOST_CLASSES` different ones, or codes.
         """
         ordered = tuple(sorted_classes(names))
-        if _keep_codes(ordered):
-            values = tuple(map(int, ordered))
-            return cls(ordered, values, 255 if 0 in values else 0)
-        return cls(ordered, tuple(range(1, len(ordered) + 1)), 0)
+        return cls(ordered, *own_values(ordered))
 
     @property
     def renumbered(self) -> bool:
         """All names are whole numbers, but the pixel values are others."""
         return all(map(_is_code, self.names)) and not _keep_codes(self.names)
+
+
+def own_values(names: Sequence[str]) -> tuple[tuple[int, ...], int]:
+    """The pixel values of classes in this order, and of pixels without a class; see `Classes.of`."""
+    if _keep_codes(tuple(names)):
+        values = tuple(map(int, names))
+        return values, 255 if 0 in values else 0
+    return tuple(range(1, len(names) + 1)), 0
 
 
 def _is_code(name: str) -> bool:

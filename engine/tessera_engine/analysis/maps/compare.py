@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from tessera_engine.analysis.labels.classes import sorted_classes
 from tessera_engine.analysis.maps.intervals import Interval, draw_blocks, expansion, interval
-from tessera_engine.analysis.maps.learn import make_model, predict_held_out, split
+from tessera_engine.analysis.maps.learn import HeldOut, hold_out, split
+from tessera_engine.analysis.maps.learners.base import Task
 from tessera_engine.analysis.maps.scores import LIMITS, class_scores, confusions, moments, number_scores
 
 MAIN_SCORES = {False: "macro_f1", True: "r2"}
@@ -48,40 +49,36 @@ class Outcome:
         return interval(value, drawn, expansion(counts, sums - other.means[score][1]))
 
 
-class Comparison:
-    """Labels, folds and draws with which all features are measured.
+class Predictions:
+    """Labels and draws with which predictions are scored.
 
     Attributes:
+        y: (N,) class names or numbers.
+        groups: (N,) 0..G-1.
         names: of the classes, sorted; none of numbers.
+        draws: (DRAWS, G) weight of each group.
 
     Args:
         y: (N,) class names or numbers.
-        groups: (N,) the block or parcel of each label: a group is always held out and drawn as a whole.
+        groups: (N,) the block or parcel of each label, which is drawn as a whole.
         regression: the labels are numbers.
-        threads: CPU threads.
+        names: of all classes, also of predicted ones without labels; None: those of the labels.
     """
 
     def __init__(
-        self, y: NDArray[Any], groups: NDArray[np.int64], regression: bool = False, threads: int = 1
+        self,
+        y: NDArray[Any],
+        groups: NDArray[np.int64],
+        regression: bool = False,
+        names: list[str] | None = None,
     ) -> None:
-        self.y, self.regression, self.threads = y, regression, threads
+        self.y, self.regression = y, regression
         self.groups = np.unique(groups, return_inverse=True)[1].astype(np.int64)
-        self.names = [] if regression else sorted_classes(y)
-        self.folds = split(y, self.groups, regression)
+        self.names = [] if regression else (names or sorted_classes(y))
         self.draws = draw_blocks(self.groups.max() + 1)
 
-    def measure(self, x: NDArray[np.float32], method: str) -> Outcome:
-        """Predict each fold from the others, and score the predictions of all folds together.
-
-        The intervals cover the choice of the land for validation only, not the choice of the land for learning.
-
-        Args:
-            x: (N, K) features.
-            method: see `tessera_engine.analysis.maps.learn.METHODS`.
-        """
-        fewest = min(len(train) for train, _ in self.folds)
-        model = make_model(method, self.regression, fewest, self.threads)
-        predicted = predict_held_out(model, x, self.y, self.folds)
+    def outcome(self, predicted: NDArray[Any]) -> Outcome:
+        """The scores of (N,) predictions, names of classes or numbers."""
         of_groups: NDArray[Any]
         if self.regression:
             of_groups = moments(self.y, predicted, self.groups)
@@ -105,3 +102,47 @@ class Comparison:
         counts, right = of_groups.sum(axis=2), of_groups.diagonal(axis1=1, axis2=2)
         over_all = counts.sum(axis=1, keepdims=True), right.sum(axis=1, keepdims=True)
         return {"accuracy": over_all, "balanced_accuracy": (counts, right), "macro_f1": (counts, right)}
+
+
+class Comparison(Predictions):
+    """Labels, folds and draws with which all features are measured.
+
+    Attributes:
+        folds: see `tessera_engine.analysis.maps.learn.split`.
+        task: what is to be learned.
+
+    Args:
+        y: (N,) class names or numbers.
+        groups: (N,) the block or parcel of each label: a group is always held out and drawn as a whole.
+        regression: the labels are numbers.
+        threads: CPU threads.
+        balance: all classes weigh the same in learning.
+    """
+
+    def __init__(
+        self,
+        y: NDArray[Any],
+        groups: NDArray[np.int64],
+        regression: bool = False,
+        threads: int = 1,
+        balance: bool = False,
+    ) -> None:
+        super().__init__(y, groups, regression)
+        self.folds = split(y, self.groups, regression)
+        fewest = min(len(train) for train, _ in self.folds)
+        self.task = Task(regression, balance, fewest, threads)
+
+    def measure(self, x: NDArray[np.float32], method: str) -> Outcome:
+        """Predict each fold from the others, and score the predictions of all folds together.
+
+        The intervals cover the choice of the land for validation only, not the choice of the land for learning.
+
+        Args:
+            x: (N, K) features.
+            method: see `tessera_engine.analysis.maps.learn.METHODS`.
+        """
+        return self.outcome(self.hold_out(x, method).predicted)
+
+    def hold_out(self, x: NDArray[np.float32], method: str) -> HeldOut:
+        """Predict each fold from the others; the arguments are those of `measure`."""
+        return hold_out(method, x, self.y, self.folds, self.task)

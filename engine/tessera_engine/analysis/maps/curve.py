@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from tessera_engine.analysis.labels.pixels import LabelSource, with_embeddings
 from tessera_engine.analysis.labels.reading import read_labels
 from tessera_engine.analysis.maps.intervals import CONFIDENCE, Interval
-from tessera_engine.analysis.maps.learn import make_blocks, make_model, need_learning
+from tessera_engine.analysis.maps.learn import learn, make_blocks, need_learning
+from tessera_engine.analysis.maps.learners import base
 from tessera_engine.analysis.suggestions import (
     FEW_LABELS,
     SAMPLES_ACROSS,
@@ -24,6 +25,7 @@ from tessera_engine.analysis.suggestions import (
 from tessera_engine.errors import InputError
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.progress import Progress
+from tessera_kernels.scores import probabilities
 
 SIZES = (5, 10, 20, 40, 80, 160)
 """Numbers of labels."""
@@ -174,8 +176,11 @@ def _suggested(may: Vectors, scene: Vectors, y: NDArray[Any], side: int) -> NDAr
     chosen = np.zeros(0, np.int64)
     for size in SIZES:
         if len(chosen) >= FEW_LABELS and len(set(y[chosen].tolist())) > 1:
-            model = _fit(may.vectors[chosen], y[chosen])
-            may, scene = (_with_margins(each, model.predict_proba(each.vectors)) for each in (may, scene))
+            model = learn("linear", may.vectors[chosen], y[chosen], base.Task())
+            may, scene = (
+                _with_margins(each, probabilities(model.scores(base.Vectors(each.vectors))))
+                for each in (may, scene)
+            )
         places = np.stack([may.pixels.cols[chosen], may.pixels.rows[chosen]], axis=1)
         known = Known(len(chosen), places, may.vectors[chosen])
         more = suggest(may, scene, known, side, size - len(chosen))
@@ -192,21 +197,14 @@ def _with_margins(of: Vectors, probabilities: NDArray[np.floating[Any]]) -> Vect
     return of._replace(pixels=of.pixels._replace(margins=margins))
 
 
-def _fit(x: NDArray[np.float32], y: NDArray[Any]) -> Any:
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1, "blas"):
-        return make_model("linear", False, len(y), 1).fit(x, y)
-
-
 def _score(
     x: NDArray[np.float32], y: NDArray[Any], learned: NDArray[np.int64], validated: NDArray[np.int64]
 ) -> float:
     """Balanced accuracy over the classes of the land that is validated on."""
-    one = len(set(y[learned].tolist())) < 2
-    predicted = (
-        np.full(len(validated), y[learned][0]) if one else _fit(x[learned], y[learned]).predict(x[validated])
-    )
+    if len(set(y[learned].tolist())) < 2:
+        predicted = np.full(len(validated), y[learned][0])
+    else:
+        predicted = learn("linear", x[learned], y[learned], base.Task()).predict(x[validated])
     right = predicted == y[validated]
     return float(np.mean([right[y[validated] == name].mean() for name in set(y[validated].tolist())]))
 

@@ -3,31 +3,40 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.analysis.labels.classes import Classes
+from tessera_engine.analysis.maps.features import grown
 from tessera_engine.analysis.maps.fields import Fields
-from tessera_engine.analysis.rasters import write_map
+from tessera_engine.analysis.maps.predictor import Prediction, Predictor
+from tessera_engine.analysis.rasters import write_bands, write_map
 from tessera_engine.formats.cog.styles import StyledClass, style_classes, style_numbers
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.geo import grid_fields
 from tessera_engine.pictures.caption import caption_of_item
-from tessera_engine.pictures.colours import RAMP, class_colour, ramp
+from tessera_engine.pictures.colours import RAMP, ramp
 from tessera_engine.pictures.frame import thinned, write_framed
 from tessera_engine.pictures.legend import Bar, Legend, Swatch, Swatches
 from tessera_engine.progress import Progress
-from tessera_engine.scene import Grid, Window
+from tessera_engine.scene import Grid
 from tessera_engine.stac.items import Asset
+from tessera_kernels.scores import most_likely, probabilities
 
 NO_CONFIDENCE = 255
 
 WHITE = (255, 255, 255)
+GREY = (128, 128, 128)
+
+WITHIN, BEYOND = 1, 2
+"""Values of `applicability.tif`; 0 where there is no data."""
+
+HATCH = 8
+"""Pixels of the picture between two lines of the hatch."""
 
 
 @dataclass(frozen=True)
@@ -37,51 +46,126 @@ class Drawing:
     Attributes:
         folder: for the files.
         embeddings: of all pixels.
-        strips: windows that cover them, from top to bottom.
-        model: a fitted estimator of scikit-learn.
-        title: what is mapped, for people.
-        quality: how good the map is, in one line.
+        values: of the embeddings that are predicted at a time.
+        predictor: what predicts.
+        probabilities: whether the probability of each class is written.
         report: called with pixels done and in all.
         fields: that get one class or number each; None: the map is by pixel.
     """
 
     folder: Path
     embeddings: Embeddings
-    strips: Iterable[Window]
-    model: Any
-    title: str
-    quality: str
+    values: int
+    predictor: Predictor
+    probabilities: bool
     report: Progress
     fields: Fields | None = None
 
 
-def draw_classes(drawing: Drawing, classes: Classes) -> list[Asset]:
-    """Write `map.tif` and `confidence.tif` (uint8), `legend.csv` and `map.png`.
+@dataclass(frozen=True)
+class Drawn:
+    """What was written.
 
-    Args:
-        drawing: with a classifier.
-        classes: its classes.
+    Attributes:
+        assets: the files.
+        pixels: with data.
+        beyond: of them, those beyond the area of applicability; None: not known.
+    """
+
+    assets: list[Asset]
+    pixels: int
+    beyond: int | None
+
+
+Put = Callable[[tuple[slice, slice], NDArray[np.bool_], Prediction], None]
+"""Takes the rows and columns of a window, its mask of data, and what is predicted there."""
+
+
+def draw(drawing: Drawing) -> Drawn:
+    """Write the map, and what belongs to it.
+
+    For classes `map.tif` and `confidence.tif` (uint8), `legend.csv` and `map.png`; for numbers `map.tif` (float32) and
+    `map.png`; if they are asked for, `probabilities.tif`, `dissimilarity.tif` and `applicability.tif`.
 
     Raises:
         TesseraError: a file couldn't be read or written.
     """
-    folder, grid, title = drawing.folder, drawing.embeddings.grid, drawing.title
-    codes = np.full((grid.height, grid.width), classes.nodata, np.uint8)
-    confidence = np.full((grid.height, grid.width), NO_CONFIDENCE, np.uint8)
+    grid, classes = drawing.embeddings.grid, drawing.predictor.meaning.classes
+    trust = _Trust(drawing) if drawing.predictor.meaning.threshold is not None else None
+    drawn = _draw_numbers(drawing, trust) if classes is None else _draw_classes(drawing, classes, trust)
+    if trust is None:
+        return Drawn(*drawn, None)
+    assets, pixels = drawn
+    return Drawn(assets + trust.write(drawing.folder, grid), pixels, trust.count)
 
-    value_of = dict(zip(classes.names, classes.values, strict=True))
-    # The model sorts its classes by the alphabet
-    in_order = np.array([value_of[name] for name in drawing.model.classes_], np.uint8)
 
-    def put(rows: slice, valid: NDArray[np.bool_], pixels: NDArray[np.float32]) -> None:
-        probability = drawing.model.predict_proba(pixels)
-        codes[rows][valid] = in_order[probability.argmax(axis=1)]
-        confidence[rows][valid] = np.rint(probability.max(axis=1) * 100)
+class _Trust:
+    """Dissimilarities, and where they are above the threshold."""
 
-    _predict(drawing, put)
+    def __init__(self, drawing: Drawing) -> None:
+        grid = drawing.embeddings.grid
+        self.threshold = drawing.predictor.meaning.threshold or 0.0
+        self.values = np.full((grid.height, grid.width), np.nan, np.float32)
+
+    @property
+    def beyond(self) -> NDArray[np.bool_]:
+        """(height, width)."""
+        return self.values > np.float32(self.threshold)
+
+    @property
+    def count(self) -> int:
+        """Pixels beyond the area of applicability."""
+        return int(self.beyond.sum())
+
+    def hatched(self, picture: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:
+        """A picture with grey lines where the map is beyond its area of applicability; `step` pixels were thinned."""
+        beyond = self.beyond[::step, ::step]
+        lines = np.add.outer(np.arange(beyond.shape[0]), np.arange(beyond.shape[1])) % HATCH < 2
+        hatched = picture.copy()
+        hatched[beyond & lines, :3] = GREY
+        return hatched
+
+    def write(self, folder: Path, grid: Grid) -> list[Asset]:
+        """Write both files."""
+        tags = {"THRESHOLD": f"{self.threshold:.9g}"}
+        about = "Dissimilarity to the labels, in mean distances between them"
+        area = np.where(self.beyond, BEYOND, np.where(np.isfinite(self.values), WITHIN, 0)).astype(np.uint8)
+        colours = {WITHIN: (0, 114, 178), BEYOND: GREY}
+        names = {f"CLASS_{WITHIN}": "within", f"CLASS_{BEYOND}": "beyond"}
+        title = f"Area of applicability: {WITHIN} within, {BEYOND} beyond"
+        assets = [
+            write_map(folder / "dissimilarity.tif", self.values, grid, about, np.nan, None, tags),
+            write_map(folder / "applicability.tif", area, grid, title, 0, colours, tags | names),
+        ]
+        counts = np.bincount(area.ravel(), minlength=3).tolist()
+        shown = {WITHIN: "within", BEYOND: "beyond"}
+        styled = {value: StyledClass(name, colours[value], counts[value]) for value, name in shown.items()}
+        style_classes(folder / "applicability.tif", styled)
+        style_numbers(folder / "dissimilarity.tif", RAMP, 0, 2 * self.threshold)
+        return assets
+
+
+def _draw_classes(drawing: Drawing, classes: Classes, trust: _Trust | None) -> tuple[list[Asset], int]:
+    folder, grid, meaning = drawing.folder, drawing.embeddings.grid, drawing.predictor.meaning
+    title, colours = meaning.title, meaning.colours
+    shape = (grid.height, grid.width)
+    codes = np.full(shape, classes.nodata, np.uint8)
+    confidence = np.full(shape, NO_CONFIDENCE, np.uint8)
+    bands = np.full((len(classes.names), *shape), NO_CONFIDENCE, np.uint8) if drawing.probabilities else None
+    values = np.array(classes.values, np.uint8)
+
+    def put(place: tuple[slice, slice], valid: NDArray[np.bool_], found: Prediction) -> None:
+        number, probability = most_likely(found.scores, meaning.temperature)
+        codes[place][valid] = values[number]
+        confidence[place][valid] = np.rint(probability * 100)
+        if bands is not None:
+            shares = probabilities(found.scores, meaning.temperature)
+            bands[(slice(None), *place)][:, valid] = np.rint(shares.T * 100)
+
+    pixels = _predict(drawing, put, trust)
     if drawing.fields is not None:
         drawing.fields.settle_classes(codes, confidence, classes.nodata)
-    colours = {value: class_colour(i) for i, value in enumerate(classes.values)}
+    value_of = dict(zip(classes.names, classes.values, strict=True))
     tags = {f"CLASS_{value}": name for name, value in value_of.items()}
     assets = [
         write_map(
@@ -91,11 +175,14 @@ def draw_classes(drawing: Drawing, classes: Classes) -> list[Asset]:
             folder / "confidence.tif", confidence, grid, "Probability of the class, in percent", NO_CONFIDENCE
         ),
     ]
-    counts = {value: int((codes == value).sum()) for value in value_of.values()}
-    style_classes(
-        folder / "map.tif",
-        {value: StyledClass(name, colours[value], counts[value]) for name, value in value_of.items()},
-    )
+    if bands is not None:
+        about = "Probability of each class, in percent"
+        assets.append(
+            write_bands(folder / "probabilities.tif", bands, grid, about, classes.names, NO_CONFIDENCE)
+        )
+    counts = np.bincount(codes.ravel(), minlength=256).tolist()
+    styled = {value: StyledClass(name, colours[value], counts[value]) for name, value in value_of.items()}
+    style_classes(folder / "map.tif", styled)
     style_numbers(folder / "confidence.tif", RAMP, 0, 100)
     with (folder / "legend.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
@@ -108,26 +195,22 @@ def draw_classes(drawing: Drawing, classes: Classes) -> list[Asset]:
     table = np.full((256, 3), WHITE, np.uint8)
     for value, colour in colours.items():
         table[value] = colour
-    legend = Swatches([Swatch(name, colours[value], str(value)) for name, value in value_of.items()])
-    return [*assets, _write_png(drawing, table[codes[::step, ::step]], shown, legend)]
+    picture = table[codes[::step, ::step]]
+    swatches = [Swatch(name, colours[value], str(value)) for name, value in value_of.items()]
+    if trust is not None:
+        picture = trust.hatched(picture, step)
+        swatches.append(Swatch("hatched: beyond the labels", GREY))
+    return [*assets, _write_png(drawing, picture, shown, Swatches(swatches))], pixels
 
 
-def draw_numbers(drawing: Drawing) -> list[Asset]:
-    """Write `map.tif` (float32) and `map.png`.
-
-    Args:
-        drawing: with a regressor.
-
-    Raises:
-        TesseraError: a file couldn't be read or written.
-    """
-    grid = drawing.embeddings.grid
+def _draw_numbers(drawing: Drawing, trust: _Trust | None) -> tuple[list[Asset], int]:
+    grid, title = drawing.embeddings.grid, drawing.predictor.meaning.title
     values = np.full((grid.height, grid.width), np.nan, np.float32)
 
-    def put(rows: slice, valid: NDArray[np.bool_], pixels: NDArray[np.float32]) -> None:
-        values[rows][valid] = drawing.model.predict(pixels)
+    def put(place: tuple[slice, slice], valid: NDArray[np.bool_], found: Prediction) -> None:
+        values[place][valid] = found.scores[:, 0]
 
-    _predict(drawing, put)
+    pixels = _predict(drawing, put, trust)
     if drawing.fields is not None:
         drawing.fields.settle_numbers(values)
     step, small = thinned(grid)
@@ -135,27 +218,45 @@ def draw_numbers(drawing: Drawing) -> list[Asset]:
     valid = np.isfinite(shown)
     low, high = np.percentile(shown[valid], (2, 98)) if valid.any() else (0, 1)
     picture = np.where(valid[..., None], ramp(np.nan_to_num(shown), low, high), np.uint8(255))
-    legend = Bar(float(low), float(high), drawing.title)
-    asset = write_map(drawing.folder / "map.tif", values, grid, f"Estimate ({drawing.title})", np.nan)
+    if trust is not None:
+        picture = trust.hatched(picture, step)
+    legend = Bar(float(low), float(high), title)
+    asset = write_map(drawing.folder / "map.tif", values, grid, f"Estimate ({title})", np.nan)
     style_numbers(drawing.folder / "map.tif", RAMP, float(low), float(high))
-    return [asset, _write_png(drawing, picture, small, legend)]
+    return [asset, _write_png(drawing, picture, small, legend)], pixels
 
 
-def _predict(drawing: Drawing, put: Callable[[slice, NDArray[np.bool_], NDArray[np.float32]], None]) -> None:
-    """Call `put` for each strip with its rows, its mask of data (height, width), and the embeddings there (N, K)."""
-    embeddings = drawing.embeddings
-    for window in drawing.strips:
-        strip = embeddings.read(window)
-        valid = np.isfinite(strip[..., 0])
-        if valid.any():
-            put(slice(window.row, window.row + window.height), valid, strip[valid])
-        drawing.report((window.row + window.height) * window.width, embeddings.grid.window.pixels)
+def _predict(drawing: Drawing, put: Put, trust: _Trust | None) -> int:
+    """Predict window by window; gives the number of pixels with data."""
+    embeddings, predictor = drawing.embeddings, drawing.predictor
+    grid, pixels, done = embeddings.grid, 0, 0
+    for window in predictor.windows(embeddings, drawing.values):
+        around = grown(window, predictor.margin, grid)
+        block = embeddings.read_stored(around)
+        row, col = window.row - around.row, window.col - around.col
+        inner = slice(row, row + window.height), slice(col, col + window.width)
+        valid = block.valid
+        chosen = np.zeros_like(valid)
+        chosen[inner] = valid[inner]
+        place = (
+            slice(window.row, window.row + window.height),
+            slice(window.col, window.col + window.width),
+        )
+        if chosen.any():
+            found = predictor.predict(block, chosen)
+            put(place, chosen[inner], found)
+            pixels += len(found.scores)
+            if trust is not None and found.dissimilarity is not None:
+                trust.values[place][chosen[inner]] = found.dissimilarity
+        done += window.pixels
+        drawing.report(done, grid.window.pixels)
+    return pixels
 
 
 def _write_png(drawing: Drawing, picture: NDArray[np.uint8], grid: Grid, legend: Legend) -> Asset:
-    embeddings, title = drawing.embeddings, drawing.title
+    embeddings, meaning = drawing.embeddings, drawing.predictor.meaning
     about = caption_of_item(embeddings.item, embeddings.path.name, embeddings.dim)
-    caption = (f"Map of {title}", drawing.quality, about.scene, about.period, about.model)
+    caption = (f"Map of {meaning.title}", meaning.quality, about.scene, about.period, about.model)
     framed = write_framed(drawing.folder / "map.png", picture, grid, caption, legend)
-    description = f"Map of {title}, with legend"
+    description = f"Map of {meaning.title}, with legend"
     return Asset("picture", "map.png", "image/png", description, ("overview",), grid_fields(framed))

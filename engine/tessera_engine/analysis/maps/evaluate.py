@@ -16,7 +16,7 @@ from tessera_engine.analysis.options import EvaluateKeywords, EvaluateOptions, c
 from tessera_engine.analysis.rasters import write_result_item
 from tessera_engine.analysis.reporting.write import write_report
 from tessera_engine.errors import InputError, check_type
-from tessera_engine.files.result import result_folder
+from tessera_engine.files.result import check_apart, result_folder
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.given import (
     GivenPath,
@@ -61,7 +61,7 @@ def evaluate(
         overwrite: replace an earlier report.
         progress: a function to call with scores done and in all; True to show progress, False not to; None: show it
             in terminals and notebooks.
-        method: `linear`, `knn` or `forest`, or a list of them; None: all.
+        method: `linear`, `knn`, `forest`, `boosting` or `mlp`, or a list of them; None: the first three.
         regression: the labels are numbers, not classes.
         block: side of the blocks that are held out, in metres; None: a fifth of the labelled area.
         layer: the layer of a file with several; None: the only one that has the field.
@@ -91,6 +91,7 @@ def evaluate(
         if out is None:
             return measure(times, source, chosen, report)
         every = [each for outputs in times for each in outputs]
+        check_apart(Path(out), [source.path, *(each.path for each in every)])
         identity = identity_of("evaluate", every, labels=source.path, field=field, options=chosen)
         with result_folder(Path(out), overwrite, identity) as folder:
             found = measure(times, source, chosen, report)

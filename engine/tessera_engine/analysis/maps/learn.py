@@ -4,29 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.analysis.labels.classes import sorted_classes
 from tessera_engine.analysis.labels.pixels import Labels
+from tessera_engine.analysis.maps.learners.base import SEED, Fitted, Task, Vectors
+from tessera_engine.analysis.maps.learners.registry import LEARNERS
 from tessera_engine.analysis.maps.scores import class_scores, confusions, moments, number_scores
 from tessera_engine.errors import InputError, MissingExtra
 from tessera_engine.scene import Grid
 
-METHODS = ("linear", "knn", "forest")
-"""Logistic regression (ridge regression for numbers), nearest neighbours, a random forest."""
+METHODS = tuple(LEARNERS)
+
+AUTO = "auto"
+"""Stands for the method that is best in cross-validation."""
+
+EVALUATED = ("linear", "knn", "forest")
+"""Methods that forms are compared with where none is named: those that are fitted in seconds."""
 
 FOLDS = 5
 
 BLOCKS_ACROSS = 5
 """Spatial blocks across the labelled area, unless the user gives their size."""
 
-NEIGHBOURS = 5
-TREES = 200
-RIDGE_ALPHAS = tuple(10.0**power for power in range(-2, 5))
-SEED = 0
+Folds = list[tuple[NDArray[np.int64], NDArray[np.int64]]]
+"""Indices of the labels for learning and for validation, of each fold."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,46 @@ class Blocks:
     metres: float
 
 
+@dataclass(frozen=True)
+class Model:
+    """What was learned from some labels.
+
+    Attributes:
+        names: the classes in the order of the scores, which is that of `sorted_classes`; none of numbers.
+        fitted: what scores vectors.
+        importance: (K,) how much each feature matters.
+    """
+
+    names: tuple[str, ...]
+    fitted: Fitted
+    importance: NDArray[np.float64]
+
+    def scores(self, vectors: Vectors) -> NDArray[np.float32]:
+        """(N, C) scores of the classes, or (N, 1) numbers."""
+        return self.fitted.scores(vectors)
+
+    def predict(self, x: NDArray[np.float32]) -> NDArray[Any]:
+        """(N,) names of classes, or float64 numbers, for (N, K) vectors."""
+        scores = self.scores(Vectors(x))
+        if not self.names:
+            return scores[:, 0].astype(np.float64)
+        named: NDArray[Any] = np.array(self.names, object)[scores.argmax(axis=1)]
+        return named
+
+
+class HeldOut(NamedTuple):
+    """What was predicted for labels that were held out.
+
+    Attributes:
+        predicted: (N,) names of classes, or numbers.
+        scores: (N, C) of the classes, in the order of `sorted_classes`, -inf for those that a fold had no label of; or
+            (N, 1) numbers.
+    """
+
+    predicted: NDArray[Any]
+    scores: NDArray[np.float32]
+
+
 def need_learning(purpose: str) -> None:
     """Make sure that scikit-learn is installed; `purpose` is the function that needs it.
 
@@ -54,30 +99,29 @@ def need_learning(purpose: str) -> None:
         raise MissingExtra("scikit-learn", "maps", purpose) from None
 
 
-def make_model(method: str, regression: bool, fewest: int, threads: int) -> Any:
-    """A scikit-learn estimator of (N, K) embeddings.
+def learn(method: str, x: NDArray[np.float32], y: NDArray[Any], task: Task) -> Model:
+    """Learn from labels.
 
     Args:
-        method: one of `METHODS`; `linear` is logistic regression, and ridge regression for numbers.
-        regression: the values are numbers.
-        fewest: the smallest number of labels that it is fitted to.
-        threads: CPU threads.
+        method: one of `METHODS`.
+        x: (N, K) embeddings, or features made from them.
+        y: (N,) class names, two different ones or more, or numbers.
+        task: what else is to be known.
     """
-    from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
-    from sklearn.linear_model import LogisticRegression, RidgeCV
-    from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import Normalizer, StandardScaler
+    from threadpoolctl import threadpool_limits
 
-    if method == "linear":
-        last = RidgeCV(RIDGE_ALPHAS) if regression else LogisticRegression(max_iter=1000)
-        return make_pipeline(StandardScaler(), last)
-    if method == "knn":
-        kind = KNeighborsRegressor if regression else KNeighborsClassifier
-        # Between unit vectors, the nearest is the one with the largest cosine
-        return make_pipeline(Normalizer(), kind(min(NEIGHBOURS, fewest), weights="distance", n_jobs=threads))
-    forest = RandomForestRegressor if regression else RandomForestClassifier
-    return forest(TREES, random_state=SEED, n_jobs=threads)
+    names = () if task.regression else tuple(sorted_classes(y))
+    numbers = y.astype(np.float64) if task.regression else numbered(y, names)
+    # On so few values threads mostly wait for each other: on a busy machine a hundred times as long
+    with threadpool_limits(1):
+        learned = LEARNERS[method].learn(x, numbers, task)
+    return Model(names, learned.fitted, learned.importance)
+
+
+def numbered(y: NDArray[Any], names: Sequence[str]) -> NDArray[np.int64]:
+    """(N,) the place of each class name among the names."""
+    number = {name: i for i, name in enumerate(names)}
+    return np.array([number[name] for name in y], np.int64)
 
 
 def block_groups(cols: NDArray[np.int64], rows: NDArray[np.int64], side: int) -> NDArray[np.int64]:
@@ -117,10 +161,8 @@ def make_blocks(parts: Sequence[tuple[Labels, Grid]], metres: float | None) -> B
     return Blocks(every, max(1, round(metres / pixel)) * pixel)
 
 
-def split(
-    y: NDArray[Any], groups: NDArray[np.int64], regression: bool
-) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Folds of spatial cross-validation, at most `FOLDS`: indices of the labels for learning and for validation.
+def split(y: NDArray[Any], groups: NDArray[np.int64], regression: bool) -> Folds:
+    """Folds of spatial cross-validation, at most `FOLDS`.
 
     A group (a block or a parcel) is never split between folds. Classes are spread over the folds as evenly
     as the groups allow.
@@ -154,35 +196,33 @@ def split(
         return [(train, test) for train, test in splitter.split(y, y, groups) if len(train) and len(test)]
 
 
-def predict_held_out(
-    model: Any,
-    x: NDArray[np.float32],
-    y: NDArray[Any],
-    folds: list[tuple[NDArray[np.int64], NDArray[np.int64]]],
-) -> NDArray[Any]:
-    """Cross-validation: each fold is predicted by a model that was fitted to the other folds.
+def hold_out(method: str, x: NDArray[np.float32], y: NDArray[Any], folds: Folds, task: Task) -> HeldOut:
+    """Cross-validation: each fold is predicted by what was learned from the other folds.
 
     Args:
-        model: an estimator; each fold gets a copy.
-        x: (N, K) embeddings.
+        method: one of `METHODS`.
+        x: (N, K) features.
         y: (N,) class names or numbers.
         folds: see `split`.
-
-    Returns:
-        (N,) predictions, of the type of y.
+        task: what else is to be known.
     """
-    from sklearn.base import clone
-    from threadpoolctl import threadpool_limits
-
+    names = () if task.regression else tuple(sorted_classes(y))
     predicted = np.empty_like(y)
-    # With such small matrices threads mostly wait for each other: on a busy machine a hundred times as long
-    with threadpool_limits(1, "blas"):
-        for train, test in folds:
-            if (y[train] == y[train][0]).all():
-                predicted[test] = y[train][0]  # a classifier needs two classes
-            else:
-                predicted[test] = clone(model).fit(x[train], y[train]).predict(x[test])
-    return predicted
+    scores = np.full((len(y), max(1, len(names))), -np.inf, np.float32)
+    for train, test in folds:
+        if not task.regression and (y[train] == y[train][0]).all():
+            predicted[test] = y[train][0]  # a learner needs two classes
+            scores[test, names.index(y[train][0])] = 0
+            continue
+        model = learn(method, x[train], y[train], task)
+        found = model.scores(Vectors(x[test]))
+        if task.regression:
+            predicted[test] = found[:, 0]
+            scores[test] = found
+        else:
+            predicted[test] = np.array(model.names, object)[found.argmax(axis=1)]
+            scores[np.ix_(test, numbered(np.array(model.names, object), names))] = found
+    return HeldOut(predicted, scores)
 
 
 def assess(y: NDArray[Any], predicted: NDArray[Any], regression: bool) -> dict[str, Any]:
@@ -207,12 +247,12 @@ def _numbers(y: NDArray[Any], predicted: NDArray[Any]) -> dict[str, Any]:
 
 
 def _classes(y: NDArray[Any], predicted: NDArray[Any]) -> dict[str, Any]:
-    names = sorted_classes(y)
+    names = sorted_classes([*y, *predicted])
     (confusion,) = confusions(y, predicted, np.zeros(len(y), np.int64), names)
     right, true, guessed = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
-    recall = right / true
+    recall = np.divide(right, true, out=np.zeros(len(names)), where=true > 0)
     precision = np.divide(right, guessed, out=np.zeros(len(names)), where=guessed > 0)
-    f1 = 2 * right / (true + guessed)
+    f1 = 2 * right / np.maximum(true + guessed, 1)
     per_class = {
         name: {
             "precision": float(precision[i]),

@@ -2,75 +2,44 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+import msgspec
 
-from tessera_engine.analysis.labels.classes import LARGEST_CODE, MOST_CLASSES, Classes
-from tessera_engine.analysis.labels.gathering import gather
 from tessera_engine.analysis.labels.pixels import LabelSource
-from tessera_engine.analysis.maps.drawing import Drawing, draw_classes, draw_numbers
-from tessera_engine.analysis.maps.fields import NOTE, Fields
-from tessera_engine.analysis.maps.fields import PIXEL_BYTES as FIELD_BYTES
-from tessera_engine.analysis.maps.learn import (
-    assess,
-    make_blocks,
-    make_model,
-    need_learning,
-    predict_held_out,
-    split,
-)
-from tessera_engine.analysis.maps.quality import quality, unknown_because_of
+from tessera_engine.analysis.maps.fields import Fields
+from tessera_engine.analysis.maps.learn import need_learning
+from tessera_engine.analysis.maps.mapping import Wanted, draw_all, strip_size
+from tessera_engine.analysis.maps.quality import quality
+from tessera_engine.analysis.maps.report_files import write_reports
+from tessera_engine.analysis.maps.testing import score_test
+from tessera_engine.analysis.maps.training import train
 from tessera_engine.analysis.options import MapKeywords, MapOptions, check_options
-from tessera_engine.analysis.rasters import within, write_result_item
+from tessera_engine.analysis.rasters import write_result_item
 from tessera_engine.errors import InputError, check_type
-from tessera_engine.files.checksums import path_sha256
 from tessera_engine.files.naming import default_out
-from tessera_engine.files.result import result_folder
-from tessera_engine.formats.embeddings.base import BLOCK_VALUES, Embeddings
+from tessera_engine.files.result import check_apart, check_free, result_file, result_folder
+from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.embeddings.same_model import check_same_model
 from tessera_engine.formats.given import (
     GivenPath,
     Several,
     check_path,
-    folder_names,
     identity_of,
     open_given,
     open_several,
     paths_given,
 )
-from tessera_engine.machine import check_threads
-from tessera_engine.progress import ShowProgress, part_of, shown
-from tessera_engine.running.memory import strip_values
+from tessera_engine.progress import ShowProgress, shown
 from tessera_engine.running.options import spelled_out
-from tessera_engine.stac.items import Asset
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
-
-MOST_LABELS = 20_000
-"""Labelled pixels to learn from, at most. More of them improve a map little, and kNN and forests become slow."""
-
-LEARNING_BYTES = 150_000_000
-"""Memory of scikit-learn, the labels and the fitted model."""
-
-PIXEL_BYTES = 6
-"""Bytes of memory that the map and its picture take for each pixel."""
-
-VALUE_BYTES = 20
-"""Bytes of memory that predicting takes for each value, besides reading it: the dequantised and the scaled value, and
-what the model computes from them."""
-
-
-RENUMBERED = (
-    f"not all codes are from 0 to {LARGEST_CODE}, so the pixel values of map.tif are 1, 2, ...; legend.csv has the "
-    "code of each"
-)
 
 
 @dataclass(frozen=True, repr=False)
@@ -79,13 +48,15 @@ class Map:
 
     Attributes:
         out: the folder.
-        report: the scores of the cross-validation, see `tessera_engine.analysis.maps.learn.assess`.
+        report: the scores of the cross-validation, see `tessera_engine.analysis.maps.training.train`.
         notes: what was unusual about the labels, a line each.
+        saved: the file of the classifier; None: not asked for.
     """
 
     out: Path
     report: dict[str, Any]
     notes: tuple[str, ...]
+    saved: Path | None = None
 
     def __repr__(self) -> str:
         report = self.report
@@ -121,7 +92,15 @@ def map(
             of several; where they overlap, a place is taken from the first that has data there.
         by_segment: a file of polygons, such as `segment` writes or the parcels of a register: each gets one class, the
             one with most votes of its pixels, or their mean number. Pixels outside are mapped one by one.
-        method: `linear` (logistic or ridge regression), `knn` or `forest`.
+        method: `linear` (logistic or ridge regression), `knn`, `forest`, `boosting` (gradient boosting), `mlp` (a
+            small neural network), or `auto`: what is best in cross-validation.
+        context: 3 or 5: learn from the mean and the spread of the embeddings in the square of so many pixels around a
+            pixel too; None: from the pixel alone, or what `auto` finds.
+        balance: all classes weigh the same in learning, whatever their number of labels.
+        test: a file with independent labels of the same field, which the map is scored on too.
+        save: the file to keep what was learned in, for `apply`.
+        probabilities: write the probability of each class, a band each.
+        applicability: write how dissimilar each pixel is to the labels, and where the map can't be trusted.
         regression: the labels are numbers, not classes.
         block: side of the blocks of the spatial cross-validation, in metres; None: a fifth of the labelled area.
         layer: the layer of a file with several; None: the only one that has the field.
@@ -152,68 +131,72 @@ def map(
     if field is not None:
         check_type("field", field, (str,), "the name of a field")
     need_learning("map")
+    file = Path(labels)
     opened = open_several("embeddings", embeddings, chosen.dim, chosen.year, chosen.until)
-    sources, names = opened, folder_names(opened)
+    sources = opened
     if chosen.train is not None:
         sources = [open_given("train", chosen.train, chosen.dim, chosen.train_year, chosen.train_until)]
         check_same_model(opened[0], sources[0])
-    extra = 0 if chosen.by_segment is None else FIELD_BYTES
-    strips = [_strip_size(each, chosen.memory, extra) for each in opened]
+    read = [each.path for each in (*opened, *sources)]
+    read += [path for path in (file, chosen.test, chosen.by_segment) if path is not None]
+    check_apart(target, read)
+    wanted = Wanted(chosen.probabilities, chosen.memory, chosen.by_segment is not None)
+    strips = [
+        # Before anything is learned; the number of classes isn't known yet
+        strip_size(each, wanted, 2, chosen.context or 0, chosen.applicability)
+        for each in opened
+    ]
     fields = _fields(chosen.by_segment, opened)
-    file, regression = Path(labels), chosen.regression
     given = LabelSource(file, field, chosen.layer, chosen.labels_crs, chosen.band, chosen.nodata)
-    read = gather(given, sources, regression, MOST_LABELS)
-    classes = None if regression else _classes(file, read.values)
-    notes = read.notes
-    if classes is not None and classes.renumbered:
-        notes += (RENUMBERED,)
-    if chosen.by_segment is not None:
-        notes += (NOTE,)
-    grids = [each.grid for each in sources]
-    blocks = make_blocks(list(zip(read.labels, grids, strict=True)), chosen.block)
-    folds = split(read.values, blocks.groups, regression)
-    fewest = min(len(learned) for learned, _ in folds)
-    model = make_model(chosen.method, regression, fewest, check_threads(chosen.threads))
     identity = identity_of(
         "map", (*opened, *sources), labels=file, field=field, by_segment=chosen.by_segment, options=chosen
     )
-    trained = [str(each.item.get("id", each.path.name)) for each in sources]
-    with shown(progress, "mapping", "px") as tally, result_folder(target, overwrite, identity) as folder:
-        report = {
-            "method": chosen.method,
-            "folds": len(folds),
-            "blocks": len(np.unique(blocks.groups)),
-            "block_metres": blocks.metres,
-            "labelled_pixels": len(read),
-            "notes": list(notes),
-            **assess(read.values, predict_held_out(model, read.x, read.values, folds), regression),
-        }
-        report["accuracy_known"] = not unknown_because_of(report)
-        model.fit(read.x, read.values)
-        name, assets = field or file.stem, []
-        pixels = [each.grid.window.pixels for each in opened]
-        for i, (each, strip, own, parcels) in enumerate(zip(opened, strips, names, fields, strict=True)):
-            place = folder if len(opened) == 1 else folder / own
-            place.mkdir(exist_ok=True)
-            part = part_of(tally, sum(pixels[:i]), sum(pixels))
-            drawing = Drawing(place, each, each.windows(strip), model, name, quality(report), part, parcels)
-            drawn = draw_numbers(drawing) if classes is None else draw_classes(drawing, classes)
-            assets += drawn if len(opened) == 1 else [within(asset, own, each.grid) for asset in drawn]
-        (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-        assets.append(
-            Asset("report", "report.json", "application/json", "Spatial cross-validation", ("metadata",))
+    if chosen.save is not None:
+        check_apart(chosen.save, read)
+        if Path(os.path.realpath(chosen.save)).is_relative_to(os.path.realpath(target)):
+            raise InputError(f"save={chosen.save} lies in {target}, which is made anew; choose another save=")
+        check_free(chosen.save, overwrite)
+        if not sources[0].provenance.get("model_sha256"):
+            raise InputError(
+                f"{sources[0].path} doesn't record which model made it, so save={chosen.save} could never be applied "
+                "safely; embed the scene again"
+            )
+    with ExitStack() as stack:
+        tally = stack.enter_context(shown(progress, "mapping", "px"))
+        folder = stack.enter_context(result_folder(target, overwrite, identity))
+        saved = (
+            None
+            if chosen.save is None
+            else stack.enter_context(result_file(chosen.save, overwrite, identity))
         )
+        trained = train(sources, given, chosen)
+        classifier, report = trained.classifier, trained.report
+        about = classifier.about
+        strips = [
+            strip_size(each, wanted, len(about.classes), about.context, chosen.applicability)
+            for each in opened
+        ]
+        if chosen.test is not None:
+            report["test"] = score_test(trained, sources, opened, replace(given, path=chosen.test))
+        # As it is now: what follows is of these scenes, not of the classifier
+        kept = replace(classifier, about=msgspec.structs.replace(about, report=dict(report)))
+        mapped = draw_all(folder, opened, classifier, strips, wanted, tally, fields)
+        report |= mapped.facts
+        assets = mapped.assets + write_reports(folder, report)
+        names = [str(each.item.get("id", each.path.name)) for each in sources]
         facts = {
-            "method": chosen.method,
+            "method": about.method,
             "field": field,
             "labels": file.name,
-            "labels_sha256": path_sha256(file),
+            "labels_sha256": about.labels_sha256,
             **({} if chosen.by_segment is None else {"by_segment": chosen.by_segment.name}),
-            "trained_on": trained if len(trained) > 1 else trained[0],
+            "trained_on": names if len(names) > 1 else names[0],
         }
-        title = f"Map of {name} from {len(read)} labelled pixels"
+        title = f"Map of {about.title} from {about.labelled_pixels} labelled pixels"
         write_result_item(folder, [each.grid for each in opened], opened, "map", title, assets, facts)
-    return Map(target, report, notes)
+        if saved is not None:
+            saved.write_bytes(kept.to_bytes())
+    return Map(target, report, tuple(report["notes"]), chosen.save)
 
 
 def _fields(path: Path | None, outputs: Sequence[Embeddings]) -> list[Fields | None]:
@@ -234,24 +217,6 @@ def _fields(path: Path | None, outputs: Sequence[Embeddings]) -> list[Fields | N
             "give by_segment= of the same place"
         )
     return list(found)
-
-
-def _strip_size(embeddings: Embeddings, memory: int | None, extra: int) -> int:
-    """Values that are predicted at a time; `extra` bytes of memory for each pixel are taken already.
-
-    Raises:
-        InputError: the memory is too little.
-    """
-    row = embeddings.grid.width * embeddings.dim
-    fixed = LEARNING_BYTES + embeddings.grid.window.pixels * (PIXEL_BYTES + extra)
-    return strip_values(memory, fixed, embeddings.bytes_per_value + VALUE_BYTES, row, BLOCK_VALUES)
-
-
-def _classes(file: Path, values: NDArray[Any]) -> Classes:
-    count = len(set(values))
-    if not 2 <= count <= MOST_CLASSES:
-        raise InputError(f"{file} has {count} class(es) on the embeddings; expected 2 to {MOST_CLASSES}")
-    return Classes.of(values)
 
 
 map.__signature__ = spelled_out(map, MapKeywords, MapOptions())  # type: ignore[attr-defined]

@@ -23,7 +23,7 @@ def quality(report: Mapping[str, Any]) -> str:
     """The main score and what it was measured on.
 
     Args:
-        report: of `assess`, with the number of labelled pixels, `labelled_pixels`.
+        report: of `assess`, with `labelled_pixels`, and with `intervals` of the scores.
     """
     pixels = f"{report['labelled_pixels']:,} labelled pixels"
     few = unknown_because_of(report)
@@ -31,7 +31,11 @@ def quality(report: Mapping[str, Any]) -> str:
         named = ", ".join(few[:3]) + (f" and {len(few) - 3} more" if len(few) > 3 else "")
         return f"Accuracy not known: fewer than {FEWEST_LABELS} labelled pixels of {named}; {pixels} in all"
     if "classes" in report:
-        score = f"Accuracy {100 * report['accuracy']:.0f} %"
+        low, high = (100 * end for end in report["intervals"]["accuracy"])
+        score = f"Accuracy {100 * report['accuracy']:.0f} % ({low:.0f} to {high:.0f})"
     else:
-        score = f"R2 {report['r2']:.2f}, RMSE {report['rmse']:.3g}"
+        low, high = report["intervals"]["r2"]
+        score = f"R2 {report['r2']:.2f} ({low:.2f} to {high:.2f}), RMSE {report['rmse']:.3g}"
+        if report["r2"] < 0:
+            score = f"Worse than the mean of the labels: {score}"
     return f"{score} on blocks that were held out; {pixels}"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tessera_engine.analysis.maps.evaluation import Evaluation, Row
 from tessera_engine.analysis.maps.intervals import Interval
+from tessera_engine.analysis.maps.learners.registry import LEARNERS
 from tessera_engine.analysis.reporting.document import (
     Block,
     Document,
@@ -24,11 +25,7 @@ TITLES = {
     "rmse": "RMSE",
 }
 
-METHOD_TITLES = {
-    "linear": "Linear probe",
-    "knn": "k nearest neighbours",
-    "forest": "Random forest",
-}
+METHOD_TITLES = {name: learner.title for name, learner in LEARNERS.items()}
 
 PERCENT = ("accuracy", "balanced_accuracy", "macro_f1")
 """Scores that are shown in percent."""

@@ -20,7 +20,7 @@ from tessera_engine.analysis.sampling.sources import Source, fingerprint, pixels
 from tessera_engine.analysis.sampling.tables import Content, bounds_of, kinds_of, writer_for
 from tessera_engine.analysis.sampling.years import Part, Year, lost_rows
 from tessera_engine.errors import InputError
-from tessera_engine.files.result import check_free
+from tessera_engine.files.result import check_apart, check_free
 from tessera_engine.formats.given import GivenPath, check_path
 from tessera_engine.places.features import Features
 from tessera_engine.places.losses import in_words
@@ -109,6 +109,7 @@ def sample(
     check_path("out", out, "a file")
     path, target = Path(shapes), Path(out)
     write = writer_for(target)
+    check_apart(target, [path])
     check_free(target, overwrite)
     check_shapes(path)
     features = read_features(ShapeFile(path, chosen.layer, chosen.shapes_crs, "shapes_crs"))

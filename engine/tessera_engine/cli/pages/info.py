@@ -7,6 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from tessera_engine.analysis.maps.classifier_file import is_classifier, read_classifier
 from tessera_engine.backends.choosing import choose
 from tessera_engine.cli.pages.calendar_strip import valid_shares
 from tessera_engine.errors import InputError
@@ -51,8 +54,12 @@ def describe(target: str, announce: Callable[[str], None] | None = None, **openi
         return describe_scene(open_scene(path, **opening), announce)
     if path.is_file() and is_output(path.absolute().parent):
         raise InputError(f"{path} is one file of an output; give the output's folder: {path.parent}")
+    if path.is_file() and is_classifier(path):
+        return describe_classifier(path)
     if path.exists() and path.suffix != ".onnx":
-        raise InputError(f"{path} is neither a scene folder, an output folder nor a model file (.onnx)")
+        raise InputError(
+            f"{path} is neither a scene folder, an output folder, a model file (.onnx) nor a classifier of map --save"
+        )
     check_no_mistyped_folder(target)
     return describe_model(open_model(target))
 
@@ -115,6 +122,24 @@ def describe_model(model: ModelFile) -> dict[str, Any]:
         "bytes": model.path.stat().st_size,
         "sha256": model.sha256,
         **asdict(model.facts),
+    }
+
+
+def describe_classifier(path: Path) -> dict[str, Any]:
+    """Describe a classifier that `map` saved: what it was learned from, and how good it was."""
+    found = read_classifier(path)
+    facts = {
+        key: value
+        for key, value in msgspec.structs.asdict(found.about).items()
+        if key not in ("classes", "report")
+    }
+    return {
+        "kind": "classifier",
+        "file": str(path),
+        "bytes": path.stat().st_size,
+        **facts,
+        "classes": [each.name for each in found.about.classes],
+        "applicability_threshold": found.meaning.threshold,
     }
 
 
