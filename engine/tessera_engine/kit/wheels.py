@@ -181,4 +181,7 @@ def _download(asked: Sequence[Requirement], constraints: Path, target: Target, f
         said = " ".join(
             line.removeprefix("ERROR: ").strip() for line in dict.fromkeys((errors[0], errors[-1]))
         )
-        raise TesseraError(f"pip can't bring the wheels for {target.name}: {said}")
+        raise TesseraError(
+            f"pip can't bring the wheels for {target.name}: {said}; check the network, and that the index of 'pip "
+            "config list' has these packages"
+        )
