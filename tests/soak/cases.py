@@ -16,6 +16,9 @@ from typing import Any
 
 WRITES_NOTHING = {"info", "doctor", "verify", "bench", "model list"}
 
+ASKS_THE_INDEX = {"kit"}
+"""What asks an index of packages for hundreds of megabytes; it publishes as every other command does."""
+
 HOME = "TESSERA_ENGINE_HOME"
 
 
