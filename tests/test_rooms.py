@@ -27,7 +27,7 @@ ROOMS = (
     ("api",),
     ("verification",),
     ("analysis", "jobs"),
-    ("view",),
+    ("view", "kit"),
     ("cli",),
     ("__main__",),
 )

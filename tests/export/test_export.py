@@ -12,7 +12,7 @@ import onnx
 import pytest
 
 from tessera_engine.errors import CheckFailed, InputError, ModelError
-from tessera_engine.model import published
+from tessera_engine.model import installing, published
 from tessera_engine.model.file import read_model_file
 from tessera_export import export as export_module
 from tessera_export.export import CPU_PRECISIONS, Description, export_model, import_checkpoint
@@ -136,7 +136,7 @@ def test_import_replaces_only_when_told(home):
 
 def test_import_never_hides_behind_a_packaged_model(home, tmp_path, monkeypatch):
     (tmp_path / "tiny.int8.onnx").touch()
-    monkeypatch.setattr(export_module, "packaged_folder", lambda: tmp_path)
+    monkeypatch.setattr(installing, "packaged_folder", lambda: tmp_path)
     with pytest.raises(InputError, match=r"'tiny' .* name="):
         import_checkpoint(TINY)
     assert not home.exists()

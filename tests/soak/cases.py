@@ -16,6 +16,9 @@ from typing import Any
 
 WRITES_NOTHING = {"info", "doctor", "verify", "bench", "model list"}
 
+ASKS_THE_INDEX = {"kit"}
+"""What asks an index of packages for hundreds of megabytes; it publishes as every other command does."""
+
 HOME = "TESSERA_ENGINE_HOME"
 
 
@@ -74,6 +77,7 @@ def cases() -> list[Case]:
         Case("similar", f"similar {{made}}/a.npy {at} -o out -q --overwrite", old="similar"),
         Case("change", "change {made}/a.npy {made}/b.npy -o out -q --overwrite", old="similar"),
         Case("map", f"map {{made}}/a.npy {labels} -o out -q --overwrite", old="similar", weight=0.3),
+        Case("apply", "apply {made}/crops.model {made}/a.npy -o out -q --overwrite", old="similar", weight=0.5),
         Case("evaluate", f"evaluate {{made}}/a.npy {labels} --method knn -o out -q --overwrite", old="similar", weight=0.2),
         Case("segment", "segment {made}/a.npy -o out.parquet -q --overwrite", out="out.parquet", old="old.pt"),
         Case("sample", "sample {made}/a.npy {made}/labels.geojson -o out.csv -q", out="out.csv"),
@@ -164,6 +168,8 @@ def make_inputs(made: Path) -> None:
         for i, place in enumerate(corners)
     ]  # fmt: skip
     (made / "labels.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": labels}))
+    learned = {"save": made / "crops.model", "progress": False}
+    te.map(made / "a.npy", made / "labels.geojson", "crop", made / "mapped", **learned)
     te.similar(made / "a.npy", corners[0], made / "similar", progress=False)
     write_classes(made / "classes.tif", grid)
     te.sample_design(made / "classes.tif", made / "checked.csv", per_class=3, show_class=True)

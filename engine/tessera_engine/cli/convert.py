@@ -46,7 +46,7 @@ def convert(
     ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write finished embeddings in another format, or on another grid.
+    """Write embeddings in another format or on another grid.
 
     On another grid, each pixel has the embedding of the pixel in which its centre lies.
 

@@ -68,7 +68,7 @@ def model_add(
     ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Add model files from another machine, so that embed finds them by name.
+    """Add model files, so that embed finds them by name.
 
     Each file is checked as embed checks it, before anything is written. PyTorch and the network are not needed.
 
@@ -96,7 +96,7 @@ def model_pack(
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write all files of a model into one file to carry to another machine.
+    """Write all files of a model into one file to carry.
 
     Example: tessera-engine model pack nano -o nano.tessera
     """

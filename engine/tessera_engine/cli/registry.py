@@ -31,6 +31,7 @@ MODULES = (
     "verify",
     "bench",
     "models",
+    "kit",
 )
 """Modules of `tessera_engine.cli`, in the order in which `--help` lists their commands."""
 

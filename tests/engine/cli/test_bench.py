@@ -118,8 +118,8 @@ def test_a_process_that_cannot_even_begin_is_told(tmp_path, monkeypatch):
     """Its main module fails; nobody reads what is larger than a pipe holds."""
     broken = tmp_path / "broken.py"
     broken.write_text("raise SystemExit(7)")
-    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
-    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(broken))
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None, raising=False)
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(broken), raising=False)
     large = FakeReader(made_up_arrays(64, 64))
     observations = large.read(large.grid.window)
     with pytest.raises(TesseraError, match="ended with exit code 7"):

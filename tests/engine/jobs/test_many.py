@@ -161,7 +161,7 @@ def test_every_option_of_embed_is_a_column():
     from tessera_engine.cli import app
 
     (embed,) = [command for name, command in get_command(app).commands.items() if name == "embed"]
-    mine = {"scenes", "jobs", "quiet", "json"}
+    mine = {"scenes", "jobs", "cluster", "quiet", "json"}
     options = {parameter.name for parameter in embed.params} - mine
     assert options <= {*columns(), "no_truecolour"}
 

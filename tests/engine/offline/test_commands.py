@@ -54,12 +54,15 @@ ORDINARY = {
     "map": ["map", "INPUTS/cog", "--labels", "INPUTS/labels.geojson", "--field", "crop", "-o", "map", "-q"],
     "sample-design": ["sample-design", "map", "-o", "check.csv", "--per-class", "2", "-q"],
     "area": ["area", "map", "--reference", "INPUTS/labels.geojson", "--field", "crop"],
-    "map again": ["map", "INPUTS/npy", "--labels", "INPUTS/labels.geojson", "--field", "crop", "-o", "map-later", "-q"],
+    "map again": ["map", "INPUTS/npy", "--labels", "INPUTS/labels.geojson", "--field", "crop", "-o", "map-later", "--save", "crops.model", "-q"],
+    "apply": ["apply", "crops.model", "INPUTS/cog", "-o", "applied", "-q"],
     "from to": ["change", "--from-to", "map", "map-later", "-o", "transitions", "-q"],
     "suggest": ["suggest", "INPUTS/cog", "-n", "3", "-o", "next.csv", "-q"],
     "evaluate": ["evaluate", "INPUTS/cog", "--labels", "INPUTS/labels.geojson", "--field", "crop", "--block", "50"],
-    # The one command that may connect, with an address to which it doesn't
+    # The two commands that may connect, each with what they refuse before
     "model fetch": ["model", "fetch", "nano", "--from", "ftp://127.0.0.1/nano.pt"],
+    "kit": ["kit", "carried", "--platform", "beos"],
+    "kit verify": ["kit", "--verify", "INPUTS/carried"],
     "model pack": ["model", "pack", "demo", "-o", "demo.tessera"],
     "model add": ["model", "add", "demo.tessera"],
     "export": ["export", "INPUTS/tiny.pt", "-o", "model.onnx"],
@@ -76,7 +79,7 @@ LONG = {
 }  # fmt: skip
 """Commands that take long."""
 
-FAILS = {"model fetch": 2}
+FAILS = {"model fetch": 2, "kit": 2}
 
 WITHOUT_RUNTIME = (*list(ORDINARY)[: list(ORDINARY).index("export")],)
 """What never starts ONNX Runtime: the fused kernels compute, or nothing does."""
@@ -93,6 +96,7 @@ def place(tmp_path_factory):
 @pytest.fixture(scope="module")
 def kit(place):
     import tessera_engine as te
+    from tessera_engine.kit.make import write_sums
     from tessera_engine.model.installed import list_models
 
     inputs = place / "inputs"
@@ -106,6 +110,9 @@ def kit(place):
     labels = inputs / "labels.geojson"
     labels.write_text(hostile.geojson())
     shutil.copy(conformance.checkpoint("tiny"), inputs / "tiny.pt")
+    (inputs / "carried").mkdir()
+    shutil.copy(labels, inputs / "carried" / labels.name)
+    write_sums(inputs / "carried")
     model = next(path for path in list_models() if "fp32" in path.name)
     outside = hostile.write_outside(place / "outside")
     return hostile.Kit(place / "kinds", outside, scene, outputs, labels, model)
