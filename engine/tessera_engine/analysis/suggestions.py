@@ -82,18 +82,18 @@ def candidates(classified: NDArray[np.uint8]) -> tuple[Pixels, Pixels]:
         classified: (height, width, 2): a class, 0 for no data; and the margin, 0 (a tie) to 255.
     """
     height, width = classified.shape[:2]
-    there = classified[..., 0] > 0
-    doubt = np.where(there, 255 - classified[..., 1].astype(np.int16), -1)
     cell = max(1, -(-max(height, width) // CANDIDATES_ACROSS))
     least_sure = []
     for top in range(0, height, cell):
         for left in range(0, width, cell):
-            part = doubt[top : top + cell, left : left + cell]
-            at = int(part.argmax())
-            if part.flat[at] >= 0:
-                least_sure.append((left + at % part.shape[1], top + at // part.shape[1]))
+            # Cell by cell: of a large scene all doubts would take a hundred MB
+            part = classified[top : top + cell, left : left + cell]
+            doubt = np.where(part[..., 0] > 0, 255 - part[..., 1].astype(np.int16), -1)
+            at = int(doubt.argmax())
+            if doubt.flat[at] >= 0:
+                least_sure.append((left + at % doubt.shape[1], top + at // doubt.shape[1]))
     step = max(1, max(height, width) // SAMPLES_ACROSS)
-    rows, cols = np.nonzero(there[step // 2 :: step, step // 2 :: step])
+    rows, cols = np.nonzero(classified[step // 2 :: step, step // 2 :: step, 0])
     cols, rows = cols * step + step // 2, rows * step + step // 2
     middles = np.stack([cols, rows], axis=1)
     found = np.concatenate([np.array(least_sure, np.int64).reshape(-1, 2), middles])
