@@ -37,7 +37,7 @@ def kit(
     ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make a folder that installs the engine, models and pages where there is no network.
+    """Make a folder that installs the engine without a network.
 
     This command runs in a checkout and uses the network: pip brings the packages from the index that it is configured
     to use.

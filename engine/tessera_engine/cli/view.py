@@ -72,7 +72,7 @@ def view(
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Look at embeddings in the browser: click, compare, label, map.
+    """Look at embeddings in the browser: click, label, map.
 
     Prints the address of a page that only this machine can open, and serves it until Ctrl-C. The address works once:
     give the command again for another browser.
