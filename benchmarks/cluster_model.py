@@ -35,7 +35,7 @@ class Rates:
         pixels_a_second: of one core; nano in int8, docs/speed.md: 8,464 on two cores of an EPYC.
         cores: of a worker.
         bytes_in: of a pixel's observations, as d-pixel tiles: 70 dates of Sentinel-2, 138 of Sentinel-1.
-        bytes_out: of a pixel in the store with its prefixes and layers; measured on simulated scenes.
+        bytes_out: of a pixel in the output; measured with the demo model on 512 x 512 simulated pixels.
         link: bytes a second of a worker's network.
         storage: bytes a second of the shared file system, for all workers together.
         request: seconds of the process that gives out the cells, for each cell; benchmarks/cluster_scale.py.
@@ -48,7 +48,7 @@ class Rates:
     pixels_a_second: float = 4_232.0
     cores: int = 2
     bytes_in: float = 2_022.0
-    bytes_out: float = 230.0
+    bytes_out: float = 199.0
     link: float = 1.1e9
     storage: float = 5e9
     request: float = 0.0045
