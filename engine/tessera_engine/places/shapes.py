@@ -26,7 +26,8 @@ class ShapeFile:
         path: the file, or the folder of a file geodatabase.
         layer: the layer to read; None: the only one that has the field, or shapes.
         crs: the CRS of the coordinates; None: what the file says.
-        crs_parameter: the name of the user's parameter for the CRS, for messages.
+        crs_parameter: the name of the user's parameter for the CRS, for messages; empty where there is none, and
+            none for the layer.
     """
 
     path: Path

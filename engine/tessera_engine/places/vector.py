@@ -179,9 +179,8 @@ def _layers_with(source: _Source, file: ShapeFile, field: str | None) -> list[st
         raise no_field(path, field, known)
     if len(having) > 1 and fields[having[0]]["driver"] not in FOLDERS:
         what = "shapes" if field is None else f"a field '{field}'"
-        raise InputError(
-            f"{path} has {len(having)} layers with {what}: {listed(having)}; give layer=, one of them"
-        )
+        advice = "give layer=, one of them" if file.crs_parameter else "save the one that is meant by itself"
+        raise InputError(f"{path} has {len(having)} layers with {what}: {listed(having)}; {advice}")
     return having
 
 

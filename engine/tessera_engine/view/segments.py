@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,13 +90,7 @@ def read_segments(path: Path, grid: Grid) -> Segments:
 
 def _read(path: Path, near: Near) -> Shapes:
     check_shapes(path)
-    try:
-        return read_shapes(ShapeFile(path, crs_parameter=""), None, near)
-    except InputError as error:
-        # There is no option for the layer
-        raise type(error)(
-            re.sub(r"give layer=.*", "save the one with the polygons by itself", str(error))
-        ) from None
+    return read_shapes(ShapeFile(path, crs_parameter=""), None, near)
 
 
 def _on_grid(path: Path, shapes: Shapes, grid: Grid) -> tuple[NDArray[Any], NDArray[np.int64], int]:

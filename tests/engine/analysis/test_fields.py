@@ -190,3 +190,12 @@ def test_a_mistake_is_one_line(output, labels, tmp_path):
         make_map(output, labels, "crop", tmp_path / "out", by_segment=tmp_path / "wkt.csv")
     assert not (tmp_path / "out").exists()
     assert open_embeddings(output).grid == GRID
+
+
+def test_a_file_with_two_layers_gets_advice_that_can_be_followed(output, labels, tmp_path):
+    file = tmp_path / "two.gpkg"
+    for layer in ("a", "b"):
+        write_shapes(file, shapely.to_wkb(boxes([0])), [np.arange(1)], ["n"], layer=layer, driver="GPKG",
+                     geometry_type="Polygon", crs=CRS, append=layer == "b")  # fmt: skip
+    with pytest.raises(InputError, match=r"2 layers with shapes: a, b; (?!give layer)"):
+        make_map(output, labels, "crop", tmp_path / "out", by_segment=file)

@@ -121,26 +121,19 @@ def _write_csv(path: Path, name: str, content: Content, batches: Batches) -> Non
 
 
 def _write_gpkg(path: Path, name: str, content: Content, batches: Batches) -> None:
-    import pyarrow
-
     taken = {each.casefold() for each in content.schema.names}
     fid = "fid" if "fid" not in taken else "tessera_fid"
-    stream = pyarrow.RecordBatchReader.from_batches(content.schema, batches())
-    with vector_writer(name) as pyogrio:
-        pyogrio.write_arrow(
-            stream,
-            path,
-            layer=Path(name).stem,
-            driver="GPKG",
-            geometry_name=content.geometry,
-            geometry_type=content.kinds[0] if len(content.kinds) == 1 else "Unknown",
-            crs=content.crs.to_wkt(),
-            layer_metadata={METADATA: json.dumps(dict(content.about), ensure_ascii=False)},
-            layer_options={"FID": fid, "GEOMETRY_NAME": content.geometry},
-        )
+    about = {METADATA: json.dumps(dict(content.about), ensure_ascii=False)}
+    options = {"FID": fid, "GEOMETRY_NAME": content.geometry}
+    _write_vectors(path, name, content, batches, driver="GPKG", layer_metadata=about, layer_options=options)
 
 
 def _write_geojson(path: Path, name: str, content: Content, batches: Batches) -> None:
+    options = {"RFC7946": "YES"}  # in longitude and latitude, whatever the CRS of the geometries
+    _write_vectors(path, name, content, batches, driver="GeoJSON", layer_options=options)
+
+
+def _write_vectors(path: Path, name: str, content: Content, batches: Batches, **how: Any) -> None:
     import pyarrow
 
     stream = pyarrow.RecordBatchReader.from_batches(content.schema, batches())
@@ -149,11 +142,10 @@ def _write_geojson(path: Path, name: str, content: Content, batches: Batches) ->
             stream,
             path,
             layer=Path(name).stem,
-            driver="GeoJSON",
             geometry_name=content.geometry,
             geometry_type=content.kinds[0] if len(content.kinds) == 1 else "Unknown",
             crs=content.crs.to_wkt(),
-            layer_options={"RFC7946": "YES"},  # in longitude and latitude, whatever the CRS of the geometries
+            **how,
         )
 
 
