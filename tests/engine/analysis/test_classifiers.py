@@ -29,6 +29,7 @@ SIZE, DIM = 40, 16
 CENTRES = np.random.default_rng(1).normal(size=(3, DIM)) * 2
 NAMES = ["maize", "meadow", "wheat"]
 NEXT_ZONE = Grid(SIZE, SIZE, "EPSG:32632", ORIGIN)
+REPORT = {"report.html", "report.md", "report.json", "reliability.png"}
 
 
 def land(seed, noise=0.6):
@@ -147,7 +148,7 @@ def test_a_saved_classifier_makes_the_same_map(places, tmp_path, method, context
     assert made.saved == tmp_path / "crops.model"
     applied = apply(made.saved, places / "a.embeddings", tmp_path / "two", probabilities=True, progress=False)
     names = {path.name for path in (tmp_path / "two").iterdir()}
-    assert names == {path.name for path in (tmp_path / "one").iterdir()} - {"report.json", "reliability.png"}
+    assert names == {path.name for path in (tmp_path / "one").iterdir()} - REPORT
     for name in names - {"item.json"}:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
     assert applied.report["beyond_applicability"] == made.report["beyond_applicability"]
@@ -336,13 +337,35 @@ def test_calibration_finds_the_temperature_of_overconfident_scores():
     shares = np.exp(honest) / np.exp(honest).sum(axis=1, keepdims=True)
     true = (shares.cumsum(axis=1) < rng.random((4000, 1))).sum(axis=1)
     assert find_temperature(honest * 3, true) == pytest.approx(3, rel=0.1)
-    folds = list(np.arange(4000).reshape(5, -1))
-    found = calibrate(honest * 3, true, folds)
+    folds, blocks = list(np.arange(4000).reshape(5, -1)), np.arange(4000) // 40
+    found = calibrate(honest * 3, true, folds, blocks)
+    assert found.temperature == pytest.approx(3, rel=0.1)
     assert found.error < 0.03 < 0.1 < found.error_before
     assert sum(labels for _, _, labels in found.bins) == 4000
     # Few labels move it little, and a class that no fold had learned none at all
     assert 0.4 < find_temperature(np.array([[4, 0, 0]], np.float32), np.array([0])) < 1
     assert find_temperature(np.array([[0, -np.inf]], np.float32), np.array([1])) == 1
+
+
+def test_calibration_leaves_what_it_cannot_improve():
+    """Confidences that are right already stay, however few labels there are; the error never grows."""
+    changed, improved = 0, 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        labels, blocks = 120, np.sort(np.random.default_rng(seed).integers(0, 20, 120))
+        blocks = np.unique(blocks, return_inverse=True)[1]
+        folds = [np.flatnonzero(blocks % 5 == fold) for fold in range(5)]
+        honest = rng.normal(size=(labels, 3)).astype(np.float32) * 1.5
+        shares = np.exp(honest) / np.exp(honest).sum(axis=1, keepdims=True)
+        true = (shares.cumsum(axis=1) < rng.random((labels, 1))).sum(axis=1).clip(0, 2)
+        for factor in (1, 4):
+            found = calibrate(honest * factor, true, folds, blocks)
+            assert found.error <= found.error_before
+            assert (found.error < found.error_before) == (found.temperature != 1)
+            changed += factor == 1 and found.temperature != 1
+            improved += factor == 4 and found.temperature > 2
+    assert changed <= 6
+    assert improved >= 54
 
 
 def test_with_few_labels_a_class_is_not_known(places, tmp_path):

@@ -122,7 +122,8 @@ def train(sources: Sequence[Embeddings], given: LabelSource, options: MapOptions
     if classes is not None:
         report["classes"] = class_report(report["classes"], comparison, best.held.predicted)
         true = numbered(read.values, comparison.names)
-        reliability = calibrate(best.held.scores, true, [test for _, test in comparison.folds])
+        folds = [test for _, test in comparison.folds]
+        reliability = calibrate(best.held.scores, true, folds, comparison.groups)
         temperature = reliability.temperature
         report["reliability"] = reliability.to_dict()
     report["accuracy_known"] = not unknown_because_of(report)
