@@ -8,6 +8,7 @@ from html import escape
 from tessera_engine.analysis.reporting.document import (
     Block,
     Document,
+    Facts,
     Figure,
     Heading,
     Notes,
@@ -35,7 +36,15 @@ tr > :first-child { text-align: left; }
 tbody th { font-weight: normal; }
 .note { color: var(--note); }
 img { max-width: 100%; height: auto; background: #ffffff; }
-@media print { body { max-width: none; } }
+.facts th { vertical-align: top; }
+.facts td { text-align: left; white-space: normal; overflow-wrap: anywhere; }
+@media print {
+  body { max-width: none; padding: 0; font-size: .8rem; }
+  .table { overflow-x: visible; }
+  th, td { white-space: normal; padding: .2rem .4rem; }
+  h2 { break-after: avoid; }
+  tr, img { break-inside: avoid; }
+}
 """.strip()
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -68,7 +77,16 @@ def _block(block: Block) -> str:
     if isinstance(block, Figure):
         code = base64.b64encode(block.path.read_bytes()).decode("ascii")
         return f'<p><img alt="{_text(block.alt)}" src="data:image/png;base64,{code}"></p>'
+    if isinstance(block, Facts):
+        return _facts(block)
     return _table(block)
+
+
+def _facts(facts: Facts) -> str:
+    rows = "\n".join(
+        f'<tr><th scope="row">{_text(name)}</th><td>{_text(value)}</td></tr>' for name, value in facts.rows
+    )
+    return f'<table class="facts"><tbody>\n{rows}</tbody></table>'
 
 
 def _table(table: Table) -> str:
