@@ -2,7 +2,7 @@
 
 Scores are divided by one temperature (Guo et al. 2017, "On calibration of modern neural networks", ICML). It is the
 one that makes the held-out labels most likely, with a normal distribution of its logarithm around 0 as prior, so that
-few labels move it little. It never changes the class. Where it doesn't help held-out labels beyond chance, it is 1.
+few labels move it little. It never changes the class. It is 1 where it doesn't help held-out labels.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tessera_engine.analysis.maps.intervals import CONFIDENCE, draw_blocks
+from tessera_engine.analysis.maps.intervals import draw_blocks
 from tessera_kernels.scores import most_likely
 
 WIDEST = 5.0
@@ -61,8 +61,8 @@ def calibrate(
 ) -> Reliability:
     """Find the temperature, and how reliable confidences are with it.
 
-    It stays 1 unless the error of held-out labels falls by it beyond chance: in 97.5 % of random weightings of the
-    blocks. A temperature from few labels can make confidences worse.
+    It stays 1 unless the error of held-out labels falls by more than its standard error over the blocks. A temperature
+    from few labels can make confidences worse.
 
     Args:
         scores: (N, C) of held-out labels; -inf for a class that their fold hadn't learned.
@@ -77,11 +77,10 @@ def calibrate(
         others = np.setdiff1d(np.concatenate(folds), fold)
         after[fold] = most_likely(scores[fold], find_temperature(scores[others], true[others]))[1]
     right, draws = number == true, draw_blocks(int(groups.max()) + 1)
-    errors = [_drawn_errors(each, right, groups, draws) for each in (after, before)]
-    fell = float(np.percentile(errors[0] - errors[1], 50 + CONFIDENCE / 2)) < 0
     unchanged, bins = expected_error(before, right)
     calibrated, bins_after = expected_error(after, right)
-    if not (fell and calibrated < unchanged):
+    drawn = [_drawn_errors(each, right, groups, draws) for each in (after, before)]
+    if unchanged - calibrated <= float(np.std(drawn[0] - drawn[1])):
         return Reliability(1.0, unchanged, unchanged, bins)
     return Reliability(find_temperature(scores, true), calibrated, unchanged, bins_after)
 

@@ -16,7 +16,7 @@ from tessera_engine.analysis.maps.quality import (
     unknown_because_of,
     validated_on,
 )
-from tessera_engine.analysis.maps.report import METHOD_TITLES, PERCENT, TITLES
+from tessera_engine.analysis.maps.report import PERCENT, TITLES
 from tessera_engine.analysis.reporting.document import (
     Block,
     Document,
@@ -167,7 +167,7 @@ def _confidence(reliability: Mapping[str, Any], figure: Path | None) -> list[Blo
         f"{error:.1f} % on average (expected calibration error)"
     )
     if reliability["temperature"] == 1:
-        text += ". Confidences are not calibrated, because that did not reduce this error beyond chance."
+        text += ". Confidences are not calibrated: that did not reduce this error by more than its standard error."
     else:
         text += (
             f"; before calibration by {before:.1f} %. Scores are divided by {reliability['temperature']:.3g}."
@@ -236,7 +236,7 @@ def _provenance(report: Mapping[str, Any], about: About, embeddings: Sequence[st
         "dimensions": f"{about.dim}, stored as {about.stored_as}",
         "labels": f"{about.labels}{f', field {about.field}' if about.field else ''}, sha256 {about.labels_sha256}",
         "labelled pixels": f"{about.labelled_pixels:,}",
-        "method": METHOD_TITLES[about.method],
+        "method": about.method,
         "surroundings": context_text(about.context) or "none",
         "classes weigh the same": "yes" if report["balance"] else "no",
         "tessera-engine": about.engine,

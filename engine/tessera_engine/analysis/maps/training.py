@@ -44,8 +44,8 @@ RENUMBERED = (
 NO_FIELDS = "no label lies in a field, so the scores are those of single pixels"
 
 SEVERAL_TRIED = (
-    "the method was chosen by the same labels that score it, so its score is a little too good; an independent "
-    "test=... would show it without that"
+    "the method was chosen by the same labels that score it, so its score is a little too good; independent labels "
+    "would show it without that"
 )
 
 
