@@ -12,7 +12,7 @@ from tessera_engine.stac.items import Asset
 
 def write_report(folder: Path, document: Document) -> list[Asset]:
     """Write `report.md` and `report.html`; the figures lie in the folder already."""
-    (folder / "report.md").write_text(to_markdown(document), encoding="utf-8")
+    (folder / "report.md").write_text(to_markdown(document, folder), encoding="utf-8")
     (folder / "report.html").write_text(to_page(document), encoding="utf-8")
     return [
         Asset("report", "report.md", "text/markdown", document.title, ("metadata",)),
