@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tessera_engine.files.text import write_text
 from tessera_engine.pictures.colours import PALETTE
 from tessera_engine.pictures.ink import Ink
 from tessera_engine.stac.items import Asset
@@ -21,7 +22,7 @@ def write_reports(folder: Path, report: Mapping[str, Any]) -> list[Asset]:
         folder: of the map.
         report: see `tessera_engine.analysis.maps.training.train`.
     """
-    (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_text(folder / "report.json", json.dumps(report, indent=2) + "\n")
     assets = [Asset("report", "report.json", "application/json", "Spatial cross-validation", ("metadata",))]
     if "reliability" in report:
         _draw_reliability(folder / "reliability.png", report["reliability"])
