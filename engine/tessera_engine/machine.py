@@ -42,10 +42,14 @@ def free_of_group(groups: Path = Path("/sys/fs/cgroup")) -> int | None:
         ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
     ):
         try:
-            return max(0, int((groups / limit).read_text()) - int((groups / used).read_text()))
+            return max(0, _number(groups / limit) - _number(groups / used))
         except (OSError, ValueError):  # there is no such file, or it says "max"
             continue
     return None
+
+
+def _number(path: Path) -> int:
+    return int(path.read_text(encoding="ascii"))
 
 
 def give_back_memory() -> None:
