@@ -146,7 +146,7 @@ def map_labels(
             memory=memory,
             threads=threads,
             overwrite=overwrite,
-            progress=not quiet,
+            progress=console.progress_for(quiet, json),
         )
     for note in made.notes:
         console.say(f"note: {note}", quiet)
@@ -206,7 +206,7 @@ def apply_classifier(
             memory=memory,
             threads=threads,
             overwrite=overwrite,
-            progress=not quiet,
+            progress=console.progress_for(quiet, json),
         )
     for note in made.notes:
         console.say(f"note: {note}", quiet)
