@@ -147,7 +147,7 @@ def map_labels(
             memory=memory,
             threads=threads,
             overwrite=overwrite,
-            progress=not quiet,
+            progress=console.progress_for(quiet, json),
         )
     _show(made, "report.html", quiet, json)
 
@@ -188,7 +188,7 @@ def apply_classifier(
             memory=memory,
             threads=threads,
             overwrite=overwrite,
-            progress=not quiet,
+            progress=console.progress_for(quiet, json),
         )
     _show(made, PICTURE if len(embeddings) == 1 else f"*/{PICTURE}", quiet, json)
 
