@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tessera_engine.cli import console
 from tessera_engine.cli.app import Json, Memory, Quiet, Threads, app, interruptible
 from tessera_engine.cli.embeddings import (
     NOTHING_LEFT,
