@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
-.PHONY: help demo test lint unit web soak peers speed bench gpu-kit bench-gpu compression pictures wheel sdist docs kit release model clean
+.PHONY: help demo test lint unit web soak peers speed bench gpu-kit bench-gpu compression pictures wheel sdist docs notebooks kit release model clean
 
 help:
 	@echo "make demo         simulate a scene, embed it in int8, print where the files are"
@@ -26,6 +26,7 @@ help:
 	@echo "make wheel        build the wheel and try it in a clean environment, in dist/wheel"
 	@echo "make sdist        build the source archive"
 	@echo "make docs         build the documentation as pages to read offline, dist/site"
+	@echo "make notebooks    run the notebooks of docs/notebooks, and keep what they show in them"
 	@echo "make kit          make a folder that installs without a network, dist/kit (PLATFORMS=, PYTHONS=, MODELS=)"
 	@echo "make release      build both into dist/release, check them, and list what the wheel installs (SBOM)"
 	@echo "make model        train the demo model again (five minutes on two cores)"
@@ -176,6 +177,10 @@ sdist: $(VENV)/dev
 docs: $(VENV)/dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "open dist/site/index.html"
+
+# What the notebooks show is kept in them
+notebooks: $(VENV)/dev
+	$(BIN)/python docs/run_notebooks.py
 
 # A folder to carry: wheels, models, pages and an example. Lists with commas: make kit PLATFORMS=windows,linux-x86_64 PYTHONS=3.11
 KIT ?= dist/kit

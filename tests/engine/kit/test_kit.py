@@ -182,7 +182,8 @@ def test_a_kit_has_wheels_models_pages_an_example_and_their_sums(made):
     assert linux.bytes < sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     assert (folder / "models" / "demo.tessera").is_file()
     assert (folder / "documentation" / "docs" / "tutorial.md").is_file()
-    assert not list((folder / "documentation" / "docs").glob("*.py"))
+    assert (folder / "documentation" / "docs" / "notebooks" / "areas.ipynb").is_file()
+    assert not list((folder / "documentation" / "docs").rglob("*.py"))
     assert (folder / "example" / "labels.geojson").is_file()
     assert "linux-x86_64, Python 3.11" in (folder / "README.txt").read_text()
     for name in ("README.txt", "install.bat"):
