@@ -157,7 +157,8 @@ def kit(made, tmp_path):
 
 def test_a_kit_has_wheels_models_pages_an_example_and_their_sums(made):
     folder, carried = made
-    assert sorted(path.name for path in folder.iterdir()) == [
+    # The plugin only where `make qgis` has built it
+    assert sorted({path.name for path in folder.iterdir()} - {"qgis"}) == [
         "README.txt", "SHA256SUMS", "documentation", "example", "install.bat", "install.py", "install.sh", "models", "wheels",
     ]  # fmt: skip
     linux, windows = carried
