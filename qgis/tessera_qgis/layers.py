@@ -38,7 +38,7 @@ class Shapes(NamedTuple):
 def shapes(algorithm: Any, parameters: Any, name: str, context: Any, feedback: Any) -> Shapes | None:
     """A layer of shapes: its own file, or a temporary GeoPackage of what isn't in a file as QGIS shows it.
 
-    Memory layers, databases, selected features only, filtered layers and unsaved edits are written to one.
+    Memory layers, databases, selected features only and filtered layers are written to one.
 
     Args:
         algorithm: the algorithm.
@@ -48,14 +48,20 @@ def shapes(algorithm: Any, parameters: Any, name: str, context: Any, feedback: A
         feedback: of the algorithm.
 
     Raises:
-        QgsProcessingException: the layer can't be read.
+        QgsProcessingException: the layer can't be read, or has unsaved edits.
     """
     if parameters.get(name) in (None, ""):
         return None
     layer = algorithm.parameterAsVectorLayer(parameters, name, context)
     formats = FORMATS
-    if isinstance(layer, QgsVectorLayer) and (layer.subsetString() or layer.isModified()):
-        formats = []  # its file isn't what QGIS shows
+    if isinstance(layer, QgsVectorLayer):
+        if layer.isModified():
+            # QGIS gives new features without their ids, and not all of them can be written
+            raise QgsProcessingException(
+                f"the layer {layer.name()} has edits that are not saved; save them first"
+            )
+        if layer.subsetString():
+            formats = []  # its file has more than QGIS shows
     path, inner = algorithm.parameterAsCompatibleSourceLayerPathAndLayerName(
         parameters, name, context, formats, "gpkg", feedback
     )

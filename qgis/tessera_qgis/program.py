@@ -12,7 +12,11 @@ NAME = "tessera-engine"
 INSIDE = ("bin/tessera-engine", "Scripts/tessera-engine.exe")
 """The program in a virtual environment: on Linux and macOS, on Windows."""
 
-ENVIRONMENTS = ("tessera-engine-env", "Desktop/tessera-engine-env", "Documents/tessera-engine-env", "tessera")
+ENVIRONMENTS = (
+    "tessera-engine-env",
+    "tessera",
+    *(f"{folder}/tessera-engine-env" for folder in ("Desktop", "Documents", "Downloads")),
+)
 """Where the installer of a kit and its page put an environment, below the user's home."""
 
 NOT_FOUND = (

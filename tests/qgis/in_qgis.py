@@ -84,7 +84,13 @@ def describe(layer):
     if isinstance(layer, QgsVectorLayer):
         return {"valid": layer.isValid(), "features": layer.featureCount(), "fields": layer.fields().names()}
     renderer = layer.renderer()
-    found = {"valid": layer.isValid(), "bands": layer.bandCount(), "renderer": renderer.type()}
+    names = [layer.bandName(band + 1) for band in range(min(9, layer.bandCount()))]
+    found = {
+        "valid": layer.isValid(),
+        "bands": layer.bandCount(),
+        "renderer": renderer.type(),
+        "names": names,
+    }
     if renderer.type() == "paletted":
         found["classes"] = [[each.value, each.label, each.color.name()] for each in renderer.classes()]
     if renderer.type() == "singlebandpseudocolor":
@@ -146,6 +152,7 @@ def chain(scene, other, labels, folder):
         LABELS=labels,
         FIELD="class",
         PROBABILITIES=True,
+        APPLICABILITY=True,
         SAVE=f"{folder}/c.model",
         OUT=folder,
     )

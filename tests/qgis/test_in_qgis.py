@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +76,7 @@ def labels(scene):
 
 
 @pytest.mark.slow
-def test_from_a_scene_to_areas(in_qgis, scene, labels, tmp_path):
+def test_from_a_scene_to_areas(in_qgis, program, scene, labels, tmp_path):
     simulate(tmp_path / "scène b", 32, year=1)
     made = in_qgis("chain", scene, tmp_path / "scène b", labels, tmp_path)
     assert "exists already" in made["again"]["error"]
@@ -104,6 +105,34 @@ def test_from_a_scene_to_areas(in_qgis, scene, labels, tmp_path):
     assert made["area"]["ACCURACY"] == 1  # the points were given the map's own classes
     assert Path(made["area"]["REPORT"]).is_file()
 
+    # What a user sees who opens the files by themselves
+    subprocess.run(
+        [program, "picture", "scène a.embeddings", "-o", "pca.tif", "--quicklook", "pca"],
+        cwd=tmp_path,
+        check=True,
+    )
+    files = {
+        "scène a.embeddings/embeddings.tif": "multibandcolor",
+        "scène a.embeddings/truecolour.tif": "multibandcolor",
+        "pca.tif": "multibandcolor",
+        "scène a.map/map.tif": "paletted",
+        "scène a.map/applicability.tif": "paletted",
+        "scène a.map/confidence.tif": "singlebandpseudocolor",
+        "scène a.map/probabilities.tif": "singlebandpseudocolor",
+        "scène a.map/dissimilarity.tif": "singlebandpseudocolor",
+        "scène a.similar/similarity.tif": "singlebandpseudocolor",
+        "scène a.scène b.change/change.tif": "singlebandpseudocolor",
+        "areas/scène a.scène b.change/transitions.tif": "paletted",
+    }
+    opened = in_qgis("styles", *(tmp_path / file for file in files))
+    assert {file: opened[str(tmp_path / file)]["renderer"] for file in files} == files
+    assert opened[str(tmp_path / "scène a.map/map.tif")]["classes"] == classes
+    names = opened[str(tmp_path / "scène a.map/probabilities.tif")]["names"]
+    assert [name.partition(": ")[2] for name in names] == [name for _, name, _ in classes]
+    drawn = in_qgis("draw", tmp_path / "drawn.png", tmp_path / "scène a.map/map.tif")
+    assert set(drawn) <= {colour for *_, colour in classes}
+    assert len(drawn) > 1
+
 
 @pytest.mark.slow
 def test_layers_are_taken_as_qgis_shows_them(in_qgis, scene, labels, output, tmp_path):
@@ -128,7 +157,7 @@ def test_layers_are_taken_as_qgis_shows_them(in_qgis, scene, labels, output, tmp
     assert made["all of a selection"] == len(points)
     assert made["selected"] == 2
     assert made["filtered"] == made["water"] == 2
-    assert made["edited"] == len(points) + 1
+    assert "not saved" in made["edited"]
     assert made["two layers"][0] == 5
     assert "SIMILARITY" in made["several points"]
 
