@@ -102,6 +102,7 @@ def test_from_a_scene_to_areas(in_qgis, program, scene, labels, tmp_path):
     features = json.loads(labels.read_text())["features"]
     assert made["sample"]["ROWS"] == len(features)
     assert Path(made["suggest"]["OUT"]).is_file()
+    assert Path(made["map"]["REPORT"]).is_file()
     assert made["area"]["ACCURACY"] == 1  # the points were given the map's own classes
     assert Path(made["area"]["REPORT"]).is_file()
 

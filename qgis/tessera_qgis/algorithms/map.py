@@ -7,6 +7,7 @@ from typing import Any
 from qgis.core import (
     QgsProcessing,
     QgsProcessingException,
+    QgsProcessingOutputHtml,
     QgsProcessingOutputRasterLayer,
     QgsProcessingParameterFeatureSource,
     QgsProcessingParameterFileDestination,
@@ -90,6 +91,7 @@ class Map(Algorithm):
             self.addParameter(parameter)
         for name, file in MAPS.items():
             self.addOutput(QgsProcessingOutputRasterLayer(name, file))
+        self.addOutput(QgsProcessingOutputHtml("REPORT", "Report"))
 
     def processAlgorithm(self, parameters: Any, context: Any, feedback: Any) -> dict[str, Any]:
         """Learn and map."""
@@ -128,4 +130,5 @@ class Map(Algorithm):
         found = {
             name: results.load(context, results.find_files(out, file), name) for name, file in MAPS.items()
         }
+        found["REPORT"] = str(out / "report.html")
         return {inputs.OUT: str(out), **({SAVE: str(saved)} if saved else {}), **found}
