@@ -217,6 +217,30 @@ def shapes(output, labels, folder):
     return made
 
 
+def options(scene, other, labels, folder):
+    """A part of a scene by its extent and by shapes, several embeddings at once, a raster of labels, tables of all kinds."""
+    made = {}
+    cover = QgsRasterLayer(f"{scene}/cover.tif", "cover")
+    box, crs = cover.extent(), cover.crs().authid()
+    west = f"{box.xMinimum()},{box.center().x()},{box.yMinimum()},{box.yMaximum()} [{crs}]"
+    made["extent"], _ = run("embed", SCENE=scene, EXTENT=west, OUT=f"{folder}/extent", DIM=1)
+    points = QgsVectorLayer(labels, "labels", "ogr")
+    QgsProject.instance().addMapLayer(points)
+    points.selectByIds([each.id() for each in points.getFeatures()][:2])
+    two = QgsProcessingFeatureSourceDefinition(points.id(), True)
+    made["shapes"], _ = run("embed", SCENE=scene, AOI=two, OUT=f"{folder}/shapes", INT8=False)
+    first, _ = run("embed", SCENE=scene, OUT=f"{folder}/whole")
+    second, _ = run("embed", SCENE=other, OUT=f"{folder}/whole")
+    both = [first["EMBEDDED"], second["EMBEDDED"]]
+    made["raster"], _ = run(
+        "map", EMBEDDINGS=both, LABELS_RASTER=f"{scene}/cover.tif", METHOD=1, OUT=f"{folder}/maps"
+    )
+    for ending in ("csv", "geojson", "parquet"):
+        out = f"{folder}/table.{ending}"
+        made[ending], _ = run("sample", EMBEDDINGS=[both[0]], SHAPES=labels, DIM=1, POOL=[0, 1], OUT=out)
+    return made
+
+
 def mistakes(output, scene, folder):
     """What people get wrong: each as the one line that they see."""
     raster, sample = f"{output}/embeddings.tif", f"{folder}/x.gpkg"

@@ -164,6 +164,25 @@ def test_layers_are_taken_as_qgis_shows_them(in_qgis, scene, labels, output, tmp
 
 
 @pytest.mark.slow
+def test_parameters_of_qgis_become_options(in_qgis, scene, labels, tmp_path):
+    simulate(tmp_path / "scène b", 32, year=1)
+    made = in_qgis("options", scene, tmp_path / "scène b", labels, tmp_path)
+    with rasterio.open(made["extent"]["EMBEDDED"]) as opened:
+        # The box in degrees is a little larger than the one in UTM
+        assert 16 <= opened.width <= 18
+        assert (opened.count, opened.height) == (16, 32)
+    with rasterio.open(made["shapes"]["EMBEDDED"]) as opened:
+        assert opened.dtypes[0] == "float32"
+        assert np.isfinite(opened.read(1)).sum() == 2
+    assert len([name for name in made["raster"]["layers"] if name.endswith(": map")]) == 2
+    assert Path(made["raster"]["MAP"]).is_file()
+    features = json.loads(labels.read_text())["features"]
+    for ending in ("csv", "geojson", "parquet"):
+        assert made[ending].get("ROWS") == len(features), made[ending]
+        assert (tmp_path / f"table.{ending}").is_file()
+
+
+@pytest.mark.slow
 def test_mistakes_are_one_line(in_qgis, scene, output, tmp_path):
     made = in_qgis("mistakes", output, scene, tmp_path)
     for name, found in made.items():
