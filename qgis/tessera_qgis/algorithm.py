@@ -12,7 +12,7 @@ from qgis.core import QgsProcessingAlgorithm, QgsProcessingException
 
 from tessera_qgis import settings
 from tessera_qgis.child import run
-from tessera_qgis.lines import ERROR, WARNING, Message, Progress, failure, read_line
+from tessera_qgis.lines import ERROR, WARNING, Message, Progress, failure, in_dialog, read_line
 from tessera_qgis.program import clean_environment
 from tessera_qgis.words import command_line, shown
 
@@ -81,9 +81,10 @@ class Algorithm(QgsProcessingAlgorithm):
             QgsProcessingException: it failed; the text is the program's own.
         """
         said: list[Message] = []
+        titles = {each.name(): each.description() for each in self.parameterDefinitions()}
 
         def heard(line: str) -> None:
-            found = read_line(line)
+            found = read_line(in_dialog(line, titles))
             if isinstance(found, Progress):
                 feedback.setProgress(found.percent)
             elif found is not None:

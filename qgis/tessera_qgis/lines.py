@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
 
 _PREFIXES = (("error: ", ERROR), ("Error: ", ERROR), ("warning: ", WARNING))
+
+
+_OPTION = re.compile(r"(?<![\w-])--([a-z][a-z0-9-]*)")
 
 
 class Progress(NamedTuple):
@@ -45,6 +50,21 @@ def _event(text: str) -> Progress | Message | None:
     except (ValueError, KeyError, TypeError, AttributeError):
         return Message(NOTE, text)
     return Progress(min(100.0, max(0.0, 100 * done / total)) if total > 0 else 100.0)
+
+
+def in_dialog(text: str, titles: Mapping[str, str]) -> str:
+    """A line with the titles of a dialog in the place of options: "'Replace an earlier result'" for `--overwrite`.
+
+    Args:
+        text: what the program said.
+        titles: of the parameters, by their names in QGIS, which are those of the options in capitals.
+    """
+
+    def replace(option: re.Match[str]) -> str:
+        title = titles.get(option[1].upper().replace("-", "_"))
+        return option[0] if title is None else f"'{title.partition(':')[0]}'"
+
+    return _OPTION.sub(replace, text)
 
 
 def failure(code: int, messages: list[Message]) -> str:

@@ -83,9 +83,12 @@ def qgis_process(profile):
 @pytest.fixture(scope="session")
 def in_qgis(profile, program):
     """Run a function of `in_qgis.py` in QGIS; gives what it returns."""
-    done = subprocess.run([PYTHON, "-c", "import qgis.core"], env=profile, capture_output=True, check=False)
-    if done.returncode != 0:
-        pytest.skip("needs python3-qgis")
+    test = [PYTHON, "-c", "import qgis.core"]
+    if (
+        shutil.which(PYTHON) is None
+        or subprocess.run(test, env=profile, capture_output=True, check=False).returncode
+    ):
+        pytest.skip("needs python3-qgis: apt install qgis python3-qgis")
 
     def call(name, *arguments):
         script = Path(__file__).with_name("in_qgis.py")

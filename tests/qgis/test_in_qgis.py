@@ -80,6 +80,7 @@ def test_from_a_scene_to_areas(in_qgis, program, scene, labels, tmp_path):
     simulate(tmp_path / "scène b", 32, year=1)
     made = in_qgis("chain", scene, tmp_path / "scène b", labels, tmp_path)
     assert "exists already" in made["again"]["error"]
+    assert "'Replace an earlier result'" in made["again"]["error"]
     assert all(0 <= percent <= 100 for percent in made["progress"])
     assert [kind for kind, _ in made["said"]].count("command") == 1
     embedded = made["embed"]["layers"]["scène a.embeddings: embeddings"]

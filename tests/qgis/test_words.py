@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from places import ROOT
 
-from tessera_qgis.lines import ERROR, NOTE, WARNING, Message, Progress, failure, read_line
+from tessera_qgis.lines import ERROR, NOTE, WARNING, Message, Progress, failure, in_dialog, read_line
 from tessera_qgis.program import clean_environment, find_program
 from tessera_qgis.sources import file_of, output_folder
 from tessera_qgis.words import command_line, shown
@@ -84,6 +84,15 @@ def test_every_option_of_an_algorithm_is_one_of_its_command(path):
 )
 def test_lines_are_told_apart(line, expected):
     assert read_line(line) == expected
+
+
+def test_options_become_titles_of_the_dialog():
+    titles = {"OVERWRITE": "Replace an earlier result", "MIN_CLEAR": "Dates: fewest"}
+    text = "out exists; give --overwrite, --min-clear 3 or --other, not a--overwrite (--overwrite)"
+    assert in_dialog(text, titles) == (
+        "out exists; give 'Replace an earlier result', 'Dates' 3 or --other, not a--overwrite "
+        "('Replace an earlier result')"
+    )
 
 
 def test_a_failure_is_the_programs_own_line():
