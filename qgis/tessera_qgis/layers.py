@@ -12,7 +12,7 @@ from qgis.core import (
     QgsVectorLayer,
 )
 
-from tessera_qgis.sources import file_of, output_folder
+from tessera_qgis.sources import file_of, is_whole_file, output_folder
 
 FORMATS = ["gpkg", "shp", "geojson", "fgb"]
 """Files of shapes that the program reads as QGIS does. All others are written to a temporary GeoPackage."""
@@ -35,10 +35,12 @@ class Shapes(NamedTuple):
     layer: str | None
 
 
-def shapes(algorithm: Any, parameters: Any, name: str, context: Any, feedback: Any) -> Shapes | None:
+def shapes(
+    algorithm: Any, parameters: Any, name: str, context: Any, feedback: Any, alone: bool = False
+) -> Shapes | None:
     """A layer of shapes: its own file, or a temporary GeoPackage of what isn't in a file as QGIS shows it.
 
-    Memory layers, databases, selected features only and filtered layers are written to one.
+    Memory layers, databases, archives, selected features only and filtered layers are written to one.
 
     Args:
         algorithm: the algorithm.
@@ -46,6 +48,7 @@ def shapes(algorithm: Any, parameters: Any, name: str, context: Any, feedback: A
         name: of the parameter.
         context: of the algorithm.
         feedback: of the algorithm.
+        alone: whether the program has no option for the name of a layer, so that the file must have one layer only.
 
     Raises:
         QgsProcessingException: the layer can't be read, or has unsaved edits.
@@ -60,8 +63,8 @@ def shapes(algorithm: Any, parameters: Any, name: str, context: Any, feedback: A
             raise QgsProcessingException(
                 f"the layer {layer.name()} has edits that are not saved; save them first"
             )
-        if layer.subsetString():
-            formats = []  # its file has more than QGIS shows
+        if not is_whole_file(layer.source(), alone):
+            formats = []
     path, inner = algorithm.parameterAsCompatibleSourceLayerPathAndLayerName(
         parameters, name, context, formats, "gpkg", feedback
     )

@@ -1,4 +1,4 @@
-"""From the source of a raster layer to files. Knows nothing of QGIS."""
+"""From the sources of layers to files. Knows nothing of QGIS."""
 
 from __future__ import annotations
 
@@ -22,8 +22,19 @@ def file_of(source: str) -> Path | None:
     if source.startswith("file:"):
         plain = unquote(urlsplit(source).path)
         source = plain.lstrip("/") if re.match(r"/[A-Za-z]:", plain) else plain
-    path = Path(source.split("|")[0])
-    return path.absolute() if path.is_file() else None
+    paths = Path(source), Path(source.split("|")[0])
+    return next((path.absolute() for path in paths if path.is_file()), None)
+
+
+def is_whole_file(source: str, alone: bool) -> bool:
+    """Whether a layer of shapes shows all that its file, or a named layer of it, has.
+
+    Args:
+        source: of the layer: a path, and after `|` which part of the file it is.
+        alone: whether a named layer of a file is a part too.
+    """
+    path, *parts = source.split("|")
+    return not path.startswith("/vsi") and all(part.startswith("layername=") and not alone for part in parts)
 
 
 def output_folder(file: Path) -> Path | None:

@@ -213,6 +213,7 @@ def shapes(output, labels, folder):
     made["edited"] = rows(file)[0]
     file.rollBack()
     made["several points"], _ = run("similar", POINTS=memory, OUT=folder, **embeddings)
+    made["points of a mixed file"] = rows(f"{folder}/mixed.geojson|geometrytype=Point")[0]
     made["two layers"] = rows(f"{folder}/two.gpkg|layername=second")
     return made
 

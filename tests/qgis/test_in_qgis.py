@@ -151,6 +151,9 @@ def test_layers_are_taken_as_qgis_shows_them(in_qgis, scene, labels, output, tmp
     points.to_file(tmp_path / "labels.gpkg", layer="labels")
     for name, count in (("first", 3), ("second", 5)):
         points[:count].to_file(tmp_path / "two.gpkg", layer=name)
+    mixed = points[:4].to_crs(3857)
+    mixed.loc[2:, "geometry"] = mixed.geometry[2:].buffer(10)
+    mixed.to_crs(4326).to_file(tmp_path / "mixed.geojson")
     made = in_qgis("shapes", output, tmp_path / "labels.gpkg", tmp_path)
     rows, (command,) = made["file"]
     assert rows == len(points)
@@ -160,6 +163,7 @@ def test_layers_are_taken_as_qgis_shows_them(in_qgis, scene, labels, output, tmp
     assert made["selected"] == 2
     assert made["filtered"] == made["water"] == 2
     assert "not saved" in made["edited"]
+    assert made["points of a mixed file"] == 2
     assert made["two layers"][0] == 5
     assert "SIMILARITY" in made["several points"]
 

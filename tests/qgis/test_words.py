@@ -12,7 +12,7 @@ from places import ROOT
 
 from tessera_qgis.lines import ERROR, NOTE, WARNING, Message, Progress, failure, in_dialog, read_line
 from tessera_qgis.program import clean_environment, find_program
-from tessera_qgis.sources import file_of, output_folder
+from tessera_qgis.sources import file_of, is_whole_file, output_folder
 from tessera_qgis.words import command_line, shown
 
 PLUGIN = ROOT / "qgis" / "tessera_qgis"
@@ -140,6 +140,9 @@ def test_the_output_of_a_layer_is_found(tmp_path):
     assert output_folder(tmp_path / "other.tif") is None
     file = out / "embeddings.tif"
     assert file_of(str(file)) == file
+    odd = tmp_path / "a|b.tif"
+    odd.write_text("")
+    assert file_of(str(odd)) == odd
     assert file_of(f"{file}|option:NUM_THREADS=2") == file
     assert file_of(file.as_uri()) == file
     for source in (
@@ -150,6 +153,23 @@ def test_the_output_of_a_layer_is_found(tmp_path):
         str(out),
     ):
         assert file_of(source) is None, source
+
+
+@pytest.mark.parametrize(
+    ("source", "alone", "whole"),
+    [
+        ("/a/b.gpkg", False, True),
+        ("/a/b.gpkg", True, True),
+        ("/a/b.gpkg|layername=c", False, True),
+        ("/a/b.gpkg|layername=c", True, False),
+        ("/a/b.gpkg|layerid=1", False, False),
+        ("/a/b.geojson|geometrytype=Point", False, False),
+        ('/a/b.gpkg|layername=c|subset="x" = 1', False, False),
+        ("/vsizip//a/b.zip/c.shp", False, False),
+    ],
+)
+def test_a_part_of_a_file_is_told_from_all_of_it(source, alone, whole):
+    assert is_whole_file(source, alone) is whole
 
 
 def test_the_plugin_is_python_3_9_and_needs_qgis_alone():

@@ -104,7 +104,7 @@ class Map(Algorithm):
             raise QgsProcessingException(
                 "expected either a layer of labels with its field, or a raster of labels"
             )
-        fields = layers.shapes(self, parameters, BY_SEGMENT, context, feedback)
+        fields = layers.shapes(self, parameters, BY_SEGMENT, context, feedback, alone=True)
         saved = given.file_output(SAVE)
         options = {
             "--labels": raster if learned is None else learned.path,

@@ -52,7 +52,7 @@ class Transitions(Algorithm):
     def processAlgorithm(self, parameters: Any, context: Any, feedback: Any) -> dict[str, Any]:
         """Compare."""
         given = Values(self, parameters, context)
-        checked = layers.shapes(self, parameters, REFERENCE, context, feedback)
+        checked = layers.shapes(self, parameters, REFERENCE, context, feedback, alone=True)
         options = {
             "--from-to": True,
             "--reference": checked and checked.path,
