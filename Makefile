@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
-.PHONY: help demo test lint unit web soak peers speed bench gpu-kit bench-gpu compression pictures wheel sdist docs notebooks kit release model clean
+.PHONY: help demo test lint unit web soak peers speed bench gpu-kit bench-gpu compression pictures wheel sdist docs qgis notebooks kit release model clean
 
 help:
 	@echo "make demo         simulate a scene, embed it in int8, print where the files are"
@@ -27,6 +27,7 @@ help:
 	@echo "make sdist        build the source archive"
 	@echo "make docs         build the documentation as pages to read offline, dist/site"
 	@echo "make notebooks    run the notebooks of docs/notebooks, and keep what they show in them"
+	@echo "make qgis         build the plugin for QGIS as a zip to install, in dist"
 	@echo "make kit          make a folder that installs without a network, dist/kit (PLATFORMS=, PYTHONS=, MODELS=)"
 	@echo "make release      build both into dist/release, check them, and list what the wheel installs (SBOM)"
 	@echo "make model        train the demo model again (five minutes on two cores)"
@@ -182,13 +183,17 @@ docs: $(VENV)/dev
 notebooks: $(VENV)/dev
 	$(BIN)/python docs/run_notebooks.py
 
-# A folder to carry: wheels, models, pages and an example. Lists with commas: make kit PLATFORMS=windows,linux-x86_64 PYTHONS=3.11
+# The plugin for QGIS: dist/tessera-engine-qgis-VERSION.zip. Needs Python alone
+qgis:
+	$(PYTHON) qgis/build.py dist
+
+# A folder to carry: wheels, models, pages, the plugin and an example. Lists with commas: make kit PLATFORMS=windows,linux-x86_64 PYTHONS=3.11
 KIT ?= dist/kit
 PLATFORMS ?= linux-x86_64
 PYTHONS ?=
 MODELS ?= demo
 
-kit: docs
+kit: docs qgis
 	$(BIN)/tessera-engine kit $(KIT) --platform $(PLATFORMS) --models $(MODELS) $(if $(PYTHONS),--python $(PYTHONS))
 
 # What is published: dist/release; the wheel has the pages. Its SBOM (CycloneDX) lists every package that the wheel installs.

@@ -157,6 +157,7 @@ def made(index, tmp_path_factory):
         patch.setenv("PIP_NO_INDEX", "1")
         patch.setenv("PIP_FIND_LINKS", index.as_uri())
         patch.setattr(make, "build_wheel", lambda root, to: write_wheel(to, "tessera_engine", "0.0.1", OWN))
+        patch.setattr(make, "PLUGIN", "LICENSE")  # in the place of what `make qgis` builds
         carried = make_kit(folder, ["linux-x86_64", "windows"], ["demo"], ["3.11"])
     return folder, carried
 
@@ -171,7 +172,7 @@ def kit(made, tmp_path):
 def test_a_kit_has_wheels_models_pages_an_example_and_their_sums(made):
     folder, carried = made
     assert sorted(path.name for path in folder.iterdir()) == [
-        "README.txt", "SHA256SUMS", "documentation", "example", "install.bat", "install.py", "install.sh", "models", "wheels",
+        "README.txt", "SHA256SUMS", "documentation", "example", "install.bat", "install.py", "install.sh", "models", "qgis", "wheels",
     ]  # fmt: skip
     linux, windows = carried
     assert "core==2.0" in linux.packages  # the project's own constraints don't name it
@@ -181,6 +182,7 @@ def test_a_kit_has_wheels_models_pages_an_example_and_their_sums(made):
     assert tuple(lines) == windows.packages
     assert linux.bytes < sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     assert (folder / "models" / "demo.tessera").is_file()
+    assert (folder / "qgis" / "LICENSE").is_file()
     assert (folder / "documentation" / "docs" / "tutorial.md").is_file()
     assert (folder / "documentation" / "docs" / "notebooks" / "areas.ipynb").is_file()
     assert not list((folder / "documentation" / "docs").rglob("*.py"))

@@ -189,6 +189,8 @@ def _draw_classes(drawing: Drawing, classes: Classes, trust: _Trust | None) -> D
         assets.append(
             write_bands(folder / "probabilities.tif", bands, grid, about, classes.names, NO_CONFIDENCE)
         )
+        # Of the first class; QGIS would take three classes for red, green and blue
+        style_numbers(folder / "probabilities.tif", RAMP, 0, 100)
     counts = np.bincount(codes.ravel(), minlength=256).tolist()
     styled = {value: StyledClass(name, colours[value], counts[value]) for name, value in value_of.items()}
     style_classes(folder / "map.tif", styled)
