@@ -186,8 +186,8 @@ MODELS ?= demo
 kit: docs
 	$(BIN)/tessera-engine kit $(KIT) --platform $(PLATFORMS) --models $(MODELS) $(if $(PYTHONS),--python $(PYTHONS))
 
-# What is published: dist/release. Its SBOM (CycloneDX) lists every package that the wheel installs.
-release: $(VENV)/dev
+# What is published: dist/release; the wheel has the pages. Its SBOM (CycloneDX) lists every package that the wheel installs.
+release: docs
 	$(INSTALL) --editable '.[release]'
 	rm -rf dist/release dist/clean
 	$(BIN)/python -m hatchling build -t wheel -t sdist -d dist/release

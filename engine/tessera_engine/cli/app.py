@@ -12,6 +12,7 @@ import traceback
 from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
@@ -156,7 +157,7 @@ def main() -> None:
     speak_for(_given_command(sys.argv[1:]))
     logging.getLogger("tessera_kernels").addHandler(_NOTICES)
     try:
-        sys.exit(app(prog_name="tessera-engine", standalone_mode=False))
+        sys.exit(_command()(prog_name="tessera-engine", standalone_mode=False))
     except _UsageError as error:
         error.message = "\n".join(map(plain, error.message.split("\n")))  # it quotes what was typed
         error.show()
@@ -202,9 +203,15 @@ class _Notices(logging.Handler):
 _NOTICES = _Notices()
 
 
+@cache
+def _command() -> Any:
+    """The application as click sees it, made once: typer reads the parameters of all commands for it."""
+    return get_command(app)
+
+
 def _given_command(words: Sequence[str]) -> Any:
     """The click command that the words name first, or the whole application if they name none."""
-    command: Any = get_command(app)
+    command = _command()
     for word in words:
         if word not in getattr(command, "commands", ()):
             break

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tessera_engine.cli.app import SIGNALS, Quiet, app, exit_code_of, interruptible
+from tessera_engine.cli.browser import open_page
 from tessera_engine.cli.embeddings import NOTHING_LEFT
 from tessera_engine.errors import InputError
 
@@ -99,10 +100,8 @@ def view(
     console.print_line(server.address)
     sys.stdout.flush()
     console.say("serving the page to this machine; Ctrl-C ends it", quiet)
-    if not no_browser and _has_screen():
-        import webbrowser
-
-        threading.Thread(target=webbrowser.open, args=(server.address,), daemon=True).start()
+    if not no_browser:
+        threading.Thread(target=open_page, args=(server.address,), daemon=True).start()
     while not stop and not server.wait(LISTEN_SECONDS):
         pass
     cut_short = server.close()
@@ -183,10 +182,3 @@ def _signals() -> list[int]:
     for number in SIGNALS:
         signal.signal(number, stop)
     return received
-
-
-def _has_screen() -> bool:
-    """Whether a browser can open a window. Without one, Python would start a browser for terminals in this one."""
-    if sys.platform in ("win32", "darwin"):
-        return True
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

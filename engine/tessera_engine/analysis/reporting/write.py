@@ -13,7 +13,7 @@ from tessera_engine.stac.items import Asset
 
 def write_report(folder: Path, document: Document) -> list[Asset]:
     """Write `report.md` and `report.html`; the figures lie in the folder already."""
-    write_text(folder / "report.md", to_markdown(document))
+    write_text(folder / "report.md", to_markdown(document, folder))
     write_text(folder / "report.html", to_page(document))
     return [
         Asset("report", "report.md", "text/markdown", document.title, ("metadata",)),
