@@ -28,7 +28,7 @@ def kit(
     python: Annotated[
         str | None,
         typer.Option(
-            help="Python of the other machines: 3.10, 3.11, 3.12 or 3.13; several with commas. Default: as here.",
+            help="Python of the other machines: 3.10 to 3.14; several with commas. Default: as here.",
             metavar="VERSIONS",
         ),
     ] = None,
