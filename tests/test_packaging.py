@@ -85,6 +85,8 @@ def test_wheel_and_source_archive_have_the_licences_of_all_that_they_carry(built
         r"^\S+ [\d.]+ \(([\w.-]+)\)$", in_source[f"engine/{page}/licences.txt"].decode(), re.M
     )
     assert len(bundled) >= 3
+    theme = in_source["docs/vendored/theme.licences.txt"].decode()
+    bundled += re.findall(r"^[^\n(]+ \(([\w.-]+)\)$\n\n", theme, re.M)
     declared = set(re.search(r"^License-Expression: (.+)$", metadata, re.M)[1].split(" AND "))
     assert declared == {"MIT", *bundled}
     # Exported pages get them from there
