@@ -229,6 +229,23 @@ def test_damage_is_found_before_anything_is_installed(kit, run, monkeypatch, tmp
     assert not (tmp_path / "env").exists()
 
 
+def test_files_that_are_not_used_are_named_and_never_imported(kit, run, tmp_path):
+    for name in ("hashlib.py", "notes.txt"):
+        (kit / name).write_text("raise SystemExit('imported')")
+    code, _, err = run("kit", "--verify", kit)
+    assert code == 0
+    assert "2 files" in err
+    assert "hashlib.py, notes.txt" in err
+    if shutil.which("sh"):
+        done = subprocess.run(
+            ["sh", kit / "install.sh"], env=os.environ | {"PYTHON": sys.executable, "VENV_DIR": str(tmp_path)},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert "imported" not in done.stderr
+        assert "error: " in done.stderr
+    assert '-I "%~dp0install.py"' in (kit / "install.bat").read_text()
+
+
 def test_a_link_out_of_the_kit_is_not_followed(kit, tmp_path):
     outside = tmp_path / "outside"
     shutil.move(kit / "models" / "demo.tessera", outside)
