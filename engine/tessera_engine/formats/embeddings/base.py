@@ -102,6 +102,17 @@ class Embeddings:
             rows -= rows % self.source.block
         return part.blocks(part.width, rows)
 
+    def tiles(self, values: int = BLOCK_VALUES) -> Iterator[Window]:
+        """Windows of about so many values that cover the grid, in any shape: no tile is decoded twice if one fits.
+
+        A strip over the full width of a wide grid is thinner than a tile, so each tile would be decoded many times.
+        """
+        side = self.source.block
+        across = values // (side * self.dim) // side * side
+        if not 0 < across < self.grid.width:
+            return self.windows(values)
+        return self.grid.window.blocks(across, side)
+
     def read_stored(self, window: Window | None = None) -> StoredBlock:
         """A window as it is stored; None: all.
 
