@@ -128,8 +128,7 @@ def strip_size(
     fixed = LEARNING_BYTES + embeddings.grid.window.pixels * pixel
     value = embeddings.bytes_per_value + VALUE_BYTES + (CONTEXT_BYTES if context else 0) + 8 * trust
     least = embeddings.grid.width * embeddings.dim * rows
-    tile = embeddings.source.block**2 * embeddings.dim
-    most = max(BLOCK_VALUES, tile * (TILES_WITH_CONTEXT if context else 1))
+    most = max(BLOCK_VALUES, embeddings.tile_values * (TILES_WITH_CONTEXT if context else 1))
     return strip_values(wanted.memory, fixed, value, least, most)
 
 
