@@ -23,7 +23,7 @@ help:
 	@echo "make bench-gpu    measure everything that needs a GPU, into docs/gpu.json (8 minutes)"
 	@echo "make compression  measure what int8 and short prefixes cost your maps (some minutes)"
 	@echo "make pictures     make the pictures of the README again"
-	@echo "make wheel        build the wheel and try it in a clean environment"
+	@echo "make wheel        build the wheel and try it in a clean environment, in dist/wheel"
 	@echo "make sdist        build the source archive"
 	@echo "make docs         build the documentation as pages to read offline, dist/site"
 	@echo "make kit          make a folder that installs without a network, dist/kit (PLATFORMS=, PYTHONS=, MODELS=)"
@@ -159,14 +159,15 @@ pictures: $(VENV)/dev
 	cp $(SCENE).embeddings/quicklook.png docs/quicklook.png
 	cp $(SCENE).map/map.png docs/map.png
 
+# In a folder of its own: pages, kits and releases beside it stay
 wheel: $(VENV)/base
-	rm -rf dist
-	$(PIP) wheel --quiet --no-deps --wheel-dir dist .
-	rm -rf dist/clean && $(PYTHON) -m venv dist/clean
-	dist/clean/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt dist/*.whl
-	cd dist && clean/bin/tessera-engine --version && clean/bin/tessera-engine --help
-	cd dist && clean/bin/tessera-engine simulate scene --size 32 --quiet
-	cd dist && clean/bin/tessera-engine embed scene --int8 --quiet
+	rm -rf dist/wheel
+	$(PIP) wheel --quiet --no-deps --wheel-dir dist/wheel .
+	$(PYTHON) -m venv dist/wheel/clean
+	dist/wheel/clean/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt dist/wheel/*.whl
+	cd dist/wheel && clean/bin/tessera-engine --version && clean/bin/tessera-engine --help
+	cd dist/wheel && clean/bin/tessera-engine simulate scene --size 32 --quiet
+	cd dist/wheel && clean/bin/tessera-engine embed scene --int8 --quiet
 
 sdist: $(VENV)/dev
 	$(BIN)/python -m hatchling build -t sdist -d dist
@@ -185,8 +186,8 @@ MODELS ?= demo
 kit: docs
 	$(BIN)/tessera-engine kit $(KIT) --platform $(PLATFORMS) --models $(MODELS) $(if $(PYTHONS),--python $(PYTHONS))
 
-# What is published: dist/release. Its SBOM (CycloneDX) lists every package that the wheel installs.
-release: $(VENV)/dev
+# What is published: dist/release; the wheel has the pages. Its SBOM (CycloneDX) lists every package that the wheel installs.
+release: docs
 	$(INSTALL) --editable '.[release]'
 	rm -rf dist/release dist/clean
 	$(BIN)/python -m hatchling build -t wheel -t sdist -d dist/release

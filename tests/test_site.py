@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
+import shutil
 import subprocess
 import sys
+import zipfile
 
 import pytest
 from places import ROOT
+
+IN_THE_WHEEL = 3_000_000
+"""Bytes, compressed, that the pages may add to the wheel."""
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +68,23 @@ def test_links_lead_to_pages_and_places_in_them(site):
             place = name if place in ("", ".") else place
             assert place in texts or (site / place).exists(), f"{name}: {target}"
             assert not anchor or place not in anchors or anchor in anchors[place], f"{name}: {target}"
+
+
+def test_the_wheels_share_of_the_pages_is_small_and_whole(site, tmp_path):
+    pytest.importorskip("hatchling")
+    spec = importlib.util.spec_from_file_location("in_wheel", ROOT / "docs" / "in_wheel.py")
+    in_wheel = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(in_wheel)
+    assert in_wheel.pages(tmp_path) == {}
+    shutil.copytree(site, tmp_path / in_wheel.SITE)
+    chosen = in_wheel.pages(tmp_path)
+    with zipfile.ZipFile(tmp_path / "pages.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for path, name in chosen.items():
+            archive.write(path, name)
+    assert 500_000 < (tmp_path / "pages.zip").stat().st_size < IN_THE_WHEEL
+    names = {name.removeprefix(f"{in_wheel.TARGET}/") for name in chosen.values()}
+    asked = re.compile(r"(?:src|href)=\"?([^\s\">#?]+)")
+    for page in site.rglob("*.html"):
+        for target in asked.findall(page.read_text(encoding="utf-8")):
+            if "://" not in target and not target.startswith(("data:", "mailto:", ".")):
+                assert target in names, f"{page.name}: {target}"

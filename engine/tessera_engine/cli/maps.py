@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tessera_engine.cli import console
 from tessera_engine.cli.app import Json, Memory, Quiet, Threads, app, interruptible
 from tessera_engine.cli.embeddings import (
     NOTHING_LEFT,
@@ -147,7 +148,7 @@ def map_labels(
             memory=memory,
             threads=threads,
             overwrite=overwrite,
-            progress=not quiet,
+            progress=console.progress_for(quiet, json),
         )
     _show(made, "report.html", quiet, json)
 
@@ -188,7 +189,7 @@ def apply_classifier(
             memory=memory,
             threads=threads,
             overwrite=overwrite,
-            progress=not quiet,
+            progress=console.progress_for(quiet, json),
         )
     _show(made, PICTURE if len(embeddings) == 1 else f"*/{PICTURE}", quiet, json)
 

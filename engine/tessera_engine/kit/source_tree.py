@@ -42,7 +42,9 @@ def build_wheel(root: Path, folder: Path) -> Path:
             "hatchling, which builds the engine's own wheel, is missing; run 'make kit', or install it"
         )
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=root, capture_output=True, encoding="utf-8", errors="replace", check=False
+    )
     made = sorted(folder.glob("tessera_engine-*.whl"))
     if done.returncode != 0 or len(made) != 1:
         lines = (done.stderr.strip() or done.stdout.strip()).splitlines()

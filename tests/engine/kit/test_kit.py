@@ -16,7 +16,8 @@ from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.kit import make, source_tree
 from tessera_engine.kit.carried import install
 from tessera_engine.kit.make import make_kit, write_sums
-from tessera_engine.kit.source_tree import build_wheel, find_source_tree
+from tessera_engine.kit.pages import INSTALLED
+from tessera_engine.kit.source_tree import build_wheel
 from tessera_engine.kit.targets import PLATFORMS, PYTHONS, Target, find_targets
 from tessera_engine.kit.wheels import bring_wheels, pinned_for, read_wheel
 
@@ -124,15 +125,27 @@ def test_the_constraints_of_the_project_hold_for_every_target():
             assert sum(line.startswith(f"{name}==") for line in lines) == 1, (python, name)
 
 
-def test_the_engines_own_wheel_has_what_a_kit_carries(tmp_path):
+def test_the_engines_own_wheel_has_what_a_kit_carries_and_the_pages(tmp_path):
     pytest.importorskip("hatchling")
-    path = build_wheel(find_source_tree(), tmp_path)
+    tree = tmp_path / "tree"
+    (tree / "dist" / "site" / "search").mkdir(parents=True)
+    for path in ROOT.iterdir():
+        if path.name in ("pyproject.toml", "README.md", "LICENSE", "docs", "engine", "export", "kernels"):
+            (tree / path.name).symlink_to(path)
+    for name in ("index.html", "404.html", "search/search_index.js", "search/search_index.json"):
+        (tree / "dist" / "site" / name).write_text("made up")
+    path = build_wheel(tree, tmp_path)
     wheel = read_wheel(path)
     assert wheel.name == "tessera-engine"
     assert "numba" in {each.name for each in wheel.requires}
     carried = {path.name for path in make.CARRIED.iterdir() if path.is_file()}
     with zipfile.ZipFile(path) as archive:
-        assert {f"tessera_engine/kit/carried/{name}" for name in carried} <= set(archive.namelist())
+        names = archive.namelist()
+    assert {f"tessera_engine/kit/carried/{name}" for name in carried} <= set(names)
+    # Where `docs` looks for them; what only a server needs is left out
+    place = INSTALLED.relative_to(ROOT / "engine").as_posix()
+    found = {name.removeprefix(f"{place}/") for name in names if name.startswith(f"{place}/")}
+    assert found == {"index.html", "search/search_index.js"}
 
 
 @pytest.fixture(scope="module")
@@ -350,6 +363,7 @@ def test_a_real_kit_installs_without_a_network(monkeypatch, run, tmp_path):
         [program, "embed", kit / "example" / "scene", "--int8", "-q", "-o", "first"],
         [program, "map", "first", "--labels", kit / "example" / "labels.geojson", "--field", "map_class", "-q", "-o", "map"],
         [program, "view", "first", "--export", "page", "-q"],
+        *([[program, "docs"]] if (ROOT / source_tree.SITE / "index.html").is_file() else []),
     ):  # fmt: skip
         done = subprocess.run(
             [*unplugged, *command], cwd=tmp_path, env=env, capture_output=True, text=True, check=False

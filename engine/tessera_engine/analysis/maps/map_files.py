@@ -12,6 +12,7 @@ from tessera_engine.analysis.maps.drawing import PICTURE
 from tessera_engine.analysis.maps.map_report import Figures, map_document
 from tessera_engine.analysis.maps.reliability_figure import draw_reliability
 from tessera_engine.analysis.reporting.write import write_report
+from tessera_engine.files.text import write_text
 from tessera_engine.stac.items import Asset
 
 
@@ -33,7 +34,7 @@ def write_map_report(
         draw_reliability(reliability, report["reliability"])
         title = "How often held-out labels of some confidence are right"
         assets.append(Asset("reliability", reliability.name, "image/png", title, ("metadata",)))
-    (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_text(folder / "report.json", json.dumps(report, indent=2) + "\n")
     assets.append(
         Asset("numbers", "report.json", "application/json", "The report, as numbers", ("metadata",))
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
 import shutil
 import sys
@@ -19,6 +20,7 @@ from tessera_engine.backends.cuda import CudaBackend
 from tessera_engine.backends.gpu import cuda
 from tessera_engine.backends.gpu.device import DeviceError, OutOfDeviceMemory
 from tessera_engine.backends.gpu.fused.answer import TOLERANCE, question
+from tessera_engine.backends.gpu.fused.network import GpuNetwork
 from tessera_engine.backends.gpu.fused.programs import find_programs
 from tessera_engine.backends.gpu.fused.weights import LOG2_E
 from tessera_engine.errors import InputError, TesseraError
@@ -131,6 +133,37 @@ def scaled(arrays, facts):
             queries = (weight[:, : facts.d_model] * factor).astype(np.float16) / np.float64(factor)
             found[name] = np.hstack([queries.astype(np.float32), arrays[name][:, facts.d_model :]])
     return found
+
+
+def test_zeros_have_codes_and_what_is_not_finite_is_refused(gpu, monkeypatch):
+    """As from the CPU's quantiser, by the whole last kernel: weights behind its norm decide what the embeddings are."""
+    import tessera_engine.backends.cuda as module
+
+    def pool_zeros(self, batch, branch, tokens, pooled, column):
+        ctypes.memset(pooled, 0, 4 * len(tokens.lengths) * 2 * 144)
+
+    monkeypatch.setattr(GpuNetwork, "_encode", pool_zeros)
+
+    arrays = dict(read_arrays(open_model("demo", "fp32")))
+    arrays["fusion.1.weight"] = np.zeros_like(arrays["fusion.1.weight"])
+    arrays["fusion.1.bias"] = np.full(128, 3, np.float32)
+    monkeypatch.setattr(module, "read_arrays", lambda model: arrays)
+    tokens = tokens_of([1], [1])
+    found = backend_on(gpu).start(tokens, 16).codes()
+    assert (found.codes == 0).all()
+    assert found.scales.tolist() == [np.float32(1e-12)]
+    arrays["fusion.1.bias"][127] = 90  # by far the largest, and behind the prefix
+    backend = backend_on(gpu)
+    embedding = backend.run(tokens)
+    assert np.abs(embedding[0]).argmax() == 127
+    for prefix in (16, 128):
+        found = backend.start(tokens, prefix).codes()
+        codes, scales = quantize(embedding[:, :prefix])
+        np.testing.assert_array_equal(found.codes, codes)
+        np.testing.assert_array_equal(found.scales, scales)
+    arrays["fusion.1.bias"][127] = np.nan
+    with pytest.raises(TesseraError, match=r"backend cuda .*aren't finite for 1 of 1 pixels.*demo \(fp32\)"):
+        backend_on(gpu).start(tokens, 16).codes()
 
 
 def test_int8_files_are_run_with_their_weights(gpu):
