@@ -76,7 +76,7 @@ class Classifier:
 
     def windows(self, embeddings: Embeddings, values: int) -> Iterator[Window]:
         """See `Predictor`."""
-        return embeddings.windows(values)
+        return embeddings.tiles(values)
 
     def predict(self, block: StoredBlock, chosen: NDArray[np.bool_]) -> Prediction:
         """See `Predictor`."""

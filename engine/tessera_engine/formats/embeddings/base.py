@@ -102,6 +102,25 @@ class Embeddings:
             rows -= rows % self.source.block
         return part.blocks(part.width, rows)
 
+    @property
+    def tile_values(self) -> int:
+        """Values of the blocks that a file decodes as a whole; of one pixel where it has none."""
+        return self.source.block**2 * self.dim
+
+    def tiles(self, values: int | None = None) -> Iterator[Window]:
+        """Windows that cover the grid, in any shape: no tile is decoded twice if one fits.
+
+        A strip over the full width of a wide grid is thinner than a tile, so each tile would be decoded many times.
+
+        Args:
+            values: about so many in a window; None: `BLOCK_VALUES`, or a whole tile.
+        """
+        values, side = values or max(BLOCK_VALUES, self.tile_values), self.source.block
+        across = values // (side * self.dim) // side * side
+        if not 0 < across < self.grid.width:
+            return self.windows(values)
+        return self.grid.window.blocks(across, side)
+
     def read_stored(self, window: Window | None = None) -> StoredBlock:
         """A window as it is stored; None: all.
 
