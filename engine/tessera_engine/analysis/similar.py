@@ -214,10 +214,18 @@ def compare(
     pixels, row = embeddings.grid.window.pixels, embeddings.grid.width * embeddings.dim
     strip_size = strip_values(memory, (held or pixels) * PIXEL_BYTES, per_value, row, STRIP_VALUES)
     found = np.empty((embeddings.grid.height, embeddings.grid.width), np.float32)
-    for window in embeddings.windows(strip_size):
-        found[window.row : window.row + window.height] = _compared(embeddings, window, queries)
+    done = 0
+    for window in (
+        embeddings.tiles(strip_size) if embeddings.distinct_values else embeddings.windows(strip_size)
+    ):
+        rows, cols = (
+            slice(window.row, window.row + window.height),
+            slice(window.col, window.col + window.width),
+        )
+        found[rows, cols] = _compared(embeddings, window, queries)
+        done += window.pixels
         if report is not None:
-            report((window.row + window.height) * window.width, pixels)
+            report(done, pixels)
     return found
 
 

@@ -102,6 +102,21 @@ class Embeddings:
             rows -= rows % self.source.block
         return part.blocks(part.width, rows)
 
+    @property
+    def distinct_values(self) -> int:
+        """Values of the different embeddings of a tile of the file, at most; 0: each pixel has one of its own."""
+        return self.source.most_distinct * self.dim if isinstance(self.source, HasDistinct) else 0
+
+    def tiles(self, values: int) -> Iterator[Window]:
+        """Windows within one tile of the file each, with about so many values of different embeddings at most.
+
+        Few different ones are in a whole tile, so that each counts for many pixels; a part of it has nearly as many.
+        """
+        block = self.source.block
+        rows = block if values >= self.distinct_values else max(1, values // (block * self.dim))
+        for tile in self.grid.window.blocks(block, block):
+            yield from tile.blocks(tile.width, rows)
+
     def read_stored(self, window: Window | None = None) -> StoredBlock:
         """A window as it is stored; None: all.
 
@@ -204,7 +219,13 @@ class Embeddings:
             window = Window(
                 int(col), int(row), int(cols[here].max() - col) + 1, int(rows[here].max() - row) + 1
             )
-            found[here] = self.read(window)[rows[here] - row, cols[here] - col]
+            place = rows[here] - row, cols[here] - col
+            distinct = self.read_distinct(window)
+            if distinct is None:
+                found[here] = self.read(window)[place]
+            else:
+                which = distinct.which[place]
+                found[here[which >= 0]] = distinct.vectors[which[which >= 0]]
         return found
 
     def on(

@@ -14,7 +14,7 @@ from tessera_engine.errors import MissingExtra, TesseraError, reason
 from tessera_engine.formats.embeddings.base import asset_path, item_grid
 from tessera_engine.formats.embeddings.stored import Distinct, StoredBlock
 from tessera_engine.formats.layers import QUALITY_BANDS
-from tessera_engine.formats.vq.tiles import NO_DATA, TILE, Decoded, decode
+from tessera_engine.formats.vq.tiles import MOST_DISTINCT, NO_DATA, TILE, Decoded, decode
 from tessera_engine.offline.chunks import guard_chunks
 from tessera_engine.scene import Grid, Window
 from tessera_kernels.vq import MOST_WORDS, Packed
@@ -37,6 +37,7 @@ class VqSource:
     group: Group
     stored_as: str = "float32"
     block: int = TILE
+    most_distinct: int = MOST_DISTINCT
 
     def read(self, window: Window, dim: int) -> StoredBlock:
         """See `tessera_engine.formats.embeddings.base.Source`."""
