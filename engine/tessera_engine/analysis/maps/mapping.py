@@ -94,8 +94,7 @@ def strip_size(
     fixed = LEARNING_BYTES + embeddings.grid.window.pixels * pixel
     value = embeddings.bytes_per_value + VALUE_BYTES + (CONTEXT_BYTES if context else 0) + 8 * trust
     least = embeddings.grid.width * embeddings.dim * rows
-    most = max(BLOCK_VALUES, embeddings.distinct_values)
-    return strip_values(wanted.memory, fixed, value, least, most)
+    return strip_values(wanted.memory, fixed, value, least, BLOCK_VALUES)
 
 
 def draw_all(
