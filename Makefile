@@ -132,12 +132,13 @@ compression: $(VENV)/dev
 	PYTHONPATH=$(PRESTO)/needs $(BIN)/python benchmarks/compression.py docs \
 	  $$(test -d $(PRESTO)/needs && echo --presto $(PRESTO)) $$(test -d $(FLANDERS) && echo --flanders $(FLANDERS))
 
-# Wheels that a machine with a GPU but without network lacks, in dist/gpu-kit. HAS: a file with what it has
+# Wheels that a machine with a GPU but without network lacks, in dist/gpu-kit. HAS: a file with what it has. MOST: MB
 HAS ?= benchmarks/gpu_machine.txt
+MOST ?= 40
 
 gpu-kit: $(VENV)/dev
 	rm -rf dist/gpu-kit
-	$(BIN)/python benchmarks/gpu_kit.py dist/gpu-kit --has $(HAS)
+	$(BIN)/python benchmarks/gpu_kit.py dist/gpu-kit --has $(HAS) --most $(MOST)
 
 # Conformance, drift, same bits, speed, whole runs, energy and memory on the GPU, into docs/gpu.json, in 8 minutes at most.
 # On a machine with Python 3.12, PyTorch and dist/gpu-kit: make bench-gpu PYTHON_GPU=python3
