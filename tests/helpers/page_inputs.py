@@ -95,9 +95,13 @@ def _season(inputs: Inputs, path: Path) -> None:
     )
 
 
+def _own_tree(inputs: Inputs, path: Path) -> None:
+    te.convert(inputs.need("scene_dir.embeddings"), path, "geotessera", year=YEAR, **QUIET)
+
+
 def _tree(inputs: Inputs, path: Path) -> None:
     """As geotessera leaves it: without our item."""
-    te.convert(inputs.need("scene_dir.embeddings"), path, "geotessera", year=YEAR, **QUIET)
+    _own_tree(inputs, path)
     for name in (ITEM, "quicklook.png", f"truecolour_{YEAR}.tif"):
         (path / name).unlink()
 
@@ -232,6 +236,7 @@ MAKERS: dict[str, Callable[[Inputs, Path], None]] = {
     r"season\.zarr": _season,
     r".*\.zarr": _store,
     "tree": _tree,
+    "own-tree": _own_tree,
     r".*\.map": _map,
     r"crops\.model": _classifier,
     r"2023\.2024\.change": _change,
