@@ -155,7 +155,9 @@ def _take(path: Path, target: Path) -> None:
 
 def _copy_pages(root: Path, folder: Path) -> None:
     shutil.copytree(
-        root / "docs", folder / "docs", ignore=lambda _, names: [n for n in names if not _is_page(n)]
+        root / "docs",
+        folder / "docs",
+        ignore=lambda at, names: [n for n in names if not _is_page(Path(at, n))],
     )
     for name in PAGES:
         shutil.copy(root / name, folder / name)
@@ -163,8 +165,8 @@ def _copy_pages(root: Path, folder: Path) -> None:
         shutil.copytree(root / SITE, folder / "site")
 
 
-def _is_page(name: str) -> bool:
-    return Path(name).suffix in (".md", ".png")
+def _is_page(path: Path) -> bool:
+    return path.suffix in (".md", ".png", ".ipynb") or (path.is_dir() and any(path.glob("*.ipynb")))
 
 
 def _write_example(folder: Path) -> None:

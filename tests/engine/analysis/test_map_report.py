@@ -11,15 +11,18 @@ import pytest
 import rasterio
 from made_up import CRS, ORIGIN
 from outputs import made_up_output
+from PIL import Image
 
 from tessera_engine import apply
 from tessera_engine import map as make_map
 from tessera_engine.analysis.maps.classifier_file import read_classifier
 from tessera_engine.analysis.maps.map_report import MOST_ACROSS, Figures, map_document
+from tessera_engine.analysis.maps.numbers_figure import AXIS, DOT, MARGIN, SIDE, draw_numbers
 from tessera_engine.analysis.maps.report import METHOD_TITLES
 from tessera_engine.analysis.reporting.as_markdown import to_markdown
 from tessera_engine.analysis.reporting.document import Table
 from tessera_engine.files.checksums import path_sha256
+from tessera_engine.pictures.colours import PALETTE
 from tessera_engine.scene import Grid
 
 SIZE, DIM = 40, 16
@@ -142,7 +145,20 @@ def test_numbers_have_a_report_too(output, tmp_path):
     text = "\n".join(lines)
     assert f"{SIZE * SIZE - 9:,} pixels" in text
     assert "confusion" not in text.lower()
-    assert len(Page((made.out / "report.html").read_text()).figures) == 1
+    assert len(Page((made.out / "report.html").read_text()).figures) == 2
+    assert "](predictions.png)" in text
+
+
+def test_the_figure_of_numbers_has_a_dot_where_each_label_is(tmp_path):
+    labels, predicted = np.array([0.0, 10, 4]), np.array([10.0, 0, 4])
+    draw_numbers(tmp_path / "p.png", labels, predicted)
+    picture = np.asarray(Image.open(tmp_path / "p.png"))
+    rows, cols = np.nonzero((picture == PALETTE[4]).all(axis=2))
+    left, right, top, bottom = MARGIN + AXIS, MARGIN + AXIS + SIDE, MARGIN, MARGIN + SIDE
+    for x, y in ((left, top), (right, bottom), (left + 0.4 * SIDE, bottom - 0.4 * SIDE)):
+        assert np.hypot(cols - x, rows - y).min() <= 1
+    # Nowhere else
+    assert len(rows) <= 3 * (2 * DOT + 1) ** 2
 
 
 def test_pixels_without_an_area_have_no_hectares(tmp_path):

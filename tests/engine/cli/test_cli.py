@@ -115,7 +115,6 @@ def test_a_bbox_is_the_pixels_that_it_touches(run, scene):
         ),
         (["embed", "scene", "--device-memory", "lots"], "--device-memory 'lots' is not an amount of memory"),
         (["embed", "scene", "--device-memory", "4GB"], "--device-memory limits a GPU"),
-        (["bench", "--device", "cpu", "--device-memory", "4GB"], "--device-memory limits a GPU"),
         (["embed", "scene", "--backend", "abacus"], "--backend 'abacus'"),
         (["embed", "scene", "--format", "jpeg"], "--format jpeg is unknown; choose one of"),
         (["embed", "scene", "--store", "int4"], "--store int4"),

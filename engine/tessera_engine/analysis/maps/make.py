@@ -220,7 +220,7 @@ def map(
         mapped_names, names = (
             [str(each.item.get("id", each.path.name)) for each in some] for some in (opened, sources)
         )
-        assets = mapped.assets + write_map_report(folder, report, about, mapped_names)
+        assets = mapped.assets + write_map_report(folder, report, trained, mapped_names)
         facts = {
             "method": about.method,
             "field": field,

@@ -36,6 +36,8 @@ MOST_ACROSS = 20
 
 MOST_CONFUSIONS = 30
 
+NUMBERS = "Numbers that are predicted for held-out labels, over the labels"
+
 
 @dataclass(frozen=True)
 class Figures:
@@ -43,11 +45,11 @@ class Figures:
 
     Attributes:
         maps: the pictures of the maps.
-        reliability: of the confidence; None: there is none.
+        held_out: how well held-out labels are predicted: the confidence of classes, or numbers; None: there is none.
     """
 
     maps: tuple[Path, ...]
-    reliability: Path | None
+    held_out: Path | None
 
 
 def map_document(
@@ -66,9 +68,10 @@ def map_document(
         *([Notes(tuple(report["notes"]))] if report["notes"] else []),
         *(Figure(path, f"Map of {about.title}") for path in figures.maps[:MOST_PICTURES]),
         *_cross_validation(report),
+        *([Figure(figures.held_out, NUMBERS)] if figures.held_out and "classes" not in report else []),
         *(_methods(report) if "tried" in report else []),
         *(_test(report["test"]) if "test" in report else []),
-        *(_confidence(report["reliability"], figures.reliability) if "reliability" in report else []),
+        *(_confidence(report["reliability"], figures.held_out) if "reliability" in report else []),
         *_mapped(report),
         *_applicability(report),
         Heading("How it was made"),

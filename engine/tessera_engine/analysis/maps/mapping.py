@@ -38,6 +38,10 @@ CONTEXT_BYTES = 36
 """The same for features of the surroundings: three float32 for each value, twice scaled."""
 
 
+TILES_WITH_CONTEXT = 8
+"""Tiles in a window at most where surroundings are read too: those around it are decoded again for the next window."""
+
+
 @dataclass(frozen=True)
 class Wanted:
     """What is drawn besides the map.
@@ -124,7 +128,8 @@ def strip_size(
     fixed = LEARNING_BYTES + embeddings.grid.window.pixels * pixel
     value = embeddings.bytes_per_value + VALUE_BYTES + (CONTEXT_BYTES if context else 0) + 8 * trust
     least = embeddings.grid.width * embeddings.dim * rows
-    return strip_values(wanted.memory, fixed, value, least, BLOCK_VALUES)
+    most = max(BLOCK_VALUES, embeddings.tile_values * (TILES_WITH_CONTEXT if context else 1))
+    return strip_values(wanted.memory, fixed, value, least, most)
 
 
 def draw_all(

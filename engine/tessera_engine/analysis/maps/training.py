@@ -57,11 +57,13 @@ class Trained:
         classifier: what was learned.
         report: as plain values.
         labels: the labels that were used.
+        predicted: (N,) what was predicted for them when they were held out, names of classes or numbers.
     """
 
     classifier: Classifier
     report: dict[str, Any]
     labels: Gathered
+    predicted: NDArray[Any]
 
 
 def train(
@@ -158,7 +160,7 @@ def train(
             )
         report["applicability_threshold"] = applicability.threshold
     about = _about(sources, given, report, classes, temperature)
-    return Trained(Classifier(about, model.fitted, applicability), report, read)
+    return Trained(Classifier(about, model.fitted, applicability), report, read, predicted)
 
 
 def _classes(file: Path, values: NDArray[Any]) -> Classes:
