@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
-.PHONY: help demo test lint unit web soak peers speed bench gpu-kit bench-gpu compression pictures wheel sdist docs kit release model clean
+.PHONY: help demo test lint unit web soak peers speed bench gpu-kit bench-gpu compression pictures wheel sdist docs qgis notebooks kit release model clean
 
 help:
 	@echo "make demo         simulate a scene, embed it in int8, print where the files are"
@@ -26,6 +26,8 @@ help:
 	@echo "make wheel        build the wheel and try it in a clean environment, in dist/wheel"
 	@echo "make sdist        build the source archive"
 	@echo "make docs         build the documentation as pages to read offline, dist/site"
+	@echo "make notebooks    run the notebooks of docs/notebooks, and keep what they show in them"
+	@echo "make qgis         build the plugin for QGIS as a zip to install, in dist"
 	@echo "make kit          make a folder that installs without a network, dist/kit (PLATFORMS=, PYTHONS=, MODELS=)"
 	@echo "make release      build both into dist/release, check them, and list what the wheel installs (SBOM)"
 	@echo "make model        train the demo model again (five minutes on two cores)"
@@ -130,12 +132,13 @@ compression: $(VENV)/dev
 	PYTHONPATH=$(PRESTO)/needs $(BIN)/python benchmarks/compression.py docs \
 	  $$(test -d $(PRESTO)/needs && echo --presto $(PRESTO)) $$(test -d $(FLANDERS) && echo --flanders $(FLANDERS))
 
-# Wheels that a machine with a GPU but without network lacks, in dist/gpu-kit. HAS: a file with what it has
+# Wheels that a machine with a GPU but without network lacks, in dist/gpu-kit. HAS: a file with what it has. MOST: MB
 HAS ?= benchmarks/gpu_machine.txt
+MOST ?= 40
 
 gpu-kit: $(VENV)/dev
 	rm -rf dist/gpu-kit
-	$(BIN)/python benchmarks/gpu_kit.py dist/gpu-kit --has $(HAS)
+	$(BIN)/python benchmarks/gpu_kit.py dist/gpu-kit --has $(HAS) --most $(MOST)
 
 # Conformance, drift, same bits, speed, whole runs, energy and memory on the GPU, into docs/gpu.json, in 8 minutes at most.
 # On a machine with Python 3.12, PyTorch and dist/gpu-kit: make bench-gpu PYTHON_GPU=python3
@@ -177,13 +180,21 @@ docs: $(VENV)/dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "open dist/site/index.html"
 
-# A folder to carry: wheels, models, pages and an example. Lists with commas: make kit PLATFORMS=windows,linux-x86_64 PYTHONS=3.11
+# What the notebooks show is kept in them
+notebooks: $(VENV)/dev
+	$(BIN)/python docs/run_notebooks.py
+
+# The plugin for QGIS: dist/tessera-engine-qgis-VERSION.zip. Needs Python alone
+qgis:
+	$(PYTHON) qgis/build.py dist
+
+# A folder to carry: wheels, models, pages, the plugin and an example. Lists with commas: make kit PLATFORMS=windows,linux-x86_64 PYTHONS=3.11
 KIT ?= dist/kit
 PLATFORMS ?= linux-x86_64
 PYTHONS ?=
 MODELS ?= demo
 
-kit: docs
+kit: docs qgis
 	$(BIN)/tessera-engine kit $(KIT) --platform $(PLATFORMS) --models $(MODELS) $(if $(PYTHONS),--python $(PYTHONS))
 
 # What is published: dist/release; the wheel has the pages. Its SBOM (CycloneDX) lists every package that the wheel installs.

@@ -79,16 +79,17 @@ def test_wheel_and_source_archive_have_the_licences_of_all_that_they_carry(built
     in_wheel, in_source = built
     page = "tessera_engine/view/page"
     info = f"tessera_engine-{PROJECT['version']}.dist-info"
-    for name in ("LICENSE", f"engine/{page}/licences.txt"):
-        assert in_wheel[f"{info}/licenses/{name}"] == in_source[name] == (ROOT / name).read_bytes()
+    assert in_wheel[f"{info}/licenses/LICENSE"] == in_source["LICENSE"] == (ROOT / "LICENSE").read_bytes()
     metadata = in_wheel[f"{info}/METADATA"].decode()
     bundled = re.findall(
         r"^\S+ [\d.]+ \(([\w.-]+)\)$", in_source[f"engine/{page}/licences.txt"].decode(), re.M
     )
     assert len(bundled) >= 3
+    theme = in_source["docs/vendored/theme.licences.txt"].decode()
+    bundled += re.findall(r"^[^\n(]+ \(([\w.-]+)\)$\n\n", theme, re.M)
     declared = set(re.search(r"^License-Expression: (.+)$", metadata, re.M)[1].split(" AND "))
     assert declared == {"MIT", *bundled}
-    # The page that an export writes carries them too
+    # Exported pages get them from there
     assert in_wheel[f"{page}/licences.txt"] == in_source[f"engine/{page}/licences.txt"]
     vendored = {name for name in in_source if name.startswith("docs/vendored/") and name.endswith(".js")}
     assert vendored

@@ -50,7 +50,7 @@ def bench(
 
     Example: tessera-engine bench demo --device cuda --pixels 16384
     """
-    from tessera_engine.backends.choosing import choose, make_backend
+    from tessera_engine.backends.choosing import check_limited, choose, make_backend
     from tessera_engine.cli import console
     from tessera_engine.cli.pages.bench import (
         Runner,
@@ -66,7 +66,9 @@ def bench(
     from tessera_engine.scenes.sampling import sample_observations
 
     threads, limit = check_threads(threads), check_device_memory(device_memory)
-    device = choose("auto", device).device
+    choice = choose("auto", device)
+    check_limited(choice, limit)  # before anything is loaded
+    device = choice.device
     files = {precision: open_model(model, precision) for precision in precisions(model)}
     observations = sample_observations(scene, files["fp32"].facts, pixels)
     with ExitStack() as stack:

@@ -208,14 +208,14 @@ def _show(made: Map | Applied, see: str, quiet: bool, json: bool) -> None:
 
     for note in made.notes:
         console.say(f"note: {note}", quiet)
-    if json:
-        console.print_json({"out": str(made.out), **made.report})
-        return
     first, *further = lines(made.report)
     if made.report.get("r2", 0) < 0:
         console.say(f"note: {first}", quiet)
-    console.print_line(made.out)
-    for table in tables(made.report):
-        console.print_table(table.rows, table.header)
+    if json:
+        console.print_json({"out": str(made.out), **made.report})
+    else:
+        console.print_line(made.out)
+        for table in tables(made.report):
+            console.print_table(table.rows, table.header)
     for line in (f"{first}; see {made.out / see}", *further):
         console.say(line, quiet)

@@ -8,12 +8,15 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from tessera_engine.errors import InputError, TesseraError
+from tessera_engine.version import __version__
 
 CONSTRAINTS = "constraints.txt"
 PAGES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE", "CITATION.cff")
 """Of the checkout's root; the pages of `docs` link to them."""
 SITE = Path("dist/site")
 """Where `make docs` builds the documentation."""
+PLUGIN = f"dist/tessera-engine-qgis-{__version__}.zip"
+"""What `make qgis` builds."""
 
 
 def find_source_tree() -> Path:

@@ -11,8 +11,11 @@ import sys
 import types
 
 import pytest
+from outputs import made_up_output
 from places import ROOT
+from staged import landscape
 
+import tessera_engine as te
 from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.files import windows
 from tessera_engine.files.durable import Lock
@@ -162,11 +165,33 @@ def test_what_a_scanner_has_open_for_a_moment_is_waited_for_on_windows_only(monk
     assert len(tries) == 3
 
 
+@pytest.mark.parametrize("format", ["cog", "zarr"])
+def test_outputs_are_written_and_replaced_where_nothing_open_is_renamed(tmp_path, rules, format):
+    if format == "zarr":
+        pytest.importorskip("zarr")
+    output = made_up_output(tmp_path / "made", landscape(24, 30, 128), year=2024)
+    for overwrite in (False, True):
+        te.convert(output, tmp_path / "out", format, overwrite=overwrite, progress=False)
+    te.convert(tmp_path / "out", tmp_path / "again", "npy", progress=False)
+    assert te.open_embeddings(tmp_path / "again").dim == 128
+    te.picture(tmp_path / "again", tmp_path / "picture.png", progress=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "made", "out", "picture.png"]
+
+
+def test_an_output_whose_item_got_other_line_ends_is_read_and_verified(tmp_path, run):
+    output = made_up_output(tmp_path / "made", landscape(12, 12, 16), year=2024)
+    item = output / "item.json"
+    item.write_bytes(item.read_bytes().replace(b"\n", b"\r\n"))
+    assert te.open_embeddings(output).dim == 16
+    code, _, err = run("verify", output)
+    assert code == 0, err
+
+
 @ON_LINUX
-@pytest.mark.parametrize("part", ["convert", pytest.param("", marks=pytest.mark.slow, id="all")])
-def test_commands_write_the_same_where_nothing_open_is_renamed(tmp_path, part):
+@pytest.mark.slow
+def test_every_command_writes_the_same_where_nothing_open_is_renamed(tmp_path):
     done = subprocess.run(
-        [sys.executable, str(ROOT / "tests" / "emulate" / "windows.py"), str(tmp_path / "runs"), part],
+        [sys.executable, str(ROOT / "tests" / "emulate" / "windows.py"), str(tmp_path / "runs")],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

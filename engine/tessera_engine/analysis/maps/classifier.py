@@ -74,6 +74,11 @@ class Classifier:
         """See `Predictor`."""
         return self.about.context // 2
 
+    @property
+    def alone(self) -> bool:
+        """See `Predictor`."""
+        return not self.about.context
+
     def windows(self, embeddings: Embeddings, values: int) -> Iterator[Window]:
         """See `Predictor`."""
         return embeddings.tiles(values)
