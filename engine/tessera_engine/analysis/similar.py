@@ -212,12 +212,11 @@ def compare(
     """
     per_value = embeddings.bytes_per_value + (0 if embeddings.stored_as == "int8" else FLOAT_BYTES)
     pixels, row = embeddings.grid.window.pixels, embeddings.grid.width * embeddings.dim
-    strip_size = strip_values(memory, (held or pixels) * PIXEL_BYTES, per_value, row, STRIP_VALUES)
+    most = max(STRIP_VALUES, embeddings.tile_values)
+    strip_size = strip_values(memory, (held or pixels) * PIXEL_BYTES, per_value, row, most)
     found = np.empty((embeddings.grid.height, embeddings.grid.width), np.float32)
     done = 0
-    for window in (
-        embeddings.tiles(strip_size) if embeddings.distinct_values else embeddings.windows(strip_size)
-    ):
+    for window in embeddings.tiles(strip_size):
         rows, cols = (
             slice(window.row, window.row + window.height),
             slice(window.col, window.col + window.width),

@@ -81,11 +81,7 @@ class Classifier:
 
     def windows(self, embeddings: Embeddings, values: int) -> Iterator[Window]:
         """See `Predictor`."""
-        return (
-            embeddings.tiles(values)
-            if self.alone and embeddings.distinct_values
-            else embeddings.windows(values)
-        )
+        return embeddings.tiles(values)
 
     def predict(self, block: StoredBlock, chosen: NDArray[np.bool_]) -> Prediction:
         """See `Predictor`."""

@@ -67,7 +67,7 @@ class Head:
             ModelError: a patch with its margin would take too much memory.
         """
         if not self.graph.patches:
-            yield from embeddings.windows(values)
+            yield from embeddings.tiles(values)
             return
         most = (
             math.isqrt(min(RUN_BYTES // (4 * self.graph.values), values // self.graph.dim)) - 2 * self.margin

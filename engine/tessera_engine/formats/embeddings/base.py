@@ -103,19 +103,36 @@ class Embeddings:
         return part.blocks(part.width, rows)
 
     @property
+    def tile_values(self) -> int:
+        """Values of the blocks that a file decodes as a whole; of one pixel where it has none."""
+        return self.source.block**2 * self.dim
+
+    @property
     def distinct_values(self) -> int:
         """Values of the different embeddings of a tile of the file, at most; 0: each pixel has one of its own."""
         return self.source.most_distinct * self.dim if isinstance(self.source, HasDistinct) else 0
 
-    def tiles(self, values: int) -> Iterator[Window]:
-        """Windows within one tile of the file each, with about so many values of different embeddings at most.
+    def tiles(self, values: int | None = None) -> Iterator[Window]:
+        """Windows that cover the grid, in any shape: no tile is decoded twice if one fits.
 
-        Few different ones are in a whole tile, so that each counts for many pixels; a part of it has nearly as many.
+        A strip over the full width of a wide grid is thinner than a tile, so each tile would be decoded many times.
+        Where a tile has few different embeddings, each window lies in one tile, so that each of them counts for many
+        pixels: a part of a tile has nearly as many.
+
+        Args:
+            values: about so many (different ones) in a window; None: `BLOCK_VALUES`, or a whole tile.
         """
-        block = self.source.block
-        rows = block if values >= self.distinct_values else max(1, values // (block * self.dim))
-        for tile in self.grid.window.blocks(block, block):
-            yield from tile.blocks(tile.width, rows)
+        values, side = values or max(BLOCK_VALUES, self.tile_values), self.source.block
+        if self.distinct_values:
+            rows = side if values >= self.distinct_values else max(1, values // (side * self.dim))
+            for tile in self.grid.window.blocks(side, side):
+                yield from tile.blocks(tile.width, rows)
+            return
+        across = values // (side * self.dim) // side * side
+        if not 0 < across < self.grid.width:
+            yield from self.windows(values)
+        else:
+            yield from self.grid.window.blocks(across, side)
 
     def read_stored(self, window: Window | None = None) -> StoredBlock:
         """A window as it is stored; None: all.
