@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-WRITES_NOTHING = {"info", "doctor", "verify", "bench", "model list"}
+WRITES_NOTHING = {"info", "doctor", "docs", "verify", "bench", "model list"}
 
 ASKS_THE_INDEX = {"kit"}
 """What asks an index of packages for hundreds of megabytes; it publishes as every other command does."""

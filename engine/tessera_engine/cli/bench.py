@@ -79,7 +79,7 @@ def bench(
             files_to_run = files
         ways, baselines = ways_to_run(files_to_run, threads, device, full, limit)
         runners = {}
-        with console.progress_bar("starting", quiet, "runtimes") as progress:
+        with console.progress_bar("starting", quiet, "runtimes", json) as progress:
             for i, (name, make) in enumerate(ways.items()):
                 try:
                     runners[name] = stack.enter_context(Runner(make, observations, threads))
@@ -97,7 +97,7 @@ def bench(
         if not baselines:
             baselines = ["onnxruntime fp32" if "onnxruntime fp32" in runners else next(iter(runners))]
             console.say(f"note: PyTorch is not available for this, so the baseline is {baselines[0]}", quiet)
-        with console.progress_bar("measuring", quiet, "runs") as progress:
+        with console.progress_bar("measuring", quiet, "runs", json) as progress:
             rows = compare(runners, baselines, rounds, progress)
     precision = "fp32" if device == "cuda" or "int8" not in files else "int8"
     shares = stage_shares(scene, make_backend(files[precision], "auto", threads, device, None, limit))
