@@ -1,12 +1,15 @@
-"""The pages that `mkdocs build` makes of other sources: README and its like, commands, the Python reference."""
+"""The pages that `mkdocs build` makes of other sources: README and its like, commands, docstrings, notebooks."""
 
 from __future__ import annotations
 
+import posixpath
 import re
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mkdocs.structure.files import File
+from mkdocs.utils import get_relative_url
+from nbconvert import MarkdownExporter
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -17,6 +20,8 @@ OTHERS = {
     "SECURITY.md": "security.md",
 }
 """Files of the repository's root -> pages."""
+
+NOTEBOOK = ".ipynb"
 
 WIDTH = 88
 """Characters of a line of help."""
@@ -42,6 +47,9 @@ def on_files(files: Any, config: Any) -> Any:
     for name, page in command_pages().items():
         files.append(File.generated(config, page, content=help_of(name)))
     files.append(File.generated(config, "python.md", content=python_reference()))
+    for notebook in sorted((ROOT / "docs").glob(f"*/*{NOTEBOOK}")):
+        for page, content in notebook_pages(notebook).items():
+            files.append(File.generated(config, page, content=content))
     return files
 
 
@@ -58,9 +66,12 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         place = _normal(here.parent / name)
         if place in OTHERS:
             place = f"docs/{OTHERS[place]}"
+        if place.endswith(NOTEBOOK):
+            place = place.removesuffix(NOTEBOOK) + ".md"
         if not place.startswith("docs/"):
             return text
-        return f"{picture}[{text}]({place.removeprefix('docs/')}{'#' * bool(anchor)}{anchor})"
+        place = posixpath.relpath(place, (PurePosixPath("docs") / page.file.src_uri).parent.as_posix())
+        return f"{picture}[{text}]({place}{'#' * bool(anchor)}{anchor})"
 
     return LINK.sub(lead, markdown)
 
@@ -68,7 +79,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 def on_post_page(output: str, page: Any, **_: Any) -> str:
     """Let pages ask for nothing that isn't beside them."""
     for elsewhere, here in SHIM.items():
-        output = output.replace(elsewhere, here)
+        output = output.replace(elsewhere, get_relative_url(here, page.url))
     return output
 
 
@@ -106,6 +117,17 @@ def help_of(name: str) -> str:
     )
     text = context.command.get_help(context)
     return f"# {name}\n\n```\n$ tessera-engine {name} --help\n{text.rstrip()}\n```\n"
+
+
+def notebook_pages(path: Path) -> dict[str, str | bytes]:
+    """The page of a notebook with what it shows, and its pictures, by their places among the pages."""
+    folder = path.parent.relative_to(ROOT / "docs")
+    text, found = MarkdownExporter().from_filename(str(path), {"output_files_dir": f"{path.stem}-pictures"})
+    made: dict[str, str | bytes] = {
+        (folder / name).as_posix(): each for name, each in found["outputs"].items()
+    }
+    made[(folder / path.name).with_suffix(".md").as_posix()] = text
+    return made
 
 
 def python_reference() -> str:

@@ -17,6 +17,9 @@ README = ROOT / "README.md"
 PAGES = [README, *sorted(ROOT.glob("C*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 PROGRAM = "tessera-engine"
 
+NEEDS_INPUTS = ("areas.md", "geotessera.md", "seasons.md", "stores.md")
+"""Pages whose Python reads outputs that take long to make: test_commands_on_pages.py runs it."""
+
 
 def find_commands(command, path=()):
     """Every command by its path: ("embed",), ("model", "list"), ..."""
@@ -140,7 +143,7 @@ def test_the_readmes_python_embeds_a_scene(after_the_readme):
 @pytest.mark.parametrize(
     "page",
     # The tutorial's needs what its commands make: see test_tutorial.py
-    [page for page in PAGES[1:] if python_blocks(page) and page.name != "tutorial.md"],
+    [page for page in PAGES[1:] if python_blocks(page) and page.name not in ("tutorial.md", *NEEDS_INPUTS)],
     ids=lambda page: page.name,
 )
 def test_python_on_the_pages_runs(page, after_the_readme):

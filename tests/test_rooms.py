@@ -206,6 +206,6 @@ def test_only_the_export_package_knows_torch_and_triton(module):
     assert not {"torch", "triton", "cupy", "pycuda", "cuda"} & anywhere
 
 
-@pytest.mark.parametrize("folder", ["engine", "export", "kernels", "tests", "benchmarks"])
+@pytest.mark.parametrize("folder", ["engine", "export", "kernels", "qgis", "tests", "benchmarks"])
 def test_top_level_folders_are_no_packages(folder):
     assert not (ROOT / folder / "__init__.py").exists()

@@ -226,7 +226,7 @@ def _warm_up(model: Model) -> None:
     quantize(embedding)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Embedded:
     """A finished run.
 
@@ -245,6 +245,9 @@ class Embedded:
     seconds: dict[str, float]
     findings: tuple[Finding, ...]
     few_clear: int | None = None
+
+    def __repr__(self) -> str:
+        return f"<Embedded {self.out}: {self.with_data:,} of {self.pixels:,} pixels>"
 
 
 def embed(

@@ -32,6 +32,7 @@ MODULES = (
     "bench",
     "models",
     "kit",
+    "docs",
 )
 """Modules of `tessera_engine.cli`, in the order in which `--help` lists their commands."""
 

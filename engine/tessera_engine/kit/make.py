@@ -16,7 +16,7 @@ from tessera_engine.files.checksums import file_sha256
 from tessera_engine.files.output import is_interrupted
 from tessera_engine.files.result import result_folder
 from tessera_engine.kit.carried.install import ENVIRONMENT, SUMS
-from tessera_engine.kit.source_tree import CONSTRAINTS, PAGES, SITE, build_wheel, find_source_tree
+from tessera_engine.kit.source_tree import CONSTRAINTS, PAGES, PLUGIN, SITE, build_wheel, find_source_tree
 from tessera_engine.kit.targets import Target, find_targets
 from tessera_engine.kit.wheels import bring_wheels, read_wheel
 from tessera_engine.model.carried import SUFFIX, pack_model
@@ -98,6 +98,9 @@ def make_kit(
             (made / "models").mkdir(exist_ok=True)
             pack_model(name, made / "models" / f"{name}{SUFFIX}")
         _copy_pages(root, made / "documentation")
+        if (root / PLUGIN).is_file():
+            (made / "qgis").mkdir()
+            shutil.copy(root / PLUGIN, made / "qgis")
         _write_example(made / "example")
         for name in ("install.py", "install.sh"):
             shutil.copy(CARRIED / name, made / name)
@@ -152,7 +155,9 @@ def _take(path: Path, target: Path) -> None:
 
 def _copy_pages(root: Path, folder: Path) -> None:
     shutil.copytree(
-        root / "docs", folder / "docs", ignore=lambda _, names: [n for n in names if not _is_page(n)]
+        root / "docs",
+        folder / "docs",
+        ignore=lambda at, names: [n for n in names if not _is_page(Path(at, n))],
     )
     for name in PAGES:
         shutil.copy(root / name, folder / name)
@@ -160,8 +165,8 @@ def _copy_pages(root: Path, folder: Path) -> None:
         shutil.copytree(root / SITE, folder / "site")
 
 
-def _is_page(name: str) -> bool:
-    return Path(name).suffix in (".md", ".png")
+def _is_page(path: Path) -> bool:
+    return path.suffix in (".md", ".png", ".ipynb") or (path.is_dir() and any(path.glob("*.ipynb")))
 
 
 def _write_example(folder: Path) -> None:

@@ -16,7 +16,8 @@ from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.kit import make, source_tree
 from tessera_engine.kit.carried import install
 from tessera_engine.kit.make import make_kit, write_sums
-from tessera_engine.kit.source_tree import build_wheel, find_source_tree
+from tessera_engine.kit.pages import INSTALLED
+from tessera_engine.kit.source_tree import build_wheel
 from tessera_engine.kit.targets import PLATFORMS, PYTHONS, Target, find_targets
 from tessera_engine.kit.wheels import bring_wheels, pinned_for, read_wheel
 
@@ -124,15 +125,27 @@ def test_the_constraints_of_the_project_hold_for_every_target():
             assert sum(line.startswith(f"{name}==") for line in lines) == 1, (python, name)
 
 
-def test_the_engines_own_wheel_has_what_a_kit_carries(tmp_path):
+def test_the_engines_own_wheel_has_what_a_kit_carries_and_the_pages(tmp_path):
     pytest.importorskip("hatchling")
-    path = build_wheel(find_source_tree(), tmp_path)
+    tree = tmp_path / "tree"
+    (tree / "dist" / "site" / "search").mkdir(parents=True)
+    for path in ROOT.iterdir():
+        if path.name in ("pyproject.toml", "README.md", "LICENSE", "docs", "engine", "export", "kernels"):
+            (tree / path.name).symlink_to(path)
+    for name in ("index.html", "404.html", "search/search_index.js", "search/search_index.json"):
+        (tree / "dist" / "site" / name).write_text("made up")
+    path = build_wheel(tree, tmp_path)
     wheel = read_wheel(path)
     assert wheel.name == "tessera-engine"
     assert "numba" in {each.name for each in wheel.requires}
     carried = {path.name for path in make.CARRIED.iterdir() if path.is_file()}
     with zipfile.ZipFile(path) as archive:
-        assert {f"tessera_engine/kit/carried/{name}" for name in carried} <= set(archive.namelist())
+        names = archive.namelist()
+    assert {f"tessera_engine/kit/carried/{name}" for name in carried} <= set(names)
+    # Where `docs` looks for them; what only a server needs is left out
+    place = INSTALLED.relative_to(ROOT / "engine").as_posix()
+    found = {name.removeprefix(f"{place}/") for name in names if name.startswith(f"{place}/")}
+    assert found == {"index.html", "search/search_index.js"}
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +157,7 @@ def made(index, tmp_path_factory):
         patch.setenv("PIP_NO_INDEX", "1")
         patch.setenv("PIP_FIND_LINKS", index.as_uri())
         patch.setattr(make, "build_wheel", lambda root, to: write_wheel(to, "tessera_engine", "0.0.1", OWN))
+        patch.setattr(make, "PLUGIN", "LICENSE")  # in the place of what `make qgis` builds
         carried = make_kit(folder, ["linux-x86_64", "windows"], ["demo"], ["3.11"])
     return folder, carried
 
@@ -158,7 +172,7 @@ def kit(made, tmp_path):
 def test_a_kit_has_wheels_models_pages_an_example_and_their_sums(made):
     folder, carried = made
     assert sorted(path.name for path in folder.iterdir()) == [
-        "README.txt", "SHA256SUMS", "documentation", "example", "install.bat", "install.py", "install.sh", "models", "wheels",
+        "README.txt", "SHA256SUMS", "documentation", "example", "install.bat", "install.py", "install.sh", "models", "qgis", "wheels",
     ]  # fmt: skip
     linux, windows = carried
     assert "core==2.0" in linux.packages  # the project's own constraints don't name it
@@ -168,8 +182,10 @@ def test_a_kit_has_wheels_models_pages_an_example_and_their_sums(made):
     assert tuple(lines) == windows.packages
     assert linux.bytes < sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     assert (folder / "models" / "demo.tessera").is_file()
+    assert (folder / "qgis" / "LICENSE").is_file()
     assert (folder / "documentation" / "docs" / "tutorial.md").is_file()
-    assert not list((folder / "documentation" / "docs").glob("*.py"))
+    assert (folder / "documentation" / "docs" / "notebooks" / "areas.ipynb").is_file()
+    assert not list((folder / "documentation" / "docs").rglob("*.py"))
     assert (folder / "example" / "labels.geojson").is_file()
     assert "linux-x86_64, Python 3.11" in (folder / "README.txt").read_text()
     for name in ("README.txt", "install.bat"):
@@ -211,6 +227,23 @@ def test_damage_is_found_before_anything_is_installed(kit, run, monkeypatch, tmp
     with pytest.raises(install.NotInstalled, match="damaged"):
         install.install(kit, tmp_path / "env")
     assert not (tmp_path / "env").exists()
+
+
+def test_files_that_are_not_used_are_named_and_never_imported(kit, run, tmp_path):
+    for name in ("hashlib.py", "notes.txt"):
+        (kit / name).write_text("raise SystemExit('imported')")
+    code, _, err = run("kit", "--verify", kit)
+    assert code == 0
+    assert "2 files" in err
+    assert "hashlib.py, notes.txt" in err
+    if shutil.which("sh"):
+        done = subprocess.run(
+            ["sh", kit / "install.sh"], env=os.environ | {"PYTHON": sys.executable, "VENV_DIR": str(tmp_path)},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert "imported" not in done.stderr
+        assert "error: " in done.stderr
+    assert '-I "%~dp0install.py"' in (kit / "install.bat").read_text()
 
 
 def test_a_link_out_of_the_kit_is_not_followed(kit, tmp_path):
@@ -350,6 +383,7 @@ def test_a_real_kit_installs_without_a_network(monkeypatch, run, tmp_path):
         [program, "embed", kit / "example" / "scene", "--int8", "-q", "-o", "first"],
         [program, "map", "first", "--labels", kit / "example" / "labels.geojson", "--field", "map_class", "-q", "-o", "map"],
         [program, "view", "first", "--export", "page", "-q"],
+        *([[program, "docs"]] if (ROOT / source_tree.SITE / "index.html").is_file() else []),
     ):  # fmt: skip
         done = subprocess.run(
             [*unplugged, *command], cwd=tmp_path, env=env, capture_output=True, text=True, check=False

@@ -16,6 +16,7 @@ from tessera_engine.errors import InputError
 from tessera_engine.files.nearby import nearest, no_such_folder
 from tessera_engine.files.output import is_output
 from tessera_engine.files.partial import finish_or_undo
+from tessera_engine.formats.opening import holds_embeddings, open_embeddings, stored_years
 from tessera_engine.geo import bounding_box, footprint
 from tessera_engine.model.file import ModelFile
 from tessera_engine.model.installed import DEFAULT_MODEL, is_model_name, open_model
@@ -49,6 +50,8 @@ def describe(target: str, announce: Callable[[str], None] | None = None, **openi
     if path.is_dir():
         if is_output(path):
             return describe_output(path)
+        if holds_embeddings(path):
+            return describe_downloaded(path)
         from tessera_engine.scenes import open_scene
 
         return describe_scene(open_scene(path, **opening), announce)
@@ -109,6 +112,25 @@ def describe_scene(scene: Scene, announce: Callable[[str], None] | None = None) 
         "findings": [finding.to_dict() for finding in examine_sample(scene, sample, model)],
         "unused": as_json(reader.unused),
         "expected": expected.to_dict() if expected else None,
+    }
+
+
+def describe_downloaded(folder: Path) -> dict[str, Any]:
+    """Describe embeddings that another program has downloaded, without an item: years, grid and form."""
+    years = stored_years(folder)
+    found = open_embeddings(folder, year=years[-1] if years else None)
+    outline = footprint(found.grid)
+    return {
+        "kind": "embeddings of another program",
+        "format": found.format,
+        "years": years,
+        "width": found.grid.width,
+        "height": found.grid.height,
+        "crs": found.grid.crs,
+        "footprint": bounding_box(outline) if outline else None,
+        "dim": found.dim,
+        "stored_as": found.stored_as,
+        "model": None,
     }
 
 
