@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
-.PHONY: help demo test lint unit web soak peers speed bench gpu-kit bench-gpu compression pictures wheel sdist docs notebooks kit release model clean
+.PHONY: help demo test lint unit web soak peers speed bench gpu-kit bench-gpu compression pictures wheel sdist docs qgis notebooks kit release model clean
 
 help:
 	@echo "make demo         simulate a scene, embed it in int8, print where the files are"
@@ -23,10 +23,11 @@ help:
 	@echo "make bench-gpu    measure everything that needs a GPU, into docs/gpu.json (8 minutes)"
 	@echo "make compression  measure what int8 and short prefixes cost your maps (some minutes)"
 	@echo "make pictures     make the pictures of the README again"
-	@echo "make wheel        build the wheel and try it in a clean environment"
+	@echo "make wheel        build the wheel and try it in a clean environment, in dist/wheel"
 	@echo "make sdist        build the source archive"
 	@echo "make docs         build the documentation as pages to read offline, dist/site"
 	@echo "make notebooks    run the notebooks of docs/notebooks, and keep what they show in them"
+	@echo "make qgis         build the plugin for QGIS as a zip to install, in dist"
 	@echo "make kit          make a folder that installs without a network, dist/kit (PLATFORMS=, PYTHONS=, MODELS=)"
 	@echo "make release      build both into dist/release, check them, and list what the wheel installs (SBOM)"
 	@echo "make model        train the demo model again (five minutes on two cores)"
@@ -131,12 +132,13 @@ compression: $(VENV)/dev
 	PYTHONPATH=$(PRESTO)/needs $(BIN)/python benchmarks/compression.py docs \
 	  $$(test -d $(PRESTO)/needs && echo --presto $(PRESTO)) $$(test -d $(FLANDERS) && echo --flanders $(FLANDERS))
 
-# Wheels that a machine with a GPU but without network lacks, in dist/gpu-kit. HAS: a file with what it has
+# Wheels that a machine with a GPU but without network lacks, in dist/gpu-kit. HAS: a file with what it has. MOST: MB
 HAS ?= benchmarks/gpu_machine.txt
+MOST ?= 40
 
 gpu-kit: $(VENV)/dev
 	rm -rf dist/gpu-kit
-	$(BIN)/python benchmarks/gpu_kit.py dist/gpu-kit --has $(HAS)
+	$(BIN)/python benchmarks/gpu_kit.py dist/gpu-kit --has $(HAS) --most $(MOST)
 
 # Conformance, drift, same bits, speed, whole runs, energy and memory on the GPU, into docs/gpu.json, in 8 minutes at most.
 # On a machine with Python 3.12, PyTorch and dist/gpu-kit: make bench-gpu PYTHON_GPU=python3
@@ -160,14 +162,15 @@ pictures: $(VENV)/dev
 	cp $(SCENE).embeddings/quicklook.png docs/quicklook.png
 	cp $(SCENE).map/map.png docs/map.png
 
+# In a folder of its own: pages, kits and releases beside it stay
 wheel: $(VENV)/base
-	rm -rf dist
-	$(PIP) wheel --quiet --no-deps --wheel-dir dist .
-	rm -rf dist/clean && $(PYTHON) -m venv dist/clean
-	dist/clean/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt dist/*.whl
-	cd dist && clean/bin/tessera-engine --version && clean/bin/tessera-engine --help
-	cd dist && clean/bin/tessera-engine simulate scene --size 32 --quiet
-	cd dist && clean/bin/tessera-engine embed scene --int8 --quiet
+	rm -rf dist/wheel
+	$(PIP) wheel --quiet --no-deps --wheel-dir dist/wheel .
+	$(PYTHON) -m venv dist/wheel/clean
+	dist/wheel/clean/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt dist/wheel/*.whl
+	cd dist/wheel && clean/bin/tessera-engine --version && clean/bin/tessera-engine --help
+	cd dist/wheel && clean/bin/tessera-engine simulate scene --size 32 --quiet
+	cd dist/wheel && clean/bin/tessera-engine embed scene --int8 --quiet
 
 sdist: $(VENV)/dev
 	$(BIN)/python -m hatchling build -t sdist -d dist
@@ -181,13 +184,17 @@ docs: $(VENV)/dev
 notebooks: $(VENV)/dev
 	$(BIN)/python docs/run_notebooks.py
 
-# A folder to carry: wheels, models, pages and an example. Lists with commas: make kit PLATFORMS=windows,linux-x86_64 PYTHONS=3.11
+# The plugin for QGIS: dist/tessera-engine-qgis-VERSION.zip. Needs Python alone
+qgis:
+	$(PYTHON) qgis/build.py dist
+
+# A folder to carry: wheels, models, pages, the plugin and an example. Lists with commas: make kit PLATFORMS=windows,linux-x86_64 PYTHONS=3.11
 KIT ?= dist/kit
 PLATFORMS ?= linux-x86_64
 PYTHONS ?=
 MODELS ?= demo
 
-kit: docs
+kit: docs qgis
 	$(BIN)/tessera-engine kit $(KIT) --platform $(PLATFORMS) --models $(MODELS) $(if $(PYTHONS),--python $(PYTHONS))
 
 # What is published: dist/release; the wheel has the pages. Its SBOM (CycloneDX) lists every package that the wheel installs.

@@ -1,8 +1,10 @@
-"""Scores of all learners of `map` on Flanders 2018: `python benchmarks/learners.py FLANDERS [--presto CLONE]`.
+"""Scores of all learners of `map` on Flanders 2018: `python benchmarks/learners.py FLANDERS [--presto CLONE] [--peer]`.
 
 Each method learns from the embeddings of the demo model in int8, from monthly medians of the bands and radar, and
 from Presto's features, on the same spatial folds, and from the embeddings in squares around pixels. Printed is macro
 F1 in percent with its 95 % interval over the blocks, as a table in Markdown.
+
+With --peer, learners of the package tessera-eval are measured on the same folds, and nothing else.
 
 With --years it prints instead what classifiers that were learned in one simulated year find in others.
 """
@@ -17,11 +19,12 @@ import numpy as np
 import rasterio
 from peers.presto import presto_features
 from peers.spectra import filled, first_month, monthly_medians
+from peers.tessera_eval_learners import NAMES, hold_out
 from sites import flanders
 
-from tessera_engine import apply, embed, load_model, open_embeddings, open_scene
+from tessera_engine import Embeddings, apply, embed, load_model, open_embeddings, open_scene
 from tessera_engine import map as make_map
-from tessera_engine.analysis.maps.compare import Comparison
+from tessera_engine.analysis.maps.compare import Comparison, Outcome
 from tessera_engine.analysis.maps.features import CONTEXTS, features_at
 from tessera_engine.analysis.maps.learn import METHODS
 from tessera_engine.analysis.maps.report import METHOD_TITLES, score_text
@@ -35,9 +38,7 @@ POINTS = 10
 
 def table(scene: Path, presto: Path | None, methods: list[str], work: Path) -> None:
     site = flanders(scene)
-    out = work / "flanders.embeddings"
-    embed(open_scene(scene), load_model("demo", "int8"), out, progress=False)
-    opened = open_embeddings(out)
+    opened = _embedded(scene, work)
     rows, cols = np.divmod(np.arange(len(site.latlon)), opened.grid.width)
     medians = monthly_medians(site.observations)
     features = {"demo, int8": opened.pixels(cols, rows), "monthly medians": filled(medians)}
@@ -53,11 +54,35 @@ def table(scene: Path, presto: Path | None, methods: list[str], work: Path) -> N
     for side, x in around.items():
         tried += [("demo, int8", method, x, f", {side} x {side}") for method in methods]
     for name, method, x, surroundings in tried:
-        cells = [
-            score_text(comparison.measure(x[task.pixels], method).scores()["macro_f1"], "macro_f1")
-            for comparison, task in zip(folds, site.tasks, strict=True)
+        outcomes = [
+            each.measure(x[task.pixels], method) for each, task in zip(folds, site.tasks, strict=True)
         ]
-        print(f"| {name}{surroundings} | {METHOD_TITLES[method]} | {' | '.join(cells)} |", flush=True)
+        _print_row(f"{name}{surroundings}", METHOD_TITLES[method], outcomes)
+
+
+def peer_table(scene: Path, work: Path) -> None:
+    site = flanders(scene)
+    opened = _embedded(scene, work)
+    rows, cols = np.divmod(np.arange(len(site.latlon)), opened.grid.width)
+    x = opened.pixels(cols, rows)
+    folds = [Comparison(task.y, task.groups) for task in site.tasks]
+    for name in NAMES:
+        outcomes = [
+            each.outcome(hold_out(name, x[task.pixels], task.y, each.folds))
+            for each, task in zip(folds, site.tasks, strict=True)
+        ]
+        _print_row("demo, int8", f"tessera-eval {name}", outcomes)
+
+
+def _print_row(features: str, method: str, outcomes: list[Outcome]) -> None:
+    cells = [score_text(each.scores()["macro_f1"], "macro_f1") for each in outcomes]
+    print(f"| {features} | {method} | {' | '.join(cells)} |", flush=True)
+
+
+def _embedded(scene: Path, work: Path) -> Embeddings:
+    out = work / "flanders.embeddings"
+    embed(open_scene(scene), load_model("demo", "int8"), out, progress=False)
+    return open_embeddings(out)
 
 
 def years(methods: list[str], work: Path) -> None:
@@ -97,11 +122,14 @@ def main() -> None:
     parser.add_argument("flanders", type=Path, help="the Flanders 2018 scene with its labels")
     parser.add_argument("--presto", type=Path, help="clone of the authors' repository")
     parser.add_argument("--method", action="append", choices=METHODS, help="may be repeated; default: all")
+    parser.add_argument("--peer", action="store_true", help="learners of tessera-eval instead")
     parser.add_argument("--years", action="store_true", help="simulated years instead")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:
         if asked.years:
             years(asked.method or list(METHODS), Path(work))
+        elif asked.peer:
+            peer_table(asked.flanders, Path(work))
         else:
             table(asked.flanders, asked.presto, asked.method or list(METHODS), Path(work))
 

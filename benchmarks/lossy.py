@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import numpy as np
 import rasterio
@@ -26,6 +27,7 @@ from tessera_engine.analysis.maps.compare import Comparison, Outcome
 from tessera_engine.analysis.maps.learn import block_groups
 from tessera_engine.formats.embeddings.stored import StoredBlock
 from tessera_engine.formats.opening import open_embeddings
+from tessera_engine.formats.vq import tiles
 from tessera_engine.formats.vq.tiles import decode, encode
 from tessera_kernels import vq
 from tessera_kernels.change import distances, moments
@@ -99,6 +101,16 @@ def residual(*counts: int) -> Form:
     return code
 
 
+def by_noise(*counts: int, gain: float = 0.0) -> Form:
+    """Residual vector quantisation as `--format vq` has it, with other numbers of words, or without its neighbours."""
+
+    def code(vectors: Vectors, width: int) -> Coded:
+        with patch.multiple(tiles, WORDS=counts, GAIN=gain):
+            return offered(vectors, width)
+
+    return code
+
+
 def offered(vectors: Vectors, width: int) -> Coded:
     """What `--format vq` stores."""
     tile = encode(StoredBlock(vectors.reshape(-1, width, vectors.shape[1]), None))
@@ -148,13 +160,17 @@ FORMS: dict[str, Form] = {
     "int8, 32 dims": prefix(32),
     "int8, 16 dims": prefix(16),
     "RVQ, 20 + 256 words": residual(20, 256),
-    "RVQ, 255 + 256 words: format vq": offered,
+    "RVQ, 255 + 256 words": residual(255, 256),
     "RVQ, 20 + 256 + 256 words": residual(20, 256, 256),
     "RVQ, 256 + 256 + 256 words": residual(256, 256, 256),
     "PQ of 2 groups": product(32, 128),
     "PQ of 4 groups": product(16, 32, 64, 128),
     "components, coarse": principal(0.5),
     "components, fine": principal(0.2),
+    "RVQ by noise, 255 + 256 words": by_noise(255, 256),
+    "RVQ by noise, 255 + 256 + 256 words": by_noise(255, 256, 256),
+    "the same, and like neighbours": by_noise(255, 256, 256, gain=1.0),
+    "and a fourth of 256 words: format vq": by_noise(255, 256, 256, 256, gain=1.0),
 }
 """The first is what the others are compared with."""
 

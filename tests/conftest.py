@@ -24,6 +24,14 @@ settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
 
 
+LONGEST = ("tests/soak/", "tests/fuzz/", "tests/engine/offline/", "tests/browser/", "tests/engine/cluster/")
+"""Tests that take long begin first: otherwise one process would wait for the other at the end."""
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))  # keeps the order otherwise
+
+
 @pytest.fixture(autouse=True, scope="session")
 def disk():
     """Wait for no disk in this process: no test cuts the power, and thousands of syncs take minutes on a busy disk."""

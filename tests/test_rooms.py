@@ -196,16 +196,16 @@ def test_the_command_line_loads_nothing_heavy(module):
 
 
 @pytest.mark.parametrize("module", sorted(name for name in FILES if not name.startswith("tessera_export")))
-def test_only_the_export_package_knows_torch(module):
+def test_only_the_export_package_knows_torch_and_triton(module):
     anywhere = {
         alias.name.split(".")[0]
         for node in ast.walk(TREES[module])
         if isinstance(node, ast.Import)
         for alias in node.names
     } | {node.module.split(".")[0] for node in ast.walk(TREES[module]) if isinstance(node, ast.ImportFrom)}
-    assert "torch" not in anywhere
+    assert not {"torch", "triton", "cupy", "pycuda", "cuda"} & anywhere
 
 
-@pytest.mark.parametrize("folder", ["engine", "export", "kernels", "tests", "benchmarks"])
+@pytest.mark.parametrize("folder", ["engine", "export", "kernels", "qgis", "tests", "benchmarks"])
 def test_top_level_folders_are_no_packages(folder):
     assert not (ROOT / folder / "__init__.py").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import json
 import re
 import shutil
 import subprocess
@@ -77,6 +78,18 @@ def test_pages_load_nothing_from_elsewhere(site):
             assert "://" not in target, f"{page.name}: {target}"
             place = page.parent / target.split("?")[0].split("#")[0]
             assert target.startswith("data:") or place.exists(), f"{page.name}: {target}"
+
+
+def test_the_licences_of_the_theme_and_of_what_it_bundles_are_there(site):
+    notices = (site / "vendored" / "theme.licences.txt").read_text(encoding="utf-8")
+    assert notices == (ROOT / "docs" / "vendored" / "theme.licences.txt").read_text(encoding="utf-8")
+    sources = [
+        name for path in site.rglob("*.map") for name in json.loads(path.read_text("utf-8"))["sources"]
+    ]
+    bundled = set(re.findall(r"node_modules/((?:@[^/\n]+/)?[^/\n]+)/", "\n".join(sources)))
+    assert {"lunr", "rxjs"} <= bundled
+    for name in {"mkdocs-material", *bundled}:
+        assert re.search(rf"^{re.escape(name)} \([\w.-]+\)$", notices, re.MULTILINE), name
 
 
 def test_links_lead_to_pages_and_places_in_them(site):

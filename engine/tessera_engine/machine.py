@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -41,10 +42,14 @@ def free_of_group(groups: Path = Path("/sys/fs/cgroup")) -> int | None:
         ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
     ):
         try:
-            return max(0, int((groups / limit).read_text()) - int((groups / used).read_text()))
+            return max(0, _number(groups / limit) - _number(groups / used))
         except (OSError, ValueError):  # there is no such file, or it says "max"
             continue
     return None
+
+
+def _number(path: Path) -> int:
+    return int(path.read_text(encoding="ascii"))
 
 
 def give_back_memory() -> None:
@@ -57,6 +62,26 @@ def give_back_memory() -> None:
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:
             trim(0)
+
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+"""`mallopt` of glibc knows its settings by these numbers (malloc.h)."""
+
+_LARGEST_KEPT = 32 << 20
+"""glibc itself lets its threshold grow to this, unless somebody sets one of them."""
+
+
+def reuse_memory() -> None:
+    """Let the C library use freed arrays again, where the environment says that each goes back to the system at once.
+
+    Dask's nanny says so (`MALLOC_TRIM_THRESHOLD_`). Then every array of 128 KiB and more is new pages, which the
+    system has to clear.
+    """
+    if sys.platform == "linux" and "MALLOC_TRIM_THRESHOLD_" in os.environ:
+        change = getattr(ctypes.CDLL(None), "mallopt", None)
+        if change is not None:
+            change(_MMAP_THRESHOLD, _LARGEST_KEPT)
+            change(_TRIM_THRESHOLD, 2 * _LARGEST_KEPT)
 
 
 def check_threads(threads: int | None) -> int:

@@ -120,6 +120,7 @@ class Observations:
         s1_descending: (Td, height, width, 2) int16, as `s1_ascending`.
         s1_descending_doy: (Td,) int32, days of year 1..366.
         days: the same days with their years; None where the scene doesn't record its year.
+        covered: (height, width) bool, the pixels on which a file of the scene lies; None: all.
     """
 
     s2: NDArray[np.uint16]
@@ -130,6 +131,7 @@ class Observations:
     s1_descending: NDArray[np.int16]
     s1_descending_doy: NDArray[np.int32]
     days: Days | None = None
+    covered: NDArray[np.bool_] | None = None
 
     def until(self, last: date) -> Observations:
         """The observations up to a day, as views where they are in the order of time.
@@ -151,6 +153,7 @@ class Observations:
             days=Days(
                 self.days.s2[s2], self.days.s1_ascending[ascending], self.days.s1_descending[descending]
             ),
+            covered=self.covered,
         )
 
 

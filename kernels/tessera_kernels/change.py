@@ -1,7 +1,7 @@
 """How far each pixel has moved between two sets of embeddings, beyond the movement that all pixels share.
 
 Values are int8 codes with a scale a pixel, or float32 with the scale 1; a call may have one of each. Nothing is
-dequantised to a copy.
+dequantised to a copy. Where many pixels have the same vector, it is given once, with the number of each pixel's vector.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ def _moments(
     before_scales: NDArray[np.float32],
     after: NDArray[Any],
     after_scales: NDArray[np.float32],
+    which: tuple[NDArray[np.int32], NDArray[np.int32]],
     pixels: NDArray[np.int64],
     sums: NDArray[np.float64],
     squares: NDArray[np.float64],
@@ -51,13 +52,14 @@ def _moments(
 ) -> None:
     for chunk in range(len(pixels)):
         start = (first + chunk) * CHUNK
-        for pixel in range(start, min(start + CHUNK, len(before))):
-            if not (np.isfinite(before_scales[pixel]) and np.isfinite(after_scales[pixel])):
+        for pixel in range(start, min(start + CHUNK, len(which[0]))):
+            i, j = which[0][pixel], which[1][pixel]
+            if i < 0 or j < 0 or not (np.isfinite(before_scales[i]) and np.isfinite(after_scales[j])):
                 continue
             pixels[chunk] += 1
             for k in range(before.shape[1]):
-                a = np.float64(before[pixel, k]) * before_scales[pixel]
-                b = np.float64(after[pixel, k]) * after_scales[pixel]
+                a = np.float64(before[i, k]) * before_scales[i]
+                b = np.float64(after[j, k]) * after_scales[j]
                 sums[chunk, 0, k] += a
                 sums[chunk, 1, k] += b
                 squares[chunk] += a * a + b * b
@@ -80,16 +82,23 @@ def _distances(
     before_scales: NDArray[np.float32],
     after: NDArray[Any],
     after_scales: NDArray[np.float32],
+    which: tuple[NDArray[np.int32], NDArray[np.int32]],
     shift: NDArray[np.float32],
     found: NDArray[np.float32],
 ) -> None:
-    for pixel in range(len(before)):
-        if np.isfinite(before_scales[pixel]) and np.isfinite(after_scales[pixel]):
-            found[pixel] = _distance(
-                before[pixel], before_scales[pixel], after[pixel], after_scales[pixel], shift
-            )
+    for pixel in range(len(found)):
+        i, j = which[0][pixel], which[1][pixel]
+        if i >= 0 and j >= 0 and np.isfinite(before_scales[i]) and np.isfinite(after_scales[j]):
+            found[pixel] = _distance(before[i], before_scales[i], after[j], after_scales[j], shift)
         else:
             found[pixel] = np.nan
+
+
+Which = tuple[NDArray[np.int32] | None, NDArray[np.int32] | None]
+"""Of both sets, (N,) int32 number of each pixel's vector, -1 = no data; None: each pixel has a vector of its own."""
+
+OWN: Which = (None, None)
+"""All pixels have vectors of their own."""
 
 
 def moments(
@@ -97,27 +106,29 @@ def moments(
     before_scales: NDArray[np.float32],
     after: NDArray[Any],
     after_scales: NDArray[np.float32],
+    which: Which = OWN,
 ) -> Moments:
     """Sums to compute the mean vectors and their spread from. The sums of several calls can be added.
 
     Args:
-        before: (N, K) int8 codes or float32, C-contiguous.
-        before_scales: (N,) float32, not finite where there is no data; 1 for float32 values.
-        after: (N, K), as `before`.
-        after_scales: (N,).
+        before: (M, K) int8 codes or float32, C-contiguous.
+        before_scales: (M,) float32, not finite where there is no data; 1 for float32 values.
+        after: (L, K), as `before`.
+        after_scales: (L,).
+        which: the vector of each pixel.
 
     Raises:
         ValueError: shapes disagree.
     """
-    _check(before, before_scales, after, after_scales)
-    chunks = -(-len(before) // CHUNK)
+    numbers = _checked(before, before_scales, after, after_scales, which)
+    chunks = -(-len(numbers[0]) // CHUNK)
     pixels, squares = np.zeros(chunks, np.int64), np.zeros(chunks)
     sums = np.zeros((chunks, 2, before.shape[1]))
     a, a_scales = np.ascontiguousarray(before), np.ascontiguousarray(before_scales)
     b, b_scales = np.ascontiguousarray(after), np.ascontiguousarray(after_scales)
     in_shares(
         lambda share: _moments(
-            a, a_scales, b, b_scales, pixels[share], sums[share], squares[share], share.start
+            a, a_scales, b, b_scales, numbers, pixels[share], sums[share], squares[share], share.start
         ),
         chunks,
     )
@@ -131,39 +142,57 @@ def distances(
     after: NDArray[Any],
     after_scales: NDArray[np.float32],
     shift: NDArray[np.float32],
+    which: Which = OWN,
 ) -> NDArray[np.float32]:
     """Squared distance between each pixel's second vector and its first one plus the shift.
 
     Args:
-        before: (N, K) int8 codes or float32, C-contiguous.
-        before_scales: (N,) float32, not finite where there is no data; 1 for float32 values.
-        after: (N, K), as `before`.
-        after_scales: (N,).
+        before: (M, K) int8 codes or float32, C-contiguous.
+        before_scales: (M,) float32, not finite where there is no data; 1 for float32 values.
+        after: (L, K), as `before`.
+        after_scales: (L,).
         shift: (K,) float32.
+        which: the vector of each pixel.
 
     Returns:
-        (N,) float32, NaN where either has no data.
+        (N,) float32 of pixels, NaN where either has no data.
 
     Raises:
         ValueError: shapes disagree.
     """
-    _check(before, before_scales, after, after_scales)
+    numbers = _checked(before, before_scales, after, after_scales, which)
     if shift.shape != before.shape[1:]:
         raise ValueError(f"shift {shift.shape} doesn't fit vectors {before.shape}")
-    found = np.empty(len(before), np.float32)
+    found = np.empty(len(numbers[0]), np.float32)
     a, a_scales = np.ascontiguousarray(before), np.ascontiguousarray(before_scales)
     b, b_scales = np.ascontiguousarray(after), np.ascontiguousarray(after_scales)
     common = np.ascontiguousarray(shift, np.float32)
     in_shares(
-        lambda share: _distances(a[share], a_scales[share], b[share], b_scales[share], common, found[share]),
+        lambda share: _distances(
+            a, a_scales, b, b_scales, (numbers[0][share], numbers[1][share]), common, found[share]
+        ),
         len(found),
     )
     return found
 
 
-def _check(before: NDArray[Any], before_scales: Any, after: NDArray[Any], after_scales: Any) -> None:
-    if before.shape != after.shape or not before_scales.shape == after_scales.shape == before.shape[:1]:
+def _checked(
+    before: NDArray[Any], before_scales: Any, after: NDArray[Any], after_scales: Any, which: Which
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """The number of each pixel's vector, of both."""
+    one, other = (
+        np.arange(len(vectors), dtype=np.int32)
+        if numbers is None
+        else np.ascontiguousarray(numbers, np.int32)
+        for vectors, numbers in zip((before, after), which, strict=True)
+    )
+    fit = before.shape[1:] == after.shape[1:] and one.shape == other.shape and one.ndim == 1
+    if not fit or before_scales.shape != before.shape[:1] or after_scales.shape != after.shape[:1]:
         raise ValueError(
-            f"vectors {before.shape} and {after.shape} with scales {before_scales.shape} and {after_scales.shape} "
-            "don't fit together"
+            f"vectors {before.shape} and {after.shape} with scales {before_scales.shape} and {after_scales.shape} of "
+            f"{one.shape} and {other.shape} pixels don't fit together"
         )
+    for numbers, vectors in ((one, before), (other, after)):
+        if numbers.max(initial=-1) >= len(vectors):
+            raise ValueError(f"a pixel has vector {numbers.max()} of {len(vectors)}")
+    return one, other

@@ -10,6 +10,7 @@ import struct
 import warnings
 import zipfile
 from collections.abc import Callable
+from copy import deepcopy
 from random import Random
 
 from tessera_engine.stac.items import ITEM_SHA256, item_sha256
@@ -121,7 +122,7 @@ def mutate_json(rng: Random, data: bytes) -> bytes:
 
 def _change(rng: Random, node: dict | list, key: object, tokens: dict[str, bytes]) -> None:
     """Change one value of an object or list."""
-    kind, value = rng.randrange(9), node[key]
+    kind, value = rng.randrange(9), deepcopy(node[key])  # a value in two places would be changed in both
     if kind == 0:
         del node[key]
     elif kind == 1 and isinstance(node, list):
@@ -140,11 +141,12 @@ def _change(rng: Random, node: dict | list, key: object, tokens: dict[str, bytes
         at = rng.randrange(len(value) + 1)
         node[key] = value[:at] + rng.choice(TEXTS) + value[at:]
     elif kind == 5 and isinstance(value, (int, float)):
+        value = min(max(value, -(10**300)), 10**300)  # larger ones are no floats
         node[key] = rng.choice(
             (-value, value + 1, value - 1, float(value), value * 10**6, value + 0.5, 1e308 * (value or 1))
         )
     else:
-        node[key] = rng.choice(VALUES)
+        node[key] = deepcopy(rng.choice(VALUES))
 
 
 def mutate_lines(rng: Random, data: bytes) -> bytes:

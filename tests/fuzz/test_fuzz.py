@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from places import ROOT
 
-SECONDS = 0.8
+SECONDS = 0.3
 """For each parser, besides its valid inputs and what once broke it, which are always tried."""
 
 

@@ -251,6 +251,7 @@ MAKERS: dict[str, Callable[[Inputs, Path], None]] = {
     r"(student_)?nano\.pt|mine\.pt|large\.pt|trained\.pt": _checkpoint("tiny"),
     r"v1_1\.pt": _checkpoint("v1_1_tiny"),
     r"medium\.tessera": _pack,
+    "from-r": lambda inputs, path: shutil.copytree(inputs.need("scene_dir.map"), path) and None,
     "benchmarks": _scripts,
     "example": _example,
 }

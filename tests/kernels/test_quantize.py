@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hard_embeddings import hard_embeddings, rounded_divisions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -59,3 +60,21 @@ def test_halves_round_to_even():
     codes, scales = quantize(row)
     assert scales[0] == 1.0
     assert codes.tolist() == [[127, 0, 2, 2, 0, -2]]
+
+
+def test_ties_rounded_divisions_and_the_smallest_numbers_equal_the_naive_twin():
+    for rows in (hard_embeddings(), hard_embeddings()[:, :16]):
+        codes, scales = quantize(rows)
+        for row, code, scale in zip(rows, codes, scales, strict=True):
+            twin_code, twin_scale = naive_codes(row)
+            np.testing.assert_array_equal(code, twin_code)
+            assert scale == twin_scale
+
+
+def test_the_divisions_that_round_would_show_another_arithmetic():
+    """Otherwise they would prove nothing where devices are compared with this."""
+    for row in (rounded_divisions(seed) for seed in range(6)):
+        codes, scales = quantize(row[None])
+        exact = np.rint(row.astype(np.float64) / np.float64(scales[0]))
+        assert (codes[0] != exact).sum() > 60
+    assert (codes[0] == np.rint(row / scales[0])).all()

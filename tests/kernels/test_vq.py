@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from naive_vq import naive_nearest, naive_unpack
+from naive_vq import naive_group, naive_like_neighbours, naive_nearest, naive_unpack
 
 from tessera_kernels.threads import get_threads, set_threads
-from tessera_kernels.vq import MOST_WORDS, Packed, learn, nearest, pack, unpack
+from tessera_kernels.vq import (
+    MOST_WORDS,
+    Packed,
+    group,
+    learn,
+    like_neighbours,
+    means,
+    nearest,
+    pack,
+    unpack,
+)
 
 
 def whole(rng, *shape):
@@ -94,3 +104,32 @@ def test_what_does_not_go_together_is_refused():
     for count in (0, MOST_WORDS + 1):
         with pytest.raises(ValueError, match=f"1 to 256 words, got {count}"):
             nearest(np.ones((4, 8), np.float32), np.ones((count, 8), np.float32))
+
+
+def test_a_word_is_the_mean_of_its_vectors_and_one_without_any_is_another():
+    vectors = np.array([[1, 2], [3, 4], [5, 9]], np.float32)
+    found = means(vectors, np.array([1, 1, 3], np.uint8), 5)
+    assert found.tolist() == [[2, 3], [2, 3], [2, 3], [5, 9], [2, 3]]
+
+
+@pytest.mark.parametrize("gain", [0.0, 2.0, 1e4])
+def test_pixels_take_their_neighbours_numbers_as_the_naive_twin_does(gain):
+    rng = np.random.default_rng(int(gain) % 97)
+    wanted, coded = whole(rng, 7, 9, 3), whole(rng, 7, 9, 3)
+    valid, numbers = rng.random((7, 9)) < 0.8, rng.integers(0, 200, (2, 7, 9)).astype(np.uint8)
+    expected = naive_like_neighbours(wanted, coded, valid, numbers, gain)
+    before = numbers.copy()
+    like_neighbours(wanted, coded, valid, numbers, gain)
+    np.testing.assert_array_equal(coded, expected[0])
+    np.testing.assert_array_equal(numbers, expected[1])
+    np.testing.assert_array_equal(numbers[:, 0], before[:, 0])  # the row above is only looked at
+    assert (numbers != before).any() or gain == 0
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 300])
+def test_equal_keys_are_one_group(count):
+    keys = np.random.default_rng(count).integers(-1, 1 + count // 4, count) * 16_777_213
+    which, firsts = group(keys)
+    expected = naive_group(keys)
+    assert which.dtype == firsts.dtype == np.int32
+    assert (which.tolist(), firsts.tolist()) == expected

@@ -19,6 +19,9 @@ WRITES_NOTHING = {"info", "doctor", "docs", "verify", "bench", "model list"}
 ASKS_THE_INDEX = {"kit"}
 """What asks an index of packages for hundreds of megabytes; it publishes as every other command does."""
 
+SHORT = {"embed", "convert", "similar", "sample", "picture", "view", "export", "model add", "train"}
+"""What a short soak interrupts: each way to publish, of a folder, a store, a table, a picture, a page and models."""
+
 HOME = "TESSERA_ENGINE_HOME"
 
 

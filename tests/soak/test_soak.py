@@ -1,4 +1,4 @@
-"""A short soak: every kind of command is killed at steps of publishing, the disk fails, and stores are read meanwhile.
+"""A short soak: a command of each way to publish is killed at its steps, the disk fails, and stores are read meanwhile.
 
 The long one is `make soak`. It runs in a process of its own, which forks and has a library preloaded.
 """
@@ -11,7 +11,7 @@ import sys
 
 import pytest
 from places import ROOT
-from soak.cases import ASKS_THE_INDEX, WRITES_NOTHING, cases
+from soak.cases import ASKS_THE_INDEX, SHORT, WRITES_NOTHING, cases
 from typer.main import get_command
 
 from tessera_engine.formats.registry import FORMATS
@@ -32,6 +32,7 @@ def test_every_command_that_writes_is_interrupted():
     tried = {case.command for case in cases()}
     assert tried | WRITES_NOTHING | ASKS_THE_INDEX == set(commands(get_command(app)))
     assert not tried & (WRITES_NOTHING | ASKS_THE_INDEX)
+    assert tried >= SHORT
 
 
 def test_every_format_is_written_anew_replaced_and_added_to():

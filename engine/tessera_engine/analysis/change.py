@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,6 @@ from tessera_engine.files.result import check_apart, result_folder
 from tessera_engine.formats.cog.styles import style_numbers
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.embeddings.same_model import check_same_model
-from tessera_engine.formats.embeddings.stored import StoredBlock
 from tessera_engine.formats.given import (
     GivenPath,
     Several,
@@ -249,7 +248,7 @@ def draw_changes(
     sums = np.zeros((2, dim))
     for pair in pairs:
         for strip, first, second in _strips(pair, size):
-            part = moments(*first, *second)
+            part = moments(*first[:2], *second[:2], (first.which, second.which))
             pixels += part.pixels
             squares += part.squares
             sums += part.before, part.after
@@ -271,26 +270,38 @@ def draw_changes(
         values = np.empty((pair.window.height, pair.window.width), np.float32)
         for strip, first, second in _strips(pair, size):
             here = values[strip.row : strip.row + strip.height].reshape(-1)
-            np.multiply(distances(*first, *second, shift.astype(np.float32)), np.float32(unit), out=here)
+            which = first.which, second.which
+            found = distances(*first[:2], *second[:2], shift.astype(np.float32), which)
+            np.multiply(found, np.float32(unit), out=here)
             done += strip.pixels
             tally(done, 2 * total)
         drawn.append(Drawn(values, pair.grid, float((shift**2).sum() * unit)))
     return drawn
 
 
-_Pixels = tuple[NDArray[Any], NDArray[np.float32]]
+class _Pixels(NamedTuple):
+    """Vectors (M, K), scales (M,) and each pixel's vector (N,) as `tessera_kernels.change` takes them."""
+
+    vectors: NDArray[Any]
+    scales: NDArray[np.float32]
+    which: NDArray[np.int32] | None
 
 
 def _strips(pair: Pair, size: int) -> Iterator[tuple[Window, _Pixels, _Pixels]]:
     """Strips of the shared window, with about `size` values, and the stored vectors and scales of both in them."""
     for strip in pair.before.windows(size, pair.window):
         here = strip.relative_to(pair.window)
-        yield here, _pixels(pair.before.read_stored(strip)), _pixels(pair.after.read_stored(here))
+        yield here, _pixels(pair.before, strip), _pixels(pair.after, here)
 
 
-def _pixels(stored: StoredBlock) -> _Pixels:
-    """Vectors (N, K) and scales (N,) as `tessera_kernels.change` takes them."""
+def _pixels(embeddings: Embeddings, window: Window) -> _Pixels:
+    distinct = embeddings.read_distinct(window)
+    if distinct is not None:
+        return _Pixels(
+            distinct.vectors, np.ones(len(distinct.vectors), np.float32), distinct.which.reshape(-1)
+        )
+    stored = embeddings.read_stored(window)
     scales = (
         np.where(stored.valid, np.float32(1), np.float32(np.nan)) if stored.scales is None else stored.scales
     )
-    return stored.values.reshape(-1, stored.values.shape[2]), scales.reshape(-1)
+    return _Pixels(stored.values.reshape(-1, stored.values.shape[2]), scales.reshape(-1), None)

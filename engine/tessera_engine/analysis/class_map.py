@@ -133,6 +133,12 @@ NO_CLASS = -1
 """Stands for pixels without a class; the values of classes are 0 or more."""
 
 
+def is_map(path: Path) -> bool:
+    """Whether a path is a folder that `map` or `apply` wrote, or its map."""
+    name = RASTERS[0]
+    return path.name == name or (path / name).is_file() or any(path.glob(f"*/{name}"))
+
+
 def open_class_map(name: str, given: GivenPath, nodata: float | None = None) -> ClassMap:
     """Open a map and count its pixels.
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tessera_engine.files.text import write_text
 from tessera_engine.scene import Grid
 from tessera_engine.stac.items import Asset
 
@@ -40,7 +41,7 @@ def top_threshold(values: NDArray[np.float32], top: float) -> float:
 def write_regions(folder: Path, features: list[dict[str, Any]], title: str) -> Asset:
     """Write regions as a GeoJSON file."""
     collection = {"type": "FeatureCollection", "features": features}
-    (folder / FILE).write_text(json.dumps(collection, allow_nan=False) + "\n", encoding="utf-8")
+    write_text(folder / FILE, json.dumps(collection, allow_nan=False) + "\n")
     return Asset("regions", FILE, "application/geo+json", title, ("data",))
 
 

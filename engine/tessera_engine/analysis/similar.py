@@ -212,12 +212,19 @@ def compare(
     """
     per_value = embeddings.bytes_per_value + (0 if embeddings.stored_as == "int8" else FLOAT_BYTES)
     pixels, row = embeddings.grid.window.pixels, embeddings.grid.width * embeddings.dim
-    strip_size = strip_values(memory, (held or pixels) * PIXEL_BYTES, per_value, row, STRIP_VALUES)
+    most = max(STRIP_VALUES, embeddings.tile_values)
+    strip_size = strip_values(memory, (held or pixels) * PIXEL_BYTES, per_value, row, most)
     found = np.empty((embeddings.grid.height, embeddings.grid.width), np.float32)
-    for window in embeddings.windows(strip_size):
-        found[window.row : window.row + window.height] = _compared(embeddings, window, queries)
+    done = 0
+    for window in embeddings.tiles(strip_size):
+        rows, cols = (
+            slice(window.row, window.row + window.height),
+            slice(window.col, window.col + window.width),
+        )
+        found[rows, cols] = _compared(embeddings, window, queries)
+        done += window.pixels
         if report is not None:
-            report((window.row + window.height) * window.width, pixels)
+            report(done, pixels)
     return found
 
 

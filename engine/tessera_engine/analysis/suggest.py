@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.analysis.areas.design import centres, need_tables
-from tessera_engine.analysis.class_map import ClassMap, open_class_map
+from tessera_engine.analysis.class_map import is_map, open_class_map
 from tessera_engine.analysis.labels.pixels import LabelSource
 from tessera_engine.analysis.labels.reading import RASTERS, read_labels
+from tessera_engine.analysis.map_shares import MapShares
 from tessera_engine.analysis.option_checks import CHECKS
 from tessera_engine.analysis.options import check_options
 from tessera_engine.analysis.sampling.tables import Content, bounds_of, writer_for
@@ -22,13 +23,11 @@ from tessera_engine.errors import InputError, check_type
 from tessera_engine.files.result import check_apart, check_free, result_file
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.embeddings.same_grid import named, offset
-from tessera_engine.formats.given import Given, GivenPath, check_path, identity_of, open_given
-from tessera_engine.gdal import GDAL_ERRORS, gdal_environment, raster_reader
+from tessera_engine.formats.given import Given, GivenPath, check_path, identity_of, open_given, path_given
 from tessera_engine.places.crs import stated_crs
 from tessera_engine.places.read import read_features
 from tessera_engine.places.shapes import ShapeFile
 from tessera_engine.running.options import spelled_out
-from tessera_engine.scene import Window
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -42,10 +41,12 @@ STRIP_VALUES = 4_000_000
 MOST_LABELS, COMPARED = 20_000, 500
 """Labelled pixels that are read at most, and with which suggestions are compared."""
 
-CONFIDENCE = "confidence.tif"
-"""Beside a map: the probability of each pixel's class, in percent."""
-
 MOST_SUGGESTED = 1000
+
+OF_THE_MAP = (
+    "pixels are compared by the probabilities of their classes; with the embeddings, and this map as map=, points "
+    "would also cover land that looks different"
+)
 
 RANK = "rank"
 
@@ -112,7 +113,8 @@ def suggest(
     Points are apart from each other and from labels. See `tessera_engine.analysis.suggestions`.
 
     Args:
-        embeddings: what will be mapped: an output folder, or `open_embeddings(...)`.
+        embeddings: what will be mapped: an output folder, or `open_embeddings(...)`. Or a folder of `map` alone: its
+            doubts count, and pixels are alike to which it gives the same probabilities.
         out: the points: .gpkg, .geojson, .parquet (GeoParquet) or .csv.
         labels: what is labelled already, a file as `map` takes it; None: nothing.
         field: the field of the labels; the points have an empty column of this name.
@@ -136,7 +138,7 @@ def suggest(
     write = writer_for(target)
     need_tables("suggest")
     check_free(target, overwrite)
-    opened = open_given("embeddings", embeddings, year=chosen.year)
+    opened = _open(embeddings, chosen)
     if opened.grid.crs is None:
         raise InputError(f"{opened.path} has no CRS, so points on it have no place for other programs")
     source = None
@@ -146,6 +148,8 @@ def suggest(
         check_apart(target, (source.path,))
     known = _known(opened, source)
     classified, notes = _doubts(opened, chosen.map, known.labels)
+    if isinstance(opened, MapShares):  # it was learned from labels, however few of them are given here
+        known = known._replace(labels=max(known.labels, FEW_LABELS))
     may, scene = (Vectors(each, opened.pixels(each.cols, each.rows)) for each in candidates(classified))
     found = most_telling(may, scene, known, max(opened.grid.width, opened.grid.height), chosen.count)
     if not len(found):
@@ -154,8 +158,9 @@ def suggest(
         notes.append(f"only {len(found)} points are apart from each other and from the labels")
     content, batch, points = _table(opened, may.pixels.cols[found], may.pixels.rows[found], field or LABEL)
     files = [Path(each) for each in (labels,) if each is not None]
+    sources, map = ((), opened.path) if isinstance(opened, MapShares) else ((opened,), None)
     identity = identity_of(
-        "suggest", (opened,), labels=files[0] if files else None, field=field, options=chosen
+        "suggest", sources, map=map, labels=files[0] if files else None, field=field, options=chosen
     )
     with result_file(target, overwrite, identity) as made:
         write(made, target.name, content, lambda: iter([batch]))
@@ -173,7 +178,23 @@ def _count(name: str, value: object) -> int:
     return number
 
 
-def _known(embeddings: Embeddings, source: LabelSource | None) -> Known:
+def _open(given: Given, options: SuggestOptions) -> Embeddings | MapShares:
+    """Embeddings, or a map in their place.
+
+    Raises:
+        InputError: it is none of them, or a map and embeddings don't go together.
+    """
+    if isinstance(given, Embeddings) or not is_map(path_given("embeddings", given)):
+        return open_given("embeddings", given, year=options.year)
+    for name in ("map", "year"):
+        if getattr(options, name) is not None:
+            raise InputError(
+                f"{given} is a map, so {name}= can't be given with it; give the embeddings, or leave out {name}="
+            )
+    return MapShares.of(open_class_map("embeddings", path_given("embeddings", given)))
+
+
+def _known(embeddings: Embeddings | MapShares, source: LabelSource | None) -> Known:
     """What is labelled: of many pixels some, spread over all."""
     if source is None:
         nothing = np.zeros((0, 2), np.int64)
@@ -190,10 +211,15 @@ def _known(embeddings: Embeddings, source: LabelSource | None) -> Known:
     return Known(shapes, places[there], vectors[there])
 
 
-def _doubts(embeddings: Embeddings, map: Any, labels: int) -> tuple[NDArray[np.uint8], list[str]]:
+def _doubts(embeddings: Embeddings | MapShares, map: Any, labels: int) -> tuple[NDArray[np.uint8], list[str]]:
     """(height, width, 2) as `candidates` takes it: where there are data, and how sure the map is; and notes."""
     grid = embeddings.grid
     classified = np.zeros((grid.height, grid.width, 2), np.uint8)
+    if isinstance(embeddings, MapShares):
+        for window, _, there in embeddings.map.strips():
+            part = classified[window.row : window.row + window.height]
+            part[..., 0], part[..., 1] = there, embeddings.margins(window)
+        return classified, [OF_THE_MAP]
     first = replace(embeddings, dim=1)  # whether a pixel has data is the same in all dimensions
     for window in grid.window.blocks(grid.width, max(1, STRIP_VALUES // grid.width)):
         classified[window.row : window.row + window.height, :, 0] = first.read_stored(window).valid
@@ -203,38 +229,21 @@ def _doubts(embeddings: Embeddings, map: Any, labels: int) -> tuple[NDArray[np.u
         return classified, [
             f"with {labels:,} labels the doubts of their map say more: make it, and give it as map="
         ]
-    of = open_class_map("map", map)
+    of = MapShares.of(open_class_map("map", map))
     if offset(grid, of.grid) != (0, 0) or (of.grid.width, of.grid.height) != (grid.width, grid.height):
         raise InputError(
             f"{of.path} is on {named(of.grid)}, {embeddings.path} on {named(grid)}; give the map of these embeddings"
         )
     for window in grid.window.blocks(grid.width, max(1, STRIP_VALUES // grid.width)):
-        classified[window.row : window.row + window.height, :, 1] = _margins(of, window)
+        classified[window.row : window.row + window.height, :, 1] = of.margins(window)
     notes = [f"the map's doubts count from {FEW_LABELS} labels on, and there are {labels}"] * (
         labels < FEW_LABELS
     )
     return classified, notes
 
 
-def _margins(of: ClassMap, window: Window) -> NDArray[np.uint8]:
-    """How sure a map is of each pixel of a window, from 0 (a tie of all classes) to 255."""
-    from rasterio.windows import Window as Where
-
-    path = of.path.with_name(CONFIDENCE)
-    try:
-        with gdal_environment(), raster_reader(path) as file:
-            percent = file.read(1, window=Where(*window)).astype(np.float32)
-    except GDAL_ERRORS as error:
-        raise InputError(
-            f"can't read how sure the map {of.path} is, {path}: {' '.join(str(error).split())}; give a folder of map"
-        ) from None
-    tie = 100 / max(2, len(of.names))
-    margins: NDArray[np.uint8] = np.rint(255 * (percent - tie) / (100 - tie)).clip(0, 255).astype(np.uint8)
-    return margins
-
-
 def _table(
-    embeddings: Embeddings, col: NDArray[np.int64], row: NDArray[np.int64], label: str
+    embeddings: Embeddings | MapShares, col: NDArray[np.int64], row: NDArray[np.int64], label: str
 ) -> tuple[Content, Any, NDArray[np.float64]]:
     """What is written of the points, their record batch, and their longitudes and latitudes."""
     import pyarrow

@@ -99,6 +99,23 @@ class Result(NamedTuple):
     embedding: NDArray[np.float32] | None
     codes: Codes | None = None
 
+    @classmethod
+    def room(cls, pixels: int, dims: int, prefix: int | None) -> Result:
+        """Room for the embeddings of so many pixels, or for their codes where a prefix is given."""
+        if prefix is None:
+            return cls(np.empty((pixels, dims), np.float32))
+        return cls(None, Codes(np.empty((pixels, prefix), np.int8), np.empty(pixels, np.float32)))
+
+    def put(self, pixels: slice | NDArray[np.int64], found: Result) -> None:
+        """Write what was found for some pixels, in the same form, into their rows."""
+        if self.codes is not None and found.codes is not None:
+            self.codes.codes[pixels] = found.codes.codes
+            self.codes.scales[pixels] = found.codes.scales
+        elif self.embedding is not None and found.embedding is not None:
+            self.embedding[pixels] = found.embedding
+        else:
+            raise ValueError("results of different forms")
+
 
 Finish = Callable[[], Result]
 """Waits until a backend has computed all that was asked for."""

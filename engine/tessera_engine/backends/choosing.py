@@ -152,6 +152,19 @@ def _on_cpu(precision: str) -> Choice:
     return Choice("fused", "cpu", f"the fastest on this CPU, with {isa}")
 
 
+def check_limited(choice: Choice, device_memory: int | None) -> None:
+    """Make sure that a limit of the GPU's memory has a GPU to limit.
+
+    Raises:
+        InputError: a limit is given, and the choice is the CPU.
+    """
+    if device_memory is not None and choice.device == "cpu":
+        raise InputError(
+            f"device_memory= limits a GPU, but the backend {choice.backend} runs on the CPU here ({choice.why}); "
+            "leave it out, or give device=cuda"
+        )
+
+
 def make_backend(
     model: ModelFile,
     backend: str,
@@ -177,11 +190,7 @@ def make_backend(
         DeviceError: the GPU can't be used.
     """
     choice = choose(backend, device, model.facts.precision, model.facts)
-    if device_memory is not None and choice.device == "cpu":
-        raise InputError(
-            f"device_memory= limits a GPU, but the backend {choice.backend} runs on the CPU here ({choice.why}); "
-            "leave it out, or give device=cuda"
-        )
+    check_limited(choice, device_memory)
     made = backend_record(choice.backend).load(model, threads, choice.device, announce or (lambda line: None))
     if device_memory is not None:
         made.limit_device_memory(device_memory)

@@ -6,12 +6,10 @@ float32. Embeddings have the same bits for any batch and window.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-from tessera_engine.backends.base import Backend, BackendRecord, Codes, Finish, Part, Result
+from tessera_engine.backends.base import Backend, BackendRecord, Finish, Part, Result
 from tessera_engine.backends.gpu.cuda import Cuda, Gpu
 from tessera_engine.backends.gpu.device import DeviceError, OutOfDeviceMemory, lost
 from tessera_engine.backends.gpu.fused.answer import check_answer
@@ -103,11 +101,7 @@ class CudaBackend(Backend):
 
     def _start(self, tokens: PackedTokens, prefix: int | None) -> Finish:
         """Queue all batches but for those that have to wait for a slot; see `Backend.start`."""
-        if prefix is None:
-            result = Result(np.empty((len(tokens), self.model.facts.dims), np.float32))
-        else:
-            codes = np.empty((len(tokens), prefix), np.int8)
-            result = Result(None, Codes(codes, np.empty(len(tokens), np.float32)))
+        result = Result.room(len(tokens), self.model.facts.dims, prefix)
         ends = np.cumsum(self._network.bytes_of(tokens))
         first = number = 0
         while first < len(tokens):
@@ -140,8 +134,7 @@ class CudaBackend(Backend):
 
         def finish() -> None:
             self._wait(stream)
-            for goal, each in zip(_arrays(result), _arrays(found), strict=True):
-                goal[first:last] = each
+            result.put(slice(first, last), found)
 
         return self._progress.add(finish)
 
@@ -168,10 +161,6 @@ class CudaBackend(Backend):
             f"{self._device.name} is out of memory ({memory.free / 1e6:,.0f} MB free): continuing with batches of "
             f"{self._limit / 1e6:,.0f} MB"
         )
-
-
-def _arrays(result: Result) -> tuple[NDArray[Any], ...]:
-    return (result.embedding,) if result.embedding is not None else tuple(result.codes or ())
 
 
 def why_not(facts: ModelFacts) -> str | None:

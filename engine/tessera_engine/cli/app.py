@@ -12,6 +12,7 @@ import traceback
 from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
@@ -22,6 +23,7 @@ from tessera_engine.cli import console
 from tessera_engine.cli.wording import speak_for
 from tessera_engine.errors import TesseraError, plain
 from tessera_engine.files import last_step
+from tessera_engine.files.windows import too_long
 from tessera_engine.offline.process import go_offline
 from tessera_engine.scenes.registry import LAYOUTS
 
@@ -30,7 +32,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, *filter(None, [getattr(signal, "SIGBREAK", None)]))
+"""Which ask a process to end. Windows raises SIGBREAK for Ctrl-Break and when the window is closed."""
 
 _LISTEN_SECONDS = 0.2
 """Seconds between two looks for Ctrl-C: on Windows a waiting thread gets the signal only when it wakes up."""
@@ -154,7 +157,7 @@ def main() -> None:
     speak_for(_given_command(sys.argv[1:]))
     logging.getLogger("tessera_kernels").addHandler(_NOTICES)
     try:
-        sys.exit(app(prog_name="tessera-engine", standalone_mode=False))
+        sys.exit(_command()(prog_name="tessera-engine", standalone_mode=False))
     except _UsageError as error:
         error.message = "\n".join(map(plain, error.message.split("\n")))  # it quotes what was typed
         error.show()
@@ -164,7 +167,8 @@ def main() -> None:
     except OSError as error:
         # A full disk, a missing drive, a file without permission: too many cases to name each
         where = f" ({error.filename})" if error.filename else ""
-        _give_up(f"{error.strerror or error}{where}", 1)
+        reason = too_long(error.filename) if isinstance(error.filename, str) else None
+        _give_up(f"{reason or error.strerror or error}{where}", 1)
     except MemoryError:
         _give_up("out of memory; give a smaller --memory or --window", 1)
     except UnicodeEncodeError as error:
@@ -199,9 +203,15 @@ class _Notices(logging.Handler):
 _NOTICES = _Notices()
 
 
+@cache
+def _command() -> Any:
+    """The application as click sees it, made once: typer reads the parameters of all commands for it."""
+    return get_command(app)
+
+
 def _given_command(words: Sequence[str]) -> Any:
     """The click command that the words name first, or the whole application if they name none."""
-    command: Any = get_command(app)
+    command = _command()
     for word in words:
         if word not in getattr(command, "commands", ()):
             break
@@ -237,11 +247,16 @@ def _root(
     """
 
 
+def exit_code_of(number: int) -> int:
+    """The exit code of a process that a signal of `SIGNALS` ends; Ctrl-Break counts as Ctrl-C."""
+    return 128 + (signal.SIGTERM if number == signal.SIGTERM else signal.SIGINT)
+
+
 class _Stop(BaseException):
     """The process received a signal that asks it to end."""
 
     def __init__(self, number: int, published: bool) -> None:
-        self.exit_code = 128 + number
+        self.exit_code = exit_code_of(number)
         self.published = published
 
 
@@ -261,11 +276,11 @@ def interruptible(advice: str, published: str = PUBLISHED) -> Iterator[None]:
         stage = last_step.end(number)
         if stage is None:
             return
-        for each in _SIGNALS:
+        for each in SIGNALS:
             signal.signal(each, signal.SIG_IGN)  # a second signal must not disturb the last line
         raise _Stop(number, stage is last_step.Stage.PUBLISHED)
 
-    for number in _SIGNALS:
+    for number in SIGNALS:
         signal.signal(number, stop)
     try:
         yield
@@ -283,7 +298,7 @@ def interruptible(advice: str, published: str = PUBLISHED) -> Iterator[None]:
         os._exit(stopped.exit_code)
     finally:
         # Only the end of the process is left. A signal now must not make a finished run look interrupted
-        for each in _SIGNALS:
+        for each in SIGNALS:
             signal.signal(each, signal.SIG_IGN)
 
 

@@ -50,7 +50,7 @@ def bench(
 
     Example: tessera-engine bench demo --device cuda --pixels 16384
     """
-    from tessera_engine.backends.choosing import choose, make_backend
+    from tessera_engine.backends.choosing import check_limited, choose, make_backend
     from tessera_engine.cli import console
     from tessera_engine.cli.pages.bench import (
         Runner,
@@ -66,7 +66,9 @@ def bench(
     from tessera_engine.scenes.sampling import sample_observations
 
     threads, limit = check_threads(threads), check_device_memory(device_memory)
-    device = choose("auto", device).device
+    choice = choose("auto", device)
+    check_limited(choice, limit)  # before anything is loaded
+    device = choice.device
     files = {precision: open_model(model, precision) for precision in precisions(model)}
     observations = sample_observations(scene, files["fp32"].facts, pixels)
     with ExitStack() as stack:
@@ -77,7 +79,7 @@ def bench(
             files_to_run = files
         ways, baselines = ways_to_run(files_to_run, threads, device, full, limit)
         runners = {}
-        with console.progress_bar("starting", quiet, "runtimes") as progress:
+        with console.progress_bar("starting", quiet, "runtimes", json) as progress:
             for i, (name, make) in enumerate(ways.items()):
                 try:
                     runners[name] = stack.enter_context(Runner(make, observations, threads))
@@ -95,7 +97,7 @@ def bench(
         if not baselines:
             baselines = ["onnxruntime fp32" if "onnxruntime fp32" in runners else next(iter(runners))]
             console.say(f"note: PyTorch is not available for this, so the baseline is {baselines[0]}", quiet)
-        with console.progress_bar("measuring", quiet, "runs") as progress:
+        with console.progress_bar("measuring", quiet, "runs", json) as progress:
             rows = compare(runners, baselines, rounds, progress)
     precision = "fp32" if device == "cuda" or "int8" not in files else "int8"
     shares = stage_shares(scene, make_backend(files[precision], "auto", threads, device, None, limit))

@@ -79,7 +79,7 @@ def similar(
             until=until and until.date(),
             memory=memory,
             overwrite=overwrite,
-            progress=not quiet,
+            progress=console.progress_for(quiet, json),
         )
     if json:
         console.print_json({"out": str(found.out), "threshold": found.threshold, "regions": found.regions})
@@ -195,7 +195,7 @@ def change(
             untils=days,
             memory=memory,
             overwrite=overwrite,
-            progress=not quiet,
+            progress=console.progress_for(quiet, json),
         )
     for note in found.notes:
         console.say(f"note: {note}", quiet)

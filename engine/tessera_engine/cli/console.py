@@ -12,7 +12,7 @@ from typing import Any
 
 from tessera_engine.cli.wording import in_options
 from tessera_engine.errors import plain
-from tessera_engine.progress import Progress, shown
+from tessera_engine.progress import Progress, ShowProgress, shown
 
 
 def keep_libraries_plain() -> None:
@@ -91,6 +91,30 @@ def _readable(value: Any) -> str:
     return plain(str(value))
 
 
-def progress_bar(title: str, quiet: bool, unit: str) -> AbstractContextManager[Progress]:
-    """Progress on stderr, see `tessera_engine.progress.shown`."""
-    return shown(not quiet, title, unit)
+def progress_for(quiet: bool, json: bool) -> ShowProgress:
+    """What a command gives a function as `progress`.
+
+    Args:
+        quiet: whether nothing is shown.
+        json: whether a program reads what is printed. Unless stderr is a terminal, it gets progress as events.
+    """
+    return _progress_events() if json and not quiet and not sys.stderr.isatty() else not quiet
+
+
+def progress_bar(title: str, quiet: bool, unit: str, json: bool = False) -> AbstractContextManager[Progress]:
+    """Progress on stderr, see `progress_for` and `tessera_engine.progress.shown`."""
+    return shown(progress_for(quiet, json), title, unit)
+
+
+def _progress_events() -> Progress:
+    """Progress that says `done` and `total` in an event at each percent."""
+    last = -1
+
+    def report(done: int, total: int) -> None:
+        nonlocal last
+        percent = 100 * done // max(total, 1)
+        if percent != last:
+            last = percent
+            say_json({"event": "progress", "done": int(done), "total": int(total)})
+
+    return report

@@ -359,7 +359,7 @@ def _embed_one(
     def announce(text: str) -> None:
         console.say(text, quiet and not _certain(text))
 
-    with console.progress_bar("embedding", quiet, "px") as progress:
+    with console.progress_bar("embedding", quiet, "px", json) as progress:
         done = aside(lambda: api.carry_out(plan, loaded, progress, announce))
     total = sum(done.seconds.values())
     if json:

@@ -102,7 +102,7 @@ def evaluate(
             until=until and until.date(),
             threads=threads,
             overwrite=overwrite,
-            progress=not quiet,
+            progress=console.progress_for(quiet, json),
         )
     for note in found.notes:
         console.say(f"note: {note}", quiet)
@@ -132,7 +132,7 @@ def _curve(
 
     overwrite, quiet, json = how
     opened, labels = open_embeddings(embeddings, year=year), LabelSource(*source)
-    with interruptible(NOTHING_LEFT), console.progress_bar("learning", quiet, "draws") as report:
+    with interruptible(NOTHING_LEFT), console.progress_bar("learning", quiet, "draws", json) as report:
         if out is None:
             found = learning_curve(opened, labels, block, report)
         else:

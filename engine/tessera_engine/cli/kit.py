@@ -28,7 +28,7 @@ def kit(
     python: Annotated[
         str | None,
         typer.Option(
-            help="Python of the other machines: 3.10, 3.11, 3.12 or 3.13; several with commas. Default: as here.",
+            help="Python of the other machines: 3.10 to 3.14; several with commas. Default: as here.",
             metavar="VERSIONS",
         ),
     ] = None,
@@ -72,7 +72,7 @@ def _listed(text: str) -> list[str]:
 
 def _verify(folder: Path, quiet: bool) -> None:
     from tessera_engine.cli import console
-    from tessera_engine.kit.carried.install import SUMS, find_problems
+    from tessera_engine.kit.carried.install import SUMS, find_added, find_problems
 
     if not (folder / SUMS).is_file():
         raise InputError(
@@ -85,5 +85,9 @@ def _verify(folder: Path, quiet: bool) -> None:
         raise CheckFailed(
             f"{folder} is not as it was made: {len(problems)} problems, see above; copy it again"
         )
+    added = find_added(folder)
+    if added:
+        names = ", ".join(added[:3])
+        console.say(f"note: {len(added)} files were not packed and are not used: {names}", quiet)
     console.print_line(folder)
     console.say("all files are there and unchanged", quiet)

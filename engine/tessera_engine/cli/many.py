@@ -39,6 +39,7 @@ def embed_all(
     if jobs is not None and scenes:
         raise InputError(f"jobs={jobs} names the scenes already; leave out {', '.join(map(str, scenes[:3]))}")
     given = {name: value for name, value in defaults.items() if value is not None}
+    progress = console.progress_for(quiet, json)
 
     def announce(line: str) -> None:
         # As for one scene: what is certain, and errors, are said even so
@@ -47,9 +48,9 @@ def embed_all(
     def work() -> list[JobResult]:
         named = list(scenes) if jobs is None else jobs
         if cluster is None:
-            return embed_many(named, out, progress=not quiet, announce=announce, **given)
+            return embed_many(named, out, progress=progress, announce=announce, **given)
         with connected(cluster, given.get("threads")) as client:
-            return embed_many(named, out, progress=not quiet, announce=announce, client=client, **given)
+            return embed_many(named, out, progress=progress, announce=announce, client=client, **given)
 
     with interruptible(ADVICE, published=ADVICE):
         results = aside(work)

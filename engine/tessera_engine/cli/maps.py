@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tessera_engine.cli import console
 from tessera_engine.cli.app import Json, Memory, Quiet, Threads, app, interruptible
 from tessera_engine.cli.embeddings import (
     NOTHING_LEFT,
@@ -22,6 +23,10 @@ from tessera_engine.cli.embeddings import (
     Several,
     Until,
 )
+
+if TYPE_CHECKING:
+    from tessera_engine.analysis.maps.apply import Applied
+    from tessera_engine.analysis.maps.make import Map
 
 Probabilities = Annotated[
     bool, typer.Option("--probabilities", help="Also write the probability of each class, a band each.")
@@ -113,9 +118,6 @@ def map_labels(
     Example: tessera-engine map scene_dir.embeddings --labels points.geojson --field crop
     """
     from tessera_engine.analysis.maps.make import map as make
-    from tessera_engine.analysis.maps.quality import quality
-    from tessera_engine.cli import console
-    from tessera_engine.cli.pages.map_report import further_lines, tables
 
     with interruptible(NOTHING_LEFT):
         made = make(
@@ -146,27 +148,9 @@ def map_labels(
             memory=memory,
             threads=threads,
             overwrite=overwrite,
-            progress=not quiet,
+            progress=console.progress_for(quiet, json),
         )
-    for note in made.notes:
-        console.say(f"note: {note}", quiet)
-    report = made.report
-    picture = made.out / ("map.png" if len(embeddings) == 1 else "*/map.png")
-    if json:
-        console.print_json({"out": str(made.out), **report})
-        return
-    if report.get("r2", 0) < 0:
-        console.say(f"note: {quality(report)}", quiet)
-    console.print_line(made.out)
-    for rows, titles in tables(report):
-        console.print_table(rows, titles)
-    console.say(
-        f"{quality(report)}, in {report['folds']} folds over {report['blocks']} blocks of "
-        f"{report['block_metres']:g} m; see {picture}",
-        quiet,
-    )
-    for line in further_lines(report):
-        console.say(line, quiet)
+    _show(made, "report.html", quiet, json)
 
 
 @app.command(name="apply")
@@ -192,8 +176,7 @@ def apply_classifier(
     Example: tessera-engine apply crops.model 2024.embeddings -o crops-2024
     """
     from tessera_engine.analysis.maps.apply import apply
-    from tessera_engine.cli import console
-    from tessera_engine.cli.pages.map_report import beyond_line
+    from tessera_engine.analysis.maps.drawing import PICTURE
 
     with interruptible(NOTHING_LEFT):
         made = apply(
@@ -206,15 +189,33 @@ def apply_classifier(
             memory=memory,
             threads=threads,
             overwrite=overwrite,
-            progress=not quiet,
+            progress=console.progress_for(quiet, json),
         )
+    _show(made, PICTURE if len(embeddings) == 1 else f"*/{PICTURE}", quiet, json)
+
+
+def _show(made: Map | Applied, see: str, quiet: bool, json: bool) -> None:
+    """Print what was made: with `json` the whole report, else what people want to see first.
+
+    Args:
+        made: the finished map.
+        see: the file in its folder to look at.
+        quiet: print the results alone.
+        json: print JSON.
+    """
+    from tessera_engine.cli import console
+    from tessera_engine.cli.pages.map_report import lines, tables
+
     for note in made.notes:
         console.say(f"note: {note}", quiet)
+    first, *further = lines(made.report)
+    if made.report.get("r2", 0) < 0:
+        console.say(f"note: {first}", quiet)
     if json:
         console.print_json({"out": str(made.out), **made.report})
-        return
-    console.print_line(made.out)
-    picture = made.out / ("map.png" if len(embeddings) == 1 else "*/map.png")
-    console.say(f"when it was saved: {made.report['quality']}; see {picture}", quiet)
-    if "beyond_applicability" in made.report:
-        console.say(beyond_line(made.report), quiet)
+    else:
+        console.print_line(made.out)
+        for table in tables(made.report):
+            console.print_table(table.rows, table.header)
+    for line in (f"{first}; see {made.out / see}", *further):
+        console.say(line, quiet)

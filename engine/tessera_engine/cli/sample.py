@@ -120,7 +120,7 @@ def sample(
             shapes,
             out,
             overwrite=overwrite,
-            progress=not quiet,
+            progress=console.progress_for(quiet, json),
             announce=lambda text: console.say(text, quiet),
             model=loaded,
             pool=pool,

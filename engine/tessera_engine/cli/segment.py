@@ -63,7 +63,7 @@ def segment(
             until=until and until.date(),
             memory=memory,
             overwrite=overwrite,
-            progress=not quiet,
+            progress=console.progress_for(quiet, json),
         )
     total, median = found.hectares
     if json:

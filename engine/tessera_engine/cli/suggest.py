@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from tessera_engine.cli.app import Json, Quiet, app, interruptible
-from tessera_engine.cli.embeddings import NOTHING_LEFT, Embeddings, LabelsCrs, Layer, OfYear, Overwrite
+from tessera_engine.cli.embeddings import NOTHING_LEFT, LabelsCrs, Layer, OfYear, Overwrite
 
 
 @app.command()
 def suggest(
-    embeddings: Embeddings,
+    embeddings: Annotated[Path, typer.Argument(help="Output folder of embed or convert, or a map alone.")],
     out: Annotated[
         Path,
         typer.Option("-o", "--out", help="Points to write: .gpkg, .geojson, .parquet (GeoParquet) or .csv."),
@@ -37,6 +37,8 @@ def suggest(
 
     The first ones are like much of the scene and unlike each other. From 40 labels on, and with --map, they are where
     the map isn't sure. The most telling point is the first.
+
+    Of a map alone, points go where it is not sure, spread over its classes.
 
     Example: tessera-engine suggest scene_dir.embeddings -n 20 -o next.gpkg
     """

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tessera_engine.cli.app import Quiet, app, interruptible
+from tessera_engine.cli.app import SIGNALS, Quiet, app, exit_code_of, interruptible
 from tessera_engine.cli.browser import open_page
 from tessera_engine.cli.embeddings import NOTHING_LEFT
 from tessera_engine.errors import InputError
@@ -107,8 +107,8 @@ def view(
     cut_short = server.close()
     if cut_short:
         console.say(f"interrupted: {', '.join(sorted(set(cut_short)))}; nothing of that was published")
-    if stop and (cut_short or stop[0] != signal.SIGINT):
-        raise typer.Exit(128 + stop[0])
+    if stop and (cut_short or stop[0] == signal.SIGTERM):
+        raise typer.Exit(exit_code_of(stop[0]))
 
 
 def _export(opened: list[Embeddings], folder: Path, overwrite: bool, quiet: bool) -> None:
@@ -176,9 +176,9 @@ def _signals() -> list[int]:
 
     def stop(number: int, frame: object) -> None:
         if received:
-            os._exit(128 + number)
+            os._exit(exit_code_of(number))
         received.append(number)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS:
         signal.signal(number, stop)
     return received

@@ -24,6 +24,7 @@ from tessera_engine.files.checksums import file_sha256
 from tessera_engine.files.document import Damaged
 from tessera_engine.files.durable import FULL, sync_folder
 from tessera_engine.files.output import PartialOutput
+from tessera_engine.files.text import write_text
 from tessera_engine.progress import Announce, Progress
 from tessera_engine.running.changes import state_of_files
 from tessera_engine.running.disk import check_room, needed_bytes
@@ -180,7 +181,7 @@ class _Work:
         plan, place, options = self.plan, self.place, self.plan.options
         place.staging.mkdir(exist_ok=True)
         token_file = place.staging / TOKEN
-        token = token_file.read_text() if token_file.exists() else ""
+        token = token_file.read_text(encoding="utf-8") if token_file.exists() else ""
         files = list(plan.scene.reader.files())
         seen = files[:: max(1, len(files) // SEEN)]
         order = Order(
@@ -200,7 +201,7 @@ class _Work:
             place.make_output()
             order.writer().begin()
             fresh = token_file.with_name(f"{TOKEN}.new")
-            fresh.write_text(order.token)
+            write_text(fresh, order.token)
             fresh.replace(token_file)
             sync_folder(place.staging)
         return order

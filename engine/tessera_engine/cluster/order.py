@@ -57,7 +57,7 @@ class Order:
             InputError: it has ended, has been restarted, or this machine doesn't see its folder.
         """
         try:
-            current = (self.staging / TOKEN).read_text()
+            current = (self.staging / TOKEN).read_text(encoding="utf-8")
         except OSError as error:
             raise InputError(
                 f"{self.folder} can't be read here ({error.strerror}); share it under the same path on all machines"

@@ -34,7 +34,7 @@ from tessera_engine.files.staging import Staging, count_with_data
 from tessera_engine.formats.format import CellWriter
 from tessera_engine.formats.layers import count_few_clear
 from tessera_engine.guard import SAMPLE_PIXELS
-from tessera_engine.machine import check_threads, default_memory, give_back_memory
+from tessera_engine.machine import check_threads, default_memory, give_back_memory, reuse_memory
 from tessera_engine.model.file import ModelFile
 from tessera_engine.model.installed import open_model
 from tessera_engine.offline.process import go_offline
@@ -135,6 +135,7 @@ def introduce(worker: Any, sealed: Sealed) -> Answer:
 
 def _load(order: Order, given_threads: int, limit: int | None) -> _Run:
     go_offline()
+    reuse_memory()
     order.check_current()
     for path, size in order.sizes.items():
         try:

@@ -6,6 +6,7 @@ nothing after the end.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -19,6 +20,10 @@ Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
 Size = Annotated[int, msgspec.Meta(ge=1, lt=1 << 53)]
 Year = Annotated[int, msgspec.Meta(ge=1, le=9999)]
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+
+
+_QUOTING = r"^(Invalid enum value) '.*'(?= - at `|$)"
+"""The one message in which msgspec quotes a text, whatever its length and characters."""
 
 
 class Damaged(ValueError):
@@ -91,6 +96,6 @@ def check_fields(values: dict[str, Any], kinds: dict[str, Any], optional: bool =
 
 
 def _reason(error: Exception) -> str:
-    """Msgspec's words, which quote nothing of the text."""
-    text = str(error).replace("`", "'")
+    """Msgspec's words, without what they quote of the text."""
+    text = re.sub(_QUOTING, r"\1", str(error), flags=re.DOTALL).replace("`", "'")
     return text if text[:2].isupper() else text[:1].lower() + text[1:]

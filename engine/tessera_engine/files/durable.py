@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tessera_engine.errors import InputError
@@ -118,9 +118,11 @@ class Lock:
         """Release it; `remove` deletes the file, while nobody else can hold it."""
         if remove and sys.platform != "win32":
             self.path.unlink(missing_ok=True)
+        _unlock(self._descriptor)
         os.close(self._descriptor)
         if remove and sys.platform == "win32":  # which can't delete an open file
-            self.path.unlink(missing_ok=True)
+            with suppress(PermissionError):  # another process has just opened it, and it is theirs now
+                self.path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -152,20 +154,29 @@ def _is_at(descriptor: int, path: Path) -> bool:
 
 
 def _read(descriptor: int) -> str:
-    try:
-        return os.read(descriptor, 20).decode("ascii", "replace").strip()
-    except OSError:  # Windows lets nobody else read it
-        return ""
+    return os.read(descriptor, 20).decode("ascii", "replace").strip()
 
 
 if sys.platform == "win32":
     import msvcrt
 
+    _HELD = 1 << 30
+    # Windows lets nobody else read a byte that is held. This one lies behind the number, which others have to read
+
     def _lock(descriptor: int) -> bool:
+        return _at_held(descriptor, msvcrt.LK_NBLCK)
+
+    def _unlock(descriptor: int) -> None:
+        _at_held(descriptor, msvcrt.LK_UNLCK)  # by itself Windows unlocks some time after the file is closed
+
+    def _at_held(descriptor: int, mode: int) -> bool:
+        os.lseek(descriptor, _HELD, os.SEEK_SET)
         try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
+            msvcrt.locking(descriptor, mode, 1)
+        except PermissionError:
             return False
+        finally:
+            os.lseek(descriptor, 0, os.SEEK_SET)
         return True
 
 else:
@@ -177,3 +188,6 @@ else:
         except BlockingIOError:
             return False
         return True
+
+    def _unlock(descriptor: int) -> None:
+        """Closing the file does it."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 from tessera_engine.errors import InputError
+from tessera_engine.files.windows import too_long, unusable_part
 
 
 def is_utf8(path: str | os.PathLike[str]) -> bool:
@@ -26,6 +28,23 @@ def check_utf8(path: str | os.PathLike[str]) -> None:
     whole = Path(path).absolute()  # the current folder may be the one
     if not is_utf8(whole):
         raise InputError(f"the name {whole} is not UTF-8, so it can't be used; rename that file or folder")
+
+
+def check_new(path: str | os.PathLike[str], deeper: int = 0) -> None:
+    """Make sure that a path is one that this system can write.
+
+    Args:
+        path: of a file or folder to make.
+        deeper: characters of the longest name below it.
+
+    Raises:
+        InputError: it isn't text; or Windows can't have it, or would write something else.
+    """
+    check_utf8(path)
+    wrong = unusable_part(Path(path)) if sys.platform == "win32" else None
+    reason = wrong or too_long(os.fspath(path), deeper)
+    if reason is not None:
+        raise InputError(f"{path} can't be written: {reason}; choose another out=")
 
 
 def default_out(path: Path, ending: str) -> Path:

@@ -33,6 +33,9 @@ class PartialOutput(Partial):
         staging: the folder for the staged arrays.
     """
 
+    deepest = 120
+    """The tree of geotessera has the longest names, with 86 characters."""
+
     def __init__(self, out: Path) -> None:
         """Take the folder, see `Partial`."""
         super().__init__(out)

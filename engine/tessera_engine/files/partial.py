@@ -31,9 +31,10 @@ from typing import Any
 from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.files import last_step
 from tessera_engine.files.durable import FAILED_DISK, Lock, is_read
-from tessera_engine.files.naming import check_utf8
+from tessera_engine.files.naming import check_new
 from tessera_engine.files.publish import MADE, REPLACED, SWAP, partial_folder, publish, settle, sync_made
 from tessera_engine.files.record import RECORD, Record
+from tessera_engine.files.windows import patiently
 
 LOCK, READ = "lock", "read"
 
@@ -58,6 +59,9 @@ class Partial:
 
     folders: tuple[str, ...] = ("staging",)
 
+    deepest = len(".partial/output.tmp")
+    """Characters by which paths of the work are longer than the target's, at most."""
+
     def __init__(self, out: Path) -> None:
         """Take the folder, and complete a replacement of the target that was interrupted.
 
@@ -65,7 +69,7 @@ class Partial:
             InputError: another process works there, the folder isn't ours, or the place can't be written.
             TesseraError: the disk is full, or fails.
         """
-        check_utf8(out)
+        check_new(out, self.deepest)
         # A link stays; what it points to is replaced
         self.out = Path(os.path.realpath(out))
         if not self.out.name:
@@ -140,7 +144,7 @@ class Partial:
         """Remove a file or folder; a folder that is still read moves to `read/`."""
         path = self.folder / name
         if not path.is_dir():
-            path.unlink(missing_ok=True)
+            patiently(lambda: path.unlink(missing_ok=True))
         elif not is_read(path):
             _remove(path)
         else:
@@ -277,7 +281,7 @@ def _remove(folder: Path) -> None:
         if not folder.exists():
             return
         time.sleep(0.01)
-    shutil.rmtree(folder)
+    patiently(lambda: shutil.rmtree(folder))
 
 
 def _users(folder: Path) -> set[int]:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.files.durable import sync_all, sync_file, sync_folder
+from tessera_engine.files.windows import patiently
 
 MADE, REPLACED, SWAP = "output", "replaced", "swap"
 
@@ -51,13 +52,14 @@ def publish(made: Path, target: Path, replace: bool) -> None:
 
     Raises:
         InputError: something stands there and `replace` isn't given; it is left as it is.
-        TesseraError: another program keeps the folder there open, on Windows; it is left as it is.
+        TesseraError: another program keeps what is there open, on Windows; it is left as it is.
         OSError: a file couldn't be renamed; the target is as it was.
     """
     if not (replace and os.path.lexists(target)):
         _rename_new(made, target)
     elif not made.is_dir():
-        made.replace(target)
+        with _open_elsewhere(target):
+            patiently(lambda: made.replace(target))
     elif _renameat2(made, target, _EXCHANGE):
         with suppress(OSError):  # the new one has its name already
             made.rename(made.with_name(REPLACED))
@@ -83,7 +85,7 @@ def rewritten(path: Path) -> Iterator[Path]:
     fresh = path.with_name(f"{path.name}.new")
     yield fresh
     sync_file(fresh)
-    fresh.replace(path)
+    patiently(lambda: fresh.replace(path))
     sync_folder(path.parent)
 
 
@@ -114,20 +116,30 @@ def _swap(made: Path, target: Path) -> None:
     record.touch()
     sync_folder(record.parent)
     try:
-        target.rename(replaced)
-        made.rename(target)
+        with _open_elsewhere(target):
+            patiently(lambda: target.rename(replaced))
+        patiently(lambda: made.rename(target))
         sync_folder(target.parent)
-    except BaseException as error:
+    except BaseException:
         if replaced.exists() and not os.path.lexists(target):
-            replaced.rename(target)
+            patiently(lambda: replaced.rename(target))
         record.unlink()
-        if isinstance(error, PermissionError) and sys.platform == "win32":
-            raise TesseraError(
-                f"{target} is open in another program, so Windows doesn't let it be replaced; it is as it was: close "
-                "that program and give the same command again"
-            ) from None
         raise
     record.unlink()
+
+
+@contextmanager
+def _open_elsewhere(target: Path) -> Iterator[None]:
+    """Windows renames and replaces nothing that is open."""
+    try:
+        yield
+    except PermissionError:
+        if sys.platform != "win32":
+            raise
+        raise TesseraError(
+            f"{target} is open in another program, so Windows doesn't let it be replaced; it is as it was: close "
+            "that program and give the same command again"
+        ) from None
 
 
 def _rename_new(source: Path, target: Path) -> None:
@@ -142,16 +154,16 @@ def _rename_new(source: Path, target: Path) -> None:
         if os.path.lexists(target):
             raise FileExistsError
         if source.is_dir():
-            source.rename(target)  # which only ever takes the place of an empty folder
+            patiently(lambda: source.rename(target))  # which only ever takes the place of an empty folder
             return
         try:
             os.link(source, target)
         except FileExistsError:
             raise
         except OSError:  # a file system without hard links
-            source.rename(target)
+            patiently(lambda: source.rename(target))
             return
-        source.unlink()
+        patiently(source.unlink)
     except FileExistsError:
         raise InputError(
             f"{target} has appeared in the meantime and is left as it is; remove it, or choose another out="

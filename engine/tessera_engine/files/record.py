@@ -21,6 +21,7 @@ from typing import Any
 from tessera_engine.errors import InputError
 from tessera_engine.files.durable import held
 from tessera_engine.files.publish import rewritten
+from tessera_engine.files.text import write_text
 
 RECORD = "record"
 
@@ -60,7 +61,7 @@ class Record:
             OSError: the disk failed.
         """
         with rewritten(self.path) as path:
-            path.write_text(_text(identity, figures, signature(made)))
+            write_text(path, _text(identity, figures, signature(made)))
 
     def read(self, out: Path) -> dict[str, Any] | None:
         """Its `identity` and `figures`, if it is of what stands at a target; else None."""
@@ -121,7 +122,7 @@ class Record:
             OSError: it couldn't be written or renamed.
         """
         if not self.path.exists():
-            self.path.write_text(_text(None, {}, ""))
+            write_text(self.path, _text(None, {}, ""))
         with held(self.path):
             self.path.rename(self.beside)
             yield

@@ -37,7 +37,8 @@ def open_store(
     """
     if format not in appendable():
         raise InputError(
-            f"append=True adds to {' and '.join(appendable())} only, not to {format}; choose another out="
+            f"append=True adds to {' and '.join(appendable())} only, not to {format}; give each scene an out= of its "
+            f"own, or a store with format={appendable()[0]}"
         )
     if origin.season is not None:
         raise InputError(

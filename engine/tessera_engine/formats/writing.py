@@ -42,8 +42,8 @@ def check_format(format: str, stored_as: str, grid: Grid, dim: int, origin: Orig
         )
     if chosen.needs_year and season is None and (origin is None or origin.year is None):
         raise InputError(
-            f"format={format} stores embeddings under the year of their observations, which is not known here: "
-            f"embed with format=cog, then convert the output with format={format} and year=YEAR"
+            f"format={format} stores embeddings under the year of their observations, which the scene's files don't "
+            "say: give year=YEAR, or use format=cog"
         )
     if chosen.int8_only and stored_as != "int8":
         raise InputError(

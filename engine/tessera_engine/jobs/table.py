@@ -160,7 +160,7 @@ def _check(opening: Mapping[str, Any], loading: Mapping[str, Any], options: Embe
 
 
 def check_outputs(jobs: Sequence[Job], names: Sequence[str]) -> None:
-    """Make sure that no two jobs write the same output.
+    """Make sure that no two jobs write the same output, also where capital letters don't count in names.
 
     Args:
         jobs: all of them.
@@ -169,12 +169,16 @@ def check_outputs(jobs: Sequence[Job], names: Sequence[str]) -> None:
     Raises:
         InputError: two do.
     """
-    first: dict[str, str] = {}
+    first: dict[str, tuple[str, Path]] = {}
     for job, name in zip(jobs, names, strict=True):
-        place = os.path.normcase(os.path.realpath(job.out))
-        if place in first:
-            raise InputError(f"{first[place]} and {name} both write {job.out}; give each an out= of its own")
-        first[place] = name
+        place = os.path.realpath(job.out)
+        if place.casefold() in first:
+            other, out = first[place.casefold()]
+            both = f"both write {job.out}"
+            if place != os.path.realpath(out):
+                both = f"write {out} and {job.out}, which are the same on Windows, macOS and most sticks"
+            raise InputError(f"{other} and {name} {both}; give each an out= of its own")
+        first[place.casefold()] = (name, job.out)
 
 
 def _known_columns(path: Path, names: Sequence[str]) -> list[str]:

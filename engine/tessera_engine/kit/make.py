@@ -16,7 +16,7 @@ from tessera_engine.files.checksums import file_sha256
 from tessera_engine.files.output import is_interrupted
 from tessera_engine.files.result import result_folder
 from tessera_engine.kit.carried.install import ENVIRONMENT, SUMS
-from tessera_engine.kit.source_tree import CONSTRAINTS, PAGES, SITE, build_wheel, find_source_tree
+from tessera_engine.kit.source_tree import CONSTRAINTS, PAGES, PLUGIN, SITE, build_wheel, find_source_tree
 from tessera_engine.kit.targets import Target, find_targets
 from tessera_engine.kit.wheels import bring_wheels, read_wheel
 from tessera_engine.model.carried import SUFFIX, pack_model
@@ -98,6 +98,9 @@ def make_kit(
             (made / "models").mkdir(exist_ok=True)
             pack_model(name, made / "models" / f"{name}{SUFFIX}")
         _copy_pages(root, made / "documentation")
+        if (root / PLUGIN).is_file():
+            (made / "qgis").mkdir()
+            shutil.copy(root / PLUGIN, made / "qgis")
         _write_example(made / "example")
         for name in ("install.py", "install.sh"):
             shutil.copy(CARRIED / name, made / name)

@@ -8,12 +8,15 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from tessera_engine.errors import InputError, TesseraError
+from tessera_engine.version import __version__
 
 CONSTRAINTS = "constraints.txt"
 PAGES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "LICENSE", "CITATION.cff")
 """Of the checkout's root; the pages of `docs` link to them."""
 SITE = Path("dist/site")
 """Where `make docs` builds the documentation."""
+PLUGIN = f"dist/tessera-engine-qgis-{__version__}.zip"
+"""What `make qgis` builds."""
 
 
 def find_source_tree() -> Path:
@@ -42,7 +45,9 @@ def build_wheel(root: Path, folder: Path) -> Path:
             "hatchling, which builds the engine's own wheel, is missing; run 'make kit', or install it"
         )
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=root, capture_output=True, encoding="utf-8", errors="replace", check=False
+    )
     made = sorted(folder.glob("tessera_engine-*.whl"))
     if done.returncode != 0 or len(made) != 1:
         lines = (done.stderr.strip() or done.stdout.strip()).splitlines()

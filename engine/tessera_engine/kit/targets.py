@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tessera_engine.errors import InputError
 
-PYTHONS = ("3.10", "3.11", "3.12", "3.13")
+PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
 from tessera_engine.errors import InputError, TesseraError
+from tessera_engine.files.text import write_text
 from tessera_engine.kit.targets import PLATFORMS, Target
 
 ROUNDS = 5
@@ -87,7 +88,7 @@ def bring_wheels(
         TesseraError: pip failed, or brought something else than it was asked for.
     """
     pinned = scratch / "constraints.txt"
-    pinned.write_text("".join(f"{line}\n" for line in pinned_for(target, constraints)), encoding="utf-8")
+    write_text(pinned, "".join(f"{line}\n" for line in pinned_for(target, constraints)))
     asked = [*_needs(own, set(extras), target.environment), Requirement(INSTALLER)]
     for number in range(ROUNDS):
         folder = scratch / str(number)
@@ -172,7 +173,14 @@ def _download(asked: Sequence[Requirement], constraints: Path, target: Target, f
     command += ["--only-binary=:all:", "--implementation=cp", f"--python-version={target.python}"]
     command += [f"--platform={tag}" for tag in PLATFORMS[target.platform].tags]
     command += ["--constraint", str(constraints), "--dest", str(folder), *map(str, asked)]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
     if done.returncode != 0:
         errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR: ")] or [
             done.stderr[-500:]

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.files.checksums import file_sha256
 from tessera_engine.files.durable import sync_folder
+from tessera_engine.files.text import write_text
 from tessera_engine.progress import Progress
 
 TIMEOUT = 30.0
@@ -130,7 +131,7 @@ def _fetch_rest(url: str, partial: Path, size: int, progress: Progress | None) -
             start = _start(response, have, size)
             new_tag = response.headers.get("ETag", "")
             # A weak ETag doesn't guarantee the same bytes
-            _tag(partial).write_text(new_tag if re.fullmatch(r'"[\x21-\x7e]*"', new_tag) else "", "ascii")
+            write_text(_tag(partial), new_tag if re.fullmatch(r'"[\x21-\x7e]*"', new_tag) else "")
             with partial.open("r+b" if start else "wb") as file:
                 file.seek(start)
                 _copy(response, file, start, size, progress)

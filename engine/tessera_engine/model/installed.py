@@ -12,6 +12,7 @@ from tessera_engine.errors import InputError, ModelError
 from tessera_engine.files.checksums import file_sha256
 from tessera_engine.files.nearby import nearest
 from tessera_engine.files.result import result_file
+from tessera_engine.files.text import write_text
 from tessera_engine.files.user_folders import data_folder
 from tessera_engine.model.facts import GPU_PRECISIONS, PRECISIONS
 from tessera_engine.model.file import ModelFile, read_model_file
@@ -159,7 +160,7 @@ def record_checksum(model: Path) -> None:
     """Record a finished model file's sha256, so that `open_model` can check it later."""
     sha256 = file_sha256(model)
     with result_file(checksum_file(model), overwrite=True, identity={}) as made:
-        made.write_text(f"{sha256}  {model.name}\n", encoding="utf-8")
+        write_text(made, f"{sha256}  {model.name}\n")
 
 
 def check_recorded(model: ModelFile) -> None:

@@ -12,6 +12,7 @@ from tessera_engine.files.publish import partial_folder
 from tessera_engine.files.record import Record
 from tessera_engine.files.result import Identity, result_file
 from tessera_engine.files.user_folders import HOME_VARIABLE
+from tessera_engine.files.windows import unusable
 from tessera_engine.model.facts import NAME
 from tessera_engine.model.installed import (
     checksum_file,
@@ -32,6 +33,9 @@ def checked_name(name: str) -> str:
         raise InputError(
             f"name={name} is not valid; use letters, digits, '.', '_' and '-', not first '.' or '-'"
         )
+    reason = unusable(name)
+    if reason is not None:  # on Windows; a model is carried from system to system
+        raise InputError(f"name={name} is not valid: {reason}; choose another name=")
     return name
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tessera_engine.errors import InputError, TesseraError, reason
 from tessera_engine.files import document
 from tessera_engine.files.result import result_file
+from tessera_engine.files.text import write_text
 from tessera_engine.pictures.colours import PALETTE
 from tessera_engine.pictures.palette import Clusters, Palette, Projection
 
@@ -49,7 +50,7 @@ def save_palette(path: Path, palette: Palette, about: Mapping[str, Any]) -> None
     written |= {name: array.tolist() for name, array in arrays.items()}
     try:
         with result_file(path, overwrite=False, identity=None) as made:
-            made.write_text(json.dumps(written), encoding="utf-8")
+            write_text(made, json.dumps(written))
     except OSError as error:
         raise TesseraError(
             f"can't write {path}: {error.strerror or error}; free some disk space or choose another palette="

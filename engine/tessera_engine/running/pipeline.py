@@ -187,7 +187,9 @@ class _Here:
         if self.mask is None:
             return observations
         names = ("s2", "s2_valid", "s1_ascending", "s1_descending")
-        return replace(observations, **{name: getattr(observations, name)[:, self.mask] for name in names})
+        arrays = {name: getattr(observations, name)[:, self.mask] for name in names}
+        covered = None if observations.covered is None else observations.covered[self.mask]
+        return replace(observations, **arrays, covered=covered)
 
     def spread(self, values: NDArray[Any], fill: float = 0) -> NDArray[Any]:
         """Values of (pixels, ...) at their places in the window: (height, width, ...), `fill` at the other pixels."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tessera_engine.files.naming import check_utf8
+from tessera_engine.files.naming import check_new
 from tessera_engine.files.output import check_target, is_interrupted
 from tessera_engine.files.partial import finish_or_undo
 from tessera_engine.finding import Finding
@@ -117,7 +117,7 @@ def make_plan(
         selection=selection,
     )
     check_format(options.format, plan.stored_as, plan.grid, plan.dim, plan.origin)
-    check_utf8(plan.out)
+    check_new(plan.out)
     finish_or_undo(plan.out)
     if not is_interrupted(plan.out):
         # What stands there may be the output of this very command

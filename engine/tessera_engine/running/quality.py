@@ -25,6 +25,8 @@ def time_of(reader: Reader) -> Period | None:
 def quality_of(observations: Observations, time: Period | None, min_clear: int | None) -> NDArray[np.uint16]:
     """(N, bands) uint16 of a window's pixels in row-major order, see `tessera_kernels.quality.quality`.
 
+    All bands are 0 where no file of the scene lies.
+
     Args:
         observations: of the window.
         time: first and last day that they should cover; None: one year that isn't known.
@@ -40,7 +42,10 @@ def quality_of(observations: Observations, time: Period | None, min_clear: int |
     seen = Seen(valid, np.ascontiguousarray(days, np.int32), _months(days))
     last = max(last, int(days[-1])) if len(days) else last
     ascending, descending = _radar(o.s1_ascending), _radar(o.s1_descending)
-    return quality(seen, ascending, descending, (first, last), min_clear or 0)
+    found = quality(seen, ascending, descending, (first, last), min_clear or 0)
+    if o.covered is not None:  # windows reach beyond the files, by as much as their size says
+        found[~o.covered.reshape(-1)] = 0
+    return found
 
 
 def _months(days: NDArray[np.int32]) -> NDArray[np.int32]:

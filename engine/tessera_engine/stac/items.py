@@ -13,6 +13,7 @@ from tessera_engine.errors import CheckFailed, InputError, plain
 from tessera_engine.files import document
 from tessera_engine.files.checksums import file_sha256, folder_sha256
 from tessera_engine.files.output import ITEM, read_json_item
+from tessera_engine.files.text import write_text
 from tessera_engine.geo import bounding_box, footprint
 from tessera_engine.scene import Grid
 from tessera_engine.stac.facts import check_item
@@ -109,7 +110,7 @@ def save_item(path: Path, item: Mapping[str, Any], assets: Sequence[Asset] | Non
     saved = _plain_texts(saved)
     saved["properties"][ITEM_SHA256] = item_sha256(saved)
     text = json.dumps(saved, indent=2, ensure_ascii=False, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    write_text(path, text + "\n")
 
 
 def item_sha256(item: Mapping[str, Any]) -> str:

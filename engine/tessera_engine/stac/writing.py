@@ -23,8 +23,8 @@ QUANTIZATION = {
     ),
     "float32": "none: float32 values as the model gave them",
     "vq": (
-        "with losses: embedding = codebook1[number1] + codebook2[number2] of the pixel's tile; value of a codebook = "
-        "low + step / 255 * (high - low)"
+        "with losses: embedding = codebook1[number1] + codebook2[number2] + codebook3[number3] + codebook4[number4] of "
+        "the pixel's tile; value of a codebook = low + step / 255 * (high - low)"
     ),
 }
 """How embeddings were stored -> how to read them, in words."""

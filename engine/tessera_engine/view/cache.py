@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.files.checksums import path_sha256
 from tessera_engine.files.partial import Partial, finish_or_undo
+from tessera_engine.files.text import write_text
 from tessera_engine.files.user_folders import cache_folder
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.embeddings.stored import StoredBlock
@@ -230,7 +231,7 @@ def _write(folder: Path, embeddings: Embeddings, report: Progress) -> None:
         (folder / _SCALES).unlink()
     files = {name: _described(folder / name) for name in _file_names(embeddings)}
     about = {"form": FORM, "shape": _shape(embeddings), "dtype": embeddings.stored_as, "files": files}
-    (folder / _ABOUT).write_text(json.dumps(about))
+    write_text(folder / _ABOUT, json.dumps(about))
 
 
 def _file_names(embeddings: Embeddings) -> list[str]:

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from tessera_engine.analysis.suggestions import Known, Vectors, candidates, suggest
 from tessera_engine.errors import InputError
 from tessera_engine.formats.embeddings.base import Embeddings
-from tessera_engine.formats.embeddings.stored import StoredBlock
 from tessera_engine.progress import Progress
 from tessera_engine.view.label_document import Document, labelled_pixels
 from tessera_kernels.linear import classify as classify_vectors
@@ -188,20 +187,23 @@ def live_map(
     scorer = learn(embeddings, classes)
     if scorer is None:
         raise InputError("no label lies on a pixel with data; label some pixels")
-    stored = searched.read_stored()
-    classified = _classify(scorer, stored, report)
+    classified = _classify(scorer, searched, report)
     counts = count_classes(classified, len(found.classes))
     telling: list[Place] = []
     if scorer.enough:
         known = np.isfinite(embeddings).all(axis=1)
         labels = Known(len(found.labels), np.stack([cols, rows], axis=1)[known], embeddings[known])
-        telling = _next(classified, stored, labels, full)
+        telling = _next(classified, searched, labels, full)
     return LiveMap(classified, scorer.method, scorer.enough, counts, telling)
 
 
-def _classify(scorer: Scorer, stored: StoredBlock, report: Progress | None) -> NDArray[np.uint8]:
-    height, width, dim = stored.values.shape
+def _classify(scorer: Scorer, searched: Embeddings, report: Progress | None) -> NDArray[np.uint8]:
+    height, width, dim = searched.grid.height, searched.grid.width, searched.dim
     classified = np.empty((height, width, 2), np.uint8)
+    if searched.distinct_values:
+        _classify_distinct(scorer, searched, classified, report)
+        return classified
+    stored = searched.read_stored()
     rows = max(1, STRIP_PIXELS // width)
     for top in range(0, height, rows):
         part = slice(top, top + rows)
@@ -213,14 +215,38 @@ def _classify(scorer: Scorer, stored: StoredBlock, report: Progress | None) -> N
     return classified
 
 
-def _next(classified: NDArray[np.uint8], stored: StoredBlock, labels: Known, full: Embeddings) -> list[Place]:
+def _classify_distinct(
+    scorer: Scorer, searched: Embeddings, classified: NDArray[np.uint8], report: Progress | None
+) -> None:
+    """Each different embedding once."""
+    done = 0
+    for window in searched.tiles(searched.distinct_values):
+        distinct = searched.read_distinct(window)
+        assert distinct is not None
+        of_each = np.zeros((len(distinct.vectors) + 1, 2), np.uint8)
+        of_each[:-1] = scorer.classify(distinct.vectors, None)
+        rows, cols = (
+            slice(window.row, window.row + window.height),
+            slice(window.col, window.col + window.width),
+        )
+        classified[rows, cols] = of_each[distinct.which]  # no data is -1, the last one
+        done += window.pixels
+        if report is not None:
+            report(done, searched.grid.window.pixels)
+
+
+def _next(
+    classified: NDArray[np.uint8], searched: Embeddings, labels: Known, full: Embeddings
+) -> list[Place]:
     height, width = classified.shape[:2]
     sizes = np.array([full.grid.width / width, full.grid.height / height])
-    # Codes have the direction of their embeddings
-    may, scene = (
-        Vectors(each, stored.values[each.rows, each.cols].astype(np.float32))
-        for each in candidates(classified)
-    )
+    if searched.distinct_values:
+        may, scene = (Vectors(each, searched.pixels(each.cols, each.rows)) for each in candidates(classified))
+    else:  # codes have the direction of their embeddings
+        values = searched.read_stored().values
+        may, scene = (
+            Vectors(each, values[each.rows, each.cols].astype(np.float32)) for each in candidates(classified)
+        )
     thinned = slice(None, None, -(-len(labels.places) // SUGGESTING_LABELS))
     near = (labels.places[thinned] / sizes).astype(np.int64)
     chosen = suggest(may, scene, Known(labels.labels, near, labels.vectors[thinned]), max(height, width))

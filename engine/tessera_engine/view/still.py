@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from tessera_engine.analysis.rasters import write_result_item
 from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.files.result import check_apart, result_folder
+from tessera_engine.files.text import write_text
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.given import identity_of
 from tessera_engine.geo import grid_fields
@@ -118,7 +119,7 @@ def export_still(
         thinned = _read(embeddings, step, report)
         try:
             assets = [_copied(folder, name) for name in FILES]
-            (folder / DATA).write_text(_script(embeddings, thinned, step), encoding="ascii")
+            write_text(folder / DATA, _script(embeddings, thinned, step))
         except OSError as error:
             raise TesseraError(
                 f"can't write {error.filename or folder}: {error.strerror or error}; make room and try again"

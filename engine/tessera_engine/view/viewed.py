@@ -105,7 +105,7 @@ class Viewed:
             TesseraError: a file can't be read.
         """
         if self.picture_dim == self.embeddings.dim:
-            return self.whole()
+            return self._base() if self.embeddings.distinct_values else self.whole()
         with self._base_lock:
             return self._pictured.base
 
@@ -133,20 +133,23 @@ class Viewed:
 
     @property
     def kept(self) -> bool:
-        """Whether an earlier session has unpacked it."""
+        """Whether unpacking takes no time: an earlier session has done it, or it isn't needed."""
+        if self.embeddings.distinct_values:
+            return True
         try:
             return cache.find(self.embeddings) is not None
         except TesseraError:
             return False
 
     def unpack(self, report: Progress) -> None:
-        """Unpack it, unless it is.
+        """Unpack it, unless it is, or has few different embeddings: comparing each of these once is faster.
 
         Raises:
             TesseraError: there is no room, or a file can't be read or written.
         """
         if not self.unpacked:
-            self._unpacked = cache.unpack(self.embeddings, report)
+            few = self.embeddings.distinct_values > 0
+            self._unpacked = self.embeddings if few else cache.unpack(self.embeddings, report)
 
     def read(self, z: int, window: Window) -> StoredBlock:
         """A window of a level, as it is stored.

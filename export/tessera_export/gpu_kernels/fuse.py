@@ -11,6 +11,9 @@ from tessera_export.gpu_kernels.parts import block, dot, vector
 ROUNDER = tl.constexpr(12582912.0)
 """1.5 * 2^23: added to a float32 below 2^22 and taken away again, it leaves the nearest whole number, ties to even."""
 
+NODATA = tl.constexpr(-128.0)
+"""The code of a value without an embedding."""
+
 
 @triton.jit
 def hidden(
@@ -34,6 +37,23 @@ def hidden(
         a = tl.load(pooled + at * D2 + j + k[None, :], mask=there, other=0.0).to(DT)
         y += dot(a, block(mat + j * E + e, E, KB, EB))
     return y
+
+
+@triton.jit
+def quantized(z, prefix, DIMS: tl.constexpr):
+    """Codes (BM, DIMS) int8 and scales (BM,) float32 of the first `prefix` columns of z (BM, DIMS) float32.
+
+    The rule is that of `tessera_kernels.quantize`, with the same bits. A row with a value that isn't finite, in any
+    column, has the scale NaN.
+    """
+    finite = tl.min((tl.abs(z) < float("inf")).to(tl.int32), 1) == 1
+    z = tl.where(finite[:, None], z, 0.0)
+    largest = tl.max(tl.where(tl.arange(0, DIMS)[None, :] < prefix, tl.abs(z), 0.0), 1)
+    scale = tl.maximum(tl.div_rn(largest, 127.0), 1e-12)
+    code = (tl.div_rn(z, scale[:, None] + tl.zeros_like(z)) + ROUNDER) - ROUNDER
+    code = tl.minimum(tl.maximum(code, -127.0), 127.0)
+    code = tl.where(finite[:, None], code, NODATA)
+    return code.to(tl.int8), tl.where(finite, scale, float("nan"))
 
 
 @triton.jit
@@ -87,11 +107,6 @@ def fuse(
     z *= tl.rsqrt(tl.sum(z * z, 1) / DIMS + 1e-5)[:, None]
     n = tl.arange(0, DIMS)[None, :]
     tl.store(embedding + at * DIMS + n, z, mask=there)
-    kept = tl.where(n < prefix, tl.abs(z), 0.0)
-    scale = tl.maximum(tl.div_rn(tl.max(kept, 1), 127.0), 1e-12)
-    # A maximum leaves NaN out; the scale says that the embedding isn't finite
-    scale = tl.where(tl.sum(tl.abs(z), 1) < float("inf"), scale, float("nan"))
-    code = (tl.div_rn(z, scale[:, None] + tl.zeros((BM, DIMS), tl.float32)) + ROUNDER) - ROUNDER
-    code = tl.minimum(tl.maximum(code, -127.0), 127.0)
-    tl.store(codes + at * prefix + n, code.to(tl.int8), mask=there & (n < prefix))
+    code, scale = quantized(z, prefix, DIMS)
+    tl.store(codes + at * prefix + n, code, mask=there & (n < prefix))
     tl.store(scales + r, scale, mask=r < N)

@@ -56,6 +56,8 @@ class PackedBackend(Backend):
         super().__init__(model)
         self._device, self._announce, self._compiled = device, announce, compiled
         self.overlaps = device != "cpu"
+        # Elsewhere a division need not round to the nearest float32, so codes could differ from the CPU's
+        self._makes_codes = device == "cuda"
         dtype = torch.float16 if device == "cuda" else torch.float32
         packed = PackedNetwork(network, dtype).eval().to(device)
         self._config = network.config
@@ -100,7 +102,8 @@ class PackedBackend(Backend):
         return embedding
 
     def _start(self, tokens: PackedTokens, prefix: int | None) -> Finish:
-        embedding = np.empty((len(tokens), self.model.facts.dims), np.float32)
+        prefix = prefix if self._makes_codes else None
+        result = Result.room(len(tokens), self.model.facts.dims, prefix)
         order = None if self._graphs is not None else _sorted_pixels(tokens)
         lengths = tokens.s2.lengths + tokens.s1.lengths
         ends = np.cumsum(lengths if order is None else lengths[order])
@@ -109,7 +112,7 @@ class PackedBackend(Backend):
             last = next_batch(ends, first, self._limit)
             pixels = slice(first, last) if order is None else order[first:last]
             try:
-                last_begun = self._begin(tokens, pixels, embedding)
+                last_begun = self._begin(tokens, pixels, prefix, result)
             except torch.OutOfMemoryError as error:
                 self._halve(error, int(ends[first]) - (int(ends[first - 1]) if first else 0))
                 continue
@@ -117,22 +120,22 @@ class PackedBackend(Backend):
 
         def finish() -> Result:
             self._progress.finish(last_begun)
-            return Result(embedding)
+            return result
 
         return finish
 
     def _begin(
-        self, tokens: PackedTokens, pixels: slice | NDArray[np.int64], embedding: NDArray[np.float32]
+        self, tokens: PackedTokens, pixels: slice | NDArray[np.int64], prefix: int | None, result: Result
     ) -> int:
-        """Start a batch whose embeddings will be written to these rows; gives its number."""
+        """Start a batch whose results will be written to these rows; gives its number."""
         self._progress.make_room()
         try:
             with torch.inference_mode():
                 if isinstance(pixels, slice):
                     assert self._graphs is not None
-                    found = self._graphs.begin(tokens.part(pixels.start, pixels.stop))
+                    found = self._graphs.begin(tokens.part(pixels.start, pixels.stop), prefix)
                 else:
-                    found = self._plain.begin(tokens, pixels)
+                    found = self._plain.begin(tokens, pixels, prefix)
         except torch.OutOfMemoryError:
             raise
         except Exception as error:
@@ -140,7 +143,7 @@ class PackedBackend(Backend):
 
         def finish() -> None:
             try:
-                embedding[pixels] = found()
+                result.put(pixels, found())
             except RuntimeError as error:
                 self._give_up(error)
 

@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from tessera_engine.backends.base import Finish
 from tessera_engine.progress import Announce
 from tessera_engine.tokens import PackedTokens
 from tessera_export.packed.queues import Queues
-from tessera_export.packed.running import Finish, Network, download
+from tessera_export.packed.running import Network, download
 from tessera_export.packed.shapes import Shape, branches_of, filled, rounded_shape
 
 MOST_GRAPHS = 8
@@ -26,7 +27,7 @@ class _Graph:
 
 
 class Graphs:
-    """Runs batches at fixed shapes as captured CUDA graphs.
+    """Runs batches of a v2 network at fixed shapes as captured CUDA graphs.
 
     The host launches a graph at once; its hundred kernels one by one would take it as long as a small batch takes the
     GPU. A shape is captured when it comes for the second time, because capturing takes longer than a batch. Until then
@@ -47,8 +48,8 @@ class Graphs:
         self._graphs: OrderedDict[Shape, _Graph] = OrderedDict()
         self._captures = True
 
-    def begin(self, tokens: PackedTokens) -> Finish:
-        """Start a batch of all the pixels."""
+    def begin(self, tokens: PackedTokens, prefix: int | None = None) -> Finish:
+        """Start a batch of all the pixels, whose codes are wanted where a prefix is given."""
         shape = rounded_shape(tokens, self._step)
         given = self._queues.upload(filled(tokens, shape))
         with self._queues.computing():
@@ -57,12 +58,13 @@ class Graphs:
             self._seen.add(shape)
             graph = self._graphs.get(shape)
             if graph is None:
-                return download(self._network(*branches_of(given, shape)), len(tokens))
+                found = self._network(*branches_of(given, shape))
+                return download(found[: len(tokens)], prefix, "v2")
             self._graphs.move_to_end(shape)
             for own, new in zip(graph.inputs, given, strict=True):
                 own.copy_(new)
             graph.replay()
-            return download(graph.result, len(tokens))
+            return download(graph.result[: len(tokens)], prefix, "v2")
 
     def drop(self) -> None:
         """Release the graphs' memory. No batch may be in progress."""

@@ -1,4 +1,4 @@
-"""Batches in progress: begun on the device, finished when their embeddings are asked for."""
+"""Batches in progress: begun on the device, finished when their results are asked for."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tessera_engine.backends.base import Codes, Finish, Result
 from tessera_engine.tokens import PackedTokens
 from tessera_export.packed.batches import by_length
+from tessera_export.packed.codes import codes_of
 from tessera_export.packed.network import BranchTokens
 
 Network = Callable[[BranchTokens, BranchTokens], Tensor]
 """See `PackedNetwork.forward`."""
-
-Finish = Callable[[], NDArray[np.float32]]
-"""Waits for a batch and returns its embeddings, (P, dims) float32."""
 
 _cuda: Any = torch.cuda  # not all of it has types
 
@@ -29,26 +28,32 @@ class Plain:
     def __init__(self, network: Network, generation: str, device: str) -> None:
         self._network, self._generation, self._device = network, generation, device
 
-    def begin(self, tokens: PackedTokens, pixels: NDArray[np.int64]) -> Finish:
-        """Start a batch of some of the pixels."""
+    def begin(self, tokens: PackedTokens, pixels: NDArray[np.int64], prefix: int | None = None) -> Finish:
+        """Start a batch of some of the pixels, whose codes are wanted where a prefix is given."""
         s2, s1 = (by_length(each, pixels, self._generation, self._device) for each in (tokens.s2, tokens.s1))
-        return download(self._network(s2, s1))
+        return download(self._network(s2, s1), prefix, self._generation)
 
 
-def download(embedding: Tensor, pixels: int | None = None) -> Finish:
-    """Start to copy the first pixels' embeddings to the host. From CUDA it doesn't wait."""
-    embedding = embedding[:pixels]
-    if not embedding.is_cuda:
-        found: NDArray[np.float32] = embedding.float().cpu().numpy()
-        return lambda: found
-    host = torch.empty(embedding.shape, dtype=torch.float32, pin_memory=True)
-    host.copy_(embedding, non_blocking=True)
-    done = _cuda.Event()
-    done.record()
+def download(embedding: Tensor, prefix: int | None, generation: str) -> Finish:
+    """Start to copy embeddings to the host, or their codes where a prefix is given. From CUDA it doesn't wait."""
+    embedding = embedding.float()
+    wanted = (embedding,) if prefix is None else codes_of(embedding, prefix, generation)
+    hosts = [_on_host(each) for each in wanted]
+    done = _cuda.Event() if embedding.is_cuda else None
+    if done is not None:
+        done.record()
 
-    def finish() -> NDArray[np.float32]:
-        done.synchronize()
-        result: NDArray[np.float32] = host.numpy()
-        return result
+    def finish() -> Result:
+        if done is not None:
+            done.synchronize()
+        found = [host.numpy() for host in hosts]
+        return Result(found[0]) if prefix is None else Result(None, Codes(*found))
 
     return finish
+
+
+def _on_host(tensor: Tensor) -> Tensor:
+    if not tensor.is_cuda:
+        return tensor.cpu()
+    host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+    return host.copy_(tensor, non_blocking=True)

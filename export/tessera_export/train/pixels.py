@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError
+from tessera_engine.files.text import write_text
 from tessera_engine.scene import Observations, Reader, Scene
 from tessera_engine.scenes import open_scene
 from tessera_engine.tokens import PackedTokens, Statistics, Tokens, pack
@@ -159,7 +160,7 @@ def collect(
         for file in files.values():
             file.close()
     dims = teacher.network.config.dims if teacher else 0
-    (folder / INDEX).write_text(json.dumps({"counts": counts, "dims": dims}), encoding="utf-8")
+    write_text(folder / INDEX, json.dumps({"counts": counts, "dims": dims}))
 
 
 def is_collected(folder: Path) -> bool:

@@ -19,6 +19,7 @@ from tessera_engine.errors import TesseraError
 from tessera_engine.files.partial import Partial
 from tessera_engine.files.publish import rewritten
 from tessera_engine.files.result import check_target_file
+from tessera_engine.files.text import write_text
 from tessera_engine.running.resume import check_identity
 from tessera_export.checkpoint import save, write_checkpoint
 from tessera_export.reference import Reference
@@ -72,7 +73,7 @@ class Place(Partial):
     def write(self, known: Mapping[str, Any]) -> None:
         """Write the description of the run."""
         with rewritten(self.journal) as fresh:
-            fresh.write_text(json.dumps(known, indent=2), encoding="utf-8")
+            write_text(fresh, json.dumps(known, indent=2))
 
     def save(self, state: dict[str, Any]) -> None:
         """Replace the last saved state."""

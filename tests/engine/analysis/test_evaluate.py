@@ -129,8 +129,8 @@ def test_forms_are_what_is_stored_and_its_prefixes():
     ]  # fmt: skip
     assert [(form.stored_as, form.dim) for form in forms("vq", 32)] == [("vq", 32), ("vq", 16)]
     assert (Form("float32", 128).bytes_per_pixel, Form("int8", 128).bytes_per_pixel) == (512, 132)
-    # Two numbers a pixel; codebooks of 511 words and two ranges of a float32 each in a tile of 512 x 512
-    assert Form("vq", 128).bytes_per_pixel == pytest.approx(2 + (511 * 128 + 2 * 128 * 2 * 4) / 512**2)
+    # Four numbers a pixel; codebooks of 1,023 words and four ranges of two float32 each in a tile of 512 x 512
+    assert Form("vq", 128).bytes_per_pixel == pytest.approx(4 + (1023 * 128 + 4 * 128 * 2 * 4) / 512**2)
     assert Form("int8", 16).km2_per_gb == pytest.approx(5000)
 
 

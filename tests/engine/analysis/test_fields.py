@@ -16,8 +16,12 @@ from pyogrio.raw import write as write_shapes
 
 from tessera_engine import map as make_map
 from tessera_engine import open_embeddings, segment, verify
+from tessera_engine.analysis.labels.pixels import Labels
 from tessera_engine.analysis.maps import fields as module
-from tessera_engine.analysis.maps.fields import NOTE, Fields
+from tessera_engine.analysis.maps.field_validation import LabelledFields
+from tessera_engine.analysis.maps.fields import Fields, Layers, Votes
+from tessera_engine.analysis.maps.learn import make_blocks, split
+from tessera_engine.analysis.maps.training import NO_FIELDS
 from tessera_engine.errors import InputError
 from tessera_engine.scene import Grid
 
@@ -62,32 +66,48 @@ def labels(tmp_path_factory):
 
 
 def rasters(folder):
+    """Classes, their confidence, and the probability of each class, if it was asked for."""
     found = []
-    for name in ("map", "confidence"):
-        with rasterio.open(folder / f"{name}.tif") as file:
-            found.append(file.read(1))
+    for name in ("map", "confidence", "probabilities"):
+        if (folder / f"{name}.tif").exists():
+            with rasterio.open(folder / f"{name}.tif") as file:
+                found.append(file.read() if name == "probabilities" else file.read(1))
     return found
 
 
 def test_a_field_gets_one_class_and_the_rest_stays(output, labels, tmp_path, run):
     some = write(tmp_path / "fields.gpkg", boxes(range(12)))
-    plain, sure = rasters(make_map(output, labels, "crop", tmp_path / "plain", progress=False).out)
-    code, out, err = run(
-        "map", output, "--labels", labels, "--field", "crop", "--by-segment", some, "-o", "by"
+    plain, sure, shares = rasters(
+        make_map(output, labels, "crop", tmp_path / "plain", probabilities=True, progress=False).out
+    )
+    code, out, _ = run(
+        "map",
+        output,
+        "--labels",
+        labels,
+        "--field",
+        "crop",
+        "--by-segment",
+        some,
+        "--probabilities",
+        "-o",
+        "by",
     )
     assert (code, out.split()[0]) == (0, "by")
-    assert NOTE in " ".join(err.split())
-    codes, confidence = rasters(tmp_path / "by")
+    codes, confidence, bands = rasters(tmp_path / "by")
     np.testing.assert_array_equal(codes == 0, ~VALID)
     for field in range(16):
         here = (field == FIELD) & VALID
         if field >= 12:
-            np.testing.assert_array_equal(codes[here], plain[here])
-            np.testing.assert_array_equal(confidence[here], sure[here])
+            for found, expected in ((codes, plain), (confidence, sure)):
+                np.testing.assert_array_equal(found[here], expected[here])
+            np.testing.assert_array_equal(bands[:, here], shares[:, here])
             continue
-        votes = [sure[here & (plain == code)].sum(dtype=float) for code in (1, 2, 3)]
-        assert set(codes[here]) == {1 + int(np.argmax(votes))}
-        assert set(confidence[here]) == {round(max(votes) / here.sum())}
+        # The pixels' shares are rounded to percents in the plain map
+        means = shares[:, here].mean(axis=1)
+        assert np.abs(bands[:, here] - means[:, np.newaxis]).max() <= 1
+        assert set(codes[here]) == {1 + int(np.argmax(means))}
+        assert set(confidence[here]) == set(bands[int(np.argmax(means)), here])
     inside = (FIELD < 12) & VALID
     assert (codes == CROP + 1)[inside].mean() > (plain == CROP + 1)[inside].mean() + 0.05
     item = json.loads((tmp_path / "by" / "item.json").read_text())["properties"]
@@ -152,22 +172,81 @@ def _box():
 def test_the_result_does_not_depend_on_the_strips(tmp_path, monkeypatch):
     fields = Fields.read(write(tmp_path / "f.gpkg", boxes(range(16))), GRID)
     random = np.random.default_rng(1)
-    codes, sure = (
-        random.integers(0, 5, (SIZE, SIZE)).astype(np.uint8),
-        random.integers(0, 101, (SIZE, SIZE)).astype(np.uint8),
-    )
+    codes = np.where(random.random((SIZE, SIZE)) < 0.1, 0, 1).astype(np.uint8)
+    shares = random.dirichlet(np.ones(4), (SIZE, SIZE)).astype(np.float32)
     values = random.normal(size=(SIZE, SIZE)).astype(np.float32)
     found = []
     for rows in (SIZE, 7, 1):
         monkeypatch.setattr(module, "AT_ONCE", rows * SIZE)
-        again = codes.copy(), sure.copy(), values.copy()
-        fields.settle_classes(again[0], again[1], 0)
-        fields.settle_numbers(again[2])
-        found.append(again)
-    for others in found[1:]:
-        np.testing.assert_array_equal(found[0][0], others[0])
-        np.testing.assert_array_equal(found[0][1], others[1])
-        np.testing.assert_allclose(found[0][2], others[2], rtol=1e-6)
+        layers = Layers(codes.copy(), np.zeros_like(codes), np.zeros((4, SIZE, SIZE), np.uint8))
+        votes, numbers = Votes(fields, 4), values.copy()
+        for top in range(0, SIZE, rows):
+            place = slice(top, top + rows), slice(0, SIZE)
+            votes.add(place, codes[place] > 0, shares[place][codes[place] > 0])
+        votes.settle(np.array([3, 5, 6, 7], np.uint8), layers, 0)
+        fields.settle_numbers(numbers)
+        found.append((layers, numbers))
+    for layers, numbers in found[1:]:
+        for one, other in zip(vars(found[0][0]).values(), vars(layers).values(), strict=True):
+            np.testing.assert_array_equal(one, other)
+        np.testing.assert_allclose(found[0][1], numbers, rtol=1e-6)
+    for number in range(16):
+        here = (fields.numbers == number) & (codes > 0)
+        best = shares[here].mean(axis=0, dtype=float).argmax()
+        assert set(found[0][0].codes[here]) == {[3, 5, 6, 7][best]}
+    np.testing.assert_array_equal(found[0][0].codes == 0, codes == 0)
+
+
+def test_a_field_is_never_in_both_halves(tmp_path):
+    """Each field has an embedding of its own, so only labels of the same field could tell its class."""
+    random = np.random.default_rng(5)
+    crop = random.permutation(np.arange(16) % 2)[FIELD]
+    embedding = random.normal(size=(16, DIM))[FIELD] + 0.05 * random.normal(size=(SIZE, SIZE, DIM))
+    output = made_up_output(tmp_path / "o", embedding.astype(np.float32))
+    fields = write(tmp_path / "f.gpkg", boxes(range(16)))
+    at = random.choice(SIZE * SIZE, 400, replace=False)
+    rows, cols = np.divmod(at, SIZE)
+    points = shapely.points(*(ORIGIN @ np.stack([cols + 0.5, rows + 0.5])))
+    labels = write(tmp_path / "p.gpkg", points, [f"c{each}" for each in crop[rows, cols]], "Point")
+    # Blocks of 30 m: a field of 100 m lies in many
+    plain, by = (
+        make_map(output, labels, "crop", tmp_path / name, block=30, progress=False, **options).report
+        for name, options in (("plain", {}), ("by", {"by_segment": fields}))
+    )
+    assert plain["accuracy"] > 0.98
+    assert by["accuracy"] < 0.8
+    assert (by["labelled_fields"], by["blocks"], by["by_segment"]) == (16, 16, "f.gpkg")
+    assert "fields that were held out" in (tmp_path / "by" / "report.md").read_text()
+
+    read = Labels(cols, rows, crop[rows, cols].astype(str).astype(object))
+    inside = LabelledFields.find([read], [Fields.read(fields, GRID)])
+    blocks = make_blocks([(inside.gathered([read])[0], GRID)], 30.0)
+    for train, test in split(read.values, blocks.groups, regression=False):
+        assert not set(FIELD[rows[train], cols[train]]) & set(FIELD[rows[test], cols[test]])
+
+
+def test_scores_are_those_of_whole_fields(output, labels, tmp_path):
+    """The noisy pixels are often wrong, their fields hardly ever."""
+    fields = write(tmp_path / "f.gpkg", boxes(range(16)))
+    plain = make_map(output, labels, "crop", tmp_path / "plain", progress=False).report
+    by = make_map(output, labels, "crop", tmp_path / "by", by_segment=fields, test=labels_of(tmp_path), progress=False).report  # fmt: skip
+    assert by["accuracy"] > plain["accuracy"] + 0.05
+    assert by["test"]["accuracy"] > plain["accuracy"] + 0.05
+    elsewhere = write(tmp_path / "one.gpkg", boxes([0]))
+    few = write(tmp_path / "few.gpkg", [shapely.Point(*(ORIGIN @ (c + 20.5, r + 20.5))) for c in range(6) for r in range(6)], ["a", "b"] * 18, "Point")  # fmt: skip
+    made = make_map(output, few, "crop", tmp_path / "none", by_segment=elsewhere, progress=False)
+    assert made.report["labelled_fields"] == 0
+    assert NO_FIELDS in made.notes
+
+
+def labels_of(folder):
+    """Labels of other pixels."""
+    at = np.random.default_rng(8).choice(np.flatnonzero(VALID), 150, replace=False)
+    rows, cols = np.divmod(at, SIZE)
+    points = shapely.points(*(ORIGIN @ np.stack([cols + 0.5, rows + 0.5])))
+    return write(
+        folder / "test.gpkg", points, np.array(["beet", "maize", "wheat"])[CROP[rows, cols]], "Point"
+    )
 
 
 def test_a_mistake_is_one_line(output, labels, tmp_path):

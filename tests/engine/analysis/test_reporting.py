@@ -10,7 +10,15 @@ from PIL import Image
 
 from tessera_engine.analysis.reporting.as_markdown import to_markdown
 from tessera_engine.analysis.reporting.as_page import to_page
-from tessera_engine.analysis.reporting.document import Document, Figure, Heading, Notes, Paragraph, Table
+from tessera_engine.analysis.reporting.document import (
+    Document,
+    Facts,
+    Figure,
+    Heading,
+    Notes,
+    Paragraph,
+    Table,
+)
 from tessera_engine.analysis.reporting.write import write_report
 
 HOSTILE = "<script>alert(1)</script> & \"a|b\" 'c' [d](http://e) `f` *g*\x1b[31m\u202e"
@@ -27,6 +35,7 @@ def document(tmp_path):
             Heading(HOSTILE),
             Table((HOSTILE, "ha"), ((HOSTILE, "1.5"), ("maize", "2.5")), HOSTILE),
             Figure(tmp_path / "figure.png", HOSTILE),
+            Facts(((HOSTILE, HOSTILE),)),
         ),
     )
 
@@ -66,25 +75,30 @@ def test_the_page_stands_alone(document, tmp_path):
 def test_names_are_text_in_the_page(document):
     shown = HOSTILE.replace("\x1b", "\\x1b").replace("\u202e", "\\u202e")
     texts = Page(to_page(document)).texts
-    # Title, heading of the page, paragraph, section, caption, header and cell; and the note with its own words
-    assert texts.count(shown) == 7
+    # Title, heading of the page, paragraph, section, caption, header, cell, and a fact's name and value; and the note
+    # with its own words
+    assert texts.count(shown) == 9
     assert f"Note: {shown}." in texts
 
 
 def test_tables_of_markdown_have_their_columns(document):
     lines = to_markdown(document).splitlines()
     rows = [line for line in lines if line.startswith("| ")]
-    assert len(rows) == 3
+    assert len(rows) == 5
     for row in rows:
         assert row.replace("\\|", "").count("|") == 3
     assert "\\<script>" in rows[0]
     assert "\x1b" not in "".join(lines)
-    assert lines[-1].endswith("(figure.png)")
+    assert any(line.endswith("(figure.png)") for line in lines)
 
 
 def test_both_are_written(document, tmp_path):
-    folder = tmp_path / "out"
-    folder.mkdir()
+    folder = tmp_path
+    (tmp_path / "a b").mkdir()
+    (tmp_path / "figure.png").rename(tmp_path / "a b" / "figure.png")
+    *blocks, _, facts = document.blocks
+    document = Document("t", (*blocks, Figure(tmp_path / "a b" / "figure.png", "f"), facts))
     assert [asset.file_name for asset in write_report(folder, document)] == ["report.md", "report.html"]
-    assert (folder / "report.md").read_text(encoding="utf-8") == to_markdown(document)
+    assert (folder / "report.md").read_text(encoding="utf-8") == to_markdown(document, folder)
     assert (folder / "report.html").read_text(encoding="utf-8") == to_page(document)
+    assert "](a%20b/figure.png)" in (folder / "report.md").read_text(encoding="utf-8")

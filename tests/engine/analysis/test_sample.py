@@ -22,7 +22,7 @@ from outputs import made_up_output
 from staged import landscape
 
 import tessera_engine as te
-from tessera_engine.analysis.sampling import embedding, pooling, rows, sources, spool
+from tessera_engine.analysis.sampling import embedding, pooling, rows, spool
 from tessera_engine.analysis.sampling.spool import Runs, Spool
 from tessera_engine.errors import InputError, SceneWarning, TesseraError
 from tessera_engine.formats.embeddings import base
@@ -250,8 +250,7 @@ def test_the_same_table_whatever_is_read_and_written_at_a_time(tmp_path, output,
     shapes = write(tmp_path / "a.gpkg", polygons(np.random.default_rng(2), 9))
     tables = []
     for number, values in enumerate((10, 1000, 10**9)):
-        for module in (base, sources):
-            monkeypatch.setattr(module, "BLOCK_VALUES", values)
+        monkeypatch.setattr(base, "BLOCK_VALUES", values)
         monkeypatch.setattr(rows, "VALUES", values)
         for file in (shapes, points):
             made = te.sample(output, file, tmp_path / f"{number}_{file.stem}.parquet")

@@ -107,7 +107,7 @@ def test_labels_in_one_map_all(outputs, tmp_path, method):
     alone = make_map(outputs[0], file, "crop", tmp_path / "alone", method=method, progress=False)
     one, both = raster(alone.out / "map.tif")[0], raster(made.out / "farm" / "map.tif")[0]
     np.testing.assert_array_equal(one, both)
-    assert verify(made.out).files == 10
+    assert verify(made.out).files == 12
 
 
 def test_what_differs_is_named(outputs, tmp_path):

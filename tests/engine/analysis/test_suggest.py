@@ -111,3 +111,45 @@ def test_the_same_input_gives_the_same_points_and_the_command_prints_them(output
     assert "--field" in messages
     with pytest.raises(InputError, match="100,000"):
         te.suggest(output, tmp_path / "d.csv", count=100_000)
+
+
+@pytest.mark.parametrize("probabilities", [True, False])
+def test_a_map_alone_is_enough(output, tmp_path, run, probabilities):
+    places = np.argwhere(KIND >= 0)[6 * SIDE :: 37, ::-1]
+    labels = label(tmp_path / "labels.gpkg", places)
+    mapped = te.map(
+        output, labels, "crop", tmp_path / "a.map", probabilities=probabilities, progress=False
+    ).out
+    write_confidence(mapped, output, np.where(KIND == 3, 20, 100))
+    code, out, err = run("suggest", mapped, "-n", 5, "-o", "next.csv")
+    assert (code, out.strip()) == (0, "next.csv")
+    assert "--map" in err
+    cols, rows, _ = pixels_of(tmp_path / "next.csv")
+    assert (KIND[rows, cols] == 3).all()
+    assert rows.min() >= 6
+    assert len({(c, r) for c, r in zip(cols, rows, strict=True)}) == 5
+    beside = te.suggest(mapped, tmp_path / "labelled.csv", tmp_path / "next.csv", "rank", count=5)
+    again = pixels_of(beside.out)[:2]
+    for col, row in zip(cols, rows, strict=True):
+        assert np.hypot(again[0] - col, again[1] - row).min() >= 2
+    assert run("suggest", mapped, "-n", 5, "-o", "a.csv", "--map", mapped)[0] == 2
+    (mapped / "confidence.tif").unlink()
+    with pytest.raises(InputError, match=r"confidence\.tif.*folder of map"):
+        te.suggest(mapped, tmp_path / "none.csv")
+
+
+def test_a_map_alone_is_spread_over_what_it_confuses(output, tmp_path):
+    """Two kinds of doubt, between classes 0 and 1 in one half and between 2 and 3 in the other: both get points."""
+    labels = label(tmp_path / "labels.gpkg", np.argwhere(KIND >= 0)[6 * SIDE :: 37, ::-1])
+    mapped = te.map(output, labels, "crop", tmp_path / "a.map", probabilities=True, progress=False).out
+    right = np.arange(SIDE) >= SIDE // 2
+    shares = np.zeros((KINDS, SIDE, SIDE), np.uint8)
+    shares[:2, :, ~right] = shares[2:4, :, right] = 50
+    with rasterio.open(mapped / "probabilities.tif") as file:
+        profile = file.profile | {"driver": "GTiff"}
+    with rasterio.open(mapped / "probabilities.tif", "w", **profile) as file:
+        file.write(shares)
+    write_confidence(mapped, output, np.full((SIDE, SIDE), 50))
+    found = te.suggest(mapped, tmp_path / "next.csv", count=2)
+    cols, _, _ = pixels_of(found.out)
+    assert sorted(right[cols]) == [False, True]

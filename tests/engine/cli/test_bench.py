@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 from fake_backend import FakeBackend, killed_backend, missing_backend
-from made_up import FakeReader, made_up_arrays
+from made_up import FakeReader, made_up_arrays, write_tile
 
 from tessera_engine.cli.pages.bench import Row, Runner, best_forms, compare, ways_to_run, with_qdq
 from tessera_engine.errors import MissingExtra, TesseraError
@@ -74,7 +74,8 @@ def test_every_runtime_that_is_installed_runs_in_every_form(tmp_path):
     plain, baselines = ways_to_run(files, 1, "cpu")
     assert baselines == ["torch eager fp32"]
     assert {"fused int8", "fused fp32", "onnxruntime fp32", "onnxruntime int8"} <= plain.keys()
-    full, _ = ways_to_run(with_qdq(files, None, tmp_path), 1, "cpu", full=True)
+    scene = write_tile(tmp_path / "scene", made_up_arrays(8, 8))  # calibrating on a larger one takes longer
+    full, _ = ways_to_run(with_qdq(files, str(scene), tmp_path), 1, "cpu", full=True)
     wanted = {"torch compiled fp32", "onnxruntime qdq float", "onnxruntime qdq integer"}
     installed = importlib.util.find_spec("openvino") is not None
     wanted |= {"openvino qdq f32"} if installed else set()
@@ -91,6 +92,13 @@ def test_every_runtime_that_is_installed_runs_in_every_form(tmp_path):
         drift = measure(exact, backend.run(tokens))
         assert drift.centred_mean > (0.99 if "qdq" in name or "bf16" in name else 0.9999), (name, drift)
         assert not ("bf16" in name and backend.computes_on == "CPU")
+
+
+def test_a_limit_of_the_gpu_is_refused_before_anything_is_loaded(run, monkeypatch):
+    monkeypatch.setattr("tessera_engine.scenes.sampling.sample_observations", None)
+    code, _, err = run("bench", "--device", "cpu", "--device-memory", "4GB")
+    assert code == 2
+    assert "--device-memory limits a GPU" in err
 
 
 def test_pytorch_keeps_the_faster_batch():

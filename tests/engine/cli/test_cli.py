@@ -115,7 +115,6 @@ def test_a_bbox_is_the_pixels_that_it_touches(run, scene):
         ),
         (["embed", "scene", "--device-memory", "lots"], "--device-memory 'lots' is not an amount of memory"),
         (["embed", "scene", "--device-memory", "4GB"], "--device-memory limits a GPU"),
-        (["bench", "--device", "cpu", "--device-memory", "4GB"], "--device-memory limits a GPU"),
         (["embed", "scene", "--backend", "abacus"], "--backend 'abacus'"),
         (["embed", "scene", "--format", "jpeg"], "--format jpeg is unknown; choose one of"),
         (["embed", "scene", "--store", "int4"], "--store int4"),
@@ -291,8 +290,11 @@ def test_embeddings_become_maps_and_other_formats(run, scene, tmp_path):
     assert "2 scenes of 2018, 2019" in out
     code, out, _ = run("verify", "scene.zarr")
     assert code == 0, out
-    code, out, _ = run("map", "scene.embeddings", "--labels", "labels.tif", "--method", "knn", "--json", "-q")
+    code, out, err = run("map", "scene.embeddings", "--labels", "labels.tif", "--method", "knn", "--json")
     told = json.loads(out)
+    events = [json.loads(line) for line in err.splitlines() if line.startswith("{")]
+    assert events[-1] == {"event": "progress", "done": 120, "total": 120}, err
+    assert "see scene.map/report.html" in err
     assert (code, told["out"], told["labelled_pixels"]) == (0, "scene.map", 119)
     assert (tmp_path / "scene.map" / "map.png").exists()
 

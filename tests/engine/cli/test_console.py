@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import io
 import json
 import logging
 import os
@@ -12,6 +13,7 @@ import warnings
 
 import pytest
 from places import ROOT
+from typer.main import get_command
 
 from tessera_engine.cli.console import (
     keep_libraries_plain,
@@ -134,3 +136,71 @@ def test_a_terminal_of_few_characters_is_enough(tmp_path, words, encoding):
     assert done.returncode == (2 if words[-1] == "农田" else 0), done.stderr
     assert b"Traceback" not in done.stderr
     assert done.stdout or done.stderr
+
+
+class Console(io.TextIOWrapper):
+    """A terminal that has few characters, like those of Windows in many countries."""
+
+    def __init__(self, encoding):
+        super().__init__(io.BytesIO(), encoding=encoding, write_through=True)
+
+    def isatty(self):
+        return True
+
+    def text(self):
+        return self.buffer.getvalue().decode(self.encoding)
+
+
+def every_command(command, path=()):
+    yield path
+    for name, each in getattr(command, "commands", {}).items():
+        yield from every_command(each, (*path, name))
+
+
+FEW_CHARACTERS = pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+
+
+def consoles(monkeypatch, encoding):
+    """Take the place of stdout and stderr; only the test itself can, pytest changes them after its fixtures."""
+    out, err = Console(encoding), Console(encoding)
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", err)
+    return out, err
+
+
+@FEW_CHARACTERS
+def test_every_help_fits_a_console_of_few_characters(monkeypatch, encoding):
+    from tessera_engine import cli
+
+    out, err = consoles(monkeypatch, encoding)
+    shown_ = 0
+    for path in every_command(get_command(cli.app)):
+        monkeypatch.setattr(sys, "argv", ["tessera-engine", *path, "--help"])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        assert not end.value.code
+        text = out.text()
+        assert len(text) > shown_, path
+        shown_ = len(text)
+    assert "\\u" not in text
+    assert err.text() == ""
+
+
+@FEW_CHARACTERS
+def test_tables_bars_and_messages_fit_a_console_of_few_characters(monkeypatch, encoding):
+    """What it doesn't have is spelled out; nothing fails, and nothing else is lost."""
+    from tessera_engine import cli
+
+    out, err = consoles(monkeypatch, encoding)
+    monkeypatch.setattr(sys, "argv", ["tessera-engine", "--version"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    print_table([("ፈላሻ", 0.5)], ("name", "ä"))
+    say("can't read 农田/ä")
+    with shown(True, "embedding ፈላሻ", "px") as report:
+        report(1, 2)
+        report(2, 2)
+    assert r"\u1348\u120b\u123b" in out.text()
+    assert "0.5" in out.text()
+    assert "can't read " in err.text()
+    assert "2/2 px" in err.text()

@@ -70,6 +70,19 @@ def test_a_field_is_named_and_quoted():
         check_fields({"size": -1}, {"size": Count}, optional=True)
 
 
+@pytest.mark.parametrize("text", ["x" * 5000, "a\x1b[31m\nb", "' - at `$.y"])
+def test_no_text_of_the_document_is_in_a_message(text):
+    for value, kind in (
+        (text, Literal["a", "b"]),
+        ([text], list[Literal["a"]]),
+        ({"x": text}, dict[str, Literal["a"]]),
+    ):
+        with pytest.raises(Damaged) as error:
+            checked(value, kind)
+        assert len(str(error.value)) < 100
+        assert str(error.value).isprintable()
+
+
 def test_a_file_has_a_limit(tmp_path):
     path = tmp_path / "x.json"
     path.write_text("[1]")

@@ -6,10 +6,10 @@ import os
 import shutil
 import signal
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from killing import lives, make, part, replace, write
 
 from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.files import partial, publish, record
@@ -18,8 +18,6 @@ from tessera_engine.files.output import PartialOutput, is_output
 from tessera_engine.files.partial import finish_or_undo
 from tessera_engine.files.record import Record
 from tessera_engine.files.result import result_file, result_folder
-
-ITEM = '{"properties": {"tessera:made": 1}}'
 
 MODES = pytest.mark.parametrize("exchange", [True, False], ids=["one step", "two steps"])
 
@@ -31,17 +29,6 @@ def mode(exchange, monkeypatch):
         monkeypatch.setattr(publish, "_renameat2", lambda *names: False)
     elif sys.platform != "linux":
         pytest.skip("only Linux exchanges names")
-
-
-def write(folder, content):
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "item.json").write_text(ITEM)
-    (folder / "content").write_text(content)
-
-
-def make(out, content, overwrite=False):
-    with result_folder(out, overwrite, {"content": content}) as folder:
-        write(folder, content)
 
 
 def content(out):
@@ -83,67 +70,26 @@ def test_everything_is_on_the_disk_before_it_gets_its_name_and_then_the_name(
     assert tmp_path.stat().st_ino in after
 
 
-STEPS = (
-    (os, "fsync"), (os, "ftruncate"), (Path, "mkdir"), (Path, "rename"), (Path, "replace"), (Path, "unlink"),
-    (Path, "touch"), (Path, "rmdir"), (Path, "write_text"), (publish, "_renameat2"), (shutil, "rmtree"),
-)  # fmt: skip
-
-
-def live(work, number, step, exchange):
-    """Do something in a process of its own that gets a signal after a step; gives the steps that it took."""
-    reading, writing = os.pipe()
-    process = os.fork()
-    if process == 0:
-        taken = 0
-
-        def after(module, name):
-            honest = getattr(module, name)
-
-            def call(*arguments, **options):
-                nonlocal taken
-                result = honest(*arguments, **options)
-                taken += 1
-                if taken == step:
-                    os.kill(os.getpid(), number)
-                return result
-
-            setattr(module, name, call)
-
-        def stop(number, frame):
-            raise SystemExit
-
-        for each in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(each, stop)
-        if not exchange:
-            publish._renameat2 = lambda *names: False
-        for module, name in STEPS:
-            after(module, name)
-        with suppress(BaseException):
-            work()
-        os.write(writing, str(taken).encode())
-        os._exit(0)
-    os.close(writing)
-    os.waitpid(process, 0)
-    with os.fdopen(reading) as said:
-        return int(said.read() or 0)
+@pytest.fixture(scope="module")
+def live():
+    """Publish in a process of its own that gets a signal after a step; gives the steps that it took."""
+    with lives() as started:
+        yield started
 
 
 @MODES
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)
 @pytest.mark.skipif(sys.platform != "linux", reason="forks and sends signals")
-def test_a_signal_after_any_step_leaves_the_old_or_the_new(tmp_path, number, exchange):
-    def work():
-        make(folder / "out", "new", overwrite=True)
-
+def test_a_signal_after_any_step_leaves_the_old_or_the_new(live, tmp_path, number, exchange):
     folder = tmp_path / "whole"
     make(folder / "out", "old")
-    steps = live(work, number, 0, exchange)
+    steps = live(replace, folder / "out", number, 0, exchange)
     assert steps > 10
     found = set()
     for step in range(1, steps + 1):
         folder = tmp_path / f"step{step}"
         make(folder / "out", "old")
-        live(work, number, step, exchange)
+        live(replace, folder / "out", number, step, exchange)
         if exchange:
             assert (folder / "out").exists()
         found.add(content(folder / "out"))
@@ -152,39 +98,24 @@ def test_a_signal_after_any_step_leaves_the_old_or_the_new(tmp_path, number, exc
     assert found == {"old", "new"}
 
 
-def part(out):
-    """A part of a result, which the same command uses as it is."""
-    if not out.exists():
-        with result_file(out, False, None) as made:
-            made.write_text("new")
-
-
-def look(out):
-    finish_or_undo(out)
-
-
 @MODES
 @pytest.mark.parametrize("looked_at", [False, True])
 @pytest.mark.skipif(sys.platform != "linux", reason="forks and sends signals")
-def test_the_same_command_finishes_after_a_kill_at_any_step(tmp_path, exchange, looked_at):
+def test_the_same_command_finishes_after_a_kill_at_any_step(live, tmp_path, exchange, looked_at):
     """Until its last step, after which nothing shows that it had not ended: then the result exists."""
-
-    def work():
-        make(folder / "out", "new")
-
     folder = tmp_path / "whole"
     folder.mkdir()
-    steps = live(work, signal.SIGKILL, 0, exchange)
+    steps = live(make, folder / "out", signal.SIGKILL, 0, exchange)
     refused = []
     for step in range(1, steps + 1):
         folder = tmp_path / f"step{step}"
         folder.mkdir()
-        live(work, signal.SIGKILL, step, exchange)
+        live(make, folder / "out", signal.SIGKILL, step, exchange)
         left = names(folder)
         if looked_at:
-            look(folder / "out")
+            finish_or_undo(folder / "out")
         try:
-            work()
+            make(folder / "out")
         except InputError:
             refused.append(step)
             assert left == ["out"]
@@ -194,19 +125,16 @@ def test_the_same_command_finishes_after_a_kill_at_any_step(tmp_path, exchange, 
 
 @MODES
 @pytest.mark.skipif(sys.platform != "linux", reason="forks and sends signals")
-def test_whoever_looks_removes_what_a_kill_left_of_a_part(tmp_path, exchange):
-    def work():
-        part(folder / "out")
-
+def test_whoever_looks_removes_what_a_kill_left_of_a_part(live, tmp_path, exchange):
     folder = tmp_path / "whole"
     folder.mkdir()
-    steps = live(work, signal.SIGKILL, 0, exchange)
+    steps = live(part, folder / "out", signal.SIGKILL, 0, exchange)
     for step in range(1, steps + 1):
         folder = tmp_path / f"step{step}"
         folder.mkdir()
-        live(work, signal.SIGKILL, step, exchange)
-        look(folder / "out")
-        work()
+        assert live(part, folder / "out", signal.SIGKILL, step, exchange) == 0
+        finish_or_undo(folder / "out")
+        part(folder / "out")
         assert (names(folder), (folder / "out").read_text()) == (["out"], "new")
 
 

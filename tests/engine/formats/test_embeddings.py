@@ -62,6 +62,26 @@ def test_windows_and_prefixes_are_parts_of_it(output):
         part.read(Window(290, 0, 20, 2))
 
 
+def test_tiles_cover_the_grid_and_each_is_decoded_once(output):
+    found = open_embeddings(output)
+    side = found.source.block
+    tile = side * side * DIM
+    for values in (1, tile - 1, tile, 3 * tile, 10**9):
+        seen = np.zeros((HEIGHT, WIDTH), int)
+        of_tile = {}
+        for window in found.tiles(values):
+            rows, cols = (
+                range(window.row, window.row + window.height),
+                range(window.col, window.col + window.width),
+            )
+            seen[rows.start : rows.stop, cols.start : cols.stop] += 1
+            for place in {(row // side, col // side) for row in rows for col in cols}:
+                of_tile[place] = of_tile.get(place, 0) + 1
+        assert (seen == 1).all()
+        if values >= tile:
+            assert set(of_tile.values()) == {1}
+
+
 def test_points_are_the_pixels_in_which_they_lie(output):
     found = open_embeddings(output)
     rng = np.random.default_rng(0)

@@ -16,9 +16,10 @@ from staged import landscape
 from tessera_engine import open_embeddings
 from tessera_engine.analysis.change import draw_change
 from tessera_engine.analysis.similar import compare
+from tessera_engine.cluster.options import for_cells
 from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.formats.embeddings.stored import StoredBlock
-from tessera_engine.formats.vq.tiles import NO_DATA, TILE, decode, encode
+from tessera_engine.formats.vq.tiles import NO_DATA, TILE, WORDS, decode, encode
 from tessera_engine.formats.zarr.convention import consolidate
 from tessera_engine.running.convert import convert
 from tessera_engine.scene import Grid, Window
@@ -48,22 +49,24 @@ def copied(made, tmp_path):
 def decoded_by_hand(folder, height=HEIGHT, width=WIDTH, dim=DIM):
     """Pixel by pixel from the arrays, as another program would."""
     group = zarr.open_group(folder / STORE, mode="r")
-    numbers = [group[name][:] for name in ("number1", "number2")]
+    stages = range(1, len(WORDS) + 1)
+    numbers = [group[f"number{stage}"][:] for stage in stages]
     words = {
-        (name, row, col): naive_unpack(group[name][row, col], group[f"{name}_range"][row, col])
-        for name in ("codebook1", "codebook2")
+        (stage, row, col): naive_unpack(
+            group[f"codebook{stage}"][row, col], group[f"codebook{stage}_range"][row, col]
+        )
+        for stage in stages
         for row in range(-(-height // 512))
         for col in range(-(-width // 512))
     }
     found = np.full((height, width, dim), np.nan, np.float32)
     for row in range(height):
         for col in range(width):
-            first, second = numbers[0][row, col], numbers[1][row, col]
-            if first != 255:
-                up, across = row // 512, col // 512
-                found[row, col] = (
-                    words["codebook1", up, across][first] + words["codebook2", up, across][second]
-                )
+            if numbers[0][row, col] != 255:
+                parts = [
+                    words[stage, row // 512, col // 512][numbers[stage - 1][row, col]] for stage in stages
+                ]
+                found[row, col] = sum(parts[1:], parts[0])
     return found
 
 
@@ -91,17 +94,17 @@ def test_a_prefix_is_that_of_the_sum(tmp_path):
 
 def test_it_says_that_it_lost_something_and_so_does_what_is_made_of_it(made, tmp_path):
     found = open_embeddings(made)
-    assert "511 vectors" in found.provenance["lossy"]
+    assert f"{sum(WORDS):,} vectors" in found.provenance["lossy"]
     assert found.provenance["store"] == "vq"
     assert "losses" in repr(found)
     back = convert(found, tmp_path / "back", "cog")
     item = json.loads((back / "item.json").read_text())
     assert item["properties"]["tessera:store"] == "float32"
-    assert "511 vectors" in item["properties"]["tessera:lossy"]
+    assert f"{sum(WORDS):,} vectors" in item["properties"]["tessera:lossy"]
     np.testing.assert_array_equal(open_embeddings(back).read(), found.read())
     assert verify(made).files == 2
     for folder in (made, back):
-        with pytest.raises(InputError, match=r"511 vectors.*scene="):
+        with pytest.raises(InputError, match=rf"{sum(WORDS):,} vectors.*scene="):
             verify(folder, scene=tmp_path)
 
 
@@ -113,7 +116,7 @@ def test_the_same_values_give_the_same_bytes_with_any_number_of_threads():
         for threads in (1, 2, 5):
             set_threads(threads)
             tile = encode(stored)
-            found.add(b"".join(part.tobytes() for part in (*tile.books[0], *tile.books[1], tile.numbers)))
+            found.add(b"".join(part.tobytes() for part in (*sum(tile.books, ()), tile.numbers)))
     finally:
         set_threads(before)
     assert len(found) == 1
@@ -171,6 +174,8 @@ def test_hostile_arrays_are_refused_in_one_line(made, copied):
     first, ranges, number = (group[name][:] for name in ("codebook1", "codebook1_range", "number1"))
     few, wrong, turned = first[:, :, :3], ranges.copy(), ranges[..., ::-1].copy()
     wrong[0, 0, 2, 1] = np.inf
+    huge = ranges.copy()
+    huge[0, 0, :, 1] = 3e38
     for name, values, why in (
         ("codebook1", few, "codebook of 3"),
         ("codebook1", first.astype(np.int16), "int16"),
@@ -181,6 +186,7 @@ def test_hostile_arrays_are_refused_in_one_line(made, copied):
         ("codebook1", number, "1 to 256 words"),
         ("codebook1_range", wrong, "ranges"),
         ("codebook1_range", turned, "ranges"),
+        ("codebook1_range", huge, "ranges"),
         ("codebook1_range", ranges.astype(np.float64), "float64"),
         ("number1", number[:-1], "expected uint8 and"),
         ("number2", number.astype(np.uint16), "uint16"),
@@ -225,7 +231,33 @@ def test_files_that_are_cut_short_changed_or_missing_are_refused(copied):
         open_embeddings(copied).read()
 
 
-def test_what_it_cannot_do_is_refused(made, cog, tmp_path):
-    with pytest.raises(InputError, match="append=True"):
+def test_what_it_cannot_do_is_refused_with_what_to_do(made, cog):
+    with pytest.raises(InputError, match=r"append=True.*zarr and geotessera.*vq.*format=zarr") as error:
         convert(cog, made, "vq", append=True)
+    assert "\n" not in str(error.value)
+    with pytest.raises(InputError, match=r"format=vq.*format=zarr.*convert"):
+        for_cells({"format": "vq"})
     assert TILE == 512
+
+
+def test_numbers_are_learned_in_units_of_the_noise_between_neighbours():
+    """A class that differs in a direction of little variance stays, under a direction full of noise."""
+    rng = np.random.default_rng(3)
+    fields = np.repeat(np.repeat(rng.integers(0, 2, (8, 8)), 8, axis=0), 8, axis=1)
+    embedding = rng.normal(size=(64, 64, 16)).astype(np.float32) * 3
+    embedding[..., 5] = fields + 0.05 * rng.normal(size=fields.shape)
+    tile = encode(StoredBlock(embedding, None))
+    back = decode(tile.books, tile.numbers, 16)
+    read = back.vectors[back.which][..., 5]
+    assert ((read > 0.5) == fields).mean() > 0.99
+
+
+def test_pixels_like_their_neighbours_take_their_numbers():
+    rng = np.random.default_rng(4)
+    fields = np.repeat(np.repeat(rng.normal(size=(32, 32, 16)), 4, axis=0), 4, axis=1)
+    embedding = (fields + 0.001 * rng.normal(size=fields.shape)).astype(np.float32)
+    tile = encode(StoredBlock(embedding, None))
+    assert len(decode(tile.books, tile.numbers, 16).vectors) < 128 * 128 / 2
+    embedding[10:20, 20:40] = np.nan
+    tile = encode(StoredBlock(embedding, None))
+    np.testing.assert_array_equal(tile.numbers[0] == NO_DATA, np.isnan(embedding[..., 0]))

@@ -113,6 +113,7 @@ def test_an_interrupted_scene_is_resumed(scenes, monkeypatch):
         ("scene,year\na,2024,2025\n", "row 1 .*3 cells, expected 2"),
         ("scene\na\n./a\n", "row 1 and row 2 both write"),
         ("scene,out\na,x\nc,y/../x\n", "row 1 and row 2 both write"),
+        ("scene,out\na,Field\nb,x\nc,field\n", "row 1 and row 3 write .*Field and .*field,.*Windows"),
     ],
 )
 def test_a_wrong_table_is_refused_before_anything_runs(scenes, text, words):

@@ -157,6 +157,7 @@ def made(index, tmp_path_factory):
         patch.setenv("PIP_NO_INDEX", "1")
         patch.setenv("PIP_FIND_LINKS", index.as_uri())
         patch.setattr(make, "build_wheel", lambda root, to: write_wheel(to, "tessera_engine", "0.0.1", OWN))
+        patch.setattr(make, "PLUGIN", "LICENSE")  # in the place of what `make qgis` builds
         carried = make_kit(folder, ["linux-x86_64", "windows"], ["demo"], ["3.11"])
     return folder, carried
 
@@ -171,7 +172,7 @@ def kit(made, tmp_path):
 def test_a_kit_has_wheels_models_pages_an_example_and_their_sums(made):
     folder, carried = made
     assert sorted(path.name for path in folder.iterdir()) == [
-        "README.txt", "SHA256SUMS", "documentation", "example", "install.bat", "install.py", "install.sh", "models", "wheels",
+        "README.txt", "SHA256SUMS", "documentation", "example", "install.bat", "install.py", "install.sh", "models", "qgis", "wheels",
     ]  # fmt: skip
     linux, windows = carried
     assert "core==2.0" in linux.packages  # the project's own constraints don't name it
@@ -181,6 +182,7 @@ def test_a_kit_has_wheels_models_pages_an_example_and_their_sums(made):
     assert tuple(lines) == windows.packages
     assert linux.bytes < sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     assert (folder / "models" / "demo.tessera").is_file()
+    assert (folder / "qgis" / "LICENSE").is_file()
     assert (folder / "documentation" / "docs" / "tutorial.md").is_file()
     assert (folder / "documentation" / "docs" / "notebooks" / "areas.ipynb").is_file()
     assert not list((folder / "documentation" / "docs").rglob("*.py"))
@@ -225,6 +227,23 @@ def test_damage_is_found_before_anything_is_installed(kit, run, monkeypatch, tmp
     with pytest.raises(install.NotInstalled, match="damaged"):
         install.install(kit, tmp_path / "env")
     assert not (tmp_path / "env").exists()
+
+
+def test_files_that_are_not_used_are_named_and_never_imported(kit, run, tmp_path):
+    for name in ("hashlib.py", "notes.txt"):
+        (kit / name).write_text("raise SystemExit('imported')")
+    code, _, err = run("kit", "--verify", kit)
+    assert code == 0
+    assert "2 files" in err
+    assert "hashlib.py, notes.txt" in err
+    if shutil.which("sh"):
+        done = subprocess.run(
+            ["sh", kit / "install.sh"], env=os.environ | {"PYTHON": sys.executable, "VENV_DIR": str(tmp_path)},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert "imported" not in done.stderr
+        assert "error: " in done.stderr
+    assert '-I "%~dp0install.py"' in (kit / "install.bat").read_text()
 
 
 def test_a_link_out_of_the_kit_is_not_followed(kit, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from tessera_engine.errors import InputError, ModelError
 from tessera_engine.model import installed
 from tessera_engine.model.installed import find_model, is_model_name, open_model, packaged_folder, precisions
+from tessera_engine.model.installing import target_file
 from tessera_engine.simulate import simulate
 
 
@@ -118,3 +120,9 @@ def test_a_checksum_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
             installed.record_checksum(model)
     assert installed.checksum_file(model).read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.int8.onnx", "x.int8.onnx.sha256"]
+
+
+@pytest.mark.parametrize("name", ["aux", "Com1", "nano.", "nul.v2"])
+def test_a_model_gets_only_a_name_that_its_file_can_have_on_every_system(name, home):
+    with pytest.raises(InputError, match=rf"name={re.escape(name)} .*Windows.*name="):
+        target_file(name, "fp32")

@@ -6,6 +6,7 @@ some of the hostile ones of each kind; `-m slow` has all.
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import tempfile
 from pathlib import Path
@@ -58,7 +59,7 @@ ORDINARY = {
     "apply": ["apply", "crops.model", "INPUTS/cog", "-o", "applied", "-q"],
     "from to": ["change", "--from-to", "map", "map-later", "-o", "transitions", "-q"],
     "suggest": ["suggest", "INPUTS/cog", "-n", "3", "-o", "next.csv", "-q"],
-    "evaluate": ["evaluate", "INPUTS/cog", "--labels", "INPUTS/labels.geojson", "--field", "crop", "--block", "50"],
+    "evaluate": ["evaluate", "INPUTS/cog", "--labels", "INPUTS/labels.geojson", "--field", "crop", "--block", "50", "--method", "knn"],
     # The two commands that may connect, each with what they refuse before
     "model fetch": ["model", "fetch", "nano", "--from", "ftp://127.0.0.1/nano.pt"],
     "kit": ["kit", "carried", "--platform", "beos"],
@@ -67,7 +68,6 @@ ORDINARY = {
     "model pack": ["model", "pack", "demo", "-o", "demo.tessera"],
     "model add": ["model", "add", "demo.tessera"],
     "export": ["export", "INPUTS/tiny.pt", "-o", "model.onnx"],
-    "model import": ["model", "import", "INPUTS/tiny.pt", "--name", "mine"],
     "verify model": ["verify", "demo", "--precision", "int8", "--pixels", "16", "--scene", "scene"],
 }  # fmt: skip
 """Name -> arguments."""
@@ -77,6 +77,8 @@ LONG = {
     "train": ["train", "scene-to-learn", "-o", "model.pt", *TRAIN],
     "distil": ["distil", "scene-to-learn", "--teacher", "model.pt", "-o", "small.pt", *TRAIN],
     "bench": ["bench", "--scene", "scene-to-learn", "--pixels", "16", "--rounds", "1", "-q"],
+    "model import": ["model", "import", "model.pt", "--name", "mine"],
+    "evaluate": ["evaluate", "INPUTS/cog", "--labels", "INPUTS/labels.geojson", "--field", "crop", "--block", "50"],
 }  # fmt: skip
 """Commands that take long."""
 
@@ -120,36 +122,68 @@ def kit(place):
     return hostile.Kit(place / "kinds", outside, scene, outputs, labels, model)
 
 
-def run(place: Path, commands: dict[str, list[str]]):
-    """Run commands with an empty home, and check what all of them must keep to."""
+def start(place: Path, commands: dict[str, list[str]]):
+    """Run commands with an empty home, in one process."""
     placed = {
         name: [word.replace("INPUTS", str(place / "inputs")) for word in words]
         for name, words in commands.items()
     }
-    home, temporary = place / "home", place / "tmp"
     cleared = dict.fromkeys(("XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "TESSERA_ENGINE_HOME"), "")
-    traces = traced(placed, place / "work", HOME=str(home), TMPDIR=str(temporary), **cleared)
+    return traced(placed, place / "work", HOME=str(place / "home"), TMPDIR=str(place / "tmp"), **cleared)
+
+
+def check(place: Path, traces):
+    """Check what all commands must keep to."""
+    home = place / "home"
     allowed = (
         place / "work",
-        temporary,
+        place / "tmp",
         home / ".cache" / "tessera-engine",
         home / ".local" / "share" / "tessera-engine",
         ROOT / "kernels",  # compiled kernels, beside their source in a checkout
     )
     parents = {home, *(parent for path in allowed for parent in path.parents if parent.is_relative_to(home))}
     for name, trace in traces.items():
-        words = " ".join(placed[name])
-        assert trace.sockets == [], words
+        assert trace.sockets == [], name
         elsewhere = {
             path
             for path in map(Path, trace.written)
             if path not in parents and not any(path.is_relative_to(each) for each in allowed)
         }
-        assert elsewhere == set(), words
-        assert [path for path in trace.read if Path(path).is_relative_to(place / "outside")] == [], words
-        assert trace.code in (0, 1, 2), f"{words}\n{trace.err}"
-        assert "Traceback" not in trace.err, words
+        assert elsewhere == set(), name
+        assert [path for path in trace.read if Path(path).is_relative_to(place / "outside")] == [], name
+        assert trace.code in (0, 1, 2), f"{name}\n{trace.err}"
+        assert "Traceback" not in trace.err, name
+
+
+def run(place: Path, commands: dict[str, list[str]]):
+    traces = start(place, commands)
+    check(place, traces)
     return traces
+
+
+@pytest.fixture(scope="module")
+def hostile_ones(kit):
+    """Some hostile command lines of each kind: the first and the last."""
+    some = {}
+    for commands in every_hostile(kit, hostile.KINDS).values():
+        names = list(commands)
+        some |= {names[at]: commands[names[at]] for at in (0, -1)}
+    return some
+
+
+@pytest.fixture(scope="module")
+def hostile_cubes(kit):
+    if importlib.util.find_spec("h5py") is None:
+        return {}
+    every = every_hostile(kit, hostile.CUBES)
+    return {name: words for commands in every.values() for name, words in commands.items()}
+
+
+@pytest.fixture(scope="module")
+def traces(place, hostile_ones, hostile_cubes):
+    """Of everything that the default run tries: one process, which loads the libraries once."""
+    return start(place, ORDINARY | hostile_ones | hostile_cubes)
 
 
 def all_commands(group, before=()):
@@ -168,11 +202,12 @@ def test_every_command_has_a_case():
     assert tried == known
 
 
-def test_ordinary_inputs(place, kit):
-    traces = run(place, ORDINARY)
-    assert {name: trace.err for name, trace in traces.items() if trace.code != FAILS.get(name, 0)} == {}
+def test_ordinary_inputs(place, traces):
+    ordinary = {name: traces[name] for name in ORDINARY}
+    check(place, ordinary)
+    assert {name: trace.err for name, trace in ordinary.items() if trace.code != FAILS.get(name, 0)} == {}
     started = [
-        name for name, trace in traces.items() if any("onnxruntime/capi/" in path for path in trace.read)
+        name for name, trace in ordinary.items() if any("onnxruntime/capi/" in path for path in trace.read)
     ]
     assert started
     assert not set(started) & set(WITHOUT_RUNTIME)
@@ -193,13 +228,9 @@ def every_hostile(kit, kinds) -> dict[str, dict[str, list[str]]]:
     return found
 
 
-def test_some_hostile_inputs(place, kit):
-    """The first of each kind and the last."""
-    some = {}
-    for commands in every_hostile(kit, hostile.KINDS).values():
-        names = list(commands)
-        some |= {names[at]: commands[names[at]] for at in (0, -1)}
-    assert len(run(place, some)) == 2 * len(hostile.KINDS)
+def test_some_hostile_inputs(place, traces, hostile_ones):
+    assert len(hostile_ones) == 2 * len(hostile.KINDS)
+    check(place, {name: traces[name] for name in hostile_ones})
 
 
 @pytest.mark.slow
@@ -209,10 +240,10 @@ def test_all_hostile_inputs(place, kit):
     run(place, {name: words for commands in every.values() for name, words in commands.items()})
 
 
-def test_hostile_cubes(place, kit):
-    pytest.importorskip("h5py")
-    every = every_hostile(kit, hostile.CUBES)
-    run(place, {name: words for commands in every.values() for name, words in commands.items()})
+def test_hostile_cubes(place, traces, hostile_cubes):
+    if not hostile_cubes:
+        pytest.skip("h5py is not installed")
+    check(place, {name: traces[name] for name in hostile_cubes})
 
 
 def test_python_reads_no_description_either(place, kit):

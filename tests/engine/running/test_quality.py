@@ -7,9 +7,10 @@ from datetime import date
 
 import numpy as np
 import pytest
+from affine import Affine
 from fake_backend import FakeBackend
-from made_up import FakeReader, SeasonReader, made_up_arrays
-from mosaic_files import CLEAR, write_s2_mosaic
+from made_up import ORIGIN, FakeReader, SeasonReader, made_up_arrays
+from mosaic_files import CLEAR, CLOUD, write_raster, write_s2_mosaic
 from naive import naive_quality
 
 from tessera_engine.errors import InputError
@@ -169,6 +170,39 @@ def test_water_is_what_the_scene_classification_says(tmp_path):
     status[0, 0] = 1
     assert found[..., 5].tolist() == status.tolist()
     assert found[3, 3, :5].tolist() == [3, 0, 0, 3, 183]
+
+
+def test_the_size_of_windows_changes_nothing(tmp_path):
+    """Beside the files nothing was looked at, however far a window reaches; within them a pixel can have no data."""
+    cloudy = np.full((5, 6), CLEAR, np.uint8)
+    cloudy[2, 3] = CLOUD
+    for day, shift in (
+        (date(2024, 5, 1), (0, 0)),
+        (date(2024, 6, 1), (31, 22)),
+        (date(2024, 7, 1), (31, 22)),
+    ):
+        place = ORIGIN @ Affine.translation(*shift)
+        folder = tmp_path / "scene" / f"{shift[0]}"
+        write_s2_mosaic(folder, day, np.full((5, 6, 10), 900, np.uint16), cloudy, place)
+    like = write_raster(tmp_path / "like.tif", np.zeros((40, 50), np.uint8))
+    found = []
+    for most in (4, 64, 100_000):
+        reader = open_scene(tmp_path / "scene", like=like).reader
+        layer = np.zeros((reader.grid.height, reader.grid.width, 6), np.uint16)
+        for window in reader.windows(reader.grid.window, most):
+            part = quality_of(reader.read(window), time_of(reader), None)
+            rows, cols = (
+                slice(window.row, window.row + window.height),
+                slice(window.col, window.col + window.width),
+            )
+            layer[rows, cols] = part.reshape(window.height, window.width, 6)
+        found.append(layer)
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+    status = found[0][..., 5]
+    assert np.bincount(status.ravel(), minlength=5).tolist() == [status.size - 60, 58, 0, 0, 2]
+    assert (status[2, 3], status[24, 34]) == (4, 4)
+    assert not found[0][status == 0].any()
 
 
 @pytest.mark.parametrize("wrong", [0, -1, 1.5, True, "3"])

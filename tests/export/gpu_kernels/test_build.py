@@ -3,74 +3,61 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from gpu_fit import (
+    MOST_PTX,
+    MOST_REGISTERS,
+    MOST_SHARED,
+    MOST_STACK,
+    REGISTERS,
+    assemble,
+    carried,
+    tool,
+)
 
 from tessera_engine.backends.gpu.fused import programs
-from tessera_engine.backends.gpu.fused.programs import find_programs
-from tessera_export.gpu_kernels.build import FORMS, TARGET, question_facts, source_sha256
-from tessera_export.reference import SIZES
+from tessera_export.gpu_kernels.build import FORMS, TARGET, source_sha256
 
-MOST_SHARED = {
-    "sm_80": 163 << 10, "sm_86": 99 << 10, "sm_87": 163 << 10, "sm_89": 99 << 10, "sm_90": 227 << 10, "sm_120": 99 << 10,
-}  # fmt: skip
-"""Bytes of shared memory that a program may have, from NVIDIA's tables of compute capabilities."""
-
-MOST_STACK = 200
+FIRST = ("sm_86", "sm_120")
+"""GPUs of the default run: those with the least shared memory, one for each of the two assemblers."""
 
 
 def test_they_belong_to_their_source():
     assert programs.source_sha256() == source_sha256(), "run: python -m tessera_export.gpu_kernels.build"
-    assert TARGET.stat().st_size <= 150_000
+    assert TARGET.stat().st_size <= MOST_PTX
     for size, forms in FORMS.items():
-        carried = find_programs(question_facts(SIZES[size]))
-        assert set(carried.kernels) == set(forms)
-        for name, kernel in carried.kernels.items():
+        kernels = carried(size)
+        assert set(kernels) == set(forms)
+        for name, kernel in kernels.items():
             assert (kernel.rows, kernel.warps) == forms[name][:2]
             assert b".version 8.4" in kernel.ptx
             assert b".target sm_80" in kernel.ptx
             assert str(Path.cwd()).encode() not in kernel.ptx
 
 
-def tool(name):
-    triton = pytest.importorskip("triton", reason="its assembler is Triton's")
-    path = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / name
-    if not path.exists():
-        pytest.skip(f"Triton has no {name} here")
-    return path
-
-
+@pytest.mark.skipif(tool("nvdisasm") is None, reason="the assembler is Triton's")
 @pytest.mark.parametrize("size", FORMS)
-@pytest.mark.parametrize("target", [pytest.param(each, marks=pytest.mark.slow if each not in ("sm_86", "sm_120") else ()) for each in MOST_SHARED])  # fmt: skip
+@pytest.mark.parametrize(
+    "target", [pytest.param(each, marks=() if each in FIRST else pytest.mark.slow) for each in MOST_SHARED]
+)
 def test_they_fit(size, target, tmp_path):
     """An assembler can accept a kernel that is empty, or one that lives in slow memory."""
-    for name, kernel in find_programs(question_facts(SIZES[size])).kernels.items():
-        (tmp_path / "kernel.ptx").write_bytes(kernel.ptx)
-        assembler = tool("ptxas-blackwell" if target == "sm_120" else "ptxas")
-        done = subprocess.run(
-            [assembler, f"-arch={target}", "-v", "kernel.ptx", "-o", "kernel.cubin"],
-            cwd=tmp_path, capture_output=True, text=True, check=True,
-        )  # fmt: skip
-        registers = int(re.search(r"Used (\d+) registers", done.stderr)[1])
-        stack = int(re.search(r"(\d+) bytes stack frame", done.stderr)[1])
-        assert registers <= 255, name
-        assert registers * 32 * kernel.warps <= 1 << 16, name
-        assert stack <= MOST_STACK, f"{name}: {stack} bytes"
-        assert kernel.shared <= MOST_SHARED[target], name
-        code = subprocess.run(
-            [tool("nvdisasm"), "-c", "kernel.cubin"], cwd=tmp_path, capture_output=True, text=True
-        )
-        products = len(re.findall(r"\bHMMA\.", code.stdout))
-        assert products > 0, f"{name} has no product on tensor cores"
+    for name, kernel in carried(size).items():
+        fit = assemble(kernel, target, tmp_path)
+        assert fit.registers <= MOST_REGISTERS, name
+        assert fit.registers * 32 * kernel.warps <= REGISTERS, name
+        assert fit.stack <= MOST_STACK, name
+        assert fit.shared <= MOST_SHARED[target], name
+        assert fit.products > 0, name
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(tool("ptxas") is None, reason="needs Triton")
 def test_the_same_source_gives_the_same_bytes(tmp_path):
-    tool("ptxas")
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     code = (
         "from pathlib import Path; from tessera_export.gpu_kernels import build; "

@@ -25,6 +25,7 @@ from tessera_export.packed.running import Plain
 from tessera_export.packed.shapes import filled, rounded_shape
 from tessera_export.reference import SIZES
 from tessera_export.torch_backend import baselines
+from tessera_kernels.quantize import quantize
 
 RAGGED = ([3, 1, 40, 17, 17, 3, 130], [5, 60, 1, 17, 2, 9, 256])
 
@@ -57,7 +58,7 @@ def test_float16_drifts_little(size):
     network, tokens = random_network(SIZES[size], 3), tokens_of([3, 20, 7, 20], [30, 4, 1, 9])
     half = Plain(PackedNetwork(network, torch.float16).eval(), SIZES[size].generation, "cpu")
     with torch.inference_mode():
-        found = half.begin(tokens, np.arange(4))()
+        found = half.begin(tokens, np.arange(4))().embedding
     drift = measure(embed(network, sequence(tokens, SIZES[size].generation)), found)
     assert drift.max_difference < 5e-3
     assert drift.centred_mean > 0.9999
@@ -97,7 +98,7 @@ def test_fixed_shapes_are_captured_and_hold_other_pixels_too(config, varlen):
     with torch.inference_mode():
         for seed, (s2, s1) in enumerate([RAGGED, RAGGED, ([256, 3], [1, 30]), ([9], [8]), RAGGED]):
             tokens = tokens_of(s2, s1, seed)
-            found = graphs.begin(tokens)()
+            found = graphs.begin(tokens)().embedding
             np.testing.assert_allclose(found, embed(network, tokens), atol=2e-5)
     # Captured with the second batch. The third has the same shape, the fourth one of its own, which comes once
     assert (queues.captured, queues.replayed, told) == (1, 3, [])
@@ -131,7 +132,8 @@ def test_where_capturing_fails_one_line_says_so_and_the_result_is_the_same(varle
     tokens = tokens_of(*RAGGED)
     with torch.inference_mode():
         for _ in range(3):
-            np.testing.assert_allclose(graphs.begin(tokens)(), embed(network, tokens), atol=2e-5)
+            found = graphs.begin(tokens)().embedding
+            np.testing.assert_allclose(found, embed(network, tokens), atol=2e-5)
     assert len(told) == 1
     assert "operation not permitted" in told[0]
 
@@ -140,10 +142,10 @@ def refuse_above(most, error):
     """A network's runner that fails for batches of more tokens."""
 
     def wrap(begin):
-        def begin_if_small(tokens, pixels):
+        def begin_if_small(tokens, pixels, prefix):
             if (tokens.s2.lengths + tokens.s1.lengths)[pixels].sum() > most:
                 raise error
-            return begin(tokens, pixels)
+            return begin(tokens, pixels, prefix)
 
         return begin_if_small
 
@@ -175,3 +177,35 @@ def test_a_lost_gpu_is_an_error_that_says_what_to_do():
     backend._plain.begin = refuse_above(0, RuntimeError("device unavailable\nmore"))(backend._plain.begin)
     with pytest.raises(DeviceError, match=r"XPU stopped working: device unavailable; .*kept.*same command"):
         backend._run(tokens_of(*RAGGED))
+
+
+def test_codes_are_made_where_the_embeddings_are(varlen):
+    """As on CUDA; elsewhere the CPU makes them."""
+    backend, _ = backend_of(CONFIGS["v2"])
+    tokens, prefix = tokens_of(*RAGGED), 16
+    backend._limit = 50
+    codes, scales = quantize(backend._run(tokens)[:, :prefix])
+    backend._makes_codes = True
+    result = backend._start(tokens, prefix)()
+    assert result.embedding is None
+    np.testing.assert_array_equal(result.codes.codes, codes)
+    np.testing.assert_array_equal(result.codes.scales, scales)
+    network, queues = random_network(CONFIGS["v2"], 3), StandInQueues()
+    graphs = Graphs(PackedNetwork(network, torch.float32).eval(), 512, queues, print)
+    with torch.inference_mode():
+        for _ in range(3):
+            embedding = graphs.begin(tokens)().embedding.copy()
+            found = graphs.begin(tokens, prefix)().codes
+            codes, scales = quantize(embedding[:, :prefix])
+            np.testing.assert_array_equal(found.codes, codes)
+            np.testing.assert_array_equal(found.scales, scales)
+    assert queues.replayed == 5
+
+
+@pytest.mark.parametrize("on_device", [True, False])
+def test_values_that_are_not_finite_are_refused_whoever_makes_the_codes(on_device):
+    backend, tokens = make_backend(open_model("demo", "fp32"), "torch", 1, "cpu"), tokens_of(*RAGGED)
+    backend._makes_codes = on_device
+    tokens.s2.values[4] = np.nan
+    with pytest.raises(TesseraError, match=r"backend torch .*aren't finite for 1 of 7 pixels.*demo"):
+        backend.start(tokens, 16).codes()

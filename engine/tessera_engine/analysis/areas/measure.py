@@ -22,6 +22,7 @@ from tessera_engine.errors import check_type
 from tessera_engine.files.checksums import path_sha256
 from tessera_engine.files.output import ITEM
 from tessera_engine.files.result import check_apart, result_folder
+from tessera_engine.files.text import write_text
 from tessera_engine.formats.given import GivenPath, check_path
 from tessera_engine.places.selecting import check_shapes
 from tessera_engine.places.shapes import ShapeFile
@@ -85,7 +86,7 @@ def area(
     with result_folder(Path(out), overwrite, identity) as folder:
         document = report_of(found)
         assets = write_report(folder, document)
-        (folder / "report.json").write_text(json.dumps(found.to_dict(), indent=2) + "\n", encoding="utf-8")
+        write_text(folder / "report.json", json.dumps(found.to_dict(), indent=2) + "\n")
         assets.append(Asset("numbers", "report.json", "application/json", "Areas, as numbers", ("metadata",)))
         asked = {key: found.facts[key] for key in ("reference", "reference_sha256", "field")}
         result = Result("area", document.title, of.dim, asked)

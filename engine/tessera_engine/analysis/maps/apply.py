@@ -39,8 +39,8 @@ class Applied:
 
     Attributes:
         out: the folder.
-        report: `pixels` with data, `quality` of the classifier when it was saved, and with an area of applicability
-            `beyond_applicability`, the share of the pixels beyond it.
+        report: `quality` of the classifier when it was saved, and what `Mapped.facts` has: `pixels` with data and their
+            `hectares`, both of each class as `mapped`, and `beyond_applicability`.
         notes: what is worth knowing, a line each.
     """
 
@@ -118,7 +118,7 @@ def apply(
         title = f"Map of {used.meaning.title} by {file.name}"
         grids = [each.grid for each in opened]
         write_result_item(folder, grids, opened, "map", title, mapped.assets, facts)
-    report = {"pixels": mapped.pixels, "quality": used.meaning.quality, **mapped.facts}
+    report = {"quality": used.meaning.quality, **mapped.facts}
     return Applied(target, report, tuple(_notes(used, file, opened)))
 
 

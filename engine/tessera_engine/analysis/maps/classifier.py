@@ -74,9 +74,14 @@ class Classifier:
         """See `Predictor`."""
         return self.about.context // 2
 
+    @property
+    def alone(self) -> bool:
+        """See `Predictor`."""
+        return not self.about.context
+
     def windows(self, embeddings: Embeddings, values: int) -> Iterator[Window]:
         """See `Predictor`."""
-        return embeddings.windows(values)
+        return embeddings.tiles(values)
 
     def predict(self, block: StoredBlock, chosen: NDArray[np.bool_]) -> Prediction:
         """See `Predictor`."""

@@ -13,6 +13,7 @@ from tessera_engine.analysis.rasters import write_result_item
 from tessera_engine.analysis.reporting.document import Block, Document, Figure, Notes, Paragraph, Table
 from tessera_engine.analysis.reporting.write import write_report
 from tessera_engine.files.result import check_apart, result_folder
+from tessera_engine.files.text import write_text
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.given import identity_of
 from tessera_engine.progress import Progress
@@ -51,7 +52,7 @@ def write_curve(
         draw_curve(curve, picture)
         found = curve_document(curve, picture)
         assets = write_report(folder, found)
-        (folder / "report.json").write_text(json.dumps(curve.to_dict(), indent=2) + "\n", encoding="utf-8")
+        write_text(folder / "report.json", json.dumps(curve.to_dict(), indent=2) + "\n")
         assets += [
             Asset("picture", "report.png", "image/png", "The learning curve", ("overview",)),
             Asset("numbers", "report.json", "application/json", "The curve, as numbers", ("metadata",)),

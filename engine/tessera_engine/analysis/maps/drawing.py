@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,20 +12,24 @@ from numpy.typing import NDArray
 
 from tessera_engine.analysis.labels.classes import Classes
 from tessera_engine.analysis.maps.features import grown
-from tessera_engine.analysis.maps.fields import Fields
+from tessera_engine.analysis.maps.fields import Fields, Layers, Votes
 from tessera_engine.analysis.maps.predictor import Prediction, Predictor
 from tessera_engine.analysis.rasters import write_bands, write_map
 from tessera_engine.formats.cog.styles import StyledClass, style_classes, style_numbers
 from tessera_engine.formats.embeddings.base import Embeddings
+from tessera_engine.formats.embeddings.stored import StoredBlock
 from tessera_engine.geo import grid_fields
 from tessera_engine.pictures.caption import caption_of_item
 from tessera_engine.pictures.colours import RAMP, ramp
 from tessera_engine.pictures.frame import thinned, write_framed
 from tessera_engine.pictures.legend import Bar, Legend, Swatch, Swatches
 from tessera_engine.progress import Progress
-from tessera_engine.scene import Grid
+from tessera_engine.scene import Grid, Window
 from tessera_engine.stac.items import Asset
 from tessera_kernels.scores import most_likely, probabilities
+
+PICTURE = "map.png"
+"""The picture of a map."""
 
 NO_CONFIDENCE = 255
 
@@ -70,15 +74,20 @@ class Drawn:
         assets: the files.
         pixels: with data.
         beyond: of them, those beyond the area of applicability; None: not known.
+        of_class: pixels of each class, by its name; none of numbers.
     """
 
     assets: list[Asset]
     pixels: int
     beyond: int | None
+    of_class: dict[str, int]
 
 
-Put = Callable[[tuple[slice, slice], NDArray[np.bool_], Prediction], None]
-"""Takes the rows and columns of a window, its mask of data, and what is predicted there."""
+Which = NDArray[np.int32] | slice
+"""Of what was predicted, that of each pixel with data."""
+
+Put = Callable[[tuple[slice, slice], NDArray[np.bool_], Prediction, Which], None]
+"""Takes the rows and columns of a window, its mask of data, what is predicted, and which of it each pixel has."""
 
 
 def draw(drawing: Drawing) -> Drawn:
@@ -94,9 +103,8 @@ def draw(drawing: Drawing) -> Drawn:
     trust = _Trust(drawing) if drawing.predictor.meaning.threshold is not None else None
     drawn = _draw_numbers(drawing, trust) if classes is None else _draw_classes(drawing, classes, trust)
     if trust is None:
-        return Drawn(*drawn, None)
-    assets, pixels = drawn
-    return Drawn(assets + trust.write(drawing.folder, grid), pixels, trust.count)
+        return drawn
+    return replace(drawn, assets=drawn.assets + trust.write(drawing.folder, grid), beyond=trust.count)
 
 
 class _Trust:
@@ -145,7 +153,7 @@ class _Trust:
         return assets
 
 
-def _draw_classes(drawing: Drawing, classes: Classes, trust: _Trust | None) -> tuple[list[Asset], int]:
+def _draw_classes(drawing: Drawing, classes: Classes, trust: _Trust | None) -> Drawn:
     folder, grid, meaning = drawing.folder, drawing.embeddings.grid, drawing.predictor.meaning
     title, colours = meaning.title, meaning.colours
     shape = (grid.height, grid.width)
@@ -153,18 +161,23 @@ def _draw_classes(drawing: Drawing, classes: Classes, trust: _Trust | None) -> t
     confidence = np.full(shape, NO_CONFIDENCE, np.uint8)
     bands = np.full((len(classes.names), *shape), NO_CONFIDENCE, np.uint8) if drawing.probabilities else None
     values = np.array(classes.values, np.uint8)
+    votes = None if drawing.fields is None else Votes(drawing.fields, len(values))
 
-    def put(place: tuple[slice, slice], valid: NDArray[np.bool_], found: Prediction) -> None:
+    def put(place: tuple[slice, slice], valid: NDArray[np.bool_], found: Prediction, which: Which) -> None:
         number, probability = most_likely(found.scores, meaning.temperature)
-        codes[place][valid] = values[number]
-        confidence[place][valid] = np.rint(probability * 100)
+        codes[place][valid] = values[number][which]
+        confidence[place][valid] = np.rint(probability * 100)[which]
+        if bands is None and votes is None:
+            return
+        shares = probabilities(found.scores, meaning.temperature)
         if bands is not None:
-            shares = probabilities(found.scores, meaning.temperature)
-            bands[(slice(None), *place)][:, valid] = np.rint(shares.T * 100)
+            bands[(slice(None), *place)][:, valid] = np.rint(shares.T * 100)[:, which]
+        if votes is not None:
+            votes.add(place, valid, shares[which])
 
     pixels = _predict(drawing, put, trust)
-    if drawing.fields is not None:
-        drawing.fields.settle_classes(codes, confidence, classes.nodata)
+    if votes is not None:
+        votes.settle(values, Layers(codes, confidence, bands), classes.nodata)
     value_of = dict(zip(classes.names, classes.values, strict=True))
     tags = {f"CLASS_{value}": name for name, value in value_of.items()}
     assets = [
@@ -180,6 +193,8 @@ def _draw_classes(drawing: Drawing, classes: Classes, trust: _Trust | None) -> t
         assets.append(
             write_bands(folder / "probabilities.tif", bands, grid, about, classes.names, NO_CONFIDENCE)
         )
+        # Of the first class; QGIS would take three classes for red, green and blue
+        style_numbers(folder / "probabilities.tif", RAMP, 0, 100)
     counts = np.bincount(codes.ravel(), minlength=256).tolist()
     styled = {value: StyledClass(name, colours[value], counts[value]) for name, value in value_of.items()}
     style_classes(folder / "map.tif", styled)
@@ -200,15 +215,16 @@ def _draw_classes(drawing: Drawing, classes: Classes, trust: _Trust | None) -> t
     if trust is not None:
         picture = trust.hatched(picture, step)
         swatches.append(Swatch("hatched: beyond the labels", GREY))
-    return [*assets, _write_png(drawing, picture, shown, Swatches(swatches))], pixels
+    assets.append(_write_png(drawing, picture, shown, Swatches(swatches)))
+    return Drawn(assets, pixels, None, {name: counts[value] for name, value in value_of.items()})
 
 
-def _draw_numbers(drawing: Drawing, trust: _Trust | None) -> tuple[list[Asset], int]:
+def _draw_numbers(drawing: Drawing, trust: _Trust | None) -> Drawn:
     grid, title = drawing.embeddings.grid, drawing.predictor.meaning.title
     values = np.full((grid.height, grid.width), np.nan, np.float32)
 
-    def put(place: tuple[slice, slice], valid: NDArray[np.bool_], found: Prediction) -> None:
-        values[place][valid] = found.scores[:, 0]
+    def put(place: tuple[slice, slice], valid: NDArray[np.bool_], found: Prediction, which: Which) -> None:
+        values[place][valid] = found.scores[:, 0][which]
 
     pixels = _predict(drawing, put, trust)
     if drawing.fields is not None:
@@ -223,7 +239,7 @@ def _draw_numbers(drawing: Drawing, trust: _Trust | None) -> tuple[list[Asset], 
     legend = Bar(float(low), float(high), title)
     asset = write_map(drawing.folder / "map.tif", values, grid, f"Estimate ({title})", np.nan)
     style_numbers(drawing.folder / "map.tif", RAMP, float(low), float(high))
-    return [asset, _write_png(drawing, picture, small, legend)], pixels
+    return Drawn([asset, _write_png(drawing, picture, small, legend)], pixels, None, {})
 
 
 def _predict(drawing: Drawing, put: Put, trust: _Trust | None) -> int:
@@ -231,32 +247,48 @@ def _predict(drawing: Drawing, put: Put, trust: _Trust | None) -> int:
     embeddings, predictor = drawing.embeddings, drawing.predictor
     grid, pixels, done = embeddings.grid, 0, 0
     for window in predictor.windows(embeddings, drawing.values):
-        around = grown(window, predictor.margin, grid)
-        block = embeddings.read_stored(around)
-        row, col = window.row - around.row, window.col - around.col
-        inner = slice(row, row + window.height), slice(col, col + window.width)
-        valid = block.valid
-        chosen = np.zeros_like(valid)
-        chosen[inner] = valid[inner]
         place = (
             slice(window.row, window.row + window.height),
             slice(window.col, window.col + window.width),
         )
-        if chosen.any():
-            found = predictor.predict(block, chosen)
-            put(place, chosen[inner], found)
-            pixels += len(found.scores)
+        predicted = _predict_window(embeddings, predictor, window)
+        if predicted is not None:
+            valid, found, which = predicted
+            put(place, valid, found, which)
+            pixels += int(valid.sum())
             if trust is not None and found.dissimilarity is not None:
-                trust.values[place][chosen[inner]] = found.dissimilarity
+                trust.values[place][valid] = found.dissimilarity[which]
         done += window.pixels
         drawing.report(done, grid.window.pixels)
     return pixels
+
+
+def _predict_window(
+    embeddings: Embeddings, predictor: Predictor, window: Window
+) -> tuple[NDArray[np.bool_], Prediction, Which] | None:
+    """The mask of a window's pixels with data, what is predicted, and which of it each has; None without data."""
+    distinct = embeddings.read_distinct(window) if predictor.alone else None
+    if distinct is not None:
+        valid = distinct.which >= 0
+        if not valid.any():
+            return None
+        block = StoredBlock(distinct.vectors[np.newaxis], None)
+        return valid, predictor.predict(block, np.ones(block.values.shape[:2], bool)), distinct.which[valid]
+    around = grown(window, predictor.margin, embeddings.grid)
+    block = embeddings.read_stored(around)
+    row, col = window.row - around.row, window.col - around.col
+    inner = slice(row, row + window.height), slice(col, col + window.width)
+    chosen = np.zeros_like(block.valid)
+    chosen[inner] = block.valid[inner]
+    if not chosen.any():
+        return None
+    return chosen[inner], predictor.predict(block, chosen), slice(None)
 
 
 def _write_png(drawing: Drawing, picture: NDArray[np.uint8], grid: Grid, legend: Legend) -> Asset:
     embeddings, meaning = drawing.embeddings, drawing.predictor.meaning
     about = caption_of_item(embeddings.item, embeddings.path.name, embeddings.dim)
     caption = (f"Map of {meaning.title}", meaning.quality, about.scene, about.period, about.model)
-    framed = write_framed(drawing.folder / "map.png", picture, grid, caption, legend)
+    framed = write_framed(drawing.folder / PICTURE, picture, grid, caption, legend)
     description = f"Map of {meaning.title}, with legend"
-    return Asset("picture", "map.png", "image/png", description, ("overview",), grid_fields(framed))
+    return Asset("picture", PICTURE, "image/png", description, ("overview",), grid_fields(framed))

@@ -17,6 +17,7 @@ from tessera_engine.analysis.rasters import write_result_item
 from tessera_engine.analysis.reporting.write import write_report
 from tessera_engine.errors import InputError, check_type
 from tessera_engine.files.result import check_apart, result_folder
+from tessera_engine.files.text import write_text
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.given import (
     GivenPath,
@@ -131,7 +132,7 @@ def _write(evaluation: Evaluation, outputs: Sequence[Embeddings], folder: Path) 
     draw(evaluation, folder / "report.png")
     assets = write_report(folder, document(evaluation, folder / "report.png"))
     numbers = json.dumps(evaluation.to_dict(), indent=2)
-    (folder / "report.json").write_text(numbers + "\n", encoding="utf-8")
+    write_text(folder / "report.json", numbers + "\n")
     assets += [
         Asset("picture", "report.png", "image/png", f"{title}, as a figure", ("overview",)),
         Asset("numbers", "report.json", "application/json", f"{title}, as numbers", ("metadata",)),

@@ -1,7 +1,7 @@
 """Maps by segment: each field gets one class, or one number, from what its pixels say.
 
-A field's class is the one with most votes, each pixel's vote weighing its probability; its number is the mean. The
-class of the field's mean embedding was less often right on simulated scenes: a mean is the embedding of no place.
+A field's class is the one with the largest mean probability of its pixels; its number is their mean. The class of the
+field's mean embedding was less often right on simulated scenes: a mean is the embedding of no place.
 """
 
 from __future__ import annotations
@@ -27,7 +27,23 @@ PIXEL_BYTES = 4
 AT_ONCE = 1_000_000
 """Pixels that are numbered or counted at a time."""
 
-NOTE = "the scores are those of single pixels; a map by segment is not cross-validated"
+UNITS = 10_000
+"""Probabilities are counted in parts of this."""
+
+
+@dataclass(frozen=True)
+class Layers:
+    """The layers of a map of classes.
+
+    Attributes:
+        codes: (height, width) uint8, the class of each pixel.
+        confidence: (height, width) uint8, its probability in percent.
+        bands: (C, height, width) uint8, the probability of each class in percent; None: not asked for.
+    """
+
+    codes: NDArray[np.uint8]
+    confidence: NDArray[np.uint8]
+    bands: NDArray[np.uint8] | None
 
 
 @dataclass(frozen=True)
@@ -68,29 +84,6 @@ class Fields:
         """How many fields have a pixel."""
         return int(np.count_nonzero(np.bincount(self.numbers[self.numbers >= 0], minlength=self.count)))
 
-    def settle_classes(self, codes: NDArray[np.uint8], confidence: NDArray[np.uint8], nodata: int) -> None:
-        """Give all pixels of a field that have data its class, and as confidence the mean of their votes for it.
-
-        Args:
-            codes: (height, width) the class of each pixel; changed.
-            confidence: (height, width) its probability in percent; changed.
-            nodata: the code of pixels without data, which stay.
-        """
-        known = np.unique(codes)
-        place = np.zeros(256, np.int64)
-        place[known] = np.arange(len(known))
-        votes, pixels = np.zeros((self.count, len(known))), np.zeros(self.count)
-        for rows, inside, numbers in self._parts(codes != nodata):
-            flat = numbers.astype(np.int64) * len(known) + place[codes[rows][inside]]
-            # Pixels without any probability vote too, where nothing else decides
-            weight = confidence[rows][inside] + 1e-6
-            votes += np.bincount(flat, weight, votes.size).reshape(votes.shape)
-            pixels += np.bincount(numbers, minlength=self.count)
-        best = known[votes.argmax(axis=1)]
-        mean = np.rint(votes.max(axis=1) / np.maximum(pixels, 1)).astype(np.uint8)
-        for rows, inside, numbers in self._parts(codes != nodata):
-            codes[rows][inside], confidence[rows][inside] = best[numbers], mean[numbers]
-
     def settle_numbers(self, values: NDArray[np.float32]) -> None:
         """Give all pixels of a field that have data their mean.
 
@@ -98,22 +91,66 @@ class Fields:
             values: (height, width), NaN = nodata; changed.
         """
         total, pixels = np.zeros(self.count), np.zeros(self.count)
-        for rows, inside, numbers in self._parts(np.isfinite(values)):
+        for rows, inside, numbers in self.parts(np.isfinite(values)):
             total += np.bincount(numbers, values[rows][inside].astype(np.float64), self.count)
             pixels += np.bincount(numbers, minlength=self.count)
         means = (total / np.maximum(pixels, 1)).astype(np.float32)
-        for rows, inside, numbers in self._parts(np.isfinite(values)):
+        for rows, inside, numbers in self.parts(np.isfinite(values)):
             values[rows][inside] = means[numbers]
 
-    def _parts(
-        self, given: NDArray[np.bool_]
-    ) -> Iterator[tuple[slice, NDArray[np.bool_], NDArray[np.int32]]]:
+    def parts(self, given: NDArray[np.bool_]) -> Iterator[tuple[slice, NDArray[np.bool_], NDArray[np.int32]]]:
         """Strips: their rows, which of their pixels lie in fields and are given, and the numbers of these fields."""
         height, width = self.numbers.shape
         for top in range(0, height, max(1, AT_ONCE // width)):
             rows = slice(top, top + max(1, AT_ONCE // width))
             inside = given[rows] & (self.numbers[rows] >= 0)
             yield rows, inside, self.numbers[rows][inside]
+
+
+class Votes:
+    """What the pixels of fields say of their classes. Sums are whole numbers: their order doesn't matter.
+
+    Attributes:
+        fields: where they lie.
+        sums: (F, C) int64, of each field the sum of its pixels' probabilities, in units of 1 / `UNITS`.
+
+    Args:
+        fields: where they lie.
+        classes: C.
+    """
+
+    def __init__(self, fields: Fields, classes: int) -> None:
+        self.fields = fields
+        self.sums = np.zeros((fields.count, classes), np.int64)
+
+    def add(self, place: tuple[slice, slice], valid: NDArray[np.bool_], shares: NDArray[np.float32]) -> None:
+        """Count the pixels of a window.
+
+        Args:
+            place: its rows and columns.
+            valid: (height, width) its pixels with data.
+            shares: (N, C) probabilities of these pixels.
+        """
+        numbers = self.fields.numbers[place][valid]
+        inside = numbers >= 0
+        np.add.at(self.sums, numbers[inside], np.rint(shares[inside] * UNITS).astype(np.int64))
+
+    def settle(self, values: NDArray[np.uint8], layers: Layers, nodata: int) -> None:
+        """Give all pixels of a field that have data its class, and the mean probabilities of its pixels.
+
+        Args:
+            values: (C,) the codes of the classes.
+            layers: of the map; changed.
+            nodata: the code of pixels without data, which stay.
+        """
+        shares = 100 * self.sums / np.maximum(self.sums.sum(axis=1, keepdims=True), 1)
+        best = self.sums.argmax(axis=1)
+        percent = np.rint(shares).astype(np.uint8)
+        for rows, inside, numbers in self.fields.parts(layers.codes != nodata):
+            layers.codes[rows][inside] = values[best[numbers]]
+            layers.confidence[rows][inside] = percent[numbers, best[numbers]]
+            if layers.bands is not None:
+                layers.bands[:, rows][:, inside] = percent[numbers].T
 
 
 def _number(numbers: NDArray[np.int32], spans: Spans, width: int) -> None:

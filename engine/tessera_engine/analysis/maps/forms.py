@@ -16,7 +16,7 @@ from tessera_kernels.quantize import quantize
 SCALE_BYTES = 4
 
 VQ = "vq"
-"""Stored as two numbers a pixel and two codebooks a tile."""
+"""Stored as four numbers a pixel and four codebooks a tile."""
 
 PIXEL_KM2 = 1e-4
 """Area of a 10 m pixel of Sentinel-2."""
@@ -58,7 +58,7 @@ def stored_form(embeddings: Embeddings) -> str:
 def forms(stored: str, dim: int) -> list[Form]:
     """The forms that can be made from an output without embedding again.
 
-    Its own, its prefixes, and their int8 codes; and two numbers a pixel instead of the whole embedding.
+    Its own, its prefixes, and their int8 codes; and four numbers a pixel instead of the whole embedding.
 
     Args:
         stored: `float32`, `int8` or `vq`.

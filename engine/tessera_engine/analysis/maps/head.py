@@ -55,6 +55,11 @@ class Head:
         """See `Predictor`: so much that a pixel sees nothing of a patch's edge, and patches stay aligned."""
         return -(-self.graph.reach // self.graph.step) * self.graph.step if self.graph.patches else 0
 
+    @property
+    def alone(self) -> bool:
+        """See `Predictor`: a runtime may sum in another order where there are fewer pixels."""
+        return False
+
     def windows(self, embeddings: Embeddings, values: int) -> Iterator[Window]:
         """See `Predictor`.
 
@@ -62,7 +67,7 @@ class Head:
             ModelError: a patch with its margin would take too much memory.
         """
         if not self.graph.patches:
-            yield from embeddings.windows(values)
+            yield from embeddings.tiles(values)
             return
         most = (
             math.isqrt(min(RUN_BYTES // (4 * self.graph.values), values // self.graph.dim)) - 2 * self.margin

@@ -14,9 +14,9 @@ import msgspec
 from tessera_engine.analysis.labels.pixels import LabelSource
 from tessera_engine.analysis.maps.fields import Fields
 from tessera_engine.analysis.maps.learn import need_learning
+from tessera_engine.analysis.maps.map_files import write_map_report
 from tessera_engine.analysis.maps.mapping import Wanted, draw_all, strip_size
-from tessera_engine.analysis.maps.quality import quality
-from tessera_engine.analysis.maps.report_files import write_reports
+from tessera_engine.analysis.maps.quality import quality, validated_on
 from tessera_engine.analysis.maps.testing import score_test
 from tessera_engine.analysis.maps.training import train
 from tessera_engine.analysis.options import MapKeywords, MapOptions, check_options
@@ -42,6 +42,40 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
+@dataclass(frozen=True)
+class _Placed:
+    """The fields of a map by segment.
+
+    Attributes:
+        mapped: on each output that is mapped.
+        labelled: on each that has labels.
+    """
+
+    mapped: list[Fields]
+    labelled: list[Fields]
+
+    @classmethod
+    def read(cls, path: Path, outputs: Sequence[Embeddings], sources: Sequence[Embeddings]) -> _Placed:
+        """Lay the fields of a file onto outputs.
+
+        Raises:
+            InputError: the file can't be used, or no field lies on any output that is mapped.
+        """
+        for each in (*outputs, *sources):
+            if each.grid.crs is None:
+                raise InputError(
+                    f"{each.path} has no CRS, so fields have no place in it; leave out by_segment="
+                )
+        found = [Fields.read(path, each.grid) for each in outputs]
+        if not any(each.filled for each in found):
+            raise InputError(
+                f"no polygon of {path} holds the centre of a pixel of "
+                f"{', '.join(str(each.path) for each in outputs)}; give by_segment= of the same place"
+            )
+        labelled = found if sources is outputs else [Fields.read(path, each.grid) for each in sources]
+        return cls(found, labelled)
+
+
 @dataclass(frozen=True, repr=False)
 class Map:
     """A finished map.
@@ -59,10 +93,7 @@ class Map:
     saved: Path | None = None
 
     def __repr__(self) -> str:
-        report = self.report
-        return (
-            f"<Map {self.out}: {quality(report)}, in {report['folds']} folds over {report['blocks']} blocks>"
-        )
+        return f"<Map {self.out}: {quality(self.report)}, {validated_on(self.report)}>"
 
 
 def map(
@@ -90,8 +121,9 @@ def map(
             in terminals and notebooks.
         train: the embeddings at the labels, by the same model; None: those that are mapped. The labels may lie in any
             of several; where they overlap, a place is taken from the first that has data there.
-        by_segment: a file of polygons, such as `segment` writes or the parcels of a register: each gets one class, the
-            one with most votes of its pixels, or their mean number. Pixels outside are mapped one by one.
+        by_segment: a file of polygons, such as `segment` writes or the parcels of a register: each gets the mean
+            probabilities of its pixels and the class with the largest one, or their mean number. Pixels outside are
+            mapped one by one.
         method: `linear` (logistic or ridge regression), `knn`, `forest`, `boosting` (gradient boosting), `mlp` (a
             small neural network), or `auto`: what is best in cross-validation.
         context: 3 or 5: learn from the mean and the spread of the embeddings in the square of so many pixels around a
@@ -146,7 +178,8 @@ def map(
         strip_size(each, wanted, 2, chosen.context or 0, chosen.applicability)
         for each in opened
     ]
-    fields = _fields(chosen.by_segment, opened)
+    fields = None if chosen.by_segment is None else _Placed.read(chosen.by_segment, opened, sources)
+    mapped_fields = None if fields is None else fields.mapped
     given = LabelSource(file, field, chosen.layer, chosen.labels_crs, chosen.band, chosen.nodata)
     identity = identity_of(
         "map", (*opened, *sources), labels=file, field=field, by_segment=chosen.by_segment, options=chosen
@@ -169,7 +202,7 @@ def map(
             if chosen.save is None
             else stack.enter_context(result_file(chosen.save, overwrite, identity))
         )
-        trained = train(sources, given, chosen)
+        trained = train(sources, given, chosen, None if fields is None else fields.labelled)
         classifier, report = trained.classifier, trained.report
         about = classifier.about
         strips = [
@@ -177,19 +210,23 @@ def map(
             for each in opened
         ]
         if chosen.test is not None:
-            report["test"] = score_test(trained, sources, opened, replace(given, path=chosen.test))
+            report["test"] = score_test(
+                trained, sources, opened, replace(given, path=chosen.test), mapped_fields
+            )
         # As it is now: what follows is of these scenes, not of the classifier
         kept = replace(classifier, about=msgspec.structs.replace(about, report=dict(report)))
-        mapped = draw_all(folder, opened, classifier, strips, wanted, tally, fields)
+        mapped = draw_all(folder, opened, classifier, strips, wanted, tally, mapped_fields)
         report |= mapped.facts
-        assets = mapped.assets + write_reports(folder, report)
-        names = [str(each.item.get("id", each.path.name)) for each in sources]
+        mapped_names, names = (
+            [str(each.item.get("id", each.path.name)) for each in some] for some in (opened, sources)
+        )
+        assets = mapped.assets + write_map_report(folder, report, trained, mapped_names)
         facts = {
             "method": about.method,
             "field": field,
             "labels": file.name,
             "labels_sha256": about.labels_sha256,
-            **({} if chosen.by_segment is None else {"by_segment": chosen.by_segment.name}),
+            **({} if chosen.by_segment is None else {"by_segment": report["by_segment"]}),
             "trained_on": names if len(names) > 1 else names[0],
         }
         title = f"Map of {about.title} from {about.labelled_pixels} labelled pixels"
@@ -197,26 +234,6 @@ def map(
         if saved is not None:
             saved.write_bytes(kept.to_bytes())
     return Map(target, report, tuple(report["notes"]), chosen.save)
-
-
-def _fields(path: Path | None, outputs: Sequence[Embeddings]) -> list[Fields | None]:
-    """The fields on each output.
-
-    Raises:
-        InputError: the file can't be used, or no field lies on any output.
-    """
-    if path is None:
-        return [None] * len(outputs)
-    for each in outputs:
-        if each.grid.crs is None:
-            raise InputError(f"{each.path} has no CRS, so fields have no place in it; leave out by_segment=")
-    found = [Fields.read(path, each.grid) for each in outputs]
-    if not any(each.filled for each in found):
-        raise InputError(
-            f"no polygon of {path} holds the centre of a pixel of {', '.join(str(each.path) for each in outputs)}; "
-            "give by_segment= of the same place"
-        )
-    return list(found)
 
 
 map.__signature__ = spelled_out(map, MapKeywords, MapOptions())  # type: ignore[attr-defined]

@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tessera_engine.analysis.maps.drawing import Drawing, draw
+from tessera_engine.analysis.maps.drawing import Drawing, Drawn, draw
 from tessera_engine.analysis.maps.fields import PIXEL_BYTES as FIELD_BYTES
 from tessera_engine.analysis.maps.fields import Fields
 from tessera_engine.analysis.maps.predictor import Predictor
+from tessera_engine.analysis.pixel_area import ADVICE, SQUARE_METRES, pixel_square_metres
 from tessera_engine.analysis.rasters import within
+from tessera_engine.errors import InputError
 from tessera_engine.formats.embeddings.base import BLOCK_VALUES, Embeddings
 from tessera_engine.formats.given import folder_names
 from tessera_engine.progress import Progress, part_of
 from tessera_engine.running.memory import strip_values
+from tessera_engine.scene import Grid
 from tessera_engine.stac.items import Asset
 
 LEARNING_BYTES = 150_000_000
@@ -35,6 +38,10 @@ CONTEXT_BYTES = 36
 """The same for features of the surroundings: three float32 for each value, twice scaled."""
 
 
+TILES_WITH_CONTEXT = 8
+"""Tiles in a window at most where surroundings are read too: those around it are decoded again for the next window."""
+
+
 @dataclass(frozen=True)
 class Wanted:
     """What is drawn besides the map.
@@ -51,25 +58,52 @@ class Wanted:
 
 
 @dataclass(frozen=True)
+class Counted:
+    """What was drawn of one scene, and the area of its pixels.
+
+    Attributes:
+        drawn: the map.
+        hectares: of a pixel; None where pixels have no area, such as in degrees.
+    """
+
+    drawn: Drawn
+    hectares: float | None
+
+
+@dataclass(frozen=True)
 class Mapped:
     """What was drawn of all scenes.
 
     Attributes:
         assets: the files.
-        pixels: with data.
-        beyond: of them, those beyond the area of applicability; None: not known.
+        parts: of each scene.
     """
 
     assets: list[Asset]
-    pixels: int
-    beyond: int | None
+    parts: tuple[Counted, ...]
 
     @property
     def facts(self) -> dict[str, Any]:
-        """For a report, as plain values."""
-        if self.beyond is None:
-            return {}
-        return {"pixels": self.pixels, "beyond_applicability": self.beyond / max(1, self.pixels)}
+        """For a report, as plain values.
+
+        Pixels with data and their hectares (None where pixels have no area), the same of each class as `mapped`, and
+        the share of the pixels beyond the area of applicability, where it is known.
+        """
+        names = dict.fromkeys(name for part in self.parts for name in part.drawn.of_class)
+        facts = self._counted([part.drawn.pixels for part in self.parts])
+        if names:
+            facts["mapped"] = {
+                name: self._counted([part.drawn.of_class[name] for part in self.parts]) for name in names
+            }
+        beyond = [part.drawn.beyond for part in self.parts if part.drawn.beyond is not None]
+        if beyond:  # known of all scenes, or of none
+            facts["beyond_applicability"] = sum(beyond) / max(1, facts["pixels"])
+        return facts
+
+    def _counted(self, counts: Sequence[int]) -> dict[str, Any]:
+        areas = [part.hectares for part in self.parts]
+        known = [area * count for area, count in zip(areas, counts, strict=True) if area is not None]
+        return {"pixels": sum(counts), "hectares": sum(known) if len(known) == len(areas) else None}
 
 
 def strip_size(
@@ -94,7 +128,8 @@ def strip_size(
     fixed = LEARNING_BYTES + embeddings.grid.window.pixels * pixel
     value = embeddings.bytes_per_value + VALUE_BYTES + (CONTEXT_BYTES if context else 0) + 8 * trust
     least = embeddings.grid.width * embeddings.dim * rows
-    return strip_values(wanted.memory, fixed, value, least, BLOCK_VALUES)
+    most = max(BLOCK_VALUES, embeddings.tile_values * (TILES_WITH_CONTEXT if context else 1))
+    return strip_values(wanted.memory, fixed, value, least, most)
 
 
 def draw_all(
@@ -104,7 +139,7 @@ def draw_all(
     strips: Sequence[int],
     wanted: Wanted,
     tally: Progress,
-    fields: Sequence[Fields | None] = (),
+    fields: Sequence[Fields] | None = None,
 ) -> Mapped:
     """Draw the map of each scene: in the folder, or of several in a folder of each one's name.
 
@@ -115,14 +150,14 @@ def draw_all(
         strips: see `strip_size`, of each.
         wanted: what is drawn.
         tally: called with pixels done and in all.
-        fields: of each scene; empty: the map is by pixel.
+        fields: of each scene; None: the map is by pixel.
 
     Raises:
         TesseraError: a file couldn't be read or written.
     """
     assets: list[Asset] = []
     sizes = [each.grid.window.pixels for each in opened]
-    pixels, beyond = 0, None
+    parts: list[Counted] = []
     for i, (each, strip, own) in enumerate(zip(opened, strips, folder_names(opened), strict=True)):
         place = folder if len(opened) == 1 else folder / own
         place.mkdir(exist_ok=True)
@@ -133,7 +168,13 @@ def draw_all(
         assets += (
             drawn.assets if len(opened) == 1 else [within(asset, own, each.grid) for asset in drawn.assets]
         )
-        pixels += drawn.pixels
-        if drawn.beyond is not None:
-            beyond = (beyond or 0) + drawn.beyond
-    return Mapped(assets, pixels, beyond)
+        parts.append(Counted(drawn, _hectares(each.grid)))
+    return Mapped(assets, tuple(parts))
+
+
+def _hectares(grid: Grid) -> float | None:
+    """The area of a pixel; None where pixels have none."""
+    try:
+        return pixel_square_metres(grid, "the map", ADVICE) / SQUARE_METRES
+    except InputError:
+        return None

@@ -81,6 +81,11 @@ class Predictor(Protocol):
         """Pixels around a window that it has to see."""
         ...
 
+    @property
+    def alone(self) -> bool:
+        """Whether equal embeddings have equal predictions to the bit, whatever is predicted with them."""
+        ...
+
     def windows(self, embeddings: Embeddings, values: int) -> Iterator[Window]:
         """Windows of about so many values that cover a scene."""
         ...

@@ -19,12 +19,15 @@ def unknown_because_of(report: Mapping[str, Any]) -> list[str]:
     return [name for name, each in classes.items() if each["labels"] < FEWEST_LABELS]
 
 
-def quality(report: Mapping[str, Any]) -> str:
+def quality(report: Mapping[str, Any], land: str | None = None) -> str:
     """The main score and what it was measured on.
 
     Args:
         report: of `assess`, with `labelled_pixels`, and with `intervals` of the scores.
+        land: on which it was measured; None: what was held out from learning.
     """
+    if land is None:
+        land = f"{'fields' if report.get('labelled_fields') else 'blocks'} that were held out"
     pixels = f"{report['labelled_pixels']:,} labelled pixels"
     few = unknown_because_of(report)
     if few:
@@ -38,4 +41,13 @@ def quality(report: Mapping[str, Any]) -> str:
         score = f"R2 {report['r2']:.2f} ({low:.2f} to {high:.2f}), RMSE {report['rmse']:.3g}"
         if report["r2"] < 0:
             score = f"Worse than the mean of the labels: {score}"
-    return f"{score} on blocks that were held out; {pixels}"
+    return f"{score} on {land}; {pixels}"
+
+
+def validated_on(report: Mapping[str, Any]) -> str:
+    """What land the scores were measured on, in words.
+
+    Args:
+        report: see `tessera_engine.analysis.maps.training.train`.
+    """
+    return f"in {report['folds']} folds over {report['blocks']} blocks of {report['block_metres']:g} m"

@@ -13,8 +13,11 @@ from tessera_engine.analysis.labels.classes import sorted_classes
 from tessera_engine.analysis.labels.gathering import gather
 from tessera_engine.analysis.labels.pixels import Labels, LabelSource
 from tessera_engine.analysis.maps.class_report import class_report, score_intervals
+from tessera_engine.analysis.maps.classifier import Classifier
 from tessera_engine.analysis.maps.compare import Predictions
 from tessera_engine.analysis.maps.features import features_at
+from tessera_engine.analysis.maps.field_validation import LabelledFields, settle
+from tessera_engine.analysis.maps.fields import Fields
 from tessera_engine.analysis.maps.learn import assess, block_groups
 from tessera_engine.analysis.maps.learners.base import Vectors
 from tessera_engine.analysis.maps.training import MOST_LABELS, Trained
@@ -23,7 +26,11 @@ from tessera_engine.formats.embeddings.base import Embeddings
 
 
 def score_test(
-    trained: Trained, sources: Sequence[Embeddings], opened: Sequence[Embeddings], given: LabelSource
+    trained: Trained,
+    sources: Sequence[Embeddings],
+    opened: Sequence[Embeddings],
+    given: LabelSource,
+    fields: Sequence[Fields] | None = None,
 ) -> dict[str, Any]:
     """Score a classifier on independent labels. Pixels that it was learned from are left out.
 
@@ -32,6 +39,7 @@ def score_test(
         sources: the embeddings that it was learned from.
         opened: the embeddings that are mapped, in which the labels lie.
         given: the labels.
+        fields: on each of the mapped embeddings, for a map by segment; None: the map is by pixel.
 
     Returns:
         The scores as in the report of cross-validation, with intervals over the same size of blocks.
@@ -68,6 +76,8 @@ def score_test(
         before = 0 if not groups else int(groups[-1].max()) + 1
         groups.append(block_groups(labels.cols, labels.rows, side) + before)
     true, predicted = np.concatenate([labels.values for labels, _ in some]), np.concatenate(found)
+    if fields is not None:
+        predicted = _by_field(predicted, kept, classifier, opened, fields)
     labelled = Predictions(true, np.concatenate(groups), regression, sorted_classes([*true, *predicted]))
     report = {
         "labels": given.path.name,
@@ -80,6 +90,27 @@ def score_test(
     if not regression:
         report["classes"] = class_report(report["classes"], labelled, predicted)
     return report
+
+
+def _by_field(
+    predicted: NDArray[Any],
+    kept: Sequence[Labels],
+    classifier: Classifier,
+    opened: Sequence[Embeddings],
+    fields: Sequence[Fields],
+) -> NDArray[Any]:
+    """(N,) for labels in fields what their field gets; for others `predicted`."""
+    about, inside = classifier.about, LabelledFields.find(kept, fields)
+    x, of_pixel = inside.features(opened, about.context), inside.of_pixel
+    known = np.isfinite(x[:, 0])
+    return settle(
+        predicted,
+        inside.of_label,
+        classifier.fitted.scores(Vectors(x[known])),
+        of_pixel[known],
+        [each.name for each in about.classes],
+        about.temperature,
+    )
 
 
 def _learned(

@@ -21,7 +21,8 @@ from tessera_engine.analysis.maps.class_report import class_report, score_interv
 from tessera_engine.analysis.maps.classifier import Classifier
 from tessera_engine.analysis.maps.compare import Comparison
 from tessera_engine.analysis.maps.features import features_at
-from tessera_engine.analysis.maps.fields import NOTE
+from tessera_engine.analysis.maps.field_validation import LabelledFields, predict_held_out
+from tessera_engine.analysis.maps.fields import Fields
 from tessera_engine.analysis.maps.learn import AUTO, assess, learn, make_blocks, numbered
 from tessera_engine.analysis.maps.learners.base import Task
 from tessera_engine.analysis.maps.quality import quality, unknown_because_of
@@ -40,9 +41,11 @@ RENUMBERED = (
     "code of each"
 )
 
+NO_FIELDS = "no label lies in a field, so the scores are those of single pixels"
+
 SEVERAL_TRIED = (
-    "the method was chosen by the same labels that score it, so its score is a little too good; an independent "
-    "test=... would show it without that"
+    "the method was chosen by the same labels that score it, so its score is a little too good; independent labels "
+    "would show it without that"
 )
 
 
@@ -54,20 +57,28 @@ class Trained:
         classifier: what was learned.
         report: as plain values.
         labels: the labels that were used.
+        predicted: (N,) what was predicted for them when they were held out, names of classes or numbers.
     """
 
     classifier: Classifier
     report: dict[str, Any]
     labels: Gathered
+    predicted: NDArray[Any]
 
 
-def train(sources: Sequence[Embeddings], given: LabelSource, options: MapOptions) -> Trained:
+def train(
+    sources: Sequence[Embeddings],
+    given: LabelSource,
+    options: MapOptions,
+    fields: Sequence[Fields] | None = None,
+) -> Trained:
     """Learn a map from labels, and cross-validate it over blocks of land.
 
     Args:
         sources: the embeddings at the labels, of one model.
         given: the labels.
         options: of `map`.
+        fields: on each of the sources, for a map by segment: they are held out as a whole; None: the map is by pixel.
 
     Raises:
         InputError: the labels can't be used.
@@ -80,10 +91,12 @@ def train(sources: Sequence[Embeddings], given: LabelSource, options: MapOptions
     notes = read.notes
     if classes is not None and classes.renumbered:
         notes += (RENUMBERED,)
-    if options.by_segment is not None:
-        notes += (NOTE,)
+    inside = None if fields is None else LabelledFields.find(read.labels, fields)
+    if inside is not None and not inside.count:
+        notes += (NO_FIELDS,)
+    placed = read.labels if inside is None else inside.gathered(read.labels)
     blocks = make_blocks(
-        [(part, each.grid) for part, each in zip(read.labels, sources, strict=True)], options.block
+        [(part, each.grid) for part, each in zip(placed, sources, strict=True)], options.block
     )
     threads = check_threads(options.threads)
     comparison = Comparison(read.values, blocks.groups, regression, threads, options.balance)
@@ -104,6 +117,16 @@ def train(sources: Sequence[Embeddings], given: LabelSource, options: MapOptions
     task = Task(regression, options.balance, len(read), threads)
     task = comparison.task if best.method == "knn" else task
     model = learn(best.method, x, read.values, task)
+    predicted, temperature, reliability = best.held.predicted, 1.0, None
+    if classes is not None:
+        true = numbered(read.values, comparison.names)
+        folds = [test for _, test in comparison.folds]
+        reliability = calibrate(best.held.scores, true, folds, comparison.groups)
+        temperature = reliability.temperature
+    if inside is not None and inside.count:
+        learned = best.method, read.values, comparison.folds, comparison.task
+        of_fields = inside.features(sources, best.context)
+        predicted = predict_held_out(predicted, (x, of_fields), learned, inside, temperature)
     report: dict[str, Any] = {
         "method": best.method,
         "context": best.context,
@@ -113,17 +136,15 @@ def train(sources: Sequence[Embeddings], given: LabelSource, options: MapOptions
         "block_metres": blocks.metres,
         "labelled_pixels": len(read),
         "notes": list(notes),
-        **assess(read.values, best.held.predicted, regression),
-        "intervals": score_intervals(comparison, best.held.predicted),
+        **assess(read.values, predicted, regression),
+        "intervals": score_intervals(comparison, predicted),
     }
+    if options.by_segment is not None and inside is not None:
+        report |= {"by_segment": options.by_segment.name, "labelled_fields": inside.count}
     if options.method == AUTO:
         report["tried"] = [each.to_dict() for each in tried]
-    temperature = 1.0
-    if classes is not None:
-        report["classes"] = class_report(report["classes"], comparison, best.held.predicted)
-        true = numbered(read.values, comparison.names)
-        reliability = calibrate(best.held.scores, true, [test for _, test in comparison.folds])
-        temperature = reliability.temperature
+    if reliability is not None:
+        report["classes"] = class_report(report["classes"], comparison, predicted)
         report["reliability"] = reliability.to_dict()
     report["accuracy_known"] = not unknown_because_of(report)
     applicability = None
@@ -139,7 +160,7 @@ def train(sources: Sequence[Embeddings], given: LabelSource, options: MapOptions
             )
         report["applicability_threshold"] = applicability.threshold
     about = _about(sources, given, report, classes, temperature)
-    return Trained(Classifier(about, model.fitted, applicability), report, read)
+    return Trained(Classifier(about, model.fitted, applicability), report, read, predicted)
 
 
 def _classes(file: Path, values: NDArray[Any]) -> Classes:

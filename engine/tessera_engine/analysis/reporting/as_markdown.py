@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from urllib.parse import quote
 
 from tessera_engine.analysis.reporting.document import (
     Block,
     Document,
+    Facts,
     Figure,
     Heading,
     Notes,
@@ -19,13 +22,18 @@ _SPECIAL = re.compile(r"([\\`*\[\]<|])")
 """Characters that Markdown takes for markup within a line, in names. Underscores within words are none."""
 
 
-def to_markdown(document: Document) -> str:
-    """The whole report, with a line break at its end."""
-    parts = [f"# {_text(document.title)}", *(_block(block) for block in document.blocks)]
+def to_markdown(document: Document, folder: Path | None = None) -> str:
+    """The whole report, with a line break at its end.
+
+    Args:
+        document: the report.
+        folder: in which it will lie, with its figures in it or below; None: all figures lie beside it.
+    """
+    parts = [f"# {_text(document.title)}", *(_block(block, folder) for block in document.blocks)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _block(block: Block) -> str:
+def _block(block: Block, folder: Path | None) -> str:
     if isinstance(block, Heading):
         return f"## {_text(block.text)}"
     if isinstance(block, Paragraph):
@@ -33,8 +41,14 @@ def _block(block: Block) -> str:
     if isinstance(block, Notes):
         return "\n".join(f"Note: {_text(line)}." for line in block.lines)
     if isinstance(block, Figure):
-        return f"![{_text(block.alt)}]({block.path.name})"
+        return f"![{_text(block.alt)}]({_link(block.path, folder)})"
+    if isinstance(block, Facts):
+        return _table(Table(("fact", "value"), block.rows))
     return _table(block)
+
+
+def _link(figure: Path, folder: Path | None) -> str:
+    return quote(figure.name if folder is None else figure.relative_to(folder).as_posix())
 
 
 def _table(table: Table) -> str:

@@ -8,6 +8,7 @@ from html import escape
 from tessera_engine.analysis.reporting.document import (
     Block,
     Document,
+    Facts,
     Figure,
     Heading,
     Notes,
@@ -26,7 +27,7 @@ body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 62rem; background: 
   font: 1rem/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.5rem; line-height: 1.25; }
 h2 { font-size: 1.15rem; margin-top: 2rem; }
-.table { overflow-x: auto; }
+.table { overflow-x: auto; margin: 1rem 0; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { text-align: left; padding-bottom: .4rem; }
 th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
@@ -35,7 +36,15 @@ tr > :first-child { text-align: left; }
 tbody th { font-weight: normal; }
 .note { color: var(--note); }
 img { max-width: 100%; height: auto; background: #ffffff; }
-@media print { body { max-width: none; } }
+.facts th { vertical-align: top; }
+.facts td { text-align: left; white-space: normal; overflow-wrap: anywhere; }
+@media print {
+  body { max-width: none; padding: 0; font-size: .8rem; }
+  .table { overflow-x: visible; }
+  th, td { white-space: normal; padding: .2rem .4rem; }
+  h2 { break-after: avoid; }
+  tr, img { break-inside: avoid; }
+}
 """.strip()
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -68,7 +77,16 @@ def _block(block: Block) -> str:
     if isinstance(block, Figure):
         code = base64.b64encode(block.path.read_bytes()).decode("ascii")
         return f'<p><img alt="{_text(block.alt)}" src="data:image/png;base64,{code}"></p>'
+    if isinstance(block, Facts):
+        return _facts(block)
     return _table(block)
+
+
+def _facts(facts: Facts) -> str:
+    rows = "\n".join(
+        f'<tr><th scope="row">{_text(name)}</th><td>{_text(value)}</td></tr>' for name, value in facts.rows
+    )
+    return f'<table class="facts"><tbody>\n{rows}</tbody></table>'
 
 
 def _table(table: Table) -> str:

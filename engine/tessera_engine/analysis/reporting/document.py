@@ -60,7 +60,7 @@ class Figure:
     """A picture.
 
     Attributes:
-        path: of a PNG that lies beside the report.
+        path: of a PNG that lies beside the report, or in a folder beside it.
         alt: what it shows, for people who can't see it.
     """
 
@@ -68,7 +68,18 @@ class Figure:
     alt: str
 
 
-Block: TypeAlias = Heading | Paragraph | Notes | Table | Figure
+@dataclass(frozen=True)
+class Facts:
+    """Names with their values, which may be long.
+
+    Attributes:
+        rows: names and values.
+    """
+
+    rows: tuple[tuple[str, str], ...]
+
+
+Block: TypeAlias = Heading | Paragraph | Notes | Table | Figure | Facts
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeAlias
 
 from tessera_engine.analysis.sampling.embedding import SceneSource
 from tessera_engine.analysis.sampling.spool import Spool
-from tessera_engine.formats.embeddings.base import BLOCK_VALUES, Embeddings
+from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.places.pixels import PixelSet
 from tessera_engine.progress import Progress
-from tessera_engine.scene import Window
 from tessera_engine.stac.items import ITEM_SHA256
 
 Source: TypeAlias = Embeddings | SceneSource
@@ -48,7 +46,7 @@ def pixels_of(source: Source, pixels: PixelSet, path: Path, progress: Progress) 
 def _fill(embeddings: Embeddings, spool: Spool, progress: Progress) -> None:
     """Read the spool's pixels from an output. Each tile of a file is decoded at most once."""
     done = 0
-    for window in _windows(embeddings):
+    for window in embeddings.tiles():
         here = spool.pixels.box_in(window)
         if here is None:
             continue
@@ -56,12 +54,3 @@ def _fill(embeddings: Embeddings, spool: Spool, progress: Progress) -> None:
         spool.write(here, stored.values, stored.scales, embeddings.read_observations(here))
         done += spool.pixels.count(here)
         progress(done, len(spool.pixels))
-
-
-def _windows(embeddings: Embeddings) -> Iterator[Window]:
-    """Blocks of whole tiles with about `BLOCK_VALUES` values, or strips where files have no tiles."""
-    block, whole = embeddings.source.block, embeddings.grid.window
-    if block == 1:
-        return embeddings.windows()
-    across = max(1, BLOCK_VALUES // (block * block * embeddings.dim))
-    return whole.blocks(min(whole.width, block * across), block)

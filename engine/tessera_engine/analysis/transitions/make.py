@@ -21,6 +21,7 @@ from tessera_engine.analysis.transitions.result import FromTo
 from tessera_engine.errors import InputError, check_type
 from tessera_engine.files.output import ITEM
 from tessera_engine.files.result import check_apart, result_folder
+from tessera_engine.files.text import write_text
 from tessera_engine.formats.given import GivenPath, check_path
 from tessera_engine.pictures.colours import Colour
 from tessera_engine.places.shapes import ShapeFile
@@ -100,7 +101,7 @@ def from_to(
         result = FromTo(target, found.names, found.counts * pixel, areas)
         assets += write_report(folder, report_of(result, title, folder / "transitions.png"))
         numbers = json.dumps(result.to_dict(), indent=2)
-        (folder / "report.json").write_text(numbers + "\n", encoding="utf-8")
+        write_text(folder / "report.json", numbers + "\n")
         assets.append(Asset("numbers", "report.json", "application/json", "Areas, as numbers", ("metadata",)))
         sources = [first.source, second.source]
         facts = {"unchanged": result.unchanged, "classes": list(found.names)}

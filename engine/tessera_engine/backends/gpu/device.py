@@ -114,37 +114,14 @@ class Plan(Protocol):
         """
 
 
-class Device(Protocol):
-    """One GPU and the runtime that uses it."""
-
-    facts: DeviceFacts
+class PlainDevice(Protocol):
+    """One GPU as its driver has it: memory, streams and copies."""
 
     def memory(self) -> Memory:
         """Free and total bytes at this moment, of what this process may take."""
 
     def limit(self, most: int) -> None:
         """Let `allocate` give at most so many bytes from now on, those that it gave already included."""
-
-    def build(self, model: bytes, largest: Shape, timings: bytes) -> Built:
-        """Build a plan for all shapes up to `largest`, optimised for `largest`. This takes minutes.
-
-        Args:
-            model: content of a checked ONNX file.
-            largest: the largest shape of a batch.
-            timings: timings of an earlier build on this device, or empty.
-
-        Raises:
-            OutOfDeviceMemory: it doesn't fit; a smaller `largest` may fit.
-            DeviceError: the runtime can't run this model.
-        """
-
-    def load(self, plan: bytes) -> Plan:
-        """Load a plan onto the device.
-
-        Raises:
-            PlanRefused: it is for another device or version, or damaged.
-            OutOfDeviceMemory: it doesn't fit.
-        """
 
     def allocate(self, size: int) -> int:
         """Allocate bytes on the device and return their address.
@@ -180,4 +157,31 @@ class Device(Protocol):
 
         Raises:
             DeviceError: part of the work failed.
+        """
+
+
+class Device(PlainDevice, Protocol):
+    """A GPU with a runtime that builds plans and runs them."""
+
+    facts: DeviceFacts
+
+    def build(self, model: bytes, largest: Shape, timings: bytes) -> Built:
+        """Build a plan for all shapes up to `largest`, optimised for `largest`. This takes minutes.
+
+        Args:
+            model: content of a checked ONNX file.
+            largest: the largest shape of a batch.
+            timings: timings of an earlier build on this device, or empty.
+
+        Raises:
+            OutOfDeviceMemory: it doesn't fit; a smaller `largest` may fit.
+            DeviceError: the runtime can't run this model.
+        """
+
+    def load(self, plan: bytes) -> Plan:
+        """Load a plan onto the device.
+
+        Raises:
+            PlanRefused: it is for another device or version, or damaged.
+            OutOfDeviceMemory: it doesn't fit.
         """

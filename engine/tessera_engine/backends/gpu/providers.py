@@ -10,13 +10,11 @@ from tessera_engine.backends.base import Part
 from tessera_engine.backends.gpu.batching import Shape, input_shapes
 from tessera_engine.backends.gpu.install import how_to_install
 from tessera_engine.backends.gpu.plans import plans_folder
-from tessera_engine.errors import InputError
+from tessera_engine.errors import InputError, ModelError, reason
+from tessera_engine.model.file import ModelFile
 from tessera_engine.offline.onnx_runtime import onnx_runtime
 
 CUDA, TENSORRT, CPU = "CUDAExecutionProvider", "TensorrtExecutionProvider", "CPUExecutionProvider"
-
-GPU_BATCH_TOKENS = 1 << 15
-"""Tokens of a batch on a GPU: about 400 MB of activations for nano in float32, 2 GB for large."""
 
 LARGEST = Shape(64, 256, 256)
 """The TensorRT provider has this one profile, with as many tokens. It is set before the pixels are known."""
@@ -89,6 +87,16 @@ def with_limit(provider: Provider, size: int) -> Provider:
             f"ONNX Runtime's {provider.name} has no limit of memory; leave out device_memory=, or give another backend="
         )
     return provider._replace(options=provider.options | {"gpu_mem_limit": str(size)})
+
+
+def in_stream(provider: Provider, stream: int) -> Provider:
+    """The provider with all its work in one stream of the device."""
+    return provider._replace(options=provider.options | {"user_compute_stream": str(stream)})
+
+
+def unable(what: str, model: ModelFile, error: Exception) -> ModelError:
+    """What to raise where ONNX Runtime can't load or run a model file."""
+    return ModelError(f"ONNX Runtime can't {what} {model.path}: {reason(error)}; export the model again")
 
 
 def most_pixels(provider: str, tokens: int, s2: int, s1: int) -> int:

@@ -1,75 +1,46 @@
-"""What the command `map` prints of a report: the classes, the methods that were tried, and what else it found."""
+"""What the commands `map` and `apply` print of a report: tables, and a line each on what else it has."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from tessera_engine.analysis.maps.compare import MAIN_SCORES
-from tessera_engine.analysis.maps.intervals import Interval
-from tessera_engine.analysis.maps.quality import quality
-from tessera_engine.analysis.maps.report import METHOD_TITLES, TITLES, score_text
-
-NOT_KNOWN = "not known"
-
-Table = tuple[list[tuple[Any, ...]], tuple[str, ...]]
+from tessera_engine.analysis.maps.map_tables import class_table, tried_table
+from tessera_engine.analysis.maps.quality import quality, validated_on
+from tessera_engine.analysis.reporting.document import Table
 
 
 def tables(report: Mapping[str, Any]) -> list[Table]:
-    """The rows and the titles of each table."""
-    found: list[Table] = []
-    if "tried" in report:
-        main = MAIN_SCORES["classes" not in report]
-        rows: list[tuple[Any, ...]] = [
-            (
-                METHOD_TITLES[each["method"]],
-                f"{each['context']} x {each['context']}" if each["context"] else "",
-                score_text(Interval(**each["scores"][main]), main),
-            )
-            for each in report["tried"]
-        ]
-        found.append((rows, ("method", "context", TITLES[main])))
-    if "classes" in report:
-        titles = ("class", "precision", "recall", "F1", "labels")
-        found.append(([_row(name, each) for name, each in report["classes"].items()], titles))
-    return found
+    """The methods that were tried and the scores of the classes, where the report has them."""
+    tried = [tried_table(report)] if "tried" in report else []
+    return [*tried, *([class_table(report)] if "classes" in report else [])]
 
 
-def _row(name: str, each: Mapping[str, Any]) -> tuple[Any, ...]:
-    shares = (_with_interval(each[score], each.get(f"{score}_interval")) for score in ("precision", "recall"))
-    f1 = NOT_KNOWN if each["f1"] is None else f"{each['f1']:.2f}"
-    return (name, *shares, f1, each["labels"])
+def lines(report: Mapping[str, Any]) -> list[str]:
+    """A line each on the accuracy, the calibration, the independent test and the area of applicability.
 
-
-def _with_interval(value: float | None, ends: Sequence[float] | None) -> str:
-    if value is None or ends is None:
-        return NOT_KNOWN
-    return f"{value:.2f} ({ends[0]:.2f} to {ends[1]:.2f})"
-
-
-def further_lines(report: Mapping[str, Any]) -> list[str]:
-    """A line each on calibration, the independent test and the area of applicability."""
-    lines = []
+    Args:
+        report: of `tessera_engine.map` or `tessera_engine.apply`.
+    """
+    if "quality" in report:
+        found = [f"when it was saved: {report['quality']}"]
+    else:
+        found = [f"{quality(report)}, {validated_on(report)}"]
     if "reliability" in report:
-        errors = (
+        after, before = (
             100 * report["reliability"][name] for name in ("calibration_error", "calibration_error_before")
         )
-        lines.append(
-            "confidence: calibrated on the held-out labels; its error is {:.1f} %, before {:.1f} %".format(
-                *errors
-            )
+        calibrated = report["reliability"]["temperature"] != 1
+        found.append(
+            f"confidence: calibrated on the held-out labels; its error is {after:.1f} %, before {before:.1f} %"
+            if calibrated
+            else f"confidence: its error is {after:.1f} % on the held-out labels; calibration would not reduce it"
         )
     if "test" in report:
-        text = quality(report["test"]).replace("on blocks that were held out", "on the independent test")
-        lines.append(f"{report['test']['labels']}: {text}")
+        found.append(f"{report['test']['labels']}: {quality(report['test'], 'the independent test')}")
     if "beyond_applicability" in report:
-        lines.append(beyond_line(report))
-    return lines
-
-
-def beyond_line(report: Mapping[str, Any]) -> str:
-    """How much of the map lies beyond the area of applicability."""
-    return (
-        f"{100 * report['beyond_applicability']:.1f} % of the map lies beyond the area of applicability, where "
-        "these scores don't hold"
-    )
+        found.append(
+            f"{100 * report['beyond_applicability']:.1f} % of the map lies beyond the area of applicability, where "
+            "these scores don't hold"
+        )
+    return found

@@ -15,7 +15,13 @@ from tessera_engine.errors import InputError
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.embeddings.regridded import Regridded, box_on
 from tessera_engine.formats.embeddings.same_grid import OFF_GRID, corner, named
-from tessera_engine.formats.embeddings.stored import QualitySource, Source, StoredBlock
+from tessera_engine.formats.embeddings.stored import (
+    Distinct,
+    HasDistinct,
+    QualitySource,
+    Source,
+    StoredBlock,
+)
 from tessera_engine.scene import Grid, Window
 
 LIKE_SIZED = 0.1
@@ -83,6 +89,16 @@ class Shifted:
     def read(self, window: Window, dim: int) -> StoredBlock:
         """See `tessera_engine.formats.embeddings.stored.Source`."""
         return self.source.read(self._there(window), dim)
+
+    @property
+    def most_distinct(self) -> int:
+        """See `tessera_engine.formats.embeddings.stored.HasDistinct`: its tiles aren't those of the file."""
+        return 0
+
+    def read_distinct(self, window: Window, dim: int) -> Distinct | None:
+        """See `tessera_engine.formats.embeddings.stored.HasDistinct`."""
+        source = self.source
+        return source.read_distinct(self._there(window), dim) if isinstance(source, HasDistinct) else None
 
     def read_observations(self, window: Window) -> NDArray[np.uint16]:
         """See `tessera_engine.formats.embeddings.stored.Source`."""

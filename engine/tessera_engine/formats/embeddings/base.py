@@ -102,6 +102,38 @@ class Embeddings:
             rows -= rows % self.source.block
         return part.blocks(part.width, rows)
 
+    @property
+    def tile_values(self) -> int:
+        """Values of the blocks that a file decodes as a whole; of one pixel where it has none."""
+        return self.source.block**2 * self.dim
+
+    @property
+    def distinct_values(self) -> int:
+        """Values of the different embeddings of a tile of the file, at most; 0: each pixel has one of its own."""
+        return self.source.most_distinct * self.dim if isinstance(self.source, HasDistinct) else 0
+
+    def tiles(self, values: int | None = None) -> Iterator[Window]:
+        """Windows that cover the grid, in any shape: no tile is decoded twice if one fits.
+
+        A strip over the full width of a wide grid is thinner than a tile, so each tile would be decoded many times.
+        Where a tile has few different embeddings, each window lies in one tile, so that each of them counts for many
+        pixels: a part of a tile has nearly as many.
+
+        Args:
+            values: about so many (different ones) in a window; None: `BLOCK_VALUES`, or a whole tile.
+        """
+        values, side = values or max(BLOCK_VALUES, self.tile_values), self.source.block
+        if self.distinct_values:
+            rows = side if values >= self.distinct_values else max(1, values // (side * self.dim))
+            for tile in self.grid.window.blocks(side, side):
+                yield from tile.blocks(tile.width, rows)
+            return
+        across = values // (side * self.dim) // side * side
+        if not 0 < across < self.grid.width:
+            yield from self.windows(values)
+        else:
+            yield from self.grid.window.blocks(across, side)
+
     def read_stored(self, window: Window | None = None) -> StoredBlock:
         """A window as it is stored; None: all.
 
@@ -204,7 +236,13 @@ class Embeddings:
             window = Window(
                 int(col), int(row), int(cols[here].max() - col) + 1, int(rows[here].max() - row) + 1
             )
-            found[here] = self.read(window)[rows[here] - row, cols[here] - col]
+            place = rows[here] - row, cols[here] - col
+            distinct = self.read_distinct(window)
+            if distinct is None:
+                found[here] = self.read(window)[place]
+            else:
+                which = distinct.which[place]
+                found[here[which >= 0]] = distinct.vectors[which[which >= 0]]
         return found
 
     def on(

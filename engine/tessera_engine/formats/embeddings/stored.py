@@ -81,10 +81,15 @@ class Distinct(NamedTuple):
 
 @runtime_checkable
 class HasDistinct(Protocol):
-    """A source of few different embeddings: what is computed of one is true of all its pixels."""
+    """A source that may have few different embeddings: what is computed of one is true of all its pixels."""
 
-    def read_distinct(self, window: Window, dim: int) -> Distinct:
-        """The first `dim` dimensions of a window."""
+    @property
+    def most_distinct(self) -> int:
+        """Different embeddings of a tile at most; 0 where each pixel has one of its own."""
+        ...
+
+    def read_distinct(self, window: Window, dim: int) -> Distinct | None:
+        """The first `dim` dimensions of a window; None where each pixel has an embedding of its own."""
         ...
 
 

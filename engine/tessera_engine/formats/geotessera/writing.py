@@ -21,6 +21,7 @@ from rasterio.warp import transform_bounds
 from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.files.durable import link
 from tessera_engine.files.staging import RasterFile
+from tessera_engine.files.text import write_text
 from tessera_engine.formats.embeddings.sentinels import NO_DATA_SCALE, to_sentinels
 from tessera_engine.formats.embeddings.stored import StoredBlock
 from tessera_engine.formats.format import Content
@@ -231,4 +232,4 @@ def _write_manifest(path: Path, name: str, origin: Origin, written: Mapping[int,
         "cells": {str(year): cells for year, cells in written.items()},
         "scales": "+inf = no data; NaN (water) never occurs, the landmasks say land everywhere",
     }
-    path.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(manifest, indent=2) + "\n")

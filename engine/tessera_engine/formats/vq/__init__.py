@@ -1,4 +1,4 @@
-"""Two bytes a pixel, with losses: residual vector quantisation in a Zarr store, tile by tile."""
+"""Three bytes a pixel, with losses: residual vector quantisation in a Zarr store, tile by tile."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def _check(grid: Grid, dim: int) -> None:
 
 FORMAT = Format(
     name="vq",
-    summary="two bytes a pixel, with losses",
+    summary="three bytes a pixel, with losses",
     media_type="application/vnd.zarr; version=3; profile=vector-quantised",
     open=_open,
     write=_write,
     check=_check,
     stored_as="vq",
-    lossy="each embedding is the sum of two of 511 vectors of its tile of 512 x 512 pixels",
+    lossy="each embedding is the sum of four of 1,023 vectors of its tile of 512 x 512 pixels",
     disk_factor=0.1,
     library_bytes=30_000_000,
     fixed_bytes=110_000_000,  # strips of a tile in float32, what they are compared with, and a shard's numbers

@@ -14,7 +14,7 @@ from tessera_engine.errors import MissingExtra, TesseraError, reason
 from tessera_engine.formats.embeddings.base import asset_path, item_grid
 from tessera_engine.formats.embeddings.stored import Distinct, StoredBlock
 from tessera_engine.formats.layers import QUALITY_BANDS
-from tessera_engine.formats.vq.tiles import NO_DATA, TILE, Decoded, decode
+from tessera_engine.formats.vq.tiles import NO_DATA, TILE, WORDS, Decoded, decode
 from tessera_engine.offline.chunks import guard_chunks
 from tessera_engine.scene import Grid, Window
 from tessera_kernels.vq import MOST_WORDS, Packed
@@ -22,8 +22,11 @@ from tessera_kernels.vq import MOST_WORDS, Packed
 if TYPE_CHECKING:
     from zarr import Group
 
-BOOKS = ("codebook1", "codebook2")
-NUMBERS = ("number1", "number2")
+BOOKS = tuple(f"codebook{stage}" for stage in range(1, len(WORDS) + 1))
+NUMBERS = tuple(f"number{stage}" for stage in range(1, len(WORDS) + 1))
+LARGEST = 1e30
+"""Larger numbers are of no embedding, and the sum of two of them may be infinite."""
+
 RANGES = "_range"
 """What follows the name of a codebook in that of its ranges."""
 
@@ -37,6 +40,7 @@ class VqSource:
     group: Group
     stored_as: str = "float32"
     block: int = TILE
+    most_distinct: int = TILE**2
 
     def read(self, window: Window, dim: int) -> StoredBlock:
         """See `tessera_engine.formats.embeddings.base.Source`."""
@@ -80,9 +84,8 @@ class VqSource:
                 numbers = np.stack(planes)
                 if (numbers[0] == NO_DATA).all():
                     continue
-                first, second = (self._book(name, row, col) for name in BOOKS)
                 try:
-                    decoded = decode((first, second), numbers, dim)
+                    decoded = decode([self._book(name, row, col) for name in BOOKS], numbers, dim)
                 except ValueError as error:
                     raise self._damaged(NUMBERS[0], f"{error} in tile {row}, {col}") from None
                 yield *_slices(part.relative_to(window)), decoded
@@ -98,7 +101,7 @@ class VqSource:
             )
         steps = self._part(name, (rows, cols, words, self.dim), "uint8", (row, col))
         ranges = self._part(name + RANGES, (rows, cols, self.dim, 2), "float32", (row, col))
-        if not np.isfinite(ranges).all() or (ranges[:, 0] > ranges[:, 1]).any():
+        if not (np.abs(ranges) < LARGEST).all() or (ranges[:, 0] > ranges[:, 1]).any():
             raise self._damaged(name + RANGES, f"tile {row}, {col} has ranges that are none")
         return Packed(steps, ranges)
 

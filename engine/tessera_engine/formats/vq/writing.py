@@ -1,11 +1,12 @@
-"""A Zarr v3 store of numbers and codebooks: two bytes a pixel, sharded, with the `geoemb:` convention's attributes.
+"""A Zarr v3 store of numbers and codebooks: three bytes a pixel, sharded, with the `geoemb:` convention's attributes.
 
-    number1, number2      (y, x) uint8, a number for each pixel; in chunks of a tile, shards of 4 x 4 tiles
-    codebook1, codebook2  (tile_y, tile_x, word, band) uint8 steps of a range
+    number1, 2, 3, 4      (y, x) uint8, a number for each pixel; in chunks of a tile, shards of 4 x 4 tiles
+    codebook1, 2, 3, 4    (tile_y, tile_x, word, band) uint8 steps of a range
     codebook1_range, ...  (tile_y, tile_x, band, 2) float32, the lowest and the highest value of each band
     observations, quality (band, y, x) uint16
 
-Tiles begin at the upper left pixel. The layout of a tile is that of tessera-vq, whose clients decode it.
+Tiles begin at the upper left pixel. The layout of a tile is that of tessera-vq, whose
+clients decode what the first two codebooks give.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ def _create_arrays(group: Any, staging: Staging) -> dict[str, Any]:
     pixels, chunk, shard = ("y", "x"), (TILE, TILE), (TILE * TILES, TILE * TILES)
     arrays = {
         name: _array(group, name, size, chunk, shard, "uint8", fill, pixels)
-        for name, fill in zip(NUMBERS, (NO_DATA, 0), strict=True)
+        for name, fill in zip(NUMBERS, (NO_DATA, 0, 0, 0), strict=True)
     }
     for name, words in zip(BOOKS, WORDS, strict=True):
         of_book = (
@@ -142,7 +143,7 @@ def _array(
 
 def _write_shard(arrays: Mapping[str, Any], staging: Staging, window: Window) -> None:
     rows, cols = _slices(window, 1)
-    numbers = np.zeros((2, window.height, window.width), np.uint8)
+    numbers = np.zeros((len(NUMBERS), window.height, window.width), np.uint8)
     numbers[0] = NO_DATA
     tiles = tuple(-(-side // TILE) for side in (window.height, window.width))
     books = {

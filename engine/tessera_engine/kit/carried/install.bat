@@ -10,7 +10,8 @@ for %%f in ("%~dp0wheels\windows-py3.*.txt") do for /f "tokens=2 delims=y" %%v i
 )
 if not defined PYTHON set "PYTHON=python"
 :install
-"%PYTHON%" %version% "%~dp0install.py"
+rem -I: modules come from Python alone, not from files beside the script
+"%PYTHON%" %version% -I "%~dp0install.py"
 set "failed=%errorlevel%"
 if not "%failed%"=="0" echo The installation failed. README.txt says what is needed.
 pause

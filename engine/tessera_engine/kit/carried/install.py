@@ -58,6 +58,20 @@ def find_problems(kit: Path) -> list[str]:
     return problems
 
 
+def find_added(kit: Path) -> list[str]:
+    """Files that were not packed and from which nothing is installed, like notes or what a file manager leaves.
+
+    Raises:
+        OSError: the list of the files can't be read.
+    """
+    lines = (kit / SUMS).read_text(encoding="utf-8", errors="replace").splitlines()
+    recorded = {SUMS, *(line.partition("  ")[2] for line in lines)}
+    names = (path.relative_to(kit) for path in sorted(kit.rglob("*")) if path.is_file())
+    return [
+        name.as_posix() for name in names if name.as_posix() not in recorded and name.parts[0] not in CLOSED
+    ]
+
+
 def _leads_out(kit: Path, path: Path) -> bool:
     return kit.resolve() not in (kit / path).resolve().parents
 

@@ -10,4 +10,5 @@ if ! command -v "$PYTHON" > /dev/null; then
     echo "error: there is no $PYTHON; install Python, or set PYTHON to the one to use" >&2
     exit 1
 fi
-exec "$PYTHON" "$kit/install.py"
+# -I: modules come from Python alone, not from files beside the script
+exec "$PYTHON" -I "$kit/install.py"

@@ -99,4 +99,5 @@ def part_of(observations: Observations, window: Window) -> Observations:
         name: np.ascontiguousarray(getattr(observations, name)[:, rows, cols])
         for name in ("s2", "s2_valid", "s1_ascending", "s1_descending")
     }
-    return replace(observations, **arrays)
+    covered = observations.covered
+    return replace(observations, **arrays, covered=None if covered is None else covered[rows, cols].copy())

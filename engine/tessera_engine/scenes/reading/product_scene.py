@@ -251,6 +251,16 @@ class ProductScene:
             if any(cell.intersection(place) is not None for place in places):
                 yield cell
 
+    def _covered_pixels(self, window: Window) -> NDArray[np.bool_] | None:
+        """(height, width) the pixels of a window on which a product lies; None: all."""
+        covered = np.zeros((window.height, window.width), bool)
+        for place in {each.place for each in self._products}:
+            part = window.intersection(place)
+            if part is not None:
+                col, row, width, height = part.relative_to(window)
+                covered[row : row + height, col : col + width] = True
+        return None if covered.all() else covered
+
     def _read_all(self, window: Window, every_band: bool = False) -> Observations:
         here = [each for each in self._s2 if each.place.intersection(window) is not None]
         s2_dates = [list(group) for _, group in groupby(here, key=_date)]
@@ -286,6 +296,7 @@ class ProductScene:
             s1_descending=s1["descending"],
             s1_descending_doy=_doys(s1_dates["descending"]),
             days=Days(_ordinals(s2_dates), *(_ordinals(s1_dates[orbit]) for orbit in ORBITS)),
+            covered=self._covered_pixels(window),
         )
 
 

@@ -26,5 +26,5 @@ def driver(library, monkeypatch):
     monkeypatch.setattr(cuda, "LIBRARY", str(library))
     controls = ctypes.CDLL(str(library))
     controls.standin_set_total.argtypes, controls.standin_used.restype = [ctypes.c_size_t], ctypes.c_size_t
-    controls.standin_set_total(1 << 30)
+    controls.standin_reset()
     return controls

@@ -21,7 +21,6 @@ from tessera_engine.backends.gpu.found import Found
 from tessera_engine.backends.gpu.providers import (
     CPU,
     CUDA,
-    GPU_BATCH_TOKENS,
     TENSORRT,
     choose_provider,
     find_gpu_providers,
@@ -30,7 +29,7 @@ from tessera_engine.backends.gpu.providers import (
 )
 from tessera_engine.backends.onnxruntime import OnnxRuntimeBackend
 from tessera_engine.backends.registry import backend_record
-from tessera_engine.errors import InputError, MissingExtra, TesseraError
+from tessera_engine.errors import InputError, MissingExtra
 from tessera_engine.model.installed import open_model
 from tessera_engine.tokens import pack
 
@@ -165,9 +164,7 @@ def test_providers_follow_rules_and_not_their_order():
     options = choose_provider("qdq", every).options
     assert options["trt_profile_max_shapes"].startswith("s2:64x256x10,s2_doy:64x256,")
     assert options["trt_profile_min_shapes"].count(":1x1") == len(input_shapes(providers.LARGEST))
-    assert (
-        most_pixels(TENSORRT, GPU_BATCH_TOKENS, 40, 120) == 64 < most_pixels(CUDA, GPU_BATCH_TOKENS, 40, 120)
-    )
+    assert most_pixels(TENSORRT, 1 << 15, 40, 120) == 64 < most_pixels(CUDA, 1 << 15, 40, 120)
 
 
 def test_a_provider_that_cannot_be_loaded_is_an_error(monkeypatch):
@@ -177,60 +174,6 @@ def test_a_provider_that_cannot_be_loaded_is_an_error(monkeypatch):
     monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None, raising=False)
     with pytest.raises(InputError, match=f"{CUDA} .*{CPU}"):
         open_session(b"", None, providers.Provider(CUDA, {}))
-
-
-@pytest.fixture
-def on_cuda(monkeypatch):
-    """Everything of ONNX Runtime on a GPU but the provider itself, which is the CPU's here: what was asked for."""
-    real = onnxruntime.InferenceSession
-    asked = []
-
-    def session(content, options, providers):
-        asked.append(providers)
-        return real(content, options, providers=[CPU])
-
-    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CUDA, CPU])
-    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None, raising=False)
-    monkeypatch.setattr(real, "get_providers", lambda self: [CUDA, CPU])
-    return asked
-
-
-@pytest.fixture
-def tokens():
-    reader = FakeReader(made_up_arrays(6, 6, steps=20))
-    return pack(reader.read(reader.grid.window), open_model("demo", "fp32").facts).tokens
-
-
-def test_onnx_runtime_on_a_gpu_pads_little_and_gives_the_same(on_cuda, tokens):
-    model = open_model("demo", "fp32")
-    expected = make_backend(model, "fused", 1).run(tokens)
-    backend = OnnxRuntimeBackend(model, 1, "cuda")
-    assert on_cuda[0][0][0] == CUDA
-    np.testing.assert_allclose(backend.run(tokens), expected, atol=2e-5)
-    assert backend.computes_on == CUDA
-
-
-def test_onnx_runtime_out_of_memory_halves_the_batch(on_cuda, tokens, monkeypatch):
-    model, told = open_model("demo", "fp32"), []
-    expected = make_backend(model, "fused", 1).run(tokens)
-    backend = OnnxRuntimeBackend(model, 1, "cuda", announce=told.append)
-    backend.limit_device_memory(10**9)
-    assert on_cuda[1][0][1]["gpu_mem_limit"] == "1000000000"
-    run, most = backend._session.run, 4
-
-    def short(names, inputs):
-        if len(inputs["s2"]) > most:
-            raise RuntimeError("[E] bfc_arena: Failed to allocate memory for requested buffer of size 5")
-        return run(names, inputs)
-
-    monkeypatch.setattr(backend._session, "run", short, raising=False)
-    np.testing.assert_allclose(backend.run(tokens), expected, atol=2e-5)
-    assert told
-    assert all("out of memory" in line for line in told)
-    most = 0
-    with pytest.raises(TesseraError, match=r"too little memory for one pixel.*requested buffer.*device=cpu"):
-        backend.run(tokens)
 
 
 def test_a_limit_of_device_memory_needs_a_gpu(machine):

@@ -36,6 +36,8 @@ def tensorrt(driver, monkeypatch):
     monkeypatch.delitem(sys.modules, "tessera_engine.backends.gpu.tensorrt_api", raising=False)
     yield importlib.import_module("tessera_engine.backends.gpu.tensorrt_api")
     sys.modules.pop("tessera_engine.backends.gpu.tensorrt_api", None)
+    # Else `from ... import` would still find it
+    vars(sys.modules["tessera_engine.backends.gpu"]).pop("tensorrt_api", None)
 
 
 def test_the_driver_says_what_it_is(driver):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
 import shutil
 import sys
@@ -19,8 +20,10 @@ from tessera_engine.backends.cuda import CudaBackend
 from tessera_engine.backends.gpu import cuda
 from tessera_engine.backends.gpu.device import DeviceError, OutOfDeviceMemory
 from tessera_engine.backends.gpu.fused.answer import TOLERANCE, question
+from tessera_engine.backends.gpu.fused.network import GpuNetwork
 from tessera_engine.backends.gpu.fused.programs import find_programs
 from tessera_engine.backends.gpu.fused.weights import LOG2_E
+from tessera_engine.backends.gpu.held import Held
 from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.model.drift import measure
 from tessera_engine.model.file import read_arrays, read_model_file
@@ -101,36 +104,85 @@ def test_in_float32_they_are_the_references(driver, s2, s1):
 
     backend, tokens = backend_on(cuda.Cuda()), tokens_of(s2, s1, seed=1)
     interpreter = Interpreted(driver, backend.model.facts, SIZES["nano"], exact=True)
-    arrays = {
-        name: array.astype(np.float16).astype(np.float32) if ROUNDED.search(name) else array
-        for name, array in read_arrays(backend.model).items()
-    }
+    facts = backend.model.facts
     with torch.inference_mode():
-        # The queries' weights are rounded with the attention's scale in them
-        network = network_of(scaled(arrays, backend.model.facts), backend.model.facts)
+        network = network_of(rounded(read_arrays(backend.model), facts), facts)
         expected = network(*inputs_of(tokens, np.arange(len(tokens)))).numpy()
     embedding = backend.run(tokens)
+    print(f"largest difference {np.abs(embedding - expected).max():.1e}")
     np.testing.assert_allclose(embedding, expected, atol=2e-5)
     assert interpreter.launched
-    for prefix in (128, 16):
-        codes, scales = quantize(embedding[:, :prefix])
-        made = backend.start(tokens, prefix).codes()
-        np.testing.assert_array_equal(made.codes, codes)
-        np.testing.assert_array_equal(made.scales.view(np.uint32), scales.view(np.uint32))
+    codes, scales = quantize(embedding[:, :16])
+    made = backend.start(tokens, 16).codes()
+    np.testing.assert_array_equal(made.codes, codes)
+    np.testing.assert_array_equal(made.scales.view(np.uint32), scales.view(np.uint32))
 
 
 ROUNDED = re.compile(r"(embedding\.\d|qkv|out|up|down|fusion\.\d)\.weight$")
 
 
-def scaled(arrays, facts):
-    """Weights of the queries as they are when the GPU's have been rounded to float16."""
+def rounded(arrays, facts):
+    """Weights as the GPU has them: in float16, those of the queries with the attention's scale in them."""
     factor = np.float32((facts.d_model // facts.num_heads) ** -0.5) * LOG2_E
-    found = dict(arrays)
-    for name, weight in read_arrays(open_model("demo", "fp32")).items():
+    found = {
+        name: array.astype(np.float16).astype(np.float32) if ROUNDED.search(name) else array
+        for name, array in arrays.items()
+    }
+    for name, weight in arrays.items():
         if name.endswith("qkv.weight"):
             queries = (weight[:, : facts.d_model] * factor).astype(np.float16) / np.float64(factor)
-            found[name] = np.hstack([queries.astype(np.float32), arrays[name][:, facts.d_model :]])
+            found[name] = np.hstack([queries.astype(np.float32), found[name][:, facts.d_model :]])
     return found
+
+
+def test_small_is_the_reference_in_float32(driver):
+    """The network alone, with the weights of the known answer. All of its pixels go through the kernels for long ones."""
+    from standin_kernels import Interpreted
+
+    from tessera_export.gpu_kernels.build import question_facts
+    from tessera_export.onnx_graph import network_of
+    from tessera_export.reference import SIZES
+
+    facts, tokens = question_facts(SIZES["small"]), tokens_of([3], [1], seed=2)
+    arrays, device, programs = question(facts)[0], cuda.Cuda(), find_programs(facts)
+    interpreter = Interpreted(driver, facts, SIZES["small"], exact=True)
+    network = GpuNetwork(device, arrays, facts, programs)
+    found = network.begin(tokens, None, Held(device), device.make_stream()).embedding
+    with torch.inference_mode():
+        expected = network_of(rounded(arrays, facts), facts)(*inputs_of(tokens, np.arange(1))).numpy()
+    print(f"largest difference {np.abs(found - expected).max():.1e}")
+    np.testing.assert_allclose(found, expected, atol=2e-5)
+    assert {name for name, _ in interpreter.launched} == set(programs.kernels)
+
+
+def test_zeros_have_codes_and_what_is_not_finite_is_refused(gpu, monkeypatch):
+    """As from the CPU's quantiser, by the whole last kernel: weights behind its norm decide what the embeddings are."""
+    import tessera_engine.backends.cuda as module
+
+    def pool_zeros(self, batch, branch, tokens, pooled, column):
+        ctypes.memset(pooled, 0, 4 * len(tokens.lengths) * 2 * 144)
+
+    monkeypatch.setattr(GpuNetwork, "_encode", pool_zeros)
+    arrays = dict(read_arrays(open_model("demo", "fp32")))
+    arrays["fusion.1.weight"] = np.zeros_like(arrays["fusion.1.weight"])
+    arrays["fusion.1.bias"] = np.full(128, 3, np.float32)
+    monkeypatch.setattr(module, "read_arrays", lambda model: arrays)
+    tokens = tokens_of([1], [1])
+    found = backend_on(gpu).start(tokens, 16).codes()
+    assert (found.codes == 0).all()
+    assert found.scales.tolist() == [np.float32(1e-12)]
+    arrays["fusion.1.bias"][127] = 90  # by far the largest, and behind the prefix
+    backend = backend_on(gpu)
+    embedding = backend.run(tokens)
+    assert np.abs(embedding[0]).argmax() == 127
+    for prefix in (16, 128):
+        found = backend.start(tokens, prefix).codes()
+        codes, scales = quantize(embedding[:, :prefix])
+        np.testing.assert_array_equal(found.codes, codes)
+        np.testing.assert_array_equal(found.scales, scales)
+    arrays["fusion.1.bias"][127] = np.nan
+    with pytest.raises(TesseraError, match=r"backend cuda .*aren't finite for 1 of 1 pixels.*demo \(fp32\)"):
+        backend_on(gpu).start(tokens, 16).codes()
 
 
 def test_int8_files_are_run_with_their_weights(gpu):

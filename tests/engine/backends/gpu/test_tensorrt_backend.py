@@ -11,7 +11,10 @@ from standin_device import FACTS, WORK_BYTES_A_TOKEN, StandInDevice
 
 from tessera_engine.backends.choosing import make_backend
 from tessera_engine.backends.gpu import plans
-from tessera_engine.backends.tensorrt import LEAST_TOKENS, MOST_TOKENS, TensorRtBackend, most_tokens
+from tessera_engine.backends.gpu.device import DeviceError
+from tessera_engine.backends.gpu.rectangular import LEAST_TOKENS, MOST_TOKENS, most_tokens
+from tessera_engine.backends.registry import backend_overlaps
+from tessera_engine.backends.tensorrt import TensorRtBackend
 from tessera_engine.errors import TesseraError
 from tessera_engine.model.installed import open_model
 from tessera_engine.tokens import pack
@@ -64,6 +67,33 @@ def test_embeddings_are_those_of_the_cpu_and_two_streams_are_busy(make, tokens, 
     assert device.busy[0] == 1  # the first batch's copies in
     assert all(busy == 2 for busy in device.busy[1:])
     assert backend.description == "tensorrt 10.3.0 (NVIDIA Stand-in 1)"
+
+
+def test_a_window_is_begun_while_the_one_before_is_computed(make, tokens, expected):
+    device = StandInDevice()
+    backend, _ = make(device, _limit=1024)
+    backend.prepare(tokens)
+    first = backend.start(tokens, 16)
+    assert sum(bool(todo) for todo in device.streams.values()) == 2  # its last batches wait for nobody
+    half = tokens.chosen(np.arange(0, len(tokens), 2))
+    second = backend.start(half)
+    is_close(second.embedding(), expected[::2])
+    codes, scales = first.codes()
+    assert np.abs(codes * scales[:, None] - expected[:, :16]).max() <= scales.max() / 2 + 2e-5
+    assert not any(device.streams.values())
+    assert backend.overlaps
+    assert backend_overlaps("tensorrt")
+
+
+def test_memory_that_runs_out_in_one_window_leaves_the_one_before_whole(make, tokens, expected):
+    device = StandInDevice(resizes=False)
+    backend, told = make(device)
+    first = backend.start(tokens)
+    device.total = 8 * MB
+    second = backend.start(tokens)
+    assert any("out of memory" in line for line in told)
+    is_close(first.embedding(), expected)
+    is_close(second.embedding(), expected)
 
 
 def test_a_second_window_needs_no_more_memory_and_no_more_plans(make, tokens, expected):
@@ -263,12 +293,12 @@ def test_a_failed_batch_is_an_error(make, tokens):
     backend.prepare(tokens)
 
     def fail():
-        from tessera_engine.backends.gpu.device import DeviceError
-
         raise DeviceError("an illegal memory access was encountered")
 
     device.streams[1].append(fail)
-    with pytest.raises(TesseraError, match="illegal memory access"):
+    with pytest.raises(
+        DeviceError, match=r"Stand-in 1 stopped working: an illegal memory access.*kept.*same command"
+    ):
         backend.run(tokens)
 
 

@@ -1,0 +1,47 @@
+"""In which directions embeddings tell places apart: distances in units of the noise between neighbours.
+
+Neighbours are mostly of one field, so what differs between them is mostly noise. Directions with little noise separate
+classes, though they may have little variance: plain Euclidean words round them away, and a linear classifier loses most
+by that. The transform is that of the minimum noise fraction (Green et al. 1988, "A transformation for ordering
+multispectral data in terms of image quality with implications for noise removal").
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tessera_kernels.axes import principal_axes, turn
+
+DIRECTIONS = 48
+"""Directions that are compared, those with most signal; 32 lose more, and 64 gain nothing."""
+
+FLOOR = 1e-3
+"""Noise of every direction, in mean noises: no direction is without. With 0.00001 a linear probe loses 0.8
+points more."""
+
+
+def directions(vectors: NDArray[np.float32], differences: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The matrix that brings vectors to at most `DIRECTIONS` directions, in units of the noise.
+
+    The half of the differences that are larger count as edges of fields.
+
+    Args:
+        vectors: (N, K) float32, N at least 1.
+        differences: (M, K) float32, between neighbours.
+
+    Returns:
+        (K, R) float32. Where neighbours don't differ, all directions have the same unit.
+    """
+    dim = vectors.shape[1]
+    squares = np.square(differences).sum(axis=1, dtype=np.float64)
+    noise, axes = np.zeros(dim), np.eye(dim)
+    if len(differences):
+        noise, axes = principal_axes(differences[squares <= np.median(squares)])
+    if not noise.mean() > 0:
+        noise, axes = np.ones(dim), np.eye(dim)
+    units = (axes / np.sqrt(noise + FLOOR * noise.mean())[:, np.newaxis]).T
+    _, chosen = principal_axes(turn(vectors, units.astype(np.float32)))
+    # einsum: a linear algebra library may sum in another order with other threads
+    matrix: NDArray[np.float32] = np.einsum("kj,rj->kr", units, chosen[:DIRECTIONS]).astype(np.float32)
+    return matrix

@@ -1,0 +1,1 @@
+"""One algorithm a module. `tessera_qgis.provider` lists them."""
