@@ -131,6 +131,7 @@ def lay_out(inputs: Inputs, words: list[str], folder: Path) -> None:
     """Put copies of the inputs that the words name into a folder. What follows -o and its like is written, not read."""
     if "jobs.csv" in words:
         words = [*words, "north", "south"]
+    words = [*words, *(name for word in words for name in re.findall(r"'([\w.]+)'", word))]
     for before, word in zip(["", *words], words, strict=False):
         name = first_part(word)
         written = before in ("-o", "--out", "--export", "--save", "simulate") and "--append" not in words
