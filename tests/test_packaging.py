@@ -52,7 +52,9 @@ def test_every_extra_that_code_or_pages_name_is_there():
         assert "tessera-engine[" not in text, f"{path}: tessera-engine is not on PyPI"
 
 
-def test_citation_and_changelog_have_the_version():
+def test_citation_changelog_and_the_plugin_have_the_version():
+    plugin = (ROOT / "qgis" / "tessera_qgis" / "metadata.txt").read_text(encoding="utf-8")
+    assert f"version={PROJECT['version']}" in plugin.splitlines()
     citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert re.search(r"^version: (.+)$", citation, re.MULTILINE)[1] == PROJECT["version"]
     assert f"## [{PROJECT['version']}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
