@@ -68,6 +68,7 @@ KNOWN = (PROGRAM, "python", "gdal_translate")
 CHANGED = {
     r"--model (nano|medium|v1_1)\b": "--model demo",  # published models and what is imported are not here
     r"verify nano": "verify demo",
+    r"embed 2024/ (.*--append)": r"embed 2025/ \1",  # the store here has 2024 already
     r"pack medium": "pack demo",
     r"/media/stick/": "",
     r"--at 4\.93 50\.80": "--at 4.9265 50.8035",  # inside of a small scene
@@ -125,9 +126,11 @@ def first_part(word: str) -> str:
 
 def lay_out(inputs: Inputs, words: list[str], folder: Path) -> None:
     """Put copies of the inputs that the words name into a folder. What follows -o and its like is written, not read."""
+    if "jobs.csv" in words:
+        words = [*words, "north", "south"]
     for before, word in zip(["", *words], words, strict=False):
         name = first_part(word)
-        written = before in ("-o", "--out", "--export", "--save") and "--append" not in words
+        written = before in ("-o", "--out", "--export", "--save", "simulate") and "--append" not in words
         if written or (folder / name).exists() or word.startswith("-"):
             continue
         path = inputs.get(name)

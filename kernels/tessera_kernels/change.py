@@ -41,9 +41,8 @@ class Moments(NamedTuple):
 @kernel(nogil=True)
 def _moments(
     before: NDArray[Any],
-    before_scales: NDArray[np.float32],
     after: NDArray[Any],
-    after_scales: NDArray[np.float32],
+    scales: tuple[NDArray[np.float32], NDArray[np.float32]],
     which: tuple[NDArray[np.int32], NDArray[np.int32]],
     pixels: NDArray[np.int64],
     sums: NDArray[np.float64],
@@ -54,12 +53,12 @@ def _moments(
         start = (first + chunk) * CHUNK
         for pixel in range(start, min(start + CHUNK, len(which[0]))):
             i, j = which[0][pixel], which[1][pixel]
-            if i < 0 or j < 0 or not (np.isfinite(before_scales[i]) and np.isfinite(after_scales[j])):
+            if i < 0 or j < 0 or not (np.isfinite(scales[0][i]) and np.isfinite(scales[1][j])):
                 continue
             pixels[chunk] += 1
             for k in range(before.shape[1]):
-                a = np.float64(before[i, k]) * before_scales[i]
-                b = np.float64(after[j, k]) * after_scales[j]
+                a = np.float64(before[i, k]) * scales[0][i]
+                b = np.float64(after[j, k]) * scales[1][j]
                 sums[chunk, 0, k] += a
                 sums[chunk, 1, k] += b
                 squares[chunk] += a * a + b * b
@@ -79,17 +78,16 @@ def _distance(
 @kernel(nogil=True)
 def _distances(
     before: NDArray[Any],
-    before_scales: NDArray[np.float32],
     after: NDArray[Any],
-    after_scales: NDArray[np.float32],
+    scales: tuple[NDArray[np.float32], NDArray[np.float32]],
     which: tuple[NDArray[np.int32], NDArray[np.int32]],
     shift: NDArray[np.float32],
     found: NDArray[np.float32],
 ) -> None:
     for pixel in range(len(found)):
         i, j = which[0][pixel], which[1][pixel]
-        if i >= 0 and j >= 0 and np.isfinite(before_scales[i]) and np.isfinite(after_scales[j]):
-            found[pixel] = _distance(before[i], before_scales[i], after[j], after_scales[j], shift)
+        if i >= 0 and j >= 0 and np.isfinite(scales[0][i]) and np.isfinite(scales[1][j]):
+            found[pixel] = _distance(before[i], scales[0][i], after[j], scales[1][j], shift)
         else:
             found[pixel] = np.nan
 
@@ -128,7 +126,7 @@ def moments(
     b, b_scales = np.ascontiguousarray(after), np.ascontiguousarray(after_scales)
     in_shares(
         lambda share: _moments(
-            a, a_scales, b, b_scales, numbers, pixels[share], sums[share], squares[share], share.start
+            a, b, (a_scales, b_scales), numbers, pixels[share], sums[share], squares[share], share.start
         ),
         chunks,
     )
@@ -169,7 +167,7 @@ def distances(
     common = np.ascontiguousarray(shift, np.float32)
     in_shares(
         lambda share: _distances(
-            a, a_scales, b, b_scales, (numbers[0][share], numbers[1][share]), common, found[share]
+            a, b, (a_scales, b_scales), (numbers[0][share], numbers[1][share]), common, found[share]
         ),
         len(found),
     )

@@ -7,6 +7,7 @@ vector and the words, and sums have one order: so results don't depend on the nu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +27,9 @@ ROUNDS = 6
 
 _TOGETHER = 8
 """Dimensions whose products are added at a time."""
+
+BAND = 32
+"""Rows of pixels that are coded one after the other. Bands are fixed, so that numbers don't depend on the threads."""
 
 _LANES = 16
 """Words that are compared at a time."""
@@ -226,53 +230,117 @@ def means(vectors: NDArray[np.float32], found: NDArray[np.uint8], count: int) ->
     return words
 
 
-@kernel(nogil=True)
-def _like_neighbours(
-    wanted: NDArray[np.float32],
-    coded: NDArray[np.float32],
-    valid: NDArray[np.bool_],
-    numbers: NDArray[np.uint8],
-    gain: np.float32,
+@kernel(nogil=True, fastmath={"contract"})
+def _search(
+    left: NDArray[np.float32],
+    words: NDArray[np.float32],
+    halves: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    found: NDArray[np.uint8],
 ) -> None:
-    for row in range(1, wanted.shape[0]):
-        for col in range(wanted.shape[1]):
+    """The word of each codebook, one after the other; `left` becomes what they leave."""
+    largest, where = np.empty(_LANES, np.float32), np.empty(_LANES, np.int32)
+    count = words.shape[2]
+    for stage in range(words.shape[0]):
+        for word in range(count):
+            scores[word] = -halves[stage, word]
+        for k in range(0, words.shape[1], _TOGETHER):
+            a, b, c, d = words[stage, k], words[stage, k + 1], words[stage, k + 2], words[stage, k + 3]
+            e, f, g, h = words[stage, k + 4], words[stage, k + 5], words[stage, k + 6], words[stage, k + 7]
+            x0, x1, x2, x3 = left[k], left[k + 1], left[k + 2], left[k + 3]
+            x4, x5, x6, x7 = left[k + 4], left[k + 5], left[k + 6], left[k + 7]
+            for word in range(count):
+                first = x0 * a[word] + x1 * b[word] + x2 * c[word] + x3 * d[word]
+                scores[word] += first + (x4 * e[word] + x5 * f[word] + x6 * g[word] + x7 * h[word])
+        best = _first_largest(scores, largest, where)
+        found[stage] = best
+        for k in range(words.shape[1]):
+            left[k] -= words[stage, k, best]
+
+
+@kernel(nogil=True)
+def _code(
+    wanted: NDArray[np.float32],
+    valid: NDArray[np.bool_],
+    words: NDArray[np.float32],
+    halves: NDArray[np.float32],
+    gain: np.float32,
+    numbers: NDArray[np.uint8],
+) -> None:
+    height, width, dim = wanted.shape
+    coded = np.empty((2, width, dim), np.float32)  # of this row and the one above
+    left, scores = np.empty(dim, np.float32), np.empty(words.shape[2], np.float32)
+    found = np.empty(len(words), np.uint8)
+    for row in range(height):
+        here, above = coded[row % 2], coded[(row + 1) % 2]
+        for col in range(width):
             if not valid[row, col]:
                 continue
-            best = _square(wanted[row, col], coded[row, col])
-            from_row, from_col = row, col
-            for other_row, other_col in ((row, col - 1), (row - 1, col)):
-                if other_col < 0 or not valid[other_row, other_col]:
+            vector = wanted[row, col]
+            nearest_square, from_row, from_col = np.float32(np.inf), row, col
+            if col > 0 and valid[row, col - 1]:
+                nearest_square, from_col = _square(vector, here[col - 1]), col - 1
+            if row > 0 and valid[row - 1, col]:
+                square = _square(vector, above[col])
+                if square < nearest_square:
+                    nearest_square, from_row, from_col = square, row - 1, col
+            # A neighbour that is nearer than the gain is taken, whatever is found
+            if nearest_square >= gain:
+                left[:] = vector
+                _search(left, words, halves, scores, found)
+                own = np.float32(0)
+                for k in range(dim):
+                    own += left[k] * left[k]
+                if not nearest_square - gain < own:
+                    for stage in range(len(words)):
+                        numbers[stage, row, col] = found[stage]
+                    for k in range(dim):
+                        here[col, k] = vector[k] - left[k]
                     continue
-                square = _square(wanted[row, col], coded[other_row, other_col]) - gain
-                if square < best:
-                    best, from_row, from_col = square, other_row, other_col
-            if from_row != row or from_col != col:
-                for k in range(wanted.shape[2]):
-                    coded[row, col, k] = coded[from_row, from_col, k]
-                for stage in range(numbers.shape[0]):
-                    numbers[stage, row, col] = numbers[stage, from_row, from_col]
+            like = here[from_col] if from_row == row else above[from_col]
+            for k in range(dim):
+                here[col, k] = like[k]
+            for stage in range(len(words)):
+                numbers[stage, row, col] = numbers[stage, from_row, from_col]
 
 
-def like_neighbours(
-    wanted: NDArray[np.float32],
-    coded: NDArray[np.float32],
-    valid: NDArray[np.bool_],
-    numbers: NDArray[np.uint8],
-    gain: float,
-) -> None:
-    """Give pixels the numbers of their left or upper neighbour, where these are nearly as near.
+def code(
+    wanted: NDArray[np.float32], valid: NDArray[np.bool_], words: Sequence[NDArray[np.float32]], gain: float
+) -> NDArray[np.uint8]:
+    """Code pixels by the nearest word of each codebook for what the ones before leave, or as a neighbour is coded.
 
-    That takes fewer bytes, and some noise goes. From the second row on, from left to right. A neighbour's numbers are
-    taken if the squared distance to what they stand for, less `gain`, is below that to the pixel's own.
+    From left to right and from top to bottom, in bands of `BAND` rows that don't look at each other. A pixel takes the
+    numbers of its left or upper neighbour if the squared distance to what these stand for, less `gain`, is below that
+    to what its own numbers would stand for. That takes fewer bytes and less time, and some noise goes.
 
     Args:
-        wanted: (H, W, R) float32 vectors.
-        coded: (H, W, R) float32, what the numbers stand for; changed with them.
-        valid: (H, W), where there is a vector.
-        numbers: (S, H, W) uint8; changed.
+        wanted: (H, W, R) float32, finite where valid.
+        valid: (H, W).
+        words: (W, R) float32 of each codebook, 1 to `MOST_WORDS` words.
         gain: squared distance that equal numbers are worth.
+
+    Returns:
+        (codebooks, H, W) uint8, 0 where not valid.
     """
-    _like_neighbours(wanted, coded, valid, numbers, np.float32(gain))
+    dim = wanted.shape[2]
+    missing = -dim % _TOGETHER
+    turned = np.zeros((len(words), dim + missing, MOST_WORDS), np.float32)
+    halves = np.full((len(words), MOST_WORDS), np.inf, np.float32)
+    for stage, each in enumerate(words):
+        turned[stage, :dim, : len(each)] = each.T
+        halves[stage, : len(each)] = (each.astype(np.float64) ** 2).sum(axis=1) / 2
+    if missing:
+        wanted = np.pad(wanted, ((0, 0), (0, 0), (0, missing)))
+    numbers = np.zeros((len(words), *valid.shape), np.uint8)
+    rows = range(0, len(valid), BAND)
+
+    def work(share: slice) -> None:
+        for row in rows[share]:
+            band = slice(row, row + BAND)
+            _code(wanted[band], valid[band], turned, halves, np.float32(gain), numbers[:, band])
+
+    in_shares(work, len(rows))
+    return numbers
 
 
 @kernel(nogil=True)

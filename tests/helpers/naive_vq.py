@@ -34,18 +34,23 @@ def naive_group(keys):
     return which, list(firsts.values())
 
 
-def naive_like_neighbours(wanted, coded, valid, numbers, gain):
-    """The same as `like_neighbours`, on copies, in float64."""
-    wanted, coded, numbers = wanted.astype(np.float64), coded.astype(np.float64), numbers.copy()
+def naive_code(wanted, valid, words, gain, band):
+    """(codebooks, H, W) as `code` gives it, in float64."""
     height, width = valid.shape
-    for row in range(1, height):
+    numbers, coded = np.zeros((len(words), height, width), np.uint8), np.zeros(wanted.shape)
+    for row in range(height):
         for col in range(width):
             if not valid[row, col]:
                 continue
-            options = [(float(((wanted[row, col] - coded[row, col]) ** 2).sum()), row, col)]
+            vector, own = wanted[row, col].astype(np.float64), []
+            left = vector.copy()
+            for each in words:
+                own.append(naive_nearest(left[np.newaxis], each)[0])
+                left -= each[own[-1]]
+            options = [(float((left**2).sum()), own, vector - left)]
             for r, c in ((row, col - 1), (row - 1, col)):
-                if c >= 0 and valid[r, c]:
-                    options.append((float(((wanted[row, col] - coded[r, c]) ** 2).sum()) - gain, r, c))
-            _, r, c = min(options, key=lambda option: option[0])  # of equal ones the first
-            coded[row, col], numbers[:, row, col] = coded[r, c], numbers[:, r, c]
-    return coded, numbers
+                if c >= 0 and r >= row - row % band and valid[r, c]:
+                    square = float(((vector - coded[r, c]) ** 2).sum()) - gain
+                    options.append((square, numbers[:, r, c], coded[r, c]))
+            _, numbers[:, row, col], coded[row, col] = min(options, key=lambda option: option[0])
+    return numbers

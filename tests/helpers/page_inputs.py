@@ -55,11 +55,11 @@ class Inputs:
 
 
 def _scene(inputs: Inputs, path: Path) -> None:
-    """A scene of the year in its name. Each name has its land, but years and neighbours of one place share it."""
+    """A scene of the year in its name; all of them show one place, but `plain`. `scene_dir` has days of year only."""
     found = re.search(r"\d{4}", path.name)
     year = int(found[0]) if found else YEAR
-    simulate(path, SIDE, seed=8 if path.name == "plain" else 7, year=year - YEAR + 1 if found else 0)
-    if not found:
+    simulate(path, SIDE, seed=int(path.name == "plain"), year=year if found else 0)
+    if path.name == "scene_dir":
         return
     first = date(year, 1, 1)
     days = {"s2_dates": np.load(path / "doys.npy")}
@@ -95,9 +95,13 @@ def _season(inputs: Inputs, path: Path) -> None:
     )
 
 
+def _own_tree(inputs: Inputs, path: Path) -> None:
+    te.convert(inputs.need("scene_dir.embeddings"), path, "geotessera", year=YEAR, **QUIET)
+
+
 def _tree(inputs: Inputs, path: Path) -> None:
     """As geotessera leaves it: without our item."""
-    te.convert(inputs.need("scene_dir.embeddings"), path, "geotessera", year=YEAR, **QUIET)
+    _own_tree(inputs, path)
     for name in (ITEM, "quicklook.png", f"truecolour_{YEAR}.tif"):
         (path / name).unlink()
 
@@ -182,13 +186,15 @@ def _transitions_checked(inputs: Inputs, path: Path) -> None:
     import geopandas
 
     points = geopandas.read_file(drawn)
-    before, after = zip(*(name.split(" -> ") for name in points["map_class"]), strict=True)
-    points["reference_before"], points["reference_after"] = before, after
+    for column, which in (("reference_before", 0), ("reference_after", -1)):
+        points[column] = [
+            name.removesuffix(" unchanged").split(" to ")[which] for name in points["map_class"]
+        ]
     points.to_file(path)
 
 
 def _jobs(inputs: Inputs, path: Path) -> None:
-    path.write_text("scene,year\nnorth,2023\nsouth,2024\n")
+    path.write_text("scene,year\nnorth,2024\nsouth,2024\n")
 
 
 def _palette(inputs: Inputs, path: Path) -> None:
@@ -230,6 +236,7 @@ MAKERS: dict[str, Callable[[Inputs, Path], None]] = {
     r"season\.zarr": _season,
     r".*\.zarr": _store,
     "tree": _tree,
+    "own-tree": _own_tree,
     r".*\.map": _map,
     r"crops\.model": _classifier,
     r"2023\.2024\.change": _change,

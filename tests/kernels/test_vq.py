@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from naive_vq import naive_group, naive_like_neighbours, naive_nearest, naive_unpack
+from naive_vq import naive_code, naive_group, naive_nearest, naive_unpack
 
 from tessera_kernels.threads import get_threads, set_threads
 from tessera_kernels.vq import (
+    BAND,
     MOST_WORDS,
     Packed,
+    code,
     group,
     learn,
-    like_neighbours,
     means,
     nearest,
     pack,
@@ -113,17 +114,17 @@ def test_a_word_is_the_mean_of_its_vectors_and_one_without_any_is_another():
 
 
 @pytest.mark.parametrize("gain", [0.0, 2.0, 1e4])
-def test_pixels_take_their_neighbours_numbers_as_the_naive_twin_does(gain):
-    rng = np.random.default_rng(int(gain) % 97)
-    wanted, coded = whole(rng, 7, 9, 3), whole(rng, 7, 9, 3)
-    valid, numbers = rng.random((7, 9)) < 0.8, rng.integers(0, 200, (2, 7, 9)).astype(np.uint8)
-    expected = naive_like_neighbours(wanted, coded, valid, numbers, gain)
-    before = numbers.copy()
-    like_neighbours(wanted, coded, valid, numbers, gain)
-    np.testing.assert_array_equal(coded, expected[0])
-    np.testing.assert_array_equal(numbers, expected[1])
-    np.testing.assert_array_equal(numbers[:, 0], before[:, 0])  # the row above is only looked at
-    assert (numbers != before).any() or gain == 0
+@pytest.mark.parametrize("dim", [3, 8, 17])
+def test_pixels_are_coded_as_the_naive_twin_does(gain, dim, threads):
+    rng = np.random.default_rng(dim)
+    wanted, valid = whole(rng, BAND + 3, 9, dim), rng.random((BAND + 3, 9)) < 0.8
+    words = [whole(rng, count, dim) for count in (5, 17)]
+    expected = naive_code(wanted, valid, words, gain, BAND)
+    for count in (1, 2, 3):
+        threads(count)
+        np.testing.assert_array_equal(code(wanted, valid, words, gain), expected)
+    alone = naive_nearest(wanted.reshape(-1, dim), words[0]).reshape(valid.shape)
+    assert (expected[0] == alone)[valid].mean() > 0.9 or gain > 0
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 300])

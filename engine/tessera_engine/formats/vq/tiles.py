@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tessera_engine.formats.embeddings.stored import StoredBlock
 from tessera_engine.formats.vq.noise import directions
 from tessera_kernels.axes import turn
-from tessera_kernels.vq import Packed, group, learn, like_neighbours, means, nearest, pack, unpack
+from tessera_kernels.vq import Packed, code, group, learn, means, nearest, pack, unpack
 
 TILE = 512
 """Pixels across. In smaller tiles the codebooks take more bytes than the numbers; in larger ones more is lost."""
@@ -38,7 +38,7 @@ GAIN = 1.0
 """What a neighbour's numbers are worth, in mean squared errors. A third of the bytes goes, and a linear probe gains 0.3
 points: noise goes with them."""
 
-STRIP = 32_768
+STRIP = 16_384
 """Pixels whose float32 values are in memory at a time."""
 
 
@@ -70,33 +70,13 @@ def encode(stored: StoredBlock) -> Tile | None:
     if not pixels.valid.any():
         return None
     learned = _learn(pixels)
-    height, width = pixels.valid.shape
-    numbers = np.zeros((len(WORDS), height, width), np.uint8)
-    numbers[0] = NO_DATA
-    rows = max(1, STRIP // width)
-    # With the row above the strip, which its pixels may be like
-    wanted = np.zeros((rows + 1, width, learned.matrix.shape[1]), np.float32)
-    coded = np.zeros_like(wanted)
-    for top in range(0, height, rows):
-        wanted[0], coded[0] = wanted[rows], coded[rows]
-        part = slice(top, min(top + rows, height))
-        here = np.zeros((1 + part.stop - top, width), bool)
-        here[1:] = pixels.valid[part]
-        here[0] = pixels.valid[top - 1] if top else False
-        inside = here[1:]
-        vectors = turn(pixels.vectors(np.flatnonzero(pixels.valid[part]) + top * width), learned.matrix)
-        left = vectors.copy()
-        of_strip = np.zeros((len(WORDS), *here.shape), np.uint8)
-        if top:
-            of_strip[:, 0] = numbers[:, top - 1]
-        of_strip[0, 1:] = NO_DATA
-        for plane, words in zip(of_strip, learned.words, strict=True):
-            found = nearest(left, words)
-            plane[1:][inside] = found
-            left -= words[found]
-        wanted[1 : len(here)][inside], coded[1 : len(here)][inside] = vectors, vectors - left
-        like_neighbours(wanted[: len(here)], coded[: len(here)], here, of_strip, GAIN * learned.error)
-        numbers[:, part] = of_strip[:, 1:]
+    wanted = np.zeros((*pixels.valid.shape, learned.matrix.shape[1]), np.float32)
+    flat, every = wanted.reshape(-1, wanted.shape[2]), np.flatnonzero(pixels.valid)
+    for start in range(0, len(every), STRIP):
+        some = every[start : start + STRIP]
+        flat[some] = turn(pixels.vectors(some), learned.matrix)
+    numbers = code(wanted, pixels.valid, learned.words, GAIN * learned.error)
+    numbers[0][~pixels.valid] = NO_DATA
     return Tile(learned.books, numbers)
 
 
