@@ -21,6 +21,7 @@ OTHER_LANGUAGES = {
     "python": "run by test_documentation.py",
     "py": "asks for packages that are not among the tests': see NOT_TYPED",
     "csv": "a file",
+    "r": "run by test_r.py",
 }
 """Languages of fenced blocks that hold no commands. Blocks without a language, and `sh`, do."""
 
@@ -28,6 +29,8 @@ NOT_TYPED = {
     "slurm.md": {r".*": "a script of several lines: test_job_scripts_run"},
     "scenes.md": {r"ls ": "shows what is there"},
     "tutorial.md": {r".*": "test_tutorial.py types the whole page"},
+    "install.md": {r".*": "installs: make wheel, tests/engine/kit"},
+    "qgis.md": {r"qgis_process": "needs QGIS: tests/qgis"},
     "jetson.md": {r".*": "for a Jetson"},
     "cluster.md": {r".*": "needs other machines; tests/engine/cluster runs workers on this one"},
     "gpu.md": {
@@ -128,6 +131,7 @@ def lay_out(inputs: Inputs, words: list[str], folder: Path) -> None:
     """Put copies of the inputs that the words name into a folder. What follows -o and its like is written, not read."""
     if "jobs.csv" in words:
         words = [*words, "north", "south"]
+    words = [*words, *(name for word in words for name in re.findall(r"'([\w.]+)'", word))]
     for before, word in zip(["", *words], words, strict=False):
         name = first_part(word)
         written = before in ("-o", "--out", "--export", "--save", "simulate") and "--append" not in words

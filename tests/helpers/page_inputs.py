@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
@@ -228,6 +231,12 @@ def _example(inputs: Inputs, path: Path) -> None:
     (path / "labels.geojson").write_text(text)
 
 
+def _drift(inputs: Inputs, path: Path) -> None:
+    words = [sys.executable, "-m", "tessera_engine", "verify", "demo", "--precision", "int8", "--json"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    path.write_bytes(subprocess.run(words, env=environment, capture_output=True, check=True).stdout)
+
+
 MAKERS: dict[str, Callable[[Inputs, Path], None]] = {
     "flanders(-2018)?": _flanders,
     r"scene_dir|scene_2025|farm(-2025)?|plain|north(-20\d\d)?|south(-20\d\d)?|east|country|20\d\d": _scene,
@@ -251,6 +260,8 @@ MAKERS: dict[str, Callable[[Inputs, Path], None]] = {
     r"(student_)?nano\.pt|mine\.pt|large\.pt|trained\.pt": _checkpoint("tiny"),
     r"v1_1\.pt": _checkpoint("v1_1_tiny"),
     r"medium\.tessera": _pack,
+    "from-r": lambda inputs, path: shutil.copytree(inputs.need("scene_dir.map"), path) and None,
+    r"drift\.json": _drift,
     "benchmarks": _scripts,
     "example": _example,
 }
