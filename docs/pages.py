@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import posixpath
 import re
 from pathlib import Path, PurePosixPath
+from types import FunctionType
 from typing import Any
 
 from mkdocs.structure.files import File
@@ -141,5 +143,17 @@ def python_reference() -> str:
     for title, group in (("Functions", functions), ("Types", types)):
         lines += [f"## {title}", ""]
         for name in group:
-            lines += [f"::: {getattr(tessera_engine, name).__module__}.{name}", ""]
+            value = getattr(tessera_engine, name)
+            lines += [f"::: {value.__module__}.{name}"]
+            if members := _members(value):
+                lines += ["    options:", f"      members: {json.dumps(members)}"]
+            lines += [""]
     return "\n".join(lines)
+
+
+def _members(of: object) -> list[str]:
+    """Methods and properties of a type, in their order in the source."""
+    if not isinstance(of, type):
+        return []
+    kinds = (FunctionType, property, classmethod)
+    return [name for name, each in vars(of).items() if isinstance(each, kinds) and not name.startswith("_")]

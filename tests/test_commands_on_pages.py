@@ -21,6 +21,7 @@ OTHER_LANGUAGES = {
     "python": "run by test_documentation.py",
     "py": "asks for packages that are not among the tests': see NOT_TYPED",
     "csv": "a file",
+    "r": "run by test_r.py",
 }
 """Languages of fenced blocks that hold no commands. Blocks without a language, and `sh`, do."""
 
@@ -28,6 +29,8 @@ NOT_TYPED = {
     "slurm.md": {r".*": "a script of several lines: test_job_scripts_run"},
     "scenes.md": {r"ls ": "shows what is there"},
     "tutorial.md": {r".*": "test_tutorial.py types the whole page"},
+    "install.md": {r".*": "installs: make wheel, tests/engine/kit"},
+    "qgis.md": {r"qgis_process": "needs QGIS: tests/qgis"},
     "jetson.md": {r".*": "for a Jetson"},
     "cluster.md": {r".*": "needs other machines; tests/engine/cluster runs workers on this one"},
     "gpu.md": {
@@ -68,6 +71,7 @@ KNOWN = (PROGRAM, "python", "gdal_translate")
 CHANGED = {
     r"--model (nano|medium|v1_1)\b": "--model demo",  # published models and what is imported are not here
     r"verify nano": "verify demo",
+    r"embed 2024/ (.*--append)": r"embed 2025/ \1",  # the store here has 2024 already
     r"pack medium": "pack demo",
     r"/media/stick/": "",
     r"--at 4\.93 50\.80": "--at 4.9265 50.8035",  # inside of a small scene
@@ -125,9 +129,12 @@ def first_part(word: str) -> str:
 
 def lay_out(inputs: Inputs, words: list[str], folder: Path) -> None:
     """Put copies of the inputs that the words name into a folder. What follows -o and its like is written, not read."""
+    if "jobs.csv" in words:
+        words = [*words, "north", "south"]
+    words = [*words, *(name for word in words for name in re.findall(r"'([\w.]+)'", word))]
     for before, word in zip(["", *words], words, strict=False):
         name = first_part(word)
-        written = before in ("-o", "--out", "--export", "--save") and "--append" not in words
+        written = before in ("-o", "--out", "--export", "--save", "simulate") and "--append" not in words
         if written or (folder / name).exists() or word.startswith("-"):
             continue
         path = inputs.get(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import json
 import re
 import shutil
@@ -43,6 +44,28 @@ def test_pages_have_all_commands_and_functions(site):
     python = (site / "python.html").read_text(encoding="utf-8")
     for name in tessera_engine.__all__:
         assert name.startswith("__") or f".{name}" in python, name
+
+
+def test_the_page_of_python_has_every_option_and_method(site):
+    import tessera_engine
+
+    python = (site / "python.html").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"<h3[^>]* id=\"?([\w.]+)\"?(.*?)(?=<h[23]|\Z)", python, re.DOTALL))
+    for name in tessera_engine.__all__:
+        value = getattr(tessera_engine, name)
+        section = sections[f"{value.__module__}.{name}"]
+        if isinstance(value, type):
+            kinds = (type(lambda: None), property)
+            for method, each in vars(value).items():
+                if isinstance(each, kinds) and not method.startswith("_"):
+                    assert re.search(rf"id=\"?{value.__module__}\.{name}\.{method}[\"\s>]", python), method
+            continue
+        shown = re.sub(r"<[^>]+>", "", section)
+        for parameter in inspect.signature(value).parameters.values():
+            assert f"{parameter.name}{'' if parameter.default is parameter.empty else '='}" in shown, (
+                name,
+                parameter,
+            )
 
 
 def test_pages_load_nothing_from_elsewhere(site):

@@ -56,3 +56,20 @@ def test_v2_tokens_stay_as_they_are():
     reader = FakeReader(made_up_arrays())
     tokens = pack(reader.read(reader.grid.window), V2_STATISTICS).tokens
     assert sequence(tokens, "v2") is tokens
+
+
+@pytest.mark.parametrize("facts", [V2_STATISTICS, FLAVOURS["v1.1"]["aws"]], ids=["v2", "v1.1"])
+def test_dates_without_a_clear_pixel_can_be_left_out(facts):
+    """As docs/data.md says: the tokens, and so the embeddings, are the same."""
+    arrays = made_up_arrays()
+    arrays["masks"][[3, 9]] = 0
+    kept = np.delete(np.arange(len(arrays["masks"])), [3, 9])
+    fewer = arrays | {name: arrays[name][kept] for name in ("bands", "masks", "doys")}
+    window = Window(0, 0, 5, 6)
+    packed = [pack(FakeReader(each).read(window), facts) for each in (arrays, fewer)]
+    np.testing.assert_array_equal(packed[0].pixels, packed[1].pixels)
+    for modality in ("s2", "s1"):
+        one, other = (getattr(each.tokens, modality) for each in packed)
+        assert one.lengths.sum() > 100
+        for name in ("values", "doy", "multiplicity", "offsets"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
@@ -55,11 +58,11 @@ class Inputs:
 
 
 def _scene(inputs: Inputs, path: Path) -> None:
-    """A scene of the year in its name. Each name has its land, but years and neighbours of one place share it."""
+    """A scene of the year in its name; all of them show one place, but `plain`. `scene_dir` has days of year only."""
     found = re.search(r"\d{4}", path.name)
     year = int(found[0]) if found else YEAR
-    simulate(path, SIDE, seed=8 if path.name == "plain" else 7, year=year - YEAR + 1 if found else 0)
-    if not found:
+    simulate(path, SIDE, seed=int(path.name == "plain"), year=year if found else 0)
+    if path.name == "scene_dir":
         return
     first = date(year, 1, 1)
     days = {"s2_dates": np.load(path / "doys.npy")}
@@ -95,9 +98,13 @@ def _season(inputs: Inputs, path: Path) -> None:
     )
 
 
+def _own_tree(inputs: Inputs, path: Path) -> None:
+    te.convert(inputs.need("scene_dir.embeddings"), path, "geotessera", year=YEAR, **QUIET)
+
+
 def _tree(inputs: Inputs, path: Path) -> None:
     """As geotessera leaves it: without our item."""
-    te.convert(inputs.need("scene_dir.embeddings"), path, "geotessera", year=YEAR, **QUIET)
+    _own_tree(inputs, path)
     for name in (ITEM, "quicklook.png", f"truecolour_{YEAR}.tif"):
         (path / name).unlink()
 
@@ -182,13 +189,15 @@ def _transitions_checked(inputs: Inputs, path: Path) -> None:
     import geopandas
 
     points = geopandas.read_file(drawn)
-    before, after = zip(*(name.split(" -> ") for name in points["map_class"]), strict=True)
-    points["reference_before"], points["reference_after"] = before, after
+    for column, which in (("reference_before", 0), ("reference_after", -1)):
+        points[column] = [
+            name.removesuffix(" unchanged").split(" to ")[which] for name in points["map_class"]
+        ]
     points.to_file(path)
 
 
 def _jobs(inputs: Inputs, path: Path) -> None:
-    path.write_text("scene,year\nnorth,2023\nsouth,2024\n")
+    path.write_text("scene,year\nnorth,2024\nsouth,2024\n")
 
 
 def _palette(inputs: Inputs, path: Path) -> None:
@@ -222,6 +231,12 @@ def _example(inputs: Inputs, path: Path) -> None:
     (path / "labels.geojson").write_text(text)
 
 
+def _drift(inputs: Inputs, path: Path) -> None:
+    words = [sys.executable, "-m", "tessera_engine", "verify", "demo", "--precision", "int8", "--json"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    path.write_bytes(subprocess.run(words, env=environment, capture_output=True, check=True).stdout)
+
+
 MAKERS: dict[str, Callable[[Inputs, Path], None]] = {
     "flanders(-2018)?": _flanders,
     r"scene_dir|scene_2025|farm(-2025)?|plain|north(-20\d\d)?|south(-20\d\d)?|east|country|20\d\d": _scene,
@@ -230,6 +245,7 @@ MAKERS: dict[str, Callable[[Inputs, Path], None]] = {
     r"season\.zarr": _season,
     r".*\.zarr": _store,
     "tree": _tree,
+    "own-tree": _own_tree,
     r".*\.map": _map,
     r"crops\.model": _classifier,
     r"2023\.2024\.change": _change,
@@ -244,6 +260,8 @@ MAKERS: dict[str, Callable[[Inputs, Path], None]] = {
     r"(student_)?nano\.pt|mine\.pt|large\.pt|trained\.pt": _checkpoint("tiny"),
     r"v1_1\.pt": _checkpoint("v1_1_tiny"),
     r"medium\.tessera": _pack,
+    "from-r": lambda inputs, path: shutil.copytree(inputs.need("scene_dir.map"), path) and None,
+    r"drift\.json": _drift,
     "benchmarks": _scripts,
     "example": _example,
 }

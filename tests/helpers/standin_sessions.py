@@ -74,7 +74,7 @@ class StandInSession:
         device.streams[stream].append(work)
 
 
-def open_standins(monkeypatch, device, provider):
+def open_standins(monkeypatch, device):
     """Let every session on a GPU be a stand-in; gives those that were opened."""
     real, opened = onnxruntime.InferenceSession, []
 
@@ -87,6 +87,5 @@ def open_standins(monkeypatch, device, provider):
         return opened[-1]
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", session)
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [provider, "CPUExecutionProvider"])
     monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None, raising=False)
     return opened

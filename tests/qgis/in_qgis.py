@@ -141,6 +141,9 @@ def chain(scene, other, labels, folder):
         for layer in QgsProject.instance().mapLayers().values()
         if layer.name().endswith("embeddings: embeddings")
     )
+    made["without sign"] = any(
+        embedded.dataProvider().bandStatistics(band).maximumValue > 127 for band in range(1, 9)
+    )
     made["again"], _ = run("embed", SCENE=scene, OUT=folder)
     later, _ = run("embed", SCENE=other, OUT=folder)
     centre = embedded.extent().center()

@@ -83,6 +83,8 @@ def test_from_a_scene_to_areas(in_qgis, program, scene, labels, tmp_path):
     assert "'Replace an earlier result'" in made["again"]["error"]
     assert all(0 <= percent <= 100 for percent in made["progress"])
     assert [kind for kind, _ in made["said"]].count("command") == 1
+    # Codes above 127 are negative ones without their sign
+    assert ("without their sign" in json.dumps(made["said"])) == made["without sign"]
     embedded = made["embed"]["layers"]["scène a.embeddings: embeddings"]
     assert (embedded["bands"], embedded["renderer"], embedded["valid"]) == (128, "multibandcolor", True)
     for step, layer, renderer in (

@@ -187,13 +187,6 @@ def test_the_plugin_is_python_3_9_and_needs_qgis_alone():
         assert annotated or path.parent.name == "algorithms", path
 
 
-def test_the_plugin_has_the_version_of_the_engine():
-    from tessera_engine.version import __version__
-
-    lines = (PLUGIN / "metadata.txt").read_text(encoding="utf-8").splitlines()
-    assert f"version={__version__}" in lines
-
-
 def test_progress_events_of_the_command_line_are_understood(capsys):
     from tessera_engine.cli.console import progress_for
 

@@ -178,7 +178,7 @@ def _find(device: str) -> Part:
     try:
         gpu = Gpu()
     except DeviceError as error:
-        return Part(None, f"{error}: {how_to_install('driver')}")
+        return Part(None, str(error))
     capability, cuda = _numbers(gpu.capability), _numbers(gpu.cuda)
     if capability < LEAST_CAPABILITY:
         return Part(None, f"{gpu.name} has compute capability {gpu.capability}, expected 8.0 or higher")

@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 
 from tessera_engine.backends.base import Backend, BackendRecord, Part
 from tessera_engine.backends.gpu.cuda import Cuda
-from tessera_engine.backends.gpu.providers import CPU, Provider, find_gpu_providers, open_session, unable
+from tessera_engine.backends.gpu.providers import (
+    CPU,
+    Provider,
+    choose_provider,
+    find_gpu_providers,
+    open_session,
+    unable,
+)
 from tessera_engine.backends.gpu.sessions import SessionBackend
 from tessera_engine.backends.rectangles import batches, rectangle
 from tessera_engine.errors import TesseraError
@@ -98,7 +105,9 @@ def _find(device: str) -> Part:
 
 def _load(model: ModelFile, threads: int, device: str, announce: Announce) -> Backend:
     if device == "cuda":
-        return SessionBackend(model, session_options(threads), Cuda(), announce)
+        # First, because it says what to install
+        provider = choose_provider(model.facts.precision, onnx_runtime().get_available_providers())
+        return SessionBackend(model, session_options(threads), provider, Cuda(), announce)
     return OnnxRuntimeBackend(model, threads)
 
 

@@ -16,6 +16,7 @@ from tessera_engine.backends.rectangles import batches, rectangle
 from tessera_engine.errors import MissingExtra, ModelError
 from tessera_engine.model.facts import PRECISIONS
 from tessera_engine.model.file import OUTPUT_NAME, ModelFile, read_content
+from tessera_engine.offline.open_vino import open_vino
 from tessera_engine.progress import Announce
 from tessera_engine.tokens import PackedTokens, sequence
 from tessera_kernels.cpu import has_bfloat16
@@ -89,10 +90,9 @@ def _missing() -> MissingExtra:
 
 def _openvino() -> ModuleType:
     try:
-        import openvino
+        module: ModuleType = open_vino()
     except ModuleNotFoundError as error:
         raise _missing() from error
-    module: ModuleType = openvino
     return module
 
 

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from qgis.core import (
+    Qgis,
     QgsCoordinateReferenceSystem,
     QgsProcessing,
     QgsProcessingOutputRasterLayer,
     QgsProcessingParameterExtent,
     QgsProcessingParameterFeatureSource,
     QgsProcessingParameterFile,
+    QgsRasterLayer,
 )
 
 from tessera_qgis import inputs, layers, results
@@ -95,10 +97,19 @@ class Embed(Algorithm):
         if not made:
             return {}
         out = made["out"]
+        if options["--int8"] and self._reads_without_sign(out / FILES["EMBEDDED"]):
+            feedback.pushWarning(
+                "this QGIS has a GDAL before 3.7 and reads int8 codes without their sign: the colours of "
+                "embeddings.tif are wrong, what is made from it is right"
+            )
         files = {
             name: results.load(context, results.find_files(out, file), name) for name, file in FILES.items()
         }
         return {inputs.OUT: str(out), **files}
+
+    def _reads_without_sign(self, file: Path) -> bool:
+        layer = QgsRasterLayer(str(file))
+        return bool(layer.isValid() and layer.dataProvider().dataType(1) == Qgis.Byte)
 
     def _box(self, parameters: Any, context: Any) -> tuple[float, float, float, float] | None:
         if parameters.get(EXTENT) in (None, ""):

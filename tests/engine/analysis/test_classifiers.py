@@ -151,6 +151,8 @@ def test_a_saved_classifier_makes_the_same_map(places, tmp_path, method, context
     applied = apply(made.saved, places / "a.embeddings", tmp_path / "two", probabilities=True, progress=False)
     names = {path.name for path in (tmp_path / "two").iterdir()}
     assert names == {path.name for path in (tmp_path / "one").iterdir()} - REPORT
+    # QGIS has a style for each raster
+    assert {name.replace(".tif", ".qml") for name in names if name.endswith(".tif")} <= names
     for name in names - {"item.json"}:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
     assert applied.report["beyond_applicability"] == made.report["beyond_applicability"]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import os
 import sqlite3
+import subprocess
+import sys
 import zipfile
 
 import hostile
@@ -221,11 +224,12 @@ SOURCES = [
 ONE_WAY = {
     "pyogrio": "engine/tessera_engine/gdal.py",
     "onnxruntime": "engine/tessera_engine/offline/onnx_runtime.py",
+    "openvino": "engine/tessera_engine/offline/open_vino.py",
 }
 
 
 def test_libraries_that_could_connect_have_one_way_in():
-    """rasterio opens with a named driver everywhere; pyogrio and ONNX Runtime are imported in one module each."""
+    """rasterio opens with a named driver everywhere; pyogrio, ONNX Runtime and OpenVINO are imported in one module each."""
     found = {name: set() for name in ONE_WAY}
     unnamed = []
     for path in SOURCES:
@@ -244,3 +248,18 @@ def test_libraries_that_could_connect_have_one_way_in():
                     unnamed.append(f"{path}:{node.lineno}")
     assert found == {name: {path} for name, path in ONE_WAY.items()}
     assert unnamed == []
+
+
+def test_openvino_keeps_no_id_of_the_user(tmp_path):
+    pytest.importorskip("openvino_telemetry", reason="OpenVINO or its telemetry is not installed")
+    code = (
+        "import sys; from tessera_engine.offline.open_vino import open_vino; open_vino(); print(*sys.modules)"
+    )
+    path = os.pathsep.join(str(ROOT / room) for room in ("engine", "kernels"))
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+        env=os.environ | {"HOME": str(tmp_path), "PYTHONPATH": path},
+    )  # fmt: skip
+    assert "openvino" in done.stdout.split()
+    assert "openvino_telemetry" not in done.stdout.split()
+    assert list(tmp_path.iterdir()) == []

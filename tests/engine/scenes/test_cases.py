@@ -72,7 +72,7 @@ CASES = {
     "cube-unharmonised": Case(like="", certain=frozenset({"reader", "s2-offset"})),
     "cube-units-loose": Case(like="cube-plain"),
     "cube-webmercator": Case(like="", crs="EPSG:32631"),
-    "cube-xee-order": Case(like="cube-plain", quick=True),
+    "cube-xee-order": Case(like="cube-plain"),
     "safe-merged-folder": Case(
         equal=False, dates=1, unused={"keep each product in its own .SAFE folder": 39}
     ),

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.backends.gpu.device import DeviceError, Memory, OutOfDeviceMemory
+from tessera_engine.backends.gpu.install import how_to_install
 from tessera_engine.machine import free_of_machine
 
 LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
@@ -101,7 +102,9 @@ class Gpu:
         try:
             self._library = ctypes.CDLL(LIBRARY)
         except OSError:
-            raise DeviceError(f"there is no NVIDIA driver on this machine ({LIBRARY} is missing)") from None
+            raise DeviceError(
+                f"there is no NVIDIA driver on this machine ({LIBRARY} is missing): {how_to_install('driver')}"
+            ) from None
         for name, arguments in FUNCTIONS.items():
             function = getattr(self._library, name)
             function.argtypes, function.restype = arguments, c_int

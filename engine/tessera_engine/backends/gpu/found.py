@@ -8,7 +8,6 @@ from typing import NamedTuple
 from tessera_engine.backends.base import Part
 from tessera_engine.backends.gpu.cuda import Gpu
 from tessera_engine.backends.gpu.device import DeviceError
-from tessera_engine.backends.gpu.install import how_to_install
 from tessera_engine.backends.registry import backend_names, backend_record
 from tessera_engine.model.facts import ModelFacts
 
@@ -53,7 +52,7 @@ def look() -> Found:
     try:
         gpu = Gpu()
     except DeviceError as error:
-        return Found(Part(None, f"{error}: {how_to_install('driver')}"), {})
+        return Found(Part(None, str(error)), {})
     records = [backend_record(name) for name in backend_names()]
     return Found(
         Part(f"{gpu.name}, compute capability {gpu.capability}, driver {gpu.driver}"),

@@ -14,7 +14,6 @@ import numpy as np
 from tessera_engine.backends.gpu.device import OutOfDeviceMemory, PlainDevice, Runner, Tensors
 from tessera_engine.backends.gpu.providers import (
     Provider,
-    choose_provider,
     in_stream,
     is_out_of_memory,
     most_pixels,
@@ -44,22 +43,24 @@ class SessionBackend(RectangularBackend):
     name = "onnxruntime"
     overlaps = False
 
-    def __init__(self, model: ModelFile, options: Any, device: PlainDevice, announce: Announce) -> None:
+    def __init__(
+        self, model: ModelFile, options: Any, provider: Provider, device: PlainDevice, announce: Announce
+    ) -> None:
         """Open a session.
 
         Args:
             model: the file, of any precision but int8, which is made for CPUs.
             options: ONNX Runtime's, for the session.
+            provider: see `choose_provider`.
             device: the GPU.
             announce: called with a line when memory runs out.
 
         Raises:
-            InputError: no GPU provider is installed, or ONNX Runtime can't load it.
+            InputError: ONNX Runtime can't load the provider.
             ModelError: ONNX Runtime can't load the file.
         """
         stream = device.make_stream()
         super().__init__(model, device, announce, [stream] * SLOTS)
-        provider = choose_provider(model.facts.precision, onnx_runtime().get_available_providers())
         self._options, self._provider = options, in_stream(provider, stream)
         self._runners = _open(model, options, self._provider)
 

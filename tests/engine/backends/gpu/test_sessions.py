@@ -6,6 +6,7 @@ import shutil
 import sys
 
 import numpy as np
+import onnxruntime
 import pytest
 from made_up import FakeReader, made_up_arrays
 from standin_device import StandInDevice
@@ -14,7 +15,7 @@ from standin_sessions import open_standins
 from tessera_engine.backends.choosing import make_backend
 from tessera_engine.backends.gpu import cuda, sessions
 from tessera_engine.backends.gpu.device import DeviceError
-from tessera_engine.backends.gpu.providers import CUDA, TENSORRT
+from tessera_engine.backends.gpu.providers import CPU, CUDA, LARGEST, TENSORRT, Provider, choose_provider
 from tessera_engine.backends.gpu.sessions import SessionBackend
 from tessera_engine.backends.onnxruntime import session_options
 from tessera_engine.errors import InputError, ModelError, TesseraError
@@ -43,8 +44,11 @@ def make(model, monkeypatch):
     """A backend on a device, its session, and what it said."""
 
     def backend(device, provider=CUDA):
-        opened, told = open_standins(monkeypatch, device, provider), []
-        return SessionBackend(model, session_options(1), device, told.append), opened, told
+        opened, told = open_standins(monkeypatch, device), []
+        made = SessionBackend(
+            model, session_options(1), choose_provider("fp32", [provider]), device, told.append
+        )
+        return made, opened, told
 
     return backend
 
@@ -113,17 +117,22 @@ def test_a_lost_gpu_is_an_error_that_says_what_to_do(make, tokens):
         pending.wait()
 
 
-def test_the_tensorrt_provider_takes_the_stream_and_its_one_profile(make, model, tokens, monkeypatch):
+def test_the_tensorrt_provider_takes_the_stream_and_its_one_profile(model, tokens, monkeypatch):
     device = StandInDevice()
-    backend, _, _ = make(device)
-    monkeypatch.setattr(sessions, "choose_provider", lambda *_: sessions.Provider(TENSORRT, {"trt": "1"}))
-    opened = open_standins(monkeypatch, device, TENSORRT)
-    backend = SessionBackend(model, session_options(1), device, print)
+    opened, provider = open_standins(monkeypatch, device), Provider(TENSORRT, {"trt": "1"})
+    backend = SessionBackend(model, session_options(1), provider, device, print)
     backend.run(tokens)
     (name, options), _ = opened[-1].asked
-    assert (name, options) == (TENSORRT, {"trt": "1", "user_compute_stream": "2"})
+    assert (name, options) == (TENSORRT, {"trt": "1", "user_compute_stream": "1"})
+    assert all(pixels <= LARGEST.pixels for pixels, _, _ in device.shapes_run)
     with pytest.raises(InputError, match=f"{TENSORRT} has no limit"):
         backend.limit_device_memory(10**9)
+
+
+def test_without_a_provider_the_error_says_what_to_install(model, monkeypatch):
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CPU])
+    with pytest.raises(InputError, match=rf"no GPU provider.*{CPU}.*onnxruntime-gpu"):
+        make_backend(model, "onnxruntime", 1, "cuda")
 
 
 @pytest.mark.skipif(
@@ -132,9 +141,7 @@ def test_the_tensorrt_provider_takes_the_stream_and_its_one_profile(make, model,
 def test_its_real_bindings_take_the_addresses(driver, model, tokens, expected, monkeypatch):
     """The stand-in driver's memory is this machine's, so that ONNX Runtime can bind it as the CPU's."""
     monkeypatch.setattr(sessions, "DEVICE", ("cpu", 0))
-    provider = sessions.Provider("CPUExecutionProvider", {})
-    monkeypatch.setattr(sessions, "choose_provider", lambda *_: provider)
-    backend, told = SessionBackend(model, session_options(1), cuda.Cuda(), print), []
+    backend, told = SessionBackend(model, session_options(1), Provider(CPU, {}), cuda.Cuda(), print), []
     backend._limit = 1024
     np.testing.assert_allclose(backend.run(tokens), expected, atol=2e-5)
     backend._announce = told.append
