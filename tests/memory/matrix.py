@@ -42,7 +42,7 @@ SHAPES = {
 
 FORMATS = ("cog", "npy", "zarr", "geotessera", "vq")
 INT8_ONLY = ("zarr", "geotessera")
-LEAST = {"zarr": 450, "geotessera": 360}
+LEAST = {"zarr": 450, "geotessera": 360, "vq": 480}
 """MB that formats need: a whole shard of Zarr is in memory while it is written, and both have libraries of their own."""
 
 

@@ -152,7 +152,7 @@ def test_the_registry_describes_its_formats():
     assert list(FORMATS) == ["cog", "npy", "zarr", "geotessera", "vq", "fake"]
     assert appendable() == ["zarr", "geotessera"]
     assert described() == (
-        "cog (GeoTIFFs), npy (the published layout), zarr, geotessera, vq (two bytes a pixel, with losses) or fake "
+        "cog (GeoTIFFs), npy (the published layout), zarr, geotessera, vq (three bytes a pixel, with losses) or fake "
         "(one file)"
     )
     assert len({each.media_type for each in FORMATS.values()}) == len(FORMATS)

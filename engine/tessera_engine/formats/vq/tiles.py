@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tessera_engine.formats.embeddings.stored import StoredBlock
 from tessera_engine.formats.vq.noise import directions
 from tessera_kernels.axes import turn
-from tessera_kernels.vq import Packed, code, group, learn, means, nearest, pack, unpack
+from tessera_kernels.vq import BAND, Packed, code, group, learn, means, nearest, pack, unpack
 
 TILE = 512
 """Pixels across. In smaller tiles the codebooks take more bytes than the numbers; in larger ones more is lost."""
@@ -38,8 +38,8 @@ GAIN = 1.0
 """What a neighbour's numbers are worth, in mean squared errors. A third of the bytes goes, and a linear probe gains 0.3
 points: noise goes with them."""
 
-STRIP = 16_384
-"""Pixels whose float32 values are in memory at a time."""
+STRIP = 4 * BAND
+"""Rows of pixels that are coded at a time, by as many threads as there are bands."""
 
 
 def bytes_per_pixel(dim: int) -> float:
@@ -70,12 +70,16 @@ def encode(stored: StoredBlock) -> Tile | None:
     if not pixels.valid.any():
         return None
     learned = _learn(pixels)
-    wanted = np.zeros((*pixels.valid.shape, learned.matrix.shape[1]), np.float32)
-    flat, every = wanted.reshape(-1, wanted.shape[2]), np.flatnonzero(pixels.valid)
-    for start in range(0, len(every), STRIP):
-        some = every[start : start + STRIP]
-        flat[some] = turn(pixels.vectors(some), learned.matrix)
-    numbers = code(wanted, pixels.valid, learned.words, GAIN * learned.error)
+    height, width = pixels.valid.shape
+    numbers = np.empty((len(WORDS), height, width), np.uint8)
+    for top in range(0, height, STRIP):
+        valid = pixels.valid[top : top + STRIP]
+        wanted = np.zeros((*valid.shape, learned.matrix.shape[1]), np.float32)
+        for row in range(0, len(valid), BAND):
+            here = slice(row, row + BAND)
+            some = np.flatnonzero(valid[here]) + (top + row) * width
+            wanted[here][valid[here]] = turn(pixels.vectors(some), learned.matrix)
+        numbers[:, top : top + STRIP] = code(wanted, valid, learned.words, GAIN * learned.error)
     numbers[0][~pixels.valid] = NO_DATA
     return Tile(learned.books, numbers)
 
