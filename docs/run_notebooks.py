@@ -39,14 +39,18 @@ def execute(path: Path) -> NotebookNode:
     # The program that belongs to this Python comes first
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     with tempfile.TemporaryDirectory() as folder:
-        NotebookClient(notebook, timeout=SECONDS, resources={"metadata": {"path": folder}}).execute()
+        # In one piece, however the program's writing was cut
+        client = NotebookClient(
+            notebook, timeout=SECONDS, coalesce_streams=True, resources={"metadata": {"path": folder}}
+        )
+        client.execute()
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         cell.metadata.clear()
         for output in cell.get("outputs", ()):
             output.get("data", {}).pop("image/jpeg", None)  # the same picture again
             if output.output_type == "stream":
-                output["text"] = _COLOUR.sub("", output.text)
+                output["text"] = _COLOUR.sub("", output.text).replace("\r\n", "\n")
     notebook.metadata["language_info"] = {"name": "python"}
     return notebook
 
@@ -69,7 +73,8 @@ def _shown(cell: NotebookNode) -> Iterator[tuple[str, str]]:
         if output.output_type == "error":
             yield "error", output.evalue
         elif output.output_type == "stream":
-            yield output.name, output.text
+            if output.text.strip():
+                yield output.name, output.text
         else:
             yield from sorted(output.data.items())
 
