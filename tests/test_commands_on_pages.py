@@ -56,7 +56,7 @@ NOT_TYPED = {
     "training.md": {r".*tessera-engine train": "takes minutes: tests/export/test_train.py"},
     "places.md": {r"head ": "shows what is there"},
     "models.md": {r".*model fetch": "needs a network: tests/engine/model"},
-    "view.md": {r".*view \S+( --segments \S+)?$": "serves until Ctrl-C: tests/engine/cli/test_view.py"},
+    "view.md": {r"tessera-engine view (?!.*--export)": "serves until Ctrl-C: tests/engine/cli/test_view.py"},
     "geotessera.md": {r".*tessera-engine view": "serves until Ctrl-C: tests/engine/cli/test_view.py"},
     "maps.md": {r"QT_QPA_PLATFORM|from qgis|app = |print\(": "needs QGIS: tests/clients/qgis_client.py"},
     "int8.md": {r"python -m tessera_export.train.qat": "takes minutes: tests/export/test_qat.py"},

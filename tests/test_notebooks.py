@@ -29,7 +29,8 @@ def test_it_shows_what_is_kept(name, monkeypatch):
     monkeypatch.setenv("PATH", os.environ["PATH"])
     path = run_notebooks.FOLDER / f"{name}.ipynb"
     kept = nbformat.read(path, as_version=4)
-    assert list(run_notebooks.differences(kept, run_notebooks.execute(path))) == []
+    found = list(run_notebooks.differences(kept, run_notebooks.execute(path)))
+    assert found == [], "what is kept is old: run 'make notebooks', and look at the difference"
 
 
 def test_all_notebooks_are_run():
