@@ -171,6 +171,8 @@ def test_equal_times_are_parts_of_one_date(tmp_path):
         ("2021-03-04 01:00 -0130", datetime(2021, 3, 4, 2, 30)),
         ("20210304T050607", datetime(2021, 3, 4, 5, 6, 7)),
         ("2021-13-04", None),
+        ("0001-01-01 00:00 +02:00", None),
+        ("9999-12-31T24:00", None),
         ("the flood", None),
     ],
 )

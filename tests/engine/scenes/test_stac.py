@@ -124,6 +124,7 @@ ITEM_MISTAKES = {
     "no mask": (lambda item: item["assets"].pop("SCL"), r"lacks the assets SCL \(scl\)"),
     "level 1": (lambda item: item.update(assets={}), "expected those of Sentinel-2 Level-2A"),
     "date": (change(datetime="soon"), "has the datetime 'soon'"),
+    "a date before the year 1 in UTC": (change(datetime="0001-01-01T00:00:00+02:00"), "has the datetime '0001"),
     "no date": (change(datetime=None), "has the datetime None"),
     "offsets": (other_offset, r"offsets \[2000\]"),
 }  # fmt: skip

@@ -53,9 +53,9 @@ def time_of(properties: Properties) -> datetime:
     text = properties.get("datetime") or properties.get("start_datetime")
     try:
         time = datetime.fromisoformat(_without_fraction(str(text)))
-    except ValueError:
+        return time.astimezone(timezone.utc).replace(tzinfo=None) if time.tzinfo else time
+    except (OverflowError, ValueError):  # in UTC it may be before the year 1, or after 9999
         raise Unusable(f"has the datetime {text!r}, expected one like 2022-04-13T15:07:59Z") from None
-    return time.astimezone(timezone.utc).replace(tzinfo=None) if time.tzinfo else time
 
 
 def _without_fraction(time: str) -> str:

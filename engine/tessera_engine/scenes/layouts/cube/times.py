@@ -88,7 +88,10 @@ def moment_of(text: str) -> datetime | None:
     whole = _moment(*parts[:3], hours % 24, *parts[4:5], min(parts[5], 59)) if hours <= 24 else None
     if whole is None:
         return None
-    return whole + timedelta(days=hours // 24) - _zone(match["zone"] or "")
+    try:
+        return whole + timedelta(days=hours // 24) - _zone(match["zone"] or "")
+    except OverflowError:  # before the year 1, or after 9999
+        return None
 
 
 def moment_of_container(attributes: list[Mapping[str, Any]], path: Path) -> datetime | None:
@@ -164,4 +167,9 @@ def _of_digits(array: Array, i: int, value: float) -> datetime:
 def _checked(array: Array, i: int, moment: Any) -> datetime:
     if not isinstance(moment, datetime):
         raise Unusable(f"has no time at place {i} of its coordinate {array.name}; remove that step")
-    return moment.astimezone(timezone.utc).replace(tzinfo=None) if moment.tzinfo else moment
+    try:
+        return moment.astimezone(timezone.utc).replace(tzinfo=None) if moment.tzinfo else moment
+    except OverflowError:
+        raise Unusable(
+            f"has the time {moment} at place {i} of its coordinate {array.name}, which is no date"
+        ) from None
