@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -177,6 +178,7 @@ def _run(
     except BaseException:
         place.close(keep=place.state.exists() or is_collected(place.pixels) or place.published)
         raise
+    gc.collect()  # what still maps the pixels, in circles of PyTorch's: Windows removes no file that is mapped
     place.close(keep=False)
     last = StepReport(**{**figures["last"], "health": Health(**figures["last"]["health"])})
     return Trained(order.out, **{**figures, "last": last}, findings=findings)

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -64,6 +65,8 @@ def interrupted(monkeypatch, tiles, out, client, cells):
         patch.setattr(Reporter, "finished", finished)
         with pytest.raises(Enough):
             te.embed(opened(tiles), MODEL, out, client=client, progress=False)
+    # Workers go on with what they were computing; and they can't import this module, but take a lambda
+    client.run(lambda: import_module("tessera_engine.cluster.worker")._engine.submit(int).result())
 
 
 def test_two_workers_write_the_bytes_of_one_process(client, tiles, single, tmp_path):
