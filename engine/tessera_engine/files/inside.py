@@ -20,6 +20,19 @@ def inside(folder: Path, path: Path) -> bool:
     return False
 
 
+def is_there(path: Path) -> bool:
+    """Whether a path exists; False, too, for a name that no file can have, such as one of 300 characters."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a path is a folder; as `is_there`."""
+    return is_there(path) and path.is_dir()
+
+
 def link_out(folder: Path, root: Path) -> Path | None:
     """The first link in a folder, at any depth, that leads out of `root`; None if there is none.
 

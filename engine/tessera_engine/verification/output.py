@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tessera_engine.errors import CheckFailed, TesseraError, reason
 from tessera_engine.files.checksums import file_sha256, folder_sha256
-from tessera_engine.files.inside import link_out
+from tessera_engine.files.inside import is_folder, link_out
 from tessera_engine.files.npy_header import bytes_of, read_npy_header
 from tessera_engine.files.output import ITEM
 from tessera_engine.files.staging import CODE_NODATA, RasterFile
@@ -43,7 +43,9 @@ def check_files(folder: Path, item: Item) -> None:
     for name in [name for name, asset in listed.items() if asset.size is None]:
         sha256 = listed.pop(name).sha256
         # A folder's checksum covers the names of its files, so it finds missing and extra files too
-        if link_out(folder / name, folder):
+        if not is_folder(folder / name):
+            wrong.append(f"{name}/ is missing")
+        elif link_out(folder / name, folder):
             wrong.append(f"{name}/ has links that lead out of the output")
         elif folder_sha256(folder / name) != sha256:
             wrong.append(f"{name}/ is changed")

@@ -208,6 +208,16 @@ def test_missing_and_extra_and_shortened_files_are_named(output, verify):
     assert len(err.splitlines()) == 1
 
 
+def test_a_store_that_is_missing_is_named(made, verify, tmp_path):
+    folder = tmp_path / "stores"
+    assert call("convert", made / "int8", "--format", "zarr", "--year", "2021", "-q", "-o", folder) == 0
+    assert verify(folder)[0] == 0
+    shutil.rmtree(folder / "embeddings.zarr")
+    code, _, err = verify(folder)
+    assert (code, len(err.splitlines())) == (1, 1)
+    assert "embeddings.zarr" in err
+
+
 def test_a_link_is_no_file_of_the_output(output, verify, tmp_path):
     folder = output("int8")
     shutil.move(folder / "scales.tif", tmp_path / "elsewhere.tif")

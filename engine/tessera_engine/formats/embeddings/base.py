@@ -14,7 +14,7 @@ from affine import Affine
 from numpy.typing import ArrayLike, NDArray
 
 from tessera_engine.errors import CheckFailed, InputError, quoted
-from tessera_engine.files.inside import inside, link_out
+from tessera_engine.files.inside import inside, is_folder, is_there, link_out
 from tessera_engine.files.output import ITEM
 from tessera_engine.files.pinned import Pinned
 from tessera_engine.formats.embeddings.stored import (
@@ -375,11 +375,12 @@ def asset_path(path: Path, item: Mapping[str, Any], key: str) -> Path:
         raise InputError(f"{path / 'item.json'} lists no '{key}'; is it an output of another version?")
     href = asset["href"]
     file = path / str(href)
-    if not isinstance(href, str) or not inside(path, file) or (file.is_dir() and link_out(file, path)):
+    if not isinstance(href, str) or not inside(path, file) or (is_folder(file) and link_out(file, path)):
         raise InputError(
             f"{path / 'item.json'} refers to {str(href)[:80]!r} as '{key}', which leads out of the output folder "
             "and is not opened; make or copy the output again"
         )
-    if not file.exists():
-        raise InputError(f"{file} is missing, though item.json lists it; make or copy the output again")
+    if not is_there(file):
+        named = path / str(href)[:80]
+        raise InputError(f"{named} is missing, though item.json lists it; make or copy the output again")
     return file
