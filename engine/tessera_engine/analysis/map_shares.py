@@ -22,7 +22,7 @@ CONFIDENCE, PROBABILITIES = "confidence.tif", "probabilities.tif"
 STRIP_PIXELS = 1_000_000
 """That are read at a time."""
 
-NOT_KNOWN = 255
+NO_CONFIDENCE = 255
 """Stands for no data in both files."""
 
 
@@ -100,7 +100,7 @@ class MapShares:
 
     def _spread(self, values: NDArray[np.int64], percent: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(N, classes) shares from the class of each pixel and its confidence."""
-        share = np.where(percent == NOT_KNOWN, 1, percent / np.float32(100)).astype(np.float32)
+        share = np.where(percent == NO_CONFIDENCE, 1, percent / np.float32(100)).astype(np.float32)
         rest = (1 - share) / max(1, self.dim - 1)
         of = np.array(list(self.map.names)) == values[:, np.newaxis]
         return np.where(of, share[:, np.newaxis], rest[:, np.newaxis]).astype(np.float32)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tessera_engine.cli import console
 from tessera_engine.cli.app import Json, Memory, Quiet, Threads, app, interruptible
 from tessera_engine.cli.embeddings import (
     NOTHING_LEFT,
@@ -118,6 +117,7 @@ def map_labels(
     Example: tessera-engine map scene_dir.embeddings --labels points.geojson --field crop
     """
     from tessera_engine.analysis.maps.make import map as make
+    from tessera_engine.cli import console
 
     with interruptible(NOTHING_LEFT):
         made = make(
@@ -177,6 +177,7 @@ def apply_classifier(
     """
     from tessera_engine.analysis.maps.apply import apply
     from tessera_engine.analysis.maps.drawing import PICTURE
+    from tessera_engine.cli import console
 
     with interruptible(NOTHING_LEFT):
         made = apply(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pyarrow.parquet
@@ -19,7 +20,7 @@ from rasterio.features import rasterize
 from tessera_engine import open_embeddings, segment
 from tessera_engine.analysis.segments.find import find_segments, mean_vectors
 from tessera_engine.analysis.segments.make import outlines
-from tessera_engine.errors import InputError
+from tessera_engine.errors import CheckFailed, InputError
 from tessera_engine.scene import Grid
 
 HEIGHT, WIDTH, DIM = 60, 80, 16
@@ -81,6 +82,18 @@ def test_the_parquet_file_has_what_fiboa_asks_for(output, tmp_path):
     assert set(table["determination:method"].to_pylist()) == {"auto-imagery"}
     assert table["determination:datetime"][0].as_py().date().isoformat() == "2024-11-30"
     assert "scale 1000" in table["determination:details"][0].as_py()
+
+
+@pytest.mark.parametrize("moment", ["soon", "0001-01-01T00:00:00+02:00"])
+def test_an_item_whose_end_is_no_time_is_named(output, tmp_path, moment):
+    item = json.loads((output.path / "item.json").read_text())
+    item["properties"]["end_datetime"] = moment
+    changed = shutil.copytree(output.path, tmp_path / "changed")
+    (changed / "item.json").write_text(json.dumps(item))
+    with pytest.raises(CheckFailed, match="end_datetime") as error:
+        segment(changed, tmp_path / "f.parquet", scale=1000, progress=False)
+    assert moment in str(error.value)
+    assert list(tmp_path.iterdir()) == [changed]
 
 
 @pytest.mark.parametrize(

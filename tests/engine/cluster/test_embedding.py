@@ -65,7 +65,7 @@ def interrupted(monkeypatch, tiles, out, client, cells):
         patch.setattr(Reporter, "finished", finished)
         with pytest.raises(Enough):
             te.embed(opened(tiles), MODEL, out, client=client, progress=False)
-    # Workers go on with what they were computing; and they can't import this module, but take a lambda
+    # Workers finish what they were computing. They can't import a function of this module, so it is a lambda
     client.run(lambda: import_module("tessera_engine.cluster.worker")._engine.submit(int).result())
 
 

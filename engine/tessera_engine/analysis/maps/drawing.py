@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.analysis.labels.classes import Classes
+from tessera_engine.analysis.map_shares import CONFIDENCE, NO_CONFIDENCE, PROBABILITIES
 from tessera_engine.analysis.maps.features import grown
 from tessera_engine.analysis.maps.fields import Fields, Layers, Votes
 from tessera_engine.analysis.maps.predictor import Prediction, Predictor
@@ -30,8 +31,6 @@ from tessera_kernels.scores import most_likely, probabilities
 
 PICTURE = "map.png"
 """The picture of a map."""
-
-NO_CONFIDENCE = 255
 
 WHITE = (255, 255, 255)
 GREY = (128, 128, 128)
@@ -185,20 +184,18 @@ def _draw_classes(drawing: Drawing, classes: Classes, trust: _Trust | None) -> D
             folder / "map.tif", codes, grid, f"Class ({title}), see legend.csv", classes.nodata, colours, tags
         ),
         write_map(
-            folder / "confidence.tif", confidence, grid, "Probability of the class, in percent", NO_CONFIDENCE
+            folder / CONFIDENCE, confidence, grid, "Probability of the class, in percent", NO_CONFIDENCE
         ),
     ]
     if bands is not None:
         about = "Probability of each class, in percent"
-        assets.append(
-            write_bands(folder / "probabilities.tif", bands, grid, about, classes.names, NO_CONFIDENCE)
-        )
+        assets.append(write_bands(folder / PROBABILITIES, bands, grid, about, classes.names, NO_CONFIDENCE))
         # Of the first class; QGIS would take three classes for red, green and blue
-        style_numbers(folder / "probabilities.tif", RAMP, 0, 100)
+        style_numbers(folder / PROBABILITIES, RAMP, 0, 100)
     counts = np.bincount(codes.ravel(), minlength=256).tolist()
     styled = {value: StyledClass(name, colours[value], counts[value]) for name, value in value_of.items()}
     style_classes(folder / "map.tif", styled)
-    style_numbers(folder / "confidence.tif", RAMP, 0, 100)
+    style_numbers(folder / CONFIDENCE, RAMP, 0, 100)
     with (folder / "legend.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["value", "class", "colour", "pixels"])

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from tessera_engine.analysis.options import SegmentOptions
 from tessera_engine.analysis.pixel_area import SQUARE_METRES
 from tessera_engine.analysis.sampling.tables import Batches, Content, bounds_of, writer_for
-from tessera_engine.errors import MissingExtra
+from tessera_engine.errors import CheckFailed, MissingExtra, quoted
+from tessera_engine.files.output import ITEM
 from tessera_engine.formats.embeddings.base import Embeddings
 
 SCHEMAS = (
@@ -123,15 +124,21 @@ def _columns(
         "determination:details": [details] * count,
     }
     if ended is not None:
-        columns["determination:datetime"] = _moments(str(ended), count)
+        columns["determination:datetime"] = _moments(embeddings.path, str(ended), count)
     return columns | {
         f"mean_{k + 1:03d}": np.ascontiguousarray(vectors[:, k]) for k in range(vectors.shape[1])
     }
 
 
-def _moments(text: str, count: int) -> Any:
-    """A moment of an item, `count` times, as a column of timestamps in UTC."""
+def _moments(path: Path, text: str, count: int) -> Any:
+    """A moment of the item of an output, `count` times, as a column of timestamps in UTC."""
     import pyarrow
 
-    moment = datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(timezone.utc)
+    try:
+        moment = datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(timezone.utc)
+    except (OverflowError, ValueError):
+        raise CheckFailed(
+            f"{path / ITEM} has the end_datetime {quoted(text)}, expected one like 2024-12-31T23:59:59Z; make or copy "
+            "the output again"
+        ) from None
     return pyarrow.array([moment] * count, pyarrow.timestamp("ms", "UTC"))
