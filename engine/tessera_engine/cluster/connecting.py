@@ -25,6 +25,10 @@ QUIET = {
 }
 """Dask looks at itself all the time. Measured with one worker, this takes 1.3 % of a core instead of 3.1 %."""
 
+KEPT = {"distributed.deploy.lost-worker-timeout": "365d"}
+"""By default Dask gives up a worker process on this machine for good if it needs longer than 15 s to start again. On a
+busy machine it does, and a run whose workers have all gone that way would wait forever."""
+
 _LOCAL = re.compile(rf"{LOCAL}(?::(\d+))?", re.ASCII)
 
 
@@ -78,7 +82,7 @@ def connected(cluster: str, threads: int | None) -> Iterator[Any]:
     if workers is None:
         client = _client(client_of, cluster)
     else:
-        dask.config.set(QUIET)
+        dask.config.set(QUIET | KEPT)
         # Nobody but this machine can reach it
         client = client_of(
             make_cluster(
@@ -96,6 +100,13 @@ def connected(cluster: str, threads: int | None) -> Iterator[Any]:
         client.close(timeout=CONNECT_SECONDS)
         if own is not None:
             own.close(timeout=CONNECT_SECONDS)
+
+
+def is_local(client: Any) -> bool:
+    """Whether the workers of a client's cluster are processes that Dask starts on this machine."""
+    import distributed
+
+    return isinstance(client.cluster, distributed.LocalCluster)
 
 
 def _client(make: Any, cluster: str) -> Any:

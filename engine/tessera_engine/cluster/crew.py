@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tessera_engine.cluster import worker as works
+from tessera_engine.cluster.connecting import is_local
 from tessera_engine.cluster.order import Sealed
 from tessera_engine.cluster.worker import FAILED, METRIC, OF_MACHINE, READY, UNKNOWN, Answer
 from tessera_engine.errors import TesseraError, reason
@@ -39,6 +40,9 @@ STRIKES = 2
 
 ALONE_SECONDS = 30.0
 """Between two lines that say that no worker is there."""
+
+START_SECONDS = 600.0
+"""After that long without one, a cluster of processes on this machine is given up: nobody else will start them."""
 
 RESTART_SECONDS = 60.0
 """How long the nanny of a worker that hangs may take to end it and to start another."""
@@ -125,7 +129,7 @@ class Crew:
         self.probe: str | None = None
         self._answers: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._looked = self._heard = 0.0
-        self._alone = time.monotonic()
+        self._alone = self._said_alone = time.monotonic()
         self._longest: float | None = None
         self._deaths = 0
         self._restarted = 0.0
@@ -394,15 +398,20 @@ class Crew:
         """
         now = time.monotonic()
         if any(hand.state != ASIDE for hand in self.hands.values()):
-            self._alone = now
+            self._alone = self._said_alone = now
         elif self.hands:
             if now - self._alone > 2 * LOOK_SECONDS and now > self._restarted:
                 raise TesseraError(
                     f"no worker is left: the last one {self._last_reason}; when that is solved, give the same "
                     "command again: what is finished is kept"
                 )
-        elif now - self._alone > ALONE_SECONDS:
-            self._alone = now
+        elif now - self._alone > START_SECONDS and is_local(self.client):
+            raise TesseraError(
+                f"no worker process has started on this machine for {START_SECONDS:.0f} s; is there enough memory? "
+                "Give the same command again: what is finished is kept"
+            )
+        elif now - self._said_alone > ALONE_SECONDS:
+            self._said_alone = now
             self.say("note: the cluster has no workers; waiting for one")
 
 
