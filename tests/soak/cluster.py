@@ -112,7 +112,7 @@ class Soak:
 
     def wait(self, life: subprocess.Popen, until: str) -> bool:
         """Wait until a run is at a step; False where it ended before, or it took too long."""
-        reached, least = STEPS[until], time.monotonic() + self.rng.uniform(0.5, 6)
+        reached, least = STEPS[until], time.monotonic() + self.rng.uniform(1, 8)
         last = least + 60
         while life.poll() is None and time.monotonic() < last:
             if time.monotonic() > least and reached(self.folder, self.tiles):

@@ -46,7 +46,7 @@ OF_COMMAND = {
 OF_ENGINE = "tessera-"
 """How the names of the threads begin in which cells are computed, and the command does its work."""
 
-NOT_WORKING = ("starting", "idle")
+NOT_WORKING = ("starting", "loading", "idle")
 
 
 def phase_of(pid: int, functions: dict[str, str]) -> str:

@@ -351,7 +351,7 @@ class Crew:
             if not gone and not hung:
                 continue
             task, hand.task = hand.task, None
-            self._drop(hand, hung)
+            self._drop(hand, hung, "; its cell is computed again" if task is not None else "")
             if task is None:
                 continue
             task.deaths += 1
@@ -359,21 +359,21 @@ class Crew:
             if task.deaths >= DEATHS and 2 * task.deaths > self._deaths:
                 ended = f"{task.deaths} workers ended or hung while they computed it; is there enough memory?"
                 yield task, {"kind": FAILED, "fault": OF_MACHINE, "reason": ended}
-            else:
-                todo.appendleft(task)
+            else:  # the others come first, so that workers that end for another reason don't all count against it
+                todo.append(task)
 
     @property
     def _silence(self) -> float:
         return FIRST_SILENCE if self._longest is None else max(LEAST_SILENCE, SILENCE * self._longest)
 
-    def _drop(self, hand: Hand, hung: bool) -> None:
+    def _drop(self, hand: Hand, hung: bool, cost: str) -> None:
         future, hand.future = hand.future, None
         if future is not None:
             future.cancel(force=True, reason="the worker has ended or hangs")
         if not hung:
             del self.hands[hand.address]
             if hand.state != ASIDE:
-                self.say(f"note: the worker {hand.name} has ended; its cell is computed again")
+                self.say(f"note: the worker {hand.name} has ended{cost}")
             return
         self._set_aside(hand, f"is ended: it has computed nothing for {self._silence:.0f} s")
         self._restarted = time.monotonic() + RESTART_SECONDS
