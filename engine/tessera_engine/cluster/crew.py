@@ -25,6 +25,9 @@ from tessera_engine.scene import Window
 LOOK_SECONDS, WAIT_SECONDS = 1.0, 0.2
 """Between two looks at the workers, and how long to wait for an answer at a time."""
 
+FETCH_SECONDS = 5.0
+"""How long an answer may take from a worker that has finished. Dask waits for ever where the worker ends meanwhile."""
+
 GATHER_SECONDS = 60.0
 """How long the first worker that is ready waits for the others, before it is known whose results count."""
 
@@ -280,8 +283,14 @@ class Crew:
             if hand is None or hand.future is not future:
                 continue  # given up before
             if future.status == "finished":
+                try:
+                    answer = future.result(timeout=FETCH_SECONDS)
+                except Exception:  # the worker may have ended with it: then `_lost` takes its task back
+                    self._answers.put((address, future))
+                    time.sleep(WAIT_SECONDS)
+                    return
                 hand.future = None
-                yield hand, future.result()
+                yield hand, answer
             elif future.status == "error":
                 hand.future = None
                 problem = f"{type(future.exception()).__name__}: {reason(future.exception())}"

@@ -26,7 +26,9 @@ class Future:
         if self.status != "pending":
             call(self)
 
-    def result(self):
+    def result(self, timeout):
+        if self._answer == "kept":
+            raise TimeoutError
         return self._answer
 
     def cancel(self, **how):
@@ -36,7 +38,7 @@ class Future:
 class Client:
     """A cluster: `workers` are functions of a cell (None: the introduction) by address; an answer of None never comes.
 
-    A worker that answers "gone" ends.
+    A worker that answers "gone" ends; one that answers "kept" has finished, and ends before its answer is fetched.
     """
 
     status = "running"
@@ -52,9 +54,9 @@ class Client:
         cell = None if work is works.introduce else Window(*given[1])
         self.calls.append((address, cell))
         answer = self.workers[address](cell)
-        if answer == "gone":
+        if answer in ("gone", "kept"):
             del self.workers[address]
-            answer = None
+            answer = None if answer == "gone" else answer
         return Future(answer)
 
     def restart_workers(self, addresses, **how):
@@ -162,6 +164,12 @@ def test_the_cell_of_an_ended_worker_is_computed_by_another(crew):
     made = crew(a=worker(lambda cell: "gone"), b=worker())
     assert set(results(made)) == set(CELLS)
     assert sum("has ended" in line and "cell" in line for line in made.said) == 1
+
+
+def test_the_answer_of_a_worker_that_ended_is_not_waited_for(crew):
+    made = crew(a=worker(lambda cell: "kept"), b=worker())
+    assert {answer["kind"] for answer in results(made).values()} == {DONE}
+    assert done_by(made) == dict.fromkeys(CELLS, "b")
 
 
 def test_a_worker_that_ends_without_a_cell_costs_none(crew):
