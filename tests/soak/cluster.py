@@ -213,19 +213,13 @@ class Soak:
 
 def marks(partial: Path) -> dict[str, tuple[int, int]] | None:
     """The marks of an unfinished run, and which files they are; None before it gives out the first cell."""
-    try:
-        names = os.listdir(partial / "staging")
-    except OSError:
-        return None
-    if "token" not in names:
-        return None
-    found = {}
-    for name in names:
-        if name.endswith(".mark"):
-            with suppress(FileNotFoundError):
-                status = (partial / "staging" / name).stat()
-                found[name] = (status.st_ino, status.st_mtime_ns)
-    return found
+    for staging in (partial / "cells" / "staging", partial / "staging"):  # open, or closed
+        with suppress(OSError):
+            names = os.listdir(staging)
+            if "token" in names:
+                states = {name: (staging / name).stat() for name in names if name.endswith(".mark")}
+                return {name: (state.st_ino, state.st_mtime_ns) for name, state in states.items()}
+    return None
 
 
 def cells(partial: Path) -> int | None:
@@ -237,7 +231,7 @@ def cells(partial: Path) -> int | None:
 def _marking(folder: Path, tiles: int) -> bool:
     """Whether a cell's pictures are there and its mark isn't."""
     try:
-        names = set(os.listdir(folder / "out.partial" / "staging"))
+        names = set(os.listdir(folder / "out.partial" / "cells" / "staging"))
     except OSError:
         return False
     return any(

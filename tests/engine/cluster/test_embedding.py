@@ -14,6 +14,8 @@ from two_zones import write_six_tiles, write_two_zones
 
 import tessera_engine as te
 from tessera_engine.cluster import crew as crews
+from tessera_engine.cluster import embedding
+from tessera_engine.cluster import worker as works
 from tessera_engine.cluster.embedding import CellsFailed
 from tessera_engine.errors import InputError
 
@@ -91,7 +93,7 @@ def test_products_of_two_zones_are_the_same_too(client, tmp_path):
 def test_a_damaged_cell_and_a_torn_mark_are_computed_again(client, monkeypatch, tiles, single, tmp_path):
     out = tmp_path / "out"
     interrupted(monkeypatch, tiles, out, client, 4)
-    staging = out.with_name("out.partial") / "staging"
+    staging = out.with_name("out.partial") / "cells" / "staging"
     marks = sorted(staging.glob("*.mark"))
     assert len(marks) >= 4
     record = json.loads(marks[0].read_bytes().partition(b" ")[2])
@@ -140,7 +142,7 @@ def test_a_cell_whose_input_cannot_be_read_does_not_stop_the_rest(client, tmp_pa
         te.embed(scene, MODEL, tmp_path / "out", client=client, progress=False)
     assert len(failed.value.cells) == 1
     assert not (tmp_path / "out").exists()
-    assert len(list((tmp_path / "out.partial" / "staging").glob("*.mark"))) == 5
+    assert len(list((tmp_path / "out.partial" / "cells" / "staging").glob("*.mark"))) == 5
     lost.write_bytes(whole)
     lines = []
     te.embed(opened(tiles), MODEL, tmp_path / "out", client=client, progress=False, announce=lines.append)
@@ -233,6 +235,38 @@ def test_a_worker_that_hangs_is_ended(client, monkeypatch, tiles, single, tmp_pa
                 break
     assert contents(tmp_path / "out") == single
     assert any("has computed nothing" in line for line in lines)
+
+
+def test_a_worker_that_goes_on_too_late_changes_nothing(monkeypatch, tiles, single, tmp_path):
+    """One that had stopped just after it had made sure that it may write; and goes on during the commit, and later."""
+    import distributed
+
+    def go_on(cell):
+        (run,) = works._runs.values()
+        with monkeypatch.context() as patch:
+            patch.setattr(type(run.order), "check_current", lambda self: None)
+            with pytest.raises(FileNotFoundError):
+                works._embed(run, cell, str(scratch))
+
+    def committing(order, cells, side, fingerprint):
+        seen.extend(cells)
+        go_on(cells[0])
+        return complete(order, cells, side, fingerprint)
+
+    scratch, seen, complete = tmp_path / "scratch", [], embedding.complete
+    scratch.mkdir()
+    monkeypatch.setattr(embedding, "complete", committing)
+    threads = {"n_workers": 1, "threads_per_worker": 1, "processes": False}
+    with (
+        distributed.LocalCluster(**threads, dashboard_address=None, silence_logs=50) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        te.embed(opened(tiles), MODEL, tmp_path / "out", client=client, progress=False, announce=print)
+    assert contents(tmp_path / "out") == single
+    go_on(seen[-1])
+    assert contents(tmp_path / "out") == single
+    assert sorted(os.listdir(tmp_path)) == ["out", "scratch"]
+    assert not list(scratch.iterdir())
 
 
 @pytest.mark.slow
