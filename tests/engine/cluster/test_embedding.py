@@ -10,6 +10,7 @@ from importlib import import_module
 
 import numpy as np
 import pytest
+from outputs import contents
 from two_zones import write_six_tiles, write_two_zones
 
 import tessera_engine as te
@@ -22,15 +23,6 @@ from tessera_engine.errors import InputError
 pytestmark = pytest.mark.filterwarnings("ignore::tessera_engine.errors.SceneWarning")
 
 MODEL = "demo"
-
-
-def contents(out):
-    """The files of an output; of item.json what doesn't tell the time."""
-    files = {path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    item = json.loads(files["item.json"])
-    for word in ("created", "tessera:item_sha256"):
-        item["properties"].pop(word)
-    return files | {"item.json": json.dumps(item).encode()}
 
 
 @pytest.fixture(scope="session")
