@@ -26,7 +26,7 @@ from tessera_engine.cluster.marks import Mark, read_mark, write_mark
 from tessera_engine.cluster.order import Order, Sealed
 from tessera_engine.cluster.probe import probe
 from tessera_engine.cluster.sharing import STAGING, deliver
-from tessera_engine.errors import InputError, TesseraError
+from tessera_engine.errors import InputError, TesseraError, reason
 from tessera_engine.files.document import Damaged
 from tessera_engine.files.durable import sync_folder
 from tessera_engine.files.publish import MADE
@@ -89,7 +89,7 @@ _runs: dict[str, _Run] = {}
 
 
 def _one_at_a_time(work: Callable[..., Answer]) -> Callable[..., Answer]:
-    """In the thread of the engine, with the worker as first argument, and expected errors as an answer."""
+    """In the thread of the engine, with the worker as first argument, and every error as an answer."""
 
     def answer(*given: Any) -> Answer:
         try:
@@ -101,6 +101,10 @@ def _one_at_a_time(work: Callable[..., Answer]) -> Callable[..., Answer]:
         except OSError as error:
             where = f" ({error.filename})" if error.filename else ""
             return {"kind": FAILED, "fault": OF_MACHINE, "reason": f"{error.strerror or error}{where}"}
+        except (
+            Exception
+        ) as error:  # Dask would have to send it, which fails for some, and then no answer comes
+            return {"kind": FAILED, "fault": OF_INPUT, "reason": f"{type(error).__name__}: {reason(error)}"}
 
     @wraps(work)
     def call(*given: Any) -> Answer:

@@ -10,6 +10,8 @@ from importlib import import_module
 
 import numpy as np
 import pytest
+import rasterio
+from mosaic_files import write_raster
 from outputs import contents
 from two_zones import write_six_tiles, write_two_zones
 
@@ -17,7 +19,6 @@ import tessera_engine as te
 from tessera_engine.cluster import crew as crews
 from tessera_engine.cluster import embedding
 from tessera_engine.cluster import worker as works
-from tessera_engine.cluster.embedding import CellsFailed
 from tessera_engine.errors import InputError
 
 pytestmark = pytest.mark.filterwarnings("ignore::tessera_engine.errors.SceneWarning")
@@ -123,24 +124,28 @@ def test_a_killed_worker_costs_one_cell(client, monkeypatch, tiles, single, tmp_
     assert seconds > 0.2
 
 
-def test_a_cell_whose_input_cannot_be_read_does_not_stop_the_rest(client, tmp_path):
-    tiles = write_six_tiles(tmp_path / "six")
-    scene = opened(tiles)
-    lost = tiles / "tile3" / "bands.npy"
-    whole = lost.read_bytes()
-    # Behind what the sample of the guard reads, which is of the largest tile
-    lost.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(CellsFailed, match=r"bands\.npy") as failed:
-        te.embed(scene, MODEL, tmp_path / "out", client=client, progress=False)
-    assert len(failed.value.cells) == 1
+def test_a_cell_whose_input_cannot_be_read_does_not_stop_the_rest(cluster, run, tmp_path):
+    """By the command line: exit code 1 with the cell and the file, and only that cell is left for the same command."""
+    folder, like = write_two_zones(tmp_path / "zones", size=16, steps=6)
+    damaged = min((folder / "piece5" / "data_raw" / "red").iterdir())
+    with rasterio.open(damaged) as file:
+        values, profile = file.read(1), file.profile
+    write_raster(damaged, values, profile.pop("transform"), profile.pop("crs"), **profile, compress="deflate")
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[:-400] + b"\xff" * 400)
+    command = ("embed", folder, "-o", "out", "--like", like, "--int8", "--cluster", cluster.scheduler_address)
+    code, _, err = run(*command, "--quiet")
+    last = err.splitlines()[-1]
+    assert code == 1
+    assert last.startswith("error: 1 of 6 cells")
+    assert str(damaged) in last
     assert not (tmp_path / "out").exists()
     assert len(list((tmp_path / "out.partial" / "cells" / "staging").glob("*.mark"))) == 5
-    lost.write_bytes(whole)
-    lines = []
-    te.embed(opened(tiles), MODEL, tmp_path / "out", client=client, progress=False, announce=lines.append)
-    assert any("5 of 6 cells are finished" in line for line in lines)
-    te.embed(opened(tiles), MODEL, tmp_path / "one", format="zarr", stored_as="int8", progress=False)
-    assert contents(tmp_path / "out") == contents(tmp_path / "one")
+    damaged.write_bytes(whole)
+    code, _, err = run(*command)
+    assert code == 0
+    assert "5 of 6 cells are finished" in err
+    assert not (tmp_path / "out.partial").exists()
 
 
 @pytest.mark.slow
