@@ -104,10 +104,12 @@ class Soak:
 
     def wait(self, life: subprocess.Popen, until: str) -> bool:
         """Wait until a run is at a step; False where it ended before, or it took too long."""
-        reached, least = STEPS[until], time.monotonic() + self.rng.uniform(1, 8)
-        last = least + 60
+        reached, begun, last = STEPS[until], 0.0, time.monotonic() + 120
+        after = self.rng.uniform(1, 8)
         while life.poll() is None and time.monotonic() < last:
-            if time.monotonic() > least and reached(self.folder, self.tiles):
+            if not begun and holder(self.folder) == life.pid:
+                begun = time.monotonic()
+            if begun and time.monotonic() > begun + after and reached(self.folder, self.tiles):
                 return True
             time.sleep(0.002)
         return False
@@ -132,7 +134,7 @@ class Soak:
         """Kill the process with the scheduler (and the command) of local clusters, and go on."""
         fault = "scheduler killed"
         while self.counts[fault] < kills:
-            steps = ["any"] * self.rng.randint(2, 3) + self.rng.sample(["checking", "commit", "publish"], 2)
+            steps = ["cells"] * self.rng.randint(2, 3) + self.rng.sample(["checking", "commit", "publish"], 2)
             for step in steps:
                 life = self.run("out", "--cluster", "local:2")
                 phase = strike_command(life) if self.wait(life, step) else None
@@ -203,6 +205,13 @@ class Soak:
                 self.check("network cut", life.wait(LIMIT))
 
 
+def holder(folder: Path) -> int:
+    """The process that works on the output."""
+    with suppress(OSError, ValueError):
+        return int((folder / "out.partial" / "lock").read_text())
+    return 0
+
+
 def marks(partial: Path) -> dict[str, tuple[int, int]] | None:
     """The marks of an unfinished run, and which files they are; None before it gives out the first cell."""
     for staging in (partial / "cells" / "staging", partial / "staging"):  # open, or closed
@@ -235,6 +244,7 @@ def _marking(folder: Path, tiles: int) -> bool:
 
 STEPS: dict[str, Callable[[Path, int], bool]] = {
     "any": lambda folder, tiles: cells(folder / "out.partial") is not None,
+    "cells": lambda folder, tiles: (cells(folder / "out.partial") or 0) > 0,
     "marking": _marking,
     "checking": lambda folder, tiles: cells(folder / "out.partial") == tiles,
     "commit": lambda folder, tiles: any((folder / "out.partial" / "staging").glob("picture.*")),

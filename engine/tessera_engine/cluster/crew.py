@@ -41,8 +41,8 @@ DEATHS = 5
 STRIKES = 2
 """A worker gets no more cells after so many failed there that another worker finished."""
 
-ALONE_SECONDS = 30.0
-"""Between two lines that say that no worker is there."""
+FIRST_ALONE_SECONDS, ALONE_SECONDS = 3.0, 30.0
+"""Before the first line that says that no worker is there, and between two of them."""
 
 START_SECONDS = 600.0
 """After that long without one, a cluster of processes on this machine is given up: nobody else will start them."""
@@ -132,7 +132,8 @@ class Crew:
         self.probe: str | None = None
         self._answers: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._looked = self._heard = 0.0
-        self._alone = self._said_alone = time.monotonic()
+        self._alone = time.monotonic()
+        self._said_alone = self._alone - ALONE_SECONDS + FIRST_ALONE_SECONDS
         self._longest: float | None = None
         self._deaths = 0
         self._restarted = 0.0

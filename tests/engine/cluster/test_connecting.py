@@ -4,12 +4,61 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 
 import psutil
 import pytest
 
+from tessera_engine.cluster import connecting
 from tessera_engine.cluster.connecting import connected
+from tessera_engine.errors import InputError
+
+
+@pytest.fixture
+def short(monkeypatch):
+    pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
+    monkeypatch.setattr(connecting, "CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr(connecting, "ANSWER_SECONDS", 0.5)
+
+
+def refusal(cluster):
+    begun = time.monotonic()
+    with pytest.raises(InputError) as refused, connected(cluster, None):
+        pass
+    assert time.monotonic() - begun < 20
+    assert f"cluster={cluster}" in str(refused.value)
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("protocol", ["", "tcp://", "tls://", "carrier-pigeon://"])
+def test_an_address_where_nobody_answers_is_refused(protocol, short):
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and doesn't listen
+        text = refusal(f"{protocol}127.0.0.1:{nobody.getsockname()[1]}")
+    assert ("tls://" in text) == (protocol == "tls://")
+
+
+def test_what_answers_and_is_no_scheduler_is_refused(short):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        assert "is not a Dask scheduler" in refusal(f"127.0.0.1:{silent.getsockname()[1]}")
+
+
+@pytest.mark.parametrize(
+    ("content", "named"), [(None, "No such file"), ("{}", "address"), ("not JSON", "address")]
+)
+def test_a_scheduler_file_without_a_scheduler_is_refused(content, named, short, tmp_path):
+    file = tmp_path / "scheduler.json"
+    if content is not None:
+        file.write_text(content)
+    assert named in refusal(str(file))
+
+
+def test_a_scheduler_file_names_the_scheduler(cluster, tmp_path):
+    (tmp_path / "scheduler.json").write_text(f'{{"address": "{cluster.scheduler_address}"}}')
+    with connected(str(tmp_path / "scheduler.json"), None) as client:
+        assert client.scheduler.address == cluster.scheduler_address
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGSTOP")
