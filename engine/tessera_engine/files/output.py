@@ -10,7 +10,6 @@ A process may end after any of these steps; the same command takes the next one.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,16 +52,11 @@ class PartialOutput(Partial):
         """Wait until the output that was made is on the disk."""
         sync_made(self.made)
 
-    def publish(
-        self,
-        replace: bool,
-        identity: Mapping[str, str] | None = None,
-        figures: Mapping[str, Any] | None = None,
-    ) -> None:
+    def take_name(self, replace: bool) -> None:
         """Let the output that was made appear under its name, see `Partial`."""
         if replace:
             self.check_target(overwrite=True)
-        super().publish(replace, identity, figures)
+        super().take_name(replace)
 
 
 def is_interrupted(out: Path) -> bool:
