@@ -51,7 +51,13 @@ def pair(out):
         made.write_text("new")
 
 
-WORKS = {work.__name__: work for work in (make, replace, part, pair)}
+def bare(out):
+    """A folder that is no output, such as a kit."""
+    with result_folder(out, False, {"content": "new"}) as folder:
+        (folder / "content").write_text("new")
+
+
+WORKS = {work.__name__: work for work in (make, replace, part, pair, bare)}
 
 STEPS = (
     (os, "fsync"), (os, "ftruncate"), (Path, "mkdir"), (Path, "rename"), (Path, "replace"), (Path, "unlink"),

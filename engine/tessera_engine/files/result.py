@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tessera_engine.errors import InputError
 from tessera_engine.files import last_step
-from tessera_engine.files.output import PartialOutput
+from tessera_engine.files.output import PartialOutput, is_interrupted
 from tessera_engine.files.partial import Partial
 from tessera_engine.files.publish import partial_folder
 from tessera_engine.files.record import Record, signature
@@ -34,6 +34,19 @@ def already_made(out: Path, identity: Identity) -> bool:
     return made
 
 
+def accept(out: Path) -> None:
+    """Take what stands somewhere as finished: the record of a command that was killed after publishing it goes.
+
+    For a command that finds its output there, and has nothing else to do.
+
+    Raises:
+        InputError: another process writes there, or the place can't be written.
+    """
+    if is_interrupted(out):
+        place = PartialOutput(out)
+        place.close(keep=False) if place.published else place.tidy()
+
+
 @contextmanager
 def result_folder(out: Path, overwrite: bool, identity: Identity) -> Iterator[Path]:
     """Give a folder to write into. It becomes `out` when the with-block succeeds, and is removed if not.
@@ -49,11 +62,10 @@ def result_folder(out: Path, overwrite: bool, identity: Identity) -> Iterator[Pa
     """
     place = PartialOutput(out)
     with _making(place, identity) as again:
-        replace = overwrite or again
-        place.check_target(replace)
+        place.check_target(overwrite, again)
         place.clear()
         yield place.make_output()
-        place.publish(replace, identity)
+        place.publish(overwrite or again, identity)
 
 
 @contextmanager
@@ -97,7 +109,7 @@ def result_pair(out: Path, file: Path, overwrite: bool, identity: Identity) -> I
     with _making(place, identity) as again, _making(beside, identity) as file_again:
         # Where the file's own record has gone already, that of the folder knows it
         file_again = file_again or (again and place.figures().get(_FILE) == _signature_of(beside.out))
-        place.check_target(overwrite or again)
+        place.check_target(overwrite, again)
         check_target_file(beside.out, overwrite or file_again)
         place.clear()
         beside.clear()

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from killing import lives, make, pair, part, replace, write
+from killing import bare, lives, make, pair, part, replace, write
 
 from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.files import partial, publish, record
@@ -160,6 +160,42 @@ def test_the_same_command_finishes_a_pair_of_results_after_a_kill_at_any_step(li
         assert (folder / "file").read_text() == "new"
     assert refused == [steps]
     assert halves > 0  # else nothing was tried between the two
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks and sends signals")
+def test_the_same_command_finishes_a_folder_that_is_no_output(live, tmp_path):
+    steps = live(bare, tmp_path / "whole" / "out", signal.SIGKILL, 0, True)
+    refused = []
+    for step in range(steps // 2, steps + 1):
+        folder = tmp_path / f"step{step}"
+        folder.mkdir()
+        live(bare, folder / "out", signal.SIGKILL, step, True)
+        try:
+            bare(folder / "out")
+        except InputError:
+            refused.append(step)
+        assert (names(folder), names(folder / "out")) == (["out"], ["content"])
+    assert refused == [steps]
+
+
+def test_what_is_changed_in_an_interrupted_result_stays(tmp_path):
+    """The same command replaces what it had published, and nothing that has changed before or meanwhile."""
+
+    def again():
+        with result_folder(tmp_path / "out", False, {"content": "new"}) as folder:
+            (folder / "content").write_text("newer")
+            (tmp_path / "out" / "notes").write_text("mine")
+
+    place = PartialOutput(tmp_path / "out")
+    (place.make_output() / "content").write_text("new")
+    place.publish(False, {"content": "new"})
+    place.close(keep=True)
+    with pytest.raises(InputError, match="out is not an output"):
+        again()
+    with pytest.raises(InputError, match="out exists already"):
+        again()
+    assert (tmp_path / "out" / "content").read_text() == "new"
+    assert names(tmp_path / "out") == ["content", "notes"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forks and sends signals")
