@@ -77,7 +77,11 @@ def test_one_bad_scene_stops_no_other_and_the_same_call_does_what_is_left(scenes
     assert (scenes / "out" / "a.embeddings" / "item.json").stat().st_mtime_ns == before
     assert len(loaded) == 2
     assert sum("a.embeddings is finished already" in line for line in told) == 1
-    assert sorted(path.name for path in (scenes / "out").iterdir()) == ["a.embeddings", "b.embeddings", "third"]
+    assert sorted(path.name for path in (scenes / "out").iterdir()) == [
+        "a.embeddings",
+        "b.embeddings",
+        "third",
+    ]
 
 
 def test_an_interrupted_scene_is_resumed(scenes, monkeypatch):
