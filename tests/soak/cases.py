@@ -59,7 +59,20 @@ def cases() -> list[Case]:
     """Every case. Formats come from their registry."""
     from tessera_engine.formats.registry import FORMATS
 
-    found = [Case("simulate", "simulate out --size 4 -q", weight=0.5)]
+    words = "--int8 --format zarr -o out -q"
+    found = [
+        Case("simulate", "simulate out --size 4 -q", weight=0.5),
+        Case("embed", f"embed {{made}}/east {words} --aoi {{made}}/field.geojson", format="aoi", weight=0.3),
+        Case(
+            "embed",
+            f"embed {{made}}/east {words} --season 2021-01:2021-03 --every month",
+            format="months",
+            weight=0.3,
+        ),
+        Case(
+            "embed", f"embed {{made}}/east {{made}}/west {words}", format="scenes", several=True, weight=0.3
+        ),
+    ]
     for name, format in FORMATS.items():
         convert = f"convert {{made}}/b.npy --format {name} --year 2024 -o out -q"
         embed = f"embed {{made}}/east --int8 --format {name} -o out -q"
@@ -74,19 +87,6 @@ def cases() -> list[Case]:
                 Case("convert", f"{convert} --append", old=f"store.{name}", format=name, weight=3),
                 Case("embed", f"{embed} --append", old=f"east.{name}", format=name, weight=0.5),
             ]
-    words = "--int8 --format zarr -o out -q"
-    found += [
-        Case("embed", f"embed {{made}}/east {words} --aoi {{made}}/field.geojson", format="aoi", weight=0.3),
-        Case(
-            "embed",
-            f"embed {{made}}/east {words} --season 2021-01:2021-03 --every month",
-            format="months",
-            weight=0.3,
-        ),
-        Case(
-            "embed", f"embed {{made}}/east {{made}}/west {words}", format="scenes", several=True, weight=0.3
-        ),
-    ]
     at, labels = "--at {lonlat}", "--labels {made}/labels.geojson --field crop"
     found += [
         Case("similar", f"similar {{made}}/a.npy {at} -o out -q"),
@@ -100,9 +100,9 @@ def cases() -> list[Case]:
         Case("evaluate", f"evaluate {{made}}/a.npy {labels} --method knn -o out -q --overwrite", old="similar", weight=0.2),
         Case("evaluate", f"evaluate {{made}}/a.npy {labels} --curve -o out -q --overwrite", old="similar", format="curve", weight=0.2),
         Case("segment", "segment {made}/a.npy -o out.parquet -q --overwrite", out="out.parquet", old="old.pt"),
+        Case("sample", "sample {made}/east {made}/labels.geojson --int8 -o out.csv -q", out="out.csv", format="scene", weight=0.5),
         Case("sample", "sample {made}/a.npy {made}/labels.geojson -o out.csv -q", out="out.csv"),
         Case("sample", "sample {made}/a.npy {made}/labels.geojson -o out.csv -q --overwrite", out="out.csv", old="old.csv"),
-        Case("sample", "sample {made}/east {made}/labels.geojson --int8 -o out.csv -q", out="out.csv", format="scene", weight=0.5),
         Case("suggest", "suggest {made}/a.npy -n 3 -o out.csv -q --overwrite", out="out.csv", old="old.csv", weight=0.5),
         Case("sample-design", "sample-design {made}/classes.tif -o out.csv --per-class 2 -q", out="out.csv", weight=0.5),
         Case("area", "area {made}/classes.tif --reference {made}/checked.csv -o out -q --overwrite", old="similar", weight=0.5),
