@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tessera_engine.errors import InputError
 from tessera_engine.files import last_step
-from tessera_engine.files.output import PartialOutput, is_interrupted
+from tessera_engine.files.output import PartialOutput
 from tessera_engine.files.partial import Partial
 from tessera_engine.files.publish import partial_folder
 from tessera_engine.files.record import Record, signature
@@ -42,7 +42,7 @@ def accept(out: Path) -> None:
     Raises:
         InputError: another process writes there, or the place can't be written.
     """
-    if is_interrupted(out):
+    if Record(partial_folder(Path(os.path.realpath(out)))).exists:
         place = PartialOutput(out)
         place.close(keep=False) if place.published else place.tidy()
 
