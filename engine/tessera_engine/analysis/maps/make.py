@@ -23,7 +23,7 @@ from tessera_engine.analysis.options import MapKeywords, MapOptions, check_optio
 from tessera_engine.analysis.rasters import write_result_item
 from tessera_engine.errors import InputError, check_type
 from tessera_engine.files.naming import default_out
-from tessera_engine.files.result import check_apart, check_free, result_file, result_folder
+from tessera_engine.files.result import check_apart, check_free, result_folder, result_pair
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.embeddings.same_model import check_same_model
 from tessera_engine.formats.given import (
@@ -188,7 +188,7 @@ def map(
         check_apart(chosen.save, read)
         if Path(os.path.realpath(chosen.save)).is_relative_to(os.path.realpath(target)):
             raise InputError(f"save={chosen.save} lies in {target}, which is made anew; choose another save=")
-        check_free(chosen.save, overwrite)
+        check_free(chosen.save, overwrite, beside=target)
         if not sources[0].provenance.get("model_sha256"):
             raise InputError(
                 f"{sources[0].path} doesn't record which model made it, so save={chosen.save} could never be applied "
@@ -196,12 +196,11 @@ def map(
             )
     with ExitStack() as stack:
         tally = stack.enter_context(shown(progress, "mapping", "px"))
-        folder = stack.enter_context(result_folder(target, overwrite, identity))
-        saved = (
-            None
-            if chosen.save is None
-            else stack.enter_context(result_file(chosen.save, overwrite, identity))
-        )
+        saved = None
+        if chosen.save is None:
+            folder = stack.enter_context(result_folder(target, overwrite, identity))
+        else:
+            folder, saved = stack.enter_context(result_pair(target, chosen.save, overwrite, identity))
         trained = train(sources, given, chosen, None if fields is None else fields.labelled)
         classifier, report = trained.classifier, trained.report
         about = classifier.about

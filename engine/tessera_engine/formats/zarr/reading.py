@@ -17,6 +17,7 @@ from tessera_engine.formats.embeddings.bands import by_pixel
 from tessera_engine.formats.embeddings.base import PREFIXES, asset_path, item_grid
 from tessera_engine.formats.embeddings.sentinels import from_sentinels
 from tessera_engine.formats.embeddings.stored import StoredBlock
+from tessera_engine.formats.layers import QUALITY_BANDS
 from tessera_engine.formats.zarr.times import read_times
 from tessera_engine.offline.chunks import decoded_chunks_of, guard_chunks
 from tessera_engine.scene import Grid, Window
@@ -29,6 +30,9 @@ SHARD = 512
 
 DTYPES = {"scales": "float32", "observations": "uint16", "quality": "uint16"}
 """Of arrays; all others hold codes, which are int8."""
+
+PREFIX = "embeddings_d"
+"""How the names of arrays with a prefix begin; its length follows."""
 
 
 @dataclass(frozen=True)
@@ -67,27 +71,37 @@ class ZarrSource:
             slice(window.row, window.row + window.height),
             slice(window.col, window.col + window.width),
         )
+        expected = (*self._bands(name), self.grid.height, self.grid.width)
         try:
             array: Any = self.zone[name]
+            if array.shape[1:] != expected:
+                found, wanted = (" x ".join(map(str, shape)) for shape in (array.shape[1:], expected))
+                raise ValueError(f"it has {found} values at each time, expected {wanted} as item.json says")
             with decoded_chunks_of(math.prod(array.chunks) * array.dtype.itemsize):
                 values = np.asarray(array[self.time, ..., rows, cols])
         except Exception as error:  # zarr and its codecs raise errors of every kind for a damaged store
             raise self._damaged(name, reason(error)) from None
-        if values.shape[-2:] != (window.height, window.width):
-            raise self._damaged(
-                name, f"it has the shape {array.shape}, expected {self.grid.height} x {self.grid.width}"
-            )
-        expected = DTYPES.get(name, "int8")
-        if values.dtype != expected:
-            raise self._damaged(name, f"it has values of {values.dtype}, expected {expected}")
+        dtype = DTYPES.get(name, "int8")
+        if values.dtype != dtype:
+            raise self._damaged(name, f"it has values of {values.dtype}, expected {dtype}")
         return values
+
+    def _bands(self, name: str) -> tuple[int, ...]:
+        """How many bands an array must have; empty where it has no such axis."""
+        known = {
+            "scales": (),
+            "observations": (2,),
+            "quality": (len(QUALITY_BANDS),),
+            "embeddings": (self.dim,),
+        }
+        return known[name] if name in known else (int(name.removeprefix(PREFIX)),)
 
     def _damaged(self, name: str, why: str) -> TesseraError:
         return TesseraError(f"can't read {name} of {self.zone.store_path}: {why}; convert again")
 
 
 def _prefix_name(dim: int) -> str:
-    return f"embeddings_d{dim}"
+    return f"{PREFIX}{dim}"
 
 
 def open_source(path: Path, item: Mapping[str, Any], time: int | date | None) -> ZarrSource:
