@@ -155,10 +155,11 @@ def _write(
     staged.mkdir()
     quality = len(QUALITY_BANDS) if embeddings.has_quality else 0
     staging = Staging.create(staged, embeddings.grid, embeddings.dim, stored_as, quality=quality)
-    with_data = 0
-    for window in embeddings.windows():
+    with_data = done = 0
+    for window in embeddings.tiles():
         with_data += _stage(embeddings, staging, window, about["generation"])
-        report((window.row + window.height) * window.width, embeddings.grid.window.pixels)
+        done += window.pixels
+        report(done, embeddings.grid.window.pixels)
     caption = caption_of_item(embeddings.item, embeddings.path.name, embeddings.dim)
     quicklook = write_quicklook(staging, folder / "quicklook.png", caption)
     give_back_memory()
