@@ -29,7 +29,6 @@ from tessera_engine.analysis.regions import (
     write_regions,
 )
 from tessera_engine.errors import InputError, check_type
-from tessera_engine.files.naming import default_out
 from tessera_engine.files.result import check_apart, result_folder
 from tessera_engine.formats.cog.styles import style_numbers
 from tessera_engine.formats.embeddings.base import Embeddings
@@ -41,7 +40,7 @@ from tessera_engine.formats.given import (
     folder_names,
     identity_of,
     open_several,
-    paths_given,
+    out_for,
 )
 from tessera_engine.pictures.colours import RAMP
 from tessera_engine.progress import Progress, ShowProgress, shown
@@ -136,12 +135,12 @@ def change(
     """
     chosen = check_options(ChangeOptions, "change", options)
     check_type("overwrite", overwrite, (bool,), "True or False")
-    paths = paths_given("before", before), paths_given("after", after)
-    target = default_out(paths[0][0], default_out(paths[1][0], "change").name)
+    years, untils = chosen.years or (None, None), chosen.untils or (None, None)
+    ending = out_for("after", after, "change", years[1], untils[1]).name
+    target = out_for("before", before, ending, years[0], untils[0])
     if out is not None:
         check_path("out", out, "a folder")
         target = Path(out)
-    years, untils = chosen.years or (None, None), chosen.untils or (None, None)
     befores = open_several("before", before, chosen.dim, years[0], untils[0])
     afters = open_several("after", after, chosen.dim, years[1], untils[1])
     check_apart(target, [each.path for each in (*befores, *afters)])

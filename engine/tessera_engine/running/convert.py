@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from tessera_engine.errors import InputError, check_type
-from tessera_engine.files.naming import default_out
 from tessera_engine.files.output import ITEM
 from tessera_engine.files.result import already_made, check_apart, result_folder
 from tessera_engine.files.staging import Staging
 from tessera_engine.formats.appending import open_store
 from tessera_engine.formats.embeddings.base import Embeddings
-from tessera_engine.formats.given import identity_of
+from tessera_engine.formats.given import identity_of, out_for
 from tessera_engine.formats.layers import QUALITY_BANDS, count_few_clear
 from tessera_engine.formats.opening import open_embeddings, stored_years
 from tessera_engine.formats.origin import Origin
@@ -101,7 +100,7 @@ def convert(
             f"format=geotessera is for the tree's own grids, pixels of UTM zones, and these are on {opened.grid.crs}; "
             "use format=cog, npy or zarr"
         )
-    target = default_out(opened.path, options.format) if out is None else Path(out)
+    target = out_for("embeddings", opened, options.format) if out is None else Path(out)
     check_format(options.format, _stored_as(opened, options), opened.grid, opened.dim, origin)
     identity = identity_of("convert", (opened,), options=options, origin=origin)
     check_apart(target, [opened.path])

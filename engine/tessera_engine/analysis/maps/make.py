@@ -22,7 +22,6 @@ from tessera_engine.analysis.maps.training import train
 from tessera_engine.analysis.options import MapKeywords, MapOptions, check_options
 from tessera_engine.analysis.rasters import write_result_item
 from tessera_engine.errors import InputError, check_type
-from tessera_engine.files.naming import default_out
 from tessera_engine.files.result import check_apart, check_free, result_file, result_folder
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.embeddings.same_model import check_same_model
@@ -33,7 +32,7 @@ from tessera_engine.formats.given import (
     identity_of,
     open_given,
     open_several,
-    paths_given,
+    out_for,
 )
 from tessera_engine.progress import ShowProgress, shown
 from tessera_engine.running.options import spelled_out
@@ -155,7 +154,7 @@ def map(
     """
     chosen = check_options(MapOptions, "map", options)
     check_type("overwrite", overwrite, (bool,), "True or False")
-    target = default_out(paths_given("embeddings", embeddings)[0], "map")
+    target = out_for("embeddings", embeddings, "map", chosen.year, chosen.until)
     if out is not None:
         check_path("out", out, "a folder")
         target = Path(out)

@@ -21,7 +21,6 @@ from tessera_engine.analysis.segments.find import (
     mean_vectors,
 )
 from tessera_engine.errors import InputError, check_type
-from tessera_engine.files.naming import default_out
 from tessera_engine.files.result import check_free, result_file
 from tessera_engine.formats.embeddings.base import BLOCK_VALUES
 from tessera_engine.formats.given import (
@@ -30,7 +29,7 @@ from tessera_engine.formats.given import (
     check_path,
     identity_of,
     open_given,
-    path_given,
+    out_for,
 )
 from tessera_engine.machine import default_memory
 from tessera_engine.progress import ShowProgress, shown
@@ -99,7 +98,7 @@ def segment(
     """
     chosen = check_options(SegmentOptions, "segment", options)
     check_type("overwrite", overwrite, (bool,), "True or False")
-    target = default_out(path_given("embeddings", embeddings), "segments.gpkg")
+    target = out_for("embeddings", embeddings, "segments.gpkg", chosen.year, chosen.until)
     if out is not None:
         check_path("out", out, "a file")
         target = Path(out)
