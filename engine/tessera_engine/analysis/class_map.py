@@ -16,6 +16,7 @@ from tessera_engine.analysis.labels.classes import MOST_CLASSES
 from tessera_engine.errors import InputError
 from tessera_engine.files import document
 from tessera_engine.files.output import ITEM, is_output, read_json_item
+from tessera_engine.formats.cog.categories import class_names_beside
 from tessera_engine.formats.given import GivenPath, check_path
 from tessera_engine.gdal import GDAL_ERRORS, gdal_environment, raster_crs, raster_reader
 from tessera_engine.pictures.colours import Colour, class_colour
@@ -170,7 +171,9 @@ def open_class_map(name: str, given: GivenPath, nodata: float | None = None) -> 
         raise InputError(f"{path} has no pixel with a class")
     values = sorted(counts)
     known = {value: tags.get(f"{TAG}{value}") for value in values}
-    legend = _legend(path.with_name("legend.csv")) if not any(known.values()) else {}
+    legend: Mapping[int, str] = {}
+    if not any(known.values()):
+        legend = _legend(path.with_name("legend.csv")) or class_names_beside(path)
     names = {value: known[value] or legend.get(value) or str(value) for value in values}
     colours = {value: table.get(value, class_colour(i)) for i, value in enumerate(values)}
     return ClassMap(path, grid, names, colours, counts, nodata, item)

@@ -13,11 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.backends.gpu.batching import Shape
-from tessera_engine.errors import TesseraError
+from tessera_engine.errors import InputError, TesseraError
 
 
 class DeviceError(TesseraError):
     """The driver or the runtime reports an error; the message is theirs."""
+
+
+class NoDevice(DeviceError, InputError):
+    """A GPU was asked for on a machine that has none, or no driver."""
+
+    exit_code = InputError.exit_code
 
 
 class OutOfDeviceMemory(DeviceError):
