@@ -99,7 +99,7 @@ def _id(name: str, value: object) -> str:
 def _metres(name: str, value: object) -> float:
     check_type(name, value, (float,), "metres, more than 0")
     metres = float(cast(float, value))
-    if not metres > 0:
+    if not 0 < metres < 1e9:
         raise InputError(f"{name}={metres:g} is not a length; expected metres, more than 0")
     return metres
 

@@ -20,7 +20,7 @@ from tessera_engine.places.crs import Near
 from tessera_engine.places.losses import Cause, Losses, in_words
 from tessera_engine.places.nearby import box_in_words
 from tessera_engine.places.pixels import LINE, POINT, PixelSet, Spans, explode, spans_of
-from tessera_engine.places.read import library_bytes, read_shapes
+from tessera_engine.places.read import check_layer, library_bytes, read_shapes
 from tessera_engine.places.shapes import ShapeFile, Shapes
 from tessera_engine.scene import Grid, Window
 
@@ -150,6 +150,7 @@ def select(asked: Asked, grid: Grid, within: Window) -> Selection:
     """
     file = asked.file
     check_shapes(file.path)
+    check_layer(file.layer, file.path)
     if grid.crs is None:
         raise InputError(
             f"the scene has no CRS, so {asked.kind}={file.path} has no place in it; give window="

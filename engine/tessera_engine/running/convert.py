@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from datetime import MAXYEAR
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,9 @@ from tessera_engine.stac.members import PIXELS_FEW_CLEAR
 from tessera_engine.stac.periods import periods
 from tessera_engine.stac.writing import LOSSY, NODATA_RULE, QUANTIZATION, write_converted_item
 from tessera_kernels.quantize import quantize
+
+FIRST_YEAR = 2015
+"""In which Sentinel-2 began."""
 
 
 def convert(
@@ -75,6 +79,10 @@ def convert(
     )
     if out is not None:
         check_type("out", out, (str, os.PathLike), "a folder")
+    if year is not None:
+        check_type("year", year, (int,), "a year")
+        if not FIRST_YEAR <= year <= MAXYEAR:
+            raise InputError(f"year={year} is not a year of Sentinel-2; expected {FIRST_YEAR} or later")
     options = RunOptions.given({"format": format, "overwrite": overwrite, "append": append})
     opened = _opened(embeddings, dim, year)
     about = opened.provenance

@@ -307,10 +307,14 @@ def _every(name: str, value: object) -> str:
     return parse_every(cast(str, value))
 
 
+MOST_DATES = 366
+"""Days of a leap year."""
+
+
 def _count(name: str, value: object) -> int:
     count = _whole(name, value)
-    if count < 1:
-        raise InputError(f"{name}={count} is not a number of dates, expected 1 or more")
+    if not 1 <= count <= MOST_DATES:
+        raise InputError(f"{name}={count} is not a number of dates in a year, expected 1 to {MOST_DATES}")
     return count
 
 

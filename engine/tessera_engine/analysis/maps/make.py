@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tessera_engine.analysis.labels.pixels import LabelSource
+from tessera_engine.analysis.labels.reading import check_used
 from tessera_engine.analysis.maps.fields import Fields
 from tessera_engine.analysis.maps.learn import need_learning
 from tessera_engine.analysis.maps.map_files import write_map_report
@@ -165,6 +166,11 @@ def map(
     file = Path(labels)
     opened = open_several("embeddings", embeddings, chosen.dim, chosen.year, chosen.until)
     sources = opened
+    for name in ("train_year", "train_until"):
+        if getattr(chosen, name) is not None and chosen.train is None:
+            raise InputError(
+                f"{name}={getattr(chosen, name)} is of train=, which is missing; give year= or until="
+            )
     if chosen.train is not None:
         sources = [open_given("train", chosen.train, chosen.dim, chosen.train_year, chosen.train_until)]
         check_same_model(opened[0], sources[0])
@@ -180,6 +186,7 @@ def map(
     fields = None if chosen.by_segment is None else _Placed.read(chosen.by_segment, opened, sources)
     mapped_fields = None if fields is None else fields.mapped
     given = LabelSource(file, field, chosen.layer, chosen.labels_crs, chosen.band, chosen.nodata)
+    check_used(given, *filter(None, [chosen.test]))
     identity = identity_of(
         "map", (*opened, *sources), labels=file, field=field, by_segment=chosen.by_segment, options=chosen
     )
