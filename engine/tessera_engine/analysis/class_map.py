@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tessera_engine.analysis.labels.classes import MOST_CLASSES
 from tessera_engine.errors import InputError
 from tessera_engine.files import document
+from tessera_engine.files.nearby import no_such_file, no_such_folder
 from tessera_engine.files.output import ITEM, is_output, read_json_item
 from tessera_engine.formats.cog.categories import class_names_beside
 from tessera_engine.formats.given import GivenPath, check_path
@@ -182,7 +183,7 @@ def open_class_map(name: str, given: GivenPath, nodata: float | None = None) -> 
 def _raster_of(path: Path, name: str) -> tuple[Path, Mapping[str, Any]]:
     """The GeoTIFF of a map, and its folder's item."""
     if not path.exists():
-        raise InputError(f"no such file or folder: {path}")
+        raise no_such_folder(path) if not path.suffix else no_such_file(path)
     if not path.is_dir():
         item: Mapping[str, Any] = {}
         with suppress(OSError, document.Damaged):

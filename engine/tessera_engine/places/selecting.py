@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError
 from tessera_engine.files.checksums import path_sha256
+from tessera_engine.files.nearby import no_such_file
 from tessera_engine.files.partial import finish_or_undo
 from tessera_engine.gdal import gdal_options
 from tessera_engine.places.crs import Near
@@ -130,7 +131,7 @@ def check_shapes(path: Path) -> None:
     """
     finish_or_undo(path)
     if not os.path.lexists(path):
-        raise InputError(f"no such file: {path}")
+        raise no_such_file(path)
 
 
 def select(asked: Asked, grid: Grid, within: Window) -> Selection:

@@ -11,7 +11,7 @@ from typing import Any, TypedDict, cast
 
 from tessera_engine.errors import InputError, check_type, is_of
 from tessera_engine.files.naming import check_utf8
-from tessera_engine.files.nearby import nearest
+from tessera_engine.files.nearby import nearest, unknown
 from tessera_engine.formats.registry import FORMATS
 from tessera_engine.geo import check_window, window_of_bbox
 from tessera_engine.model.facts import ModelFacts
@@ -274,9 +274,7 @@ def _quicklook(name: str, value: object) -> str:
 def _one_of(name: str, value: object, values: tuple[str, ...]) -> str:
     check_type(name, value, (str,), f"one of {', '.join(values)}")
     if value not in values:
-        near = nearest(str(value), values)
-        hint = f"; did you mean '{near}'?" if near else ""
-        raise InputError(f"{name}={value} is unknown; choose one of {', '.join(values)}{hint}")
+        raise unknown(name, value, values)
     return str(value)
 
 

@@ -82,3 +82,25 @@ def test_no_option_ends_in_a_traceback(run, inputs, name):
             assert out == "", words
             lines = [line for line in err.splitlines() if line.lower().startswith("error: ")]
             assert len(lines) == 1, (words, err)
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["embed", "two", "words"], "'two words' is one folder"),
+        (["convert", "out", "--format", "GeoTIFF"], "did you mean 'cog'?"),
+        (["map", "out", "--labels", "point.csv", "--field", "crop"], "did you mean points.csv?"),
+        (["apply", "out", "out"], "out is a folder"),
+        (["info", "out", "--year", "2020"], "--year 2020"),
+        (["map", "out", "--labels", "points.csv", "--field", "crop", "--train-year", "2020"], "--train"),
+        (["map", "out", "--labels", "points.csv", "--field", "crop", "--band", "1"], "--band 1"),
+        (["verify", "out", "--model", "demo"], "--scene"),
+        (["embed", "scene", "--aoi", ""], "--aoi is empty"),
+        (["embed", "scene", "--aoi="], "--aoi is empty"),
+    ],
+)
+def test_mistakes_that_people_make_are_named(run, inputs, tmp_path, words, named):
+    (tmp_path / "two words").mkdir()
+    code, out, err = run(*words)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert named in err

@@ -15,6 +15,7 @@ from tessera_engine.analysis.labels.pixels import Draw, Labels, LabelSource, NoL
 from tessera_engine.analysis.labels.raster import named, read_raster
 from tessera_engine.analysis.labels.values import class_names, numbers
 from tessera_engine.errors import InputError
+from tessera_engine.files.nearby import no_such_file
 from tessera_engine.files.partial import finish_or_undo
 from tessera_engine.places.crs import Near
 from tessera_engine.places.losses import Cause, Losses, in_words
@@ -45,7 +46,7 @@ def read_labels(source: LabelSource, grid: Grid, regression: bool, most: int) ->
     """
     finish_or_undo(source.path)
     if not source.path.exists():
-        raise InputError(f"no such file: {source.path}")
+        raise no_such_file(source.path)
     if grid.crs is None:
         raise InputError("the embeddings have no CRS, so labels can't be located in them")
     if source.path.suffix.lower() in RASTERS:
