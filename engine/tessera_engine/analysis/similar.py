@@ -216,11 +216,7 @@ def compare(
     found = np.empty((embeddings.grid.height, embeddings.grid.width), np.float32)
     done = 0
     for window in embeddings.tiles(strip_size):
-        rows, cols = (
-            slice(window.row, window.row + window.height),
-            slice(window.col, window.col + window.width),
-        )
-        found[rows, cols] = _compared(embeddings, window, queries)
+        found[window.slices] = _compared(embeddings, window, queries)
         done += window.pixels
         if report is not None:
             report(done, pixels)

@@ -53,8 +53,7 @@ class Overlay:
             if shared is None:
                 continue
             stored = part.embeddings.read_stored(shared.relative_to(part.window))
-            at = shared.relative_to(window)
-            here = slice(at.row, at.row + at.height), slice(at.col, at.col + at.width)
+            here = shared.relative_to(window).slices
             new = stored.valid & ~taken[here]
             given = stored.embeddings if scales is None else stored.values
             np.copyto(values[here], given[..., :dim], where=new[..., np.newaxis])
@@ -71,8 +70,7 @@ class Overlay:
             if shared is None:
                 continue
             found = part.embeddings.read_observations(shared.relative_to(part.window))
-            at = shared.relative_to(window)
-            here = slice(at.row, at.row + at.height), slice(at.col, at.col + at.width)
+            here = shared.relative_to(window).slices
             np.copyto(counts[here], found, where=~counts[here].any(axis=2, keepdims=True))
         return counts
 
