@@ -232,7 +232,7 @@ def _kept(now: list[Measured], found: list[Measured]) -> list[str]:
     return [
         f"Stores keep *{kept.layout}*. Of the layouts that every reader of Zarr v3 knows, and that take at most 5 %",
         f"more bytes, *{best.layout}* is read fastest:",
-        f"{best.read:.2f} s instead of {kept.read:.2f} s. That isn't three times as fast, and nothing is: the same",
+        f"{best.read:.2f} s instead of {kept.read:.2f} s. None is three times as fast: the same",
         f"chunks without any compression take {plain.read:.2f} s, most of it zarr's own work for each chunk. Larger",
         "chunks have a price, too. The vector of one pixel is in 16 times as many bytes, and takes three times as long",
         "to read (2.8 ms instead of 1.0 ms); and an older store that grows would have to be written again as a whole.",
@@ -259,6 +259,7 @@ HEAD = (
     "Written by `python benchmarks/lossless.py`. Bytes a pixel; CPU seconds to read a million pixels, the smallest of",
     "three; and to write them. GeoTIFFs: tiles of 256 x 256 pixels, band after band. Zarr: chunks of 32 x 32 pixels",
     "with all bands, in shards of 512 x 512. Differences of neighbours: GDAL's predictor 2, along a row of one band.",
+    "Rows may be of several runs.",
     "",
 )
 
