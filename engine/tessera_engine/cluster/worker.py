@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from tessera_engine.backends.base import Backend
 from tessera_engine.backends.choosing import make_backend
-from tessera_engine.cluster.cells import cell_name, in_scene, reader_of_cell
+from tessera_engine.cluster.cells import cell_name, in_scene
 from tessera_engine.cluster.marks import Mark, read_mark, write_mark
 from tessera_engine.cluster.order import Order, Sealed
 from tessera_engine.cluster.probe import probe
@@ -225,7 +225,7 @@ def _marked(run: _Run, cell: Window) -> Mark | None:
 
 def _embed(run: _Run, cell: Window, local: str) -> Mark:
     order, plan, begun = run.order, run.order.plan, time.perf_counter()
-    reader, place, periods = reader_of_cell(plan), in_scene(cell, plan.region), max(1, len(plan.periods))
+    reader, place, periods = plan.scene.reader, in_scene(cell, plan.region), max(1, len(plan.periods))
     _progress.update(cell=cell_name(cell), pixels=0)
     mark = Mark(
         token=order.token,
@@ -361,7 +361,7 @@ def check_cell(
 def _read_again(order: Order, mark: Mark) -> str:
     """What `Mark.read` would be now."""
     plan = order.plan
-    place, reader = in_scene(mark.cell, plan.region), reader_of_cell(plan)
+    place, reader = in_scene(mark.cell, plan.region), plan.scene.reader
     windows = windows_of(reader, place, mark.window_pixels, plan.selected)
     found = {}
     for window in windows:

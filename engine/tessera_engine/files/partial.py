@@ -183,12 +183,20 @@ class Partial:
             InputError: something has appeared there meanwhile that mustn't be replaced; it is left as it is.
             OSError: the disk failed; the target is as it was.
         """
+        self.make_ready(identity, figures)
+        with last_step.last_step(whole=identity is not None):
+            self.take_name(replace)
+
+    def make_ready(self, identity: Mapping[str, str] | None, figures: Mapping[str, Any] | None) -> None:
+        """Bring what was made, and the record of it, to the disk: the first half of `publish`."""
         sync_made(self.made)
         self._drop(REPLACED)
         if identity is not None:
             self._record.write(identity, figures or {}, self.made)
-        with last_step.last_step(whole=identity is not None):
-            publish(self.made, self.out, replace)
+
+    def take_name(self, replace: bool) -> None:
+        """Let what is ready appear under its name, while signals wait: the second half of `publish`."""
+        publish(self.made, self.out, replace)
 
     def close(self, keep: bool) -> None:
         """Release the folder; without `keep`, nothing of ours stays in it but what is still read."""
