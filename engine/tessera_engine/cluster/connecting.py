@@ -6,7 +6,7 @@ import json
 import logging
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +33,9 @@ QUIET = {
 KEPT = {"distributed.deploy.lost-worker-timeout": "365d"}
 """By default Dask gives up a worker process on this machine for good if it needs longer than 15 s to start again. On a
 busy machine it does, and a run whose workers have all gone that way would wait forever."""
+
+LOOKS = 20
+"""How often the scheduler is asked for its workers, at most."""
 
 _LOCAL = re.compile(rf"{LOCAL}(?::(\d+))?", re.ASCII)
 
@@ -105,6 +108,20 @@ def connected(cluster: str, threads: int | None) -> Iterator[Any]:
         client.close(timeout=CONNECT_SECONDS)
         if own is not None:
             own.close(timeout=CONNECT_SECONDS)
+
+
+def workers_there(client: Any) -> Mapping[str, Any] | None:
+    """What the scheduler knows of its workers, by address; None if it doesn't answer.
+
+    Dask's client asks for the same without the workers every 2 s. Where that answer comes in between, it takes the
+    place of ours.
+    """
+    for _ in range(LOOKS):
+        known = client.scheduler_info(n_workers=-1)
+        workers: Mapping[str, Any] | None = known.get("workers")
+        if workers is not None and len(workers) == known.get("n_workers", len(workers)):
+            return workers
+    return None
 
 
 def is_local(client: Any) -> bool:

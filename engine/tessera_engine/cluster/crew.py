@@ -10,17 +10,17 @@ import queue
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from importlib import import_module
 from typing import Any
 
 from tessera_engine.cluster import worker as works
-from tessera_engine.cluster.connecting import is_local
+from tessera_engine.cluster.connecting import is_local, workers_there
+from tessera_engine.cluster.hands import ASIDE, BUSY, IDLE, NEW, Hand, Task
 from tessera_engine.cluster.order import Sealed
 from tessera_engine.cluster.worker import FAILED, METRIC, OF_MACHINE, READY, UNKNOWN, Answer
 from tessera_engine.errors import TesseraError, reason
 from tessera_engine.progress import Announce
-from tessera_engine.scene import Window
 
 LOOK_SECONDS, WAIT_SECONDS = 1.0, 0.2
 """Between two looks at the workers, and how long to wait for an answer at a time."""
@@ -53,67 +53,8 @@ RESTART_SECONDS = 60.0
 GONE_SECONDS = 60.0
 """How long the scheduler may be silent."""
 
-NEW, BUSY, IDLE, ASIDE = "new", "busy", "idle", "aside"
-"""What a worker does; aside: it gets no more cells."""
-
-
-@dataclass
-class Task:
-    """One call for a cell.
-
-    Attributes:
-        work: of `tessera_engine.cluster.worker`.
-        cell: counted from the corner of the output.
-        given: more arguments.
-        tried: workers where it failed, with the reason.
-        deaths: workers that ended while they did it.
-    """
-
-    work: Callable[..., Answer]
-    cell: Window
-    given: tuple[Any, ...] = ()
-    tried: dict[str, str] = field(default_factory=dict)
-    deaths: int = 0
-
-
-@dataclass
-class Hand:
-    """A worker.
-
-    Attributes:
-        address: by which Dask knows it.
-        state: one of `NEW`, `BUSY`, `IDLE`, `ASIDE`.
-        host: its machine.
-        computed: what it computes with.
-        probe: see `tessera_engine.cluster.probe`.
-        task: what it does; None: it is introduced, or does nothing.
-        future: of the call.
-        pixels: that it has computed of its cell.
-        begun: when the call was made.
-        moved: when `pixels` last changed.
-        strikes: cells that failed here and were finished elsewhere.
-        done: pixels that it has finished.
-        busy_seconds: how long it worked for them.
-    """
-
-    address: str
-    state: str = NEW
-    host: str = ""
-    computed: tuple[str, str, str] | None = None
-    probe: str = ""
-    task: Task | None = None
-    future: Any = None
-    pixels: int = 0
-    begun: float = 0.0
-    moved: float = 0.0
-    strikes: int = 0
-    done: int = 0
-    busy_seconds: float = 0.0
-
-    @property
-    def name(self) -> str:
-        """For messages."""
-        return f"{self.address} on {self.host}" if self.host else self.address
+UNREADABLE = "deserialization of the task graph"
+"""What Dask says where the scheduler can't import a function that it only has to pass on."""
 
 
 class Crew:
@@ -210,11 +151,11 @@ class Crew:
             return
         self._looked = now
         try:
-            there: Mapping[str, Any] = self.client.scheduler_info(n_workers=-1)["workers"]
+            there = workers_there(self.client)
         except Exception as error:  # Dask raises errors of many kinds when the scheduler doesn't answer
             self._not_heard(now, error)
             return
-        if self.client.status != "running":
+        if there is None or self.client.status != "running":
             self._not_heard(now, None)
             return
         self._heard = now
@@ -244,7 +185,7 @@ class Crew:
 
     # Giving out work
 
-    def _submit(self, hand: Hand, work: Callable[..., Answer], *given: Any) -> None:
+    def _submit(self, hand: Hand, work: Callable[..., Any], *given: Any) -> None:
         hand.state, hand.pixels, hand.begun = BUSY, 0, time.monotonic()
         hand.moved = hand.begun
         hand.future = self.client.submit(
@@ -254,9 +195,11 @@ class Crew:
         hand.future.add_done_callback(lambda future: answers.put((address, future)))
 
     def _introduce(self) -> None:
+        # A worker that can't import what it is sent would end, without a reason: so it is asked to import it first
         for hand in self.hands.values():
             if hand.state == NEW:
-                self._submit(hand, works.introduce, tuple(self.sealed))
+                hand.imports = True
+                self._submit(hand, import_module, works.__name__)
 
     def _assign(self, todo: deque[Task]) -> None:
         idle = [hand for hand in self.hands.values() if hand.state == IDLE]
@@ -283,7 +226,10 @@ class Crew:
             hand = self.hands.get(address)
             if hand is None or hand.future is not future:
                 continue  # given up before
-            if future.status == "finished":
+            if future.status == "finished" and hand.imports:
+                hand.imports = False
+                self._submit(hand, works.introduce, tuple(self.sealed))
+            elif future.status == "finished":
                 try:
                     answer = future.result(timeout=FETCH_SECONDS)
                 except Exception:  # the worker may have ended with it: then `_lost` takes its task back
@@ -294,7 +240,15 @@ class Crew:
                 yield hand, answer
             elif future.status == "error":
                 hand.future = None
-                problem = f"{type(future.exception()).__name__}: {reason(future.exception())}"
+                error = future.exception()
+                if UNREADABLE in str(error):
+                    raise TesseraError(
+                        f"the scheduler can't read what it is sent; install tessera-engine {self.sealed.engine} with "
+                        "the extra 'cluster' on its machine too, and start it again"
+                    )
+                problem = f"{type(error).__name__}: {reason(error)}"
+                if hand.imports:
+                    problem += f"; install tessera-engine {self.sealed.engine} with the extra 'cluster' there"
                 yield hand, {"kind": FAILED, "fault": OF_MACHINE, "reason": problem}
             # Cancelled or lost with its worker: see `_lost`
 

@@ -14,7 +14,9 @@ from typing import Any
 from tessera_engine.cluster import worker as works
 from tessera_engine.cluster.cells import plan_cells, side_for
 from tessera_engine.cluster.commit import complete, grid_of, total
-from tessera_engine.cluster.crew import Crew, Task
+from tessera_engine.cluster.connecting import workers_there
+from tessera_engine.cluster.crew import Crew
+from tessera_engine.cluster.hands import Task
 from tessera_engine.cluster.marks import Mark, mark_path, read_mark
 from tessera_engine.cluster.options import Runs
 from tessera_engine.cluster.order import TOKEN, Order, writer_of
@@ -177,7 +179,7 @@ class _Work:
                 if was.isdigit() and int(was) > 0:
                     return int(was)
         smallest = writer_of(plan, place.made).side
-        return side_for(plan, smallest, len(self.client.scheduler_info(n_workers=-1)["workers"]))
+        return side_for(plan, smallest, len(workers_there(self.client) or ()))
 
     def _order(self, cells: Sequence[Window]) -> Order:
         """The run for its workers; the store without values is made if it isn't there."""

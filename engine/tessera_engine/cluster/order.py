@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -70,6 +71,20 @@ class Order:
             ) from None
         if current != self.token:
             raise InputError(f"another run works in {self.folder} now")
+
+    def check_writable(self) -> None:
+        """Make sure that this machine's user may write there: found now rather than after a cell has been computed.
+
+        Raises:
+            InputError: it can't be written.
+        """
+        try:
+            with tempfile.TemporaryFile(dir=self.staging):
+                pass
+        except OSError as error:
+            raise InputError(
+                f"{self.staging} can't be written here ({error.strerror}); start the worker as a user who may"
+            ) from None
 
     def writer(self) -> CellWriter:
         """What writes the cells."""

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from tessera_engine.cluster.crew import Crew, Hand
+from tessera_engine.cluster.crew import Crew
+from tessera_engine.cluster.hands import Hand
 from tessera_engine.progress import LINE_SECONDS, Announce, Progress
 from tessera_engine.scene import Window
 

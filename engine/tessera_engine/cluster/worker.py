@@ -33,6 +33,7 @@ from tessera_engine.files.publish import MADE
 from tessera_engine.files.staging import Staging, count_with_data
 from tessera_engine.formats.format import CellWriter
 from tessera_engine.formats.layers import count_few_clear
+from tessera_engine.formats.registry import format_named
 from tessera_engine.guard import SAMPLE_PIXELS
 from tessera_engine.machine import check_threads, default_memory, give_back_memory, reuse_memory
 from tessera_engine.model.file import ModelFile
@@ -144,6 +145,8 @@ def _load(order: Order, given_threads: int, limit: int | None) -> _Run:
         order.check_current()
     except InputError:  # all cells may be finished, and are being checked
         order.closed().check_current()
+    else:
+        order.check_writable()
     for path, size in order.sizes.items():
         try:
             found = path.stat().st_size
@@ -156,6 +159,7 @@ def _load(order: Order, given_threads: int, limit: int | None) -> _Run:
                 f"{path} has {found:,} bytes here, expected {size:,}; share one copy of the scene"
             )
     plan = order.plan
+    format_named(plan.options.format).check(plan.grid, plan.dim)
     model = _model(plan.model)
     threads = check_threads(order.threads or min(given_threads, check_threads(None)))
     memory = plan.options.memory

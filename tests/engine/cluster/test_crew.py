@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from importlib import import_module
 
 import pytest
 
 from tessera_engine.cluster import crew as crews
 from tessera_engine.cluster import worker as works
-from tessera_engine.cluster.crew import Crew, Task
+from tessera_engine.cluster.crew import Crew
+from tessera_engine.cluster.hands import Task
 from tessera_engine.cluster.order import Sealed
 from tessera_engine.cluster.worker import DONE, FAILED, OF_INPUT, OF_MACHINE, READY, REFUSED
 from tessera_engine.errors import TesseraError
@@ -35,22 +37,36 @@ class Future:
         self.status = "cancelled"
 
 
+class Failed(Future):
+    def __init__(self, error):
+        self.status, self._error = "error", error
+
+    def exception(self):
+        return self._error
+
+
 class Client:
     """A cluster: `workers` are functions of a cell (None: the introduction) by address; an answer of None never comes.
 
-    A worker that answers "gone" ends; one that answers "kept" has finished, and ends before its answer is fetched.
+    Now and then what it knows of its workers is without them, as Dask's client mixes up its answers. Those in `bare`
+    can't import the engine. A worker that answers "gone" ends; one that answers "kept" has finished, and ends before its answer is fetched.
     """
 
     status = "running"
 
     def __init__(self, workers):
-        self.workers, self.calls, self.restarted = dict(workers), [], []
+        self.workers, self.calls, self.restarted, self.bare = dict(workers), [], [], {}
+        self.looks = 0
 
     def scheduler_info(self, n_workers):
-        return {"workers": {address: {"metrics": {}} for address in self.workers}}
+        self.looks += 1
+        there = {} if self.looks % 3 == 1 else {address: {"metrics": {}} for address in self.workers}
+        return {"n_workers": len(self.workers), "workers": there}
 
     def submit(self, work, *given, workers, **how):
         (address,) = workers
+        if work is import_module:
+            return Failed(self.bare[address]) if address in self.bare else Future(given[0])
         cell = None if work is works.introduce else Window(*given[1])
         self.calls.append((address, cell))
         answer = self.workers[address](cell)
@@ -116,6 +132,32 @@ def test_a_refused_worker_gets_no_cell_and_is_named_with_the_reason(crew):
     results(made)
     assert set(done_by(made).values()) == {"b"}
     assert [line for line in made.said if "a on" in line or (" a " in line and "0.1" in line)]
+
+
+def test_a_worker_without_the_engine_is_named_with_what_to_install(crew):
+    made = crew(a=worker(), b=worker())
+    made.client.bare["a"] = ModuleNotFoundError("no engine")
+    assert {answer["kind"] for answer in results(made).values()} == {DONE}
+    assert set(done_by(made).values()) == {"b"}
+    (line,) = (line for line in made.said if " a " in line)
+    assert "no engine" in line
+    assert "tessera-engine 0 " in line
+
+
+def test_a_scheduler_without_the_engine_ends_the_run_with_what_to_install(crew):
+    made = crew(a=worker(), b=worker())
+    made.client.bare["a"] = RuntimeError(
+        "Error during deserialization of the task graph. This\nfrequently occurs"
+    )
+    with pytest.raises(TesseraError, match=r"tessera-engine 0 .* on its machine"):
+        made.gather(None)
+
+
+def test_no_worker_is_taken_for_ended_where_dask_gives_a_short_answer(crew):
+    made = crew(a=worker(), b=worker())
+    assert set(results(made)) == set(CELLS)
+    assert made.client.looks > 6
+    assert not made.said
 
 
 def test_without_a_worker_that_fits_the_run_ends_with_the_reason(crew):

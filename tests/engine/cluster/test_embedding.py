@@ -74,6 +74,7 @@ def test_two_workers_write_the_bytes_of_one_process(client, tiles, single, tmp_p
     assert sorted(os.listdir(tmp_path)) == ["out"]
 
 
+@pytest.mark.slow
 def test_products_of_two_zones_are_the_same_too(client, tmp_path):
     folder, like = write_two_zones(tmp_path / "zones", size=16, steps=6)
     scene = te.open_scene(folder, like=like)
@@ -255,7 +256,7 @@ def test_a_worker_that_goes_on_too_late_changes_nothing(monkeypatch, tiles, sing
     monkeypatch.setattr(embedding, "complete", committing)
     threads = {"n_workers": 1, "threads_per_worker": 1, "processes": False}
     with (
-        distributed.LocalCluster(**threads, dashboard_address=None, silence_logs=50) as cluster,
+        distributed.LocalCluster(**threads, dashboard_address="127.0.0.1:0", silence_logs=50) as cluster,
         distributed.Client(cluster) as client,
     ):
         te.embed(opened(tiles), MODEL, tmp_path / "out", client=client, progress=False, announce=print)

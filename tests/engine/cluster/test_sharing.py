@@ -6,7 +6,9 @@ import hashlib
 
 import pytest
 
+from tessera_engine.cluster.order import Order
 from tessera_engine.cluster.sharing import CELLS, close_cells, deliver, open_cells
+from tessera_engine.errors import InputError
 
 
 def everything(folder):
@@ -51,3 +53,13 @@ def test_cells_are_opened_again_wherever_a_process_ended_while_it_closed_them(re
     assert everything(tmp_path) == before
     close_cells(tmp_path)
     assert everything(tmp_path) == [CELLS, "output", "output/shard", "staging"]
+
+
+def test_a_folder_that_cannot_be_written_is_found_before_a_cell_is_computed(tmp_path):
+    order = Order("t", tmp_path, None, "fused", "cpu", None, {})
+    (tmp_path / "staging").mkdir()
+    order.check_writable()
+    assert everything(tmp_path) == ["staging"]
+    (tmp_path / "staging").rmdir()
+    with pytest.raises(InputError, match="staging"):
+        order.check_writable()

@@ -64,7 +64,9 @@ def test_workers_that_do_not_fit_are_named_and_instruction_sets_are_recorded(run
     (tmp_path / "machine").mkdir()
     with ExitStack() as stack:
         cluster = stack.enter_context(
-            distributed.LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address=None, silence_logs=50)
+            distributed.LocalCluster(
+                n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=50
+            )
         )
         address = cluster.scheduler_address
         for name, what in {
