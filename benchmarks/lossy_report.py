@@ -12,10 +12,10 @@ HEAD = (
     "128 dimensions that is kept. *Found*: of the ten nearest of 20,000 pixels. *Similar*: of the 1 % of pixels most",
     "similar to 20 places. *Change*: of the 1 % that changed most between two years; how surely a pixel with another",
     "land cover has changed more than one without (1: always). Scores: macro F1 in points, and R2 of a regression of",
-    "summer NDVI, less those of int8 codes of 128 dimensions, on land that was held out; with 95 % intervals, paired.",
+    "summer NDVI, less those of int8 codes of 128 dimensions; learned from 4,000 pixels, and scored on 40,000 of land",
+    "that was held out; with 95 % intervals, paired.",
     "Common classes: those of 5 % of the land or more. *By noise*: words are near in units of the noise between",
-    "neighbours. *Like neighbours*: a pixel takes its neighbour's numbers where these are nearly as near. Rows of one",
-    "site may be of several runs, of the same labels and folds; each is compared with int8 codes of its own run.",
+    "neighbours, and chosen together. *In patches*: neighbouring pixels that are alike are coded once, by their mean.",
     "",
 )
 

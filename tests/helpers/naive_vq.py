@@ -34,23 +34,35 @@ def naive_group(keys):
     return which, list(firsts.values())
 
 
-def naive_code(wanted, valid, words, gain, band):
-    """(codebooks, H, W) as `code` gives it, in float64."""
+def naive_code(vectors, words, beam):
+    """(codebooks, N) as `code` gives it, in float64: of all sums of the kept ones and a word, the nearest are kept."""
+    found = []
+    for vector in vectors.astype(np.float64):
+        kept = [((), np.zeros_like(vector))]
+        for each in words:
+            longer = [((*path, i), total + word) for path, total in kept for i, word in enumerate(each)]
+            kept = sorted(longer, key=lambda sum_: float(((vector - sum_[1]) ** 2).sum()))[:beam]
+        found.append(kept[0][0])
+    return np.array(found, np.uint8).T
+
+
+def naive_patches(vectors, valid, most, band):
+    """Patches as `patches` gives them, in float64."""
     height, width = valid.shape
-    numbers, coded = np.zeros((len(words), height, width), np.uint8), np.zeros(wanted.shape)
+    which, members = np.full((height, width), -1), []
     for row in range(height):
         for col in range(width):
             if not valid[row, col]:
                 continue
-            vector, own = wanted[row, col].astype(np.float64), []
-            left = vector.copy()
-            for each in words:
-                own.append(naive_nearest(left[np.newaxis], each)[0])
-                left -= each[own[-1]]
-            options = [(float((left**2).sum()), own, vector - left)]
+            vector, options = vectors[row, col].astype(np.float64), []
             for r, c in ((row, col - 1), (row - 1, col)):
                 if c >= 0 and r >= row - row % band and valid[r, c]:
-                    square = float(((vector - coded[r, c]) ** 2).sum()) - gain
-                    options.append((square, numbers[:, r, c], coded[r, c]))
-            _, numbers[:, row, col], coded[row, col] = min(options, key=lambda option: option[0])
-    return numbers
+                    mean = np.mean(members[which[r, c]], axis=0)
+                    options.append((float(((vector - mean) ** 2).sum()), which[r, c]))
+            square, patch = min(options, default=(np.inf, -1), key=lambda option: option[0])
+            if square > most:
+                patch = len(members)
+                members.append([])
+            members[patch].append(vector)
+            which[row, col] = patch
+    return which, np.array([np.mean(each, axis=0) for each in members])

@@ -1,4 +1,4 @@
-"""format=vq: two numbers a pixel and two codebooks a tile; what is read is what a plain decoder makes of the arrays."""
+"""format=vq: four numbers a pixel and four codebooks a tile; what is read is what a plain decoder makes of the arrays."""
 
 from __future__ import annotations
 
@@ -261,3 +261,10 @@ def test_pixels_like_their_neighbours_take_their_numbers():
     embedding[10:20, 20:40] = np.nan
     tile = encode(StoredBlock(embedding, None))
     np.testing.assert_array_equal(tile.numbers[0] == NO_DATA, np.isnan(embedding[..., 0]))
+
+
+def test_patches_do_not_average_what_codebooks_explain_little_of():
+    """In noise without any fields each pixel keeps numbers of its own."""
+    noise = np.random.default_rng(5).normal(size=(200, 200, 32)).astype(np.float32)
+    tile = encode(StoredBlock(noise, None))
+    assert len(decode(tile.books, tile.numbers, 32).vectors) > 0.99 * 200 * 200

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 SHARD = 512
 """Pixels across a shard: 32 MB with 128 dimensions, and a whole shard has to be in memory to be written."""
 
+BLOCK = 128
+"""Pixels across what is read together, which are whole chunks of every array. To read a chunk of 32 pixels by itself
+takes longer than to decode it; and in a whole shard hundreds of chunks would be decoded for a few points."""
+
 DTYPES = {"scales": "float32", "observations": "uint16", "quality": "uint16"}
 """Of arrays; all others hold codes, which are int8."""
 
@@ -44,7 +48,7 @@ class ZarrSource:
     zone: Group
     time: int = 0
     stored_as: str = "int8"
-    block: int = SHARD
+    block: int = BLOCK
 
     @property
     def prefixes(self) -> tuple[int, ...]:
