@@ -96,7 +96,7 @@ def cases() -> list[Case]:
         Case("map", f"map {{made}}/a.npy {labels} -o out -q --overwrite", old="similar", weight=0.3),
         Case("map", f"map {{made}}/a.npy {labels} --method knn -o out/map --save out/crops.model -q", format="saved", several=True, weight=0.5),
         Case("map", f"map {{made}}/a.npy {labels} --method knn -o out/map --save out/crops.model -q --overwrite", old="kept", format="saved", several=True, weight=0.5),
-        Case("apply", "apply {made}/crops.model {made}/a.npy -o out -q --overwrite", old="similar", weight=0.5),
+        Case("apply", "apply {made}/kept/crops.model {made}/a.npy -o out -q --overwrite", old="similar", weight=0.5),
         Case("evaluate", f"evaluate {{made}}/a.npy {labels} --method knn -o out -q --overwrite", old="similar", weight=0.2),
         Case("evaluate", f"evaluate {{made}}/a.npy {labels} --curve -o out -q --overwrite", old="similar", format="curve", weight=0.2),
         Case("segment", "segment {made}/a.npy -o out.parquet -q --overwrite", out="out.parquet", old="old.pt"),
@@ -209,10 +209,8 @@ def make_inputs(made: Path) -> None:
     (made / "labels.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": labels}))
     field = [corners[at] for at in (0, 1, 4, 3, 0)]
     (made / "field.geojson").write_text(json.dumps({"type": "Polygon", "coordinates": [field]}))
-    (made / "kept").mkdir()
-    for place, method in ((made, "linear"), (made / "kept", "forest")):
-        learned = {"save": place / "crops.model", "method": method, "progress": False}
-        te.map(made / "a.npy", made / "labels.geojson", "crop", place / "map", **learned)
+    kept = {"save": made / "kept" / "crops.model", "progress": False}
+    te.map(made / "a.npy", made / "labels.geojson", "crop", made / "kept" / "map", **kept)
     te.similar(made / "a.npy", corners[0], made / "similar", progress=False)
     write_classes(made / "classes.tif", grid)
     write_classes(made / "later.tif", grid, 3)
