@@ -191,9 +191,7 @@ def measure_engine(name: str, embeddings: Embeddings, folder: Path) -> Iterator[
         made = convert(embeddings, folder / format, format, year=year, progress=False)
         written = time.process_time() - start
         found = open_embeddings(made)
-        read = seconds(
-            lambda found=found: [found.read_stored(window) for window in found.windows(64_000_000)]
-        )
+        read = seconds(lambda found=found: [found.read_stored(window) for window in found.tiles(64_000_000)])
         size = sum(
             file.stat().st_size for file in made.rglob("*") if file.is_file() and file.suffix != ".png"
         )

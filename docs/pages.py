@@ -25,6 +25,8 @@ OTHERS = {
 
 NOTEBOOK = ".ipynb"
 
+EXPORTING = "Model files from checkpoints: tessera_export"
+
 WIDTH = 88
 """Characters of a line of help."""
 
@@ -135,20 +137,27 @@ def notebook_pages(path: Path) -> dict[str, str | bytes]:
 def python_reference() -> str:
     """The page of what Python users import: functions first, then types."""
     import tessera_engine
+    import tessera_export
 
-    names = [name for name in tessera_engine.__all__ if hasattr(getattr(tessera_engine, name), "__module__")]
-    functions = [name for name in names if name[0].islower()]
-    types = [name for name in names if not name[0].islower()]
     lines = ["# Python", "", "```python", "import tessera_engine as te", "```", ""]
-    for title, group in (("Functions", functions), ("Types", types)):
-        lines += [f"## {title}", ""]
-        for name in group:
-            value = getattr(tessera_engine, name)
-            lines += [f"::: {value.__module__}.{name}"]
-            if members := _members(value):
-                lines += ["    options:", f"      members: {json.dumps(members)}"]
-            lines += [""]
+    values = [getattr(tessera_engine, name) for name in tessera_engine.__all__]
+    values = [value for value in values if hasattr(value, "__module__")]
+    lines += _section("Functions", [value for value in values if value.__name__[0].islower()])
+    lines += _section("Types", [value for value in values if not value.__name__[0].islower()])
+    exporting = sorted(tessera_export.__all__, key=lambda name: (not name[0].islower(), name))
+    lines += _section(EXPORTING, [getattr(tessera_export, name) for name in exporting])
     return "\n".join(lines)
+
+
+def _section(title: str, values: list[Any]) -> list[str]:
+    """Lines of the page: a title and its functions and types."""
+    lines = [f"## {title}", ""]
+    for value in values:
+        lines += [f"::: {value.__module__}.{value.__name__}"]
+        if members := _members(value):
+            lines += ["    options:", f"      members: {json.dumps(members)}"]
+        lines += [""]
+    return lines
 
 
 def _members(of: object) -> list[str]:

@@ -35,6 +35,7 @@ def test_pages_have_all_commands_and_functions(site):
     from typer.main import get_command
 
     import tessera_engine
+    import tessera_export
     from tessera_engine.cli import app
 
     for name, command in get_command(app).commands.items():
@@ -42,7 +43,7 @@ def test_pages_have_all_commands_and_functions(site):
             page = site / f"command-{'-'.join(filter(None, (name, inner)))}.html"
             assert f"tessera-engine {f'{name} {inner}'.strip()}" in page.read_text(encoding="utf-8")
     python = (site / "python.html").read_text(encoding="utf-8")
-    for name in tessera_engine.__all__:
+    for name in (*tessera_engine.__all__, *tessera_export.__all__):
         assert name.startswith("__") or f".{name}" in python, name
 
 

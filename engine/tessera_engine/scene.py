@@ -42,6 +42,11 @@ class Window(NamedTuple):
         """Number of pixels."""
         return self.width * self.height
 
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Its rows and columns, to index an array of the grid."""
+        return slice(self.row, self.row + self.height), slice(self.col, self.col + self.width)
+
     def intersection(self, other: Window) -> Window | None:
         """The pixels that are in both windows, or None."""
         col, row = max(self.col, other.col), max(self.row, other.row)

@@ -9,7 +9,7 @@ from pathlib import Path
 import onnx
 
 from tessera_engine.errors import InputError, ModelError
-from tessera_engine.files.nearby import no_such_folder
+from tessera_engine.files.nearby import no_such_folder, unknown
 from tessera_engine.files.result import check_free, result_file
 from tessera_engine.model.drift import Drift
 from tessera_engine.model.facts import ModelFacts
@@ -185,9 +185,9 @@ def _default_name(checkpoint: Checkpoint, flavour: str) -> str:
 def _written_precision(precision: str, target: str, calibrate: Sequence[Path]) -> str:
     """The name of the precision in the facts of the file."""
     if precision not in ASKED:
-        raise InputError(f"precision={precision} is unknown; choose one of {', '.join(ASKED)}")
+        raise unknown("precision", precision, ASKED)
     if target not in TARGETS:
-        raise InputError(f"target={target} is unknown; choose one of {', '.join(TARGETS)}")
+        raise unknown("target", target, TARGETS)
     quantized = precision == "int8" and target == "tensorrt"
     if calibrate and not quantized:
         raise InputError("calibrate= is only for precision=int8 with target=tensorrt; omit it")

@@ -6,16 +6,18 @@ dequantised to a copy. Where many pixels have the same vector, it is given once,
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tessera_kernels.cache import kernel
+from tessera_kernels.exact import add_sums, two_sum
 from tessera_kernels.threads import in_shares
 
 CHUNK = 4096
-"""Pixels that one thread sums. It is fixed, so that sums don't depend on the number of threads."""
+"""Pixels that one thread sums at a time."""
 
 # Sums may be reordered for SIMD: a squared distance is then within 1e-5 of the exact one. Neither nnan nor ninf: NaN
 # and infinity must stay what they are. Not contract, so that a pixel that hasn't moved has a distance of exactly 0.
@@ -23,19 +25,37 @@ REORDERED = {"reassoc"}
 
 
 class Moments(NamedTuple):
-    """Sums over the pixels that have data in both sets.
+    """Sums over the pixels that have data in both sets. The order in which they are added doesn't count.
 
     Attributes:
         pixels: how many there are.
-        before: (K,) float64, sum of the first vectors.
-        after: (K,) float64, of the second.
-        squares: sum of the squared lengths of all vectors, first and second.
+        sums: (2, 2 * K + 1) float64, see `tessera_kernels.exact`: of the first vectors, of the second, and of the
+            squared lengths of both.
     """
 
     pixels: int
-    before: NDArray[np.float64]
-    after: NDArray[np.float64]
-    squares: float
+    sums: NDArray[np.float64]
+
+    def plus(self, other: Moments) -> Moments:
+        """Those of more pixels."""
+        return Moments(self.pixels + other.pixels, add_sums(self.sums, other.sums))
+
+    @property
+    def before(self) -> NDArray[np.float64]:
+        """(K,) float64, sum of the first vectors."""
+        total: NDArray[np.float64] = self.sums.sum(axis=0)
+        return total[: len(total) // 2]
+
+    @property
+    def after(self) -> NDArray[np.float64]:
+        """(K,) float64, of the second."""
+        total: NDArray[np.float64] = self.sums.sum(axis=0)
+        return total[len(total) // 2 : -1]
+
+    @property
+    def squares(self) -> float:
+        """Sum of the squared lengths of all vectors, first and second."""
+        return float(self.sums[:, -1].sum())
 
 
 @kernel(nogil=True)
@@ -46,9 +66,9 @@ def _moments(
     which: tuple[NDArray[np.int32], NDArray[np.int32]],
     pixels: NDArray[np.int64],
     sums: NDArray[np.float64],
-    squares: NDArray[np.float64],
     first: int,
 ) -> None:
+    dim = before.shape[1]
     for chunk in range(len(pixels)):
         start = (first + chunk) * CHUNK
         for pixel in range(start, min(start + CHUNK, len(which[0]))):
@@ -56,12 +76,17 @@ def _moments(
             if i < 0 or j < 0 or not (np.isfinite(scales[0][i]) and np.isfinite(scales[1][j])):
                 continue
             pixels[chunk] += 1
-            for k in range(before.shape[1]):
+            square = 0.0
+            for k in range(dim):
                 a = np.float64(before[i, k]) * scales[0][i]
                 b = np.float64(after[j, k]) * scales[1][j]
-                sums[chunk, 0, k] += a
-                sums[chunk, 1, k] += b
-                squares[chunk] += a * a + b * b
+                sums[chunk, 0, k], lost = two_sum(sums[chunk, 0, k], a)
+                sums[chunk, 1, k] += lost
+                sums[chunk, 0, dim + k], lost = two_sum(sums[chunk, 0, dim + k], b)
+                sums[chunk, 1, dim + k] += lost
+                square += a * a + b * b
+            sums[chunk, 0, 2 * dim], lost = two_sum(sums[chunk, 0, 2 * dim], square)
+            sums[chunk, 1, 2 * dim] += lost
 
 
 @kernel(fastmath=REORDERED)
@@ -106,7 +131,7 @@ def moments(
     after_scales: NDArray[np.float32],
     which: Which = OWN,
 ) -> Moments:
-    """Sums to compute the mean vectors and their spread from. The sums of several calls can be added.
+    """Sums to compute the mean vectors and their spread from; those of several calls can be added.
 
     Args:
         before: (M, K) int8 codes or float32, C-contiguous.
@@ -120,18 +145,14 @@ def moments(
     """
     numbers = _checked(before, before_scales, after, after_scales, which)
     chunks = -(-len(numbers[0]) // CHUNK)
-    pixels, squares = np.zeros(chunks, np.int64), np.zeros(chunks)
-    sums = np.zeros((chunks, 2, before.shape[1]))
+    pixels, sums = np.zeros(chunks, np.int64), np.zeros((chunks, 2, 2 * before.shape[1] + 1))
     a, a_scales = np.ascontiguousarray(before), np.ascontiguousarray(before_scales)
     b, b_scales = np.ascontiguousarray(after), np.ascontiguousarray(after_scales)
     in_shares(
-        lambda share: _moments(
-            a, b, (a_scales, b_scales), numbers, pixels[share], sums[share], squares[share], share.start
-        ),
+        lambda share: _moments(a, b, (a_scales, b_scales), numbers, pixels[share], sums[share], share.start),
         chunks,
     )
-    total = sums.sum(axis=0)
-    return Moments(int(pixels.sum()), total[0], total[1], float(squares.sum()))
+    return Moments(int(pixels.sum()), reduce(add_sums, sums, np.zeros(sums.shape[1:])))
 
 
 def distances(

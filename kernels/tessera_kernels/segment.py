@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_kernels.cache import kernel
+from tessera_kernels.exact import two_sum
 
 NONE = 255
 """Edge at a pixel without data: nothing merges across it."""
@@ -124,7 +125,8 @@ def _add(
                 continue
             counts[label] += 1
             for k in range(values.shape[2]):
-                sums[label, k] += values[r, c, k]
+                sums[0, label, k], lost = two_sum(sums[0, label, k], np.float64(values[r, c, k]))
+                sums[1, label, k] += lost
 
 
 def edges(values: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -181,18 +183,18 @@ def add(
     sums: NDArray[np.float64],
     counts: NDArray[np.int64],
 ) -> None:
-    """Add vectors to the sums of their segments, pixel by pixel, so that strips of any height give the same sums.
+    """Add vectors to the sums of their segments. Windows of any shape and order give the same sums.
 
     Args:
         labels: (rows, w) int32, 0 to S - 1; below 0: none.
-        values: (rows, w, K) float32.
-        sums: (S, K) float64, changed.
+        values: (rows, w, K) float32, finite where there is a label.
+        sums: (2, S, K) float64, changed; see `tessera_kernels.exact`.
         counts: (S,) int64, changed.
 
     Raises:
         ValueError: the shapes don't fit, or a label is too large.
     """
-    if labels.shape != values.shape[:2] or sums.shape != (len(counts), values.shape[2]):
+    if labels.shape != values.shape[:2] or sums.shape != (2, len(counts), values.shape[2]):
         raise ValueError(
             f"labels {labels.shape}, values {values.shape} and sums {sums.shape} don't fit together"
         )

@@ -11,7 +11,8 @@ import conformance
 import onnx
 import pytest
 
-from tessera_engine.errors import CheckFailed, InputError, ModelError
+import tessera_export
+from tessera_engine.errors import CheckFailed, InputError, MissingExtra, ModelError
 from tessera_engine.model import installing, published
 from tessera_engine.model.file import read_model_file
 from tessera_export import export as export_module
@@ -146,3 +147,25 @@ def test_the_package_alone_does_not_import_torch():
     code = "import sys, tessera_export; sys.exit('torch' in sys.modules)"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0
+
+
+def test_the_package_names_what_users_import():
+    from tessera_export.export import export_model, import_checkpoint
+    from tessera_export.validate import Report
+
+    assert dir(tessera_export) == tessera_export.__all__
+    assert all(getattr(tessera_export, name).__doc__ for name in tessera_export.__all__)
+    assert tessera_export.export_model is export_model
+    assert tessera_export.import_checkpoint is import_checkpoint
+    assert tessera_export.Report is Report
+    with pytest.raises(AttributeError, match="nothing"):
+        tessera_export.nothing  # noqa: B018
+
+
+def test_without_pytorch_a_function_says_how_to_install_it(monkeypatch):
+    def without_torch(module):
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+    monkeypatch.setattr(tessera_export, "import_module", without_torch)
+    with pytest.raises(MissingExtra, match=r"export_model .*torch.*\[export\]"):
+        tessera_export.export_model  # noqa: B018

@@ -17,7 +17,7 @@ from pathlib import Path
 from places import ROOT
 
 from tessera_engine.files import publish
-from tessera_engine.files.result import result_file, result_folder
+from tessera_engine.files.result import result_file, result_folder, result_pair
 
 ITEM = '{"properties": {"tessera:made": 1}}'
 
@@ -44,7 +44,20 @@ def part(out):
             made.write_text("new")
 
 
-WORKS = {work.__name__: work for work in (make, replace, part)}
+def pair(out):
+    """A folder, and a file that one command makes with it."""
+    with result_pair(out, out.with_name("file"), False, {"content": "new"}) as (folder, made):
+        write(folder, "new")
+        made.write_text("new")
+
+
+def bare(out):
+    """A folder that is no output, such as a kit."""
+    with result_folder(out, False, {"content": "new"}) as folder:
+        (folder / "content").write_text("new")
+
+
+WORKS = {work.__name__: work for work in (make, replace, part, pair, bare)}
 
 STEPS = (
     (os, "fsync"), (os, "ftruncate"), (Path, "mkdir"), (Path, "rename"), (Path, "replace"), (Path, "unlink"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from datetime import date
 from pathlib import Path
@@ -54,3 +55,12 @@ def made_up_output(
     write_item(folder / ITEM, staging.grid, assets, RunFacts(**about))
     shutil.rmtree(folder / "staging")
     return folder
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    """The files of an output; of item.json what doesn't tell the time."""
+    files = {path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    item = json.loads(files["item.json"])
+    for word in ("created", "tessera:item_sha256"):
+        item["properties"].pop(word)
+    return files | {"item.json": json.dumps(item).encode()}

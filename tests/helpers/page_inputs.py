@@ -122,7 +122,7 @@ def _classifier(inputs: Inputs, path: Path) -> None:
     shutil.rmtree(out)
 
 
-def _change(inputs: Inputs, path: Path) -> None:
+def _transitions(inputs: Inputs, path: Path) -> None:
     te.from_to(inputs.need("2023.map"), inputs.need("2024.map"), path)
 
 
@@ -185,7 +185,9 @@ def _checked(inputs: Inputs, path: Path) -> None:
 def _transitions_checked(inputs: Inputs, path: Path) -> None:
     """Points that were drawn from a map of transitions; the map is right at all of them."""
     drawn = inputs.folder / "to-check-twice.geojson"
-    te.sample_design(inputs.need("2023.2024.change"), drawn, per_class=4, show_class=True, overwrite=True)
+    te.sample_design(
+        inputs.need("2023.2024.transitions"), drawn, per_class=4, show_class=True, overwrite=True
+    )
     import geopandas
 
     points = geopandas.read_file(drawn)
@@ -248,7 +250,7 @@ MAKERS: dict[str, Callable[[Inputs, Path], None]] = {
     "own-tree": _own_tree,
     r".*\.map": _map,
     r"crops\.model": _classifier,
-    r"2023\.2024\.change": _change,
+    r"2023\.2024\.transitions": _transitions,
     r"points\.geojson|scene_dir\.labels\.gpkg": _labels,
     r"fields\.gpkg": _fields,
     r"points\.csv": _plots,

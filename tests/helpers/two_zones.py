@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 from affine import Affine
-from made_up import ORIGIN, made_up_arrays, write_tile
+from made_up import ORIGIN, made_up_arrays, write_roi, write_tile
 from mosaic_files import write_mosaics, write_raster
 from rasterio.warp import transform
+
+from tessera_engine.simulate import simulate
 
 WEST, EAST = "EPSG:32631", "EPSG:32632"
 
@@ -39,3 +41,20 @@ def write_six_tiles(folder: Path, size: int = 24, steps: int = 12, apart: int = 
         place = ORIGIN @ Affine.translation(7 + apart * (number % 3), apart * (number // 3))
         write_tile(folder / f"tile{number}", made_up_arrays(size, size + 8, steps, seed=number), place)
     return folder
+
+
+def write_six_simulated_tiles(folder: Path, size: int = 64) -> tuple[Path, Path]:
+    """Two folders of three simulated d-pixel tiles: in UTM zone 31, and in zone 32.
+
+    In each one tile lies on a corner of four cells, one on an edge of two, and one within a cell.
+    """
+    places = ((0, 0), (512 - size // 2, 512 - size // 4), (1024 - size // 2, 100))
+    zones = []
+    for zone, crs in enumerate((WEST, EAST)):
+        zones.append(folder / f"zone{31 + zone}")
+        for number, (col, row) in enumerate(places):
+            tile = zones[-1] / f"tile{number}"
+            tile.parent.mkdir(parents=True, exist_ok=True)
+            simulate(tile, size, seed=3 * zone + number)
+            write_roi(tile / "roi.tiff", size, size, ORIGIN @ Affine.translation(col, row), crs)
+    return zones[0], zones[1]

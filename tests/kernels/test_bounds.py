@@ -23,6 +23,7 @@ from naive_network import random_arrays, random_tokens
 import tessera_kernels.encoder as encoder
 from tessera_kernels.encoder import pack
 from tessera_kernels.encoder.isa import available
+from tessera_kernels.encoder.layout import CACHE_LINE
 from tessera_kernels.encoder.plan import FLOAT32, INT8, make_plan
 
 libc, page, kept = ctypes.CDLL(None, use_errno=True), mmap.PAGESIZE, []
@@ -35,7 +36,7 @@ def guarded(size):
     for guard in (address, address + page + room):
         assert libc.mprotect(ctypes.c_void_p(guard), page, 0) == 0
     kept.append(block)
-    start = page if side == "before" else page + room - pack.up(size, pack.ALIGNMENT)
+    start = page if side == "before" else page + room - pack.up(size, CACHE_LINE)
     return np.frombuffer(block, np.uint8)[start : start + size]
 
 def moved(array):

@@ -49,7 +49,7 @@ def exp_of(arithmetic):
 
 @njit
 def product(plan, a, groups, w, out):
-    tile_store(plan, a, groups, w, out)
+    tile_store(plan, a, groups, w, 0, out)
 
 
 @pytest.mark.parametrize("isa", INTEGER)
@@ -73,7 +73,7 @@ def test_products_are_the_exact_integers_on_every_instruction_set(isa, is_signed
     out = np.zeros((rows, width), np.float32)
     scales = np.ones(rows, np.float32)
     product(
-        plan, Values(stored.ctypes.data, stored.strides[0], scales.ctypes.data), inputs // arithmetic.group,
+        plan, Values(stored.ctypes.data, stored.strides[0], scales.ctypes.data, 0), inputs // arithmetic.group,
         memory.ctypes.data, Floats(out.ctypes.data, out.strides[0]),
     )  # fmt: skip
     np.testing.assert_array_equal(out, a @ weight.astype(np.int64))

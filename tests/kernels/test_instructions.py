@@ -35,7 +35,7 @@ from tessera_kernels.encoder.plan import INT8, PlanType, make_plan
 from tessera_kernels.encoder.tiles import tile_store
 @njit
 def product(plan, a, groups, w, out):
-    tile_store(plan, a, groups, w, out)
+    tile_store(plan, a, groups, w, 0, out)
 values, floats = (types.NamedUniTuple(types.int64, len(kind._fields), kind) for kind in (Values, Floats))
 plan = PlanType(make_plan(INT8[sys.argv[1]], 144, 384, 4, False))
 signature = (plan, values, types.int64, types.int64, floats)

@@ -1,6 +1,8 @@
-"""Edges, merging and sums equal their plain twins; strips of any height give the same."""
+"""Edges, merging and sums equal their plain twins; windows of any shape give the same."""
 
 from __future__ import annotations
+
+import math
 
 import naive_segments
 import numpy as np
@@ -53,19 +55,20 @@ def test_merging_equals_the_plain_one(seed, shape, allowance, least):
     np.testing.assert_array_equal(found, naive_segments.merge(right, down, allowance, least))
 
 
-@given(st.integers(0, 10_000), st.integers(1, 6))
-def test_sums_are_equal_bit_for_bit_whatever_the_strips(seed, rows):
+@given(st.integers(0, 10_000), st.integers(1, 6), st.integers(1, 5), st.integers(0, 4))
+def test_sums_are_exact_whatever_the_windows_and_their_order(seed, rows, cols, size):
     rng = np.random.default_rng(seed)
-    values = rng.normal(size=(6, 5, 3)).astype(np.float32)
+    sizes = 10.0 ** rng.integers(-size, size, (6, 5, 3), endpoint=True)
+    values = (rng.normal(size=sizes.shape) * sizes).astype(np.float32)
     labels = rng.integers(-1, 4, (6, 5)).astype(np.int32)
-    sums, counts = np.zeros((4, 3)), np.zeros(4, np.int64)
-    for top in range(0, 6, rows):
-        add(labels[top : top + rows], values[top : top + rows], sums, counts)
-    expected = np.zeros((4, 3))
-    for r, c in np.ndindex(6, 5):
-        if labels[r, c] >= 0:
-            expected[labels[r, c]] += values[r, c]
-    np.testing.assert_array_equal(sums, expected)
+    sums, counts = np.zeros((2, 4, 3)), np.zeros(4, np.int64)
+    corners = [(top, left) for top in range(0, 6, rows) for left in range(0, 5, cols)]
+    for top, left in rng.permutation(corners):
+        part = slice(top, top + rows), slice(left, left + cols)
+        add(labels[part], values[part], sums, counts)
+    for label in range(4):
+        here = values[labels == label].astype(np.float64)
+        np.testing.assert_array_equal(sums.sum(axis=0)[label], [math.fsum(column) for column in here.T])
     np.testing.assert_array_equal(counts, [(labels == label).sum() for label in range(4)])
 
 
@@ -78,13 +81,13 @@ def test_what_does_not_fit_is_refused():
         add(
             np.full((1, 1), 4, np.int32),
             np.zeros((1, 1, 2), np.float32),
-            np.zeros((4, 2)),
+            np.zeros((2, 4, 2)),
             np.zeros(4, np.int64),
         )
     with pytest.raises(ValueError, match="fit"):
         add(
             np.zeros((1, 2), np.int32),
             np.zeros((1, 1, 2), np.float32),
-            np.zeros((4, 2)),
+            np.zeros((2, 4, 2)),
             np.zeros(4, np.int64),
         )

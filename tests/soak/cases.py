@@ -9,15 +9,13 @@ import hashlib
 import json
 import os
 import shutil
+import zipfile
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 WRITES_NOTHING = {"info", "doctor", "docs", "verify", "bench", "model list"}
-
-ASKS_THE_INDEX = {"kit"}
-"""What asks an index of packages for hundreds of megabytes; it publishes as every other command does."""
 
 SHORT = {"embed", "convert", "similar", "sample", "picture", "view", "export", "model add", "train"}
 """What a short soak interrupts: each way to publish, of a folder, a store, a table, a picture, a page and models."""
@@ -34,7 +32,8 @@ class Case:
         words: the command line; `{made}` stands for the folder of the inputs, `{lonlat}` for a place in it.
         out: the result, in the folder where the command runs.
         old: what is at `out` before, in the folder of the inputs; empty: nothing.
-        format: of the result, for the commands that have a choice.
+        format: of the result, for the commands that have a choice; or in a word what else the command does.
+        several: `out` is a folder with several results, each of which is whole.
         weight: how often it is interrupted, beside others: slow commands less often.
     """
 
@@ -43,6 +42,7 @@ class Case:
     out: str = "out"
     old: str = ""
     format: str = ""
+    several: bool = False
     weight: float = 1.0
 
     @property
@@ -59,7 +59,20 @@ def cases() -> list[Case]:
     """Every case. Formats come from their registry."""
     from tessera_engine.formats.registry import FORMATS
 
-    found = [Case("simulate", "simulate out --size 4 -q", weight=0.5)]
+    words = "--int8 --format zarr -o out -q"
+    found = [
+        Case("simulate", "simulate out --size 4 -q", weight=0.5),
+        Case("embed", f"embed {{made}}/east {words} --aoi {{made}}/field.geojson", format="aoi", weight=0.3),
+        Case(
+            "embed",
+            f"embed {{made}}/east {words} --season 2021-01:2021-03 --every month",
+            format="months",
+            weight=0.3,
+        ),
+        Case(
+            "embed", f"embed {{made}}/east {{made}}/west {words}", format="scenes", several=True, weight=0.3
+        ),
+    ]
     for name, format in FORMATS.items():
         convert = f"convert {{made}}/b.npy --format {name} --year 2024 -o out -q"
         embed = f"embed {{made}}/east --int8 --format {name} -o out -q"
@@ -79,10 +92,15 @@ def cases() -> list[Case]:
         Case("similar", f"similar {{made}}/a.npy {at} -o out -q"),
         Case("similar", f"similar {{made}}/a.npy {at} -o out -q --overwrite", old="similar"),
         Case("change", "change {made}/a.npy {made}/b.npy -o out -q --overwrite", old="similar"),
+        Case("change", "change {made}/classes.tif {made}/later.tif --from-to -o out -q --overwrite", old="similar", format="maps", weight=0.5),
         Case("map", f"map {{made}}/a.npy {labels} -o out -q --overwrite", old="similar", weight=0.3),
+        Case("map", f"map {{made}}/a.npy {labels} --method knn -o out/map --save out/crops.model -q", format="saved", several=True, weight=0.5),
+        Case("map", f"map {{made}}/a.npy {labels} --method knn -o out/map --save out/crops.model -q --overwrite", old="kept", format="saved", several=True, weight=0.5),
         Case("apply", "apply {made}/crops.model {made}/a.npy -o out -q --overwrite", old="similar", weight=0.5),
         Case("evaluate", f"evaluate {{made}}/a.npy {labels} --method knn -o out -q --overwrite", old="similar", weight=0.2),
+        Case("evaluate", f"evaluate {{made}}/a.npy {labels} --curve -o out -q --overwrite", old="similar", format="curve", weight=0.2),
         Case("segment", "segment {made}/a.npy -o out.parquet -q --overwrite", out="out.parquet", old="old.pt"),
+        Case("sample", "sample {made}/east {made}/labels.geojson --int8 -o out.csv -q", out="out.csv", format="scene", weight=0.5),
         Case("sample", "sample {made}/a.npy {made}/labels.geojson -o out.csv -q", out="out.csv"),
         Case("sample", "sample {made}/a.npy {made}/labels.geojson -o out.csv -q --overwrite", out="out.csv", old="old.csv"),
         Case("suggest", "suggest {made}/a.npy -n 3 -o out.csv -q --overwrite", out="out.csv", old="old.csv", weight=0.5),
@@ -91,12 +109,13 @@ def cases() -> list[Case]:
         Case("picture", "picture {made}/a.npy -o out.png -q --palette colours.json", out="out.png"),
         Case("picture", "picture {made}/a.npy -o out.png -q --overwrite", out="out.png", old="old.png"),
         Case("picture", "picture {made}/a.npy -o out.tif -q --quicklook clusters", out="out.tif", format="tif"),
+        Case("kit", "kit out -q", weight=0.5),
         Case("view", "view {made}/a.npy --export out -q", weight=0.5),
         Case("view", "view {made}/a.npy --export out -q --overwrite", old="similar", weight=0.5),
         Case("export", "export {made}/tiny.pt -o out.onnx --overwrite", out="out.onnx", old="old.onnx", weight=0.2),
-        Case("model import", "model import {made}/tiny.pt --name mine", out="home/models", weight=0.2),
-        Case("model fetch", "model fetch nano --from {made}/tiny.pt --overwrite", out="home/models", old="models", weight=0.2),
-        Case("model add", "model add {made}/oak -q", out="home/models", weight=0.5),
+        Case("model import", "model import {made}/tiny.pt --name mine", out="home/models", several=True, weight=0.2),
+        Case("model fetch", "model fetch nano --from {made}/tiny.pt --overwrite", out="home/models", several=True, old="models", weight=0.2),
+        Case("model add", "model add {made}/oak -q", out="home/models", several=True, weight=0.5),
         Case("model pack", "model pack demo -o out.tessera -q --overwrite", out="out.tessera", old="old.pt", weight=0.5),
         Case("train", "train {made}/east -o out.pt --threads 1 --steps 2 --batch 16 --pixels 256 -q", out="out.pt", weight=0.2),
         Case("distil", "distil {made}/east --teacher {made}/tiny.pt -o out.pt --threads 1 --steps 2 --batch 16 --pixels 256 -q --overwrite", out="out.pt", old="old.pt", weight=0.2),
@@ -104,21 +123,36 @@ def cases() -> list[Case]:
     return found
 
 
-def write_classes(path: Path, grid: Any) -> None:
-    """A map of two classes."""
+def write_classes(path: Path, grid: Any, side: int = 1) -> None:
+    """A map of two classes, which take turns: so many pixels each."""
     import numpy as np
     import rasterio
 
     profile = {"driver": "GTiff", "dtype": "uint8", "count": 1, "width": grid.width, "height": grid.height}
     with rasterio.open(path, "w", crs=grid.crs, transform=grid.transform, **profile) as file:
-        file.write(np.arange(grid.width * grid.height, dtype=np.uint32).reshape(grid.height, -1) % 2 + 1, 1)
+        file.write(
+            np.arange(grid.width * grid.height, dtype=np.uint32).reshape(grid.height, -1) // side % 2 + 1, 1
+        )
+
+
+def _wheel(folder: Path, name: str) -> Path:
+    """An empty wheel, with the same bytes each time."""
+    path, info = folder / f"{name}-1.0-py3-none-any.whl", f"{name}-1.0.dist-info"
+    with zipfile.ZipFile(path, "w") as archive:
+        for file, text in (
+            ("METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n"),
+            ("RECORD", ""),
+        ):
+            archive.writestr(zipfile.ZipInfo(f"{info}/{file}"), text)
+    return path
 
 
 def make_inputs(made: Path) -> None:
     """The inputs and the old results of all cases.
 
-    In this process, a small checkpoint stands for the published nano, and what int8 files are corrected by is simulated
-    once: it would take most of each life of `model import`.
+    In this process, a small checkpoint stands for the published nano, what int8 files are corrected by is simulated
+    once, and two empty wheels stand for those that `kit` builds and asks an index for: all this would take most of each
+    life.
     """
     import conformance
     from affine import Affine
@@ -133,6 +167,8 @@ def make_inputs(made: Path) -> None:
 
     import tessera_engine as te
     from tessera_engine.formats.registry import FORMATS
+    from tessera_engine.kit import make as kit
+    from tessera_engine.kit.wheels import read_wheel
     from tessera_engine.model.published import PUBLISHED
     from tessera_engine.scene import Grid
     from tessera_export import export
@@ -171,10 +207,15 @@ def make_inputs(made: Path) -> None:
         for i, place in enumerate(corners)
     ]  # fmt: skip
     (made / "labels.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": labels}))
-    learned = {"save": made / "crops.model", "progress": False}
-    te.map(made / "a.npy", made / "labels.geojson", "crop", made / "mapped", **learned)
+    field = [corners[at] for at in (0, 1, 4, 3, 0)]
+    (made / "field.geojson").write_text(json.dumps({"type": "Polygon", "coordinates": [field]}))
+    (made / "kept").mkdir()
+    for place, method in ((made, "linear"), (made / "kept", "forest")):
+        learned = {"save": place / "crops.model", "method": method, "progress": False}
+        te.map(made / "a.npy", made / "labels.geojson", "crop", place / "map", **learned)
     te.similar(made / "a.npy", corners[0], made / "similar", progress=False)
     write_classes(made / "classes.tif", grid)
+    write_classes(made / "later.tif", grid, 3)
     te.sample_design(made / "classes.tif", made / "checked.csv", per_class=3, show_class=True)
     points = (
         (made / "checked.csv")
@@ -189,6 +230,8 @@ def make_inputs(made: Path) -> None:
     sha256 = hashlib.sha256(content).hexdigest()
     PUBLISHED["nano"] = replace(PUBLISHED["nano"], bytes=len(content), sha256=sha256)
     export.simulated_pixels = cache(export.simulated_pixels)
+    kit.build_wheel = lambda root, folder: _wheel(folder, "tessera_engine")
+    kit.bring_wheels = lambda *of: [read_wheel(_wheel(of[-1], "other"))]
     for name in ("old.png", "old.csv", "old.onnx", "old.pt"):
         (made / name).write_bytes(b"old")
     (made / "models").mkdir()

@@ -3,14 +3,15 @@
     python tests/soak/cluster.py --workers 100 --schedulers 20 --cuts 3 --full 1
 
 After each fault the command goes on, or the same command given again does; the output has the bytes of a single run,
-and nothing is left beside it. Cutting the network and the full disk need root (`ip netns`, `mount`); they are skipped
-without. Prints one line a fault and a table; exit 1 where something failed.
+no finished cell was computed again, and nothing is left beside the output. Cutting the network and the full disk need
+root (`ip netns`, `mount`); they are skipped without. Prints one line a fault, with the phase that a kill hit, and a
+table; exit 1 where something failed.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import itertools
 import os
 import random
 import re
@@ -21,10 +22,12 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import psutil
+from phases import strike, strike_command
 
 TESTS = Path(__file__).resolve().parents[1]
 ROOT = TESTS.parent
@@ -38,28 +41,23 @@ LIMIT = 900
 """Seconds of one command."""
 
 
-def contents(out: Path) -> dict[str, bytes]:
-    """The files of an output; of item.json what doesn't tell the time."""
-    files = {path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    item = json.loads(files["item.json"])
-    for word in ("created", "tessera:item_sha256"):
-        item["properties"].pop(word)
-    return files | {"item.json": json.dumps(item).encode()}
-
-
 class Soak:
     """One scene, its output by a single run, and the faults found."""
 
     def __init__(self, folder: Path, tiles: int) -> None:
         from affine import Affine
         from made_up import ORIGIN, made_up_arrays, write_tile
+        from outputs import contents
 
-        self.folder, self.rng = folder, random.Random(0)
+        self.folder, self.tiles, self.rng = folder, tiles, random.Random(0)
         for number in range(tiles):
             place = ORIGIN @ Affine.translation(600 * (number % 4), 600 * (number // 4))
             write_tile(folder / "scene" / f"tile{number}", made_up_arrays(64, 96, 30, seed=number), place)
         self.failures: list[str] = []
         self.counts: Counter[str] = Counter()
+        self.phases: Counter[tuple[str, str]] = Counter()
+        self.marks: dict[str, tuple[int, int]] = {}
+        self.contents = contents
         assert self.run("one", "--format", "zarr").wait(LIMIT) == 0
         self.expected = contents(folder / "one")
         shutil.rmtree(folder / "one")
@@ -75,10 +73,10 @@ class Soak:
 
     def check(self, fault: str, code: int) -> None:
         """Compare what a command left with what it should, and remove it."""
-        out = self.folder / "out"
+        out, self.marks = self.folder / "out", {}
         if code != 0:
             self.failures.append(f"{fault}: exit {code}")
-        elif contents(out) != self.expected:
+        elif self.contents(out) != self.expected:
             self.failures.append(f"{fault}: other bytes")
         left = [name for name in os.listdir(self.folder) if name not in (*self.clean, "out")]
         if code == 0 and left:
@@ -86,43 +84,69 @@ class Soak:
         for name in (*left, "out"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
-    def done(self, fault: str) -> None:
-        """Count a fault."""
+    def done(self, fault: str, phase: str = "") -> None:
+        """Count a fault, and look whether all marks that were there before are still the same files."""
         self.counts[fault] += 1
+        if phase:
+            self.phases[fault, phase] += 1
+        found = marks(self.folder / "out.partial")
+        again = [name for name, was in self.marks.items() if found and found.get(name) != was]
+        if again:
+            self.failures.append(f"{fault}: finished cells were computed again: {again}")
+        self.marks = found or self.marks
+        where = f" ({phase}, {len(self.marks)} cells finished)" if phase else ""
         print(
-            f"{time.strftime('%H:%M:%S')} {fault} {self.counts[fault]}, {len(self.failures)} failures",
+            f"{time.strftime('%H:%M:%S')} {fault} {self.counts[fault]}{where}, {len(self.failures)} failures",
             flush=True,
         )
 
     # Faults
 
+    def wait(self, life: subprocess.Popen, until: str) -> bool:
+        """Wait until a run is at a step; False where it ended before, or it took too long."""
+        reached, begun, last = STEPS[until], 0.0, time.monotonic() + 120
+        after = self.rng.uniform(1, 8)
+        while life.poll() is None and time.monotonic() < last:
+            if not begun and holder(self.folder) == life.pid:
+                begun = time.monotonic()
+            if begun and time.monotonic() > begun + after and reached(self.folder, self.tiles):
+                return True
+            time.sleep(0.002)
+        return False
+
     def kill_workers(self, kills: int) -> None:
-        """Kill workers of local clusters at random moments, several in a run."""
-        while self.counts["worker killed"] < kills:
-            life = self.run("out", "--cluster", "local:2")
-            for _ in range(self.rng.randint(6, 14)):
-                time.sleep(self.rng.uniform(0.5, 5))
-                victims = workers_of(life.pid)
-                if life.poll() is None and victims and cells(self.folder / "out.partial") is not None:
-                    with suppress(ProcessLookupError):
-                        os.kill(self.rng.choice(victims), signal.SIGKILL)
-                        self.done("worker killed")
-            self.check("worker killed", life.wait(LIMIT))
+        """Kill workers of local clusters of two and four, at random moments and at chosen steps, several in a run."""
+        fault = "worker killed"
+        for number in itertools.count():
+            if self.counts[fault] >= kills:
+                return
+            life = self.run("out", "--cluster", f"local:{(2, 4)[number % 2]}")
+            steps = self.rng.choices(["any", "marking"], [2, 1], k=self.rng.randint(6, 12))
+            for step in [*steps, self.rng.choice(["checking", "commit"])]:
+                if not self.wait(life, step):
+                    continue
+                phase = strike(workers_of(life.pid), self.rng, WANTED.get(step))
+                if phase:
+                    self.done(fault, f"commit, {phase}" if step == "commit" else phase)
+            self.check(fault, life.wait(LIMIT))
 
     def kill_schedulers(self, kills: int) -> None:
-        """Kill the process with the scheduler (and the command) of local clusters at random moments, and go on."""
-        while self.counts["scheduler killed"] < kills:
-            for _ in range(self.rng.randint(3, 6)):
+        """Kill the process with the scheduler (and the command) of local clusters, and go on."""
+        fault = "scheduler killed"
+        while self.counts[fault] < kills:
+            steps = ["cells"] * self.rng.randint(2, 3) + self.rng.sample(["checking", "commit", "publish"], 2)
+            for step in steps:
                 life = self.run("out", "--cluster", "local:2")
-                while life.poll() is None and cells(self.folder / "out.partial") is None:
-                    time.sleep(0.05)
-                with suppress(subprocess.TimeoutExpired):
-                    life.wait(self.rng.uniform(0, 8))
-                if life.poll() is None:
-                    life.kill()
-                    life.wait()
-                    self.done("scheduler killed")
-            self.check("scheduler killed", self.run("out", "--cluster", "local:2").wait(LIMIT))
+                phase = strike_command(life) if self.wait(life, step) else None
+                if phase:
+                    self.done(fault, phase)
+                elif life.wait(LIMIT) == 0:
+                    break
+                if (self.folder / "out").exists():
+                    break
+            # Where a kill came after the last step, the same command would find the output of another one
+            ended = (self.folder / "out").exists() and not list(self.folder.glob("out.*"))
+            self.check(fault, 0 if ended else self.run("out", "--cluster", "local:2").wait(LIMIT))
 
     def kill_distant_schedulers(self, kills: int) -> None:
         """Kill a scheduler of its own process: the command ends with exit 1, and goes on with another one."""
@@ -181,13 +205,57 @@ class Soak:
                 self.check("network cut", life.wait(LIMIT))
 
 
+def holder(folder: Path) -> int:
+    """The process that works on the output."""
+    with suppress(OSError, ValueError):
+        return int((folder / "out.partial" / "lock").read_text())
+    return 0
+
+
+def marks(partial: Path) -> dict[str, tuple[int, int]] | None:
+    """The marks of an unfinished run, and which files they are; None before it gives out the first cell."""
+    for staging in (partial / "cells" / "staging", partial / "staging"):  # open, or closed
+        with suppress(OSError):
+            names = os.listdir(staging)
+            if "token" in names:
+                states = {name: (staging / name).stat() for name in names if name.endswith(".mark")}
+                return {name: (state.st_ino, state.st_mtime_ns) for name, state in states.items()}
+    return None
+
+
 def cells(partial: Path) -> int | None:
     """Finished cells of an unfinished run; None before it gives out the first."""
+    found = marks(partial)
+    return None if found is None else len(found)
+
+
+def _marking(folder: Path, tiles: int) -> bool:
+    """Whether a cell's pictures are there and its mark isn't."""
     try:
-        names = os.listdir(partial / "staging")
+        names = set(os.listdir(folder / "out.partial" / "cells" / "staging"))
     except OSError:
-        return None
-    return sum(name.endswith(".mark") for name in names) if "token" in names else None
+        return False
+    return any(
+        f"{name.removesuffix('.scales.npy')}.mark" not in names
+        for name in names
+        if name.endswith(".scales.npy")
+    )
+
+
+STEPS: dict[str, Callable[[Path, int], bool]] = {
+    "any": lambda folder, tiles: cells(folder / "out.partial") is not None,
+    "cells": lambda folder, tiles: (cells(folder / "out.partial") or 0) > 0,
+    "marking": _marking,
+    "checking": lambda folder, tiles: cells(folder / "out.partial") == tiles,
+    "commit": lambda folder, tiles: any((folder / "out.partial" / "staging").glob("picture.*")),
+    "publish": lambda folder, tiles: (
+        (folder / "out.partial" / "output" / "item.json").exists() or (folder / "out").exists()
+    ),
+}
+"""A step of a run -> whether a run in this folder, with so many cells, is there now."""
+
+WANTED = {"marking": "mark", "checking": "checking"}
+"""A step -> the phase in which a worker is killed then, if one is in it."""
 
 
 def workers_of(pid: int) -> list[int]:
@@ -314,6 +382,9 @@ def main() -> int:
         )
     for fault, count in soak.counts.items():
         print(f"{fault}: {count}")
+        for (of, phase), hits in sorted(soak.phases.items()):
+            if of == fault:
+                print(f"    {phase}: {hits}")
     for line, count in said.most_common(15):
         print(f"    {count} x {line}")
     for failure in soak.failures:

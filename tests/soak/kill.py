@@ -66,7 +66,7 @@ def _without_times(value: Any) -> Any:
         return [_without_times(each) for each in value]
     if not isinstance(value, dict):
         return value
-    times = ("created", "end_datetime", "tessera:item_sha256")
+    times = ("created", "datetime", "end_datetime", "tessera:item_sha256")
     return {name: _without_times(each) for name, each in value.items() if name not in times}
 
 
@@ -145,11 +145,13 @@ class Trial:
         if self.old is not None and (look or plan.exchange) and not is_there:
             yield "nothing is there"
         state = contents(target) if is_there else None
-        partly = case.out == "home/models"  # several files, of which each is whole
+        partly = case.several
         now = "new" if state == self.new else "old" if state == self.old else "neither"
         figures.outcomes[now] += 1
         if now == "neither" and is_there and not partly:
             yield f"what is there is neither the old nor the new: {differing(state, self.new)}"
+        if partly and is_there:
+            yield from self._halves(state)
         if (
             ended.code > 0
             and ended.steps
@@ -169,6 +171,16 @@ class Trial:
             yield f"again: other bytes in {differs}"
         if beside(folder) != self.beside:
             yield f"again: left over: {sorted(set(beside(folder)) - set(self.beside))}"
+
+    def _halves(self, state: Contents) -> Iterator[str]:
+        """Of several results in a folder, what is neither the old one nor the new one."""
+        for name in sorted({path.split("/")[0] for path in state}):
+            found, new, old = (
+                {path: each for path, each in of.items() if path.split("/")[0] == name}
+                for of in (state, self.new, self.old or {})
+            )
+            if ".partial" not in name and found not in (new, old):
+                yield f"{name} is neither the old nor the new"
 
 
 def differing(found: Contents, expected: Contents) -> list[str]:

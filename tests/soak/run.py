@@ -43,6 +43,12 @@ def main() -> int:
     parser.add_argument("--faults", type=int, default=1_000_000, help="at most")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
+        "--only",
+        action="append",
+        metavar="NAME",
+        help="a command, or a case of it like 'map saved': disturb only these; may be repeated",
+    )
+    parser.add_argument(
         "--short", action="store_true", help="20 kills, 6 faults, one case of some commands: for the tests"
     )
     options = parser.parse_args()
@@ -58,9 +64,10 @@ def main() -> int:
     work = place / "work"
     made, seconds = work / "made", options.minutes * 60
     work.mkdir()
-    alone = publishing.soak(place, 0 if options.short else 10)  # before this process grows
+    # Before this process grows
+    alone = kill.Figures() if options.only else publishing.soak(place, 0 if options.short else 10)
     make_inputs(made)
-    every = cases()
+    every = [case for case in cases() if not options.only or {case.command, case.name} & set(options.only)]
     if options.short:
         every = list({case.command: case for case in every if case.command in SHORT}.values())
     kill.warm(every, made, work)
@@ -73,8 +80,10 @@ def main() -> int:
 
     kills = kill.soak(trials, options.kills, SHARES["kills"] * seconds, options.seed, report)
     failing = faults.soak(trials, options.faults, SHARES["faults"] * seconds, options.seed)
-    reading = readers.soak(made, work, 2 if options.short else SHARES["readers"] * seconds)
-    inputs = (0, "") if options.short else fuzz(SHARES["inputs"] * seconds)
+    reading = readers.Readings()
+    if not options.only:
+        reading = readers.soak(made, work, 2 if options.short else SHARES["readers"] * seconds)
+    inputs = (0, "") if options.short or options.only else fuzz(SHARES["inputs"] * seconds)
     lines = [*kill_table(alone), *kill_table(kills), *table(failing, reading, inputs)]
     lines.append(f"{(time.monotonic() - begun) / 60:.1f} minutes")
     failures = [*alone.failures, *kills.failures, *failing.failures, *reading.failures]
@@ -93,6 +102,8 @@ def keep(lines: list[str]) -> None:
 
 def kill_table(kills) -> list[str]:
     """Kills in lines: by command and signal, by step and signal."""
+    if not kills.total:
+        return []
     lines = [f"{'kills':50} {'KILL':>6} {'TERM':>6} {'INT':>6}"]
     for command in sorted({command for command, _ in kills.kills}):
         counts = [kills.kills[command, f"SIG{name}"] for name in ("KILL", "TERM", "INT")]

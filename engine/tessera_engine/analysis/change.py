@@ -29,7 +29,6 @@ from tessera_engine.analysis.regions import (
     write_regions,
 )
 from tessera_engine.errors import InputError, check_type
-from tessera_engine.files.naming import default_out
 from tessera_engine.files.result import check_apart, result_folder
 from tessera_engine.formats.cog.styles import style_numbers
 from tessera_engine.formats.embeddings.base import Embeddings
@@ -41,20 +40,20 @@ from tessera_engine.formats.given import (
     folder_names,
     identity_of,
     open_several,
-    paths_given,
+    out_for,
 )
 from tessera_engine.pictures.colours import RAMP
 from tessera_engine.progress import Progress, ShowProgress, shown
 from tessera_engine.running.memory import strip_values
 from tessera_engine.running.options import spelled_out
 from tessera_engine.scene import Grid, Window
-from tessera_kernels.change import distances, moments
+from tessera_kernels.change import Moments, distances, moments
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-STRIP_VALUES = 16_000_000
-"""Most values that are read from each of the two at a time."""
+WINDOW_VALUES = 16_000_000
+"""Most values that are read from each of the two at a time, if tiles aren't larger."""
 
 
 @dataclass(frozen=True)
@@ -136,12 +135,12 @@ def change(
     """
     chosen = check_options(ChangeOptions, "change", options)
     check_type("overwrite", overwrite, (bool,), "True or False")
-    paths = paths_given("before", before), paths_given("after", after)
-    target = default_out(paths[0][0], default_out(paths[1][0], "change").name)
+    years, untils = chosen.years or (None, None), chosen.untils or (None, None)
+    ending = out_for("after", after, "change", years[1], untils[1]).name
+    target = out_for("before", before, ending, years[0], untils[0])
     if out is not None:
         check_path("out", out, "a folder")
         target = Path(out)
-    years, untils = chosen.years or (None, None), chosen.untils or (None, None)
     befores = open_several("before", before, chosen.dim, years[0], untils[0])
     afters = open_several("after", after, chosen.dim, years[1], untils[1])
     check_apart(target, [each.path for each in (*befores, *afters)])
@@ -242,38 +241,34 @@ def draw_changes(
     dim, total = pairs[0].before.dim, sum(pair.window.pixels for pair in pairs)
     per_value = max(pair.before.bytes_per_value + pair.after.bytes_per_value for pair in pairs)
     row = max(pair.window.width for pair in pairs) * dim
-    size = strip_values(memory, total * PIXEL_BYTES, per_value, row, STRIP_VALUES)
+    tiles = (each.tile_values for pair in pairs for each in (pair.before, pair.after))
+    size = strip_values(memory, total * PIXEL_BYTES, per_value, row, max(WINDOW_VALUES, *tiles))
     tally = report or (lambda done, total: None)
-    pixels, squares, done = 0, 0.0, 0
-    sums = np.zeros((2, dim))
+    found, done = Moments(0, np.zeros((2, 2 * dim + 1))), 0
     for pair in pairs:
-        for strip, first, second in _strips(pair, size):
-            part = moments(*first[:2], *second[:2], (first.which, second.which))
-            pixels += part.pixels
-            squares += part.squares
-            sums += part.before, part.after
-            done += strip.pixels
+        for window, first, second in _windows(pair, size):
+            found = found.plus(moments(*first[:2], *second[:2], (first.which, second.which)))
+            done += window.pixels
             tally(done, 2 * total)
-    if not pixels:
+    if not found.pixels:
         one, other = pairs[0].before, pairs[0].after
         raise InputError(
             f"no pixel has data both in {one.path} and in {other.path}, so nothing can be compared; choose years "
             "with observations of the same place"
         )
-    means = sums / pixels
+    means = np.stack([found.before, found.after]) / found.pixels
     shift = means[1] - means[0]
     # The expected squared distance of two random pixels, one of each year, after the shift is removed
-    spread = squares / pixels - float((means**2).sum())
+    spread = found.squares / found.pixels - float((means**2).sum())
     unit = 1 / spread if spread > 0 else 0.0
     drawn = []
     for pair in pairs:
         values = np.empty((pair.window.height, pair.window.width), np.float32)
-        for strip, first, second in _strips(pair, size):
-            here = values[strip.row : strip.row + strip.height].reshape(-1)
+        for window, first, second in _windows(pair, size):
             which = first.which, second.which
-            found = distances(*first[:2], *second[:2], shift.astype(np.float32), which)
-            np.multiply(found, np.float32(unit), out=here)
-            done += strip.pixels
+            moved = distances(*first[:2], *second[:2], shift.astype(np.float32), which)
+            np.multiply(moved.reshape(window.height, -1), np.float32(unit), out=values[window.slices])
+            done += window.pixels
             tally(done, 2 * total)
         drawn.append(Drawn(values, pair.grid, float((shift**2).sum() * unit)))
     return drawn
@@ -287,11 +282,16 @@ class _Pixels(NamedTuple):
     which: NDArray[np.int32] | None
 
 
-def _strips(pair: Pair, size: int) -> Iterator[tuple[Window, _Pixels, _Pixels]]:
-    """Strips of the shared window, with about `size` values, and the stored vectors and scales of both in them."""
-    for strip in pair.before.windows(size, pair.window):
-        here = strip.relative_to(pair.window)
-        yield here, _pixels(pair.before, strip), _pixels(pair.after, here)
+def _windows(pair: Pair, size: int) -> Iterator[tuple[Window, _Pixels, _Pixels]]:
+    """Windows of the shared one, with about `size` values, and the stored vectors and scales of both in them."""
+    before, after, shared = pair.before, pair.after, pair.window
+    if after.source.block > before.source.block:  # whose tiles take more to decode
+        windows = after.tiles(size)
+    else:
+        windows = (each.relative_to(shared) for each in before.tiles(size, shared))
+    for here in windows:
+        there = here._replace(col=here.col + shared.col, row=here.row + shared.row)
+        yield here, _pixels(before, there), _pixels(after, here)
 
 
 def _pixels(embeddings: Embeddings, window: Window) -> _Pixels:

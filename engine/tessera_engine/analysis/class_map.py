@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from tessera_engine.analysis.labels.classes import MOST_CLASSES
 from tessera_engine.errors import InputError
 from tessera_engine.files import document
+from tessera_engine.files.nearby import no_such_file, no_such_folder
 from tessera_engine.files.output import ITEM, is_output, read_json_item
+from tessera_engine.formats.cog.categories import class_names_beside
 from tessera_engine.formats.given import GivenPath, check_path
 from tessera_engine.gdal import GDAL_ERRORS, gdal_environment, raster_crs, raster_reader
 from tessera_engine.pictures.colours import Colour, class_colour
@@ -170,7 +172,9 @@ def open_class_map(name: str, given: GivenPath, nodata: float | None = None) -> 
         raise InputError(f"{path} has no pixel with a class")
     values = sorted(counts)
     known = {value: tags.get(f"{TAG}{value}") for value in values}
-    legend = _legend(path.with_name("legend.csv")) if not any(known.values()) else {}
+    legend: Mapping[int, str] = {}
+    if not any(known.values()):
+        legend = _legend(path.with_name("legend.csv")) or class_names_beside(path)
     names = {value: known[value] or legend.get(value) or str(value) for value in values}
     colours = {value: table.get(value, class_colour(i)) for i, value in enumerate(values)}
     return ClassMap(path, grid, names, colours, counts, nodata, item)
@@ -179,7 +183,7 @@ def open_class_map(name: str, given: GivenPath, nodata: float | None = None) -> 
 def _raster_of(path: Path, name: str) -> tuple[Path, Mapping[str, Any]]:
     """The GeoTIFF of a map, and its folder's item."""
     if not path.exists():
-        raise InputError(f"no such file or folder: {path}")
+        raise no_such_folder(path) if not path.suffix else no_such_file(path)
     if not path.is_dir():
         item: Mapping[str, Any] = {}
         with suppress(OSError, document.Damaged):

@@ -11,7 +11,7 @@ from tessera_engine.analysis.maps.features import CONTEXTS
 from tessera_engine.analysis.maps.learn import AUTO, METHODS
 from tessera_engine.analysis.sampling.pooling import POOLS
 from tessera_engine.errors import InputError, check_type, is_of
-from tessera_engine.files.nearby import nearest
+from tessera_engine.files.nearby import unknown
 from tessera_engine.formats.given import check_path
 from tessera_engine.formats.opening import check_day
 from tessera_engine.machine import check_threads
@@ -49,9 +49,7 @@ def _untils(name: str, value: object) -> tuple[date, date]:
 def _method(name: str, value: object, known: tuple[str, ...] = METHODS) -> str:
     check_type(name, value, (str,), f"one of {', '.join(known)}")
     if value not in known:
-        near = nearest(str(value), known)
-        hint = f"; did you mean '{near}'?" if near else ""
-        raise InputError(f"{name}={value} is unknown; choose one of {', '.join(known)}{hint}")
+        raise unknown(name, value, known)
     return str(value)
 
 
@@ -85,9 +83,7 @@ def _pools(name: str, value: object) -> tuple[str, ...]:
     pools = tuple(str(one).strip() for one in cast(tuple[Any, ...], each))
     for one in pools:
         if one not in POOLS:
-            near = nearest(one, POOLS)
-            hint = f"; did you mean '{near}'?" if near else ""
-            raise InputError(f"{name}={one} is unknown; choose some of {', '.join(POOLS)}{hint}")
+            raise unknown(name, one, POOLS)
     return tuple(dict.fromkeys(pools))
 
 
@@ -99,7 +95,7 @@ def _id(name: str, value: object) -> str:
 def _metres(name: str, value: object) -> float:
     check_type(name, value, (float,), "metres, more than 0")
     metres = float(cast(float, value))
-    if not metres > 0:
+    if not 0 < metres < 1e9:
         raise InputError(f"{name}={metres:g} is not a length; expected metres, more than 0")
     return metres
 

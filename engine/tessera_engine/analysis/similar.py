@@ -20,7 +20,6 @@ from tessera_engine.analysis.regions import (
     write_regions,
 )
 from tessera_engine.errors import InputError, check_type, is_of
-from tessera_engine.files.naming import default_out
 from tessera_engine.files.result import check_apart, result_folder
 from tessera_engine.formats.cog.styles import style_numbers
 from tessera_engine.formats.embeddings.base import Embeddings
@@ -33,7 +32,7 @@ from tessera_engine.formats.given import (
     folder_names,
     identity_of,
     open_several,
-    paths_given,
+    out_for,
 )
 from tessera_engine.geo import point_outside
 from tessera_engine.pictures.colours import RAMP
@@ -107,7 +106,7 @@ def similar(
     chosen = check_options(SimilarOptions, "similar", options)
     points = _points(at)
     check_type("overwrite", overwrite, (bool,), "True or False")
-    target = default_out(paths_given("embeddings", embeddings)[0], "similar")
+    target = out_for("embeddings", embeddings, "similar", chosen.year, chosen.until)
     if out is not None:
         check_path("out", out, "a folder")
         target = Path(out)
@@ -217,11 +216,7 @@ def compare(
     found = np.empty((embeddings.grid.height, embeddings.grid.width), np.float32)
     done = 0
     for window in embeddings.tiles(strip_size):
-        rows, cols = (
-            slice(window.row, window.row + window.height),
-            slice(window.col, window.col + window.width),
-        )
-        found[rows, cols] = _compared(embeddings, window, queries)
+        found[window.slices] = _compared(embeddings, window, queries)
         done += window.pixels
         if report is not None:
             report(done, pixels)

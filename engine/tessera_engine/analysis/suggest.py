@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tessera_engine.analysis.areas.design import centres, need_tables
 from tessera_engine.analysis.class_map import is_map, open_class_map
 from tessera_engine.analysis.labels.pixels import LabelSource
-from tessera_engine.analysis.labels.reading import RASTERS, read_labels
+from tessera_engine.analysis.labels.reading import RASTERS, check_used, read_labels
 from tessera_engine.analysis.map_shares import MapShares
 from tessera_engine.analysis.option_checks import CHECKS
 from tessera_engine.analysis.options import check_options
@@ -145,6 +145,7 @@ def suggest(
     if labels is not None:
         check_path("labels", labels, "a file with points or polygons, a table or a raster")
         source = LabelSource(Path(labels), field, chosen.layer, chosen.labels_crs)
+        check_used(source)
         check_apart(target, (source.path,))
     known = _known(opened, source)
     classified, notes = _doubts(opened, chosen.map, known.labels)

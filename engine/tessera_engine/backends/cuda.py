@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tessera_engine.backends.base import Backend, BackendRecord, Finish, Part, Result
 from tessera_engine.backends.gpu.cuda import Cuda, Gpu
-from tessera_engine.backends.gpu.device import DeviceError, OutOfDeviceMemory, lost
+from tessera_engine.backends.gpu.device import DeviceError, OutOfDeviceMemory, lost, smaller_batches
 from tessera_engine.backends.gpu.fused.answer import check_answer
 from tessera_engine.backends.gpu.fused.launcher import Launcher
 from tessera_engine.backends.gpu.fused.network import GpuNetwork
@@ -25,7 +25,7 @@ from tessera_engine.backends.gpu.fused.programs import (
 from tessera_engine.backends.gpu.held import Held
 from tessera_engine.backends.gpu.in_progress import InProgress, next_batch
 from tessera_engine.backends.gpu.install import how_to_install
-from tessera_engine.errors import InputError, TesseraError
+from tessera_engine.errors import InputError
 from tessera_engine.model.facts import ModelFacts
 from tessera_engine.model.file import ModelFile, read_arrays
 from tessera_engine.progress import Announce
@@ -150,17 +150,9 @@ class CudaBackend(Backend):
         for held, _ in self._slots:
             held.drop()
         self._limit //= 2
-        memory = self._device.memory()
-        if self._limit < least:
-            raise TesseraError(
-                f"{self._device.name} has {memory.free / 1e6:,.0f} of {memory.total / 1e6:,.0f} MB free, too little "
-                f"for one pixel of model {self.model.label}: {error}; end other programs that use it, or give "
-                "device=cpu"
-            ) from error
-        self._announce(
-            f"{self._device.name} is out of memory ({memory.free / 1e6:,.0f} MB free): continuing with batches of "
-            f"{self._limit / 1e6:,.0f} MB"
-        )
+        device, size = self._device, f"{self._limit / 1e6:,.0f} MB"
+        enough = self._limit >= least
+        self._announce(smaller_batches(device.name, device.memory(), self.model.label, size, enough, error))
 
 
 def why_not(facts: ModelFacts) -> str | None:

@@ -21,7 +21,7 @@ from typer.main import get_command
 
 from tessera_engine.cli import console
 from tessera_engine.cli.wording import speak_for
-from tessera_engine.errors import TesseraError, plain
+from tessera_engine.errors import InputError, TesseraError, plain
 from tessera_engine.files import last_step
 from tessera_engine.files.windows import too_long
 from tessera_engine.offline.process import go_offline
@@ -157,6 +157,7 @@ def main() -> None:
     speak_for(_given_command(sys.argv[1:]))
     logging.getLogger("tessera_kernels").addHandler(_NOTICES)
     try:
+        _refuse_empty(sys.argv[1:])
         sys.exit(_command()(prog_name="tessera-engine", standalone_mode=False))
     except _UsageError as error:
         error.message = "\n".join(map(plain, error.message.split("\n")))  # it quotes what was typed
@@ -189,6 +190,20 @@ def main() -> None:
             "the system has no memory for another thread; raise its limit (ulimit -v), or give fewer --threads",
             1,
         )
+
+
+def _refuse_empty(words: Sequence[str]) -> None:
+    """Refuse an empty value, which nobody means: as a path it would be the current folder.
+
+    Raises:
+        InputError: there is one.
+    """
+    for before, word in zip(("", *words), words, strict=False):
+        if not word or (word.startswith("--") and word.endswith("=")):
+            name = word.rstrip("=") or (before if before.startswith("-") else "an argument")
+            raise InputError(
+                f"{name} is empty; is a variable of the shell not set? Give a value, or leave it out"
+            )
 
 
 class _Notices(logging.Handler):

@@ -21,7 +21,6 @@ def convert(
     year: Annotated[
         int | None,
         typer.Option(
-            min=2015,
             help="Year of the observations, if the output does not record it; or the year to use, if it has several.",
         ),
     ] = None,

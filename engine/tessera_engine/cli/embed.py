@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,13 +23,12 @@ from tessera_engine.cli.app import (
     To,
     Year,
     app,
-    aside,
     interruptible,
 )
 from tessera_engine.cli.embeddings import ShapesCrs, ShapesLayer
 from tessera_engine.cli.panels import Grouped
 from tessera_engine.errors import InputError
-from tessera_engine.formats.registry import appendable, described, format_named
+from tessera_engine.formats.registry import appendable, described
 
 if TYPE_CHECKING:
     from tessera_engine.running.options import EmbedOptions
@@ -300,150 +299,10 @@ def embed(
             jobs, scenes or (), out, {**opening, **loading, **options, **as_given}, quiet, json, cluster
         )
     elif cluster is not None:
-        _embed_on_cluster(cluster, (scenes or [""])[0], out, opening, loading, options, quiet, json)
+        from tessera_engine.cli.one import embed_on_cluster
+
+        embed_on_cluster(cluster, (scenes or [""])[0], out, opening, loading, options, quiet, json)
     else:
-        _embed_one((scenes or [""])[0], out, opening, loading, options, quiet, json)
+        from tessera_engine.cli.one import embed_here
 
-
-def _embed_one(
-    scene: str,
-    out: Path | None,
-    opening: dict[str, Any],
-    loading: dict[str, Any],
-    options: EmbedOptions,
-    quiet: bool,
-    json: bool,
-) -> None:
-    from tessera_engine import api
-    from tessera_engine.backends.choosing import choose
-    from tessera_engine.cli import console
-    from tessera_engine.model.installed import open_model
-    from tessera_engine.running.memory import check_device_memory
-    from tessera_engine.running.options import RunOptions
-    from tessera_engine.running.plan import make_plan
-    from tessera_engine.scenes import open_scene
-    from tessera_engine.scenes.unused import as_json, note
-
-    backend, device, threads = (loading[name] for name in ("backend", "device", "threads"))
-    checked = RunOptions.given(options)
-    opened = open_scene(scene, **opening)
-    others = note(opened.reader.unused)
-    if others is not None:
-        console.say(others, quiet)
-    file = open_model(loading["model"], loading["precision"])
-    check_device_memory(loading["device_memory"])
-    # Before kernels are compiled
-    runs_it = choose(backend, device, file.facts.precision, file.facts).backend
-    plan = make_plan(opened, file, out, checked, runs_it)
-    limit = loading["device_memory"]
-    loaded = api.load(file, backend, threads, lambda text: console.say(text, quiet), device, limit)
-    facts = loaded.facts
-    if facts.name == "demo":
-        console.say(
-            "note: the demo model shows how the engine works; it is not a published TESSERA model "
-            "('tessera-engine model import' brings one)",
-            quiet,
-        )
-    lossy = format_named(checked.format).lossy
-    if lossy:
-        console.say(f"note: {checked.format} loses some of the embeddings: {lossy}", quiet)
-    size = f"{plan.region.width} x {plan.region.height} px"
-    if plan.selected is not None:
-        size += f", {len(plan.selected):,} of them selected"
-    console.say(
-        f"{opened.name}: {size}, model {facts.name} {facts.precision}, "
-        f"{loaded.backend.description}, {loaded.threads} threads",
-        quiet,
-    )
-
-    def announce(text: str) -> None:
-        console.say(text, quiet and not _certain(text))
-
-    with console.progress_bar("embedding", quiet, "px", json) as progress:
-        done = aside(lambda: api.carry_out(plan, loaded, progress, announce))
-    total = sum(done.seconds.values())
-    if json:
-        console.print_json(
-            {
-                "out": str(done.out),
-                "pixels": done.pixels,
-                "with_data": done.with_data,
-                **({} if done.few_clear is None else {"few_clear": done.few_clear}),
-                "seconds": {stage: round(seconds, 3) for stage, seconds in done.seconds.items()},
-                "findings": [finding.to_dict() for finding in done.findings],
-                "unused": as_json(opened.reader.unused),
-            }
-        )
-    else:
-        console.print_line(done.out)
-    flagged = ""
-    if done.few_clear is not None:
-        flagged = f"{done.few_clear:,} px have fewer than {options['min_clear']} clear dates; "
-    console.say(
-        f"{done.with_data:,} of {done.pixels:,} px embedded in {total:.1f} s; {flagged}"
-        f"look at {done.out / 'quicklook.png'}",
-        quiet,
-    )
-
-
-def _embed_on_cluster(
-    cluster: str,
-    scene: str,
-    out: Path | None,
-    opening: dict[str, Any],
-    loading: dict[str, Any],
-    options: EmbedOptions,
-    quiet: bool,
-    json: bool,
-) -> None:
-    from tessera_engine import api
-    from tessera_engine.backends.choosing import choose
-    from tessera_engine.cli import console
-    from tessera_engine.cluster.connecting import check_cluster, connected
-    from tessera_engine.cluster.options import Runs, for_cells
-    from tessera_engine.model.installed import open_model
-    from tessera_engine.running.options import RunOptions
-    from tessera_engine.running.plan import make_plan
-    from tessera_engine.scenes import open_scene
-
-    check_cluster(cluster)
-    checked = RunOptions.given(for_cells(options))
-    backend, device, threads = (loading[name] for name in ("backend", "device", "threads"))
-    opened = open_scene(Path(scene).absolute(), **opening)
-    file = open_model(loading["model"], loading["precision"])
-    runs = Runs(choose(backend, device, file.facts.precision, file.facts).backend, device, threads)
-    plan = make_plan(opened, file, None if out is None else out.absolute(), checked, runs.backend)
-
-    def announce(text: str) -> None:
-        console.say(text, quiet and not _certain(text))
-
-    def work() -> api.Embedded:
-        with (
-            connected(cluster, threads) as client,
-            console.progress_bar("embedding", quiet or json, "px") as progress,
-        ):
-            if client.dashboard_link:
-                console.say(f"note: Dask's dashboard is at {client.dashboard_link}", quiet)
-            return api.carry_out_on(
-                plan, client, runs, progress, announce, console.say_json if json else None
-            )
-
-    done = aside(work)
-    if json:
-        console.print_json(
-            {
-                "out": str(done.out),
-                "pixels": done.pixels,
-                "with_data": done.with_data,
-                **({} if done.few_clear is None else {"few_clear": done.few_clear}),
-                "seconds": {stage: round(seconds, 3) for stage, seconds in done.seconds.items()},
-                "findings": [finding.to_dict() for finding in done.findings],
-            }
-        )
-    else:
-        console.print_line(done.out)
-
-
-def _certain(line: str) -> bool:
-    """Whether a line warns of something that is certain: a reader's warning, damage, or a finding of the guard."""
-    return line.startswith("warning: ") and ", likely]" not in line
+        embed_here((scenes or [""])[0], out, opening, loading, options, quiet, json)

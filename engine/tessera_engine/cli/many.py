@@ -38,6 +38,9 @@ def embed_all(
 
     if jobs is not None and scenes:
         raise InputError(f"jobs={jobs} names the scenes already; leave out {', '.join(map(str, scenes[:3]))}")
+    whole = " ".join(scenes)
+    if len(scenes) > 1 and Path(whole).is_dir() and not any(Path(each).exists() for each in scenes):
+        raise InputError(f"'{whole}' is one folder; write its name in quotes")
     given = {name: value for name, value in defaults.items() if value is not None}
     progress = console.progress_for(quiet, json)
 

@@ -11,6 +11,7 @@ from tessera_engine.backends.registry import backend_names
 from tessera_engine.cli.app import Json, Threads, app
 from tessera_engine.cli.wording import in_options
 from tessera_engine.errors import CheckFailed, InputError, MissingExtra
+from tessera_engine.files.nearby import unknown
 
 if TYPE_CHECKING:
     from tessera_engine.api import Model
@@ -81,7 +82,7 @@ def verify(
 
     threads = check_threads(threads)
     if backend != "auto" and backend not in backend_names():
-        raise InputError(f"unknown --backend '{backend}'; choose one of auto, {', '.join(backend_names())}")
+        raise unknown("backend", backend, ("auto", *backend_names()))
     finish_or_undo(Path(target))
     # A model's name means the model; a folder of the same name is given as ./NAME
     if Path(target).is_dir() and not is_model_name(target):

@@ -23,6 +23,8 @@ def speak_for(command: Any) -> None:
         # `view` takes `--until` twice as `untils`; a message names one of them
         _spelled.update({name.lstrip("-").replace("-", "_"): _spelling(parameter) for name in parameter.opts})
     _spelled.update({str(parameter.name): _spelling(parameter) for parameter in command.params})
+    if "folder" in _spelled:  # what `simulate` and `kit` make is an argument; who writes it knows it as `out`
+        _spelled.setdefault("out", _spelled["folder"])
 
 
 def in_options(message: str) -> str:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from typing import Any, cast
-
 import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.running.plan import Plan
-from tessera_engine.scene import Reader, Window
+from tessera_engine.scene import Window
 
 SIDE = 1024
 """Pixels across a cell: two shards. It is about 100 km2, minutes of work, so that a cell's own costs don't count. It is
@@ -67,39 +63,6 @@ def _shares(first: int, count: int, side: int) -> tuple[slice, NDArray[np.int64]
     cells = slice(first // side, (first + count - 1) // side + 1)
     edges = np.arange(cells.start, cells.stop + 1) * side
     return cells, np.diff(edges.clip(first, first + count))
-
-
-class ReaderOfCell:
-    """A scene's reader whose windows in a cell are those of the whole region, cut at the edges of the cell.
-
-    A window is read if a product touches it, and its pixels without data are told from those that nobody looked at.
-    Windows that begin at the edge of a cell would be others at the edges of products.
-    """
-
-    def __init__(self, reader: Reader, region: Window) -> None:
-        self._reader, self._region = reader, region
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._reader, name)
-
-    def windows(self, cell: Window, max_pixels: int) -> Iterator[Window]:
-        """See `tessera_engine.scene.Reader`."""
-        own = list(self._reader.windows(cell, max_pixels))
-        if sum(window.pixels for window in own) == cell.pixels:
-            return iter(own)
-        side = math.isqrt(2 * max_pixels) + 1
-        around = Window(cell.col - side, cell.row - side, cell.width + 2 * side, cell.height + 2 * side)
-        near = around.intersection(self._region)
-        assert near is not None
-        cut = (window.intersection(cell) for window in self._reader.windows(near, max_pixels))
-        found = [window for window in cut if window is not None]
-        next(self._reader.windows(cell, max_pixels), None)  # so that nothing is read beyond the cell
-        return iter(found)
-
-
-def reader_of_cell(plan: Plan) -> Reader:
-    """The scene as the cells of a run read it."""
-    return cast(Reader, ReaderOfCell(plan.scene.reader, plan.region))
 
 
 def in_scene(cell: Window, region: Window) -> Window:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tessera_engine.cluster.cells import cell_name
 from tessera_engine.cluster.marks import Checksums, Mark, read_marks
 from tessera_engine.cluster.order import Order
+from tessera_engine.cluster.sharing import STAGING
 from tessera_engine.errors import TesseraError
 from tessera_engine.files.checksums import folder_sha256
 from tessera_engine.files.document import Damaged
@@ -64,20 +65,22 @@ class Totals:
         self.shards += sum(name.startswith(f"{MADE}/") for name in mark.files)
 
 
-def total(order: Order, cells: Sequence[Window]) -> Totals:
-    """Read all marks.
+def total(folder: Path, cells: Sequence[Window]) -> Totals:
+    """Read all marks of a run whose cells are closed.
+
+    Args:
+        folder: of the run.
+        cells: all of them.
 
     Raises:
         TesseraError: one is damaged.
     """
     totals = Totals()
     try:
-        for mark in read_marks(order.staging, cells):
+        for mark in read_marks(folder / STAGING, cells):
             totals.add(mark)
     except Damaged as error:
-        raise TesseraError(
-            f"{order.folder} has a damaged mark ({error}); give the same command again"
-        ) from None
+        raise TesseraError(f"{folder} has a damaged mark ({error}); give the same command again") from None
     return totals
 
 
@@ -85,7 +88,7 @@ def complete(order: Order, cells: Sequence[Window], side: int, fingerprint: str)
     """Make what belongs to no cell. Then the folder is the output, and only has to get its name.
 
     Args:
-        order: the run, whose cells are all finished.
+        order: the run, whose cells are all finished and closed.
         cells: all of them.
         side: pixels across a cell.
         fingerprint: of the scene.
@@ -98,7 +101,7 @@ def complete(order: Order, cells: Sequence[Window], side: int, fingerprint: str)
         OSError: a file can't be written.
     """
     plan, folder = order.plan, order.made
-    totals, writer = total(order, cells), order.writer()
+    totals, writer = total(order.folder, cells), order.writer()
     found = 0
     for path in writer.written():
         if totals.files(path.relative_to(order.folder).as_posix()) is not None:

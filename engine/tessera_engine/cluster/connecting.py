@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
+import threading
 from collections.abc import Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from tessera_engine.errors import InputError, MissingExtra, reason
@@ -16,7 +20,8 @@ LOCAL = "local"
 CORES_A_WORKER = 2
 """Of this machine, where nobody says how many workers: the reading of one hides behind the computing of others."""
 
-CONNECT_SECONDS = 10
+CONNECT_SECONDS, ANSWER_SECONDS = 10, 10
+"""How long the connection may take, and then the scheduler's first answer."""
 
 QUIET = {
     "distributed.admin.system-monitor.interval": "5s",
@@ -24,6 +29,10 @@ QUIET = {
     "distributed.worker.profile.enabled": False,
 }
 """Dask looks at itself all the time. Measured with one worker, this takes 1.3 % of a core instead of 3.1 %."""
+
+KEPT = {"distributed.deploy.lost-worker-timeout": "365d"}
+"""By default Dask gives up a worker process on this machine for good if it needs longer than 15 s to start again. On a
+busy machine it does, and a run whose workers have all gone that way would wait forever."""
 
 _LOCAL = re.compile(rf"{LOCAL}(?::(\d+))?", re.ASCII)
 
@@ -73,12 +82,12 @@ def connected(cluster: str, threads: int | None) -> Iterator[Any]:
     make_cluster: Any = distributed.LocalCluster
 
     # Workers that end or hang are reported by our own lines
-    for name in ("distributed", "distributed.nanny", "distributed.scheduler", "distributed.worker"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    for name in ("", ".client", ".comm", ".core", ".nanny", ".scheduler", ".worker"):
+        logging.getLogger(f"distributed{name}").setLevel(logging.CRITICAL)
     if workers is None:
         client = _client(client_of, cluster)
     else:
-        dask.config.set(QUIET)
+        dask.config.set(QUIET | KEPT)
         # Nobody but this machine can reach it
         client = client_of(
             make_cluster(
@@ -98,14 +107,55 @@ def connected(cluster: str, threads: int | None) -> Iterator[Any]:
             own.close(timeout=CONNECT_SECONDS)
 
 
+def is_local(client: Any) -> bool:
+    """Whether the workers of a client's cluster are processes that Dask starts on this machine."""
+    import distributed
+
+    return isinstance(client.cluster, distributed.LocalCluster)
+
+
 def _client(make: Any, cluster: str) -> Any:
-    where = {"scheduler_file": cluster} if cluster.endswith(".json") else {"address": cluster}
-    try:
-        return make(**where, timeout=CONNECT_SECONDS)
-    except (
-        OSError,
-        ValueError,
-    ) as error:  # Dask's time-outs are OSErrors; an unknown protocol is a ValueError
+    address = _address_in(Path(cluster)) if cluster.endswith(".json") else cluster
+    made: Future[Any] = Future()
+
+    def connect() -> None:
+        try:
+            made.set_result(make(address, timeout=CONNECT_SECONDS))
+        except BaseException as error:
+            made.set_exception(error)
+
+    # In a thread that can be left alone: with something else than a scheduler Dask may talk for ever
+    threading.Thread(target=connect, name="tessera-connect", daemon=True).start()
+    wait([made], CONNECT_SECONDS + ANSWER_SECONDS)
+    error = made.exception() if made.done() else None
+    if made.done() and error is None:
+        return made.result()
+    if error is None or isinstance(error, MemoryError):  # it takes some bytes of the answer for a length
         raise InputError(
-            f"no Dask scheduler answers at cluster={cluster} ({reason(error)}); start one with 'dask scheduler'"
+            f"what answers at cluster={cluster} is not a Dask scheduler; give the address that 'dask scheduler' prints"
+        )
+    if isinstance(error, TypeError):
+        raise InputError(
+            f"cluster={cluster} can't be used ({reason(error)}); for tls:// set the files of your certificates in "
+            "Dask's configuration, distributed.comm.tls"
+        )
+    # Of many kinds: time-outs are OSErrors, an unknown protocol is a ValueError
+    raise InputError(
+        f"no Dask scheduler answers at cluster={cluster} ({reason(error)}); start one with 'dask scheduler'"
+    )
+
+
+def _address_in(file: Path) -> str:
+    """The address in a scheduler file. Dask itself would wait until the file appears.
+
+    Raises:
+        InputError: there is none.
+    """
+    try:
+        return str(json.loads(file.read_text(encoding="utf-8"))["address"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it has no address"
+        raise InputError(
+            f"cluster={file} is not the file of a scheduler ({why}); start one with 'dask scheduler --scheduler-file "
+            f"{file}'"
         ) from None

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tessera_engine.cluster import worker as works
+from tessera_engine.cluster.connecting import is_local
 from tessera_engine.cluster.order import Sealed
 from tessera_engine.cluster.worker import FAILED, METRIC, OF_MACHINE, READY, UNKNOWN, Answer
 from tessera_engine.errors import TesseraError, reason
@@ -23,6 +24,9 @@ from tessera_engine.scene import Window
 
 LOOK_SECONDS, WAIT_SECONDS = 1.0, 0.2
 """Between two looks at the workers, and how long to wait for an answer at a time."""
+
+FETCH_SECONDS = 5.0
+"""How long an answer may take from a worker that has finished. Dask waits for ever where the worker ends meanwhile."""
 
 GATHER_SECONDS = 60.0
 """How long the first worker that is ready waits for the others, before it is known whose results count."""
@@ -37,8 +41,11 @@ DEATHS = 5
 STRIKES = 2
 """A worker gets no more cells after so many failed there that another worker finished."""
 
-ALONE_SECONDS = 30.0
-"""Between two lines that say that no worker is there."""
+FIRST_ALONE_SECONDS, ALONE_SECONDS = 3.0, 30.0
+"""Before the first line that says that no worker is there, and between two of them."""
+
+START_SECONDS = 600.0
+"""After that long without one, a cluster of processes on this machine is given up: nobody else will start them."""
 
 RESTART_SECONDS = 60.0
 """How long the nanny of a worker that hangs may take to end it and to start another."""
@@ -126,6 +133,7 @@ class Crew:
         self._answers: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._looked = self._heard = 0.0
         self._alone = time.monotonic()
+        self._said_alone = self._alone - ALONE_SECONDS + FIRST_ALONE_SECONDS
         self._longest: float | None = None
         self._deaths = 0
         self._restarted = 0.0
@@ -276,8 +284,14 @@ class Crew:
             if hand is None or hand.future is not future:
                 continue  # given up before
             if future.status == "finished":
+                try:
+                    answer = future.result(timeout=FETCH_SECONDS)
+                except Exception:  # the worker may have ended with it: then `_lost` takes its task back
+                    self._answers.put((address, future))
+                    time.sleep(WAIT_SECONDS)
+                    return
                 hand.future = None
-                yield hand, future.result()
+                yield hand, answer
             elif future.status == "error":
                 hand.future = None
                 problem = f"{type(future.exception()).__name__}: {reason(future.exception())}"
@@ -347,7 +361,7 @@ class Crew:
             if not gone and not hung:
                 continue
             task, hand.task = hand.task, None
-            self._drop(hand, hung)
+            self._drop(hand, hung, "; its cell is computed again" if task is not None else "")
             if task is None:
                 continue
             task.deaths += 1
@@ -355,21 +369,21 @@ class Crew:
             if task.deaths >= DEATHS and 2 * task.deaths > self._deaths:
                 ended = f"{task.deaths} workers ended or hung while they computed it; is there enough memory?"
                 yield task, {"kind": FAILED, "fault": OF_MACHINE, "reason": ended}
-            else:
-                todo.appendleft(task)
+            else:  # the others come first, so that workers that end for another reason don't all count against it
+                todo.append(task)
 
     @property
     def _silence(self) -> float:
         return FIRST_SILENCE if self._longest is None else max(LEAST_SILENCE, SILENCE * self._longest)
 
-    def _drop(self, hand: Hand, hung: bool) -> None:
+    def _drop(self, hand: Hand, hung: bool, cost: str) -> None:
         future, hand.future = hand.future, None
         if future is not None:
             future.cancel(force=True, reason="the worker has ended or hangs")
         if not hung:
             del self.hands[hand.address]
             if hand.state != ASIDE:
-                self.say(f"note: the worker {hand.name} has ended; its cell is computed again")
+                self.say(f"note: the worker {hand.name} has ended{cost}")
             return
         self._set_aside(hand, f"is ended: it has computed nothing for {self._silence:.0f} s")
         self._restarted = time.monotonic() + RESTART_SECONDS
@@ -394,15 +408,20 @@ class Crew:
         """
         now = time.monotonic()
         if any(hand.state != ASIDE for hand in self.hands.values()):
-            self._alone = now
+            self._alone = self._said_alone = now
         elif self.hands:
             if now - self._alone > 2 * LOOK_SECONDS and now > self._restarted:
                 raise TesseraError(
                     f"no worker is left: the last one {self._last_reason}; when that is solved, give the same "
                     "command again: what is finished is kept"
                 )
-        elif now - self._alone > ALONE_SECONDS:
-            self._alone = now
+        elif now - self._alone > START_SECONDS and is_local(self.client):
+            raise TesseraError(
+                f"no worker process has started on this machine for {START_SECONDS:.0f} s; is there enough memory? "
+                "Give the same command again: what is finished is kept"
+            )
+        elif now - self._said_alone > ALONE_SECONDS:
+            self._said_alone = now
             self.say("note: the cluster has no workers; waiting for one")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ from tessera_engine.cluster.marks import Mark, mark_path, read_mark
 from tessera_engine.cluster.options import Runs
 from tessera_engine.cluster.order import TOKEN, Order, writer_of
 from tessera_engine.cluster.reporting import Event, Reporter
+from tessera_engine.cluster.sharing import CELLS, STAGING, close_cells, open_cells
 from tessera_engine.cluster.worker import CHANGED, DAMAGED, DONE
 from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.files.checksums import file_sha256
@@ -152,15 +154,16 @@ class _Work:
         identity = identity_of(plan, self.runs.backend, "") | {"cells": str(side)}
         options = plan.options
         journal = begin(place, identity, 1, options.overwrite, options.restart, self.say, look=lambda _: None)
-        order = self._order(cells)
         if journal.item_sha256:  # it only has to get its name
-            totals = total(order, cells)
+            totals = total(place.folder, cells)
             return Done(totals.pixels, totals.with_data[max(1, len(plan.periods)) - 1])
-        self.crew = Crew(self.client, order.sealed(_version()), self.say)
-        left = self._left(order, planned, state, journal)
+        open_cells(place.folder)
+        self.order = self._order(cells)
+        self.crew = Crew(self.client, self.order.sealed(_version()), self.say)
+        left = self._left(planned, state, journal)
         self._compute(cells, left, journal)
         self.reporter.committing()
-        item, totals = complete(order, cells, side, fingerprint)
+        item, totals = complete(self.order, cells, side, fingerprint)
         place.sync_output()
         journal.add_complete(file_sha256(item))
         return Done(totals.pixels, totals.with_data[max(1, len(plan.periods)) - 1])
@@ -179,14 +182,14 @@ class _Work:
     def _order(self, cells: Sequence[Window]) -> Order:
         """The run for its workers; the store without values is made if it isn't there."""
         plan, place, options = self.plan, self.place, self.plan.options
-        place.staging.mkdir(exist_ok=True)
-        token_file = place.staging / TOKEN
+        cells_folder = place.folder / CELLS
+        token_file = cells_folder / STAGING / TOKEN
         token = token_file.read_text(encoding="utf-8") if token_file.exists() else ""
         files = list(plan.scene.reader.files())
         seen = files[:: max(1, len(files) // SEEN)]
         order = Order(
             token or uuid.uuid4().hex,
-            place.folder,
+            cells_folder,
             plan,
             self.runs.backend,
             self.runs.device,
@@ -198,16 +201,19 @@ class _Work:
         needed = needed_bytes(grid_of(cells), *layout, whole=False)
         check_room(place.folder, needed * max(1, len(plan.periods)))
         if not token:
-            place.make_output()
+            if order.made.exists():  # of a process that ended just here
+                shutil.rmtree(order.made)
+            order.made.mkdir()
             order.writer().begin()
             fresh = token_file.with_name(f"{TOKEN}.new")
             write_text(fresh, order.token)
             fresh.replace(token_file)
-            sync_folder(place.staging)
+            sync_folder(order.staging)
         return order
 
-    def _left(self, order: Order, cells: Mapping[Window, int], state: str, journal: Journal) -> list[Window]:
+    def _left(self, cells: Mapping[Window, int], state: str, journal: Journal) -> list[Window]:
         """The cells that aren't finished, by their marks."""
+        order = self.order
         marked: dict[Window, Mark] = {}
         for cell in cells:
             try:
@@ -244,10 +250,14 @@ class _Work:
 
     def _compute(self, cells: Sequence[Window], left: Sequence[Window], journal: Journal) -> None:
         """Compute cells until all are finished and as they were written."""
-        reader = self.plan.scene.reader
+        reader, folder, in_work = self.plan.scene.reader, self.place.folder, self.order
         unchecked = list(cells)
         for _ in range(ROUNDS):
+            open_cells(folder)
+            self.order = in_work
             self._embed(left, len(cells))
+            close_cells(folder)
+            self.order = in_work.closed()
             state = f"{state_of_files(reader)} {reader.fingerprint()}"
             changed = state != journal.files
             if changed:
@@ -278,7 +288,8 @@ class _Work:
 
     def _check(self, cells: Sequence[Window], reread: bool) -> None:
         """Compare finished cells with their marks; those that differ are no longer finished."""
-        tasks = [Task(works.check_cell, cell, (reread,)) for cell in cells]
+        closed = self.order.folder == self.place.folder
+        tasks = [Task(works.check_cell, cell, (closed, reread)) for cell in cells]
         for task, answer in self.crew.work(tasks, lambda: None):
             if answer["kind"] in (DAMAGED, CHANGED):
                 pixels = self.pixels.pop(task.cell, 0)
@@ -293,7 +304,7 @@ class _Work:
     def _again(self, cell: Window, why: str) -> None:
         self.say(f"warning: the cell {tuple(cell)} (col, row, width, height) is computed again: {why}")
         # The mark goes first: without it, the cell counts as unfinished whatever happens
-        mark_path(self.place.staging, cell).unlink(missing_ok=True)
+        mark_path(self.order.staging, cell).unlink(missing_ok=True)
 
 
 def _version() -> str:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from tessera_engine.cluster.sharing import STAGING
 from tessera_engine.errors import InputError
 from tessera_engine.files.publish import MADE
 from tessera_engine.formats.format import CellWriter, Planned
 from tessera_engine.formats.registry import format_named
 from tessera_engine.running.plan import Plan
 
-STAGING, TOKEN = "staging", "token"
-"""In the run's folder: that of marks and pictures; and in it the file that says which run this is."""
+TOKEN = "token"
+"""In the folder of marks: the file that says which run this is."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class Order:
 
     Attributes:
         token: names the run; another one in the same folder has another token.
-        folder: `<out>.partial`, on a file system that all machines share under this path.
+        folder: in which the cells lie, on a file system that all machines share under this path, see
+            `tessera_engine.cluster.sharing`.
         plan: what the run does.
         backend: the name of what runs the model.
         device: see `tessera_engine.backends.choosing.DEVICES`.
@@ -49,6 +51,10 @@ class Order:
     def made(self) -> Path:
         """The folder that becomes the output."""
         return self.folder / MADE
+
+    def closed(self) -> Order:
+        """The same run after `close_cells`."""
+        return replace(self, folder=self.folder.parent)
 
     def check_current(self) -> None:
         """Make sure that the run still is the one in its folder.

@@ -8,7 +8,6 @@ import shutil
 import socket
 import tempfile
 import time
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,14 +21,15 @@ from numpy.typing import NDArray
 
 from tessera_engine.backends.base import Backend
 from tessera_engine.backends.choosing import make_backend
-from tessera_engine.cluster.cells import cell_name, in_scene, reader_of_cell
+from tessera_engine.cluster.cells import cell_name, in_scene
 from tessera_engine.cluster.marks import Mark, read_mark, write_mark
 from tessera_engine.cluster.order import Order, Sealed
 from tessera_engine.cluster.probe import probe
-from tessera_engine.errors import InputError, TesseraError
-from tessera_engine.files.checksums import file_sha256
+from tessera_engine.cluster.sharing import STAGING, deliver
+from tessera_engine.errors import InputError, TesseraError, reason
 from tessera_engine.files.document import Damaged
-from tessera_engine.files.durable import sync_file, sync_folder
+from tessera_engine.files.durable import sync_folder
+from tessera_engine.files.publish import MADE
 from tessera_engine.files.staging import Staging, count_with_data
 from tessera_engine.formats.format import CellWriter
 from tessera_engine.formats.layers import count_few_clear
@@ -89,7 +89,7 @@ _runs: dict[str, _Run] = {}
 
 
 def _one_at_a_time(work: Callable[..., Answer]) -> Callable[..., Answer]:
-    """In the thread of the engine, with the worker as first argument, and expected errors as an answer."""
+    """In the thread of the engine, with the worker as first argument, and every error as an answer."""
 
     def answer(*given: Any) -> Answer:
         try:
@@ -101,6 +101,10 @@ def _one_at_a_time(work: Callable[..., Answer]) -> Callable[..., Answer]:
         except OSError as error:
             where = f" ({error.filename})" if error.filename else ""
             return {"kind": FAILED, "fault": OF_MACHINE, "reason": f"{error.strerror or error}{where}"}
+        except (
+            Exception
+        ) as error:  # Dask would have to send it, which fails for some, and then no answer comes
+            return {"kind": FAILED, "fault": OF_INPUT, "reason": f"{type(error).__name__}: {reason(error)}"}
 
     @wraps(work)
     def call(*given: Any) -> Answer:
@@ -136,7 +140,10 @@ def introduce(worker: Any, sealed: Sealed) -> Answer:
 def _load(order: Order, given_threads: int, limit: int | None) -> _Run:
     go_offline()
     reuse_memory()
-    order.check_current()
+    try:
+        order.check_current()
+    except InputError:  # all cells may be finished, and are being checked
+        order.closed().check_current()
     for path, size in order.sizes.items():
         try:
             found = path.stat().st_size
@@ -214,7 +221,7 @@ def _marked(run: _Run, cell: Window) -> Mark | None:
 
 def _embed(run: _Run, cell: Window, local: str) -> Mark:
     order, plan, begun = run.order, run.order.plan, time.perf_counter()
-    reader, place, periods = reader_of_cell(plan), in_scene(cell, plan.region), max(1, len(plan.periods))
+    reader, place, periods = plan.scene.reader, in_scene(cell, plan.region), max(1, len(plan.periods))
     _progress.update(cell=cell_name(cell), pixels=0)
     mark = Mark(
         token=order.token,
@@ -255,17 +262,27 @@ def _computed(run: _Run, mark: Mark, reader: Reader, folder: Path) -> Mark:
     set_threads(run.threads)
     place = in_scene(cell, plan.region)
     statistics = pipeline.run(reader, run.backend, parts, place, journal, report, plan.selected)
-    stagings = [part.sink for part in parts]
+    stagings, made = [part.sink for part in parts], folder / "made"
+    made.mkdir()
+    names = run.writer.write(cell, stagings, made)
+    pictures = _write_pictures(order, cell, stagings[-1], folder)
     order.check_current()
-    files = run.writer.write(cell, stagings)
-    files += _write_pictures(order, cell, stagings[-1])
-    _sync(files)
+    files = {}
+    for name in names:
+        if (made / name).exists():
+            files[f"{MADE}/{name}"] = deliver(made / name, order.made, name)
+        else:  # an earlier state of the scene had data there
+            (order.made / name).unlink(missing_ok=True)
+    for path in pictures:
+        files[f"{STAGING}/{path.name}"] = deliver(path, order.staging, path.name)
+    for above in {(order.folder / name).parent for name in files}:
+        sync_folder(above)
     return replace(
         mark,
         pixels=statistics.pixels,
         with_data=[count_with_data(each) for each in stagings],
         few_clear=[count_few_clear(each) for each in stagings],
-        files={path.relative_to(order.folder).as_posix(): file_sha256(path) for path in files},
+        files=files,
         read=_digest([finished.read for _, finished in sorted(journal.finished.items())]),
     )
 
@@ -280,7 +297,7 @@ def _scratch(local: str) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _write_pictures(order: Order, cell: Window, staging: Staging) -> list[Path]:
+def _write_pictures(order: Order, cell: Window, staging: Staging, folder: Path) -> list[Path]:
     """What the pictures of the whole output need of a cell: the pixels that the quicklook shows, and true colours."""
     plan, made = order.plan, []
     step, _ = thinned(plan.grid)
@@ -291,7 +308,7 @@ def _write_pictures(order: Order, cell: Window, staging: Staging) -> list[Path]:
         if plan.options.quicklook == "rgb":
             rasters = {"colours": staging.colours}
         made = [
-            _save(order.staging / f"{cell_name(cell)}.{key}.npy", raster.read(shown, step))
+            _save(folder / f"{cell_name(cell)}.{key}.npy", raster.read(shown, step))
             for key, raster in rasters.items()
             if raster is not None
         ]
@@ -299,23 +316,13 @@ def _write_pictures(order: Order, cell: Window, staging: Staging) -> list[Path]:
         colours = staged(staging)
         assert colours is not None
         whole = Window(0, 0, cell.width, cell.height)
-        made.append(_save(order.staging / f"{cell_name(cell)}.truecolour.npy", colours.read(whole)))
+        made.append(_save(folder / f"{cell_name(cell)}.truecolour.npy", colours.read(whole)))
     return made
 
 
 def _save(path: Path, values: NDArray[Any]) -> Path:
-    fresh = path.with_name(f"{path.name}.{uuid.uuid4().hex}.new")
-    with fresh.open("wb") as file:
-        np.save(file, values)
-    fresh.replace(path)
+    np.save(path, values)
     return path
-
-
-def _sync(files: Sequence[Path]) -> None:
-    for path in files:
-        sync_file(path)
-    for folder in {path.parent for path in files}:
-        sync_folder(folder)
 
 
 def _digest(read: Sequence[Any]) -> str:
@@ -323,12 +330,14 @@ def _digest(read: Sequence[Any]) -> str:
 
 
 @_one_at_a_time
-def check_cell(worker: Any, token: str, cell: tuple[int, int, int, int], reread: bool) -> Answer:
+def check_cell(
+    worker: Any, token: str, cell: tuple[int, int, int, int], closed: bool, reread: bool
+) -> Answer:
     """Read a finished cell's files again and compare them with its mark; with `reread`, the scene too."""
     run = _runs.get(token)
     if run is None:
         return {"kind": UNKNOWN}
-    order, window = run.order, Window(*cell)
+    order, window = run.order.closed() if closed else run.order, Window(*cell)
     order.check_current()
     _progress.update(cell=cell_name(window), pixels=0)
     try:
@@ -340,7 +349,7 @@ def check_cell(worker: Any, token: str, cell: tuple[int, int, int, int], reread:
     damage = mark.damage(order.folder)
     if damage is not None:
         return {"kind": DAMAGED, "reason": damage}
-    if reread and _read_again(run.order, mark) != mark.read:
+    if reread and _read_again(order, mark) != mark.read:
         return {"kind": CHANGED, "reason": "the scene has changed there"}
     return {"kind": DONE}
 
@@ -348,7 +357,7 @@ def check_cell(worker: Any, token: str, cell: tuple[int, int, int, int], reread:
 def _read_again(order: Order, mark: Mark) -> str:
     """What `Mark.read` would be now."""
     plan = order.plan
-    place, reader = in_scene(mark.cell, plan.region), reader_of_cell(plan)
+    place, reader = in_scene(mark.cell, plan.region), plan.scene.reader
     windows = windows_of(reader, place, mark.window_pixels, plan.selected)
     found = {}
     for window in windows:

@@ -10,7 +10,6 @@ A process may end after any of these steps; the same command takes the next one.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from tessera_engine.errors import InputError
 from tessera_engine.files import document
 from tessera_engine.files.partial import Partial, finish_or_undo
 from tessera_engine.files.publish import partial_folder, sync_made
-from tessera_engine.files.record import Record
+from tessera_engine.files.record import Record, signature
 
 ITEM = "item.json"
 
@@ -40,29 +39,32 @@ class PartialOutput(Partial):
         """Take the folder, see `Partial`."""
         super().__init__(out)
         self.staging = self.folder / "staging"
+        self._again: str | None = None
 
-    def check_target(self, overwrite: bool) -> None:
+    def check_target(self, overwrite: bool, again: bool = False) -> None:
         """Make sure that the output may appear.
+
+        Args:
+            overwrite: replace an output there.
+            again: what stands there was published by the command that is given again: it may be replaced, whatever
+                it is.
 
         Raises:
             InputError: something stands there that mustn't be replaced; see `check_target`.
         """
-        check_target(self.out, overwrite)
+        self._again = signature(self.out) if again else None
+        if not again:
+            check_target(self.out, overwrite)
 
     def sync_output(self) -> None:
         """Wait until the output that was made is on the disk."""
         sync_made(self.made)
 
-    def publish(
-        self,
-        replace: bool,
-        identity: Mapping[str, str] | None = None,
-        figures: Mapping[str, Any] | None = None,
-    ) -> None:
+    def take_name(self, replace: bool) -> None:
         """Let the output that was made appear under its name, see `Partial`."""
-        if replace:
-            self.check_target(overwrite=True)
-        super().publish(replace, identity, figures)
+        if replace and (self._again is None or self._again != signature(self.out)):
+            check_target(self.out, overwrite=True)
+        super().take_name(replace)
 
 
 def is_interrupted(out: Path) -> bool:

@@ -3,6 +3,7 @@
     lock       held by the process that works there; the system releases it when the process ends
     journal    what an interrupted run has finished
     staging/   its arrays
+    cells/     what the workers of a cluster write, until all of it is finished
     output     the file or folder that will become the target
     record     which command made it, and what it looks like: whether it has become the target already
     replaced/  what stood at the target, for a moment
@@ -58,6 +59,10 @@ class Partial:
     """More files of the work, besides the journal."""
 
     folders: tuple[str, ...] = ("staging",)
+    """Folders of the work that hold files."""
+
+    trees: tuple[str, ...] = ("cells",)
+    """Folders of the work that hold folders too."""
 
     deepest = len(".partial/output.tmp")
     """Characters by which paths of the work are longer than the target's, at most."""
@@ -122,7 +127,7 @@ class Partial:
         self._record.remove()
 
     def _remove_work(self) -> None:
-        for name in (*self.folders, MADE, REPLACED):
+        for name in (*self.folders, *self.trees, MADE, REPLACED):
             self._drop(name)
         for name in (*self.files, SWAP, f"{RECORD}.new"):
             (self.folder / name).unlink(missing_ok=True)
@@ -178,12 +183,20 @@ class Partial:
             InputError: something has appeared there meanwhile that mustn't be replaced; it is left as it is.
             OSError: the disk failed; the target is as it was.
         """
+        self.make_ready(identity, figures)
+        with last_step.last_step(whole=identity is not None):
+            self.take_name(replace)
+
+    def make_ready(self, identity: Mapping[str, str] | None, figures: Mapping[str, Any] | None) -> None:
+        """Bring what was made, and the record of it, to the disk: the first half of `publish`."""
         sync_made(self.made)
         self._drop(REPLACED)
         if identity is not None:
             self._record.write(identity, figures or {}, self.made)
-        with last_step.last_step(whole=identity is not None):
-            publish(self.made, self.out, replace)
+
+    def take_name(self, replace: bool) -> None:
+        """Let what is ready appear under its name, while signals wait: the second half of `publish`."""
+        publish(self.made, self.out, replace)
 
     def close(self, keep: bool) -> None:
         """Release the folder; without `keep`, nothing of ours stays in it but what is still read."""
@@ -252,7 +265,7 @@ class Partial:
     @classmethod
     def _alien_inside(cls, folder: Path, users: set[int]) -> str | None:
         files = (LOCK, cls.journal_name, *cls.files, SWAP, RECORD, f"{RECORD}.new", MADE)
-        folders = (*cls.folders, MADE, REPLACED, READ)
+        folders = (*cls.folders, *cls.trees, MADE, REPLACED, READ)
         locked = (folder / LOCK).exists()
         with os.scandir(folder) as scanned:
             entries = sorted(scanned, key=lambda entry: entry.name)

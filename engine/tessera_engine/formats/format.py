@@ -74,12 +74,17 @@ class CellWriter(Protocol):
         """Make the output without values. Raises OSError where it can't be written."""
         ...
 
-    def write(self, cell: Window, parts: Sequence[Staging]) -> list[Path]:
-        """Write a cell and give its files. Written again, it has the same bytes.
+    def write(self, cell: Window, parts: Sequence[Staging], folder: Path) -> list[str]:
+        """Write the files of a cell into a folder of the process's own. Written again, they have the same bytes.
 
         Args:
             cell: its pixels, counted from the corner of the output.
             parts: its finished arrays, of each period.
+            folder: an empty one.
+
+        Returns:
+            The files that are the cell's alone, as paths from the output's folder and from this one. Those without
+            data aren't there.
 
         Raises:
             OSError: a file couldn't be written.

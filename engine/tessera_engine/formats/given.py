@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TypeAlias, cast
 
 from tessera_engine.errors import InputError, check_type
-from tessera_engine.files.naming import check_utf8
+from tessera_engine.files.naming import check_utf8, default_out
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.embeddings.same_model import check_same_model
-from tessera_engine.formats.opening import open_embeddings
+from tessera_engine.formats.opening import open_embeddings, stored_periods, stored_years
 from tessera_engine.stac.items import ITEM_SHA256
 
 GivenPath: TypeAlias = str | os.PathLike[str]
@@ -101,6 +101,38 @@ def paths_given(name: str, embeddings: Several) -> list[Path]:
     if twice:
         raise InputError(f"{name} has {twice[0]} twice; give each output once")
     return paths
+
+
+def out_for(
+    name: str,
+    embeddings: Several,
+    ending: str,
+    year: int | None = None,
+    until: date | str | None = None,
+) -> Path:
+    """Where a result is written if nobody says where: `<name>.<ending>` in the current folder.
+
+    An output with several years or periods is read more than once, so the one that is read is in the name too:
+    `<name>.2024.<ending>`.
+
+    Args:
+        name: the parameter's.
+        embeddings: its value; the first of several gives the name.
+        ending: of the result's name.
+        year: the year that is read; of embeddings that are open, theirs.
+        until: the last day of the period that is read, likewise.
+
+    Raises:
+        InputError: see `paths_given`; or no embeddings are there.
+    """
+    path, first = paths_given(name, embeddings)[0], _each(embeddings)[0]
+    if isinstance(first, Embeddings):
+        about = first.provenance
+        year, until = about.get("year"), (about.get("season") or (None, None))[1]
+    several = (until is not None and len(stored_periods(path)) > 1) or (
+        year is not None and len(stored_years(path)) > 1
+    )
+    return default_out(path, f"{until or year}.{ending}" if several else ending)
 
 
 def _each(embeddings: Several) -> list[Given]:

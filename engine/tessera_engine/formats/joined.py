@@ -66,8 +66,7 @@ class Joined:
             if shared is None:
                 continue
             stored, observed = _read(part, shared.relative_to(place))
-            at = shared.relative_to(window)
-            here = slice(at.row, at.row + at.height), slice(at.col, at.col + at.width)
+            here = shared.relative_to(window).slices
             new = stored.valid & ~np.isfinite(scales[here])
             assert stored.scales is not None
             np.copyto(codes[here], stored.values, where=new[..., np.newaxis])
@@ -93,7 +92,7 @@ class Joined:
             if shared is None:
                 continue
             there, at = shared.relative_to(place), shared.relative_to(window)
-            here = slice(at.row, at.row + at.height), slice(at.col, at.col + at.width)
+            here = at.slices
             if isinstance(part, Embeddings):
                 quality, observed = part.read_quality(there), part.read_observations(there)
             else:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from tessera_engine.errors import InputError
+from tessera_engine.files.nearby import nearest, unknown
 from tessera_engine.formats import cog, geotessera, npy, vq, zarr
 from tessera_engine.formats.format import Format
 
 FORMATS: dict[str, Format] = {each.FORMAT.name: each.FORMAT for each in (cog, npy, zarr, geotessera, vq)}
 """Formats by name, in the order in which messages and help list them."""
+
+
+ALSO_CALLED = dict.fromkeys(("tif", "tiff", "gtiff", "geotiff"), "cog")
+"""What people call a format -> its name here."""
 
 
 def format_named(name: str) -> Format:
@@ -17,7 +21,8 @@ def format_named(name: str) -> Format:
         InputError: there is none.
     """
     if name not in FORMATS:
-        raise InputError(f"format={name!r} is unknown; choose one of {', '.join(FORMATS)}")
+        meant = ALSO_CALLED.get(str(name).casefold()) or nearest(str(name), FORMATS)
+        raise unknown("format", repr(name), FORMATS, meant)
     return FORMATS[name]
 
 

@@ -15,6 +15,7 @@ from tessera_engine.backends.choosing import choose
 from tessera_engine.cluster.options import Runs, for_cells
 from tessera_engine.errors import InputError, TesseraError, check_type
 from tessera_engine.files import last_step
+from tessera_engine.files.result import accept
 from tessera_engine.jobs.table import LOADING, MODEL, SCENE, Job, check_outputs, columns, make_job, read_jobs
 from tessera_engine.model.installed import open_model
 from tessera_engine.progress import Announce, ShowProgress
@@ -166,6 +167,7 @@ def _embed(
         if not isinstance(scene, Scene):
             scene = open_scene(scene if client is None else Path(scene).absolute(), **job.opening)
         if not job.options.get("overwrite") and _finished(job, scene):
+            accept(job.out)
             tell(f"note: {job.out} is finished already")
             return replace(result, state=SKIPPED)
         if client is None:

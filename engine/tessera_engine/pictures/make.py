@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tessera_engine.errors import InputError, check_type
-from tessera_engine.files.naming import default_out
 from tessera_engine.files.partial import finish_or_undo
 from tessera_engine.files.result import check_free, result_file
 from tessera_engine.files.staging import Staging
@@ -18,7 +17,7 @@ from tessera_engine.formats.given import (
     check_path,
     identity_of,
     open_given,
-    path_given,
+    out_for,
 )
 from tessera_engine.pictures.caption import caption_of_item
 from tessera_engine.pictures.frame import thinned
@@ -83,7 +82,7 @@ def picture(
     """
     check_type("quicklook", quicklook, (str,), f"one of {', '.join(FITS)}")
     check_type("overwrite", overwrite, (bool,), "True or False")
-    target = default_out(path_given("embeddings", embeddings), f"{quicklook}.png")
+    target = out_for("embeddings", embeddings, f"{quicklook}.png", year)
     if out is not None:
         check_path("out", out, "a PNG file or a GeoTIFF")
         target = Path(out)

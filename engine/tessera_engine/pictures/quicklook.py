@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tessera_engine.errors import InputError
+from tessera_engine.files.nearby import unknown
 from tessera_engine.files.staging import Staging
 from tessera_engine.geo import grid_fields
 from tessera_engine.pictures.caption import Caption
@@ -56,7 +56,7 @@ def check_quicklook(kind: str) -> None:
         InputError: it can't.
     """
     if kind not in QUICKLOOKS:
-        raise InputError(f"quicklook={kind} is unknown; choose one of {', '.join(QUICKLOOKS)}")
+        raise unknown("quicklook", kind, QUICKLOOKS)
 
 
 def write_quicklook(

@@ -72,6 +72,20 @@ def read_shapes(file: ShapeFile, field: str | None, near: Near) -> Shapes:
     return Shapes(found, np.concatenate(values), lost, place)
 
 
+def check_layer(layer: str | None, *paths: Path) -> None:
+    """Make sure that a layer isn't given in vain.
+
+    Args:
+        layer: its name; None: no layer is given.
+        paths: files that it may be in.
+
+    Raises:
+        InputError: all of them are tables, which have no layers.
+    """
+    if layer is not None and paths and all(_kind_of(path) is not _VECTOR for path in paths):
+        raise InputError(f"layer='{layer}' is for files with layers, and {paths[0]} is a table; leave it out")
+
+
 def list_fields(path: Path) -> list[str]:
     """The fields or columns of a file.
 

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError
 from tessera_engine.files.checksums import path_sha256
+from tessera_engine.files.nearby import no_such_file
 from tessera_engine.files.partial import finish_or_undo
 from tessera_engine.gdal import gdal_options
 from tessera_engine.places.crs import Near
 from tessera_engine.places.losses import Cause, Losses, in_words
 from tessera_engine.places.nearby import box_in_words
 from tessera_engine.places.pixels import LINE, POINT, PixelSet, Spans, explode, spans_of
-from tessera_engine.places.read import library_bytes, read_shapes
+from tessera_engine.places.read import check_layer, library_bytes, read_shapes
 from tessera_engine.places.shapes import ShapeFile, Shapes
 from tessera_engine.scene import Grid, Window
 
@@ -130,7 +131,7 @@ def check_shapes(path: Path) -> None:
     """
     finish_or_undo(path)
     if not os.path.lexists(path):
-        raise InputError(f"no such file: {path}")
+        raise no_such_file(path)
 
 
 def select(asked: Asked, grid: Grid, within: Window) -> Selection:
@@ -150,6 +151,7 @@ def select(asked: Asked, grid: Grid, within: Window) -> Selection:
     """
     file = asked.file
     check_shapes(file.path)
+    check_layer(file.layer, file.path)
     if grid.crs is None:
         raise InputError(
             f"the scene has no CRS, so {asked.kind}={file.path} has no place in it; give window="

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
+from datetime import MAXYEAR
 from pathlib import Path
 
 import numpy as np
 
 from tessera_engine.errors import InputError, check_type
-from tessera_engine.files.naming import default_out
 from tessera_engine.files.output import ITEM
 from tessera_engine.files.result import already_made, check_apart, result_folder
 from tessera_engine.files.staging import Staging
 from tessera_engine.formats.appending import open_store
 from tessera_engine.formats.embeddings.base import Embeddings
-from tessera_engine.formats.given import identity_of
+from tessera_engine.formats.given import identity_of, out_for
 from tessera_engine.formats.layers import QUALITY_BANDS, count_few_clear
 from tessera_engine.formats.opening import open_embeddings, stored_years
 from tessera_engine.formats.origin import Origin
@@ -34,6 +34,9 @@ from tessera_engine.stac.members import PIXELS_FEW_CLEAR
 from tessera_engine.stac.periods import periods
 from tessera_engine.stac.writing import LOSSY, NODATA_RULE, QUANTIZATION, write_converted_item
 from tessera_kernels.quantize import quantize
+
+FIRST_YEAR = 2015
+"""In which Sentinel-2 began."""
 
 
 def convert(
@@ -76,6 +79,10 @@ def convert(
     )
     if out is not None:
         check_type("out", out, (str, os.PathLike), "a folder")
+    if year is not None:
+        check_type("year", year, (int,), "a year")
+        if not FIRST_YEAR <= year <= MAXYEAR:
+            raise InputError(f"year={year} is not a year of Sentinel-2; expected {FIRST_YEAR} or later")
     options = RunOptions.given({"format": format, "overwrite": overwrite, "append": append})
     opened = _opened(embeddings, dim, year)
     about = opened.provenance
@@ -101,7 +108,7 @@ def convert(
             f"format=geotessera is for the tree's own grids, pixels of UTM zones, and these are on {opened.grid.crs}; "
             "use format=cog, npy or zarr"
         )
-    target = default_out(opened.path, options.format) if out is None else Path(out)
+    target = out_for("embeddings", opened, options.format) if out is None else Path(out)
     check_format(options.format, _stored_as(opened, options), opened.grid, opened.dim, origin)
     identity = identity_of("convert", (opened,), options=options, origin=origin)
     check_apart(target, [opened.path])
@@ -155,10 +162,11 @@ def _write(
     staged.mkdir()
     quality = len(QUALITY_BANDS) if embeddings.has_quality else 0
     staging = Staging.create(staged, embeddings.grid, embeddings.dim, stored_as, quality=quality)
-    with_data = 0
-    for window in embeddings.windows():
+    with_data = done = 0
+    for window in embeddings.tiles():
         with_data += _stage(embeddings, staging, window, about["generation"])
-        report((window.row + window.height) * window.width, embeddings.grid.window.pixels)
+        done += window.pixels
+        report(done, embeddings.grid.window.pixels)
     caption = caption_of_item(embeddings.item, embeddings.path.name, embeddings.dim)
     quicklook = write_quicklook(staging, folder / "quicklook.png", caption)
     give_back_memory()

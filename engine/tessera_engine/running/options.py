@@ -11,7 +11,7 @@ from typing import Any, TypedDict, cast
 
 from tessera_engine.errors import InputError, check_type, is_of
 from tessera_engine.files.naming import check_utf8
-from tessera_engine.files.nearby import nearest
+from tessera_engine.files.nearby import nearest, unknown
 from tessera_engine.formats.registry import FORMATS
 from tessera_engine.geo import check_window, window_of_bbox
 from tessera_engine.model.facts import ModelFacts
@@ -274,9 +274,7 @@ def _quicklook(name: str, value: object) -> str:
 def _one_of(name: str, value: object, values: tuple[str, ...]) -> str:
     check_type(name, value, (str,), f"one of {', '.join(values)}")
     if value not in values:
-        near = nearest(str(value), values)
-        hint = f"; did you mean '{near}'?" if near else ""
-        raise InputError(f"{name}={value} is unknown; choose one of {', '.join(values)}{hint}")
+        raise unknown(name, value, values)
     return str(value)
 
 
@@ -307,10 +305,14 @@ def _every(name: str, value: object) -> str:
     return parse_every(cast(str, value))
 
 
+MOST_DATES = 366
+"""Days of a leap year."""
+
+
 def _count(name: str, value: object) -> int:
     count = _whole(name, value)
-    if count < 1:
-        raise InputError(f"{name}={count} is not a number of dates, expected 1 or more")
+    if not 1 <= count <= MOST_DATES:
+        raise InputError(f"{name}={count} is not a number of dates in a year, expected 1 to {MOST_DATES}")
     return count
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.files.durable import FAILED_DISK
+from tessera_engine.files.nearby import unknown
 from tessera_engine.files.result import already_made, result_folder
 from tessera_engine.gdal import GDAL_ERRORS
 from tessera_engine.progress import Progress
@@ -75,7 +76,7 @@ def simulate(
     if year < 0:
         raise InputError(f"year={year} can't be used: it must be 0 or more")
     if climate not in CLIMATES:
-        raise InputError(f"climate={climate} is unknown; choose one of {', '.join(CLIMATES)}")
+        raise unknown("climate", climate, CLIMATES)
     scene = {"size": (width, height), "seed": seed, "climate": climate, "year": year}
     identity = {name: repr(value) for name, value in scene.items()} | {"command": "simulate"}
     if already_made(folder, identity):

@@ -117,6 +117,10 @@ def verify(
     """
     folder = path_given("output", output)
     _check_arguments(scene, model, backend, pixels, seed)
+    if scene is None and model is not None:
+        raise InputError(
+            "model= embeds places again, which needs the scene; give scene=, or leave model= out"
+        )
     finish_or_undo(folder)
     if not folder.is_dir():
         read_item(folder)  # says why it is no output

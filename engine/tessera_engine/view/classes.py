@@ -225,11 +225,7 @@ def _classify_distinct(
         assert distinct is not None
         of_each = np.zeros((len(distinct.vectors) + 1, 2), np.uint8)
         of_each[:-1] = scorer.classify(distinct.vectors, None)
-        rows, cols = (
-            slice(window.row, window.row + window.height),
-            slice(window.col, window.col + window.width),
-        )
-        classified[rows, cols] = of_each[distinct.which]  # no data is -1, the last one
+        classified[window.slices] = of_each[distinct.which]  # no data is -1, the last one
         done += window.pixels
         if report is not None:
             report(done, searched.grid.window.pixels)

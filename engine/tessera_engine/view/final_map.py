@@ -116,9 +116,10 @@ def export_map(
     """
     need_learning("map")
     folder, labels = free_names(embeddings, [".map", ENDINGS["gpkg"]])
+    with beside_the_output():
+        _write(labels, found, embeddings, "gpkg")
     try:
         with beside_the_output():
-            _write(labels, found, embeddings, "gpkg")
             made = make_map(embeddings, labels, FIELD, folder, method=method, progress=progress)
     except BaseException:
         labels.unlink(missing_ok=True)  # it was written here, for this map

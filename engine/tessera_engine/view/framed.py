@@ -10,63 +10,39 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError
-from tessera_engine.files.staging import CODE_NODATA
 from tessera_engine.formats.embeddings.aligned import Shifted, align
 from tessera_engine.formats.embeddings.base import Embeddings
+from tessera_engine.formats.embeddings.moved import Moved
 from tessera_engine.formats.embeddings.stored import HasOverviews, Source, StoredBlock
 from tessera_engine.scene import Grid, Window
 from tessera_engine.view.levels import nearest, picked
 
 
 @dataclass(frozen=True)
-class Framed:
-    """Rows and columns of a source; implements `tessera_engine.formats.embeddings.stored.Source`.
+class Framed(Moved):
+    """Rows and columns of a source.
 
     Attributes:
-        grid: of `rows` and `cols`.
         source: what is read.
+        grid: of `rows` and `cols`.
         cols: (width,) int64 columns of the source; -1 where it has none.
         rows: (height,) int64.
     """
 
-    grid: Grid
-    source: Source
     cols: NDArray[np.int64]
     rows: NDArray[np.int64]
 
-    @property
-    def dim(self) -> int:
-        """Length of the stored embedding."""
-        return self.source.dim
-
-    @property
-    def stored_as(self) -> str:
-        """`int8` or `float32`."""
-        return self.source.stored_as
-
-    @property
-    def block(self) -> int:
-        """Twice the source's, whose tiles lie across: more of what is decoded is used."""
-        return 2 * self.source.block if self.source.block > 1 else 1
-
     def read(self, window: Window, dim: int) -> StoredBlock:
         """See `tessera_engine.formats.embeddings.stored.Source`."""
-        size = (window.height, window.width)
-        is_int8 = self.stored_as == "int8"
-        values: NDArray[Any] = (
-            np.full((*size, dim), CODE_NODATA, np.int8)
-            if is_int8
-            else np.full((*size, dim), np.nan, np.float32)
-        )
-        scales = np.full(size, np.nan, np.float32) if is_int8 else None
+        block = StoredBlock.without_data(window, dim, self.stored_as)
         place = self._place(window)
         if place is not None:
             part, here, there = place
             stored = self.source.read(part, dim)
-            values[here] = stored.values[there]
-            if scales is not None and stored.scales is not None:
-                scales[here] = stored.scales[there]
-        return StoredBlock(values, scales)
+            block.values[here] = stored.values[there]
+            if block.scales is not None and stored.scales is not None:
+                block.scales[here] = stored.scales[there]
+        return block
 
     def read_observations(self, window: Window) -> NDArray[np.uint16]:
         """See `tessera_engine.formats.embeddings.stored.Source`."""
@@ -86,8 +62,8 @@ class Framed:
         scale = Affine.scale(self.grid.width / len(cols), self.grid.height / len(rows))
         whole = self.source.grid
         return Framed(
-            Grid(len(cols), len(rows), self.grid.crs, self.grid.transform @ scale),
             found,
+            Grid(len(cols), len(rows), self.grid.crs, self.grid.transform @ scale),
             np.where(cols < 0, -1, nearest(cols, whole.width, found.grid.width)),
             np.where(rows < 0, -1, nearest(rows, whole.height, found.grid.height)),
         )
@@ -131,8 +107,8 @@ def frame(first: Embeddings, other: Embeddings) -> tuple[Embeddings, Placed] | N
     if isinstance(source, Shifted):  # its overviews can be read
         col, row, source = source.col, source.row, source.source
     framed = Framed(
-        first.grid,
         source,
+        first.grid,
         _along(first.grid.width, window.col, window.width, col),
         _along(first.grid.height, window.row, window.height, row),
     )

@@ -150,14 +150,9 @@ def _of_file(content: bytes, suffix: str, grid: Grid, field: str | None, name: s
             # The user has never seen this folder, and a page has no options
             text = re.sub(r"give (layer|crs)=.*", "save it with its CRS and one layer", str(error))
             raise type(error)(text.replace(str(path), plain_name(name))) from None
-    known = len(found) if colours is None else len(colours)
-    empty = np.full(len(found), None, object)
-    return _Shapes(
-        found.geometries,
-        class_names(found.values, None),
-        colours if colours is not None and known == len(found) else empty,
-        Losses(found.lost),
-    )
+    if colours is None or len(colours) != len(found):  # layers without colours add shapes
+        colours = np.full(len(found), None, object)
+    return _Shapes(found.geometries, class_names(found.values, None), colours, Losses(found.lost))
 
 
 def _field(fields: list[str], field: str | None) -> str:

@@ -76,7 +76,7 @@ def hectares(grid: Grid) -> float | None:
 
 @dataclass(frozen=True)
 class ArraySource:
-    """Embeddings in arrays, in memory or mapped from a file, as a `tessera_engine.formats.embeddings.base.Source`.
+    """Embeddings in arrays, in memory or mapped from a file, as a `tessera_engine.formats.embeddings.stored.Source`.
 
     Attributes:
         grid: of the arrays.
@@ -102,7 +102,7 @@ class ArraySource:
 
     def read(self, window: Window, dim: int) -> StoredBlock:
         """A part of the arrays, not a copy."""
-        rows, cols = _slices(window)
+        rows, cols = window.slices
         return StoredBlock(
             self.values[rows, cols, :dim], None if self.scales is None else self.scales[rows, cols]
         )
@@ -216,7 +216,3 @@ def _grouped(rows: NDArray[np.int64], block: int) -> Iterator[tuple[int, NDArray
     """Rows that lie in one row of blocks, together: no block is decoded twice."""
     bounds = np.flatnonzero(np.diff(rows // block)) + 1
     yield from enumerate(np.split(rows, bounds))
-
-
-def _slices(window: Window) -> tuple[slice, slice]:
-    return slice(window.row, window.row + window.height), slice(window.col, window.col + window.width)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ from tessera_engine.pictures.palette import FITS
 from tessera_engine.pictures.quicklook import SAMPLE
 from tessera_engine.pictures.true_colour import NO_DATA, stored
 from tessera_engine.progress import Progress, ShowProgress, shown
-from tessera_engine.scene import Grid, Window
+from tessera_engine.scene import Grid
 from tessera_engine.stac.items import Asset
 from tessera_engine.version import __version__
 from tessera_engine.view.label_document import LabelFile
@@ -153,29 +152,33 @@ def _read(embeddings: Embeddings, step: int, report: Progress) -> _Thinned:
     observations = np.empty((*size, 2), np.uint16)
     picture = stored(embeddings)
     colours = np.empty((*size, 3), np.uint8) if picture is not None else None
-    for window, at in _strips(embeddings, rows):
-        inside = rows[at] - window.row
+    done = 0
+    for window in embeddings.tiles():
+        done += window.pixels
+        down, across = _inside(rows, window.row, window.height), _inside(cols, window.col, window.width)
+        at = down, across
+        inside = np.ix_(rows[down] - window.row, cols[across] - window.col)
+        if not (len(rows[down]) and len(cols[across])):
+            continue
         block = embeddings.read_stored(window)
-        values = block.values[inside][:, cols]
+        values = block.values[inside]
         if block.scales is not None:
-            codes[at], scales[at] = values, block.scales[inside][:, cols]
+            codes[at], scales[at] = values, block.scales[inside]
         else:
             flat = np.ascontiguousarray(values.reshape(-1, embeddings.dim))
             made, lengths = quantize(flat, embeddings.provenance.get("generation") or "v2")
             codes[at], scales[at] = made.reshape(values.shape), lengths.reshape(values.shape[:2])
-        observations[at] = embeddings.read_observations(window)[inside][:, cols]
+        observations[at] = embeddings.read_observations(window)[inside]
         if picture is not None and colours is not None:
-            colours[at] = picture.read(window)[inside][:, cols]
-        report((window.row + window.height) * whole.width, whole.window.pixels)
+            colours[at] = picture.read(window)[inside]
+        report(done, whole.window.pixels)
     return _Thinned(grid, codes, scales, observations, colours)
 
 
-def _strips(embeddings: Embeddings, rows: NDArray[np.int64]) -> Iterator[tuple[Window, slice]]:
-    """Windows of the output, each with the rows of the page that lie in it; where none do, it isn't read."""
-    for window in embeddings.windows():
-        first, last = np.searchsorted(rows, (window.row, window.row + window.height))
-        if first < last:
-            yield window, slice(int(first), int(last))
+def _inside(places: NDArray[np.int64], first: int, count: int) -> slice:
+    """Which of rising columns or rows lie in a window."""
+    start, stop = np.searchsorted(places, (first, first + count))
+    return slice(int(start), int(stop))
 
 
 def _copied(folder: Path, name: str) -> Asset:

@@ -10,7 +10,7 @@ import typer
 from tessera_engine.cli.app import Quiet, app, interruptible, models
 from tessera_engine.cli.embeddings import NOTHING_LEFT
 from tessera_engine.cli.models import INCOMPLETE, say_added
-from tessera_export.cli.torch_needed import torch_needed
+from tessera_export.torch_needed import torch_needed
 
 Statistics = Annotated[
     str | None,

@@ -16,7 +16,7 @@ from tessera_engine.cli.app import (
     interruptible,
 )
 from tessera_engine.errors import InputError
-from tessera_export.cli.torch_needed import torch_needed
+from tessera_export.torch_needed import torch_needed
 
 if TYPE_CHECKING:
     from tessera_engine.progress import Announce

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_kernels.cache import kernel
-from tessera_kernels.encoder.layout import Batch, Floats, Scratch, Sizes, Weights
+from tessera_kernels.encoder.layout import BLOCK_ROWS, Batch, Floats, Scratch, Sizes, Weights
 from tessera_kernels.encoder.memory import fill, load_float, store_float, take_next
 from tessera_kernels.encoder.plan import Plan
 from tessera_kernels.encoder.recurrent import pool_chunk
@@ -47,10 +47,13 @@ def _run_chunk(
             count = offsets[pixel + 1] - offsets[pixel]
             _bias_keys(plan, tokens.log2_multiplicity + 4 * offsets[pixel], count, s.bias)
             attend(plan, z, s, offsets[pixel] - start, count)
-        add_product(plan, z, values_from(z, s, 0), z.context_groups, layer.out, rows, s.x)
-        norm(plan, z, layer.norm1_weight, layer.norm1_bias, s, rows)
-        feed_forward(plan, z, layer, s, rows)
-        norm(plan, z, layer.norm2_weight, layer.norm2_bias, s, rows)
+        for block in range(0, rows, BLOCK_ROWS):
+            count = min(BLOCK_ROWS, rows - block)
+            context = values_from(z, s, block)
+            add_product(plan, z, context, z.context_groups, layer.out, count, s.x + block * z.row_bytes)
+            norm(plan, z, layer.norm1_weight, layer.norm1_bias, s, block, count)
+            feed_forward(plan, z, layer, s, block, count)
+            norm(plan, z, layer.norm2_weight, layer.norm2_bias, s, block, count)
     pool_chunk(plan, z, w, s, tokens, first, last, out)
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tessera_kernels.cache import kernel
 from tessera_kernels.encoder.layout import (
     BLOCK_ROWS,
+    CACHE_LINE,
     Floats,
     FusionScratch,
     FusionSizes,
@@ -22,11 +23,10 @@ from tessera_kernels.encoder.layout import (
     Values,
 )
 from tessera_kernels.encoder.memory import copy, take_next
-from tessera_kernels.encoder.pack import ALIGNMENT, Arena, Linear, pack_tiles, pad, up
+from tessera_kernels.encoder.pack import Arena, Linear, pack_tiles, pad, up
 from tessera_kernels.encoder.plan import Plan
-from tessera_kernels.encoder.rows import layer_norm_relu, plain_norm, quantize_signed
-from tessera_kernels.encoder.stages import store_product
-from tessera_kernels.inner import inner
+from tessera_kernels.encoder.rows import layer_norm_relu, measure_rows, plain_norm, round_unsigned
+from tessera_kernels.encoder.stages import moved, moved_values, quantize, store_product
 
 
 class PackedFusion:
@@ -73,7 +73,7 @@ class PackedFusion:
             dims=dims,
             normalized=is_normalized,
             output_bytes=4 * up(dims, tile),
-            value_row_bytes=max(inputs, padded) * a.value_bytes + ALIGNMENT,
+            value_row_bytes=max(inputs, padded) * a.value_bytes + CACHE_LINE,
             tile_bytes=4 * tile,
             tile_rows=plan.tile_rows,
             rows_together=plan.rows_together,
@@ -85,12 +85,14 @@ class PackedFusion:
         hidden = rows * z.value_row_bytes
         result = hidden + rows * z.hidden_bytes
         scales = result + rows * z.output_bytes
+        factors, means = scales + 4 * rows, scales + 8 * rows
         scratch = FusionScratch(
-            Values(0, z.value_row_bytes, scales),
+            Values(0, z.value_row_bytes, scales, factors),
             Floats(hidden, z.hidden_bytes),
             Floats(result, z.output_bytes),
+            means,
         )
-        return scratch, up(scales + 4 * rows, 4096) + 5 * ALIGNMENT
+        return scratch, up(means + 4 * rows, 4096) + 5 * CACHE_LINE
 
 
 @kernel(error_model="numpy", nogil=True)
@@ -119,31 +121,24 @@ def run_fusion(
     while block * BLOCK_ROWS < pixels:
         first = block * BLOCK_ROWS
         rows = min(BLOCK_ROWS, pixels - first)
-        for row in range(0, rows, z.rows_together):
-            x = Floats(pooled + (first + row) * z.input_bytes, z.input_bytes)
-            quantize_signed(plan, x, _values_from(s, row))
+        quantize(plan, z, Floats(pooled + first * z.input_bytes, z.input_bytes), s.values, rows)
         if z.hidden == 0:
             store_product(plan, z, s.values, z.input_groups, w.first, rows, s.result)
         else:
             store_product(plan, z, s.values, z.input_groups, w.first, rows, s.hidden)
             for row in range(0, rows, z.rows_together):
-                x = Floats(s.hidden.at + row * z.hidden_bytes, z.hidden_bytes)
-                layer_norm_relu(
-                    plan, x, np.float32(z.hidden), w.norm_weight, w.norm_bias, _values_from(s, row)
-                )  # fmt: skip
+                x, out_row = moved(s.hidden, row), moved_values(s.values, row)
+                means, factors = s.means + 4 * row, out_row.factors
+                measure_rows(plan, x, np.float32(z.hidden), means, factors)
+                layer_norm_relu(plan, x, means, w.norm_weight, w.norm_bias, out_row)
+                round_unsigned(plan, x, out_row)
             store_product(plan, z, s.values, z.hidden_groups, w.second, rows, s.result)
         if z.normalized:
             for row in range(0, rows, z.rows_together):
-                x = Floats(s.result.at + row * z.output_bytes, z.output_bytes)
-                plain_norm(plan, x, np.float32(z.dims))
+                x, means, factors = moved(s.result, row), s.means + 4 * row, s.values.factors + 4 * row
+                measure_rows(plan, x, np.float32(z.dims), means, factors)
+                plain_norm(plan, x, means, factors)
         for row in range(rows):
             to = out.ctypes.data + (first + row) * 4 * out.shape[1]
             copy(plan, s.result.at + row * z.output_bytes, to, 4 * out.shape[1])
         block = take_next(plan, taken.ctypes.data)
-
-
-@inner
-def _values_from(s: FusionScratch, row: int) -> Values:
-    """The rows of values from a row on."""
-    values = s.values
-    return Values(values.at + row * values.row_bytes, values.row_bytes, values.scales + 4 * row)

@@ -20,6 +20,9 @@ SLACK_ROWS = 32
 KEY_ROWS_BEHIND = 8
 """Rows after the last key that a tile of scores may read: at most its height."""
 
+CACHE_LINE = 64
+"""Bytes of a cache line, and of the widest register."""
+
 LOG2_E = np.float32(1.4426950408889634)
 
 
@@ -41,6 +44,8 @@ class Values(NamedTuple):
     """from one row to the next"""
     scales: Any
     """address of the rows' float32 scales; not used in float32"""
+    factors: Any
+    """address of what float32 rows are multiplied by to be normalised, then stored, a float32 a row"""
 
 
 class Batch(NamedTuple):
@@ -74,8 +79,6 @@ class Sizes(NamedTuple):
     value_row_bytes: int
     """of a row of values: the first factor of a product"""
     width_groups: int
-    qkv_bytes: int
-    """queries, keys and values of all heads, float32, padded"""
     ffn_bytes: int
     """float32"""
     ffn_value_bytes: int
@@ -139,6 +142,8 @@ class Scratch(NamedTuple):
     wide: int
     hidden: int
     scales: int
+    factors: int
+    means: int
     maxima: int
     qkv: int
     qkv_scales: int
@@ -158,6 +163,7 @@ class Scratch(NamedTuple):
     """h, r, z and n of the pixels that are stepped together"""
     state_values: int
     state_scales: int
+    state_factors: int
     logits: int
     """one float32 a step"""
 
@@ -199,12 +205,14 @@ class FusionScratch(NamedTuple):
     values: Values
     hidden: Floats
     result: Floats
+    means: int
 
     def moved(self, base: int) -> FusionScratch:
         """The same buffers, `base` bytes further on."""
-        values, hidden, result = self
+        values, hidden, result, means = self
         return FusionScratch(
-            values._replace(at=values.at + base, scales=values.scales + base),
+            Values(values.at + base, values.row_bytes, values.scales + base, values.factors + base),
             hidden._replace(at=hidden.at + base),
             result._replace(at=result.at + base),
+            means + base,
         )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tessera_kernels.encoder.layout import (
     BLOCK_ROWS,
+    CACHE_LINE,
     LAYER,
     LOG2_E,
     SLACK_ROWS,
@@ -23,9 +24,6 @@ from tessera_kernels.encoder.layout import (
 from tessera_kernels.encoder.plan import Plan
 from tessera_kernels.encoder.recurrent import CHUNK_PIXELS, score_weights
 
-ALIGNMENT = 64
-"""Bytes of a cache line, and of the widest register."""
-
 
 def up(n: int, multiple: int) -> int:
     """Round n up to a multiple."""
@@ -34,8 +32,8 @@ def up(n: int, multiple: int) -> int:
 
 def aligned(size: int) -> NDArray[np.uint8]:
     """Zeroed bytes that begin at a cache line."""
-    buffer = np.zeros(size + ALIGNMENT, np.uint8)
-    start = -buffer.ctypes.data % ALIGNMENT
+    buffer = np.zeros(size + CACHE_LINE, np.uint8)
+    start = -buffer.ctypes.data % CACHE_LINE
     return buffer[start : start + size]
 
 
@@ -51,14 +49,14 @@ class Arena:
         """Append; returns the offset."""
         data = values if isinstance(values, bytes) else np.ascontiguousarray(values).tobytes()
         offset = self._size
-        self._parts += [data, bytes(-len(data) % ALIGNMENT)]
-        self._size = up(offset + len(data), ALIGNMENT)
+        self._parts += [data, bytes(-len(data) % CACHE_LINE)]
+        self._size = up(offset + len(data), CACHE_LINE)
         return offset
 
     def close(self) -> int:
         """Lay everything out; returns the address that offsets count from."""
         # Reads of the weights end at most one register past the last tile
-        self.memory = aligned(self._size + ALIGNMENT)
+        self.memory = aligned(self._size + CACHE_LINE)
         self.memory[: self._size] = np.frombuffer(b"".join(self._parts), np.uint8)
         self._parts = []
         return int(self.memory.ctypes.data)
@@ -172,9 +170,8 @@ class PackedBranch:
             tile_bytes=4 * tile,
             row_bytes=4 * padded,
             # One cache line more than the row, so that rows don't compete for the same sets of the cache
-            value_row_bytes=up(value_row, ALIGNMENT) + ALIGNMENT,
+            value_row_bytes=up(value_row, CACHE_LINE) + CACHE_LINE,
             width_groups=up(width, a.group) // a.group,
-            qkv_bytes=4 * up(3 * width, tile),
             ffn_bytes=4 * ffn,
             ffn_value_bytes=ffn * a.value_bytes,
             ffn_groups=up(arrays[f"{prefix}.layers.0.up.bias"].shape[0], a.group) // a.group,
@@ -247,7 +244,7 @@ class PackedBranch:
             return put(pad(values.astype(np.float32), width))
 
         return Layer(
-            qkv=put(pack_tiles(plan, qkv, plan.gemm_vectors, True)),
+            qkv=put(b"".join(pack_tiles(plan, part, plan.gemm_vectors, True) for part in qkv.split(3))),
             out=put(pack_tiles(plan, out, plan.gemm_vectors, True)),
             up=put(pack_tiles(plan, Linear.of(arrays, f"{name}.up"), plan.gemm_vectors, True)),
             down=put(pack_tiles(plan, Linear.of(arrays, f"{name}.down"), plan.gemm_vectors, False)),
@@ -277,10 +274,12 @@ class PackedBranch:
             max_rows=0,
             x=max_rows * z.row_bytes,
             values=max_rows * z.value_row_bytes,
-            wide=max(max_rows * z.row_bytes, BLOCK_ROWS * max(z.ffn_bytes, z.qkv_bytes)),
+            wide=BLOCK_ROWS * max(z.row_bytes, z.ffn_bytes),
             hidden=(BLOCK_ROWS + SLACK_ROWS) * z.ffn_value_bytes,
             scales=max_rows * 4,
-            maxima=(max_rows + SLACK_ROWS) * z.vector_bytes,
+            factors=(max_rows + BLOCK_ROWS) * 4,
+            means=(BLOCK_ROWS + SLACK_ROWS) * 4,
+            maxima=(BLOCK_ROWS + SLACK_ROWS) * z.vector_bytes,
             qkv=parts * max_rows * z.head_bytes + SLACK_ROWS * z.head_bytes,
             qkv_scales=parts * max_rows * 4 + SLACK_ROWS * 4,
             bias=4 * (tokens + SLACK_ROWS),
@@ -297,9 +296,10 @@ class PackedBranch:
             states=4 * together * z.row_bytes,
             state_values=together * z.value_row_bytes,
             state_scales=together * 4,
+            state_factors=together * 4,
             logits=max_steps * 4,
         )
         # A cache line between buffers, and threads not at the same offset of a page
-        rounded = [up(size, ALIGNMENT) + ALIGNMENT for size in sizes[1:]]
+        rounded = [up(size, CACHE_LINE) + CACHE_LINE for size in sizes[1:]]
         offsets = [0, *itertools.accumulate(rounded)]
-        return Scratch(max_rows, *offsets[:-1]), up(offsets[-1], 4096) + 5 * ALIGNMENT
+        return Scratch(max_rows, *offsets[:-1]), up(offsets[-1], 4096) + 5 * CACHE_LINE

@@ -174,7 +174,7 @@ def make_plan(
 
     def padded_products(vectors: int) -> int:
         tile = vectors * arithmetic.lanes
-        columns = [3 * width, width, hidden], [width]
+        columns = [width] * 4 + [hidden], [width]
         return sum(
             inputs * (-(-outputs // tile) * tile)
             for inputs, layers in zip((width, hidden), columns, strict=True)

@@ -29,9 +29,9 @@ from tessera_kernels.encoder.layout import (
 )
 from tessera_kernels.encoder.memory import copy, fill, load_float, store_float
 from tessera_kernels.encoder.plan import Plan
-from tessera_kernels.encoder.rows import LAYER_NORM_EPSILON, quantize_signed
+from tessera_kernels.encoder.rows import LAYER_NORM_EPSILON
 from tessera_kernels.encoder.simd import I32, Emitter, Value, emitted
-from tessera_kernels.encoder.stages import add_product, residual_from, store_product, values_from
+from tessera_kernels.encoder.stages import add_product, quantize, residual_from, store_product, values_from
 from tessera_kernels.inner import INNER, inner
 
 CHUNK_PIXELS = 32
@@ -113,12 +113,9 @@ def score(e: Emitter, h: Value, weights: Value, size: Value, width: Value) -> Va
 @inner
 def _quantize_rows(plan: Plan, z: Sizes, s: Scratch, x: int, rows: int) -> Values:
     """Quantise states, as the first factor of a product."""
-    for row in range(0, rows, z.rows_together):
-        out = Values(
-            s.state_values + row * z.value_row_bytes, z.value_row_bytes, s.state_scales + 4 * row
-        )  # fmt: skip
-        quantize_signed(plan, Floats(x + row * z.row_bytes, z.row_bytes), out)
-    return Values(s.state_values, z.value_row_bytes, s.state_scales)
+    out = Values(s.state_values, z.value_row_bytes, s.state_scales, s.state_factors)
+    quantize(plan, z, Floats(x, z.row_bytes), out, rows)
+    return out
 
 
 @inner

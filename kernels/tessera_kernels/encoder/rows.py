@@ -1,17 +1,17 @@
 """Work on rows of float32 between the matrix products: norms, and quantising to stored values.
 
-`Plan.rows_together` rows are done at once, since a single row would wait for each of its reductions.
+`Plan.rows_together` rows are done at once, since a single row would wait for each of its reductions. What a reduction
+gives is stored, and read by the next step when all rows of a block have been reduced: nothing waits for it then.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 
 from llvmlite import ir
 
 from tessera_kernels.encoder.layout import Floats, Values
-from tessera_kernels.encoder.simd import I64, Emitter, Value, emitted
+from tessera_kernels.encoder.simd import F32, I64, Emitter, Value, emitted
 
 LAYER_NORM_EPSILON = 1e-5
 RMS_NORM_EPSILON = 1.1920928955078125e-07
@@ -69,44 +69,22 @@ def _place(e: Emitter, x: Floats, row: int, i: Value) -> Value:
     return e.b.add(x.at, e.b.add(e.times(x.row_bytes, row), i))
 
 
-def _quantize(
-    e: Emitter, x: Floats, rows: Rows, maxima: Sequence[Value], signed: bool, offset: int, out: Values
-) -> None:
-    """Store rows as values, and their scales.
+def _set_scales(e: Emitter, maxima: Sequence[Value], signed: bool, out: Values) -> None:
+    """Store the rows' scales and the factors that make values of them.
 
     Args:
         e: the emitter.
-        x: the rows.
-        rows: which part of them.
-        maxima: each row's largest |value| in one of the lanes of a register a row; not used in float32.
+        maxima: each row's largest |value| in one of the lanes of a register a row.
         signed: whether values are -127..127 or 0..255.
-        offset: added to each value.
-        out: where to.
+        out: whose scales and factors.
     """
-    count = e.plan.rows_together
-    inverse = [e.const(1.0)] * count if e.a.is_float else _scale_rows(e, maxima, signed, out.scales)
-
-    def body(i: Value, mask: Mask, _: list[Value]) -> list[Value]:
-        # i counts bytes of float32; a stored value takes a group's share of that
-        place = e.b.udiv(i, I64(e.a.group)) if e.a.group > 1 else i
-        for row in range(count):
-            y = _load(e, x, row, i, mask)
-            e.store_values(y, inverse[row], offset, e.b.add(out.at, e.times(out.row_bytes, row)), place)
-        return []
-
-    rows([], body)
-
-
-def _scale_rows(e: Emitter, maxima: Sequence[Value], signed: bool, scales: Value) -> list[Value]:
-    """Store the rows' scales; returns the factor of each row that makes values of it, in all lanes."""
     levels = 127.0 if signed else 255.0
     largest = e.max(e.fold_rows(maxima, e.max), e.const(TINY))
-    e.store_rows(e.b.fmul(largest, e.const(1 / levels)), len(maxima), scales)
-    inverse = e.b.fdiv(e.const(levels), largest)
-    return [e.row(inverse, row) for row in range(len(maxima))]
+    e.store_rows(e.b.fmul(largest, e.const(1 / levels)), len(maxima), out.scales)
+    e.store_rows(e.b.fdiv(e.const(levels), largest), len(maxima), out.factors)
 
 
-def _maxima(e: Emitter, x: Floats, rows: Rows) -> list[Value]:
+def _largest(e: Emitter, x: Floats, rows: Rows) -> list[Value]:
     """Each row's largest |value| in one of the lanes of its register."""
     count = e.plan.rows_together
 
@@ -116,58 +94,82 @@ def _maxima(e: Emitter, x: Floats, rows: Rows) -> list[Value]:
     return rows([e.const(0.0)] * count, body)
 
 
+def _each(e: Emitter, at: Value) -> list[Value]:
+    """One float of each row, in all lanes."""
+    return [e.splat(e.load(at, 4 * row, F32)) for row in range(e.plan.rows_together)]
+
+
+def _round(e: Emitter, x: Floats, rows: Rows, offset: int, out: Values) -> None:
+    """Store rows, times their factors, as values with an offset."""
+    count = e.plan.rows_together
+    factors = [e.const(1.0)] * count if e.a.is_float else _each(e, out.factors)
+
+    def body(i: Value, mask: Mask, _: list[Value]) -> list[Value]:
+        # i counts bytes of float32; a stored value takes a group's share of that
+        place = e.b.udiv(i, I64(e.a.group)) if e.a.group > 1 else i
+        for row in range(count):
+            y = _load(e, x, row, i, mask)
+            e.store_values(y, factors[row], offset, e.b.add(out.at, e.times(out.row_bytes, row)), place)
+        return []
+
+    rows([], body)
+
+
 @emitted(Floats, Values)
-def quantize_signed(e: Emitter, x: Floats, out: Values) -> None:
-    """Quantise rows to -127..127, as the first factor of a product."""
-    rows = _whole(e, x)
-    maxima = [] if e.a.is_float else _maxima(e, x, rows)
-    _quantize(e, x, rows, maxima, True, e.a.offset(signed=True), out)
+def scale_rows(e: Emitter, x: Floats, out: Values) -> None:
+    """Store the scales and factors with which rows become values of -127..127."""
+    if not e.a.is_float:
+        _set_scales(e, _largest(e, x, _whole(e, x)), True, out)
 
 
-@emitted(Floats, int, Values)
-def quantize_unsigned(e: Emitter, x: Floats, maxima: Value, out: Values) -> None:
-    """Quantise rows without negative values to 0..255, as the first factor of a product.
+@emitted(int, Values)
+def scale_unsigned(e: Emitter, maxima: Value, out: Values) -> None:
+    """Store the scales and factors with which rows without negative values become values of 0..255.
 
     `maxima` is the address of one register a row, with the row's largest value in one of the lanes.
     """
-    largest = [e.load(maxima, e.bytes * row) for row in range(e.plan.rows_together)]
-    _quantize(e, x, _whole(e, x), largest, False, e.a.offset(signed=False), out)
-
-
-def _quantize_head(e: Emitter, x: Floats, offset: int, out: Values) -> None:
-    """Quantise rows of one head's channels to -127..127, with zeros after them."""
-    count, vectors, rows = e.plan.rows_together, e.plan.head_vectors, _head(e)
-    if e.a.is_float or count * vectors > e.a.accumulators:
-        maxima = [] if e.a.is_float else _maxima(e, x, rows)
-        _quantize(e, x, rows, maxima, True, offset, out)
-        return
-    # Few enough to be loaded once and stay in registers
-    kept: list[list[Value]] = [[] for _ in range(count)]
-    for v in range(vectors):
-        for row in range(count):
-            kept[row].append(_load(e, x, row, I64(v * e.bytes), _head_mask(e, v)))
-    maxima = [functools.reduce(e.max, map(e.abs, row)) for row in kept]
-    inverse = _scale_rows(e, maxima, True, out.scales)
-    for row in range(count):
-        for v, y in enumerate(kept[row]):
-            at = e.at(out.at, e.times(out.row_bytes, row))
-            e.store_values(y, inverse[row], offset, at, v * e.lanes * e.a.value_bytes)
+    if not e.a.is_float:
+        largest = [e.load(maxima, e.bytes * row) for row in range(e.plan.rows_together)]
+        _set_scales(e, largest, False, out)
 
 
 @emitted(Floats, Values)
-def quantize_key(e: Emitter, x: Floats, out: Values) -> None:
-    """Quantise rows of one head's channels to -127..127, as the first factor of a product; zeros after them."""
-    _quantize_head(e, x, e.a.offset(signed=True), out)
+def scale_head(e: Emitter, x: Floats, out: Values) -> None:
+    """As `scale_rows`, for rows of one head's channels."""
+    if not e.a.is_float:
+        _set_scales(e, _largest(e, x, _head(e)), True, out)
 
 
 @emitted(Floats, Values)
-def quantize_query(e: Emitter, x: Floats, out: Values) -> None:
-    """Quantise rows of one head's queries or values to -127..127, as the second factor of a product."""
-    _quantize_head(e, x, 0, out)
+def round_signed(e: Emitter, x: Floats, out: Values) -> None:
+    """Store scaled rows as values of -127..127, the first factor of a product."""
+    _round(e, x, _whole(e, x), e.a.offset(signed=True), out)
 
 
-def _statistics(e: Emitter, x: Floats, width: Value) -> tuple[Value, Value]:
-    """Mean and variance of the rows, folded. Padding columns are zero, so they add nothing to either sum."""
+@emitted(Floats, Values)
+def round_unsigned(e: Emitter, x: Floats, out: Values) -> None:
+    """Store scaled rows as values of 0..255, the first factor of a product."""
+    _round(e, x, _whole(e, x), e.a.offset(signed=False), out)
+
+
+@emitted(Floats, Values)
+def round_key(e: Emitter, x: Floats, out: Values) -> None:
+    """Store scaled rows of one head's channels as the first factor of a product, with zeros after them."""
+    _round(e, x, _head(e), e.a.offset(signed=True), out)
+
+
+@emitted(Floats, Values)
+def round_query(e: Emitter, x: Floats, out: Values) -> None:
+    """Store scaled rows of one head's queries or values as the second factor of a product; zeros after them."""
+    _round(e, x, _head(e), 0, out)
+
+
+@emitted(Floats, float, int, int)
+def measure_rows(e: Emitter, x: Floats, width: Value, means: Value, factors: Value) -> None:
+    """Store the rows' means, and the inverse of their standard deviations as their factors.
+
+    `width` is the number of columns without padding: padding is zero, so it adds nothing to either sum.
+    """
     count, zero = e.plan.rows_together, e.const(0.0)
 
     def sums(i: Value, carried: list[Value]) -> list[Value]:
@@ -179,25 +181,27 @@ def _statistics(e: Emitter, x: Floats, width: Value) -> tuple[Value, Value]:
     share = e.b.fdiv(e.const(1.0), e.splat(width))
     mean = e.b.fmul(e.fold_rows(totals[:count], e.b.fadd), share)
     square = e.b.fmul(e.fold_rows(totals[count:], e.b.fadd), share)
-    return mean, e.max(e.b.fsub(square, e.b.fmul(mean, mean)), zero)
+    variance = e.max(e.b.fsub(square, e.b.fmul(mean, mean)), zero)
+    inverse = e.b.fdiv(e.const(1.0), e.sqrt(e.b.fadd(variance, e.const(LAYER_NORM_EPSILON))))
+    e.store_rows(mean, count, means)
+    e.store_rows(inverse, count, factors)
 
 
-def _normalize(e: Emitter, x: Floats, width: Value, finish: Callable[[Value, Value], Value]) -> list[Value]:
-    """Normalise rows in place and apply `finish(y, i)` to each register.
+def _normalize(
+    e: Emitter, x: Floats, means: Value, factors: Value, finish: Callable[[Value, Value], Value]
+) -> list[Value]:
+    """Normalise measured rows in place and apply `finish(y, i)` to each register.
 
     Returns each row's largest |value|, in one of the lanes of its register.
     """
     count = e.plan.rows_together
-    mean, variance = _statistics(e, x, width)
-    inverse = e.b.fdiv(e.const(1.0), e.sqrt(e.b.fadd(variance, e.const(LAYER_NORM_EPSILON))))
-    means = [e.row(mean, row) for row in range(count)]
-    inverses = [e.row(inverse, row) for row in range(count)]
+    mean, inverse = _each(e, means), _each(e, factors)
 
     def body(i: Value, largest: list[Value]) -> list[Value]:
         new = []
         for row in range(count):
             at = _place(e, x, row, i)
-            y = finish(e.b.fmul(e.b.fsub(e.load(at), means[row]), inverses[row]), i)
+            y = finish(e.b.fmul(e.b.fsub(e.load(at), mean[row]), inverse[row]), i)
             e.store(y, at)
             new.append(e.max(largest[row], e.abs(y)))
         return new
@@ -205,33 +209,36 @@ def _normalize(e: Emitter, x: Floats, width: Value, finish: Callable[[Value, Val
     return e.loop(x.row_bytes, e.bytes, [e.const(0.0)] * count, body)
 
 
-@emitted(Floats, float, int, int, Values)
-def layer_norm(e: Emitter, x: Floats, width: Value, weight: Value, bias: Value, out: Values) -> None:
-    """LayerNorm in place, and the rows quantised for the next product.
+@emitted(Floats, int, int, int, Values)
+def layer_norm(e: Emitter, x: Floats, means: Value, weight: Value, bias: Value, out: Values) -> None:
+    """LayerNorm of measured rows in place, and their scales and factors as values of -127..127.
 
-    `width` is the number of columns without padding; `weight` and `bias` are addresses of whole rows.
+    `weight` and `bias` are addresses of whole rows.
     """
     maxima = _normalize(
-        e, x, width, lambda y, i: e.fma(y, e.load(e.b.add(weight, i)), e.load(e.b.add(bias, i)))
-    )
-    _quantize(e, x, _whole(e, x), maxima, True, e.a.offset(signed=True), out)
+        e, x, means, out.factors,
+        lambda y, i: e.fma(y, e.load(e.b.add(weight, i)), e.load(e.b.add(bias, i))),
+    )  # fmt: skip
+    if not e.a.is_float:
+        _set_scales(e, maxima, True, out)
 
 
-@emitted(Floats, float, int, int, Values)
-def layer_norm_relu(e: Emitter, x: Floats, width: Value, weight: Value, bias: Value, out: Values) -> None:
-    """As `layer_norm`, with ReLU before the rows are quantised."""
+@emitted(Floats, int, int, int, Values)
+def layer_norm_relu(e: Emitter, x: Floats, means: Value, weight: Value, bias: Value, out: Values) -> None:
+    """As `layer_norm`, with ReLU, and values of 0..255."""
     zero = e.const(0.0)
     maxima = _normalize(
-        e, x, width,
+        e, x, means, out.factors,
         lambda y, i: e.max(e.fma(y, e.load(e.b.add(weight, i)), e.load(e.b.add(bias, i))), zero),
     )  # fmt: skip
-    _quantize(e, x, _whole(e, x), maxima, False, e.a.offset(signed=False), out)
+    if not e.a.is_float:
+        _set_scales(e, maxima, False, out)
 
 
-@emitted(Floats, float)
-def plain_norm(e: Emitter, x: Floats, width: Value) -> None:
-    """LayerNorm without weight and bias, in place. Padding columns hold no meaningful values afterwards."""
-    _normalize(e, x, width, lambda y, i: y)
+@emitted(Floats, int, int)
+def plain_norm(e: Emitter, x: Floats, means: Value, factors: Value) -> None:
+    """LayerNorm of measured rows without weight and bias, in place. Padding columns then hold nothing meaningful."""
+    _normalize(e, x, means, factors, lambda y, i: y)
 
 
 @emitted(Floats, int)

@@ -84,6 +84,11 @@ class Emitter:
         pointer = self.b.inttoptr(self.at(address, offset), value.type.as_pointer())
         self.b.store(value, pointer).align = _alignment(value.type)
 
+    def fetch(self, address: Value) -> None:
+        """Have a cache line brought near, to be read soon. The address may be behind the last byte."""
+        line = self.b.inttoptr(address, ir.IntType(8).as_pointer())
+        self.call("llvm.prefetch.p0i8", ir.VoidType(), line, I32(0), I32(3), I32(1))
+
     def const(self, x: float) -> Value:
         """A float vector, the same in all lanes."""
         return ir.Constant(self.vf, [x] * self.lanes)

@@ -20,6 +20,7 @@ from tessera_kernels.encoder.attention import (
 )
 from tessera_kernels.encoder.layout import (
     BLOCK_ROWS,
+    CACHE_LINE,
     KEY_ROWS_BEHIND,
     SLACK_ROWS,
     Floats,
@@ -34,11 +35,15 @@ from tessera_kernels.encoder.memory import copy, fill, load_int
 from tessera_kernels.encoder.plan import Plan
 from tessera_kernels.encoder.rows import (
     layer_norm,
-    quantize_key,
-    quantize_query,
-    quantize_signed,
-    quantize_unsigned,
+    measure_rows,
     rms_norm,
+    round_key,
+    round_query,
+    round_signed,
+    round_unsigned,
+    scale_head,
+    scale_rows,
+    scale_unsigned,
 )
 from tessera_kernels.encoder.simd import I64, Emitter, Value, emitted
 from tessera_kernels.encoder.tiles import tile_add, tile_bands, tile_relu, tile_store
@@ -54,30 +59,70 @@ def residual_from(z: Sizes, s: Scratch, row: int) -> Floats:
 @inner
 def values_from(z: Sizes, s: Scratch, row: int) -> Values:
     """The rows of values from a row on."""
-    return Values(s.values + row * z.value_row_bytes, z.value_row_bytes, s.scales + 4 * row)
+    return Values(
+        s.values + row * z.value_row_bytes, z.value_row_bytes, s.scales + 4 * row, s.factors + 4 * row
+    )
+
+
+@inner
+def moved(x: Floats, row: int) -> Floats:
+    """The rows from a row on."""
+    return Floats(x.at + row * x.row_bytes, x.row_bytes)
+
+
+@inner
+def moved_values(a: Values, row: int) -> Values:
+    """The rows of values from a row on."""
+    return Values(a.at + row * a.row_bytes, a.row_bytes, a.scales + 4 * row, a.factors + 4 * row)
+
+
+@inner
+def quantize(plan: Plan, z: Sizes | FusionSizes, x: Floats, out: Values, rows: int) -> None:
+    """Rows to values of -127..127."""
+    for row in range(0, rows, z.rows_together):
+        scale_rows(plan, moved(x, row), moved_values(out, row))
+    for row in range(0, rows, z.rows_together):
+        round_signed(plan, moved(x, row), moved_values(out, row))
+
+
+@inner
+def quantize_relu(plan: Plan, z: Sizes, x: Floats, maxima: int, out: Values, rows: int) -> None:
+    """Rows without negative values to values of 0..255; `maxima` as `tile_relu` writes them."""
+    for row in range(0, rows, z.rows_together):
+        scale_unsigned(plan, maxima + row * z.vector_bytes, moved_values(out, row))
+    for row in range(0, rows, z.rows_together):
+        round_unsigned(plan, moved(x, row), moved_values(out, row))
+
+
+@inner
+def ahead(z: Sizes | FusionSizes, groups: int, row: int) -> int:
+    """How far from a tile's weights the next column's are; each tile of rows fetches one cache line of every group."""
+    lines = z.tile_bytes // CACHE_LINE
+    return z.tile_bytes * (3 + groups) + row // z.tile_rows % lines * CACHE_LINE
 
 
 @inner
 def embed(plan: Plan, z: Sizes, w: Weights, s: Scratch, doy: int, rows: int) -> None:
     """Bands and day of year to the first layer's input. `doy`: address of the rows' days, int32."""
-    fill(plan, s.maxima, (rows + SLACK_ROWS) * z.vector_bytes, np.float32(0))
-    at = w.bands
-    for column in range(0, z.row_bytes, z.tile_bytes):
-        for row in range(0, rows, z.tile_rows):
-            out = Floats(s.wide + row * z.row_bytes + column, z.row_bytes)
-            tile_bands(
-                plan, s.bands + 4 * z.bands * row, z.bands, at, out, s.maxima + row * z.vector_bytes
-            )  # fmt: skip
-        at += z.tile_bytes * (1 + z.bands)
-    for row in range(rows):
-        day = load_int(plan, doy + 4 * row)
-        copy(plan, w.day_of_year + day * z.row_bytes, s.x + row * z.row_bytes, z.row_bytes)
-    for row in range(0, rows, z.rows_together):
-        hidden = Floats(s.wide + row * z.row_bytes, z.row_bytes)
-        quantize_unsigned(plan, hidden, s.maxima + row * z.vector_bytes, values_from(z, s, row))
-    add_product(plan, z, values_from(z, s, 0), z.width_groups, w.embedding, rows, s.x)
-    for row in range(0, rows, z.rows_together):
-        quantize_signed(plan, residual_from(z, s, row), values_from(z, s, row))
+    for first in range(0, rows, BLOCK_ROWS):
+        count = min(BLOCK_ROWS, rows - first)
+        x, values = residual_from(z, s, first), values_from(z, s, first)
+        wide = Floats(s.wide, z.row_bytes)
+        fill(plan, s.maxima, (BLOCK_ROWS + SLACK_ROWS) * z.vector_bytes, np.float32(0))
+        at = w.bands
+        for column in range(0, z.row_bytes, z.tile_bytes):
+            for row in range(0, count, z.tile_rows):
+                tile_bands(
+                    plan, s.bands + 4 * z.bands * (first + row), z.bands, at,
+                    Floats(s.wide + row * z.row_bytes + column, z.row_bytes), s.maxima + row * z.vector_bytes,
+                )  # fmt: skip
+            at += z.tile_bytes * (1 + z.bands)
+        for row in range(count):
+            day = load_int(plan, doy + 4 * (first + row))
+            copy(plan, w.day_of_year + day * z.row_bytes, x.at + row * z.row_bytes, z.row_bytes)
+        quantize_relu(plan, z, wide, s.maxima, values, count)
+        add_product(plan, z, values, z.width_groups, w.embedding, count, x.at)
+        quantize(plan, z, x, values, count)
 
 
 @inner
@@ -86,7 +131,7 @@ def add_product(plan: Plan, z: Sizes, a: Values, groups: int, w: int, rows: int,
     for column in range(0, z.row_bytes, z.tile_bytes):
         for row in range(0, rows, z.tile_rows):
             tile_add(
-                plan, Values(a.at + row * a.row_bytes, a.row_bytes, a.scales + 4 * row), groups, w,
+                plan, moved_values(a, row), groups, w, ahead(z, groups, row),
                 Floats(out + row * z.row_bytes + column, z.row_bytes),
             )  # fmt: skip
         w += z.tile_bytes * (3 + groups)
@@ -100,7 +145,7 @@ def store_product(
     for column in range(0, out.row_bytes, z.tile_bytes):
         for row in range(0, rows, z.tile_rows):
             tile_store(
-                plan, Values(a.at + row * a.row_bytes, a.row_bytes, a.scales + 4 * row), groups, w,
+                plan, moved_values(a, row), groups, w, ahead(z, groups, row),
                 Floats(out.at + row * out.row_bytes + column, out.row_bytes),
             )  # fmt: skip
         w += z.tile_bytes * (3 + groups)
@@ -109,24 +154,40 @@ def store_product(
 @inner
 def project(plan: Plan, z: Sizes, layer: Layer, s: Scratch, rows: int) -> None:
     """Rows of values to stored queries, keys and values, with a scale for each token and head."""
+    part_bytes = z.row_bytes * (3 + z.width_groups)
     for first in range(0, rows, BLOCK_ROWS):
         count = min(BLOCK_ROWS, rows - first)
-        store_product(
-            plan, z, values_from(z, s, first), z.width_groups, layer.qkv, count, Floats(s.wide, z.qkv_bytes)
-        )  # fmt: skip
-        for part in range(3 * z.heads):
-            kind = part // z.heads
+        # One of the three at a time: its rows are still in the nearest cache when they are quantised
+        for kind in range(3):
+            wide = Floats(s.wide, z.row_bytes)
+            weights = layer.qkv + kind * part_bytes
+            store_product(plan, z, values_from(z, s, first), z.width_groups, weights, count, wide)
             norm_weight = layer.q_norm if kind == 0 else layer.k_norm
-            for row in range(0, count, z.rows_together):
-                x = Floats(s.wide + 4 * part * z.head_dim + row * z.qkv_bytes, z.qkv_bytes)
-                stored = part * s.max_rows + first + row
-                out = Values(s.qkv + stored * z.head_bytes, z.head_bytes, s.qkv_scales + 4 * stored)
-                if plan_has_qk_norm(plan) and kind < 2:
-                    rms_norm(plan, x, norm_weight)
-                if kind == 1:
-                    quantize_key(plan, x, out)
-                else:
-                    quantize_query(plan, x, out)
+            for head in range(z.heads):
+                x = Floats(s.wide + 4 * head * z.head_dim, z.row_bytes)
+                stored = (kind * z.heads + head) * s.max_rows + first
+                out = Values(
+                    s.qkv + stored * z.head_bytes, z.head_bytes, s.qkv_scales + 4 * stored, s.factors
+                )
+                quantize_head(plan, z, x, kind, norm_weight, out, count)
+
+
+@inner
+def quantize_head(
+    plan: Plan, z: Sizes, x: Floats, kind: int, norm_weight: int, out: Values, rows: int
+) -> None:
+    """Rows of one head's queries (kind 0), keys (1) or values (2) to stored ones."""
+    if plan_has_qk_norm(plan) and kind < 2:
+        for row in range(0, rows, z.rows_together):
+            rms_norm(plan, moved(x, row), norm_weight)
+    for row in range(0, rows, z.rows_together):
+        scale_head(plan, moved(x, row), moved_values(out, row))
+    if kind == 1:
+        for row in range(0, rows, z.rows_together):
+            round_key(plan, moved(x, row), moved_values(out, row))
+    else:
+        for row in range(0, rows, z.rows_together):
+            round_query(plan, moved(x, row), moved_values(out, row))
 
 
 @inner
@@ -192,37 +253,32 @@ def attend(plan: Plan, z: Sizes, s: Scratch, first: int, tokens: int) -> None:
 
 
 @inner
-def feed_forward(plan: Plan, z: Sizes, layer: Layer, s: Scratch, rows: int) -> None:
-    """Add W2 relu(W1 x + b1) + b2 to x, a block of rows at a time so that the hidden rows stay in the cache."""
-    for first in range(0, rows, BLOCK_ROWS):
-        count = min(BLOCK_ROWS, rows - first)
-        fill(plan, s.maxima, (BLOCK_ROWS + SLACK_ROWS) * z.vector_bytes, np.float32(0))
-        at = layer.up
-        for column in range(0, z.ffn_bytes, z.tile_bytes):
-            for row in range(0, count, z.tile_rows):
-                tile_relu(
-                    plan, values_from(z, s, first + row), z.width_groups, at,
-                    Floats(s.wide + row * z.ffn_bytes + column, z.ffn_bytes),
-                    s.maxima + row * z.vector_bytes,
-                )  # fmt: skip
-            at += z.tile_bytes * (3 + z.width_groups)
-        # The rows' own values have been read: their scales may be overwritten with those of the hidden rows
-        scales = s.scales + 4 * first
-        for row in range(0, count, z.rows_together):
-            quantize_unsigned(
-                plan, Floats(s.wide + row * z.ffn_bytes, z.ffn_bytes), s.maxima + row * z.vector_bytes,
-                Values(s.hidden + row * z.ffn_value_bytes, z.ffn_value_bytes, scales + 4 * row),
+def feed_forward(plan: Plan, z: Sizes, layer: Layer, s: Scratch, first: int, count: int) -> None:
+    """Add W2 relu(W1 x + b1) + b2 to a block of x; the hidden rows stay in the cache."""
+    fill(plan, s.maxima, (BLOCK_ROWS + SLACK_ROWS) * z.vector_bytes, np.float32(0))
+    at = layer.up
+    for column in range(0, z.ffn_bytes, z.tile_bytes):
+        for row in range(0, count, z.tile_rows):
+            tile_relu(
+                plan, values_from(z, s, first + row), z.width_groups, at,
+                ahead(z, z.width_groups, row),
+                Floats(s.wide + row * z.ffn_bytes + column, z.ffn_bytes),
+                s.maxima + row * z.vector_bytes,
             )  # fmt: skip
-        add_product(
-            plan, z, Values(s.hidden, z.ffn_value_bytes, scales), z.ffn_groups, layer.down, count,
-            s.x + first * z.row_bytes,
-        )  # fmt: skip
+        at += z.tile_bytes * (3 + z.width_groups)
+    # The rows' own values have been read: their scales may be overwritten with those of the hidden rows
+    hidden = Values(s.hidden, z.ffn_value_bytes, s.scales + 4 * first, s.factors + 4 * first)
+    quantize_relu(plan, z, Floats(s.wide, z.ffn_bytes), s.maxima, hidden, count)
+    add_product(plan, z, hidden, z.ffn_groups, layer.down, count, s.x + first * z.row_bytes)
 
 
 @inner
-def norm(plan: Plan, z: Sizes, weight: int, bias: int, s: Scratch, rows: int) -> None:
-    """LayerNorm of the residual stream, and its values for the next product."""
-    for row in range(0, rows, z.rows_together):
-        layer_norm(
-            plan, residual_from(z, s, row), np.float32(z.width), weight, bias, values_from(z, s, row)
-        )  # fmt: skip
+def norm(plan: Plan, z: Sizes, weight: int, bias: int, s: Scratch, first: int, count: int) -> None:
+    """LayerNorm of a block of the residual stream, and its values for the next product."""
+    x, out = residual_from(z, s, first), values_from(z, s, first)
+    for row in range(0, count, z.rows_together):
+        measure_rows(plan, moved(x, row), np.float32(z.width), s.means + 4 * row, out.factors + 4 * row)
+    for row in range(0, count, z.rows_together):
+        layer_norm(plan, moved(x, row), s.means + 4 * row, weight, bias, moved_values(out, row))
+    for row in range(0, count, z.rows_together):
+        round_signed(plan, moved(x, row), moved_values(out, row))

@@ -47,6 +47,7 @@ def mac(
     count: Value,
     start: list[Value] | list[list[Value]],
     broadcast_first: bool = True,
+    ahead: Value | None = None,
 ) -> list[list[Value]]:
     """sums[row][vector] = start + sum over count groups of a[row] * w[vector].
 
@@ -59,6 +60,7 @@ def mac(
         count: groups, at least 1.
         start: a value for each vector, or for each row and vector.
         broadcast_first: whether `a` is the first argument of `Emitter.dot`.
+        ahead: bytes from each group of `w` to a cache line that will be needed, and is fetched meanwhile.
     """
     per_row = start if isinstance(start[0], list) else [start] * a.rows
     group = F32 if e.a.is_float else I32
@@ -68,6 +70,8 @@ def mac(
     def step(_: Value, carried: list[Value]) -> list[Value]:
         at_w, at_a, *sums = carried
         weights = [e.load(at_w, e.bytes * v, e.vf if e.a.is_float else e.vi) for v in range(vectors)]
+        if ahead is not None:
+            e.fetch(e.at(at_w, ahead))
         new = []
         for row in range(a.rows):
             x = e.splat(e.load(at_a, offsets[row], group))
@@ -81,18 +85,20 @@ def mac(
     return [sums[row * vectors : (row + 1) * vectors] for row in range(a.rows)]
 
 
-def outputs(e: Emitter, a: Values, groups: Value, w: Value) -> Iterator[tuple[int, list[Value]]]:
-    """Each row of a tile's result as float vectors: (row, vectors)."""
+def outputs(
+    e: Emitter, a: Values, groups: Value, w: Value, ahead: Value
+) -> Iterator[tuple[int, list[Value]]]:
+    """Each row of a tile's result as float vectors: (row, vectors). `ahead` as for `mac`."""
     vectors = e.plan.gemm_vectors
     width = e.bytes * vectors
     first = Broadcast(e.plan.tile_rows, a.at, a.row_bytes, I64(4))
     weights = Registers(vectors, e.at(w, 3 * width), width)
     bias = [e.load(w, width + e.bytes * v) for v in range(vectors)]
     if e.a.is_float:
-        yield from enumerate(mac(e, first, weights, groups, bias))
+        yield from enumerate(mac(e, first, weights, groups, bias, ahead=ahead))
         return
     start = [e.load(w, 2 * width + e.bytes * v, e.vi) for v in range(vectors)]
-    for row, sums in enumerate(mac(e, first, weights, groups, start)):
+    for row, sums in enumerate(mac(e, first, weights, groups, start, ahead=ahead)):
         scale = e.splat(e.load(a.scales, 4 * row, F32))
         yield (
             row,
@@ -119,24 +125,26 @@ def _store_relu(e: Emitter, rows: Iterator[tuple[int, list[Value]]], out: Floats
         e.store(largest, maxima, e.bytes * row)
 
 
-@emitted(Values, int, int, Floats, int)
-def tile_relu(e: Emitter, a: Values, groups: Value, w: Value, out: Floats, maxima: Value) -> None:
+@emitted(Values, int, int, int, Floats, int)
+def tile_relu(
+    e: Emitter, a: Values, groups: Value, w: Value, ahead: Value, out: Floats, maxima: Value
+) -> None:
     """Store a tile of max(a W + bias, 0)."""
-    _store_relu(e, outputs(e, a, groups, w), out, maxima)
+    _store_relu(e, outputs(e, a, groups, w, ahead), out, maxima)
 
 
-@emitted(Values, int, int, Floats)
-def tile_store(e: Emitter, a: Values, groups: Value, w: Value, out: Floats) -> None:
+@emitted(Values, int, int, int, Floats)
+def tile_store(e: Emitter, a: Values, groups: Value, w: Value, ahead: Value, out: Floats) -> None:
     """Store a tile of a W + bias."""
-    for row, vectors in outputs(e, a, groups, w):
+    for row, vectors in outputs(e, a, groups, w, ahead):
         for v, y in enumerate(vectors):
             e.store(y, e.at(out.at, e.times(out.row_bytes, row)), e.bytes * v)
 
 
-@emitted(Values, int, int, Floats)
-def tile_add(e: Emitter, a: Values, groups: Value, w: Value, out: Floats) -> None:
+@emitted(Values, int, int, int, Floats)
+def tile_add(e: Emitter, a: Values, groups: Value, w: Value, ahead: Value, out: Floats) -> None:
     """Add a tile of a W + bias to what is stored in out."""
-    for row, vectors in outputs(e, a, groups, w):
+    for row, vectors in outputs(e, a, groups, w, ahead):
         place = e.at(out.at, e.times(out.row_bytes, row))
         for v, y in enumerate(vectors):
             e.store(e.b.fadd(y, e.load(place, e.bytes * v)), place, e.bytes * v)

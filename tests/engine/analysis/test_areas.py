@@ -19,6 +19,7 @@ import tessera_engine as te
 from tessera_engine.analysis.areas.draw import draw_pixels
 from tessera_engine.analysis.class_map import open_class_map
 from tessera_engine.errors import InputError
+from tessera_engine.formats.cog.styles import StyledClass, style_classes
 from tessera_engine.places.read import read_features
 from tessera_engine.places.shapes import ShapeFile
 
@@ -428,3 +429,29 @@ def test_what_cannot_be_used_is_refused_in_one_line(mapped, checked, tmp_path, r
         driver="GPKG", geometry_type="Polygon", crs=CRS,
     )  # fmt: skip
     assert "no points" in refused(reference=boxes)
+
+
+LIST = "".join(f"<Category>{NAMES.get(value, '')}</Category>" for value in range(8))
+BOMB = '<!DOCTYPE a [<!ENTITY b "bbbbbbbb"><!ENTITY c "&b;&b;&b;&b;">]>'
+
+
+@pytest.mark.parametrize(
+    ("beside", "named"),
+    [
+        (f"<PAMDataset><PAMRasterBand band='1'><CategoryNames>{LIST}</CategoryNames></PAMRasterBand></PAMDataset>", True),
+        ("a table", True),
+        (f"<PAMDataset><PAMRasterBand band='2'><CategoryNames>{LIST}</CategoryNames></PAMRasterBand></PAMDataset>", False),
+        (f"{BOMB}<PAMDataset><PAMRasterBand band='1'><CategoryNames>{LIST}&c;</CategoryNames></PAMRasterBand></PAMDataset>", False),
+        ("<PAMDataset><PAMRasterBand band='1'>", False),
+    ],
+)  # fmt: skip
+def test_names_that_gdal_keeps_beside_a_map_are_read(tmp_path, beside, named):
+    path = write_map(tmp_path / "crops.tif", names={})
+    if beside == "a table":
+        style_classes(path, {value: StyledClass(name, (1, 2, 3), 9) for value, name in NAMES.items()})
+    else:
+        (tmp_path / "crops.tif.aux.xml").write_text(beside)
+    assert open_class_map("map", path).names == (NAMES if named else {value: str(value) for value in NAMES})
+    # What a file says itself comes first
+    names = {**NAMES, 7: "mire"}
+    assert open_class_map("map", write_map(path, names=names)).names == names

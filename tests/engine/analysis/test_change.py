@@ -20,6 +20,7 @@ from staged import landscape
 from tessera_engine import embed, load_model, open_embeddings
 from tessera_engine.analysis.change import change, draw_change
 from tessera_engine.errors import InputError
+from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.embeddings.same_grid import offset
 from tessera_engine.running.convert import convert
 from tessera_engine.scene import Grid
@@ -78,11 +79,14 @@ def numpy_change(before, after):
     ],
 )
 def test_it_is_the_distance_beyond_the_common_shift(tmp_path, monkeypatch, formats, stores):
-    # 20 rows at a time
-    monkeypatch.setattr("tessera_engine.analysis.change.STRIP_VALUES", 20 * WIDTH * DIM)
     before, after = outputs(tmp_path, formats, stores)
+    whole = draw_change(before, after).values
+    # Parts of tiles
+    monkeypatch.setattr("tessera_engine.analysis.change.WINDOW_VALUES", 20 * WIDTH * DIM)
+    monkeypatch.setattr(Embeddings, "tile_values", 1)
     seen = []
     drawn = draw_change(before, after, lambda done, total: seen.append((done, total)))
+    np.testing.assert_array_equal(drawn.values, whole)
     expected = numpy_change(before.read(), after.read())
     np.testing.assert_allclose(drawn.values, expected, rtol=1e-4, atol=1e-6)
     np.testing.assert_array_equal(np.isnan(drawn.values), np.isnan(BEFORE[..., 0]) | np.isnan(AFTER[..., 0]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 
 import numpy as np
@@ -24,6 +25,7 @@ from tessera_engine.analysis.maps.quality import quality
 from tessera_engine.analysis.maps.training import SEVERAL_TRIED
 from tessera_engine.errors import InputError, ModelError
 from tessera_engine.files.arrays import pack, unpack
+from tessera_engine.files.output import PartialOutput
 from tessera_engine.scene import Grid
 from tessera_kernels.scores import most_likely
 
@@ -437,3 +439,23 @@ def test_nothing_that_is_read_is_replaced(places, tmp_path):
         with pytest.raises(InputError, match=out.name):
             apply(made.saved, output, out, overwrite=True, progress=False)
     assert made.saved.read_bytes() == kept
+
+
+def test_a_map_and_its_classifier_are_finished_by_the_same_command(places, tmp_path, monkeypatch):
+    """The disk fails after the classifier got its name, and before the map does."""
+    given = [places / "a.embeddings", places / "crops.tif", None, tmp_path / "o"]
+    honest = PartialOutput.take_name
+
+    def fail(place, replace):
+        raise OSError(errno.EIO, "made up", str(place.out))
+
+    monkeypatch.setattr(PartialOutput, "take_name", fail)
+    with pytest.raises(OSError, match="made up"):
+        make_map(*given, save=tmp_path / "m", progress=False)
+    assert (tmp_path / "m").is_file()
+    monkeypatch.setattr(PartialOutput, "take_name", honest)
+    with pytest.raises(InputError, match="m exists already"):  # another command doesn't replace it
+        make_map(*given, save=tmp_path / "m", method="knn", progress=False)
+    make_map(*given, save=tmp_path / "m", progress=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m", "o"]
+    assert apply(tmp_path / "m", places / "a.embeddings", tmp_path / "again", progress=False)

@@ -25,6 +25,7 @@ import tessera_engine as te
 from tessera_engine.analysis.sampling import embedding, pooling, rows, spool
 from tessera_engine.analysis.sampling.spool import Runs, Spool
 from tessera_engine.errors import InputError, SceneWarning, TesseraError
+from tessera_engine.files.record import Record
 from tessera_engine.formats.embeddings import base
 from tessera_engine.places.pixels import PixelSet, spans_of
 from tessera_engine.scene import Grid, Window
@@ -365,6 +366,10 @@ class Stopped(BaseException):
     """What ends a process at once."""
 
 
+def stop(*arguments):
+    raise Stopped
+
+
 @pytest.mark.filterwarnings("ignore::tessera_engine.errors.SceneWarning")
 @pytest.mark.parametrize("stored_as", ["int8", "fp32"])
 def test_an_interrupted_table_of_a_scene_is_finished_by_the_same_command(tmp_path, stored_as, monkeypatch):
@@ -413,6 +418,18 @@ def test_an_interrupted_table_of_a_scene_is_finished_by_the_same_command(tmp_pat
     assert total > 3
     assert pyarrow.parquet.read_table(out).equals(pyarrow.parquet.read_table(whole.out))
     assert (made.rows, made.empty, made.columns) == (whole.rows, whole.empty, whole.columns)
+    assert not (tmp_path / "t.parquet.partial").exists()
+    # After a kill that left the record of the published table, nothing is computed again
+    out.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(Record, "last", stop)
+        with pytest.raises(Stopped):
+            again()
+    computed.clear()
+    made, _ = again()
+    assert not computed
+    assert (made.rows, made.empty, made.columns) == (whole.rows, whole.empty, whole.columns)
+    assert pyarrow.parquet.read_table(out).equals(pyarrow.parquet.read_table(whole.out))
     assert not (tmp_path / "t.parquet.partial").exists()
     # What changed meanwhile is noticed
     computed.clear()

@@ -56,8 +56,8 @@ def table():
 
 def test_each_pixel_has_its_transition(maps, tmp_path, run):
     code, out, messages = run("change", "--from-to", *maps)
-    assert (code, out.splitlines()[0]) == (0, "2023.2024.change")
-    folder = tmp_path / "2023.2024.change"
+    assert (code, out.splitlines()[0]) == (0, "2023.2024.transitions")
+    folder = tmp_path / "2023.2024.transitions"
     rows = list(csv.DictReader((folder / "legend.csv").open()))
     with rasterio.open(folder / "transitions.tif") as file:
         values, colours, tags = file.read(1), file.colormap(1), file.tags()

@@ -22,3 +22,9 @@ from tessera_engine.cli.wording import in_options, speak_for
 def test_parameters_become_options(message, said):
     speak_for(get_command(app).commands["embed"])
     assert in_options(message) == said
+
+
+@pytest.mark.parametrize("name", ["simulate", "kit"])
+def test_a_folder_that_is_an_argument_is_the_output(name):
+    speak_for(get_command(app).commands[name])
+    assert in_options("choose another out=") == "choose another FOLDER"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from made_up import CRS, ORIGIN
 
-from tessera_engine.cluster.cells import SIDE, plan_cells, reader_of_cell, side_for
+from tessera_engine.cluster.cells import SIDE, plan_cells, side_for
 from tessera_engine.scene import Grid, Window
 
 
@@ -71,17 +71,3 @@ def test_twenty_thousand_cells_are_planned_in_seconds(squares):
     begun = time.process_time()
     assert len(plan_cells(plan(142 * 1024, 142 * 1024, squares=squares), 1024)) == 142**2 > 20_000
     assert time.process_time() - begun < 10
-
-
-def test_windows_of_a_cell_are_those_of_the_region_cut_at_its_edges():
-    covers = Window(500, 500, 40, 40)
-    reader = Strips(2048, 2048, squares=True, covers=covers)
-    made = Plan(reader, Window(37, 41, 1500, 1500))
-    whole = list(reader.windows(made.region, 4096))
-    found = []
-    for cell in plan_cells(made, 512):
-        place = cell._replace(col=cell.col + 37, row=cell.row + 41)
-        found += list(reader_of_cell(made).windows(place, 4096))
-    assert sum(window.pixels for window in found) >= sum(
-        part.pixels for window in whole if (part := window.intersection(covers))
-    )

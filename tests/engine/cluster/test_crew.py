@@ -26,7 +26,9 @@ class Future:
         if self.status != "pending":
             call(self)
 
-    def result(self):
+    def result(self, timeout):
+        if self._answer == "kept":
+            raise TimeoutError
         return self._answer
 
     def cancel(self, **how):
@@ -36,7 +38,7 @@ class Future:
 class Client:
     """A cluster: `workers` are functions of a cell (None: the introduction) by address; an answer of None never comes.
 
-    A worker that answers "gone" ends.
+    A worker that answers "gone" ends; one that answers "kept" has finished, and ends before its answer is fetched.
     """
 
     status = "running"
@@ -52,9 +54,9 @@ class Client:
         cell = None if work is works.introduce else Window(*given[1])
         self.calls.append((address, cell))
         answer = self.workers[address](cell)
-        if answer == "gone":
+        if answer in ("gone", "kept"):
             del self.workers[address]
-            answer = None
+            answer = None if answer == "gone" else answer
         return Future(answer)
 
     def restart_workers(self, addresses, **how):
@@ -161,7 +163,28 @@ def test_a_worker_where_cells_fail_that_others_finish_gets_no_more(crew):
 def test_the_cell_of_an_ended_worker_is_computed_by_another(crew):
     made = crew(a=worker(lambda cell: "gone"), b=worker())
     assert set(results(made)) == set(CELLS)
-    assert sum("has ended" in line for line in made.said) == 1
+    assert sum("has ended" in line and "cell" in line for line in made.said) == 1
+
+
+def test_the_answer_of_a_worker_that_ended_is_not_waited_for(crew):
+    made = crew(a=worker(lambda cell: "kept"), b=worker())
+    assert {answer["kind"] for answer in results(made).values()} == {DONE}
+    assert done_by(made) == dict.fromkeys(CELLS, "b")
+
+
+def test_a_worker_that_ends_without_a_cell_costs_none(crew):
+    made = crew(b=worker())
+    made.client.workers["a"] = lambda cell: "gone"
+    assert set(results(made)) == set(CELLS)
+    (line,) = (line for line in made.said if "has ended" in line)
+    assert "cell" not in line
+
+
+def test_a_cluster_of_this_machine_whose_workers_do_not_start_ends_the_run(crew, monkeypatch):
+    monkeypatch.setattr(crews, "START_SECONDS", 0.05)
+    monkeypatch.setattr(crews, "is_local", lambda client: True)
+    with pytest.raises(TesseraError, match="started"):
+        crew().gather(None)
 
 
 def test_a_cell_that_ends_every_worker_is_given_up(crew):
@@ -172,6 +195,23 @@ def test_a_cell_that_ends_every_worker_is_given_up(crew):
     assert str(crews.DEATHS) in found[CELLS[0]]["reason"]
     assert {found[cell]["kind"] for cell in CELLS[1:]} == {DONE}
     assert len(made.client.workers) == 8 - crews.DEATHS
+
+
+def test_a_cell_whose_worker_ended_comes_after_the_others(crew):
+    """So that two workers that end all the time don't end five times with the same cell."""
+    fresh, ended = itertools.count(), []
+    made = crew()
+
+    def dying(cell):
+        if len(ended) >= crews.DEATHS:
+            return None
+        ended.append(cell)
+        made.client.workers[f"new{next(fresh)}"] = worker(dying)
+        return "gone"
+
+    made.client.workers["a"] = worker(dying)
+    assert {answer["kind"] for answer in results(made).values()} == {DONE}
+    assert ended == CELLS[: crews.DEATHS]
 
 
 def test_workers_that_end_at_random_cost_no_cell(crew):

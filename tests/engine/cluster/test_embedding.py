@@ -10,25 +10,20 @@ from importlib import import_module
 
 import numpy as np
 import pytest
+import rasterio
+from mosaic_files import write_raster
+from outputs import contents
 from two_zones import write_six_tiles, write_two_zones
 
 import tessera_engine as te
 from tessera_engine.cluster import crew as crews
-from tessera_engine.cluster.embedding import CellsFailed
+from tessera_engine.cluster import embedding
+from tessera_engine.cluster import worker as works
 from tessera_engine.errors import InputError
 
 pytestmark = pytest.mark.filterwarnings("ignore::tessera_engine.errors.SceneWarning")
 
 MODEL = "demo"
-
-
-def contents(out):
-    """The files of an output; of item.json what doesn't tell the time."""
-    files = {path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    item = json.loads(files["item.json"])
-    for word in ("created", "tessera:item_sha256"):
-        item["properties"].pop(word)
-    return files | {"item.json": json.dumps(item).encode()}
 
 
 @pytest.fixture(scope="session")
@@ -91,7 +86,7 @@ def test_products_of_two_zones_are_the_same_too(client, tmp_path):
 def test_a_damaged_cell_and_a_torn_mark_are_computed_again(client, monkeypatch, tiles, single, tmp_path):
     out = tmp_path / "out"
     interrupted(monkeypatch, tiles, out, client, 4)
-    staging = out.with_name("out.partial") / "staging"
+    staging = out.with_name("out.partial") / "cells" / "staging"
     marks = sorted(staging.glob("*.mark"))
     assert len(marks) >= 4
     record = json.loads(marks[0].read_bytes().partition(b" ")[2])
@@ -129,24 +124,28 @@ def test_a_killed_worker_costs_one_cell(client, monkeypatch, tiles, single, tmp_
     assert seconds > 0.2
 
 
-def test_a_cell_whose_input_cannot_be_read_does_not_stop_the_rest(client, tmp_path):
-    tiles = write_six_tiles(tmp_path / "six")
-    scene = opened(tiles)
-    lost = tiles / "tile3" / "bands.npy"
-    whole = lost.read_bytes()
-    # Behind what the sample of the guard reads, which is of the largest tile
-    lost.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(CellsFailed, match=r"bands\.npy") as failed:
-        te.embed(scene, MODEL, tmp_path / "out", client=client, progress=False)
-    assert len(failed.value.cells) == 1
+def test_a_cell_whose_input_cannot_be_read_does_not_stop_the_rest(cluster, run, tmp_path):
+    """By the command line: exit code 1 with the cell and the file, and only that cell is left for the same command."""
+    folder, like = write_two_zones(tmp_path / "zones", size=16, steps=6)
+    damaged = min((folder / "piece5" / "data_raw" / "red").iterdir())
+    with rasterio.open(damaged) as file:
+        values, profile = file.read(1), file.profile
+    write_raster(damaged, values, profile.pop("transform"), profile.pop("crs"), **profile, compress="deflate")
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[:-400] + b"\xff" * 400)
+    command = ("embed", folder, "-o", "out", "--like", like, "--int8", "--cluster", cluster.scheduler_address)
+    code, _, err = run(*command, "--quiet")
+    last = err.splitlines()[-1]
+    assert code == 1
+    assert last.startswith("error: 1 of 6 cells")
+    assert str(damaged) in last
     assert not (tmp_path / "out").exists()
-    assert len(list((tmp_path / "out.partial" / "staging").glob("*.mark"))) == 5
-    lost.write_bytes(whole)
-    lines = []
-    te.embed(opened(tiles), MODEL, tmp_path / "out", client=client, progress=False, announce=lines.append)
-    assert any("5 of 6 cells are finished" in line for line in lines)
-    te.embed(opened(tiles), MODEL, tmp_path / "one", format="zarr", stored_as="int8", progress=False)
-    assert contents(tmp_path / "out") == contents(tmp_path / "one")
+    assert len(list((tmp_path / "out.partial" / "cells" / "staging").glob("*.mark"))) == 5
+    damaged.write_bytes(whole)
+    code, _, err = run(*command)
+    assert code == 0
+    assert "5 of 6 cells are finished" in err
+    assert not (tmp_path / "out.partial").exists()
 
 
 @pytest.mark.slow
@@ -233,6 +232,38 @@ def test_a_worker_that_hangs_is_ended(client, monkeypatch, tiles, single, tmp_pa
                 break
     assert contents(tmp_path / "out") == single
     assert any("has computed nothing" in line for line in lines)
+
+
+def test_a_worker_that_goes_on_too_late_changes_nothing(monkeypatch, tiles, single, tmp_path):
+    """One that had stopped just after it had made sure that it may write; and goes on during the commit, and later."""
+    import distributed
+
+    def go_on(cell):
+        (run,) = works._runs.values()
+        with monkeypatch.context() as patch:
+            patch.setattr(type(run.order), "check_current", lambda self: None)
+            with pytest.raises(FileNotFoundError):
+                works._embed(run, cell, str(scratch))
+
+    def committing(order, cells, side, fingerprint):
+        seen.extend(cells)
+        go_on(cells[0])
+        return complete(order, cells, side, fingerprint)
+
+    scratch, seen, complete = tmp_path / "scratch", [], embedding.complete
+    scratch.mkdir()
+    monkeypatch.setattr(embedding, "complete", committing)
+    threads = {"n_workers": 1, "threads_per_worker": 1, "processes": False}
+    with (
+        distributed.LocalCluster(**threads, dashboard_address=None, silence_logs=50) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        te.embed(opened(tiles), MODEL, tmp_path / "out", client=client, progress=False, announce=print)
+    assert contents(tmp_path / "out") == single
+    go_on(seen[-1])
+    assert contents(tmp_path / "out") == single
+    assert sorted(os.listdir(tmp_path)) == ["out", "scratch"]
+    assert not list(scratch.iterdir())
 
 
 @pytest.mark.slow

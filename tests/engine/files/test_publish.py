@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from killing import lives, make, part, replace, write
+from killing import bare, lives, make, pair, part, replace, write
 
 from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.files import partial, publish, record
@@ -17,7 +17,7 @@ from tessera_engine.files.durable import Lock, held
 from tessera_engine.files.output import PartialOutput, is_output
 from tessera_engine.files.partial import finish_or_undo
 from tessera_engine.files.record import Record
-from tessera_engine.files.result import result_file, result_folder
+from tessera_engine.files.result import result_file, result_folder, result_pair
 
 MODES = pytest.mark.parametrize("exchange", [True, False], ids=["one step", "two steps"])
 
@@ -136,6 +136,95 @@ def test_whoever_looks_removes_what_a_kill_left_of_a_part(live, tmp_path, exchan
         finish_or_undo(folder / "out")
         part(folder / "out")
         assert (names(folder), (folder / "out").read_text()) == (["out"], "new")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks and sends signals")
+def test_the_same_command_finishes_a_pair_of_results_after_a_kill_at_any_step(live, tmp_path):
+    folder = tmp_path / "whole"
+    folder.mkdir()
+    steps = live(pair, folder / "out", signal.SIGKILL, 0, True)
+    halves, refused = 0, []
+    for step in range(steps // 2, steps + 1):  # what comes before is that of one result
+        folder = tmp_path / f"step{step}"
+        folder.mkdir()
+        live(pair, folder / "out", signal.SIGKILL, step, True)
+        halves += (folder / "file").exists() and not (folder / "out").exists()
+        if step % 2:
+            finish_or_undo(folder / "out")
+            finish_or_undo(folder / "file")
+        try:
+            pair(folder / "out")
+        except InputError:
+            refused.append(step)
+        assert (names(folder), content(folder / "out")) == (["file", "out"], "new")
+        assert (folder / "file").read_text() == "new"
+    assert refused == [steps]
+    assert halves > 0  # else nothing was tried between the two
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks and sends signals")
+def test_the_same_command_finishes_a_folder_that_is_no_output(live, tmp_path):
+    steps = live(bare, tmp_path / "whole" / "out", signal.SIGKILL, 0, True)
+    refused = []
+    for step in range(steps // 2, steps + 1):
+        folder = tmp_path / f"step{step}"
+        folder.mkdir()
+        live(bare, folder / "out", signal.SIGKILL, step, True)
+        try:
+            bare(folder / "out")
+        except InputError:
+            refused.append(step)
+        assert (names(folder), names(folder / "out")) == (["out"], ["content"])
+    assert refused == [steps]
+
+
+def test_what_is_changed_in_an_interrupted_result_stays(tmp_path):
+    """The same command replaces what it had published, and nothing that has changed before or meanwhile."""
+
+    def again():
+        with result_folder(tmp_path / "out", False, {"content": "new"}) as folder:
+            (folder / "content").write_text("newer")
+            (tmp_path / "out" / "notes").write_text("mine")
+
+    place = PartialOutput(tmp_path / "out")
+    (place.make_output() / "content").write_text("new")
+    place.publish(False, {"content": "new"})
+    place.close(keep=True)
+    with pytest.raises(InputError, match="out is not an output"):
+        again()
+    with pytest.raises(InputError, match="out exists already"):
+        again()
+    assert (tmp_path / "out" / "content").read_text() == "new"
+    assert names(tmp_path / "out") == ["content", "notes"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks and sends signals")
+def test_a_file_of_the_user_in_the_place_of_a_pairs_file_stays(live, tmp_path):
+    steps = live(pair, tmp_path / "whole" / "out", signal.SIGKILL, 0, True)
+    tried = 0
+    for step in range(steps // 2, steps + 1):
+        folder = tmp_path / f"step{step}"
+        folder.mkdir()
+        live(pair, folder / "out", signal.SIGKILL, step, True)
+        if (folder / "file").exists() and len(names(folder)) > 2:
+            tried += 1
+            (folder / "file").unlink()
+            (folder / "file").write_text("mine")
+            with pytest.raises(InputError, match="file exists already"):
+                pair(folder / "out")
+            assert (folder / "file").read_text() == "mine"
+    assert tried > 5
+
+
+def test_a_pair_that_fails_leaves_neither(tmp_path):
+    def fail(folder, made):
+        write(folder, "new")
+        made.write_text("new")
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError), result_pair(tmp_path / "out", tmp_path / "file", True, {}) as made:
+        fail(*made)
+    assert names(tmp_path) == []
 
 
 def test_a_record_that_lies_beside_is_left_to_the_process_that_removes_the_folder(tmp_path, monkeypatch):

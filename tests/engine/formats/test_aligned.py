@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from affine import Affine
@@ -33,8 +35,6 @@ def other(tmp_path_factory):
 
 def at(embeddings, transform, crs=CRS):
     """The same embeddings at another place."""
-    from dataclasses import replace
-
     grid = Grid(WIDTH, HEIGHT, crs, transform)
     return replace(embeddings, source=replace(embeddings.source, grid=grid))
 
@@ -116,3 +116,16 @@ def test_of_several_the_first_with_data_counts(one, tmp_path, stored):
     assert overlay(one, [second]).window == Window(10, 0, 20, HEIGHT)
     counts = found.embeddings.read_observations(one.grid.window)
     np.testing.assert_array_equal(counts[:, 25], second.read_observations(Window(15, 0, 1, HEIGHT))[:, 0])
+
+
+@pytest.mark.parametrize(("right", "down", "block"), [(3, 0, 8), (-16, 8, 8), (-3, 0, 16), (-8, -4, 16)])
+def test_tiles_of_the_file_are_known_on_other_pixels(one, other, right, down, block):
+    """Windows that begin at a tile of the file need that tile only; others need parts of several."""
+    tiled = replace(other, source=replace(other.source, block=8))
+    moved = at(tiled, ORIGIN @ Affine.translation(right, down))
+    assert align(one, moved).embeddings.source.block == block
+    assert moved.on(crs="EPSG:4326").source.block == 16
+    assert (
+        overlay(one, [moved, tiled]).embeddings.source.block == 2 * align(one, moved).embeddings.source.block
+    )
+    assert align(one, at(other, ORIGIN @ Affine.translation(right, down))).embeddings.source.block == 1

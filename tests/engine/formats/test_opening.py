@@ -14,6 +14,7 @@ from staged import landscape
 from tessera_engine import open_embeddings
 from tessera_engine.errors import CheckFailed, InputError, TesseraError, plain
 from tessera_engine.files.output import ITEM
+from tessera_engine.formats.registry import FORMATS
 from tessera_engine.running.convert import convert
 from tessera_engine.scene import Grid, Window
 from tessera_engine.stac.reading import output_of
@@ -178,3 +179,30 @@ def test_a_grid_whose_pixels_have_no_area_is_refused(output, tmp_path, transform
         item["properties"]["proj:transform"] = transform
 
     assert "transform" in refused_item(output, tmp_path, change)
+
+
+@pytest.mark.parametrize("format", sorted(FORMATS.keys() - {"geotessera"}))  # its trees need no item
+def test_files_that_are_not_what_the_item_says_are_refused(output, tmp_path, format):
+    """A dimension that isn't stored, rows that aren't, another dtype: never a traceback, nor half of the numbers."""
+    folder = tmp_path / "made"
+    convert(output, folder, format, progress=False)
+    item = json.loads((folder / ITEM).read_bytes())
+    values = open_embeddings(folder).read()
+    height, width = item["properties"]["proj:shape"]
+    stored, refused = item["properties"]["tessera:store"], []
+    for name, value in {
+        "tessera:dim": 48,
+        "proj:shape": [height + 1, width],
+        "tessera:store": "float32" if stored == "int8" else "int8",
+    }.items():
+        changed = json.loads(json.dumps(item))
+        changed["properties"][name] = value
+        (folder / ITEM).write_text(json.dumps(changed))
+        try:
+            found = open_embeddings(folder).read()
+        except TesseraError as error:
+            refused.append((name, str(error)))
+        else:  # this format doesn't ask the item
+            np.testing.assert_array_equal(found, values)
+    assert [plain(text) for _, text in refused] == [text for _, text in refused]
+    assert "tessera:dim" in dict(refused)

@@ -14,6 +14,8 @@ from made_up import made_up_arrays, write_tile
 
 import tessera_engine as te
 from tessera_engine.errors import InputError
+from tessera_engine.files.output import PartialOutput
+from tessera_engine.files.record import Record
 from tessera_engine.jobs import many
 from tessera_engine.jobs.table import columns, read_jobs
 
@@ -34,6 +36,14 @@ def table(folder, text, name="jobs.csv"):
 
 def states(results):
     return [result.state for result in results]
+
+
+def killed_at_its_end(out):
+    """Leave what a process leaves that was killed after its output had its name."""
+    place = PartialOutput(out)
+    Record(place.folder).write({"made": "up"}, {}, out)
+    place.close(keep=True)
+    assert place.folder.is_dir()
 
 
 def test_one_bad_scene_stops_no_other_and_the_same_call_does_what_is_left(scenes, monkeypatch):
@@ -60,12 +70,18 @@ def test_one_bad_scene_stops_no_other_and_the_same_call_does_what_is_left(scenes
     assert te.open_embeddings(scenes / "out" / "third").provenance["year"] == 2024
     np.save(scenes / "b" / "masks.npy", made_up_arrays(seed=1)["masks"])
     shutil.rmtree(scenes / "out" / "third")
+    killed_at_its_end(scenes / "out" / "a.embeddings")
     before = (scenes / "out" / "a.embeddings" / "item.json").stat().st_mtime_ns
     again = run()
     assert states(again) == ["finished before", "done", "done", "failed"]
     assert (scenes / "out" / "a.embeddings" / "item.json").stat().st_mtime_ns == before
     assert len(loaded) == 2
     assert sum("a.embeddings is finished already" in line for line in told) == 1
+    assert sorted(path.name for path in (scenes / "out").iterdir()) == [
+        "a.embeddings",
+        "b.embeddings",
+        "third",
+    ]
 
 
 def test_an_interrupted_scene_is_resumed(scenes, monkeypatch):

@@ -95,8 +95,8 @@ def test_a_small_output_is_there_whole(tmp_path, format):
 def test_a_large_output_is_thinned_by_the_nearest_pixel(tmp_path, monkeypatch):
     opened = output(tmp_path)
     monkeypatch.setattr(still, "MOST_PIXELS", 700)
-    strips = opened.grid.window.blocks(WIDTH, 7)
-    monkeypatch.setattr(Embeddings, "windows", lambda self: strips)
+    parts = opened.grid.window.blocks(9, 7)
+    monkeypatch.setattr(Embeddings, "tiles", lambda self: parts)
     told = []
     made = export_still(opened, tmp_path / "page", progress=lambda done, total: told.append((done, total)))
     assert (made.step, made.width, made.height) == (3, 30, 20)

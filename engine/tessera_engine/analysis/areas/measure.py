@@ -24,6 +24,7 @@ from tessera_engine.files.output import ITEM
 from tessera_engine.files.result import check_apart, result_folder
 from tessera_engine.files.text import write_text
 from tessera_engine.formats.given import GivenPath, check_path
+from tessera_engine.places.read import check_layer
 from tessera_engine.places.selecting import check_shapes
 from tessera_engine.places.shapes import ShapeFile
 from tessera_engine.running.options import spelled_out
@@ -75,6 +76,7 @@ def area(
     points = Path(reference)
     check_shapes(points)
     of = open_class_map("map", map, chosen.nodata)
+    check_layer(chosen.layer, points)
     found = areas_of(of, ShapeFile(points, chosen.layer, chosen.reference_crs, "reference_crs"), field)
     if out is None:
         return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,11 @@ from tessera_engine.analysis.labels.pixels import Draw, Labels, LabelSource, NoL
 from tessera_engine.analysis.labels.raster import named, read_raster
 from tessera_engine.analysis.labels.values import class_names, numbers
 from tessera_engine.errors import InputError
+from tessera_engine.files.nearby import no_such_file
 from tessera_engine.files.partial import finish_or_undo
 from tessera_engine.places.crs import Near
 from tessera_engine.places.losses import Cause, Losses, in_words
-from tessera_engine.places.read import list_fields, read_shapes
+from tessera_engine.places.read import check_layer, list_fields, read_shapes
 from tessera_engine.places.shapes import ShapeFile, Shapes, objects
 from tessera_engine.scene import Grid
 
@@ -44,7 +46,7 @@ def read_labels(source: LabelSource, grid: Grid, regression: bool, most: int) ->
     """
     finish_or_undo(source.path)
     if not source.path.exists():
-        raise InputError(f"no such file: {source.path}")
+        raise no_such_file(source.path)
     if grid.crs is None:
         raise InputError("the embeddings have no CRS, so labels can't be located in them")
     if source.path.suffix.lower() in RASTERS:
@@ -57,6 +59,26 @@ def read_labels(source: LabelSource, grid: Grid, regression: bool, most: int) ->
         )
     file = ShapeFile(source.path, source.layer, source.crs, "labels_crs")
     return _onto_grid(read_shapes(file, source.field, Near.grid(grid)), source, grid, regression, most)
+
+
+def check_used(source: LabelSource, *others: Path) -> None:
+    """Make sure that options are not given in vain.
+
+    Args:
+        source: where labels come from.
+        others: files that are read with the same options.
+
+    Raises:
+        InputError: a band is given and no file is a raster, or a layer and none has layers.
+    """
+    files = [path for path in (source.path, *others) if path.exists()]
+    rasters = [path.suffix.lower() in RASTERS for path in files]
+    if source.band is not None and files and not any(rasters):
+        raise InputError(f"band={source.band} is for rasters, and {source.path} is none; leave it out")
+    if source.layer is not None and files and all(rasters):
+        raise InputError(f"layer='{source.layer}' is not for rasters, such as {source.path}; leave it out")
+    if not any(rasters):
+        check_layer(source.layer, *files)
 
 
 def _onto_grid(shapes: Shapes, source: LabelSource, grid: Grid, regression: bool, most: int) -> Labels:

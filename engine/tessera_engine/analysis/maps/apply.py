@@ -21,10 +21,9 @@ from tessera_engine.analysis.options import ApplyKeywords, ApplyOptions, check_o
 from tessera_engine.analysis.rasters import write_result_item
 from tessera_engine.errors import InputError, check_type
 from tessera_engine.files.checksums import path_sha256
-from tessera_engine.files.naming import default_out
 from tessera_engine.files.result import check_apart, result_folder
 from tessera_engine.formats.embeddings.base import Embeddings
-from tessera_engine.formats.given import GivenPath, Several, check_path, identity_of, open_each, paths_given
+from tessera_engine.formats.given import GivenPath, Several, check_path, identity_of, open_each, out_for
 from tessera_engine.machine import check_threads
 from tessera_engine.progress import ShowProgress, shown
 from tessera_engine.running.options import spelled_out
@@ -89,7 +88,7 @@ def apply(
     chosen = check_options(ApplyOptions, "apply", options)
     check_type("overwrite", overwrite, (bool,), "True or False")
     check_path("classifier", classifier, "a file that map(..., save=...) wrote")
-    target = default_out(paths_given("embeddings", embeddings)[0], "map")
+    target = out_for("embeddings", embeddings, "map", chosen.year, chosen.until)
     if out is not None:
         check_path("out", out, "a folder")
         target = Path(out)

@@ -244,10 +244,7 @@ def _predict(drawing: Drawing, put: Put, trust: _Trust | None) -> int:
     embeddings, predictor = drawing.embeddings, drawing.predictor
     grid, pixels, done = embeddings.grid, 0, 0
     for window in predictor.windows(embeddings, drawing.values):
-        place = (
-            slice(window.row, window.row + window.height),
-            slice(window.col, window.col + window.width),
-        )
+        place = window.slices
         predicted = _predict_window(embeddings, predictor, window)
         if predicted is not None:
             valid, found, which = predicted

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tessera_engine.analysis.labels.pixels import LabelSource
+from tessera_engine.analysis.labels.reading import check_used
 from tessera_engine.analysis.maps.evaluation import Evaluation, measure
 from tessera_engine.analysis.maps.figures import draw
 from tessera_engine.analysis.maps.report import document
@@ -88,6 +89,7 @@ def evaluate(
         check_type("field", field, (str,), "the name of a field")
     times = _open(embeddings, chosen)
     source = LabelSource(Path(labels), field, chosen.layer, chosen.labels_crs, chosen.band, chosen.nodata)
+    check_used(source)
     with shown(progress, "evaluating", "scores") as report:
         if out is None:
             return measure(times, source, chosen, report)

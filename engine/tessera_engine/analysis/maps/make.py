@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tessera_engine.analysis.labels.pixels import LabelSource
+from tessera_engine.analysis.labels.reading import check_used
 from tessera_engine.analysis.maps.fields import Fields
 from tessera_engine.analysis.maps.learn import need_learning
 from tessera_engine.analysis.maps.map_files import write_map_report
@@ -22,8 +23,7 @@ from tessera_engine.analysis.maps.training import train
 from tessera_engine.analysis.options import MapKeywords, MapOptions, check_options
 from tessera_engine.analysis.rasters import write_result_item
 from tessera_engine.errors import InputError, check_type
-from tessera_engine.files.naming import default_out
-from tessera_engine.files.result import check_apart, check_free, result_file, result_folder
+from tessera_engine.files.result import check_apart, check_free, result_folder, result_pair
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.embeddings.same_model import check_same_model
 from tessera_engine.formats.given import (
@@ -33,7 +33,7 @@ from tessera_engine.formats.given import (
     identity_of,
     open_given,
     open_several,
-    paths_given,
+    out_for,
 )
 from tessera_engine.progress import ShowProgress, shown
 from tessera_engine.running.options import spelled_out
@@ -155,7 +155,7 @@ def map(
     """
     chosen = check_options(MapOptions, "map", options)
     check_type("overwrite", overwrite, (bool,), "True or False")
-    target = default_out(paths_given("embeddings", embeddings)[0], "map")
+    target = out_for("embeddings", embeddings, "map", chosen.year, chosen.until)
     if out is not None:
         check_path("out", out, "a folder")
         target = Path(out)
@@ -166,6 +166,11 @@ def map(
     file = Path(labels)
     opened = open_several("embeddings", embeddings, chosen.dim, chosen.year, chosen.until)
     sources = opened
+    for name in ("train_year", "train_until"):
+        if getattr(chosen, name) is not None and chosen.train is None:
+            raise InputError(
+                f"{name}={getattr(chosen, name)} is of train=, which is missing; give year= or until="
+            )
     if chosen.train is not None:
         sources = [open_given("train", chosen.train, chosen.dim, chosen.train_year, chosen.train_until)]
         check_same_model(opened[0], sources[0])
@@ -181,6 +186,7 @@ def map(
     fields = None if chosen.by_segment is None else _Placed.read(chosen.by_segment, opened, sources)
     mapped_fields = None if fields is None else fields.mapped
     given = LabelSource(file, field, chosen.layer, chosen.labels_crs, chosen.band, chosen.nodata)
+    check_used(given, *filter(None, [chosen.test]))
     identity = identity_of(
         "map", (*opened, *sources), labels=file, field=field, by_segment=chosen.by_segment, options=chosen
     )
@@ -188,7 +194,7 @@ def map(
         check_apart(chosen.save, read)
         if Path(os.path.realpath(chosen.save)).is_relative_to(os.path.realpath(target)):
             raise InputError(f"save={chosen.save} lies in {target}, which is made anew; choose another save=")
-        check_free(chosen.save, overwrite)
+        check_free(chosen.save, overwrite, beside=target)
         if not sources[0].provenance.get("model_sha256"):
             raise InputError(
                 f"{sources[0].path} doesn't record which model made it, so save={chosen.save} could never be applied "
@@ -196,12 +202,11 @@ def map(
             )
     with ExitStack() as stack:
         tally = stack.enter_context(shown(progress, "mapping", "px"))
-        folder = stack.enter_context(result_folder(target, overwrite, identity))
-        saved = (
-            None
-            if chosen.save is None
-            else stack.enter_context(result_file(chosen.save, overwrite, identity))
-        )
+        saved = None
+        if chosen.save is None:
+            folder = stack.enter_context(result_folder(target, overwrite, identity))
+        else:
+            folder, saved = stack.enter_context(result_pair(target, chosen.save, overwrite, identity))
         trained = train(sources, given, chosen, None if fields is None else fields.labelled)
         classifier, report = trained.classifier, trained.report
         about = classifier.about

@@ -166,7 +166,8 @@ def train(
 def _classes(file: Path, values: NDArray[Any]) -> Classes:
     count = len(set(values))
     if not 2 <= count <= MOST_CLASSES:
-        raise InputError(f"{file} has {count} class(es) on the embeddings; expected 2 to {MOST_CLASSES}")
+        found = "1 class" if count == 1 else f"{count} classes"
+        raise InputError(f"{file} has {found} on the embeddings; expected 2 to {MOST_CLASSES}")
     return Classes.of(values)
 
 

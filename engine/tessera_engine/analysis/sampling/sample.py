@@ -24,7 +24,7 @@ from tessera_engine.files.result import check_apart, check_free
 from tessera_engine.formats.given import GivenPath, check_path
 from tessera_engine.places.features import Features
 from tessera_engine.places.losses import in_words
-from tessera_engine.places.read import library_bytes, read_features
+from tessera_engine.places.read import check_layer, library_bytes, read_features
 from tessera_engine.places.selecting import check_shapes, shapes_sha256
 from tessera_engine.places.shapes import ShapeFile
 from tessera_engine.progress import Announce, Progress, ShowProgress, shown
@@ -112,6 +112,7 @@ def sample(
     check_apart(target, [path])
     check_free(target, overwrite)
     check_shapes(path)
+    check_layer(chosen.layer, path)
     features = read_features(ShapeFile(path, chosen.layer, chosen.shapes_crs, "shapes_crs"))
     pools = _pools(features, chosen)
     same_ids = check_ids(features, path, chosen.id)

@@ -1,4 +1,4 @@
-"""The segments of embeddings, with the same result whatever the strips in which they are read."""
+"""The segments of embeddings, with the same result whatever the windows in which they are read."""
 
 from __future__ import annotations
 
@@ -7,18 +7,23 @@ from numpy.typing import NDArray
 
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.progress import Progress
-from tessera_engine.scene import Window
-from tessera_kernels.segment import add, edges, merge
+from tessera_kernels.segment import NONE, add, edges, merge
 
 PIXEL_BYTES = 24
 """Bytes of memory that finding segments takes for each pixel: its edges, its segment and the search for it."""
 
+KEPT_BYTES = 4
+"""Bytes for each value of a row and of a column of the grid, which are kept for the edges between windows."""
+
 VALUE_BYTES = 16
-"""Bytes for each value of a strip, besides reading it: dequantised, beside the mean, and float64 sums of rows."""
+"""Bytes for each value of a window, besides reading it: dequantised, and beside the mean."""
+
+TURNS = 3
+"""Times that each pixel is read: for the mean, the edges, and the segments' vectors."""
 
 
 def find_segments(
-    embeddings: Embeddings, strip: int, scale: float, least: int, report: Progress | None = None
+    embeddings: Embeddings, values: int, scale: float, least: int, report: Progress | None = None
 ) -> NDArray[np.int32]:
     """Number the segments of embeddings.
 
@@ -26,7 +31,7 @@ def find_segments(
 
     Args:
         embeddings: what is segmented.
-        strip: values that are read at a time; the result doesn't depend on it.
+        values: that are read at a time; the result doesn't depend on it.
         scale: see `tessera_kernels.segment.merge`: the larger, the larger the segments.
         least: pixels of the smallest segment.
         report: called with pixels done and in all; each is read twice here.
@@ -35,64 +40,87 @@ def find_segments(
         (height, width) int32, 0, 1, ... in the order of the segments' first pixels; -1 where there is no data.
     """
     grid = embeddings.grid
-    mean = _mean(embeddings, strip, report)
-    right = np.empty((grid.height, grid.width), np.uint8)
-    down = np.empty_like(right)
-    for window in embeddings.windows(strip):
-        below = int(window.row + window.height < grid.height)
-        values = embeddings.read(window._replace(height=window.height + below)) - mean
-        if not below:
-            values = np.concatenate([values, np.full_like(values[:1], np.nan)])
-        rows = slice(window.row, window.row + window.height)
-        right[rows], down[rows] = edges(values)
-        _tell(report, embeddings, window, 1)
-    first = merge(right, down, scale, least)
-    del right, down
     valid = np.empty((grid.height, grid.width), np.bool_)
-    for window in embeddings.windows(strip):
-        rows = slice(window.row, window.row + window.height)
-        valid[rows] = embeddings.read_stored(window).valid
+    sums, count = np.zeros((2, 1, embeddings.dim)), np.zeros(1, np.int64)
+    counted = _Counted(report, grid.window.pixels)
+    for window in embeddings.tiles(values):
+        block = embeddings.read_stored(window)
+        there = valid[window.slices] = block.valid
+        add(np.where(there, 0, -1).astype(np.int32), block.embeddings, sums, count)
+        counted.add(window.pixels)
+    mean = (sums.sum(axis=0)[0] / max(int(count[0]), 1)).astype(np.float32)
+    first = merge(*_edges(embeddings, values, mean, counted), scale, least)
     first[~valid] = -1
     return _numbered(first)
 
 
 def mean_vectors(
-    embeddings: Embeddings, labels: NDArray[np.int32], strip: int, report: Progress | None = None
+    embeddings: Embeddings, labels: NDArray[np.int32], values: int, report: Progress | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """(S, K) float32 means of the segments' embeddings, and (S,) int64 numbers of their pixels.
 
     Args:
         embeddings: what was segmented.
         labels: see `find_segments`.
-        strip: values that are read at a time; the result doesn't depend on it.
+        values: that are read at a time; the result doesn't depend on it.
         report: called with pixels done and in all.
     """
     count = int(labels.max(initial=-1)) + 1
-    sums, pixels = np.zeros((count, embeddings.dim)), np.zeros(count, np.int64)
-    for window in embeddings.windows(strip):
-        rows = slice(window.row, window.row + window.height)
-        add(labels[rows], embeddings.read(window), sums, pixels)
-        _tell(report, embeddings, window, 2)
-    sums /= np.maximum(pixels, 1)[:, None]
-    return sums.astype(np.float32), pixels
+    sums, pixels = np.zeros((2, count, embeddings.dim)), np.zeros(count, np.int64)
+    counted = _Counted(report, embeddings.grid.window.pixels, TURNS - 1)
+    for window in embeddings.tiles(values):
+        add(labels[window.slices], embeddings.read(window), sums, pixels)
+        counted.add(window.pixels)
+    means = sums[0]
+    means += sums[1]
+    means /= np.maximum(pixels, 1)[:, None]
+    return means.astype(np.float32), pixels
 
 
-def _mean(embeddings: Embeddings, strip: int, report: Progress | None) -> NDArray[np.float32]:
-    """(K,) the mean vector. Each row is summed by itself, and the rows in their order, whatever the strips."""
-    total, count = np.zeros(embeddings.dim), 0
-    for window in embeddings.windows(strip):
-        for row in embeddings.read(window):
-            given = row[np.isfinite(row[:, 0])]
-            total += given.sum(axis=0, dtype=np.float64)
-            count += len(given)
-        _tell(report, embeddings, window, 0)
-    return (total / max(count, 1)).astype(np.float32)
+def _edges(
+    embeddings: Embeddings, values: int, mean: NDArray[np.float32], counted: _Counted
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """(height, width) the edge of each pixel to that on its right, and to that below.
+
+    A window comes after those on its left and above it. Their last columns and rows are kept for the edges to it, so
+    that nothing is read again for them.
+    """
+    grid = embeddings.grid
+    right = np.full((grid.height, grid.width), NONE, np.uint8)
+    down = np.full_like(right, NONE)
+    above = np.full((grid.width, embeddings.dim), np.nan, np.float32)
+    beside = np.full((grid.height, embeddings.dim), np.nan, np.float32)
+    for window in embeddings.tiles(values):
+        # The window, what was kept around it, and a row below in which nothing is
+        seen = np.full((window.height + 2, window.width + 1, embeddings.dim), np.nan, np.float32)
+        inside = seen[1:-1, 1:]
+        np.subtract(embeddings.read(window), mean, out=inside)
+        rows, cols = window.slices
+        seen[0, 1:], seen[1:-1, 0] = above[cols], beside[rows]
+        to_right, to_below = edges(seen)
+        # Each edge belongs to the pixel on its left or above it
+        right[rows, window.col : window.col + window.width - 1] = to_right[1:, 1:-1]
+        down[window.row : window.row + window.height - 1, cols] = to_below[1:-1, 1:]
+        if window.col:
+            right[rows, window.col - 1] = to_right[1:, 0]
+        if window.row:
+            down[window.row - 1, cols] = to_below[0, 1:]
+        above[cols], beside[rows] = inside[-1], inside[:, -1]
+        counted.add(window.pixels)
+    return right, down
 
 
-def _tell(report: Progress | None, embeddings: Embeddings, window: Window, turn: int) -> None:
-    if report is not None:
-        pixels = embeddings.grid.window.pixels
-        report(turn * pixels + (window.row + window.height) * window.width, 3 * pixels)
+class _Counted:
+    """Adds up the pixels that were read, and reports them."""
+
+    def __init__(self, report: Progress | None, pixels: int, turns: int = 0) -> None:
+        self.report, self.all, self.done = report, TURNS * pixels, turns * pixels
+
+    def add(self, pixels: int) -> None:
+        """So many more were read."""
+        self.done += pixels
+        if self.report is not None:
+            self.report(self.done, self.all)
 
 
 def _numbered(first: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -14,13 +14,13 @@ from tessera_engine.analysis.options import SegmentKeywords, SegmentOptions, che
 from tessera_engine.analysis.pixel_area import SQUARE_METRES, pixel_square_metres
 from tessera_engine.analysis.segments.files import content_of, need_tables
 from tessera_engine.analysis.segments.find import (
+    KEPT_BYTES,
     PIXEL_BYTES,
     VALUE_BYTES,
     find_segments,
     mean_vectors,
 )
 from tessera_engine.errors import InputError, check_type
-from tessera_engine.files.naming import default_out
 from tessera_engine.files.result import check_free, result_file
 from tessera_engine.formats.embeddings.base import BLOCK_VALUES
 from tessera_engine.formats.given import (
@@ -29,7 +29,7 @@ from tessera_engine.formats.given import (
     check_path,
     identity_of,
     open_given,
-    path_given,
+    out_for,
 )
 from tessera_engine.machine import default_memory
 from tessera_engine.progress import ShowProgress, shown
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 SEGMENT_BYTES = 1500
 """Bytes of memory that a segment's outline takes, besides its vector."""
 
-DIM_BYTES = 20
-"""Bytes for each dimension of a segment's vector: its sum, its mean and its column."""
+DIM_BYTES = 28
+"""Bytes for each dimension of a segment's vector: its sum in two parts, its mean and its column."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -98,7 +98,7 @@ def segment(
     """
     chosen = check_options(SegmentOptions, "segment", options)
     check_type("overwrite", overwrite, (bool,), "True or False")
-    target = default_out(path_given("embeddings", embeddings), "segments.gpkg")
+    target = out_for("embeddings", embeddings, "segments.gpkg", chosen.year, chosen.until)
     if out is not None:
         check_path("out", out, "a file")
         target = Path(out)
@@ -108,16 +108,17 @@ def segment(
     pixel = pixel_square_metres(opened.grid, str(opened.path), "convert it with crs= to a UTM zone first")
     least = max(1, math.ceil(chosen.min_area * SQUARE_METRES / pixel - 1e-9))
     row, per_value = opened.grid.width * opened.dim, opened.bytes_per_value + VALUE_BYTES
-    fixed = opened.grid.window.pixels * PIXEL_BYTES
-    strip = strip_values(chosen.memory, fixed, per_value, 2 * row, BLOCK_VALUES)
+    kept = (opened.grid.width + opened.grid.height) * opened.dim * KEPT_BYTES
+    fixed = opened.grid.window.pixels * PIXEL_BYTES + kept
+    values = strip_values(chosen.memory, fixed, per_value, row, max(BLOCK_VALUES, opened.tile_values))
     identity = identity_of("segment", (opened,), options=chosen)
     with shown(progress, "segmenting", "px") as report, result_file(target, overwrite, identity) as file:
-        labels = find_segments(opened, strip, chosen.scale, least, report)
+        labels = find_segments(opened, values, chosen.scale, least, report)
         count = int(labels.max(initial=-1)) + 1
         if not count:
             raise InputError(f"{opened.path} has no pixel with data, so there is nothing to segment")
         _check_memory(chosen.memory, fixed, count, opened.dim)
-        vectors, pixels = mean_vectors(opened, labels, strip, report)
+        vectors, pixels = mean_vectors(opened, labels, values, report)
         polygons = outlines(labels, opened.grid)
         content, batches = content_of(target, opened, polygons, vectors, pixels * pixel, chosen)
         write(file, target.name, content, batches)

@@ -49,7 +49,7 @@ def from_to(
     Args:
         before: the earlier map: a folder of `map`, or a GeoTIFF of classes.
         after: the later map, of the same pixels; classes of the same name are the same.
-        out: the folder to make; None: `<before>.<after>.change` in the current folder.
+        out: the folder to make; None: `<before>.<after>.transitions` in the current folder.
         reference: points that were checked, for areas with intervals; see `tessera_engine.area`. They have the class
             before and after in two fields, or the name of the transition in one.
         field: the field with the transition that was found; or what the two fields begin with: `<field>_before` and
@@ -76,7 +76,7 @@ def from_to(
     )
     if first.path.resolve() == second.path.resolve():
         raise InputError(f"before= and after= are the same map, {first.path}; give maps of two times")
-    target = Path(f"{_short(first)}.{_short(second)}.change")
+    target = Path(f"{_short(first)}.{_short(second)}.transitions")
     if out is not None:
         check_path("out", out, "a folder")
         target = Path(out)

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tessera_engine.backends.gpu.device import DeviceError, Memory, OutOfDeviceMemory
+from tessera_engine.backends.gpu.device import DeviceError, Memory, NoDevice, OutOfDeviceMemory
 from tessera_engine.backends.gpu.install import how_to_install
 from tessera_engine.machine import free_of_machine
 
@@ -50,10 +50,13 @@ FUNCTIONS: dict[str, tuple[Any, ...]] = {
 }
 """Every function that is called, with the types of its arguments. Each returns a CUresult."""
 
-OUT_OF_MEMORY = 2
+OUT_OF_MEMORY, NO_DEVICE = 2, 100
 NON_BLOCKING = 1
 CAPABILITY_MAJOR, CAPABILITY_MINOR, INTEGRATED = 75, 76, 18
-"""CUDA_ERROR_OUT_OF_MEMORY, CU_STREAM_NON_BLOCKING and attributes of a device: their numbers in cuda.h."""
+"""CUDA_ERROR_OUT_OF_MEMORY, CUDA_ERROR_NO_DEVICE, CU_STREAM_NON_BLOCKING and attributes of a device: their numbers in
+cuda.h."""
+
+NOTHING_LISTED = "the NVIDIA driver lists no GPU: unset CUDA_VISIBLE_DEVICES if it is set, and run nvidia-smi"
 
 NAME_BYTES = 256
 
@@ -97,12 +100,12 @@ class Gpu:
         """Open the driver.
 
         Raises:
-            DeviceError: there is no driver, or it lists no GPU.
+            NoDevice: there is no driver, or it lists no GPU.
         """
         try:
             self._library = ctypes.CDLL(LIBRARY)
         except OSError:
-            raise DeviceError(
+            raise NoDevice(
                 f"there is no NVIDIA driver on this machine ({LIBRARY} is missing): {how_to_install('driver')}"
             ) from None
         for name, arguments in FUNCTIONS.items():
@@ -111,9 +114,7 @@ class Gpu:
         self._call("cuInit", 0)
         devices = self._number("cuDeviceGetCount")
         if devices < 1:
-            raise DeviceError(
-                "the NVIDIA driver lists no GPU: unset CUDA_VISIBLE_DEVICES if it is set, and run nvidia-smi"
-            )
+            raise NoDevice(NOTHING_LISTED)
         self._device = self._number("cuDeviceGet", 0)
         buffer = ctypes.create_string_buffer(NAME_BYTES)
         self._call("cuDeviceGetName", buffer, NAME_BYTES, self._device)
@@ -125,6 +126,8 @@ class Gpu:
 
     def _call(self, name: str, *arguments: Any) -> None:
         code = getattr(self._library, name)(*arguments)
+        if code == NO_DEVICE:
+            raise NoDevice(NOTHING_LISTED)
         if code:
             text = c_char_p()
             self._library.cuGetErrorName(code, byref(text))
@@ -148,7 +151,7 @@ class Cuda(Gpu):
         """Take the GPU.
 
         Raises:
-            DeviceError: there is no driver, or it lists no GPU.
+            NoDevice: there is no driver, or it lists no GPU.
         """
         super().__init__()
         context = c_void_p()

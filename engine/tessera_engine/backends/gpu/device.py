@@ -13,11 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tessera_engine.backends.gpu.batching import Shape
-from tessera_engine.errors import TesseraError
+from tessera_engine.errors import InputError, TesseraError
 
 
 class DeviceError(TesseraError):
     """The driver or the runtime reports an error; the message is theirs."""
+
+
+class NoDevice(DeviceError, InputError):
+    """A GPU was asked for on a machine that has none, or no driver."""
+
+    exit_code = InputError.exit_code
 
 
 class OutOfDeviceMemory(DeviceError):
@@ -26,6 +32,31 @@ class OutOfDeviceMemory(DeviceError):
 
 class PlanRefused(DeviceError):
     """The runtime rejects a plan: it is for another device or version, or damaged."""
+
+
+def smaller_batches(
+    name: str, memory: Memory, model: str, batches: str, enough: bool, error: DeviceError
+) -> str:
+    """The line about smaller batches, after memory ran out.
+
+    Args:
+        name: of the device.
+        memory: what it has.
+        model: its label.
+        batches: how large they are from now on, in words.
+        enough: whether a pixel fits into such a batch.
+        error: what the driver or runtime says.
+
+    Raises:
+        TesseraError: no pixel fits.
+    """
+    free, total = memory.free / 1e6, memory.total / 1e6
+    if not enough:
+        raise TesseraError(
+            f"{name} has {free:,.0f} of {total:,.0f} MB free, too little for one pixel of model {model}: {error}; "
+            "end other programs that use it, or give device=cpu"
+        ) from error
+    return f"{name} is out of memory ({free:,.0f} MB free): continuing with batches of {batches}"
 
 
 def lost(name: str, error: object) -> DeviceError:

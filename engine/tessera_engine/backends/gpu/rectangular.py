@@ -15,11 +15,17 @@ from numpy.typing import NDArray
 
 from tessera_engine.backends.base import Backend, Finish, Result
 from tessera_engine.backends.gpu.batching import Batch, plan_batches
-from tessera_engine.backends.gpu.device import DeviceError, OutOfDeviceMemory, PlainDevice, Runner, lost
+from tessera_engine.backends.gpu.device import (
+    DeviceError,
+    OutOfDeviceMemory,
+    PlainDevice,
+    Runner,
+    lost,
+    smaller_batches,
+)
 from tessera_engine.backends.gpu.in_progress import InProgress
 from tessera_engine.backends.gpu.slot import Slot
 from tessera_engine.backends.rectangles import rectangle
-from tessera_engine.errors import TesseraError
 from tessera_engine.model.facts import ModelFacts
 from tessera_engine.model.file import OUTPUT_NAME, ModelFile
 from tessera_engine.progress import Announce
@@ -142,17 +148,9 @@ class RectangularBackend(Backend):
     def _halve(self, error: DeviceError) -> None:
         """Make batches half as large."""
         self._limit //= 2
-        memory = self._device.memory()
-        if self._limit < LEAST_TOKENS:
-            raise TesseraError(
-                f"{self.computes_on} has {memory.free / 1e6:,.0f} of {memory.total / 1e6:,.0f} MB free, too little "
-                f"for one pixel of model {self.model.label}: {error}; end other programs that use it, or give "
-                "device=cpu"
-            ) from error
-        self._announce(
-            f"{self.computes_on} is out of memory ({memory.free / 1e6:,.0f} MB free): continuing with batches "
-            f"of {self._limit:,} tokens"
-        )
+        memory, size = self._device.memory(), f"{self._limit:,} tokens"
+        enough = self._limit >= LEAST_TOKENS
+        self._announce(smaller_batches(self.computes_on, memory, self.model.label, size, enough, error))
 
 
 def most_tokens(memory: int, facts: ModelFacts) -> int:

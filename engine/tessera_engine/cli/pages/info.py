@@ -39,10 +39,14 @@ def describe(target: str, announce: Callable[[str], None] | None = None, **openi
         opening: how to open a scene, see `tessera_engine.scenes.open_scene`.
 
     Raises:
-        InputError: it is none of these.
+        InputError: it is none of these, or no scene and there are options of scenes.
     """
     path = Path(target)
     finish_or_undo(path)
+    is_scene = path.is_dir() and not (is_model_name(target) or holds_embeddings(path))
+    for name, value in opening.items():
+        if value is not None and not is_scene and (path.exists() or is_model_name(target)):
+            raise InputError(f"{name}={value} says how to read a scene, and {target} is none; leave it out")
     if is_model_name(target):
         if path.is_dir() and announce is not None:
             announce(f"note: {target} is taken as the model; for the folder give ./{target}")

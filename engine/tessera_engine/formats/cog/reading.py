@@ -77,17 +77,53 @@ class CogSource:
 
 
 def open_source(path: Path, item: Mapping[str, Any]) -> CogSource:
-    """Open the GeoTIFFs of an output."""
+    """Open the GeoTIFFs of an output.
+
+    Raises:
+        TesseraError: one can't be read, or isn't what the item says.
+    """
+    grid, dim = item_grid(item), int(item["properties"]["tessera:dim"])
     stored_as = item["properties"]["tessera:store"]
+
+    def checked(key: str, bands: int, dtype: str) -> Path:
+        file = asset_path(path, item, key)
+        _check(file, (bands, grid.height, grid.width), dtype)
+        return file
+
     return CogSource(
-        grid=item_grid(item),
-        dim=item["properties"]["tessera:dim"],
-        stored_as=stored_as,
-        embeddings=asset_path(path, item, "embeddings"),
-        scales=asset_path(path, item, "scales") if stored_as == "int8" else None,
-        observations=asset_path(path, item, "observations"),
-        quality=asset_path(path, item, "quality") if "quality" in item["assets"] else None,
+        grid,
+        dim,
+        stored_as,
+        checked("embeddings", dim, stored_as),
+        checked("scales", 1, "float32") if stored_as == "int8" else None,
+        checked("observations", 2, "uint16"),
+        checked("quality", len(QUALITY_BANDS), "uint16") if "quality" in item["assets"] else None,
     )
+
+
+def _check(path: Path, shape: tuple[int, int, int], dtype: str) -> None:
+    """Make sure that a file has so many bands, rows and columns of a dtype.
+
+    Raises:
+        TesseraError: it hasn't, or can't be read.
+    """
+    from tessera_engine.gdal import GDAL_ERRORS, gdal_environment
+
+    try:
+        with gdal_environment(), _open(path, 0) as file:
+            found, kinds = (file.count, file.height, file.width), set(file.dtypes)
+    except GDAL_ERRORS as error:
+        raise TesseraError(f"can't read {path}: {error}; make or copy the output again") from None
+    if found != shape or kinds != {dtype}:
+        raise TesseraError(
+            f"{path} has {_in_words(found, ' and '.join(sorted(kinds)))}, expected {_in_words(shape, dtype)} as "
+            "item.json says; make or copy the output again"
+        )
+
+
+def _in_words(shape: tuple[int, int, int], dtype: str) -> str:
+    bands, height, width = shape
+    return f"{bands} bands of {width} x {height} px as {dtype}"
 
 
 def _open(path: Path, level: int) -> Any:

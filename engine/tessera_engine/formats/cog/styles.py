@@ -23,7 +23,7 @@ QGIS = "3.22"
 """The version whose form the styles have; newer ones read it."""
 
 INTEGER, TEXT = "0", "2"
-GENERIC, PIXEL_COUNT, NAME, VALUE, RED, GREEN, BLUE = "0", "1", "2", "5", "6", "7", "8"
+PIXEL_COUNT, NAME, LEAST, VALUE, RED, GREEN, BLUE = "1", "2", "3", "5", "6", "7", "8"
 """Types and usages of fields, by their numbers in GDAL."""
 
 DECIMALS = 4

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError
 from tessera_engine.formats.embeddings.base import Embeddings
+from tessera_engine.formats.embeddings.moved import Moved
 from tessera_engine.formats.embeddings.regridded import Regridded, box_on
 from tessera_engine.formats.embeddings.same_grid import OFF_GRID, corner, named
 from tessera_engine.formats.embeddings.stored import (
     Distinct,
     HasDistinct,
     QualitySource,
-    Source,
     StoredBlock,
 )
 from tessera_engine.scene import Grid, Window
@@ -56,8 +56,8 @@ class Aligned:
 
 
 @dataclass(frozen=True)
-class Shifted:
-    """A window of a source as a grid of its own; implements `tessera_engine.formats.embeddings.stored.Source`.
+class Shifted(Moved):
+    """A window of a source as a grid of its own.
 
     Attributes:
         source: the embeddings as they are stored.
@@ -66,25 +66,14 @@ class Shifted:
         row: its first row.
     """
 
-    source: Source
-    grid: Grid
     col: int
     row: int
 
     @property
-    def dim(self) -> int:
-        """Length of the stored embedding."""
-        return self.source.dim
-
-    @property
-    def stored_as(self) -> str:
-        """`int8` or `float32`."""
-        return self.source.stored_as
-
-    @property
     def block(self) -> int:
-        """Pixels across a tile of the file."""
-        return self.source.block
+        """The source's where the window begins at a tile of the file."""
+        whole = self.source.block
+        return super().block if self.col % whole or self.row % whole else whole
 
     def read(self, window: Window, dim: int) -> StoredBlock:
         """See `tessera_engine.formats.embeddings.stored.Source`."""

@@ -35,7 +35,10 @@ PREFIXES = (16, 32, 64, 128)
 """Lengths to which a Matryoshka embedding can be cut."""
 
 BLOCK_VALUES = 8_000_000
-"""Values that are read at a time by code that goes through a whole scene."""
+"""Values that are read at a time by code that goes through a whole scene, if tiles aren't larger."""
+
+BLOCK_BYTES = 101_000_000
+"""Memory that reading a tile may take in code that has no limit: one of 512 pixels, 128 dimensions and int8 fits."""
 
 CRS_LETTERS = 60
 """Of a CRS without a code, whose WKT would fill the screen."""
@@ -93,15 +96,6 @@ class Embeddings:
             and key != "tessera:item_sha256"  # a checksum of the item, not a fact of the run
         }
 
-    def windows(self, values: int = BLOCK_VALUES, part: Window | None = None) -> Iterator[Window]:
-        """Strips of about so many values, over the full width of the grid or of a part of it, from top to bottom."""
-        part = part or self.grid.window
-        rows = max(1, values // (part.width * self.dim))
-        if rows > self.source.block:
-            # So that no tile is decoded twice
-            rows -= rows % self.source.block
-        return part.blocks(part.width, rows)
-
     @property
     def tile_values(self) -> int:
         """Values of the blocks that a file decodes as a whole; of one pixel where it has none."""
@@ -112,27 +106,40 @@ class Embeddings:
         """Values of the different embeddings of a tile of the file, at most; 0: each pixel has one of its own."""
         return self.source.most_distinct * self.dim if isinstance(self.source, HasDistinct) else 0
 
-    def tiles(self, values: int | None = None) -> Iterator[Window]:
-        """Windows that cover the grid, in any shape: no tile is decoded twice if one fits.
+    def tiles(self, values: int | None = None, part: Window | None = None) -> Iterator[Window]:
+        """Windows that cover the grid, or a part of it, in any shape: no tile is decoded twice if one fits.
 
         A strip over the full width of a wide grid is thinner than a tile, so each tile would be decoded many times.
-        Where a tile has few different embeddings, each window lies in one tile, so that each of them counts for many
-        pixels: a part of a tile has nearly as many.
+        Windows begin and end with the file's tiles, and a tile that doesn't fit is read in windows of its own. Where a
+        tile has few different embeddings, each window lies in one tile, so that each of them counts for many pixels: a
+        part of a tile has nearly as many.
 
         Args:
-            values: about so many (different ones) in a window; None: `BLOCK_VALUES`, or a whole tile.
+            values: about so many (different ones) in a window; None: `BLOCK_VALUES`, or a whole tile if that takes no
+                more memory than `BLOCK_BYTES`.
+            part: of the grid; None: all.
         """
-        values, side = values or max(BLOCK_VALUES, self.tile_values), self.source.block
+        part, side = part or self.grid.window, self.source.block
+        if values is None:
+            values = max(BLOCK_VALUES, min(self.tile_values, BLOCK_BYTES // self.bytes_per_value))
+        # From the corner of a tile, which may lie outside of the part
+        col, row = part.col - part.col % side, part.row - part.row % side
+        whole = Window(col, row, part.col + part.width - col, part.row + part.height - row)
+        wide, high = min(side, whole.width), min(side, whole.height)
+        across = values // (high * self.dim) // side * side
         if self.distinct_values:
-            rows = side if values >= self.distinct_values else max(1, values // (side * self.dim))
-            for tile in self.grid.window.blocks(side, side):
-                yield from tile.blocks(tile.width, rows)
-            return
-        across = values // (side * self.dim) // side * side
-        if not 0 < across < self.grid.width:
-            yield from self.windows(values)
+            across, rows = side, side if values >= self.distinct_values else values // (side * self.dim)
+        elif values >= whole.width * high * self.dim:
+            across, rows = whole.width, values // (whole.width * self.dim) // side * side or high
+        elif across:
+            rows = side
         else:
-            yield from self.grid.window.blocks(across, side)
+            across, rows = wide, values // (wide * self.dim)
+        for tiles in whole.blocks(across, max(rows, side)):
+            for window in tiles.blocks(across, max(1, rows)):
+                inside = window.intersection(part)
+                if inside is not None:
+                    yield inside
 
     def read_stored(self, window: Window | None = None) -> StoredBlock:
         """A window as it is stored; None: all.

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tessera_engine.files.staging import CODE_NODATA
 from tessera_engine.formats.embeddings.aligned import Aligned, align
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.embeddings.stored import StoredBlock
@@ -25,12 +23,16 @@ class Overlay:
     Attributes:
         grid: the grid.
         parts: embeddings on parts of it, at least one.
-        block: 1: any window may be read.
     """
 
     grid: Grid
     parts: Sequence[Aligned]
-    block: int = 1
+
+    @property
+    def block(self) -> int:
+        """Twice that of the parts, whose tiles lie across these: more of what is decoded is used."""
+        largest = max(part.embeddings.source.block for part in self.parts)
+        return 2 * largest if largest > 1 else 1
 
     @property
     def dim(self) -> int:
@@ -44,28 +46,21 @@ class Overlay:
 
     def read(self, window: Window, dim: int) -> StoredBlock:
         """See `tessera_engine.formats.embeddings.stored.Source`."""
-        size, codes = (window.height, window.width), self.stored_as == "int8"
-        values: NDArray[Any] = (
-            np.full((*size, dim), CODE_NODATA, np.int8)
-            if codes
-            else np.full((*size, dim), np.nan, np.float32)
-        )
-        scales = np.full(size, np.nan, np.float32) if codes else None
-        taken = np.zeros(size, bool)
+        values, scales = block = StoredBlock.without_data(window, dim, self.stored_as)
+        taken = np.zeros((window.height, window.width), bool)
         for part in self.parts:
             shared = part.window.intersection(window)
             if shared is None:
                 continue
             stored = part.embeddings.read_stored(shared.relative_to(part.window))
-            at = shared.relative_to(window)
-            here = slice(at.row, at.row + at.height), slice(at.col, at.col + at.width)
+            here = shared.relative_to(window).slices
             new = stored.valid & ~taken[here]
-            given = stored.values if codes else stored.embeddings
+            given = stored.embeddings if scales is None else stored.values
             np.copyto(values[here], given[..., :dim], where=new[..., np.newaxis])
             if scales is not None and stored.scales is not None:
                 np.copyto(scales[here], stored.scales, where=new)
             taken[here] |= new
-        return StoredBlock(values, scales)
+        return block
 
     def read_observations(self, window: Window) -> NDArray[np.uint16]:
         """See `tessera_engine.formats.embeddings.stored.Source`: of the first part with observations there."""
@@ -75,8 +70,7 @@ class Overlay:
             if shared is None:
                 continue
             found = part.embeddings.read_observations(shared.relative_to(part.window))
-            at = shared.relative_to(window)
-            here = slice(at.row, at.row + at.height), slice(at.col, at.col + at.width)
+            here = shared.relative_to(window).slices
             np.copyto(counts[here], found, where=~counts[here].any(axis=2, keepdims=True))
         return counts
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError, check_type
 from tessera_engine.files.naming import check_utf8
-from tessera_engine.files.staging import CODE_NODATA
+from tessera_engine.formats.embeddings.moved import Moved
 from tessera_engine.formats.embeddings.stored import QualitySource, Source, StoredBlock
 from tessera_engine.gdal import PROJECTION_ERRORS, gdal_environment
 from tessera_engine.geo import is_crs
@@ -40,12 +40,8 @@ METHOD = "nearest"
 
 
 @dataclass(frozen=True)
-class Regridded:
-    """A source on another grid; implements `tessera_engine.formats.embeddings.stored.Source`."""
-
-    source: Source
-    grid: Grid
-    block: int = 1
+class Regridded(Moved):
+    """A source on another grid."""
 
     @classmethod
     def of(cls, source: Source, grid: Grid, path: str) -> Regridded:
@@ -62,24 +58,9 @@ class Regridded:
         _check_shares_pixels(grid, source.grid, path)
         return cls(source, grid)
 
-    @property
-    def dim(self) -> int:
-        """Length of the stored embedding."""
-        return self.source.dim
-
-    @property
-    def stored_as(self) -> str:
-        """`int8` or `float32`."""
-        return self.source.stored_as
-
     def read(self, window: Window, dim: int) -> StoredBlock:
         """See `tessera_engine.formats.embeddings.stored.Source`."""
-        size = (window.height, window.width)
-        if self.stored_as == "int8":
-            values: NDArray[Any] = np.full((*size, dim), CODE_NODATA, np.int8)
-            scales = np.full(size, np.nan, np.float32)
-        else:
-            values, scales = np.full((*size, dim), np.nan, np.float32), None
+        values, scales = block = StoredBlock.without_data(window, dim, self.stored_as)
 
         def fill(
             here: NDArray[np.intp], part: Window, row: NDArray[np.int64], col: NDArray[np.int64]
@@ -90,7 +71,7 @@ class Regridded:
                 scales.reshape(-1)[here] = stored.scales[row, col]
 
         self.each_cell(window, fill)
-        return StoredBlock(values, scales)
+        return block
 
     def read_observations(self, window: Window) -> NDArray[np.uint16]:
         """See `tessera_engine.formats.embeddings.stored.Source`."""

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from tessera_engine.files.staging import CODE_NODATA
 from tessera_engine.scene import Grid, Window
 
 
@@ -20,6 +21,14 @@ class StoredBlock(NamedTuple):
 
     values: NDArray[Any]
     scales: NDArray[np.float32] | None
+
+    @classmethod
+    def without_data(cls, window: Window, dim: int, stored_as: str) -> StoredBlock:
+        """A window of `dim` dimensions in which no pixel has data, to be filled."""
+        size = (window.height, window.width)
+        if stored_as == "int8":
+            return cls(np.full((*size, dim), CODE_NODATA, np.int8), np.full(size, np.nan, np.float32))
+        return cls(np.full((*size, dim), np.nan, np.float32), None)
 
     @property
     def valid(self) -> NDArray[np.bool_]:
@@ -55,7 +64,7 @@ class Source(Protocol):
 
     @property
     def block(self) -> int:
-        """Pixels across a tile of the file; 1 where any window is read equally fast."""
+        """Pixels across what is decoded as a whole, a tile or a chunk; 1 where any window is read equally fast."""
         ...
 
     def read(self, window: Window, dim: int) -> StoredBlock:

@@ -58,7 +58,7 @@ class GeotesseraSource:
     block: int = 1
 
     def read(self, window: Window, dim: int) -> StoredBlock:
-        """See `tessera_engine.formats.embeddings.base.Source`."""
+        """See `tessera_engine.formats.embeddings.stored.Source`."""
         codes = np.full((window.height, window.width, dim), CODE_NODATA, np.int8)
         scales = np.full((window.height, window.width), np.nan, np.float32)
         for cell, there, here in self._parts(window):
@@ -70,7 +70,7 @@ class GeotesseraSource:
         return StoredBlock(codes, scales)
 
     def read_observations(self, window: Window) -> NDArray[np.uint16]:
-        """See `tessera_engine.formats.embeddings.base.Source`."""
+        """See `tessera_engine.formats.embeddings.stored.Source`."""
         counts = np.zeros((window.height, window.width, 2), np.uint16)
         for cell, there, here in self._parts(window):
             if cell.observations.exists():
@@ -96,7 +96,7 @@ class GeotesseraSource:
         for cell in self.cells:
             shared = cell.window.intersection(window)
             if shared is not None:
-                yield cell, shared.relative_to(cell.window), _slices(shared.relative_to(window))
+                yield cell, shared.relative_to(cell.window), shared.relative_to(window).slices
 
 
 def is_tree(path: Path) -> bool:
@@ -200,7 +200,3 @@ def _union(path: Path, grids: list[Grid]) -> tuple[Grid, list[Window]]:
         assert corner is not None
         windows.append(Window(*corner, grid.width, grid.height))
     return whole, windows
-
-
-def _slices(window: Window) -> tuple[slice, slice]:
-    return slice(window.row, window.row + window.height), slice(window.col, window.col + window.width)

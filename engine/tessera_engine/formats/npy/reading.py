@@ -31,12 +31,12 @@ class NpySource:
     block: int = 1
 
     def read(self, window: Window, dim: int) -> StoredBlock:
-        """See `tessera_engine.formats.embeddings.base.Source`."""
+        """See `tessera_engine.formats.embeddings.stored.Source`."""
         values = self.embeddings.read(window)[..., :dim]
         return StoredBlock(values, None if self.scales is None else self.scales.read(window))
 
     def read_observations(self, window: Window) -> NDArray[np.uint16]:
-        """See `tessera_engine.formats.embeddings.base.Source`."""
+        """See `tessera_engine.formats.embeddings.stored.Source`."""
         return self.observations.read(window)
 
     def read_quality(self, window: Window) -> NDArray[np.uint16] | None:

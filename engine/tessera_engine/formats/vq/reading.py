@@ -43,7 +43,7 @@ class VqSource:
     most_distinct: int = TILE**2
 
     def read(self, window: Window, dim: int) -> StoredBlock:
-        """See `tessera_engine.formats.embeddings.base.Source`."""
+        """See `tessera_engine.formats.embeddings.stored.Source`."""
         values = np.full((window.height, window.width, dim), np.nan, np.float32)
         for rows, cols, decoded in self._tiles(window, dim):
             vectors = np.concatenate([decoded.vectors, np.full((1, dim), np.nan, np.float32)])
@@ -61,7 +61,7 @@ class VqSource:
         return Distinct(np.concatenate(vectors), which)
 
     def read_observations(self, window: Window) -> NDArray[np.uint16]:
-        """See `tessera_engine.formats.embeddings.base.Source`."""
+        """See `tessera_engine.formats.embeddings.stored.Source`."""
         return self._counts("observations", 2, window)
 
     def read_quality(self, window: Window) -> NDArray[np.uint16] | None:
@@ -70,7 +70,7 @@ class VqSource:
 
     def _counts(self, name: str, bands: int, window: Window) -> NDArray[np.uint16]:
         shape = (bands, self.grid.height, self.grid.width)
-        return np.moveaxis(self._part(name, shape, "uint16", (slice(None), *_slices(window))), 0, 2)
+        return np.moveaxis(self._part(name, shape, "uint16", (slice(None), *window.slices)), 0, 2)
 
     def _tiles(self, window: Window, dim: int) -> Iterator[tuple[slice, slice, Decoded]]:
         """Rows and columns of a window, and what is there, for each tile with data."""
@@ -80,7 +80,7 @@ class VqSource:
                 part = window.intersection(Window(col * TILE, row * TILE, TILE, TILE))
                 if part is None:
                     continue
-                planes = [self._part(name, shape, "uint8", _slices(part)) for name in NUMBERS]
+                planes = [self._part(name, shape, "uint8", part.slices) for name in NUMBERS]
                 numbers = np.stack(planes)
                 if (numbers[0] == NO_DATA).all():
                     continue
@@ -88,7 +88,7 @@ class VqSource:
                     decoded = decode([self._book(name, row, col) for name in BOOKS], numbers, dim)
                 except ValueError as error:
                     raise self._damaged(NUMBERS[0], f"{error} in tile {row}, {col}") from None
-                yield *_slices(part.relative_to(window)), decoded
+                yield *part.relative_to(window).slices, decoded
 
     def _book(self, name: str, row: int, col: int) -> Packed:
         """The codebook of a tile, checked."""
@@ -148,7 +148,3 @@ def open_source(path: Path, item: Mapping[str, Any]) -> VqSource:
     except Exception as error:  # see VqSource._array
         raise TesseraError(f"can't read {store}: {reason(error)}; convert again") from None
     return VqSource(item_grid(item), int(item["properties"]["tessera:dim"]), group)
-
-
-def _slices(window: Window) -> tuple[slice, slice]:
-    return slice(window.row, window.row + window.height), slice(window.col, window.col + window.width)

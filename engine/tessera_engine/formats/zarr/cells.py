@@ -1,8 +1,12 @@
-"""A store that several processes fill: each writes the shards of its own cells, so that no two write one file."""
+"""A store that several processes fill: each writes the shards of its own cells, so that no two write one file.
+
+A process writes them into a store of its own first. zarr makes the folders above a file that it writes, so it would
+make those of a run again that has ended; and at the edge of the grid it reads a shard before it writes it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -41,48 +45,38 @@ class StoreInCells:
             times = [(origin.year, year_period(origin.year))]
         return Outline(planned.grid, planned.dim, planned.name, origin, times, quality=True)
 
-    @property
-    def _path(self) -> Path:
-        return self.folder / STORE
-
-    @cached_property
-    def _arrays(self) -> dict[str, Any]:
-        import zarr
-
-        group: Any = zarr.open_group(self._path, mode="r+", zarr_format=3)[self._outline.group]
-        names = ("x", "y", "time", "time_bnds", "spatial_ref")
-        return {name: array for name, array in group.arrays() if name not in names and array.shards}
-
     def begin(self) -> None:
         """Make the store without values."""
-        create(self._outline, self._path)
-        consolidate(self._path)
+        create(self._outline, self.folder / STORE)
+        consolidate(self.folder / STORE)
 
-    def write(self, cell: Window, parts: Sequence[Staging]) -> list[Path]:
-        """Write a cell, and give the files that have its pixels."""
-        for path in self._shards(cell, len(parts)):
-            path.unlink(missing_ok=True)  # zarr reads a shard at the grid's edge first, which may be damaged
+    def write(self, cell: Window, parts: Sequence[Staging], folder: Path) -> list[str]:
+        """Write the shards of a cell into a store like the output's."""
+        arrays = create(self._outline, folder / STORE)
         for time, part in enumerate(parts):
             joined = Joined(self.planned.grid, self.planned.dim, None, part)
             for window in cell.blocks(SHARD, SHARD):
-                write_shard(self._arrays, time, window, joined)
-        return [path for path in self._shards(cell, len(parts)) if path.exists()]
+                write_shard(arrays, time, window, joined)
+        return list(self._shards(arrays, cell, len(parts)))
 
     def written(self) -> Iterator[Path]:
         """All files of cells, and what a killed process left of one, in any order."""
-        group = self._path / self._outline.group
-        for name in self._arrays:
-            yield from (path for path in (group / name / "c").rglob("*") if not path.is_dir())
+        import zarr
+
+        path, group = self.folder / STORE, self._outline.group
+        opened: Any = zarr.open_group(path, mode="r", zarr_format=3)[group]
+        for name, array in opened.arrays():
+            if array.shards:  # coordinates have none
+                yield from (each for each in (path / group / name / "c").rglob("*") if not each.is_dir())
 
     def asset(self) -> Asset:
         """The store as a file of the output."""
         return self._outline.asset(self.media_type)
 
-    def _shards(self, cell: Window, times: int) -> Iterator[Path]:
-        group = self._path / self._outline.group
-        for name, array in self._arrays.items():
+    def _shards(self, arrays: Mapping[str, Any], cell: Window, times: int) -> Iterator[str]:
+        for name, array in arrays.items():
             bands = ["0"] * (len(array.shape) - 3)
             for time in range(times):
                 for window in cell.blocks(SHARD, SHARD):
                     place = (str(window.row // SHARD), str(window.col // SHARD))
-                    yield group.joinpath(name, "c", str(time), *bands, *place)
+                    yield "/".join([STORE, self._outline.group, name, "c", str(time), *bands, *place])

@@ -17,6 +17,7 @@ from tessera_engine.formats.embeddings.bands import by_pixel
 from tessera_engine.formats.embeddings.base import PREFIXES, asset_path, item_grid
 from tessera_engine.formats.embeddings.sentinels import from_sentinels
 from tessera_engine.formats.embeddings.stored import StoredBlock
+from tessera_engine.formats.layers import QUALITY_BANDS
 from tessera_engine.formats.zarr.times import read_times
 from tessera_engine.offline.chunks import decoded_chunks_of, guard_chunks
 from tessera_engine.scene import Grid, Window
@@ -27,8 +28,15 @@ if TYPE_CHECKING:
 SHARD = 512
 """Pixels across a shard: 32 MB with 128 dimensions, and a whole shard has to be in memory to be written."""
 
+BLOCK = 128
+"""Pixels across what is read together, which are whole chunks of every array. To read a chunk of 32 pixels by itself
+takes longer than to decode it; and in a whole shard hundreds of chunks would be decoded for a few points."""
+
 DTYPES = {"scales": "float32", "observations": "uint16", "quality": "uint16"}
 """Of arrays; all others hold codes, which are int8."""
+
+PREFIX = "embeddings_d"
+"""How the names of arrays with a prefix begin; its length follows."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +48,7 @@ class ZarrSource:
     zone: Group
     time: int = 0
     stored_as: str = "int8"
-    block: int = SHARD
+    block: int = BLOCK
 
     @property
     def prefixes(self) -> tuple[int, ...]:
@@ -67,27 +75,37 @@ class ZarrSource:
             slice(window.row, window.row + window.height),
             slice(window.col, window.col + window.width),
         )
+        expected = (*self._bands(name), self.grid.height, self.grid.width)
         try:
             array: Any = self.zone[name]
+            if array.shape[1:] != expected:
+                found, wanted = (" x ".join(map(str, shape)) for shape in (array.shape[1:], expected))
+                raise ValueError(f"it has {found} values at each time, expected {wanted} as item.json says")
             with decoded_chunks_of(math.prod(array.chunks) * array.dtype.itemsize):
                 values = np.asarray(array[self.time, ..., rows, cols])
         except Exception as error:  # zarr and its codecs raise errors of every kind for a damaged store
             raise self._damaged(name, reason(error)) from None
-        if values.shape[-2:] != (window.height, window.width):
-            raise self._damaged(
-                name, f"it has the shape {array.shape}, expected {self.grid.height} x {self.grid.width}"
-            )
-        expected = DTYPES.get(name, "int8")
-        if values.dtype != expected:
-            raise self._damaged(name, f"it has values of {values.dtype}, expected {expected}")
+        dtype = DTYPES.get(name, "int8")
+        if values.dtype != dtype:
+            raise self._damaged(name, f"it has values of {values.dtype}, expected {dtype}")
         return values
+
+    def _bands(self, name: str) -> tuple[int, ...]:
+        """How many bands an array must have; empty where it has no such axis."""
+        known = {
+            "scales": (),
+            "observations": (2,),
+            "quality": (len(QUALITY_BANDS),),
+            "embeddings": (self.dim,),
+        }
+        return known[name] if name in known else (int(name.removeprefix(PREFIX)),)
 
     def _damaged(self, name: str, why: str) -> TesseraError:
         return TesseraError(f"can't read {name} of {self.zone.store_path}: {why}; convert again")
 
 
 def _prefix_name(dim: int) -> str:
-    return f"embeddings_d{dim}"
+    return f"{PREFIX}{dim}"
 
 
 def open_source(path: Path, item: Mapping[str, Any], time: int | date | None) -> ZarrSource:

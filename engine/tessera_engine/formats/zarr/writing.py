@@ -192,11 +192,11 @@ def write_shard(arrays: Mapping[str, Any], time: int, window: Window, joined: Jo
         if len(quality):
             quality[:, part] = np.moveaxis(joined.read_quality(strip), 2, 0)
     if quality.any():
-        rows, cols = _slices_of(window)
+        rows, cols = window.slices
         arrays["quality"][time, :, rows, cols] = quality
     if not np.isfinite(scales).any():
         return  # a missing shard is read as no data
-    rows, cols = _slices_of(window)
+    rows, cols = window.slices
     for name, array in arrays.items():
         if name == "quality":
             continue
@@ -206,10 +206,6 @@ def write_shard(arrays: Mapping[str, Any], time: int, window: Window, joined: Jo
             array[time, :, rows, cols] = counts
         else:  # the codes of a prefix, or of all dimensions
             array[time, :, rows, cols] = codes[: array.shape[1]]
-
-
-def _slices_of(window: Window) -> tuple[slice, slice]:
-    return slice(window.row, window.row + window.height), slice(window.col, window.col + window.width)
 
 
 class _Links:

@@ -94,7 +94,7 @@ class BlockReader:
 
 def part_of(observations: Observations, window: Window) -> Observations:
     """A copy of some pixels. A view would keep the whole block in memory."""
-    rows, cols = slice(window.row, window.row + window.height), slice(window.col, window.col + window.width)
+    rows, cols = window.slices
     arrays: dict[str, Any] = {
         name: np.ascontiguousarray(getattr(observations, name)[:, rows, cols])
         for name in ("s2", "s2_valid", "s1_ascending", "s1_descending")

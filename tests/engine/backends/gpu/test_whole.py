@@ -79,6 +79,9 @@ def test_the_command_line_says_what_is_missing(run, tmp_path):
         assert "--device cuda is not available" in err
         assert "no NVIDIA driver" in err
         assert err.count("\n") == 1
+    code, out, err = run("embed", "scene", "--backend", "cuda")
+    assert (code, out) == (2, "")
+    assert "no NVIDIA driver" in err
     code, out, _ = run("doctor")
     assert code == 0
     assert "no NVIDIA driver" in " ".join(out.split())

@@ -1,4 +1,4 @@
-"""Every command of this package runs without PyTorch as far as to say that it needs it."""
+"""Without PyTorch, commands and functions of this package say how to install it."""
 
 from __future__ import annotations
 
