@@ -16,6 +16,8 @@ HEAD = (
     "that was held out; with 95 % intervals, paired.",
     "Common classes: those of 5 % of the land or more. *By noise*: words are near in units of the noise between",
     "neighbours, and chosen together. *In patches*: neighbouring pixels that are alike are coded once, by their mean.",
+    "Rows of one site may be of several runs, each compared with int8 codes of its own: those of the last two sites",
+    "were scored on the 4,000 pixels, but for *format vq*.",
     "",
 )
 
