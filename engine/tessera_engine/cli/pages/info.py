@@ -43,7 +43,7 @@ def describe(target: str, announce: Callable[[str], None] | None = None, **openi
     """
     path = Path(target)
     finish_or_undo(path)
-    is_scene = path.is_dir() and not (is_model_name(target) or holds_embeddings(path))
+    is_scene = path.is_dir() and not (is_model_name(target) or is_output(path) or holds_embeddings(path))
     for name, value in opening.items():
         if value is not None and not is_scene and (path.exists() or is_model_name(target)):
             raise InputError(f"{name}={value} says how to read a scene, and {target} is none; leave it out")
