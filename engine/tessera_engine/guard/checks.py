@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -83,11 +84,16 @@ def check_places(reader: Reader, region: Window, known: Sequence[Finding]) -> li
     useless = any(finding.name.startswith("mask-") or finding.name == "s2-scale" for finding in known)
     named = (reader.satellites(), reader.relative_orbits()) if isinstance(reader, Named) else ({}, {})
     geometry, seams = Geometry(reader.period, *named), Seams(reader.period, named[1])
-    for number, (window, block) in enumerate(reader.blocks(region, BLOCKS)):
+    compared = itertools.cycle(number == 0 for number in range(EVERY))
+    for window, block in reader.blocks(
+        region, BLOCKS
+    ):  # not `enumerate`, which keeps a block while it gets the next
         series = [each for each in series_of(block) if not (useless and each.field == "s2")]
-        if number % EVERY == 0:
+        del block  # two at once are too much
+        if next(compared):
             geometry.add(series)
         seams.add(series, window)
+        del series
     return geometry.findings() + seams.findings()
 
 

@@ -57,21 +57,26 @@ def series_of(block: Observations) -> Iterator[Series]:
     for field in FIELDS:
         doy = getattr(block, f"{field}_doy")
         order = np.argsort(doy, kind="stable")
+        is_ordered = bool((np.diff(order) == 1).all())
         for part in np.array_split(order, max(1, -(-len(order) // MOST_DATES))):
             if len(part):
-                yield _optical(block, part) if field == "s2" else _radar(block, field, part)
+                # A slice makes no copy
+                dates = slice(part[0], part[-1] + 1) if is_ordered else part
+                yield _optical(block, dates) if field == "s2" else _radar(block, field, dates)
 
 
-def _optical(block: Observations, dates: NDArray[np.int64]) -> Series:
-    values = block.s2[dates]
-    bands = tuple(values[..., band_index(name)].astype(np.float32) for name in OPTICAL_BANDS)
-    known = (block.s2_valid[dates] != 0) & (values[..., band_index("B08")] > 0)
+def _optical(block: Observations, dates: slice | NDArray[np.int64]) -> Series:
+    # A band at a time, since a copy of all of them is large
+    bands = tuple(block.s2[..., band_index(name)][dates].astype(np.float32) for name in OPTICAL_BANDS)
+    known = (block.s2_valid[dates] != 0) & (bands[OPTICAL_BANDS.index("B08")] > 0)
     return Series("s2", block.s2_doy[dates], bands, known)
 
 
-def _radar(block: Observations, field: str, dates: NDArray[np.int64]) -> Series:
+def _radar(block: Observations, field: str, dates: slice | NDArray[np.int64]) -> Series:
     codes = getattr(block, field)[dates]
     known = (codes > 0).all(axis=-1)
     # The sum of two channels has less speckle than each of them
-    both = codes.astype(np.float32).sum(axis=-1) / 800 - 25
+    both = codes.sum(axis=-1, dtype=np.float32)
+    both /= 800
+    both -= 25
     return Series(field, getattr(block, f"{field}_doy")[dates], (both,), known)

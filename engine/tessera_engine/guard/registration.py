@@ -64,6 +64,14 @@ def texture(images: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np
         images: (T, h, w) float32.
         known: (T, h, w) bool, where there is a value.
     """
+    found = np.empty(images.shape, np.float32)
+    for t in range(len(images)):  # one image at a time: what it takes is large beside the images themselves
+        found[t] = _texture(images[t : t + 1], known[t : t + 1])[0]
+    return found
+
+
+def _texture(images: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """See `texture`."""
     weight = known.astype(np.float32)
     local = _box(np.where(known, images, 0)) / np.maximum(_box(weight), 1)
     detail = np.where(known, images - local, 0)

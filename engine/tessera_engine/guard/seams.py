@@ -167,14 +167,16 @@ def _differences(values: NDArray[np.float32], known: NDArray[np.bool_], size: in
     for s, rows in enumerate(parts):
         # Where all is known, the rows are added first: that is far less work
         result[whole, s, cols] = _steps(values[whole, rows[0] : rows[-1] + 1].mean(axis=1), size)
-    if not whole.all():
-        filled, given = np.where(known[~whole], values[~whole], 0), known[~whole]
-        full = np.asarray(np.lib.stride_tricks.sliding_window_view(given, 2 * size, axis=2).all(axis=-1))
+    for t in np.flatnonzero(
+        ~whole
+    ):  # one date at a time: what it takes is large beside the values themselves
+        filled, given = np.where(known[t], values[t], 0), known[t]
+        full = np.asarray(np.lib.stride_tricks.sliding_window_view(given, 2 * size, axis=1).all(axis=-1))
         steps = np.where(full, _steps(filled, size), 0)
         for s, rows in enumerate(parts):
-            seen = full[:, rows[0] : rows[-1] + 1].sum(axis=1)
-            mean = steps[:, rows[0] : rows[-1] + 1].sum(axis=1) / np.maximum(seen, 1)
-            result[~whole, s, cols] = np.where(seen >= len(rows) / 2, mean, np.nan)
+            seen = full[rows[0] : rows[-1] + 1].sum(axis=0)
+            mean = steps[rows[0] : rows[-1] + 1].sum(axis=0) / np.maximum(seen, 1)
+            result[t, s, cols] = np.where(seen >= len(rows) / 2, mean, np.nan)
     return result
 
 
