@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import threading
 import zlib
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from cube_files import s2_variables, write_netcdf
 from cube_forms import Form, write
+from places import DATA
 from product_files import product_arrays
 
 from tessera_engine.scenes import open_scene
@@ -95,6 +97,15 @@ def test_a_file_that_takes_too_long_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(trial, "STARTING", 1)
     write(tmp_path / "scene", ARRAYS, Form(container="nc4"))
     assert "more than 2 s" in problem_of(tmp_path / "scene").reason
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no timer of CPU time")
+def test_an_array_that_keeps_the_library_busy_ends_its_trial(tmp_path, monkeypatch):
+    """One byte of the file is flipped: a heap object has the size 0, and HDF5 looks for the next one forever."""
+    monkeypatch.setattr(trial, "STEP", 1)
+    monkeypatch.setattr(trial, "SECONDS", 300)
+    shutil.copy(DATA / "hdf5_loop.nc", tmp_path)
+    assert "more than 1 s for one of its arrays" in problem_of(tmp_path).reason
 
 
 @pytest.mark.parametrize(

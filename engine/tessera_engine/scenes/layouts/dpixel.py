@@ -23,7 +23,7 @@ from tessera_engine.scenes.metadata.listing import is_of_system
 from tessera_engine.scenes.metadata.tile_dates import period_in_file, period_of_year
 from tessera_engine.scenes.period import Period, days_on, year_period
 from tessera_engine.scenes.products import ORBITS, Unusable
-from tessera_engine.scenes.reading.blocks import block_side, diagonal
+from tessera_engine.scenes.reading.blocks import diagonal, tile_side
 from tessera_engine.scenes.reading.fingerprint import SAMPLE_BYTES, add_file
 from tessera_engine.scenes.reading.npy import NpyRaster, read_doys
 from tessera_engine.scenes.unused import beside_tiles, lines
@@ -326,7 +326,7 @@ class DPixelTile:
 
     def blocks(self, region: Window, count: int) -> Iterator[tuple[Window, Observations]]:
         """Squares along the diagonal, which touch every row and column of a region that isn't too large."""
-        for window in diagonal(region, block_side(self.bytes_per_pixel), count):
+        for window in diagonal(region, tile_side(self.bytes_per_pixel), count):
             yield window, self.read(window)
 
     fingerprinted_bytes = _SAMPLES * SAMPLE_BYTES

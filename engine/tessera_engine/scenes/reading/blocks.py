@@ -22,11 +22,21 @@ Size = tuple[int, int]
 LARGEST_SIDE, LARGEST_BYTES = 128, 64 << 20
 """Of a block in which neighbours are compared: pixels along a side, and bytes of its observations."""
 
+TILE_BYTES, TILE_STEP = 20 << 20, 16
+"""The same in d-pixel tiles, which are read pixel by pixel: bytes, and what the side is a multiple of. What is compared
+takes as much again, and small scenes with many dates are embedded within 300 MB."""
+
 
 def block_side(bytes_per_pixel: int) -> int:
     """Pixels along a side of a block in which neighbours are compared; a power of two, like cells."""
     most = math.isqrt(LARGEST_BYTES // max(bytes_per_pixel, 1))
     return min(LARGEST_SIDE, 1 << max(most.bit_length() - 1, 3))
+
+
+def tile_side(bytes_per_pixel: int) -> int:
+    """The same in d-pixel tiles."""
+    most = math.isqrt(TILE_BYTES // max(bytes_per_pixel, 1))
+    return min(LARGEST_SIDE, max(most // TILE_STEP, 1) * TILE_STEP)
 
 
 def diagonal(region: Window, side: int, count: int) -> Iterator[Window]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -18,6 +19,9 @@ PROCESS = Path(__file__).with_name("walk.py")
 
 SECONDS = 20
 """Time for one file. A cube with 1,000 dates and 40 variables takes less than one second."""
+
+STEP = 3
+"""CPU time for one array: thousands of times what is needed, and less than anybody waits."""
 
 LARGEST_CHUNK = 2**26
 """Bytes of a chunk whose values are tried. Many larger ones would take longer than that."""
@@ -48,7 +52,7 @@ def _try(paths: Sequence[Path]) -> tuple[list[Path], str | None]:
     if not sys.executable:  # Python inside another program
         return [], None
     files = [os.fsencode(path).hex() for path in paths]
-    task = {"files": files, "seconds": SECONDS, "largest": LARGEST_CHUNK}
+    task = {"files": files, "seconds": SECONDS, "step": STEP, "largest": LARGEST_CHUNK}
     limit = STARTING + SECONDS * len(paths)
     try:
         done = subprocess.run(
@@ -64,6 +68,8 @@ def _try(paths: Sequence[Path]) -> tuple[list[Path], str | None]:
             },  # h5py is where this process finds it
         )
         output, reason = done.stdout, f"ended the HDF5 library (code {done.returncode})"
+        if sys.platform != "win32" and done.returncode == -signal.SIGPROF:
+            reason = f"took the HDF5 library more than {STEP} s for one of its arrays"
         if done.returncode == 0:
             return list(paths), None
     except subprocess.TimeoutExpired as error:

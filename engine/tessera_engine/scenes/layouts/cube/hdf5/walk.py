@@ -10,6 +10,7 @@ import faulthandler
 import json
 import math
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -121,7 +122,7 @@ def _check_chunks(name: str, dataset: Any) -> None:
         )
 
 
-def try_all(paths: list[str], seconds: int, largest: int) -> None:
+def try_all(paths: list[str], seconds: int, step: int, largest: int) -> None:
     """Read from each file what the engine reads later, after an empty line on stdout; ends this process.
 
     HDF5 can't be interrupted from Python, so a file that takes longer than `seconds` ends the process too.
@@ -129,6 +130,7 @@ def try_all(paths: list[str], seconds: int, largest: int) -> None:
     Args:
         paths: the files.
         seconds: for each of them.
+        step: seconds of CPU time for each array, and for its values. A flipped byte is enough for HDF5 to loop.
         largest: bytes of a chunk whose values are read.
     """
     for path in paths:
@@ -136,11 +138,18 @@ def try_all(paths: list[str], seconds: int, largest: int) -> None:
         sys.stdout.flush()
         faulthandler.dump_traceback_later(seconds, exit=True)
         with contextlib.suppress(Refused, *ERRORS):  # the engine meets the same error, and names it
-            _try(path, largest)
+            _try(path, step, largest)
     os._exit(0)  # everything has been tried; closing a damaged file may crash
 
 
-def _try(path: str, largest: int) -> None:
+def _allow(step: int) -> None:
+    """End this process, whatever it does, when it has worked for `step` seconds from now; not on Windows."""
+    if sys.platform != "win32":
+        signal.setitimer(signal.ITIMER_PROF, step)
+
+
+def _try(path: str, step: int, largest: int) -> None:
+    _allow(step)
     with h5py.File(path, "r", locking=False) as file:
         for _, dataset in datasets(file):
             for key in dataset.attrs:
@@ -151,9 +160,12 @@ def _try(path: str, largest: int) -> None:
             chunk = math.prod(dataset.chunks or (1,)) * dataset.dtype.itemsize
             if dataset.shape and all(dataset.shape) and chunk <= largest:
                 for end in (0, -1):
+                    _allow(step)
                     dataset[tuple(end for _ in dataset.shape)]
+            _allow(step)
 
 
 if __name__ == "__main__":
     task = json.load(sys.stdin)
-    try_all([os.fsdecode(bytes.fromhex(each)) for each in task["files"]], task["seconds"], task["largest"])
+    given = [os.fsdecode(bytes.fromhex(each)) for each in task["files"]]
+    try_all(given, task["seconds"], task["step"], task["largest"])
