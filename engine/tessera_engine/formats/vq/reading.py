@@ -27,6 +27,9 @@ NUMBERS = tuple(f"number{stage}" for stage in range(1, len(WORDS) + 1))
 LARGEST = 1e30
 """Larger numbers are of no embedding, and the sum of two of them may be infinite."""
 
+STRIP = 64
+"""Rows of a tile that are read as float32 at a time: all different embeddings of a tile may take 134 MB."""
+
 RANGES = "_range"
 """What follows the name of a codebook in that of its ranges."""
 
@@ -45,16 +48,16 @@ class VqSource:
     def read(self, window: Window, dim: int) -> StoredBlock:
         """See `tessera_engine.formats.embeddings.stored.Source`."""
         values = np.full((window.height, window.width, dim), np.nan, np.float32)
-        for rows, cols, decoded in self._tiles(window, dim):
-            vectors = np.concatenate([decoded.vectors, np.full((1, dim), np.nan, np.float32)])
-            values[rows, cols] = vectors[decoded.which]  # no data is -1, the last one
+        for rows, cols, decoded in self._tiles(window, dim, STRIP):
+            there = decoded.which >= 0
+            values[rows, cols][there] = decoded.vectors[decoded.which[there]]
         return StoredBlock(values, None)
 
     def read_distinct(self, window: Window, dim: int) -> Distinct:
         """See `tessera_engine.formats.embeddings.stored.HasDistinct`."""
         which = np.full((window.height, window.width), -1, np.int32)
         vectors, count = [np.zeros((0, dim), np.float32)], 0
-        for rows, cols, decoded in self._tiles(window, dim):
+        for rows, cols, decoded in self._tiles(window, dim, TILE):
             which[rows, cols] = np.where(decoded.which < 0, -1, decoded.which + count)
             vectors.append(decoded.vectors)
             count += len(decoded.vectors)
@@ -72,23 +75,25 @@ class VqSource:
         shape = (bands, self.grid.height, self.grid.width)
         return np.moveaxis(self._part(name, shape, "uint16", (slice(None), *window.slices)), 0, 2)
 
-    def _tiles(self, window: Window, dim: int) -> Iterator[tuple[slice, slice, Decoded]]:
-        """Rows and columns of a window, and what is there, for each tile with data."""
+    def _tiles(self, window: Window, dim: int, strip: int) -> Iterator[tuple[slice, slice, Decoded]]:
+        """Rows and columns of a window, and what is there, for each strip of so many rows of a tile with data."""
         shape = (self.grid.height, self.grid.width)
         for row in range(window.row // TILE, (window.row + window.height - 1) // TILE + 1):
             for col in range(window.col // TILE, (window.col + window.width - 1) // TILE + 1):
                 part = window.intersection(Window(col * TILE, row * TILE, TILE, TILE))
                 if part is None:
                     continue
-                planes = [self._part(name, shape, "uint8", part.slices) for name in NUMBERS]
-                numbers = np.stack(planes)
+                numbers = np.stack([self._part(name, shape, "uint8", part.slices) for name in NUMBERS])
                 if (numbers[0] == NO_DATA).all():
                     continue
-                try:
-                    decoded = decode([self._book(name, row, col) for name in BOOKS], numbers, dim)
-                except ValueError as error:
-                    raise self._damaged(NUMBERS[0], f"{error} in tile {row}, {col}") from None
-                yield *part.relative_to(window).slices, decoded
+                books = [self._book(name, row, col) for name in BOOKS]
+                for top in range(0, part.height, strip):
+                    piece = part._replace(row=part.row + top, height=min(strip, part.height - top))
+                    try:
+                        decoded = decode(books, numbers[:, top : top + strip], dim)
+                    except ValueError as error:
+                        raise self._damaged(NUMBERS[0], f"{error} in tile {row}, {col}") from None
+                    yield *piece.relative_to(window).slices, decoded
 
     def _book(self, name: str, row: int, col: int) -> Packed:
         """The codebook of a tile, checked."""
