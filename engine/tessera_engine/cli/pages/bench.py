@@ -41,6 +41,10 @@ from tessera_kernels.threads import set_threads
 STAGE_PIXELS = 2048
 """Size of the windows of the run whose stages are timed. It has several windows, so that reading overlaps computing."""
 
+TURN_SECONDS = 0.4
+"""A turn lasts at least so long. A fast one would otherwise be over before a core that has waited, and its caches, are
+as fast as they are in the middle of a scene."""
+
 MakeBackend = Callable[[], Backend]
 """Loads a model. A function or a `functools.partial` of one, importable by name, since another process calls it."""
 
@@ -154,7 +158,7 @@ class Runner:
         return answer
 
     def seconds(self) -> float:
-        """Run once, from observations to embeddings, and return the time in seconds."""
+        """Run for `TURN_SECONDS`, from observations to embeddings, and return the seconds of one run."""
         return float(self._ask(True))
 
     def close(self) -> None:
@@ -188,9 +192,11 @@ def _serve(pipe: Connection) -> None:
     pipe.send((embedding, backend.computes_on))
     try:
         while pipe.recv():
-            start = time.perf_counter()
-            backend.run(pack(observations, backend.model.facts).tokens)
-            pipe.send(time.perf_counter() - start)
+            start, runs, seconds = time.perf_counter(), 0, 0.0
+            while seconds < TURN_SECONDS:
+                backend.run(pack(observations, backend.model.facts).tokens)
+                runs, seconds = runs + 1, time.perf_counter() - start
+            pipe.send(seconds / runs)
     except EOFError:
         pass
 
@@ -206,7 +212,7 @@ def compare(
     Args:
         runners: runners by name, all with the same pixels.
         baselines: names of the runners to compare with: the fastest one of each round counts.
-        rounds: number of runs of each runner.
+        rounds: number of turns of each runner.
         progress: called after each run.
     """
     seconds: dict[str, list[float]] = {name: [] for name in runners}
