@@ -24,8 +24,8 @@ hardly any variance; with 0.3 a class that differs only in a direction of little
 def directions(vectors: NDArray[np.float32], differences: NDArray[np.float32]) -> NDArray[np.float32]:
     """The matrix that brings vectors to at most `DIRECTIONS` directions, in units of the noise.
 
-    Differences across the edges of fields are noise, too: they tell how fields of one class differ. Without them a
-    linear probe loses half a point more.
+    Differences across the edges of fields count as noise, too: they show how fields of one class differ. If they are
+    left out, a linear probe loses half a point more.
 
     Args:
         vectors: (N, K) float32, N at least 1.
