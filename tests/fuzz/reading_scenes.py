@@ -66,7 +66,7 @@ def try_in_forks(place: Place) -> None:
         if child == 0:
             os.dup2(writing, 1)
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-            walk.try_all([str(path) for path in paths], trial.SECONDS, trial.LARGEST_CHUNK)
+            walk.try_all([str(path) for path in paths], **trial.LIMITS)
         os.close(writing)
         with os.fdopen(reading, "rb") as said:
             begun = said.read().count(b"\n")

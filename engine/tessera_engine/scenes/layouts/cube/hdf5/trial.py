@@ -26,6 +26,9 @@ STEP = 3
 LARGEST_CHUNK = 2**26
 """Bytes of a chunk whose values are tried. Many larger ones would take longer than that."""
 
+LIMITS = {"seconds": SECONDS, "step": STEP, "largest": LARGEST_CHUNK}
+"""What `walk.try_all` is given."""
+
 STARTING = 30
 """Seconds until Python has started and imported h5py, on a slow disk."""
 
@@ -52,7 +55,7 @@ def _try(paths: Sequence[Path]) -> tuple[list[Path], str | None]:
     if not sys.executable:  # Python inside another program
         return [], None
     files = [os.fsencode(path).hex() for path in paths]
-    task = {"files": files, "seconds": SECONDS, "step": STEP, "largest": LARGEST_CHUNK}
+    task = {"files": files, "limits": LIMITS}
     limit = STARTING + SECONDS * len(paths)
     try:
         done = subprocess.run(

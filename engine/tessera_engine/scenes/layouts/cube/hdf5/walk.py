@@ -168,4 +168,4 @@ def _try(path: str, step: int, largest: int) -> None:
 if __name__ == "__main__":
     task = json.load(sys.stdin)
     given = [os.fsdecode(bytes.fromhex(each)) for each in task["files"]]
-    try_all(given, task["seconds"], task["step"], task["largest"])
+    try_all(given, **task["limits"])
