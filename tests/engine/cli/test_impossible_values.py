@@ -94,6 +94,8 @@ def test_no_option_ends_in_a_traceback(run, inputs, name):
         (["info", "out", "--year", "2020"], "--year 2020"),
         (["map", "out", "--labels", "points.csv", "--field", "crop", "--train-year", "2020"], "--train"),
         (["map", "out", "--labels", "points.csv", "--field", "crop", "--band", "1"], "--band 1"),
+        (["map", "out", "--labels", "labels.tif", "--field", "crop"], "--field 'crop'"),
+        (["evaluate", "out", "--labels", "labels.tif", "--layer", "crop"], "--layer 'crop'"),
         (["verify", "out", "--model", "demo"], "--scene"),
         (["embed", "scene", "--aoi", ""], "--aoi is empty"),
         (["embed", "scene", "--aoi="], "--aoi is empty"),
@@ -101,6 +103,7 @@ def test_no_option_ends_in_a_traceback(run, inputs, name):
 )
 def test_mistakes_that_people_make_are_named(run, inputs, tmp_path, words, named):
     (tmp_path / "two words").mkdir()
+    (tmp_path / "labels.tif").write_bytes(b"")  # what can't be used is named before a file is read
     code, out, err = run(*words)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert named in err
