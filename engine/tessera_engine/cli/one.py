@@ -22,7 +22,7 @@ class Asked:
     Attributes:
         scene: its folder.
         out: the output folder; None: the default.
-        opening: options of `tessera_engine.scenes.open_scene`.
+        opening: options of `tessera_engine.scenes.open.open_scene`.
         loading: options of `tessera_engine.api.load_model`.
         options: of the run.
         quiet: print results alone, and what is certainly wrong.
