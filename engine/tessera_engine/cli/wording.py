@@ -44,6 +44,33 @@ def in_options(message: str) -> str:
     return _NAMED.sub(replace, message)
 
 
+_USAGE = (
+    (r"Input should be a valid integer\b.*", "expected a whole number"),
+    (r"Input should be a valid number\b.*", "expected a number"),
+    (
+        r"Input should be greater than or equal to ([\d.]+)",
+        lambda found: f"expected at least {_short(found[1])}",
+    ),
+    (r"Input should be less than or equal to ([\d.]+)", lambda found: f"expected at most {_short(found[1])}"),
+    (
+        r"(?:Value error, )?('.*') does not match the formats? .*",
+        r"\1 is not a day; write it like 2024-03-31",
+    ),
+)
+"""What typer's library says of a value that can't be used -> the same in plain words. All days have one form."""
+
+
+def in_plain_words(message: str) -> str:
+    """What typer says of a command line, for people who write no Python."""
+    for technical, plain in _USAGE:
+        message = re.sub(technical, plain, message)
+    return message
+
+
+def _short(number: str) -> str:
+    return f"{float(number):g}" if float(number) < 1 else number
+
+
 def _spelling(parameter: Any) -> str:
     if parameter.param_type_name == "argument":
         return str(parameter.name).upper()

@@ -129,3 +129,23 @@ def test_mistakes_that_people_make_are_named(run, inputs, tmp_path, words, named
     code, out, err = run(*words)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert named in err
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["embed", "scene", "--from", "31/03/2024"], ("'31/03/2024'", "2024-03-31")),
+        (["view", "out", "--until", "2024-02-30"], ("'2024-02-30'", "2024-03-31")),
+        (["embed", "scene", "--year", "1.5"], ("--year", "whole number")),
+        (["segment", "out", "--scale", "much"], ("--scale", "a number")),
+        (["train", "scene", "-o", "m.pt", "--learning-rate", "2"], ("--learning-rate", "at most 1")),
+        (["train", "scene", "-o", "m.pt", "--learning-rate", "0"], ("--learning-rate", "at least 1e-08")),
+    ],
+)
+def test_values_are_refused_in_plain_words(run, words, named):
+    code, out, err = run(*words)
+    assert (code, out) == (2, "")
+    last = err.splitlines()[-1]
+    assert all(fact in last for fact in named), err
+    assert "Input should" not in err
+    assert "%" not in err

@@ -6,12 +6,15 @@ import json
 import pickle
 import shutil
 from pathlib import Path
+
 import numpy as np
 from cube_files import WKT, _coordinates, s2_variables, write_zarr
 from made_up import ORIGIN
 from product_files import product_arrays
-from hostile.kit import URL, SIDE, Commands, Kit, Opens, cube
-from hostile.elsewhere import vrt, bad_crs
+
+from hostile.elsewhere import bad_crs, vrt
+from hostile.kit import SIDE, URL, Commands, Kit, Opens, cube
+
 
 @cube
 def zarr_cubes(kit: Kit) -> Commands:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+
 from made_up import CRS
-from hostile.kit import URL, SIDE, Kit
+
+from hostile.kit import SIDE, URL, Kit
+
 
 def vrt(source: str, bands: int = 1, dtype: str = "Byte") -> str:
     """A virtual raster on the grid of the made-up scene."""

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
+
 import numpy as np
 from made_up import ORIGIN, made_up_arrays, write_roi
 

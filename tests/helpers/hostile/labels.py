@@ -6,10 +6,13 @@ import json
 import sqlite3
 import zipfile
 from pathlib import Path
+
 import numpy as np
 from made_up import CRS
-from hostile.kit import URL, Commands, Kit, kind, geojson
-from hostile.elsewhere import ogr_vrt, rasters, bad_crs, LINK
+
+from hostile.elsewhere import LINK, bad_crs, ogr_vrt, rasters
+from hostile.kit import URL, Commands, Kit, geojson, kind
+
 
 def with_labels(kit: Kit, path: Path, number: int, field: bool = True) -> list[str]:
     out = f"labels-{kit.folder.name}-{number}"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import pickle
-from hostile.kit import URL, Commands, Kit, Opens, kind
+
 from hostile.elsewhere import vrt
+from hostile.kit import URL, Commands, Kit, Opens, kind
+
 
 @kind
 def model_files(kit: Kit) -> Commands:

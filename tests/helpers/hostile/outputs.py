@@ -7,9 +7,12 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+
 import numpy as np
+
+from hostile.elsewhere import bad_crs, vrt
 from hostile.kit import URL, Commands, Kit, Opens, kind
-from hostile.elsewhere import vrt, bad_crs
+
 
 def uses(path: Path, name: str) -> Commands:
     """Commands that read an output."""

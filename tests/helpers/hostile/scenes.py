@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 import pickle
+
 import numpy as np
 import rasterio
 from affine import Affine
 from made_up import ORIGIN, made_up_arrays, write_tile
 from product_files import product_arrays, write_hyp3, write_safe
 from stac_files import write_items, write_stac_s2
-from hostile.kit import URL, SIDE, Commands, Kit, Opens, kind
-from hostile.elsewhere import vrt, rasters, bad_crs
+
+from hostile.elsewhere import bad_crs, rasters, vrt
+from hostile.kit import SIDE, URL, Commands, Kit, Opens, kind
+
 
 @kind
 def roi_descriptions(kit: Kit) -> Commands:
