@@ -57,7 +57,7 @@ COUNTRIES = {"Wales": 20_780, "Portugal": 92_200, "Kenya": 580_400}
 PAIRS = """\
 ## int8 and vq against float32
 
-Difference in macro F1, points (paired)."""
+Difference in macro F1 to float32 compute, in points (paired)."""
 
 SMALLER = """\
 ## Smaller forms that were tried
@@ -66,8 +66,8 @@ Four bits a code (codes -7..7 and a scale for each pixel), and one bit (above or
 are then ranked again by int8 codes). Float32 compute. *Less the mean* needs the scene's mean vector as well."""
 
 UNORDERED = """\
-The same with random weights of nano's shape, whose dimensions are in no order and whose vectors have nearly everything
-in common ({site}):"""
+The same on {site} for a network of nano's shape with random weights. Its dimensions are in no order, and its vectors
+have nearly everything in common:"""
 
 PEERS = """\
 ## Beside other features
@@ -173,8 +173,8 @@ def _pairs(measured, tasks) -> str:
                     else ""
                     for key in keys
                 ]
-                rows.append([f"{form} dims", COMPUTES[compute], f"{less} dims", method, *cells])
-    titles = ["form", "compute", "less float32 compute and values of", "method"]
+                rows.append([f"{form} dims", COMPUTES[compute], f"float32, {less} dims", method, *cells])
+    titles = ["form", "compute", "compared with", "method"]
     return _table([*titles, *(", ".join(task) for task in tasks)], rows)
 
 
