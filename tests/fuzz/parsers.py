@@ -87,6 +87,7 @@ PARSERS = {
     ),
     "shapefile": Parser(reading_labels.shapefile, (mutate_bytes,), _of_folder("labels/*.shp"), reading_labels.prepare),
     "label-raster": Parser(reading_labels.labels, (mutate_bytes,), _of_folder("labels/*.tif"), reading_labels.prepare),
+    "class-names": Parser(reading_labels.class_names, (mutate_xml, mutate_xml, mutate_bytes)),
     "netcdf": Parser(
         reading_scenes.netcdf, (mutate_bytes, reading_scenes.mutate_names), _of_folder("scenes/netcdf*/*.nc"),
         reading_scenes.try_in_forks,

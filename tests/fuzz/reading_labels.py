@@ -11,8 +11,11 @@ import numpy as np
 from fuzz.mutations import NUMBERS, TEXTS
 from fuzz.watch import Place
 
+from tessera_engine.analysis.areas.design import sample_design
+from tessera_engine.analysis.class_map import open_class_map
 from tessera_engine.analysis.labels.pixels import LabelSource
 from tessera_engine.analysis.labels.reading import read_labels
+from tessera_engine.cli.console import print_table
 from tessera_engine.formats.opening import open_embeddings
 from tessera_engine.scene import Grid
 
@@ -64,3 +67,19 @@ def _read(path: Path, grid: Grid, number: int) -> None:
         (found.cols >= 0) & (found.cols < grid.width) & (found.rows >= 0) & (found.rows < grid.height)
     ).all()
     assert not regression or np.isfinite(found.values).all()
+
+
+def class_names(place: Place, _: object, seed: str, data: bytes) -> None:
+    """Names of classes that GDAL keeps beside a raster: nothing in them stops the map from being used."""
+    raster = place.inputs / "crops.tif"
+    if not raster.exists():
+        shutil.copy(place.made / "labels" / "raster.tif", raster)
+    raster.with_name("crops.tif.aux.xml").write_bytes(data)
+    place.ready()
+    found = open_class_map("map", raster)
+    assert list(found.names) == list(found.pixels)
+    assert all(found.names.values())
+    print_table(list(found.names.items()))
+    if zlib.crc32(data) % 8 == 0:
+        out = place.out / f"points.{('csv', 'geojson', 'gpkg')[zlib.crc32(data) // 8 % 3]}"
+        sample_design(raster, out, per_class=2, show_class=True, overwrite=True)

@@ -26,7 +26,7 @@ def table(tmp_path_factory):
 
 
 PARSERS = (
-    "item", "palette", "journal", "raster", "zarr-store", "vq-store", "tree", "tree-names", "geojson", "gpkg", "csv", "shapefile", "label-raster",
+    "item", "palette", "journal", "raster", "zarr-store", "vq-store", "tree", "tree-names", "geojson", "gpkg", "csv", "shapefile", "label-raster", "class-names",
     "netcdf", "zarr", "zarr-chunk", "stac", "safe", "zip", "names", "npy", "doys", "roi", "tile", "model", "classifier", "head",
     "checkpoint",
 )  # fmt: skip

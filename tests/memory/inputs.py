@@ -20,7 +20,7 @@ from product_files import product_arrays, write_safe
 from tessera_engine.files.output import ITEM
 from tessera_engine.files.staging import Staging
 from tessera_engine.formats.origin import Origin
-from tessera_engine.formats.writing import write
+from tessera_engine.formats.writing import stored_form, write
 from tessera_engine.scene import Grid
 from tessera_engine.stac.writing import RunFacts, write_item
 
@@ -114,7 +114,7 @@ def output(
     origin = Origin(year, FACTS["model_name"], FACTS["model_sha256"], FACTS["generation"], "0.2.0")
     assets = write(format, staging, folder, "field", origin)
     about = FACTS | {
-        "stored_as": stored_as,
+        "stored_as": stored_form(format, stored_as),
         "dim": dim,
         "pixels_with_data": width * height,
         "scene_fingerprint": f"{year}{width}{height}{corner[0]}".ljust(64, "0")[:64],

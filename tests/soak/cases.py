@@ -17,8 +17,18 @@ from typing import Any
 
 WRITES_NOTHING = {"info", "doctor", "docs", "verify", "bench", "model list"}
 
-SHORT = {"embed", "convert", "similar", "sample", "picture", "view", "export", "model add", "train"}
-"""What a short soak interrupts: each way to publish, of a folder, a store, a table, a picture, a page and models."""
+SHORT = {
+    "a run's journal, and a growing store": "embed zarr append",
+    "a store of many files that grows": "convert geotessera append",
+    "result_folder": "area overwrite",
+    "result_file": "segment overwrite",
+    "result_pair": "map saved overwrite",
+    "a table that is resumed": "sample scene",
+    "a picture and its palette": "picture",
+    "an installed model": "model import",
+    "a checkpoint": "train",
+}
+"""What a short soak interrupts: way to write -> name of a case."""
 
 HOME = "TESSERA_ENGINE_HOME"
 

@@ -1,4 +1,4 @@
-"""A short soak: a command of each way to publish is killed at its steps, the disk fails, and stores are read meanwhile.
+"""A short soak: a command of each way to write is killed at its steps, the disk fails, and stores are read meanwhile.
 
 The long one is `make soak`. It runs in a process of its own, which forks and has a library preloaded.
 """
@@ -32,7 +32,7 @@ def test_every_command_that_writes_is_interrupted():
     tried = {case.command for case in cases()}
     assert tried | WRITES_NOTHING == set(commands(get_command(app)))
     assert not tried & WRITES_NOTHING
-    assert tried >= SHORT
+    assert {case.name for case in cases()} >= set(SHORT.values())
 
 
 def test_every_format_is_written_anew_replaced_and_added_to():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,16 +40,17 @@ def thinned(grid: Grid) -> tuple[int, Grid]:
 
 def write_framed(
     path: Path,
-    picture: NDArray[np.uint8],
+    picture: Iterable[NDArray[np.uint8]],
     grid: Grid,
     caption: Sequence[str],
     legend: Legend | None = None,
 ) -> Grid:
-    """Write a picture in its frame as PNG.
+    """Write a picture in its frame as PNG. In memory are the whole PNG's pixels, and a strip of the picture.
 
     Args:
         path: of the PNG.
-        picture: (height, width, 4) RGBA, or RGB; small ones are enlarged by a whole factor.
+        picture: strips from top to bottom, (rows, width, 4) RGBA or RGB, which together are the grid's pixels; small
+            pictures are enlarged by a whole factor.
         grid: of the picture's pixels; without a CRS the frame has no scale and no north.
         caption: lines below it, the first as its title; empty lines are left out.
         legend: of the colours, to the right of the picture.
@@ -62,30 +63,34 @@ def write_framed(
     """
     from PIL import Image, ImageDraw
 
-    factor = max(1, -(-SMALLEST_SIDE // max(picture.shape[:2])))
-    shown = Image.fromarray(np.ascontiguousarray(picture))
-    if factor > 1:  # otherwise it would be a copy
-        shown = shown.resize((shown.width * factor, shown.height * factor), Image.Resampling.NEAREST)
-    letter = max(SMALLEST_LETTER, max(shown.size) // LETTERS_PER_SIDE)
+    factor = max(1, -(-SMALLEST_SIDE // max(grid.width, grid.height)))
+    shown_width, shown_height = grid.width * factor, grid.height * factor
+    letter = max(SMALLEST_LETTER, max(shown_width, shown_height) // LETTERS_PER_SIDE)
     texts = [text for text in (*caption, legend.note if legend is not None else "") if text]
     ink = Ink(letter)
     beside, high = legend.size(ink) if legend is not None else (0, 0)
-    across = max(shown.width, LEAST_WIDTH * letter)
-    width = max(shown.width + beside, across)
+    across = max(shown_width, LEAST_WIDTH * letter)
+    width = max(shown_width + beside, across)
     lines = [
         (line, INK if i == 0 else GREY) for i, text in enumerate(texts) for line in ink.wrap(text, width)
     ]
     here = compass(grid)
-    top = shown.height + 2 * letter
+    top = shown_height + 2 * letter
     below = (2 * letter if here is not None else 0) + len(lines) * ink.line + letter // 2
     height = max(top, high + 2 * letter) + below
     canvas = Image.new("RGBA", (width + 2 * letter, height), PAPER)
     draw = ImageDraw.Draw(canvas)
-    edge = (letter - 1, letter - 1, letter + shown.width, letter + shown.height)
+    edge = (letter - 1, letter - 1, letter + shown_width, letter + shown_height)
     draw.rectangle(edge, outline=GREY)
-    canvas.paste(shown, (letter, letter))
+    y = letter
+    for strip in picture:
+        part = Image.fromarray(np.ascontiguousarray(strip))
+        if factor > 1:  # otherwise it would be a copy
+            part = part.resize((shown_width, part.height * factor), Image.Resampling.NEAREST)
+        canvas.paste(part, (letter, y))
+        y += part.height
     if legend is not None:
-        legend.draw(draw, ink, (shown.width + 2 * letter, letter))
+        legend.draw(draw, ink, (shown_width + 2 * letter, letter))
     y = height - below
     if here is not None:
         _draw_scale(draw, ink, (letter, y), here.metres / factor, across)

@@ -28,9 +28,6 @@ from tessera_engine.pictures.quicklook import QUICKLOOKS, check_quicklook, fit_p
 from tessera_engine.progress import Progress, ShowProgress, shown
 from tessera_engine.scene import Window
 
-LEAST_BLOCK = 256
-"""Pixels across the blocks that are read; larger if the file has larger tiles."""
-
 
 @dataclass(frozen=True, repr=False)
 class Picture:
@@ -130,12 +127,11 @@ def picture(
 
 
 def _stage(embeddings: Embeddings, folder: Path, report: Progress) -> Staging:
-    """The thinned embeddings. They are read in whole tiles, so that no tile is decoded twice."""
+    """The thinned embeddings."""
     step, grid = thinned(embeddings.grid)
     staging = Staging.create(folder, grid, embeddings.dim, embeddings.stored_as)
-    side = max(embeddings.source.block, LEAST_BLOCK)
     done, every = 0, embeddings.grid.window.pixels
-    for window in embeddings.grid.window.blocks(side, side):
+    for window in embeddings.tiles():
         # The first row and column of the window that are shown
         row, col = -(-window.row // step), -(-window.col // step)
         top, left = row * step - window.row, col * step - window.col

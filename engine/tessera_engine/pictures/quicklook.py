@@ -40,7 +40,7 @@ GAMMA = 1 / 1.4
 """Brightens dark colours, whose differences are hard to see on a linear scale."""
 
 
-PICTURE_BYTES, PICTURE_PIXEL_BYTES = 40_000_000, 10
+PICTURE_BYTES, PICTURE_PIXEL_BYTES = 40_000_000, 6
 """Memory that drawing takes: always (Pillow and a font, the sample, a strip), and for each pixel of the picture."""
 
 
@@ -80,10 +80,10 @@ def write_quicklook(
     step, grid = thinned(staging.grid)
     legend = None
     if kind == "rgb":
-        picture = _paint_true_colours(staging, grid, step)
+        picture = _paint_true_colours(staging, step)
     else:
         palette = palette or fit_palette(staging, kind)
-        picture = _paint(staging, grid, step, palette)
+        picture = _paint(staging, step, palette)
         legend = palette.legend if palette is not None else None
     title = QUICKLOOKS[kind]
     model = "" if kind == "rgb" else caption.model
@@ -97,19 +97,19 @@ def fit_palette(staging: Staging, kind: str) -> Palette | None:
     return FITS[kind](sample) if len(sample) else None
 
 
-def _strips(staging: Staging, step: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """The thinned scene from top to bottom: first thinned row, (rows, columns, K) embeddings."""
+def _strips(staging: Staging, step: int) -> Iterator[NDArray[np.float32]]:
+    """(rows, columns, K) embeddings of the thinned scene, from top to bottom."""
     width = staging.grid.width
     columns = -(-width // step)
     rows = max(1, STRIP_VALUES // (columns * staging.dim))
     for window in staging.grid.window.blocks(width, rows * step):
-        yield window.row // step, staging.read_embeddings(window, step)
+        yield staging.read_embeddings(window, step)
 
 
 def _sample(staging: Staging, step: int) -> NDArray[np.float32]:
     """(N, K) every n-th pixel that has data, row by row; n is a power of three that leaves at most `SAMPLE`."""
     sample, every, seen = np.empty((0, staging.dim), np.float32), 1, 0
-    for _, strip in _strips(staging, step):
+    for strip in _strips(staging, step):
         pixels = strip[np.isfinite(strip[..., 0])]
         sample = np.concatenate([sample, pixels[-seen % every :: every]])
         seen += len(pixels)
@@ -119,41 +119,37 @@ def _sample(staging: Staging, step: int) -> NDArray[np.float32]:
     return sample
 
 
-def _paint(staging: Staging, grid: Grid, step: int, palette: Palette | None) -> NDArray[np.uint8]:
-    """(height, width, 4) RGBA of the thinned scene."""
-    picture = np.zeros((grid.height, grid.width, 4), np.uint8)
-    if palette is None:
-        return picture
-    for row, strip in _strips(staging, step):
-        valid = np.isfinite(strip[..., 0])
-        part = picture[row : row + len(strip)]
-        part[valid, :3] = palette.paint(strip[valid])
-        part[valid, 3] = 255
-    return picture
+def _paint(staging: Staging, step: int, palette: Palette | None) -> Iterator[NDArray[np.uint8]]:
+    """(rows, width, 4) RGBA of the thinned scene, from top to bottom."""
+    for strip in _strips(staging, step):
+        painted = np.zeros((*strip.shape[:2], 4), np.uint8)
+        if palette is not None:
+            valid = np.isfinite(strip[..., 0])
+            painted[valid, :3] = palette.paint(strip[valid])
+            painted[valid, 3] = 255
+        yield painted
 
 
-def _paint_true_colours(staging: Staging, grid: Grid, step: int) -> NDArray[np.uint8]:
-    """(height, width, 4) RGBA of the thinned scene in true colours."""
-    picture = np.zeros((grid.height, grid.width, 4), np.uint8)
+def _paint_true_colours(staging: Staging, step: int) -> Iterator[NDArray[np.uint8]]:
+    """(rows, width, 4) RGBA of the thinned scene in true colours, from top to bottom."""
     counts = np.zeros(1 << 16, np.int64)
-    for _, colours in _colour_strips(staging, step):
+    for colours in _colour_strips(staging, step):
         counts += np.bincount(colours[colours.any(axis=2)].ravel(), minlength=len(counts))
-    if not counts.any():
-        return picture
     # One stretch for all bands, or the colours wouldn't be true
     low, high = np.searchsorted(counts.cumsum(), np.array([DARKEST, BRIGHTEST]) / 100 * counts.sum())
     light = ((np.arange(len(counts)) - low) / max(high - low, LEAST_CONTRAST)).clip(0, 1) ** GAMMA
     shown = np.rint(light * 255).astype(np.uint8)
-    for row, colours in _colour_strips(staging, step):
-        part = picture[row : row + len(colours)]
-        part[..., :3] = shown[colours]
-        part[..., 3] = np.where(colours.any(axis=2), 255, 0)
-    return picture
+    for colours in _colour_strips(staging, step):
+        painted = np.zeros((*colours.shape[:2], 4), np.uint8)
+        there = colours.any(axis=2)
+        painted[there, :3] = shown[colours[there]]
+        painted[there, 3] = 255
+        yield painted
 
 
-def _colour_strips(staging: Staging, step: int) -> Iterator[tuple[int, NDArray[np.uint16]]]:
-    """The thinned true colours from top to bottom: first thinned row, (rows, columns, 3)."""
+def _colour_strips(staging: Staging, step: int) -> Iterator[NDArray[np.uint16]]:
+    """(rows, columns, 3) of the thinned true colours, from top to bottom."""
     assert staging.colours is not None
     rows = max(1, STRIP_VALUES // (3 * staging.grid.width))
     for window in staging.grid.window.blocks(staging.grid.width, rows * step):
-        yield window.row // step, staging.colours.read(window, step)
+        yield staging.colours.read(window, step)

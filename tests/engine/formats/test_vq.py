@@ -18,8 +18,11 @@ from tessera_engine.analysis.change import draw_change
 from tessera_engine.analysis.similar import compare
 from tessera_engine.cluster.options import for_cells
 from tessera_engine.errors import InputError, TesseraError
+from tessera_engine.formats.embeddings import base
 from tessera_engine.formats.embeddings.stored import StoredBlock
-from tessera_engine.formats.vq.tiles import NO_DATA, TILE, WORDS, decode, encode
+from tessera_engine.formats.vq.learning import ROWS
+from tessera_engine.formats.vq.reading import VqSource
+from tessera_engine.formats.vq.tiles import NO_DATA, TILE, WORDS, decode, encode, encode_read
 from tessera_engine.formats.zarr.convention import consolidate
 from tessera_engine.running.convert import convert
 from tessera_engine.scene import Grid, Window
@@ -138,6 +141,43 @@ def test_codes_are_coded_like_the_floats_that_they_stand_for():
     valid = np.isfinite(scales)
     assert np.abs(read - floats)[valid].max() < 2 * np.nanmax(np.abs(floats)) / 255 * 2
     assert encode(StoredBlock(np.full((2, 2, 4), np.nan, np.float32), None)) is None
+
+
+def test_a_tile_is_coded_alike_by_strips_and_never_read_as_a_whole():
+    rng = np.random.default_rng(2)
+    codes = rng.integers(-127, 128, (3 * ROWS + 5, 21, 16)).astype(np.int8)
+    scales = rng.uniform(0.01, 0.1, codes.shape[:2]).astype(np.float32)
+    codes[40:50], scales[40:50] = -128, np.nan
+    rows = []
+
+    def read(window):
+        rows.append(window.height)
+        here = window.relative_to(tile).slices
+        return StoredBlock(codes[here], scales[here])
+
+    tile = Window(512, 1024, codes.shape[1], codes.shape[0])
+    found, whole = encode_read(read, tile), encode(StoredBlock(codes, scales))
+    np.testing.assert_array_equal(found.numbers, whole.numbers)
+    for one, other in zip(found.books, whole.books, strict=True):
+        np.testing.assert_array_equal(one.steps, other.steps)
+    assert max(rows) == ROWS
+
+
+def test_only_a_part_of_a_tile_is_in_memory_for_a_pass_or_for_points(made, monkeypatch):
+    found = open_embeddings(made)
+    expected, windows = found.read(), []
+    rows, cols = (each.reshape(-1) for each in np.indices(expected.shape[:2]))
+    monkeypatch.setattr(base, "BLOCK_VALUES", TILE * found.dim * 3)
+    assert {window.height for window in found.tiles()} <= {1, 2, 3}
+    read_distinct = VqSource.read_distinct
+    monkeypatch.setattr(
+        VqSource,
+        "read_distinct",
+        lambda self, window, dim: windows.append(window) or read_distinct(self, window, dim),
+    )
+    np.testing.assert_array_equal(found.pixels(cols, rows), expected.reshape(-1, found.dim))
+    assert len(windows) == 2 * -(-HEIGHT // 3)  # two tiles beside each other
+    assert max(window.height for window in windows) == 3
 
 
 @pytest.mark.parametrize("crs", [None, "EPSG:4326", CRS])

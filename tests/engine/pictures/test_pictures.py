@@ -108,7 +108,7 @@ def texts(monkeypatch):
 @pytest.mark.parametrize(("width", "height"), [(32, 32), (4, 900), (900, 4), (2048, 700)])
 def test_the_bar_is_as_long_as_it_says(tmp_path, texts, width, height):
     grid = Grid(width, height, CRS, Affine(10, 0, 500_000, 0, -10, 5_600_000))
-    framed = write_framed(tmp_path / "a.png", np.full((height, width, 4), 200, np.uint8), grid, ["field"])
+    framed = write_framed(tmp_path / "a.png", [np.full((height, width, 4), 200, np.uint8)], grid, ["field"])
     image = np.asarray(Image.open(tmp_path / "a.png"))
     assert image.shape[:2] == (framed.height, framed.width)
     assert texts[1:] == ["N", "field"]
@@ -137,7 +137,7 @@ def test_what_is_written_fits_and_can_be_read(tmp_path, texts, monkeypatch):
         monkeypatch.setattr(fonts, "_installed", lambda: ())
         fonts._font_with.cache_clear()
         texts.clear()
-        write_framed(tmp_path / "a.png", picture, Grid(520, 20), [name, "", long], legend)
+        write_framed(tmp_path / "a.png", [picture], Grid(520, 20), [name, "", long], legend)
         assert " ".join(texts).count("seventy") == 70
         assert all(len(text) < 120 for text in texts)
         assert any(text.endswith("…") for text in texts)
@@ -146,10 +146,25 @@ def test_what_is_written_fits_and_can_be_read(tmp_path, texts, monkeypatch):
     assert texts[0] == "????"
 
 
+@pytest.mark.parametrize("side", [24, 600])
+def test_a_picture_by_strips_is_the_whole_picture(tmp_path, side):
+    whole = np.random.default_rng(0).integers(0, 256, (side, side, 4), np.uint8)
+    grid = Grid(side, side)
+    strips = [whole[row : row + 7] for row in range(0, side, 7)]
+    for name, picture in (("whole", [whole]), ("strips", strips)):
+        write_framed(tmp_path / f"{name}.png", picture, grid, ["field"])
+    assert (tmp_path / "strips.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
+    shown = np.asarray(Image.open(tmp_path / "strips.png"))
+    factor = -(-512 // side)
+    letter = max(15, factor * side // 64)
+    inner = shown[letter : letter + factor * side : factor, letter : letter + factor * side : factor]
+    np.testing.assert_array_equal(inner, whole)
+
+
 def test_names_that_no_font_can_draw_are_shown_by_their_codes(tmp_path, texts, monkeypatch):
     monkeypatch.setattr(legends, "can_draw", str.isascii)
     legend = Swatches([Swatch("小麦", (1, 2, 3), "7"), Swatch("maize", (3, 2, 1), "8")])
-    write_framed(tmp_path / "a.png", np.zeros((20, 520, 3), np.uint8), Grid(520, 20), ["Map"], legend)
+    write_framed(tmp_path / "a.png", [np.zeros((20, 520, 3), np.uint8)], Grid(520, 20), ["Map"], legend)
     assert texts[:3] == ["7", "maize", "Map"]
     assert "(1)" in " ".join(texts[3:])
     assert "legend.csv" in " ".join(texts[3:])
@@ -168,7 +183,9 @@ def test_a_font_has_all_letters_of_the_text_or_there_is_none(text):
 def test_a_long_legend_is_counted(tmp_path, texts):
     names = [f"class {i}" for i in range(legends.MOST_LINES + 3)]
     legend = Swatches([Swatch(name, (i, i, i)) for i, name in enumerate(names)])
-    write_framed(tmp_path / "a.png", np.zeros((20, 520, 3), np.uint8), Grid(520, 20), ["Map of crop"], legend)
+    write_framed(
+        tmp_path / "a.png", [np.zeros((20, 520, 3), np.uint8)], Grid(520, 20), ["Map of crop"], legend
+    )
     assert texts == [*names[: legends.MOST_LINES], "and 3 more", "Map of crop"]
 
 
@@ -186,7 +203,7 @@ def test_the_ticks_of_a_bar_are_round_and_within_it(low, span):
 
 def test_a_bar_has_the_colours_of_its_numbers(tmp_path, texts):
     write_framed(
-        tmp_path / "a.png", np.zeros((520, 520, 3), np.uint8), Grid(520, 520), ["Map"], Bar(0, 10, "yield")
+        tmp_path / "a.png", [np.zeros((520, 520, 3), np.uint8)], Grid(520, 520), ["Map"], Bar(0, 10, "yield")
     )
     assert {"yield", "0", "2", "4", "6", "8", "10"} <= set(texts)
     column = np.asarray(Image.open(tmp_path / "a.png"))[:, 520 + 30 + 10, :3]

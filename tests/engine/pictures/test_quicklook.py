@@ -197,7 +197,7 @@ picture = np.random.default_rng(0).integers(0, 255, (600, 600, 4), np.uint8)
 limit = int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 try:
-    write_framed(Path(sys.argv[1]), picture, Grid(600, 600), ["field"])
+    write_framed(Path(sys.argv[1]), [picture], Grid(600, 600), ["field"])
 except TesseraError as error:
     print(error)
 """
@@ -207,7 +207,7 @@ except TesseraError as error:
 def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path):
     path = tmp_path / "quicklook.png"
     noise = np.random.default_rng(0).integers(0, 255, (600, 600, 4), np.uint8)
-    frame.write_framed(path, noise, Grid(600, 600), ["field"])
+    frame.write_framed(path, [noise], Grid(600, 600), ["field"])
     whole = path.stat().st_size
     for limit in (whole // 2, whole - 5):
         child = subprocess.run(

@@ -85,8 +85,17 @@ def test_a_file_that_ends_the_library_is_named_and_the_others_used(tmp_path, mon
     found = cube.find(list_folder(scene))
     (problem,) = found.problems
     assert problem.source == scene / "bad" / "bad.nc"
-    assert "code -6" in problem.reason or "code 3" in problem.reason
+    assert "SIGABRT" in problem.reason or "exit code 3" in problem.reason
     assert {product.source.name for product in found.s2} == {"a.nc", "c.nc"}
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [(-11, "SIGSEGV"), (-9, "memory is short"), (0xC0000005, "access violation"), (5, "exit code 5"), (-99, "signal 99")],
+)  # fmt: skip
+@pytest.mark.skipif(sys.platform == "win32", reason="signals have numbers of their own")
+def test_what_ended_a_trial_is_said_in_words(code, words):
+    assert words in trial._ended(code)
 
 
 def test_a_file_that_takes_too_long_is_named(tmp_path, monkeypatch):

@@ -366,6 +366,21 @@ def test_the_final_map_is_what_the_command_makes_of_the_exported_labels(tmp_path
     assert contents(made.folder) == (files, item)
 
 
+def test_a_file_that_appears_where_the_labels_of_a_map_belong_stays(tmp_path, monkeypatch):
+    output = open_embeddings(made_up_output(tmp_path / "field.embeddings", EMBEDDING))
+    theirs, write = tmp_path / "field.labels.gpkg", final_map.write_labels
+
+    def meanwhile(*arguments):
+        write(*arguments)
+        theirs.write_bytes(b"theirs")
+
+    monkeypatch.setattr(final_map, "write_labels", meanwhile)
+    with pytest.raises(InputError, match=r"field\.labels\.gpkg"):
+        export_map(labelled(drawn(5, 12)), output)
+    assert theirs.read_bytes() == b"theirs"
+    assert sorted(os.listdir(tmp_path)) == ["field.embeddings", "field.labels.gpkg"]
+
+
 def test_a_map_that_fails_or_is_stopped_leaves_nothing(tmp_path, monkeypatch):
     output = open_embeddings(made_up_output(tmp_path / "field.embeddings", EMBEDDING))
     with pytest.raises(InputError, match=r"1 class"):

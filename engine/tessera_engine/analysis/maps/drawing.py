@@ -283,6 +283,6 @@ def _write_png(drawing: Drawing, picture: NDArray[np.uint8], grid: Grid, legend:
     embeddings, meaning = drawing.embeddings, drawing.predictor.meaning
     about = caption_of_item(embeddings.item, embeddings.path.name, embeddings.dim)
     caption = (f"Map of {meaning.title}", meaning.quality, about.scene, about.period, about.model)
-    framed = write_framed(drawing.folder / PICTURE, picture, grid, caption, legend)
+    framed = write_framed(drawing.folder / PICTURE, [picture], grid, caption, legend)
     description = f"Map of {meaning.title}, with legend"
     return Asset("picture", PICTURE, "image/png", description, ("overview",), grid_fields(framed))

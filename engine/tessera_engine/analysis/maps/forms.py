@@ -91,8 +91,9 @@ def quantised(
             continue
         tile = encode(embeddings.read_stored(window))
         if tile is not None:
-            back = decode(tile.books, tile.numbers, embeddings.dim)
-            found[here] = back.vectors[back.which[rows[here] - window.row, cols[here] - window.col]]
+            numbers = tile.numbers[:, rows[here] - window.row, cols[here] - window.col]
+            back = decode(tile.books, numbers[:, np.newaxis], embeddings.dim)
+            found[here] = back.vectors[back.which[0]]
     return found
 
 

@@ -53,9 +53,8 @@ def write_rasters(folder: Path, found: Transitions, classes: dict[str, Colour], 
     lookup = np.full((len(names) + 1, 3), 255, np.uint8)
     lookup[1:] = colours
     legend = Swatches([Swatch(name, table[number], str(number)) for number, name in enumerate(names, 1)])
-    framed = write_framed(
-        folder / "transitions.png", lookup[found.values[::step, ::step]], grid, (title,), legend
-    )
+    picture = lookup[found.values[::step, ::step]]
+    framed = write_framed(folder / "transitions.png", [picture], grid, (title,), legend)
     return [
         *assets,
         Asset(

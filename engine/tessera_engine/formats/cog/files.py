@@ -15,13 +15,15 @@ from rasterio.windows import Window as RasterioWindow
 
 from tessera_engine.errors import TesseraError
 from tessera_engine.gdal import GDAL_ERRORS, gdal_environment, raster_reader, reported_errors
+from tessera_engine.machine import give_back_memory
 from tessera_engine.scene import Grid, Window
 
 BLOCK = 256
 """Pixels across a tile: a window of int8 codes and 128 dimensions is 8 MB, float32 33 MB."""
 
-CACHE_BYTES = 16_000_000
-"""GDAL's block cache. Its own default is 5 % of the machine's memory, too much for a field laptop."""
+CACHE_BYTES = 8_000_000
+"""GDAL's block cache. Its own default is 5 % of the machine's memory, too much for a field laptop; 16 MB are no faster
+here, because the file that is read again isn't compressed."""
 
 
 class Part(NamedTuple):
@@ -137,6 +139,7 @@ def write_cog(path: Path, about: GeoTiff, parts: Iterable[Part], layout: Layout)
         with gdal_environment(CACHE_BYTES):
             with reported_errors():
                 _write_plain(temporary, about, parts, layout)
+            give_back_memory()  # what the C library keeps of overviews: up to 45 MB
             with reported_errors():
                 rasterio.shutil.copy(temporary, path, driver=layout.driver, **layout.copied)
             _check_complete(path)
@@ -147,6 +150,7 @@ def write_cog(path: Path, about: GeoTiff, parts: Iterable[Part], layout: Layout)
         ) from None
     finally:
         temporary.unlink(missing_ok=True)
+        give_back_memory()  # before the next file takes as much
 
 
 def _write_plain(path: Path, about: GeoTiff, parts: Iterable[Part], layout: Layout) -> None:
@@ -173,6 +177,7 @@ def _write_plain(path: Path, about: GeoTiff, parts: Iterable[Part], layout: Layo
             file.write(part.values, list(part.bands), window=RasterioWindow(*part.window))
     factors = _overview_factors(grid)
     if layout.overviews and factors:
+        give_back_memory()  # of the windows
         tiles = gdal_environment(CACHE_BYTES, GDAL_TIFF_OVR_BLOCKSIZE=BLOCK)
         with tiles, rasterio.open(path, "r+", driver="GTiff") as file:
             file.build_overviews(factors, Resampling.nearest)

@@ -116,12 +116,13 @@ class Embeddings:
 
         Args:
             values: about so many (different ones) in a window; None: `BLOCK_VALUES`, or a whole tile if that takes no
-                more memory than `BLOCK_BYTES`.
+                more memory than `BLOCK_BYTES` and a part of it isn't as fast to read.
             part: of the grid; None: all.
         """
         part, side = part or self.grid.window, self.source.block
         if values is None:
-            values = max(BLOCK_VALUES, min(self.tile_values, BLOCK_BYTES // self.bytes_per_value))
+            whole_tile = 0 if self.distinct_values else self.tile_values
+            values = max(BLOCK_VALUES, min(whole_tile, BLOCK_BYTES // self.bytes_per_value))
         # From the corner of a tile, which may lie outside of the part
         col, row = part.col - part.col % side, part.row - part.row % side
         whole = Window(col, row, part.col + part.width - col, part.row + part.height - row)
@@ -234,11 +235,13 @@ class Embeddings:
         """The embeddings of single pixels: (N, dim) float32; NaN outside and where there is no data."""
         found = np.full((len(cols), self.dim), np.nan, np.float32)
         inside = (cols >= 0) & (rows >= 0) & (cols < self.grid.width) & (rows < self.grid.height)
-        # Points of one tile are read together: decoding it takes as long for one of them as for all
-        block = self.source.block
-        tiles = (rows // block) * (self.grid.width // block + 1) + cols // block
-        for tile in np.unique(tiles[inside]):
-            here = np.flatnonzero(inside & (tiles == tile))
+        # Points of one tile are read together: decoding it takes as long for one of them as for all. Where a part of it
+        # is as fast, it is read in parts
+        wide = self.source.block
+        high = min(wide, max(1, BLOCK_VALUES // (wide * self.dim))) if self.distinct_values else wide
+        parts = (rows // high) * (self.grid.width // wide + 1) + cols // wide
+        for part in np.unique(parts[inside]):
+            here = np.flatnonzero(inside & (parts == part))
             col, row = cols[here].min(), rows[here].min()
             window = Window(
                 int(col), int(row), int(cols[here].max() - col) + 1, int(rows[here].max() - row) + 1

@@ -45,6 +45,5 @@ FORMAT = Format(
     lossy="each embedding is the sum of four of 1,023 vectors of its tile of 512 x 512 pixels",
     disk_factor=0.1,
     library_bytes=30_000_000,
-    fixed_bytes=120_000_000,  # strips of a tile in float32, what is learned from and coded, and a shard's numbers
-    pixels_held=2 * 512**2,  # a tile as it is staged
+    fixed_bytes=130_000_000,  # what is learned from, all patches of a tile, strips of it in float32, a shard
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from tessera_engine.formats.embeddings.stored import StoredBlock
 from tessera_engine.formats.vq.noise import directions
+from tessera_engine.scene import Window
 from tessera_kernels import residual
 from tessera_kernels.axes import turn
+from tessera_kernels.patches import BAND
 from tessera_kernels.quantize import restore
 from tessera_kernels.vq import Packed, learn, means, nearest, pack, unpack
 
@@ -27,27 +29,57 @@ ROUNDS = 3
 """Of learning, before the codebooks are fitted together."""
 
 
+ROWS = BAND
+"""Of a tile that are in memory at a time: 8 MB in float32."""
+
+
 class Pixels:
-    """The pixels of a tile, row by row.
+    """The pixels of a tile, row by row. They are read when they are asked for: a whole tile may take 134 MB.
 
     Attributes:
         valid: (height, width), where there is data.
     """
 
-    def __init__(self, stored: StoredBlock) -> None:
-        dim = stored.values.shape[2]
-        self._values = stored.values.reshape(-1, dim)
-        self._scales = None if stored.scales is None else stored.scales.reshape(-1)
-        self.valid = (
-            np.isfinite(stored.values).all(axis=2) if stored.scales is None else np.isfinite(stored.scales)
-        )
+    def __init__(self, read: Callable[[Window], StoredBlock], tile: Window) -> None:
+        """Find out where there is data.
+
+        Args:
+            read: gives a part of the tile.
+            tile: what `read` calls it.
+        """
+        self._read, self._tile = read, tile
+        self.valid = np.empty((tile.height, tile.width), bool)
+        for top in range(0, tile.height, ROWS):
+            stored = self._rows(top)
+            self._dim = stored.values.shape[2]
+            self.valid[top : top + ROWS] = (
+                np.isfinite(stored.values).all(axis=2)
+                if stored.scales is None
+                else np.isfinite(stored.scales)
+            )
+
+    def _rows(self, top: int) -> StoredBlock:
+        tile = self._tile
+        return self._read(tile._replace(row=tile.row + top, height=min(ROWS, tile.height - top)))
 
     def vectors(self, pixels: NDArray[np.int64]) -> NDArray[np.float32]:
-        """(N, K) embeddings of some."""
-        if self._scales is None:
-            found: NDArray[np.float32] = self._values[pixels].astype(np.float32, copy=False)
-            return found
-        return restore(self._values, self._scales, pixels)
+        """(N, K) embeddings of some, whose numbers rise."""
+        found = np.empty((len(pixels), self._dim), np.float32)
+        first = 0
+        for top in range(0, self._tile.height, ROWS):
+            begin, last = (
+                top * self._tile.width,
+                int(np.searchsorted(pixels, (top + ROWS) * self._tile.width)),
+            )
+            if last > first:
+                stored, here = self._rows(top), pixels[first:last] - begin
+                values = stored.values.reshape(-1, self._dim)
+                if stored.scales is None:
+                    found[first:last] = values[here]
+                else:
+                    found[first:last] = restore(values, stored.scales.reshape(-1), here)
+            first = last
+        return found
 
     @cached_property
     def drawn(self) -> NDArray[np.int64]:

@@ -61,7 +61,7 @@ class VqSource:
             which[rows, cols] = np.where(decoded.which < 0, -1, decoded.which + count)
             vectors.append(decoded.vectors)
             count += len(decoded.vectors)
-        return Distinct(np.concatenate(vectors), which)
+        return Distinct(vectors[-1] if len(vectors) <= 2 else np.concatenate(vectors), which)
 
     def read_observations(self, window: Window) -> NDArray[np.uint16]:
         """See `tessera_engine.formats.embeddings.stored.Source`."""

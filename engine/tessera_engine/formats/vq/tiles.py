@@ -9,7 +9,7 @@ code them, by the mean of each patch. That takes fewer bytes, and noise goes wit
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from tessera_engine.formats.embeddings.stored import StoredBlock
 from tessera_engine.formats.vq.learning import Pixels, errors, first_books, fitted
+from tessera_engine.machine import give_back_memory
+from tessera_engine.scene import Window
 from tessera_kernels.axes import turn
 from tessera_kernels.patches import BAND, patches
 from tessera_kernels.residual import code
@@ -62,16 +64,30 @@ class Tile(NamedTuple):
 
 
 def encode(stored: StoredBlock) -> Tile | None:
+    """Code a tile that is in memory, see `encode_read`."""
+
+    def read(window: Window) -> StoredBlock:
+        scales = stored.scales
+        return StoredBlock(stored.values[window.slices], None if scales is None else scales[window.slices])
+
+    height, width = stored.values.shape[:2]
+    return encode_read(read, Window(0, 0, width, height))
+
+
+def encode_read(read: Callable[[Window], StoredBlock], tile: Window) -> Tile | None:
     """Code a tile; None where no pixel has data. The same values give the same bytes, with any number of threads.
 
     Args:
-        stored: at most `TILE` x `TILE` pixels.
+        read: gives a part of the tile; it is called several times for each.
+        tile: what `read` calls the tile; at most `TILE` x `TILE` pixels.
     """
-    pixels = Pixels(stored)
+    give_back_memory()  # of the tile before
+    pixels = Pixels(read, tile)
     if not pixels.valid.any():
         return None
     books = first_books(pixels, WORDS)
     error, spread = errors(pixels, books)
+    give_back_memory()  # the C library keeps 40 MB of what the books were learned from
     which, wanted = _patches(pixels, books.matrix, min(ALIKE * error, MOST_ALIKE * spread))
     books = fitted(pixels, books, which, wanted)
     numbers = np.zeros((len(WORDS), *which.shape), np.uint8)
@@ -87,7 +103,8 @@ def _patches(
     """The patch of each pixel, and the mean of each patch in the matrix's directions."""
     height, width = pixels.valid.shape
     which = np.empty((height, width), np.int32)
-    means, before = [], 0
+    # As many as there may be: what isn't written takes no memory, and joining strips would take all of it twice
+    means, count = np.empty((np.count_nonzero(pixels.valid), matrix.shape[1]), np.float32), 0
     for top in range(0, height, STRIP):
         valid = pixels.valid[top : top + STRIP]
         wanted = np.zeros((*valid.shape, matrix.shape[1]), np.float32)
@@ -96,17 +113,10 @@ def _patches(
             some = np.flatnonzero(valid[here]) + (top + row) * width
             wanted[here][valid[here]] = turn(pixels.vectors(some), matrix)
         found, mean = patches(wanted, valid, most)
-        which[top : top + STRIP] = np.where(found < 0, -1, found + before)
-        means.append(mean)
-        before += len(mean)
-    wanted = np.empty((before, matrix.shape[1]), np.float32)
-    while (
-        means
-    ):  # each strip's is let go of as it is copied: all of them twice would be 70 MB in the worst case
-        mean = means.pop()
-        before -= len(mean)
-        wanted[before : before + len(mean)] = mean
-    return which, wanted
+        which[top : top + STRIP] = np.where(found < 0, -1, found + count)
+        means[count : count + len(mean)] = mean
+        count += len(mean)
+    return which, means[:count]
 
 
 class Decoded(NamedTuple):
@@ -143,7 +153,7 @@ def decode(books: Sequence[Packed], numbers: NDArray[np.uint8], dim: int) -> Dec
         keys = keys << 8 | plane
     keys[~valid] = -1
     which, firsts = group(keys.reshape(-1))
-    first, *others = (words[plane.reshape(-1)[firsts]] for plane, words in zip(numbers, every, strict=True))
-    for other in others:
-        first += other
-    return Decoded(first, which.reshape(valid.shape))
+    vectors = every[0][numbers[0].reshape(-1)[firsts]]
+    for plane, words in zip(numbers[1:], every[1:], strict=True):
+        vectors += words[plane.reshape(-1)[firsts]]
+    return Decoded(vectors, which.reshape(valid.shape))

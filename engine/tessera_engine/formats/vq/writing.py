@@ -3,7 +3,7 @@
     number1, 2, 3, 4      (y, x) uint8, a number for each pixel; in chunks of a tile, shards of 4 x 4 tiles
     codebook1, 2, 3, 4    (tile_y, tile_x, word, band) uint8 steps of a range
     codebook1_range, ...  (tile_y, tile_x, band, 2) float32, the lowest and the highest value of each band
-    observations, quality (band, y, x) uint16
+    observations, quality (band, y, x) uint16, in shards of 4 x 1 tiles
 
 Tiles begin at the upper left pixel. The layout of a tile is that of tessera-vq, whose
 clients decode what the first two codebooks give.
@@ -12,6 +12,7 @@ clients decode what the first two codebooks give.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from tessera_engine.formats.embeddings.stored import StoredBlock
 from tessera_engine.formats.format import Content
 from tessera_engine.formats.layers import QUALITY_BANDS
 from tessera_engine.formats.vq.reading import BOOKS, NUMBERS, RANGES
-from tessera_engine.formats.vq.tiles import NO_DATA, TILE, WORDS, encode
+from tessera_engine.formats.vq.tiles import NO_DATA, TILE, WORDS, encode_read
 from tessera_engine.formats.zarr.convention import (
     consolidate,
     failures_named,
@@ -31,6 +32,7 @@ from tessera_engine.formats.zarr.convention import (
     write_coordinates,
 )
 from tessera_engine.geo import grid_fields
+from tessera_engine.machine import give_back_memory
 from tessera_engine.scene import Window
 from tessera_engine.stac.items import Asset
 from tessera_engine.stac.writing import QUANTIZATION
@@ -70,6 +72,9 @@ def write(content: Content, folder: Path, media_type: str) -> list[Asset]:
         arrays = _create_arrays(group, staging)
         for window in grid.window.blocks(TILE * TILES, TILE * TILES):
             _write_shard(arrays, staging, window)
+        for window in grid.window.blocks(TILE * TILES, TILE):
+            _write_counts(arrays, staging, window)
+            give_back_memory()
         consolidate(path)
     title = "Zarr store of numbers and codebooks, with losses; observations"
     return [
@@ -103,7 +108,8 @@ def _create_arrays(group: Any, staging: Staging) -> dict[str, Any]:
             name,
             (bands, *size),
             (bands, *chunk),
-            (bands, *shard),
+            # A shard is in memory several times while it is written: one of 4 x 4 tiles would take 200 MB
+            (bands, TILE, TILE * TILES),
             "uint16",
             0,
             (f"of_{name}", *pixels),
@@ -152,7 +158,7 @@ def _write_shard(arrays: Mapping[str, Any], staging: Staging, window: Window) ->
         if key.startswith(BOOKS)
     }
     for part in window.blocks(TILE, TILE):
-        tile = encode(_stored(staging, part))
+        tile = encode_read(partial(_stored, staging), part)
         if tile is None:
             continue
         here = part.relative_to(window)
@@ -166,6 +172,10 @@ def _write_shard(arrays: Mapping[str, Any], staging: Staging, window: Window) ->
             arrays[name][rows, cols] = plane
         for name, book in books.items():
             arrays[name][_slices(window, TILE)] = book
+
+
+def _write_counts(arrays: Mapping[str, Any], staging: Staging, window: Window) -> None:
+    rows, cols = window.slices
     counts = (("observations", staging.observations), ("quality", staging.quality))
     for name, raster in counts:
         if raster is not None:

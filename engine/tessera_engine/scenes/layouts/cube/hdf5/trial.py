@@ -29,6 +29,16 @@ LARGEST_CHUNK = 2**26
 LIMITS = {"seconds": SECONDS, "step": STEP, "largest": LARGEST_CHUNK}
 """What `walk.try_all` is given."""
 
+_HARM = ": it is damaged or made to do harm; copy it again"
+
+_OF_WINDOWS = {
+    0xC0000005: "access violation",
+    0xC0000017: "not enough memory",
+    0xC00000FD: "stack overflow",
+    0xC0000374: "heap corruption",
+}
+"""Exit codes with which Windows ends a process (NTSTATUS)."""
+
 STARTING = 30
 """Seconds until Python has started and imported h5py, on a slow disk."""
 
@@ -70,14 +80,34 @@ def _try(paths: Sequence[Path]) -> tuple[list[Path], str | None]:
                 "PYTHONPATH": os.pathsep.join(sys.path),
             },  # h5py is where this process finds it
         )
-        output, reason = done.stdout, f"ended the HDF5 library (code {done.returncode})"
-        if sys.platform != "win32" and done.returncode == -signal.SIGPROF:
-            reason = f"took the HDF5 library more than {STEP} s for one of its arrays"
         if done.returncode == 0:
             return list(paths), None
+        output, reason = done.stdout, _ended(done.returncode)
     except subprocess.TimeoutExpired as error:
-        output, reason = error.stdout or b"", f"took the HDF5 library more than {limit} s"
+        output, reason = error.stdout or b"", f"took the HDF5 library more than {limit} s{_HARM}"
     except OSError:
         return [], None
     begun = output.count(b"\n")
-    return list(paths[:begun]), f"{reason}: it is damaged or made to do harm; copy it again"
+    return list(paths[:begun]), reason
+
+
+def _ended(code: int) -> str:
+    """Why a trial ended before it was done, in words, and what to do.
+
+    Args:
+        code: of the process, not 0; on POSIX the number of a signal, negative.
+    """
+    if code >= 0:
+        return f"crashed the HDF5 library ({_OF_WINDOWS.get(code, f'exit code {code}')}){_HARM}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    if name == "SIGPROF":
+        return f"took the HDF5 library more than {STEP} s for one of its arrays{_HARM}"
+    if name == "SIGKILL":
+        return (
+            "could not be tried to its end: the system ended the trial (SIGKILL), as it does where memory is short; "
+            "end other programs and give the same command again"
+        )
+    return f"crashed the HDF5 library ({name}){_HARM}"
