@@ -34,7 +34,7 @@ with fewer than three parcels (two of five) are left out."""
 FORMS = """\
 ## Forms and compute
 
-Linear probe. *Bytes a pixel*: before the compression of files; files take less ([below](#a-country-on-a-stick)).
+Linear probe. *Bytes a pixel*: before the compression of files; files take less ([below](#a-country-on-a-memory-stick)).
 *Drift*: centred cosine to the float32 network's values in the same number of dimensions, mean and first percentile.
 *Found*: share of the ten pixels nearest by float32 and 128 dimensions that are among the ten nearest by this form. Both
 are measured on {site}. Static Q/DQ is the graph for GPUs, computed by ONNX Runtime on this CPU.
@@ -43,7 +43,7 @@ vq needs all pixels of a tile of 512 x 512 pixels, and {tile} is such a tile. {s
 there. Cells are empty where only the labelled pixels were embedded."""
 
 STICK = """\
-## A country on a stick
+## A country on a memory stick
 
 Embeddings of one year in GB (10^9 bytes), with 10 m pixels and float32 compute. *As files*: bytes a pixel after
 Zstandard of all that embeddings are read from (values, codes and scales, or numbers and codebooks), measured on {tile}.
