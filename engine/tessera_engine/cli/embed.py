@@ -298,11 +298,11 @@ def embed(
         embed_all(
             jobs, scenes or (), out, {**opening, **loading, **options, **as_given}, quiet, json, cluster
         )
-    elif cluster is not None:
-        from tessera_engine.cli.one import embed_on_cluster
+        return
+    from tessera_engine.cli.one import Asked, embed_here, embed_on_cluster
 
-        embed_on_cluster(cluster, (scenes or [""])[0], out, opening, loading, options, quiet, json)
+    asked = Asked((scenes or [""])[0], out, opening, loading, options, quiet, json)
+    if cluster is not None:
+        embed_on_cluster(asked, cluster)
     else:
-        from tessera_engine.cli.one import embed_here
-
-        embed_here((scenes or [""])[0], out, opening, loading, options, quiet, json)
+        embed_here(asked)

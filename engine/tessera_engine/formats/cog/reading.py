@@ -35,13 +35,13 @@ class CogSource:
     """0: full resolution; n: the n-th overview."""
 
     def read(self, window: Window, dim: int) -> StoredBlock:
-        """See `tessera_engine.formats.embeddings.base.Source`."""
+        """See `tessera_engine.formats.embeddings.stored.Source`."""
         bands = self._read_bands(self.embeddings, window, dim)
         scales = None if self.scales is None else self._read_bands(self.scales, window, 1)[0]
         return StoredBlock(by_pixel(bands), scales)
 
     def read_observations(self, window: Window) -> NDArray[np.uint16]:
-        """See `tessera_engine.formats.embeddings.base.Source`."""
+        """See `tessera_engine.formats.embeddings.stored.Source`."""
         return self._read(self.observations, window, 2)
 
     def read_quality(self, window: Window) -> NDArray[np.uint16] | None:
