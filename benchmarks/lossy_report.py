@@ -12,7 +12,7 @@ Written by `python benchmarks/lossy.py`. Every form is compared with int8 codes 
 | column | |
 |---|---|
 | bytes | a pixel, of everything, after Zstandard |
-| CPU | seconds to code and decode a million pixels, on a busy machine |
+| CPU | seconds to code, compress and decode a million pixels, on a busy machine |
 | R2 | share of the variance of all 128 dimensions that is kept |
 | found | share of the ten nearest of 20,000 pixels that are still among the ten nearest |
 | similar | the same for the 1 % of pixels that are most similar to 20 places |
