@@ -49,7 +49,7 @@ Embeddings of one year in GB (10^9 bytes), with 10 m pixels and float32 compute.
 Zstandard of all that embeddings are read from (values, codes and scales, or numbers and codebooks), measured on {tile}.
 GeoTIFFs differ from that by up to 6 %, and overviews add a third; counts and quality add 0.6 to 1.2 bytes a pixel.
 *Linear probe*: macro F1 there, less that of float32 with 128 dimensions, in points (paired). On land of four tiles vq
-loses 0.6 points. It loses more of nearest neighbours, changes and regressions: [lossy.md](lossy.md)."""
+loses 0.6 points. It loses more in searches, changes and regressions: [lossy.md](lossy.md)."""
 
 COUNTRIES = {"Wales": 20_780, "Portugal": 92_200, "Kenya": 580_400}
 """Their areas in km2."""
