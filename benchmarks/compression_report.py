@@ -34,7 +34,7 @@ with fewer than three parcels (two of five) are left out."""
 FORMS = """\
 ## Forms and compute
 
-Linear probe. *Bytes a pixel*: before the compression of files; files take less ([below](#a-country-on-a-stick)).
+Linear probe. *Bytes a pixel*: before the compression of files; files take less ([below](#a-country-on-a-memory-stick)).
 *Drift*: centred cosine to the float32 network's values in the same number of dimensions, mean and first percentile.
 *Found*: share of the ten pixels nearest by float32 and 128 dimensions that are among the ten nearest by this form. Both
 are measured on {site}. Static Q/DQ is the graph for GPUs, computed by ONNX Runtime on this CPU.
@@ -43,13 +43,13 @@ vq needs all pixels of a tile of 512 x 512 pixels, and {tile} is such a tile. {s
 there. Cells are empty where only the labelled pixels were embedded."""
 
 STICK = """\
-## A country on a stick
+## A country on a memory stick
 
 Embeddings of one year in GB (10^9 bytes), with 10 m pixels and float32 compute. *As files*: bytes a pixel after
 Zstandard of all that embeddings are read from (values, codes and scales, or numbers and codebooks), measured on {tile}.
 GeoTIFFs differ from that by up to 6 %, and overviews add a third; counts and quality add 0.6 to 1.2 bytes a pixel.
 *Linear probe*: macro F1 there, less that of float32 with 128 dimensions, in points (paired). On land of four tiles vq
-loses 0.6 points. It loses more of nearest neighbours, changes and regressions: [lossy.md](lossy.md)."""
+loses 0.6 points. It loses more in searches, changes and regressions: [lossy.md](lossy.md)."""
 
 COUNTRIES = {"Wales": 20_780, "Portugal": 92_200, "Kenya": 580_400}
 """Their areas in km2."""

@@ -33,7 +33,7 @@ def rows(page, after, names=1):
 
 
 def test_the_readme_has_the_sizes_and_losses_of_the_page_of_compression():
-    measured = rows("docs/compression.md", "## A country on a stick\n")
+    measured = rows("docs/compression.md", "## A country on a memory stick\n")
     quoted = rows("README.md", "What each form takes as files")
     assert len(quoted) == 5
     for name, (size, area, countries, probe) in quoted.items():
