@@ -127,6 +127,8 @@ def test_no_option_ends_in_a_traceback(run, inputs, name):
             "or for numbers --regression",
         ),
         (["embed", "scene", "--append", "-o", "out"], "--append adds to zarr and geotessera"),
+        (["sample", "points.csv", "out", "-o", "t.csv"], "points.csv is a table or a file of shapes"),
+        (["apply", "out", "points.csv"], "a classifier that map saved"),
         (["verify", "out", "--model", "demo"], "--scene"),
         (["embed", "scene", "--aoi", ""], "--aoi is empty"),
         (["embed", "scene", "--aoi="], "--aoi is empty"),
