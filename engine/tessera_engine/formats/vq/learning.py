@@ -13,6 +13,7 @@ from tessera_engine.formats.embeddings.stored import StoredBlock
 from tessera_engine.formats.vq.noise import directions
 from tessera_kernels import residual
 from tessera_kernels.axes import turn
+from tessera_kernels.quantize import restore
 from tessera_kernels.vq import Packed, learn, means, nearest, pack, unpack
 
 SAMPLE = 8192
@@ -43,8 +44,10 @@ class Pixels:
 
     def vectors(self, pixels: NDArray[np.int64]) -> NDArray[np.float32]:
         """(N, K) embeddings of some."""
-        found: NDArray[np.float32] = self._values[pixels].astype(np.float32)
-        return found if self._scales is None else found * self._scales[pixels, np.newaxis]
+        if self._scales is None:
+            found: NDArray[np.float32] = self._values[pixels].astype(np.float32, copy=False)
+            return found
+        return restore(self._values, self._scales, pixels)
 
     @cached_property
     def drawn(self) -> NDArray[np.int64]:
