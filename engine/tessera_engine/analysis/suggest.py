@@ -86,7 +86,7 @@ class Suggested:
 
     Attributes:
         out: the file.
-        points: (N, 2) longitude and latitude, the most telling first.
+        points: (N, 2) longitude and latitude, in the order in which they help.
         notes: what is worth knowing, a line each.
     """
 

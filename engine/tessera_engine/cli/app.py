@@ -141,7 +141,7 @@ S1Units = Annotated[
     str | None,
     typer.Option(
         rich_help_panel="Scene and time",
-        help="For products: units of Sentinel-1 (power, amplitude, db or code). Default: as they say.",
+        help="For products: units of Sentinel-1 (power, amplitude, db or code). Default: what the products say.",
     ),
 ]
 

@@ -25,7 +25,7 @@ from tessera_engine.cli.app import (
     app,
     interruptible,
 )
-from tessera_engine.cli.embeddings import ShapesCrs, ShapesLayer
+from tessera_engine.cli.embeddings import SHAPES_CRS, SHAPES_LAYER
 from tessera_engine.cli.panels import Grouped
 from tessera_engine.errors import InputError
 from tessera_engine.formats.registry import appendable, described
@@ -170,8 +170,8 @@ def embed(
             metavar="FILE",
         ),
     ] = None,
-    layer: ShapesLayer = None,
-    shapes_crs: ShapesCrs = None,
+    layer: Annotated[str | None, typer.Option(rich_help_panel=PART, help=SHAPES_LAYER)] = None,
+    shapes_crs: Annotated[str | None, typer.Option(rich_help_panel=PART, help=SHAPES_CRS)] = None,
     buffer: Annotated[
         str | None,
         typer.Option(

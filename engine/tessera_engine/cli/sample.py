@@ -64,7 +64,9 @@ def sample(
     ] = None,
     id: Annotated[
         str | None,
-        typer.Option(help="Column with the ids, which must be unique. Default: not checked strictly."),
+        typer.Option(
+            help="Column with the ids, which must be unique. Default: the column 'id', which may repeat ids."
+        ),
     ] = None,
     year: Annotated[
         int | None,

@@ -7,7 +7,7 @@ from itertools import chain
 from typing import get_args, get_type_hints
 
 import pytest
-from made_up import made_up_arrays, write_tile
+from made_up import CRS, ORIGIN, made_up_arrays, write_tile
 from outputs import made_up_output
 from staged import landscape
 from typer.main import get_command
@@ -118,6 +118,17 @@ def test_no_option_ends_in_a_traceback(run, inputs, name):
         (["map", "out", "--labels", "labels.tif", "--field", "crop"], "--field 'crop'"),
         (["evaluate", "out", "--labels", "labels.tif", "--layer", "crop"], "--layer 'crop'"),
         (["sample", "out", "points.csv", "-o", "t.csv", "--model", "nano"], "--model nano"),
+        (
+            ["map", "out", "--labels", "same.csv", "--field", "yield", "--labels-crs", CRS, "--regression"],
+            "are 7, so",
+        ),
+        (
+            ["map", "out", "--labels", "yields.csv", "--field", "yield", "--labels-crs", CRS],
+            "or for numbers --regression",
+        ),
+        (["embed", "scene", "--append", "-o", "out"], "--append adds to zarr and geotessera"),
+        (["sample", "points.csv", "out", "-o", "t.csv"], "points.csv is a table or a file of shapes"),
+        (["apply", "out", "points.csv"], "a classifier that map saved"),
         (["verify", "out", "--model", "demo"], "--scene"),
         (["embed", "scene", "--aoi", ""], "--aoi is empty"),
         (["embed", "scene", "--aoi="], "--aoi is empty"),
@@ -126,6 +137,10 @@ def test_no_option_ends_in_a_traceback(run, inputs, name):
 def test_mistakes_that_people_make_are_named(run, inputs, tmp_path, words, named):
     (tmp_path / "two words").mkdir()
     (tmp_path / "labels.tif").write_bytes(b"")  # what can't be used is named before a file is read
+    for file, values in (("same.csv", [7] * 6), ("yields.csv", [7.1, 6.5, 8.25, 5, 4.5, 7])):
+        places = [ORIGIN @ (i + 0.5, i + 0.5) for i in range(6)]
+        rows = [f"{value},{x},{y}\n" for value, (x, y) in zip(values, places, strict=True)]
+        (tmp_path / file).write_text("yield,x,y\n" + "".join(rows))
     code, out, err = run(*words)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert named in err
