@@ -81,12 +81,12 @@ def check_target(out: Path, overwrite: bool) -> None:
     """
     if not os.path.lexists(out):
         return
-    if not overwrite:
-        raise InputError(f"{out} exists already; give overwrite=True to replace it, or choose another out=")
     if not is_output(out):
         raise InputError(
-            f"{out} is not an output of tessera-engine, so overwrite=True does not replace it; choose another out="
+            f"{out} exists already, and overwrite=True replaces outputs of tessera-engine only; choose another out="
         )
+    if not overwrite:
+        raise InputError(f"{out} exists already; give overwrite=True to replace it, or choose another out=")
 
 
 def is_output(folder: Path) -> bool:

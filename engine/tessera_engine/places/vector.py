@@ -176,6 +176,8 @@ def _layers_with(source: _Source, file: ShapeFile, field: str | None) -> list[st
         if field is None:
             raise InputError(f"{path} has no layer with shapes; expected points, lines or polygons")
         known = list(dict.fromkeys(name for about in fields.values() for name in about["fields"]))
+        if not known and not any(about["features"] for about in fields.values()):
+            raise InputError(f"{path} holds no shapes; expected points or polygons")
         raise no_field(path, field, known)
     if len(having) > 1 and fields[having[0]]["driver"] not in FOLDERS:
         what = "shapes" if field is None else f"a field '{field}'"

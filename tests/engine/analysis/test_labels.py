@@ -85,6 +85,13 @@ def write_raster(path, bands, nodata=None, **more):
 # Rasters
 
 
+def test_a_file_without_shapes_is_not_told_to_have_another_field(tmp_path):
+    path = tmp_path / "nothing.geojson"
+    path.write_text('{"type": "FeatureCollection", "features": []}')
+    with pytest.raises(InputError, match=r"nothing\.geojson holds no shapes"):
+        read_labels(LabelSource(path, "crop"), GRID, False, 20_000)
+
+
 def test_zero_is_a_number(tmp_path):
     cover = np.zeros((HEIGHT, WIDTH), np.uint8)
     cover[5:10, 5:20] = 80

@@ -14,7 +14,7 @@ from killing import bare, lives, make, pair, part, replace, write
 from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.files import partial, publish, record
 from tessera_engine.files.durable import Lock, held
-from tessera_engine.files.output import PartialOutput, is_output
+from tessera_engine.files.output import PartialOutput, check_target, is_output
 from tessera_engine.files.partial import finish_or_undo
 from tessera_engine.files.record import Record
 from tessera_engine.files.result import result_file, result_folder, result_pair
@@ -178,6 +178,13 @@ def test_the_same_command_finishes_a_folder_that_is_no_output(live, tmp_path):
     assert refused == [steps]
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_overwrite_would_refuse_is_not_advised_to_be_overwritten(tmp_path, overwrite):
+    (tmp_path / "scene").mkdir()
+    with pytest.raises(InputError, match="outputs of tessera-engine only"):
+        check_target(tmp_path / "scene", overwrite)
+
+
 def test_what_is_changed_in_an_interrupted_result_stays(tmp_path):
     """The same command replaces what it had published, and nothing that has changed before or meanwhile."""
 
@@ -190,7 +197,7 @@ def test_what_is_changed_in_an_interrupted_result_stays(tmp_path):
     (place.make_output() / "content").write_text("new")
     place.publish(False, {"content": "new"})
     place.close(keep=True)
-    with pytest.raises(InputError, match="out is not an output"):
+    with pytest.raises(InputError, match="outputs of tessera-engine only"):
         again()
     with pytest.raises(InputError, match="out exists already"):
         again()
