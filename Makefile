@@ -21,7 +21,7 @@ help:
 	@echo "make bench        the same, and reading, packing and whole runs"
 	@echo "make gpu-kit      bring the wheels that a machine with a GPU lacks, into dist/gpu-kit (36 MB)"
 	@echo "make bench-gpu    measure everything that needs a GPU, into docs/gpu.json (8 minutes)"
-	@echo "make compression  measure what int8 and short prefixes cost your maps (some minutes)"
+	@echo "make compression  measure what int8, short prefixes and vq cost your maps (20 minutes)"
 	@echo "make pictures     make the pictures of the README again"
 	@echo "make wheel        build the wheel and try it in a clean environment, in dist/wheel"
 	@echo "make sdist        build the source archive"

@@ -9,6 +9,7 @@ import matplotlib as mpl
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
+from tessera_engine.analysis.maps.forms import PIXEL_KM2
 from tessera_engine.analysis.maps.intervals import Interval
 from tessera_engine.analysis.maps.learn import EVALUATED
 
@@ -21,8 +22,9 @@ INTRODUCTION = """\
 
 Written by `make compression`, on a CPU in {minutes:.0f} minutes, with the model `{model}`. All scores are of land that
 was held out: whole blocks or parcels, in five folds, the same for all features. Scores are macro F1 in percent of all
-held-out predictions together; in brackets the 95 % interval of 1000 bootstrap draws over blocks or parcels, *paired*
-where two forms are compared. The intervals cover the choice of land to validate on only, not of land to learn from."""
+held-out predictions together. In brackets are 95 % intervals, of 1,000 random weightings of the blocks or parcels
+([evaluate.md](evaluate.md)); they are *paired* where two forms are compared. The intervals cover the choice of land to
+validate on only, not of land to learn from."""
 
 LIMITS = """\
 Flanders is small. Its blocks of 160 m are smaller than its large fields, so parts of a held-out block's field may be
@@ -32,15 +34,30 @@ with fewer than three parcels (two of five) are left out."""
 FORMS = """\
 ## Forms and compute
 
-Linear probe. *Drift*: centred cosine to the float32 network's values in the same number of dimensions, mean and first
-percentile. Static Q/DQ is the graph for GPUs, computed by ONNX Runtime on this CPU. *Found*: share of the ten pixels
-nearest by float32 and 128 dimensions that are among the ten nearest by this form. Drift and *found* are measured on
-{site}."""
+Linear probe. *Bytes a pixel*: before the compression of files; files take less ([below](#a-country-on-a-memory-stick)).
+*Drift*: centred cosine to the float32 network's values in the same number of dimensions, mean and first percentile.
+*Found*: share of the ten pixels nearest by float32 and 128 dimensions that are among the ten nearest by this form. Both
+are measured on {site}. Static Q/DQ is the graph for GPUs, computed by ONNX Runtime on this CPU.
+
+vq needs all pixels of a tile of 512 x 512 pixels, and {tile} is such a tile. {site} is smaller, and vq loses less
+there. Cells are empty where only the labelled pixels were embedded."""
+
+STICK = """\
+## A country on a memory stick
+
+Embeddings of one year in GB (10^9 bytes), with 10 m pixels and float32 compute. *As files*: bytes a pixel after
+Zstandard of all that embeddings are read from (values, codes and scales, or numbers and codebooks), measured on {tile}.
+GeoTIFFs differ from that by up to 6 %, and overviews add a third; counts and quality add 0.6 to 1.2 bytes a pixel.
+*Linear probe*: macro F1 there, less that of float32 with 128 dimensions, in points (paired). On land of four tiles vq
+loses 0.6 points. It loses more in searches, changes and regressions: [lossy.md](lossy.md)."""
+
+COUNTRIES = {"Wales": 20_780, "Portugal": 92_200, "Kenya": 580_400}
+"""Their areas in km2."""
 
 PAIRS = """\
-## int8 against float32
+## int8 and vq against float32
 
-Difference in macro F1, points (paired)."""
+Difference in macro F1 to float32 compute, in points (paired)."""
 
 SMALLER = """\
 ## Smaller forms that were tried
@@ -49,8 +66,8 @@ Four bits a code (codes -7..7 and a scale for each pixel), and one bit (above or
 are then ranked again by int8 codes). Float32 compute. *Less the mean* needs the scene's mean vector as well."""
 
 UNORDERED = """\
-The same with random weights of nano's shape, whose dimensions are in no order and whose vectors have nearly everything
-in common ({site}):"""
+The same on {site} for a network of nano's shape with random weights. Its dimensions are in no order, and its vectors
+have nearly everything in common:"""
 
 PEERS = """\
 ## Beside other features
@@ -60,8 +77,8 @@ weights on the same medians; a sensor's month without data is masked, and so are
 which there are no data here."""
 
 
-def report(model, sites, measured, tried, unordered, peers, minutes) -> str:
-    """The whole page."""
+def report(model, sites, measured, tried, unordered, peers, sizes, minutes) -> str:
+    """The whole page; `sizes` are the bytes a pixel of each form that is offered, on the last site."""
     tasks = [(site.name, task.name) for site in sites for task in site.tasks]
     first = sites[0].name
     of_first = [task for task in tasks if task[0] == first]
@@ -70,14 +87,16 @@ def report(model, sites, measured, tried, unordered, peers, minutes) -> str:
         "\n".join(f"* {site.name}, {task.name}: {task.size}." for site in sites for task in site.tasks),
         LIMITS,
         "![Scores by bytes a pixel, and beside other features](compression.png)",
-        FORMS.format(site=first),
-        _forms(measured, tasks, first),
+        FORMS.format(site=first, tile=sites[-1].name),
+        _forms(measured, tasks),
+        STICK.format(tile=sites[-1].name),
+        _stick(measured, sizes, tasks[-1]),
         PAIRS,
         _pairs(measured, tasks),
         SMALLER,
-        _forms(tried, tasks, first),
+        _forms(tried, tasks),
         UNORDERED.format(site=first),
-        _forms(unordered, of_first, first),
+        _forms(unordered, of_first),
     ]
     if peers:
         parts += [PEERS, *_peers(peers)]
@@ -93,41 +112,69 @@ def _percent(score: Interval, sign: str = "") -> str:
     return f"{value} ({low} to {high})"
 
 
-def _forms(measured, tasks, site) -> str:
-    titles = ["compute", "form", "bytes a pixel", "km2 per GB", "drift", "found"]
+def _forms(measured, tasks) -> str:
+    titles = ["compute", "form", "bytes a pixel", "drift", "found"]
     rows = []
     for each in measured:
-        drift, found = each.drift[site], f"{each.neighbours[site]:.0%}"
-        if site in each.reranked:
-            found += f", re-ranked {each.reranked[site]:.0%}"
+        drift, found = each.drift, "" if each.neighbours is None else f"{each.neighbours:.0%}"
+        if each.reranked is not None:
+            found += f", re-ranked {each.reranked:.0%}"
+        scores = (each.outcomes.get((*task, PROBE)) for task in tasks)
         rows.append(
             [
                 COMPUTES[each.compute],
                 each.form.name,
-                str(each.form.bytes_per_pixel),
-                f"{1e5 / each.form.bytes_per_pixel:,.0f}",
+                f"{each.form.bytes_per_pixel:.3g}",
                 "" if drift is None else f"{drift.centred_mean:.5f}, {drift.centred_p1:.5f}",
                 found,
-                *(_percent(each.outcomes[(*task, PROBE)].scores()[SCORE]) for task in tasks),
+                *("" if score is None else _percent(score.scores()[SCORE]) for score in scores),
             ]
         )
     return _table([*titles, *(", ".join(task) for task in tasks)], rows)
 
 
+def _stick(measured, sizes, task) -> str:
+    titles = ["form", "bytes a pixel", "as files", "km2 per GB", "linear probe"]
+    titles += [f"{name} ({area:,} km2)" for name, area in COUNTRIES.items()]
+    forms = {each.form.name: each for each in measured if each.compute == "fp32"}
+    whole = forms["float32, 128 dims"].outcomes[(*task, PROBE)]
+    rows = []
+    for name, size in sizes.items():
+        per_km2 = size / PIXEL_KM2
+        rows.append(
+            [
+                name,
+                f"{forms[name].form.bytes_per_pixel:.3g}",
+                f"{size:.3g}",
+                f"{1e9 / per_km2:,.0f}",
+                _percent(forms[name].outcomes[(*task, PROBE)].less(whole, SCORE), "+"),
+                *(_gigabytes(area * per_km2) for area in COUNTRIES.values()),
+            ]
+        )
+    return _table(titles, rows)
+
+
+def _gigabytes(size: float) -> str:
+    return f"{size / 1e9:,.{0 if size >= 1e11 else 1}f}"
+
+
 def _pairs(measured, tasks) -> str:
     by_name = {(each.compute, each.form.name): each for each in measured}
     rows = []
-    for dims, less in ((128, 128), (16, 16), (16, 128)):
+    for form, less in (("int8, 128", 128), ("int8, 16", 16), ("int8, 16", 128), ("vq, 128", 128)):
         whole = by_name["fp32", f"float32, {less} dims"]
         for compute in dict.fromkeys(each.compute for each in measured):
-            one = by_name[compute, f"int8, {dims} dims"]
+            one = by_name[compute, f"{form} dims"]
             for method in ("linear", "knn"):
+                keys = [(*task, method) for task in tasks]
                 cells = [
-                    _percent(one.outcomes[(*task, method)].less(whole.outcomes[(*task, method)], SCORE), "+")
-                    for task in tasks
+                    _percent(one.outcomes[key].less(whole.outcomes[key], SCORE), "+")
+                    if key in one.outcomes
+                    else ""
+                    for key in keys
                 ]
-                rows.append([f"int8, {dims} dims", COMPUTES[compute], f"{less} dims", method, *cells])
-    titles = ["codes", "compute", "less float32 compute and values of", "method"]
+                rows.append([f"{form} dims", COMPUTES[compute], f"float32, {less} dims", method, *cells])
+    titles = ["form", "compute", "compared with", "method"]
     return _table([*titles, *(", ".join(task) for task in tasks)], rows)
 
 
@@ -168,10 +215,12 @@ def picture(measured, tried, peers, path: Path) -> None:
     )
     by_size = axes[0, 0]
     offered = [each for each in measured if each.compute == "fp32" and each.form.name.startswith("int8")]
+    smallest = [each for each in measured if each.compute == "fp32" and each.form.whole]
     whole = next(each for each in measured if each.compute == "fp32" and each.form.name.startswith("float32"))
     for i, task in enumerate(key[:2] for key in whole.outcomes if key[2] == PROBE):
         key = (*task, PROBE)
-        for style, marker, forms in (("-", "o", [whole, *offered]), ("", "x", tried)):
+        for style, marker, forms in (("-", "o", [whole, *offered]), ("", "s", smallest), ("", "x", tried)):
+            forms = [each for each in forms if key in each.outcomes]
             scores = [each.outcomes[key].scores()[SCORE] for each in forms]
             # A little to the side, so that intervals of different tasks don't hide each other
             x = [each.form.bytes_per_pixel * 1.04 ** (i - 2) for each in forms]
@@ -194,10 +243,10 @@ def picture(measured, tried, peers, path: Path) -> None:
         xscale="log",
         xlabel="bytes a pixel",
         ylabel="macro F1, percent",
-        title="Linear probe: float32 and int8 prefixes (o), four bits and one (x)",
+        title="Linear probe: float32 and int8 prefixes (o), vq (s), four bits and one (x)",
     )
-    sizes = [each.form.bytes_per_pixel for each in [whole, *offered]]
-    by_size.set_xticks(sizes, [str(size) for size in sizes])
+    sizes = [each.form.bytes_per_pixel for each in [whole, *offered, *smallest]]
+    by_size.set_xticks(sizes, [f"{size:.3g}" for size in sizes])
     by_size.minorticks_off()
     by_size.legend(fontsize=8, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.12))
     by_size.grid(alpha=0.3)

@@ -19,17 +19,23 @@ from unittest.mock import patch
 import numpy as np
 import rasterio
 from lossy_report import report
-from numcodecs import Zstd
 from numpy.typing import NDArray
-from small_forms import found_neighbours
+from small_forms import (
+    Vectors,
+    as_tile,
+    differences,
+    found_neighbours,
+    of_tile,
+    packed,
+    packed_codes,
+    packed_tile,
+)
 
 from tessera_engine.analysis.maps.compare import Comparison, Outcome, Predictions
 from tessera_engine.analysis.maps.learn import block_groups, hold_out, split
 from tessera_engine.analysis.maps.learners.base import Task
-from tessera_engine.formats.embeddings.stored import StoredBlock
 from tessera_engine.formats.opening import open_embeddings
 from tessera_engine.formats.vq import tiles
-from tessera_engine.formats.vq.tiles import decode, encode
 from tessera_kernels import vq
 from tessera_kernels.change import distances, moments
 from tessera_kernels.quantize import quantize
@@ -49,8 +55,6 @@ RARE = 0.005
 
 SAMPLE = 16_384
 
-Vectors = NDArray[np.float32]
-
 
 class Coded(NamedTuple):
     """A tile in some form: what is read back of it, (N, K) float32, and the bytes that it takes."""
@@ -63,24 +67,12 @@ Form = Callable[[Vectors, int], Coded]
 """Codes the (N, K) vectors of a tile that is so many pixels wide."""
 
 
-def packed(values: NDArray[Any]) -> int:
-    """Bytes after Zstandard."""
-    return len(Zstd(level=3).encode(np.ascontiguousarray(values)))
-
-
-def differences(codes: NDArray[np.int8], width: int) -> NDArray[np.int8]:
-    """(K, rows, width) codes, each less its left neighbour, as the predictor of GeoTIFFs makes them."""
-    planes = np.ascontiguousarray(codes.T).reshape(codes.shape[1], -1, width)
-    return np.diff(planes, axis=2, prepend=np.zeros((*planes.shape[:2], 1), np.int8))
-
-
 def prefix(dim: int) -> Form:
     """int8 codes of the first dimensions, each pixel with its scale; compressed."""
 
     def code(vectors: Vectors, width: int) -> Coded:
         codes, scales = quantize(np.ascontiguousarray(vectors[:, :dim]))
-        size = packed(differences(codes, width)) + packed(scales.view(np.uint8).reshape(-1, 4).T)
-        return Coded(codes * scales[:, None], size)
+        return Coded(codes * scales[:, None], packed_codes(codes, scales, width))
 
     return code
 
@@ -115,12 +107,8 @@ def by_noise(*counts: int, alike: float = tiles.ALIKE) -> Form:
 
 def offered(vectors: Vectors, width: int) -> Coded:
     """What `--format vq` stores."""
-    tile = encode(StoredBlock(vectors.reshape(-1, width, vectors.shape[1]), None))
-    if tile is None:
-        raise ValueError("a tile has no data")
-    size = sum(packed(book.steps) + book.ranges.nbytes for book in tile.books)
-    decoded = decode(tile.books, tile.numbers, vectors.shape[1])
-    return Coded(decoded.vectors[decoded.which.ravel()], size + sum(map(packed, tile.numbers)))
+    tile = as_tile(vectors, width)
+    return Coded(of_tile(tile, vectors.shape[1]), packed_tile(tile))
 
 
 def product(*bounds: int) -> Form:

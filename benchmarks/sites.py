@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,8 @@ from rasterio.warp import transform
 from scipy import ndimage
 
 from tessera_engine.analysis.maps.learn import block_groups
-from tessera_engine.scene import Grid, Observations
+from tessera_engine.formats.vq.tiles import TILE
+from tessera_engine.scene import Grid, Observations, Scene
 from tessera_engine.scenes import open_scene
 from tessera_engine.simulate import simulate
 from tessera_export.train.pixels import select_pixels
@@ -23,6 +24,9 @@ SIMULATED_SIZE = 160
 SIMULATED_PIXELS = 3000
 SIMULATED_BLOCK = 32
 """Wider than most simulated fields."""
+
+TILE_SEED, TILE_PIXELS = 103, 8000
+"""Of the simulated scene that is one tile of the format vq: with more land, and more labels."""
 
 FLANDERS_BLOCK = 16
 """160 m. The scene is 64 pixels wide: larger blocks would leave so few that folds miss classes."""
@@ -40,12 +44,25 @@ class Site:
         observations: (T, N, bands) of N pixels.
         latlon: (N, 2) degrees.
         tasks: what is to be told.
+        width: pixels across, if these are all pixels of the scene, row by row; 0 if they are some of them.
     """
 
     name: str
     observations: Observations
     latlon: NDArray[np.float32]
     tasks: tuple[Task, ...]
+    width: int = 0
+
+    @property
+    def labelled(self) -> NDArray[np.int64]:
+        """The pixels that have a label in some task."""
+        return np.unique(np.concatenate([task.pixels for task in self.tasks]))
+
+    def observations_of(self, pixels: NDArray[np.int64]) -> Observations:
+        """Those of some of the pixels."""
+        names = ("s2", "s2_valid", "s1_ascending", "s1_descending")
+        chosen = {name: getattr(self.observations, name)[:, pixels] for name in names}
+        return replace(self.observations, **chosen)
 
 
 @dataclass(frozen=True)
@@ -94,25 +111,41 @@ def flanders(folder: Path) -> Site:
         Task("crops, parcels", pixels, crops, parcels.ravel()[pixels]),
     )
     observations = select_pixels(scene.reader.read(scene.grid.window), everywhere)
-    return Site("Flanders 2018", observations, _latlon(scene.grid, cols, rows), tasks)
+    return Site("Flanders 2018", observations, _latlon(scene.grid, cols, rows), tasks, scene.grid.width)
 
 
 def simulated(folder: Path) -> Iterator[Site]:
     """Pixels drawn at random from each simulated scene, with the true land cover."""
     for seed in SIMULATED_SEEDS:
-        simulate(folder / str(seed), SIMULATED_SIZE, seed)
-        scene = open_scene(folder / str(seed))
-        cover = _raster(folder / str(seed) / "cover.tif").ravel()
-        chosen = np.sort(np.random.default_rng(seed).permutation(cover.size)[:SIMULATED_PIXELS])
-        rows, cols = np.divmod(chosen, scene.grid.width)
-        task = Task(
-            "land cover, blocks",
-            np.arange(len(chosen)),
-            cover[chosen].astype(str).astype(object),
-            block_groups(cols, rows, SIMULATED_BLOCK),
-        )
+        scene, cover, chosen = _simulate(folder, SIMULATED_SIZE, seed, SIMULATED_PIXELS)
+        task = _land_cover(cover, chosen)
         observations = select_pixels(scene.reader.read(scene.grid.window), chosen)
-        yield Site(f"simulated {seed}", observations, _latlon(scene.grid, cols, rows), (task,))
+        rows, cols = np.divmod(chosen, scene.grid.width)
+        labelled = replace(task, pixels=np.arange(len(chosen)))
+        yield Site(f"simulated {seed}", observations, _latlon(scene.grid, cols, rows), (labelled,))
+
+
+def simulated_tile(folder: Path) -> Site:
+    """All pixels of a simulated scene that is one tile of the format vq; some are labelled with the true land cover."""
+    scene, cover, chosen = _simulate(folder, TILE, TILE_SEED, TILE_PIXELS)
+    everywhere = np.arange(cover.size)
+    observations = select_pixels(scene.reader.read(scene.grid.window), everywhere)
+    latlon = _latlon(scene.grid, *np.divmod(everywhere, TILE)[::-1])
+    return Site(f"simulated {TILE_SEED}", observations, latlon, (_land_cover(cover, chosen),), TILE)
+
+
+def _simulate(folder: Path, size: int, seed: int, labelled: int) -> tuple[Scene, NDArray, NDArray[np.int64]]:
+    """A scene, its land cover, and pixels drawn at random."""
+    simulate(folder / str(seed), size, seed)
+    cover = _raster(folder / str(seed) / "cover.tif")
+    chosen = np.random.default_rng(seed).permutation(cover.size)[:labelled]
+    return open_scene(folder / str(seed)), cover, np.sort(chosen)
+
+
+def _land_cover(cover: NDArray, chosen: NDArray[np.int64]) -> Task:
+    rows, cols = np.divmod(chosen, cover.shape[1])
+    names = cover.ravel()[chosen].astype(str).astype(object)
+    return Task("land cover, blocks", chosen, names, block_groups(cols, rows, SIMULATED_BLOCK))
 
 
 def _raster(path: Path) -> NDArray:

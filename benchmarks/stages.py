@@ -13,8 +13,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 from tessera_engine.api import load_model
 from tessera_engine.files.staging import Staging, checksum
 from tessera_engine.running import pipeline
@@ -59,34 +57,31 @@ def main() -> None:
         embedding = backend.run(packed.tokens)
         staging = Staging.create(folder, reader.grid, backend.model.facts.dims, "int8")
         journal = Journal(folder / "journal", {}, window.pixels)
-        block = pipeline._block(packed, embedding, window, staging, "v2")
-        if staging.colours is not None:
-            block["colours"] = pipeline._true_colours(observations, window)
-        record = Finished(len(packed.pixels), checksum(block), sums(observations))
-        full = np.ascontiguousarray(embedding)
+        seen = sums(observations)
+        growing = pipeline._Growing(backend, observations, pipeline._Here.of(window, None))
+        step = growing.start(pipeline.Part(staging), pipeline.Statistics(), lambda _: None, True, seen)
+        block = step.finish(pipeline.Statistics())
+        record = window, Finished(growing.with_data, checksum(block), seen)
 
         def each(work: Callable[[], object]) -> float:
             return cost(work, window.pixels)
 
         network = each(lambda: backend.run(packed.tokens))
-        quantising = each(lambda: quantize(full))
+        quantising = each(lambda: quantize(embedding))
         stages = {
             "pack": ("shared", each(lambda: pack(observations, backend.model.facts))),
             "quantise": ("shared", quantising),
             "true colours for the quicklook": (
                 "shared",
-                each(lambda: pipeline._true_colours(observations, window)),
+                each(lambda: pipeline._true_colours(observations, window.pixels)),
             ),
-            "arrange a window's results": (
-                "main",
-                each(lambda: pipeline._block(packed, embedding, window, staging, "v2")) - quantising,
-            ),
+            "arrange a window's results": ("main", each(lambda: growing.results(step)) - quantising),
             "checksum of the results": ("main", each(lambda: checksum(block))),
             "read a d-pixel tile": ("reading", each(lambda: reader.read(window))),
             "checksum of what was read": ("reading", each(lambda: sums(observations))),
             "stage and record": (
                 "writing",
-                each(lambda: pipeline._finish(staging, journal, window, window, block, record)),
+                each(lambda: pipeline._write(staging, window, block, journal, record)),
             ),
         }
     print(f"| {asked.model}, µs of one core a pixel | | thread | cores that it feeds |\n|---|---:|---|---:|")

@@ -17,14 +17,13 @@ from product_files import write_hyp3, write_opera, write_safe
 from stac_files import write_items, write_stac_s1, write_stac_s2
 
 from tessera_engine.api import load_model
-from tessera_engine.running.memory import window_pixels
+from tessera_engine.running.memory import MAX_WINDOW_PIXELS
 from tessera_engine.scene import Window
 from tessera_engine.scenes import open_scene
 from tessera_engine.simulate import simulate
 from tessera_engine.tokens import pack
 
 SIZE = 256
-MEMORY = 2_000_000_000
 
 
 def write_safe_and(radar, **options):
@@ -84,7 +83,6 @@ def network_seconds(scene, tmp_path_factory):
 def test_reading(benchmark, scene, network_seconds, tmp_path: Path, layout):
     arrays, coarse = scene
     LAYOUTS[layout](tmp_path / "scene", arrays, coarse)
-    model = load_model("demo", "int8").backend.model
     opening = []
 
     def fresh():
@@ -95,7 +93,7 @@ def test_reading(benchmark, scene, network_seconds, tmp_path: Path, layout):
         return (reader,), {}
 
     def read(reader):
-        windows = list(reader.windows(reader.grid.window, window_pixels(MEMORY, reader, model)))
+        windows = list(reader.windows(reader.grid.window, MAX_WINDOW_PIXELS))
         for window in windows:
             assert reader.read(window).s2_valid.any()
         return sum(window.pixels for window in windows)

@@ -159,6 +159,49 @@ def test_options_that_the_pages_speak_of_are_there(page):
         assert not unknown, f"`{span}`"
 
 
+def where_defined(name):
+    """The file that should define the first part of a dotted name that is no module, and that part; None: none."""
+    parts = name.split(".")
+    for end in range(len(parts), 0, -1):
+        module = next(root for root in ROOMS if root.name == parts[0]).parent.joinpath(*parts[:end])
+        for file in (module.with_suffix(".py"), module / "__init__.py"):
+            if file.is_file():
+                return file, parts[end] if end < len(parts) else None
+    return None
+
+
+ROOMS = [ROOT / "kernels/tessera_kernels", ROOT / "engine/tessera_engine", ROOT / "export/tessera_export"]
+NAME = re.compile(r"`((?:tessera_kernels|tessera_engine|tessera_export)(?:\.[A-Za-z_]\w*)+)(?:\([^`]*\))?`")
+ENTRY_POINTS = {"tessera_engine.backends", "tessera_engine.commands"}
+"""Groups of entry points, which are written like modules."""
+
+
+def names_without_object(text):
+    """The dotted names in docstrings and comments that aren't defined where they say; a name in `__all__` counts."""
+    for name in set(NAME.findall(text)) - ENTRY_POINTS:
+        file, defined = where_defined(name)
+        if defined is not None:
+            there = rf"^(?:async )?(?:def|class) {defined}\b|^{defined}\b[^=\n]*=|^    \"{defined}\""
+            if not re.search(there, file.read_text(), re.MULTILINE):
+                yield name
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=lambda room: room.name)
+def test_names_in_docstrings_are_those_of_something(room):
+    # The hash of the sources of the GPU's kernels belongs to what was compiled from them
+    files = [file for file in room.rglob("*.py") if file.parent.name != "gpu_kernels"]
+    wrong = {str(file): found for file in files if (found := sorted(names_without_object(file.read_text())))}
+    assert not wrong
+
+
+def test_a_name_of_nothing_is_found():
+    here, gone = (
+        "tessera_engine.formats.embeddings.stored.Source",
+        "tessera_engine.formats.embeddings.base.Source",
+    )
+    assert list(names_without_object(f"see `{here}`, `{gone}` and `tessera_engine.embed`")) == [gone]
+
+
 @EVERY_PAGE
 def test_links_between_pages_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):

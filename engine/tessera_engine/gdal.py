@@ -24,7 +24,7 @@ from rasterio._err import CPLE_BaseError
 from rasterio.enums import Interleaving
 from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
 
-from tessera_engine.errors import InputError, MissingExtra, TesseraError
+from tessera_engine.errors import InputError, MissingExtra, TesseraError, reason
 from tessera_engine.offline.content import check_vector, described
 from tessera_engine.offline.crs import crs_elsewhere
 from tessera_engine.offline.process import GDAL_OPTIONS
@@ -82,6 +82,13 @@ def gdal_options(cache_bytes: int = CACHE_BYTES, **options: Any) -> rasterio.Env
         options: further configuration options of GDAL.
     """
     return rasterio.Env(**{"GDAL_CACHEMAX": cache_bytes, **_OPTIONS, **options})
+
+
+def gdal_reason(error: BaseException) -> str:
+    """What GDAL says went wrong first, in one line: rasterio's own error often refers to it only."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return reason(error)
 
 
 @contextmanager

@@ -47,7 +47,7 @@ def window_of_bbox(grid: Grid, bbox: BBox) -> Window:
     window = window_touched(grid, bbox) if _is_box(bbox) else None
     if window is not None:
         return window
-    found = f"bbox {_in_words(bbox)}"
+    found = f"bbox={_in_words(bbox)}"
     if len(bbox) == 4 and window_touched(grid, (bbox[1], bbox[0], bbox[3], bbox[2])) is not None:
         raise InputError(
             f"{found} has latitude and longitude swapped; give west, south, east, north in degrees: "

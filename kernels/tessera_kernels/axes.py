@@ -23,16 +23,25 @@ _TOGETHER = 4
 
 
 @kernel(nogil=True)
-def _products(vectors: NDArray[np.float32], mean: NDArray[np.float64], sums: NDArray[np.float64]) -> None:
+def _products(
+    vectors: NDArray[np.float32], mean: NDArray[np.float64], sums: NDArray[np.float64], first: int, last: int
+) -> None:
+    """Rows of the upper triangle of the sums of products: the pairs `first` to `last` of a long and a short row."""
     count = vectors.shape[1]
-    centred = np.empty(count)
-    for i in range(len(vectors)):
-        for k in range(count):
-            centred[k] = vectors[i, k] - mean[k]
-        for j in range(count):
-            row, value = sums[j], centred[j]
-            for k in range(j, count):
-                row[k] += value * centred[k]
+    centred = np.zeros((_TOGETHER, count))
+    a, b, c, d = centred[0], centred[1], centred[2], centred[3]
+    for i in range(0, len(vectors), _TOGETHER):
+        for part in range(_TOGETHER):
+            for k in range(count):
+                centred[part, k] = vectors[i + part, k] - mean[k] if i + part < len(vectors) else 0.0
+        for pair in range(first, last):
+            for half in range(1 if 2 * pair == count - 1 else 2):  # of an odd number the middle row is alone
+                j = count - 1 - pair if half else pair
+                row = sums[j]
+                aj, bj, cj, dj = a[j], b[j], c[j], d[j]
+                for k in range(j, count):
+                    # One after the other, as if the vectors came alone
+                    row[k] = (((row[k] + aj * a[k]) + bj * b[k]) + cj * c[k]) + dj * d[k]
 
 
 @kernel(nogil=True)
@@ -75,7 +84,8 @@ def principal_axes(vectors: NDArray[np.float32]) -> tuple[NDArray[np.float64], N
     vectors = np.ascontiguousarray(vectors, np.float32)
     count = vectors.shape[1]
     matrix, axes = np.zeros((count, count)), np.eye(count)
-    _products(vectors, vectors.mean(axis=0, dtype=np.float64), matrix)
+    mean = vectors.mean(axis=0, dtype=np.float64)
+    in_shares(lambda share: _products(vectors, mean, matrix, share.start, share.stop), (count + 1) // 2)
     matrix = (matrix + np.triu(matrix, 1).T) / len(vectors)
     for _ in range(SWEEPS):
         if not _sweep(matrix, axes):

@@ -20,6 +20,9 @@ from tessera_kernels.inner import inner
 from tessera_kernels.rules import FNV_BASIS, MAX_TOKENS, RULES, V1_0, ZERO_TOKENS, digest, weigh
 from tessera_kernels.threads import in_shares
 
+PIXELS_A_THREAD = 1024
+"""At least: fewer are packed by one thread before another one has started."""
+
 STD_EPSILON = np.float32(1e-9)
 """Added to the standard deviation by the published code."""
 
@@ -229,7 +232,7 @@ def count_valid(valid: NDArray[np.uint8]) -> NDArray[np.int32]:
         (N,) int32.
     """
     counts = np.empty(valid.shape[1], np.int32)
-    in_shares(lambda share: _count(valid, counts, share.start, share.stop), len(counts))
+    in_shares(lambda share: _count(valid, counts, share.start, share.stop), len(counts), PIXELS_A_THREAD)
     return counts
 
 
@@ -244,7 +247,7 @@ def any_channel(values: NDArray[Any]) -> NDArray[np.uint8]:
     """
     dates, pixels = values.shape[:2]
     valid = np.empty((dates, pixels), np.uint8)
-    in_shares(lambda share: _any_channel(values, valid, share.start, share.stop), pixels)
+    in_shares(lambda share: _any_channel(values, valid, share.start, share.stop), pixels, PIXELS_A_THREAD)
     return valid
 
 
@@ -289,7 +292,7 @@ def pack(
             _seed(first, second, pixels[share], seeds[share])
             _count_standing(rule, counts[share], seeds[share], standing[share])
 
-        in_shares(count, len(pixels))
+        in_shares(count, len(pixels), PIXELS_A_THREAD)
     else:
         standing = np.clip(counts, 1, MAX_TOKENS).astype(np.int64)
     offsets = np.concatenate([[0], np.cumsum(standing)]).astype(np.int64)
@@ -305,5 +308,5 @@ def pack(
         own = offsets[share.start : share.stop + 1]
         _pack(rule, ZERO_TOKENS[generation], first, second, chosen.share(share), own, out)
 
-    in_shares(pack_share, len(pixels))
+    in_shares(pack_share, len(pixels), PIXELS_A_THREAD)
     return *out, offsets

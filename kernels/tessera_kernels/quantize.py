@@ -62,3 +62,31 @@ def quantize(
     smallest = MIN_SCALES[generation]
     in_shares(lambda share: _quantize(embedding[share], codes[share], scales[share], smallest), len(codes))
     return codes, scales
+
+
+@kernel(nogil=True)
+def _restore(
+    codes: NDArray[np.int8], scales: NDArray[np.float32], rows: NDArray[np.int64], found: NDArray[np.float32]
+) -> None:
+    for i in range(len(rows)):
+        row = rows[i]
+        for k in range(codes.shape[1]):
+            found[i, k] = np.float32(codes[row, k]) * scales[row]
+
+
+def restore(
+    codes: NDArray[np.int8], scales: NDArray[np.float32], rows: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Embeddings of some pixels: code * scale, NaN for nodata.
+
+    Args:
+        codes: (N, K) int8.
+        scales: (N,) float32.
+        rows: (M,) int64 numbers of pixels, each less than N.
+
+    Returns:
+        (M, K) float32.
+    """
+    found = np.empty((len(rows), codes.shape[1]), np.float32)
+    in_shares(lambda share: _restore(codes, scales, rows[share], found[share]), len(rows))
+    return found

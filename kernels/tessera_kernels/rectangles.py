@@ -9,8 +9,8 @@ from tessera_kernels.cache import kernel
 from tessera_kernels.observe import Packed
 from tessera_kernels.threads import in_shares
 
-WORTH_THREADS = 1 << 15
-"""Tokens from which on several threads are faster than one: starting them takes as long as some thousand tokens."""
+TOKENS_A_THREAD = 1 << 14
+"""At least: to start a thread takes as long as some thousand tokens."""
 
 
 @kernel(nogil=True)
@@ -57,8 +57,5 @@ def fill_rectangle(
     def fill(share: slice) -> None:
         _fill(tokens, offsets, pixels[share], values[share], doy[share], multiplicity[share])
 
-    if len(pixels) * steps < WORTH_THREADS:
-        fill(slice(0, len(pixels)))
-    else:
-        in_shares(fill, len(pixels))
+    in_shares(fill, len(pixels), max(1, TOKENS_A_THREAD // steps))
     return values, doy, multiplicity

@@ -44,8 +44,14 @@ def in_threads(work: Callable[[int], None], threads: int) -> None:
         other.result()
 
 
-def in_shares(work: Callable[[slice], None], count: int) -> None:
-    """Call work(share) at the same time for equal shares of range(count), as many as `get_threads`."""
-    threads = max(1, min(get_threads(), count))
+def in_shares(work: Callable[[slice], None], count: int, least: int = 1) -> None:
+    """Call work(share) at the same time for equal shares of range(count), at most as many as `get_threads`.
+
+    Args:
+        work: what is called.
+        count: how much there is to do.
+        least: a share's size from which on it is worth a thread: to start one takes about 0.1 ms.
+    """
+    threads = max(1, min(get_threads(), count // least))
     bounds = [count * number // threads for number in range(threads + 1)]
     in_threads(lambda number: work(slice(bounds[number], bounds[number + 1])), threads)

@@ -165,9 +165,17 @@ def square(a: NDArray[np.float32], b: NDArray[np.float32]) -> np.float32:
 
 
 @kernel(nogil=True)
-def _closer(vectors: NDArray[np.float32], word: NDArray[np.float32], squares: NDArray[np.float32]) -> None:
-    for i in range(len(vectors)):
-        squares[i] = min(squares[i], square(vectors[i], word))
+def _draw(vectors: NDArray[np.float32], draws: NDArray[np.float64], words: NDArray[np.float32]) -> None:
+    count = len(vectors)
+    squares, sums = np.full(count, np.inf, np.float32), np.empty(count)
+    for word in range(1, len(words)):
+        total = 0.0
+        for i in range(count):
+            squares[i] = min(squares[i], square(vectors[i], words[word - 1]))
+            total += squares[i]
+            sums[i] = total
+        drawn = np.searchsorted(sums, draws[word - 1] * total, side="right")
+        words[word] = vectors[min(drawn, count - 1)]
 
 
 @kernel(nogil=True)
@@ -212,14 +220,9 @@ def learn(
 
 def _start(vectors: NDArray[np.float32], count: int, rng: np.random.Generator) -> NDArray[np.float32]:
     """k-means++: each word is a vector, drawn in proportion to its squared distance from the words before."""
-    squares = np.full(len(vectors), np.inf, np.float32)
     words = np.empty((count, vectors.shape[1]), np.float32)
     words[0] = vectors[rng.integers(len(vectors))]
-    for word in range(1, count):
-        _closer(vectors, words[word - 1], squares)
-        sums = np.cumsum(squares, dtype=np.float64)
-        drawn = np.searchsorted(sums, rng.random() * sums[-1], side="right")
-        words[word] = vectors[min(int(drawn), len(vectors) - 1)]
+    _draw(vectors, rng.random(count - 1), words)
     return words
 
 

@@ -8,7 +8,14 @@ from peers.presto import NDVI, presto_inputs
 from peers.spectra import filled, first_month, monthly_medians, months_of
 from places import FLANDERS
 from sites import flanders
-from small_forms import found_neighbours, four_bits, four_bits_centred, signs_centred
+from small_forms import (
+    OFFERED,
+    differences,
+    found_neighbours,
+    four_bits,
+    four_bits_centred,
+    signs_centred,
+)
 
 from tessera_engine.scene import Observations
 
@@ -88,6 +95,26 @@ def test_four_bits_are_within_half_a_step():
         levels = np.rint(back / step)
         assert len(np.unique(levels)) <= 15
     assert set(np.unique(signs_centred(embedding))) == {-1, 1}
+
+
+def test_differences_of_neighbours_are_of_one_row_and_lose_nothing():
+    codes = rng.integers(-128, 128, (6, 3)).astype(np.int8)
+    found = differences(codes, 2)
+    assert found.shape == (3, 3, 2)
+    np.testing.assert_array_equal(found.cumsum(axis=2, dtype=np.int8).reshape(3, 6).T, codes)
+
+
+def test_every_offered_form_gives_its_values_back_and_takes_fewer_bytes_compressed():
+    words = rng.normal(size=(5, 128)).astype(np.float32)
+    fields = np.repeat(np.repeat(rng.integers(0, 5, (4, 4)), 8, axis=0), 8, axis=1)
+    embedding = words[fields.ravel()] + rng.normal(0, 1e-3, (32 * 32, 128)).astype(np.float32)
+    for form in OFFERED:
+        back = form.back(embedding, 32)
+        assert back.shape == (32 * 32, int(form.name.split()[1]))
+        assert np.abs(back - embedding[:, : back.shape[1]]).max() < 0.03
+        # In so small a tile codebooks take most of the bytes, as many as in a whole one
+        scale = 512**2 / 32**2 if form.whole else 1
+        assert 0 < form.size(embedding, 32) / 32**2 < scale * form.bytes_per_pixel
 
 
 def test_neighbours_are_found_by_what_keeps_their_order():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 import numpy as np
 
 
@@ -12,6 +14,17 @@ def naive_nearest(vectors, words):
         squares = [float(((vector - word) ** 2).sum()) for word in words.astype(np.float64)]
         found.append(squares.index(min(squares)))
     return np.array(found, np.uint8)
+
+
+def naive_start(vectors, count, rng):
+    """(count, K) vectors, each drawn in proportion to its squared distance from the nearest one drawn before."""
+    words = [vectors[rng.integers(len(vectors))]]
+    while len(words) < count:
+        squares = [min(float(((vector - word) ** 2).sum()) for word in words) for vector in vectors]
+        wanted = rng.random() * sum(squares)
+        larger = (i for i, total in enumerate(accumulate(squares)) if total > wanted)
+        words.append(vectors[next(larger, len(vectors) - 1)])
+    return np.array(words)
 
 
 def naive_unpack(steps, ranges):

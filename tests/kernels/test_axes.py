@@ -22,6 +22,19 @@ def test_axes_and_variances_are_those_of_the_covariance(dim):
     assert (np.diff(variances) <= 0).all()
 
 
+@pytest.mark.parametrize(("count", "dim"), [(1, 3), (6, 1), (9, 8), (14, 9)])
+def test_axes_have_the_same_bits_for_any_number_of_threads(count, dim):
+    vectors = np.random.default_rng(3).normal(3, 1, (count, dim)).astype(np.float32)
+    before, found = get_threads(), set()
+    try:
+        for threads in (1, 2, 3, 8):
+            set_threads(threads)
+            found.add(b"".join(each.tobytes() for each in principal_axes(vectors)))
+    finally:
+        set_threads(before)
+    assert len(found) == 1
+
+
 def test_vectors_that_do_not_differ_have_no_variance():
     variances, axes = principal_axes(np.ones((4, 3), np.float32))
     assert variances.tolist() == [0, 0, 0]

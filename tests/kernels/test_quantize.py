@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from naive import naive_codes
 
-from tessera_kernels.quantize import NODATA_CODE, quantize
+from tessera_kernels.quantize import NODATA_CODE, quantize, restore
 
 finite = st.floats(-(2.0**100), 2.0**100, width=32)
 
@@ -42,6 +42,23 @@ def test_dequantised_values_are_within_half_a_step(embedding):
     codes, scales = quantize(embedding)
     error = np.abs(codes * scales[:, None] - embedding)
     assert (error <= scales[:, None] * 0.5 * (1 + 1e-5) + 1e-12).all()
+
+
+@given(embeddings, st.data())
+@settings(max_examples=30)
+def test_restored_rows_are_codes_times_scales(embedding, data):
+    codes, scales = quantize(embedding)
+    number = st.integers(0, max(len(codes) - 1, 0))
+    rows = np.array(data.draw(st.lists(number, max_size=7 if len(codes) else 0)), np.int64)
+    found = restore(codes, scales, rows)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, codes[rows] * scales[rows, None])
+
+
+def test_a_restored_row_without_data_is_nan():
+    codes = np.array([[1, 2], [NODATA_CODE, NODATA_CODE]], np.int8)
+    found = restore(codes, np.array([0.5, np.nan], np.float32), np.array([1, 0, 1]))
+    np.testing.assert_array_equal(found, [[np.nan, np.nan], [0.5, 1], [np.nan, np.nan]])
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

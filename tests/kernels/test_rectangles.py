@@ -29,7 +29,7 @@ def naive_rectangle(tokens, offsets, pixels, steps):
     ("lengths", "pixels", "steps"), [([3, 1, 7], [2, 0], 8), ([5], [0], 5), ([1, 1], [1, 0, 1], 1)]
 )
 def test_they_are_those_of_the_twin(lengths, pixels, steps, threads, monkeypatch):
-    monkeypatch.setattr(rectangles, "WORTH_THREADS", 0 if threads > 1 else 1 << 30)
+    monkeypatch.setattr(rectangles, "TOKENS_A_THREAD", 0 if threads > 1 else 1 << 30)
     before = get_threads()
     set_threads(threads)
     try:

@@ -43,6 +43,15 @@ def test_shares_cover_everything_once(count):
     assert sorted(i for share in shares for i in range(count)[share]) == list(range(count))
 
 
+@pytest.mark.parametrize(("count", "expected"), [(0, 1), (9, 1), (19, 1), (20, 2), (29, 2), (1000, 4)])
+def test_every_share_is_worth_a_thread(monkeypatch, count, expected):
+    monkeypatch.setattr("tessera_kernels.threads._threads", 4)
+    shares = []
+    in_shares(shares.append, count, 10)
+    assert len(shares) == expected
+    assert sorted(i for share in shares for i in range(count)[share]) == list(range(count))
+
+
 def test_kernels_load_no_openmp():
     """Numba's own threads would load it for the whole process, and make PyTorch slow where it comes later."""
     code = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from naive_vq import naive_group, naive_nearest, naive_unpack
+from naive_vq import naive_group, naive_nearest, naive_start, naive_unpack
 
 from tessera_kernels.threads import get_threads, set_threads
 from tessera_kernels.vq import MOST_WORDS, Packed, group, learn, means, nearest, pack, unpack
@@ -47,6 +47,13 @@ def test_any_number_of_threads_gives_the_same_bits(threads):
         words = learn(vectors, 7, seed=3, rounds=3)
         found.append((words.tobytes(), nearest(vectors, words).tobytes()))
     assert len(set(found)) == 1
+
+
+@pytest.mark.parametrize(("vectors", "count"), [(1, 1), (40, 1), (40, 9), (3, 8)])
+def test_learning_begins_with_the_draws_of_the_naive_twin(vectors, count):
+    some = whole(np.random.default_rng(5), vectors, 5)
+    expected = naive_start(some, count, np.random.default_rng(4))
+    np.testing.assert_array_equal(learn(some, count, seed=4, rounds=0), expected)
 
 
 def test_words_are_the_means_of_what_is_nearest_to_them():

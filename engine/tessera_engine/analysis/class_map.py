@@ -19,7 +19,7 @@ from tessera_engine.files.nearby import no_such_file, no_such_folder
 from tessera_engine.files.output import ITEM, is_output, read_json_item
 from tessera_engine.formats.cog.categories import class_names_beside
 from tessera_engine.formats.given import GivenPath, check_path
-from tessera_engine.gdal import GDAL_ERRORS, gdal_environment, raster_crs, raster_reader
+from tessera_engine.gdal import GDAL_ERRORS, gdal_environment, gdal_reason, raster_crs, raster_reader
 from tessera_engine.pictures.colours import Colour, class_colour
 from tessera_engine.scene import Grid, Window
 from tessera_engine.stac.writing import MODEL_FACTS
@@ -211,7 +211,7 @@ def _opened(path: Path) -> Iterator[Any]:
         with gdal_environment(), raster_reader(path) as file:
             yield file
     except GDAL_ERRORS as error:
-        raise InputError(f"can't read the map {path}: {' '.join(str(error).split())}") from None
+        raise InputError(f"can't read the map {path}: {gdal_reason(error)}") from None
 
 
 def _strips(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tessera_engine.analysis.class_map import ClassMap
 from tessera_engine.errors import InputError
-from tessera_engine.gdal import GDAL_ERRORS, gdal_environment, raster_reader
+from tessera_engine.gdal import GDAL_ERRORS, gdal_environment, gdal_reason, raster_reader
 from tessera_engine.scene import Grid, Window
 
 CONFIDENCE, PROBABILITIES = "confidence.tif", "probabilities.tif"
@@ -123,7 +123,7 @@ def _readers(map: ClassMap) -> Iterator[tuple[Read | None, Read]]:
                 yield _reading(first), _reading(second)
     except GDAL_ERRORS as error:
         raise InputError(
-            f"can't read how sure the map {map.path} is, {sure}: {' '.join(str(error).split())}; give a folder of map"
+            f"can't read how sure the map {map.path} is, {sure}: {gdal_reason(error)}; give a folder of map"
         ) from None
 
 

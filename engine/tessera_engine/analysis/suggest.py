@@ -86,7 +86,7 @@ class Suggested:
 
     Attributes:
         out: the file.
-        points: (N, 2) longitude and latitude, the most telling first.
+        points: (N, 2) longitude and latitude, in the order in which they help.
         notes: what is worth knowing, a line each.
     """
 
@@ -145,7 +145,7 @@ def suggest(
     if labels is not None:
         check_path("labels", labels, "a file with points or polygons, a table or a raster")
         source = LabelSource(Path(labels), field, chosen.layer, chosen.labels_crs)
-        check_used(source)
+        check_used(replace(source, field=None))  # it names a column of the points too
         check_apart(target, (source.path,))
     known = _known(opened, source)
     classified, notes = _doubts(opened, chosen.map, known.labels)

@@ -106,7 +106,7 @@ def _pixels(classified: NDArray[np.uint8], places: NDArray[np.int64]) -> Pixels:
 
 
 def suggest(may: Vectors, scene: Vectors, known: Known, side: int, count: int = COUNT) -> NDArray[np.int64]:
-    """The pixels to label next, the most telling first; the same input gives the same pixels.
+    """The pixels to label next, in the order in which they help; the same input gives the same pixels.
 
     Each choice is the pixel that covers most of the scene: how much more similar its pixels are to the choice than to
     every label and earlier choice, summed (facility location; Wei, Iyer and Bilmes 2015, "Submodularity in data subset

@@ -54,7 +54,7 @@ class CudaBackend(Backend):
         """Let the GPU show that it computes rightly, and copy the model to it.
 
         Args:
-            model: a file that `runs_model` accepts.
+            model: a file that `why_not` has nothing against.
             device: the GPU.
             announce: called with a line when memory runs out.
 

@@ -20,7 +20,7 @@ import typer
 from typer.main import get_command
 
 from tessera_engine.cli import console
-from tessera_engine.cli.wording import speak_for
+from tessera_engine.cli.wording import in_plain_words, speak_for
 from tessera_engine.errors import InputError, TesseraError, plain
 from tessera_engine.files import last_step
 from tessera_engine.files.windows import too_long
@@ -141,7 +141,7 @@ S1Units = Annotated[
     str | None,
     typer.Option(
         rich_help_panel="Scene and time",
-        help="For products: units of Sentinel-1 (power, amplitude, db or code). Default: as they say.",
+        help="For products: units of Sentinel-1 (power, amplitude, db or code). Default: what the products say.",
     ),
 ]
 
@@ -160,7 +160,8 @@ def main() -> None:
         _refuse_empty(sys.argv[1:])
         sys.exit(_command()(prog_name="tessera-engine", standalone_mode=False))
     except _UsageError as error:
-        error.message = "\n".join(map(plain, error.message.split("\n")))  # it quotes what was typed
+        # It quotes what was typed
+        error.message = "\n".join(map(plain, in_plain_words(error.message).split("\n")))
         error.show()
         sys.exit(error.exit_code)
     except TesseraError as error:

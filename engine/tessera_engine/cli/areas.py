@@ -63,7 +63,7 @@ def sample_design(
             metavar="SHARE",
         ),
     ] = None,
-    least: Annotated[int, typer.Option(help="Points of a rare class at least, with --standard-error.")] = 50,
+    least: Annotated[int, typer.Option(help="With --standard-error: the fewest points of a class.")] = 50,
     seed: Annotated[int, typer.Option(help="Seed of the random draw.")] = 0,
     show_class: Annotated[
         bool,
@@ -140,8 +140,8 @@ def area(
 ) -> None:
     """Estimate areas and accuracy, with intervals.
 
-    From a random sample of points that were checked, as in Olofsson et al. (2014) and Stehman (2014). Counted pixels
-    of a map are no estimate of areas.
+    The estimates come from a random sample of points that were checked (Olofsson et al. 2014, Stehman 2014).
+    Counted pixels of a map are no estimate of areas.
 
     Example: tessera-engine area scene_dir.map --reference points.gpkg -o scene_dir.area
     """

@@ -21,11 +21,15 @@ def bench(
         str | None,
         typer.Option(help="Scene to take pixels from. Default: a simulated scene."),
     ] = None,
-    pixels: Annotated[int, typer.Option(min=16, help="Approximate number of pixels per run.")] = 512,
+    pixels: Annotated[
+        int, typer.Option(min=16, max=10_000_000, help="Approximate number of pixels per run.")
+    ] = 512,
     rounds: Annotated[
         int,
         typer.Option(
-            min=1, help="Number of rounds. In each round every way to run the model takes its turn."
+            min=1,
+            max=10_000,
+            help="Number of rounds. In each round every way to run the model takes its turn.",
         ),
     ] = 7,
     full: Annotated[

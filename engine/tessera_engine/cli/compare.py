@@ -163,7 +163,7 @@ def change(
 
     Writes a map of the change, and the top regions as GeoJSON. The change that all pixels have in common (weather,
     dates) is removed. 0 means no other change, 1 means as different as two random pixels of the scene. Of two outputs
-    the first is compared with the second; more are divided by their years, and compared place by place. With --from-to:
+    the first is compared with the second; more are grouped by year, and compared place by place. With --from-to:
     a map of transitions between the classes of two maps, and their areas.
 
     Example: tessera-engine change 2023.embeddings 2024.embeddings

@@ -25,7 +25,7 @@ from tessera_engine.cli.app import (
     app,
     interruptible,
 )
-from tessera_engine.cli.embeddings import ShapesCrs, ShapesLayer
+from tessera_engine.cli.embeddings import SHAPES_CRS, SHAPES_LAYER
 from tessera_engine.cli.panels import Grouped
 from tessera_engine.errors import InputError
 from tessera_engine.formats.registry import appendable, described
@@ -170,8 +170,8 @@ def embed(
             metavar="FILE",
         ),
     ] = None,
-    layer: ShapesLayer = None,
-    shapes_crs: ShapesCrs = None,
+    layer: Annotated[str | None, typer.Option(rich_help_panel=PART, help=SHAPES_LAYER)] = None,
+    shapes_crs: Annotated[str | None, typer.Option(rich_help_panel=PART, help=SHAPES_CRS)] = None,
     buffer: Annotated[
         str | None,
         typer.Option(
@@ -298,11 +298,11 @@ def embed(
         embed_all(
             jobs, scenes or (), out, {**opening, **loading, **options, **as_given}, quiet, json, cluster
         )
-    elif cluster is not None:
-        from tessera_engine.cli.one import embed_on_cluster
+        return
+    from tessera_engine.cli.one import Asked, embed_here, embed_on_cluster
 
-        embed_on_cluster(cluster, (scenes or [""])[0], out, opening, loading, options, quiet, json)
+    asked = Asked((scenes or [""])[0], out, opening, loading, options, quiet, json)
+    if cluster is not None:
+        embed_on_cluster(asked, cluster)
     else:
-        from tessera_engine.cli.one import embed_here
-
-        embed_here((scenes or [""])[0], out, opening, loading, options, quiet, json)
+        embed_here(asked)

@@ -38,12 +38,12 @@ LabelsCrs = Annotated[
     str | None,
     typer.Option(help="CRS of the labels' coordinates, such as EPSG:32631. Default: what the file says."),
 ]
-ShapesLayer = Annotated[
-    str | None, typer.Option("--layer", help="Layer of the shapes. Default: the only layer that has some.")
-]
+SHAPES_LAYER = "Layer of the shapes. Default: the only layer that has some."
+SHAPES_CRS = "CRS of the shapes' coordinates, such as EPSG:32631. Default: what the file says."
+ShapesLayer = Annotated[str | None, typer.Option("--layer", help=SHAPES_LAYER)]
 ShapesCrs = Annotated[
     str | None,
-    typer.Option(help="CRS of the shapes' coordinates, such as EPSG:32631. Default: what the file says."),
+    typer.Option(help=SHAPES_CRS),
 ]
 Band = Annotated[int | None, typer.Option(help="Band of a raster of labels, from 1. Default: the only one.")]
 Nodata = Annotated[

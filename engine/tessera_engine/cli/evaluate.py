@@ -49,7 +49,8 @@ def evaluate(
         bool,
         typer.Option(
             "--curve",
-            help="Instead: accuracy by the number of labels, those that suggest chooses beside random ones.",
+            help="Instead, show how the accuracy grows with the number of labels: of random ones, and of those that "
+            "suggest chooses.",
         ),
     ] = False,
     layer: Layer = None,
@@ -66,8 +67,8 @@ def evaluate(
     """Measure how well embeddings predict your labels.
 
     Compares every stored form and prefix, with confidence intervals. Scores are cross-validated over spatial blocks.
-    Of a store that embed --every made, it compares the periods: how early in the season your labels can be predicted.
-    Several outputs are measured together, and each beside that.
+    In a store made by embed --every, it compares the periods: how early in the season your labels can be predicted.
+    Several outputs are measured together, and each on its own.
 
     Example: tessera-engine evaluate scene_dir.embeddings --labels fields.gpkg --field crop
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,26 +15,43 @@ if TYPE_CHECKING:
     from tessera_engine.scene import Scene
 
 
-def embed_here(
-    scene: str,
-    out: Path | None,
-    opening: dict[str, Any],
-    loading: dict[str, Any],
-    options: EmbedOptions,
-    quiet: bool,
-    json: bool,
-) -> None:
-    """Embed a scene on this machine.
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asked for.
 
-    Args:
+    Attributes:
         scene: its folder.
         out: the output folder; None: the default.
-        opening: options of `tessera_engine.scenes.open_scene`.
+        opening: options of `tessera_engine.scenes.open.open_scene`.
         loading: options of `tessera_engine.api.load_model`.
         options: of the run.
         quiet: print results alone, and what is certainly wrong.
         json: print JSON.
     """
+
+    scene: str
+    out: Path | None
+    opening: dict[str, Any]
+    loading: dict[str, Any]
+    options: EmbedOptions
+    quiet: bool
+    json: bool
+
+    def say(self, line: str) -> None:
+        """Print a note, unless the user wants none."""
+        from tessera_engine.cli import console
+
+        console.say(line, self.quiet)
+
+    def announce(self, line: str) -> None:
+        """Print a note, or a warning that the user wants even so if it is certain."""
+        from tessera_engine.cli import console
+
+        console.say(line, self.quiet and not _certain(line))
+
+
+def embed_here(asked: Asked) -> None:
+    """Embed a scene on this machine."""
     from tessera_engine import api
     from tessera_engine.backends.choosing import choose
     from tessera_engine.cli import console
@@ -44,80 +62,59 @@ def embed_here(
     from tessera_engine.scenes import open_scene
     from tessera_engine.scenes.unused import note
 
-    backend, device, threads = (loading[name] for name in ("backend", "device", "threads"))
-    checked = RunOptions.given(options)
-    opened = open_scene(scene, **opening)
+    backend, device, threads = (asked.loading[name] for name in ("backend", "device", "threads"))
+    checked = RunOptions.given(asked.options)
+    opened = open_scene(asked.scene, **asked.opening)
     others = note(opened.reader.unused)
     if others is not None:
-        console.say(others, quiet)
-    file = open_model(loading["model"], loading["precision"])
-    check_device_memory(loading["device_memory"])
+        asked.say(others)
+    file = open_model(asked.loading["model"], asked.loading["precision"])
+    check_device_memory(asked.loading["device_memory"])
     # Before kernels are compiled
     runs_it = choose(backend, device, file.facts.precision, file.facts).backend
-    plan = make_plan(opened, file, out, checked, runs_it)
-    limit = loading["device_memory"]
-    loaded = api.load(file, backend, threads, lambda text: console.say(text, quiet), device, limit)
+    plan = make_plan(opened, file, asked.out, checked, runs_it)
+    limit = asked.loading["device_memory"]
+    loaded = api.load(file, backend, threads, asked.say, device, limit)
     facts = loaded.facts
     if facts.name == "demo":
-        console.say(
+        asked.say(
             "note: the demo model shows how the engine works; it is not a published TESSERA model "
-            "('tessera-engine model import' brings one)",
-            quiet,
+            "('tessera-engine model import' brings one)"
         )
     lossy = format_named(checked.format).lossy
     if lossy:
-        console.say(f"note: {checked.format} loses some of the embeddings: {lossy}", quiet)
+        asked.say(f"note: {checked.format} loses some of the embeddings: {lossy}")
     size = f"{plan.region.width} x {plan.region.height} px"
     if plan.selected is not None:
         size += f", {len(plan.selected):,} of them selected"
-    console.say(
+    asked.say(
         f"{opened.name}: {size}, model {facts.name} {facts.precision}, "
-        f"{loaded.backend.description}, {loaded.threads} threads",
-        quiet,
+        f"{loaded.backend.description}, {loaded.threads} threads"
     )
 
-    def announce(text: str) -> None:
-        console.say(text, quiet and not _certain(text))
-
-    with console.progress_bar("embedding", quiet, "px", json) as progress:
-        done = aside(lambda: api.carry_out(plan, loaded, progress, announce))
-    _print_done(done, json, opened)
+    with console.progress_bar("embedding", asked.quiet, "px", asked.json) as progress:
+        done = aside(lambda: api.carry_out(plan, loaded, progress, asked.announce))
+    _print_done(done, asked.json, opened)
     flagged = ""
     if done.few_clear is not None:
-        flagged = f"{done.few_clear:,} px have fewer than {options['min_clear']} clear dates; "
-    console.say(
+        flagged = f"{done.few_clear:,} px have fewer than {asked.options['min_clear']} clear dates; "
+    asked.say(
         f"{done.with_data:,} of {done.pixels:,} px embedded in {sum(done.seconds.values()):.1f} s; {flagged}"
-        f"look at {done.out / 'quicklook.png'}",
-        quiet,
+        f"look at {done.out / 'quicklook.png'}"
     )
 
 
-def embed_on_cluster(
-    cluster: str,
-    scene: str,
-    out: Path | None,
-    opening: dict[str, Any],
-    loading: dict[str, Any],
-    options: EmbedOptions,
-    quiet: bool,
-    json: bool,
-) -> None:
+def embed_on_cluster(asked: Asked, cluster: str) -> None:
     """Embed a scene on a Dask cluster.
 
     Args:
+        asked: what for.
         cluster: its address.
-        scene: its folder.
-        out: the output folder; None: the default.
-        opening: see `embed_here`.
-        loading: see `embed_here`.
-        options: of the run.
-        quiet: print results alone, and what is certainly wrong.
-        json: print JSON.
     """
     from tessera_engine import api
     from tessera_engine.backends.choosing import choose
     from tessera_engine.cli import console
-    from tessera_engine.cluster.connecting import check_cluster, connected
+    from tessera_engine.cluster.connecting import check_cluster, connected, dashboard
     from tessera_engine.cluster.options import Runs, for_cells
     from tessera_engine.model.installed import open_model
     from tessera_engine.running.options import RunOptions
@@ -125,28 +122,26 @@ def embed_on_cluster(
     from tessera_engine.scenes import open_scene
 
     check_cluster(cluster)
-    checked = RunOptions.given(for_cells(options))
-    backend, device, threads = (loading[name] for name in ("backend", "device", "threads"))
-    opened = open_scene(Path(scene).absolute(), **opening)
-    file = open_model(loading["model"], loading["precision"])
+    checked = RunOptions.given(for_cells(asked.options))
+    backend, device, threads = (asked.loading[name] for name in ("backend", "device", "threads"))
+    opened = open_scene(Path(asked.scene).absolute(), **asked.opening)
+    file = open_model(asked.loading["model"], asked.loading["precision"])
     runs = Runs(choose(backend, device, file.facts.precision, file.facts).backend, device, threads)
-    plan = make_plan(opened, file, None if out is None else out.absolute(), checked, runs.backend)
-
-    def announce(text: str) -> None:
-        console.say(text, quiet and not _certain(text))
+    plan = make_plan(opened, file, asked.out and asked.out.absolute(), checked, runs.backend)
 
     def work() -> Embedded:
         with (
             connected(cluster, threads) as client,
-            console.progress_bar("embedding", quiet or json, "px") as progress,
+            console.progress_bar("embedding", asked.quiet or asked.json, "px") as progress,
         ):
-            if client.dashboard_link:
-                console.say(f"note: Dask's dashboard is at {client.dashboard_link}", quiet)
+            page = dashboard(client)
+            if page is not None:
+                asked.say(f"note: Dask's dashboard is at {page}")
             return api.carry_out_on(
-                plan, client, runs, progress, announce, console.say_json if json else None
+                plan, client, runs, progress, asked.announce, console.say_json if asked.json else None
             )
 
-    _print_done(aside(work), json, opened)
+    _print_done(aside(work), asked.json, opened)
 
 
 def _print_done(done: Embedded, json: bool, scene: Scene) -> None:

@@ -22,6 +22,7 @@ from tessera_engine.cli.app import (
     interruptible,
 )
 from tessera_engine.cli.embeddings import NOTHING_LEFT, Overwrite, ShapesCrs, ShapesLayer, Until
+from tessera_engine.errors import InputError
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -63,7 +64,9 @@ def sample(
     ] = None,
     id: Annotated[
         str | None,
-        typer.Option(help="Column with the ids, which must be unique. Default: not checked strictly."),
+        typer.Option(
+            help="Column with the ids, which must be unique. Default: the column 'id', which may repeat ids."
+        ),
     ] = None,
     year: Annotated[
         int | None,
@@ -71,7 +74,9 @@ def sample(
     ] = None,
     until: Until = None,
     dim: Annotated[int | None, typer.Option(help="Keep the first 16, 32, 64 or 128 dimensions.")] = None,
-    model: Annotated[str, typer.Option(help="For a scene: model name or file; see 'model list'.")] = "demo",
+    model: Annotated[
+        str | None, typer.Option(help="For a scene: model name or file; see 'model list'. Default: demo.")
+    ] = None,
     int8: Annotated[
         bool, typer.Option("--int8", help="For a scene: run the network in int8, and round to int8 codes.")
     ] = False,
@@ -102,7 +107,7 @@ def sample(
     from tessera_engine.analysis.sampling.sample import sample as make
     from tessera_engine.cli import console
     from tessera_engine.formats.opening import holds_embeddings
-    from tessera_engine.model.installed import open_model
+    from tessera_engine.model.installed import DEFAULT_MODEL, open_model
     from tessera_engine.running.options import RunOptions
 
     def scene_of(path: Path) -> Scene:
@@ -110,9 +115,17 @@ def sample(
 
     RunOptions.given({"memory": memory})
     opened = [path if holds_embeddings(path) else scene_of(path) for path in sources]
-    loaded: Any = model
-    if any(not isinstance(each, Path) for each in opened):
-        file = open_model(model, "int8" if int8 else None)
+    loaded: Any = model or DEFAULT_MODEL
+    if all(isinstance(each, Path) for each in opened):
+        _refuse_in_vain(
+            opened,
+            {"model": model, "int8": int8, "layout": layout, "like": like}
+            | {"start": start and start.date(), "end": end and end.date()}
+            | {"s1_units": s1_units, "threads": threads, "strict": strict}
+            | {name: value for name, value in (("backend", backend), ("device", device)) if value != "auto"},
+        )
+    else:
+        file = open_model(loaded, "int8" if int8 else None)
         loaded = api.load(file, backend, threads, lambda text: console.say(text, quiet), device)
     with interruptible(NOTHING_LEFT):
         made = make(
@@ -143,6 +156,19 @@ def sample(
         return
     console.print_line(made.out)
     console.say(f"{made.rows:,} rows, {made.rows - made.empty:,} of them with an embedding", quiet)
+
+
+def _refuse_in_vain(sources: list[Any], given: dict[str, Any]) -> None:
+    """Refuse what is about embedding a scene where there is none.
+
+    Raises:
+        InputError: something of it was given.
+    """
+    for name, value in given.items():
+        if value:
+            raise InputError(
+                f"{name}={value} is about embedding a scene, and {sources[0]} holds embeddings already; leave it out"
+            )
 
 
 def _open_scene(

@@ -35,10 +35,9 @@ def suggest(
 ) -> None:
     """Suggest points whose labels would help most.
 
-    The first ones are like much of the scene and unlike each other. From 40 labels on, and with --map, they are where
-    the map isn't sure. The most telling point is the first.
-
-    Of a map alone, points go where it is not sure, spread over its classes.
+    With few labels, the points are like much of the scene and unlike each other. With 40 labels or more, and with
+    --map, they lie where the map isn't sure. From a map alone, they lie where it isn't sure, spread over its classes.
+    The first point helps most.
 
     Example: tessera-engine suggest scene_dir.embeddings -n 20 -o next.gpkg
     """
@@ -65,5 +64,6 @@ def suggest(
         return
     console.print_line(found.out)
     console.say(
-        f"{len(found.points)} points, the most telling first; fill in {field or 'class'} of each", quiet
+        f"{len(found.points)} points, in the order in which they help; fill in {field or 'class'} of each",
+        quiet,
     )

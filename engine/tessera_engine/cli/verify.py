@@ -54,7 +54,8 @@ def verify(
     pixels: Annotated[
         int,
         typer.Option(
-            min=2, help="Approximate number of pixels to compare. As many as an output has: all of them."
+            min=2,
+            help="Approximate number of pixels to compare. With as many as an output has, all are compared.",
         ),
     ] = 1024,
     seed: Annotated[

@@ -124,6 +124,23 @@ def workers_there(client: Any) -> Mapping[str, Any] | None:
     return None
 
 
+def dashboard(client: Any) -> str | None:
+    """The address of Dask's dashboard; None where the scheduler shows none, such as one without bokeh.
+
+    Dask gives an address in each case. Without a dashboard there is no page at it, or one that asks for bokeh.
+    """
+    try:
+        shown = client.run_on_scheduler(_shows_dashboard)
+        return str(client.dashboard_link) if shown else None
+    except Exception:  # the scheduler raises what it likes; a run needs no dashboard
+        return None
+
+
+def _shows_dashboard(dask_scheduler: Any = None) -> bool:
+    """On the scheduler: whether the pages that bokeh draws belong to its web server."""
+    return bool(dask_scheduler.http_application.applications)
+
+
 def is_local(client: Any) -> bool:
     """Whether the workers of a client's cluster are processes that Dask starts on this machine."""
     import distributed

@@ -14,7 +14,7 @@ from typing import Any
 from tessera_engine.cluster import worker as works
 from tessera_engine.cluster.cells import plan_cells, side_for
 from tessera_engine.cluster.commit import complete, grid_of, total
-from tessera_engine.cluster.connecting import workers_there
+from tessera_engine.cluster.connecting import dashboard, workers_there
 from tessera_engine.cluster.crew import Crew
 from tessera_engine.cluster.hands import Task
 from tessera_engine.cluster.marks import Mark, mark_path, read_mark
@@ -239,7 +239,7 @@ class _Work:
             self.say(
                 f"resuming an interrupted run: {len(marked):,} of {len(cells):,} cells are finished, {pixels:,} px"
             )
-        facts = {"dashboard": self.client.dashboard_link, "workers": len(self.crew.ready)}
+        facts = {"dashboard": dashboard(self.client), "workers": len(self.crew.ready)}
         self.reporter.start(len(cells), every, len(marked), sum(self.pixels.values()), facts)
         if marked and (state != journal.files or self.plan.options.check):
             if state != journal.files:

@@ -158,7 +158,7 @@ def check_apart(out: Path, sources: Iterable[Path]) -> None:
             raise InputError(f"{out} {what} read for the result; choose another out=")
 
 
-def check_free(out: Path, overwrite: bool, beside: Path | None = None) -> None:
+def check_free(out: Path, overwrite: bool, beside: Path | None = None, name: str = "out") -> None:
     """Make sure, before anything is computed, that a file may be written.
 
     Where an interrupted command left its record, only `result_file` or `result_pair` can tell whether it was the same
@@ -168,22 +168,25 @@ def check_free(out: Path, overwrite: bool, beside: Path | None = None) -> None:
         out: the file.
         overwrite: replace a file there.
         beside: the folder that is made with it, see `result_pair`.
+        name: the parameter that gave the file.
 
     Raises:
         InputError: a file is there and `overwrite` isn't given, or a folder is there.
     """
     places = [Path(os.path.realpath(each)) for each in (out, beside) if each is not None]
     if overwrite or not any(Record(partial_folder(each)).exists for each in places):
-        check_target_file(out, overwrite)
+        check_target_file(out, overwrite, name)
 
 
-def check_target_file(out: Path, overwrite: bool) -> None:
+def check_target_file(out: Path, overwrite: bool, name: str = "out") -> None:
     """Make sure that a file may appear somewhere.
 
     Raises:
         InputError: a file is there and `overwrite` isn't given, or a folder is there.
     """
     if out.is_dir():
-        raise InputError(f"{out} is a folder, and a file is to be written; choose another out=")
+        raise InputError(f"{out} is a folder, and a file is to be written; choose another {name}=")
     if os.path.lexists(out) and not overwrite:
-        raise InputError(f"{out} exists already; give overwrite=True to replace it, or choose another out=")
+        raise InputError(
+            f"{out} exists already; give overwrite=True to replace it, or choose another {name}="
+        )

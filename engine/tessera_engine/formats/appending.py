@@ -17,6 +17,19 @@ from tessera_engine.stac.items import load_item
 from tessera_engine.stac.members import members
 
 
+def check_appendable(format: str) -> None:
+    """Make sure that years can be added to a format.
+
+    Raises:
+        InputError: they can't.
+    """
+    if format not in appendable():
+        raise InputError(
+            f"append=True adds to {' and '.join(appendable())} only, not to {format}; give each scene an out= of its "
+            f"own, or a store with format={appendable()[0]}"
+        )
+
+
 def open_store(
     path: Path, format: str, grid: Grid, dim: int, precision: str, fingerprint: str, origin: Origin
 ) -> Store:
@@ -35,11 +48,7 @@ def open_store(
         InputError: there is no such store, another model made it, its embeddings have another length or its grid other
             pixels, or it holds the scene already.
     """
-    if format not in appendable():
-        raise InputError(
-            f"append=True adds to {' and '.join(appendable())} only, not to {format}; give each scene an out= of its "
-            f"own, or a store with format={appendable()[0]}"
-        )
+    check_appendable(format)
     if origin.season is not None:
         raise InputError(
             f"append=True adds calendar years, and this scene is of {origin.season[0]} to {origin.season[1]}; give it "

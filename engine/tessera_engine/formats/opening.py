@@ -142,7 +142,7 @@ def _no_embeddings(folder: Path) -> InputError:
     if output is not None:
         return InputError(f"{folder} is a part of an output; give the output's folder, {output}")
     if folder.is_dir() and _is_scene(folder):
-        return InputError(f"{folder} is a scene, not embeddings; embed it first, then open the output")
+        return InputError(f"{folder} is a scene, not embeddings; embed it first, and give the output")
     return InputError(
         f"{folder} holds no embeddings: expected an output folder of 'tessera-engine embed' or 'convert' (with "
         f"{ITEM}), or a folder of geotessera tiles"

@@ -142,7 +142,7 @@ def stored(embeddings: Embeddings) -> TrueColours | None:
 def _read(path: Path, grid: Grid, window: Window) -> NDArray[np.uint8]:
     from rasterio.windows import Window as RasterioWindow
 
-    from tessera_engine.gdal import GDAL_ERRORS, gdal_environment, raster_reader
+    from tessera_engine.gdal import GDAL_ERRORS, gdal_environment, gdal_reason, raster_reader
 
     try:
         with gdal_environment(), raster_reader(path) as file:
@@ -154,7 +154,9 @@ def _read(path: Path, grid: Grid, window: Window) -> NDArray[np.uint8]:
                 )
             values: NDArray[np.uint8] = file.read(window=RasterioWindow(*window))
     except GDAL_ERRORS as error:
-        raise TesseraError(f"can't read {path}: {error}; make or copy the output again") from None
+        raise TesseraError(
+            f"can't read {path}: {gdal_reason(error)}; make or copy the output again"
+        ) from None
     return np.moveaxis(values, 0, 2)
 
 

@@ -98,6 +98,10 @@ class Selection:
         return f"warning: {self.asked.file.path} has shapes that select no pixel: {in_words(self.lost)}"
 
 
+HALFWAY_ROUND = 20_100_000
+"""Metres: no two places on Earth are further apart."""
+
+
 def parse_length(name: str, value: float | str) -> float:
     """Metres from a number, `50m`, `0.5km`.
 
@@ -111,7 +115,12 @@ def parse_length(name: str, value: float | str) -> float:
     match = _LENGTH.fullmatch(str(value))
     if match is None:
         raise InputError(f"{name}={value} is not a length; write it in metres, like 50m")
-    return float(match[1]) * (1000 if (match[2] or "").lower() == "km" else 1)
+    metres = float(match[1]) * (1000 if (match[2] or "").lower() == "km" else 1)
+    if abs(metres) > HALFWAY_ROUND:
+        raise InputError(
+            f"{name}={value} is longer than halfway round the Earth; write it in metres, like 50m"
+        )
+    return metres
 
 
 def shapes_sha256(path: Path) -> str:

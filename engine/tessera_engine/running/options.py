@@ -12,6 +12,7 @@ from typing import Any, TypedDict, cast
 from tessera_engine.errors import InputError, check_type, is_of
 from tessera_engine.files.naming import check_utf8
 from tessera_engine.files.nearby import nearest, unknown
+from tessera_engine.formats.appending import check_appendable
 from tessera_engine.formats.registry import FORMATS
 from tessera_engine.geo import check_window, window_of_bbox
 from tessera_engine.model.facts import ModelFacts
@@ -127,6 +128,8 @@ class RunOptions:
             raise InputError(
                 "append=True adds to an output that overwrite=True would replace; give only one of them"
             )
+        if made.append and made.every is None:
+            check_appendable(made.format)
         if made.window is not None and made.bbox is not None:
             raise InputError("window= and bbox= both name a part of the scene; give only one of them")
         if made.aoi is not None and made.points is not None:

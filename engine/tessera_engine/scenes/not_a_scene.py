@@ -18,6 +18,9 @@ from tessera_engine.scenes.registry import LAYOUTS, Layout, all_phrases, layouts
 _SHOWN = 5
 """Names that a message lists."""
 
+_SHAPES = (".csv", ".geojson", ".gpkg", ".kml", ".parquet", ".shp")
+"""Endings of files that no layout has outside of its folder: they stand at the wrong place in the command."""
+
 _DEPTH = 3
 _MOST_FOLDERS = 1000
 """How far below a folder scenes are looked for, only to name them: a user may have typed a whole drive."""
@@ -87,6 +90,8 @@ def _is_file(path: Path) -> InputError:
     folder = path.parent
     if path.suffix == ".onnx":
         return InputError(f"{path} is a model file, expected a scene folder; give the model as model=")
+    if path.suffix.lower() in _SHAPES:
+        return InputError(f"{path} is a table or a file of shapes, expected the folder of a scene or output")
     if is_output(folder):
         return InputError(
             f"{path} is a file, expected a scene folder; {folder} is {_output_in_words(folder)}"

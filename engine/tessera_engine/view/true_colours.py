@@ -37,7 +37,7 @@ def read(embeddings: Embeddings, z: int, window: Window) -> NDArray[np.uint8]:
     """
     from rasterio.windows import Window as RasterioWindow
 
-    from tessera_engine.gdal import GDAL_ERRORS, gdal_environment, raster_reader
+    from tessera_engine.gdal import GDAL_ERRORS, gdal_environment, gdal_reason, raster_reader
 
     grid, cols, rows = _of_file(embeddings, z, window)
     colours = np.full((3, window.height, window.width), NO_DATA, np.uint8)
@@ -67,7 +67,9 @@ def read(embeddings: Embeddings, z: int, window: Window) -> NDArray[np.uint8]:
                 size = (3, -(-height // step), -(-width // step))
                 values = file.read(window=RasterioWindow(left, top, width, height), out_shape=size)
         except GDAL_ERRORS as error:
-            raise TesseraError(f"can't read {path}: {error}; make or copy the output again") from None
+            raise TesseraError(
+                f"can't read {path}: {gdal_reason(error)}; make or copy the output again"
+            ) from None
     down_there, right_there = (rows - top) * size[1] // height, (cols - left) * size[2] // width
     colours[:, down[:, np.newaxis], right] = values[:, down_there[:, np.newaxis], right_there]
     return np.moveaxis(colours, 0, 2)

@@ -58,7 +58,7 @@ def model_fetch(
         typer.Option(
             "--from",
             help="Source instead of Hugging Face: the address of a mirror or of the file, or a local file or folder, "
-            "for example on a USB stick. Model files made from the checkpoint will do too.",
+            "for example on a USB stick. Model files made from the checkpoint also work.",
         ),
     ] = None,
     overwrite: Annotated[
@@ -68,8 +68,8 @@ def model_fetch(
 ) -> None:
     """Download and import a published TESSERA model.
 
-    The download is checked by its sha256. An interrupted download resumes when the command is given again. This is the
-    only command that uses the network.
+    The download is checked by its sha256. An interrupted download resumes when the command is given again. Only this
+    command and kit use the internet.
 
     Example: tessera-engine model fetch nano
     """

@@ -30,17 +30,24 @@ Scenes = Annotated[
 ]
 Out = Annotated[Path, typer.Option("-o", "--out", help="Checkpoint to write, like model.pt.")]
 Size = Annotated[str, typer.Option(help="Size of the network: nano, small, medium or large.")]
-Steps = Annotated[int, typer.Option(min=1, help="Number of optimiser steps.")]
+Steps = Annotated[int, typer.Option(min=1, max=1_000_000_000, help="Number of optimiser steps.")]
 Minutes = Annotated[
     float | None,
-    typer.Option(min=0.01, help="Training time in minutes, instead of --steps. A few steps are timed first."),
+    typer.Option(
+        min=0.01,
+        max=525_600,
+        help="Training time in minutes, instead of --steps. A few steps are timed first.",
+    ),
 ]
 Pixels = Annotated[
-    int, typer.Option(min=256, help="Number of pixels to draw: the same number from each scene.")
+    int,
+    typer.Option(
+        min=256, max=1_000_000_000, help="Number of pixels to draw: the same number from each scene."
+    ),
 ]
-Batch = Annotated[int, typer.Option(min=16, help="Pixels per step, from all scenes.")]
+Batch = Annotated[int, typer.Option(min=16, max=1_000_000, help="Pixels per step, from all scenes.")]
 Rate = Annotated[
-    float, typer.Option("--learning-rate", min=1e-8, help="Peak learning rate, after the warm-up.")
+    float, typer.Option("--learning-rate", min=1e-8, max=1, help="Peak learning rate, after the warm-up.")
 ]
 Qat = Annotated[
     str | None,
@@ -78,12 +85,15 @@ def train(
     learning_rate: Rate = 2e-3,
     redundancy: Annotated[
         float,
-        typer.Option("--lambda", min=0, help="Redundancy weight (lambda) of the Barlow Twins loss."),
+        typer.Option(
+            "--lambda", min=0, max=1000, help="Redundancy weight (lambda) of the Barlow Twins loss."
+        ),
     ] = 0.05,
     mixup: Annotated[
         float,
         typer.Option(
             min=0,
+            max=1000,
             help="Weight of the loss of mixed samples. 0 leaves them out, and saves a third of the time.",
         ),
     ] = 1.0,

@@ -74,35 +74,19 @@ class Network:
         pixels, width = len(s2[3]) - 1, self._branches[0].padded
         # Rows after the last one are read by the last block of the fusion
         pooled = np.zeros((pixels + SLACK_ROWS, 2 * width), np.float32)
+        works = []
         for i, (branch, tokens) in enumerate(zip(self._branches, (s2, s1), strict=True)):
-            self._pool(branch, tokens, Floats(pooled.ctypes.data + i * 4 * width, pooled.shape[1] * 4))
-        return self._fuse(pooled.ctypes.data, pixels)
-
-    def _pool(self, branch: PackedBranch, tokens: Tokens, out: Floats) -> None:
-        """Store one branch's vector of each pixel in rows of out."""
-        values, doy, multiplicity, offsets = tokens
-        recurrent = self.plan.recurrent
-        steps, step_offsets = np.empty(0, np.int64), np.zeros(1, np.int64)
-        if recurrent:
-            steps, step_offsets = sequence_steps(multiplicity, offsets, self._repeats_at_end)
-        chunks = _chunks(offsets, CHUNK_TOKENS[recurrent], CHUNK_PIXELS if recurrent else len(offsets))
-        max_steps = int(np.diff(step_offsets[chunks]).max(initial=0)) if recurrent else 0
-        max_rows = int(np.diff(offsets[chunks]).max(initial=0)) + SLACK_ROWS
-        layout, each = branch.scratch(max_rows, int(np.diff(offsets).max(initial=1)), max_steps)
-        values = np.ascontiguousarray(values, np.float32)
-        doy = np.ascontiguousarray(doy, np.int32)
-        bias = np.log(multiplicity) * LOG2_E
-        batch = Batch(
-            values.ctypes.data, doy.ctypes.data, bias.ctypes.data, offsets, steps, step_offsets
-        )  # fmt: skip
-        threads, taken = get_threads(), np.zeros(1, np.int64)
+            out = Floats(pooled.ctypes.data + i * 4 * width, pooled.strides[0])
+            works.append(_BranchWork(branch, tokens, self._repeats_at_end, out))
+        threads, each = get_threads(), max(work.scratch_bytes for work in works)
         base = self._scratch_for(each, threads)
 
-        def work(thread: int) -> None:
-            own = layout.moved(base + thread * each)
-            run_branch(self.plan, branch.sizes, branch.weights, own, batch, chunks, taken, out)
+        def run_branches(thread: int) -> None:
+            for work in works:  # whoever finds no more work in one goes on with the next
+                work.take_part(base + thread * each)
 
-        in_threads(work, threads)
+        in_threads(run_branches, threads)
+        return self._fuse(pooled.ctypes.data, pixels)
 
     def _fuse(self, pooled: int, pixels: int) -> NDArray[np.float32]:
         """Embed rows of both branches' vectors, which begin at an address."""
@@ -119,6 +103,55 @@ class Network:
 
         in_threads(work, threads)
         return np.ascontiguousarray(embedding[:, : self.dims])
+
+
+class _BranchWork:
+    """One branch's work on all pixels, of which threads take chunks.
+
+    Attributes:
+        scratch_bytes: what each thread needs.
+    """
+
+    def __init__(self, branch: PackedBranch, tokens: Tokens, repeats_at_end: bool, out: Floats) -> None:
+        """Divide the pixels into chunks.
+
+        Args:
+            branch: its weights.
+            tokens: as for `Network.run`.
+            repeats_at_end: see `sequence_steps`; of no account without a recurrence.
+            out: rows for each pixel's vector.
+        """
+        values, doy, multiplicity, offsets = tokens
+        self._branch, self._out = branch, out
+        recurrent = branch.plan.recurrent
+        steps, step_offsets = np.empty(0, np.int64), np.zeros(1, np.int64)
+        if recurrent:
+            steps, step_offsets = sequence_steps(multiplicity, offsets, repeats_at_end)
+        self._chunks = _chunks(offsets, CHUNK_TOKENS[recurrent], CHUNK_PIXELS if recurrent else len(offsets))
+        self._taken = np.zeros(1, np.int64)
+        max_steps = int(np.diff(step_offsets[self._chunks]).max(initial=0)) if recurrent else 0
+        max_rows = int(np.diff(offsets[self._chunks]).max(initial=0)) + SLACK_ROWS
+        longest = int(np.diff(offsets).max(initial=1))
+        self._layout, self.scratch_bytes = branch.scratch(max_rows, longest, max_steps)
+        # Kept, since the batch has their addresses only
+        self._arrays = (
+            np.ascontiguousarray(values, np.float32),
+            np.ascontiguousarray(doy, np.int32),
+            np.log(multiplicity) * LOG2_E,
+        )
+        at_values, at_doy, at_bias = (array.ctypes.data for array in self._arrays)
+        self._batch = Batch(at_values, at_doy, at_bias, offsets, steps, step_offsets)
+
+    def take_part(self, scratch: int) -> None:
+        """Work on chunks that nobody has taken, until none is left.
+
+        Args:
+            scratch: address of the thread's own `scratch_bytes`.
+        """
+        branch, own = self._branch, self._layout.moved(scratch)
+        run_branch(
+            branch.plan, branch.sizes, branch.weights, own, self._batch, self._chunks, self._taken, self._out
+        )
 
 
 @kernel()

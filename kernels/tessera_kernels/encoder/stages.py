@@ -51,20 +51,6 @@ from tessera_kernels.inner import inner
 
 
 @inner
-def residual_from(z: Sizes, s: Scratch, row: int) -> Floats:
-    """The residual stream from a row on."""
-    return Floats(s.x + row * z.row_bytes, z.row_bytes)
-
-
-@inner
-def values_from(z: Sizes, s: Scratch, row: int) -> Values:
-    """The rows of values from a row on."""
-    return Values(
-        s.values + row * z.value_row_bytes, z.value_row_bytes, s.scales + 4 * row, s.factors + 4 * row
-    )
-
-
-@inner
 def moved(x: Floats, row: int) -> Floats:
     """The rows from a row on."""
     return Floats(x.at + row * x.row_bytes, x.row_bytes)
@@ -74,6 +60,18 @@ def moved(x: Floats, row: int) -> Floats:
 def moved_values(a: Values, row: int) -> Values:
     """The rows of values from a row on."""
     return Values(a.at + row * a.row_bytes, a.row_bytes, a.scales + 4 * row, a.factors + 4 * row)
+
+
+@inner
+def residual_from(z: Sizes, s: Scratch, row: int) -> Floats:
+    """The residual stream from a row on."""
+    return moved(Floats(s.x, z.row_bytes), row)
+
+
+@inner
+def values_from(z: Sizes, s: Scratch, row: int) -> Values:
+    """The rows of values from a row on."""
+    return moved_values(Values(s.values, z.value_row_bytes, s.scales, s.factors), row)
 
 
 @inner

@@ -20,7 +20,7 @@ class Suggest(Algorithm):
     COMMAND = "suggest"
     TITLE = "Suggest points to label"
     GROUP = "Maps and searches"
-    HELP = """Suggests the points whose labels would help a map most, the most telling first.
+    HELP = """Suggests the points whose labels would help a map most, in the order in which they help.
 
     Fill in their empty column. Such points are for learning, not for areas: those need a random sample."""
 

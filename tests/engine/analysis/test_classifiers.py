@@ -433,7 +433,7 @@ def test_nothing_that_is_read_is_replaced(places, tmp_path):
     assert labels.read_bytes() == before
     made = make_map(output, labels, out=tmp_path / "o", save=tmp_path / "m", progress=False)
     kept = made.saved.read_bytes()
-    with pytest.raises(InputError, match=r"m exists already.*overwrite"):
+    with pytest.raises(InputError, match=r"m exists already.*overwrite.*save="):
         make_map(output, labels, out=tmp_path / "p", save=tmp_path / "m", progress=False)
     for out in (output, tmp_path / "m"):
         with pytest.raises(InputError, match=out.name):

@@ -20,6 +20,7 @@ from rasterio.features import rasterize
 
 from tessera_engine import open_embeddings, segment
 from tessera_engine.analysis.segments.find import find_segments, mean_vectors
+from tessera_engine.analysis.segments.groups import groups_of
 from tessera_engine.analysis.segments.make import outlines
 from tessera_engine.errors import CheckFailed, InputError
 from tessera_engine.scene import Grid
@@ -145,10 +146,16 @@ def test_the_result_does_not_depend_on_the_windows(tmp_path_factory, seed, tile,
     tiled = replace(opened, source=replace(opened.source, block=tile))
     part = find_segments(tiled, pixels * 8, 60.0, least)
     np.testing.assert_array_equal(whole, part)
-    for found, expected in zip(
-        mean_vectors(tiled, part, pixels * 8), mean_vectors(opened, whole, 10**9), strict=True
-    ):
-        np.testing.assert_array_equal(found, expected)
+    [every] = groups_of(whole, 10**6)
+    groups = groups_of(part, least)
+    assert [group.first for group in groups] == list(range(0, every.count, least))
+    parts = [
+        (*mean_vectors(tiled, part, group, pixels * 8), outlines(part, group, opened.grid))
+        for group in groups
+    ]
+    expected = (*mean_vectors(opened, whole, every, 10**9), outlines(whole, every, opened.grid))
+    for found, once in zip(map(np.concatenate, zip(*parts, strict=True)), expected, strict=True):
+        np.testing.assert_array_equal(found, once)
 
 
 @settings(deadline=None, max_examples=15)
@@ -172,10 +179,40 @@ def test_small_segments_join_others_where_there_are_any(tmp_path_factory, seed, 
         assert here.sum() >= least or alone
 
 
+@pytest.mark.parametrize("ending", ["parquet", "gpkg"])
+def test_more_segments_than_fit_the_memory_give_the_same_file(output, tmp_path, monkeypatch, ending):
+    """Each segment of 16 dimensions takes 1,948 bytes; all that is left of the memory holds a part of them."""
+    options = {"scale": 0.01, "min_area": 0.01, "progress": False}
+    monkeypatch.setattr("tessera_engine.analysis.segments.files.BATCH", 100)
+    monkeypatch.setattr("tessera_engine.analysis.segments.make.BATCH", 100)
+    whole = segment(output, tmp_path / f"w.{ending}", **options)
+    taken = []
+
+    def counted(labels, most):
+        taken.append(most)
+        return groups_of(labels, most)
+
+    monkeypatch.setattr("tessera_engine.analysis.segments.make.groups_of", counted)
+    # The strip takes what it can use, and half a megabyte is left for segments
+    needed = (
+        290_000_000 + HEIGHT * WIDTH * (24 + DIM * (output.bytes_per_value + 16)) + (HEIGHT + WIDTH) * DIM * 4
+    )
+    part = segment(output, tmp_path / "p" / f"w.{ending}", memory=needed + 500_000, **options)
+    assert taken == [200]
+    assert part.count == whole.count > 1000
+    assert part.hectares == whole.hectares
+    if ending == "parquet":
+        assert part.out.read_bytes() == whole.out.read_bytes()
+    else:
+        for one, other in zip(pyogrio.raw.read(part.out)[2:], pyogrio.raw.read(whole.out)[2:], strict=True):
+            assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
 def test_outlines_have_holes():
     labels = np.zeros((5, 5), np.int32)
     labels[2, 2] = 1
-    outer, inner = outlines(labels, Grid(5, 5, CRS, ORIGIN))
+    [group] = groups_of(labels, 10)
+    outer, inner = outlines(labels, group, Grid(5, 5, CRS, ORIGIN))
     assert len(outer.interiors) == 1
     assert (outer.area, inner.area) == (2400, 100)
 

@@ -28,3 +28,8 @@ def test_parameters_become_options(message, said):
 def test_a_folder_that_is_an_argument_is_the_output(name):
     speak_for(get_command(app).commands[name])
     assert in_options("choose another out=") == "choose another FOLDER"
+
+
+def test_one_of_several_values_is_named_by_their_option():
+    speak_for(get_command(app).commands["change"])
+    assert in_options("choose another year=") == "choose another --years"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import time
 
 import psutil
@@ -92,3 +93,20 @@ def test_a_worker_on_this_machine_that_is_slow_to_start_again_comes_back(monkeyp
         while not addresses() - before:
             assert time.monotonic() < until
             time.sleep(0.1)
+
+
+@pytest.mark.parametrize("bokeh", [True, False])
+def test_a_dashboard_is_named_where_there_is_one(bokeh, monkeypatch):
+    distributed = pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
+    if bokeh:
+        pytest.importorskip("bokeh")
+    else:
+        monkeypatch.setitem(sys.modules, "distributed.dashboard.scheduler", None)
+        monkeypatch.setitem(sys.modules, "bokeh", None)
+    where = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+    with (
+        distributed.LocalCluster(n_workers=0, silence_logs=50, **where) as made,
+        distributed.Client(made) as client,
+    ):
+        assert client.dashboard_link.startswith("http://")  # in each case
+        assert connecting.dashboard(client) == (client.dashboard_link if bokeh else None)

@@ -129,7 +129,7 @@ def test_a_missing_or_damaged_file_is_one_line(tmp_path):
         open_embeddings(folder)
     folder = made_up_output(tmp_path / "c", EMBEDDING[:20, :20])
     (folder / "embeddings.tif").write_bytes(b"II*")
-    with pytest.raises(TesseraError, match=r"can't read .*embeddings\.tif"):
+    with pytest.raises(TesseraError, match=r"can't read .*embeddings\.tif(?!.*previous exception)"):
         open_embeddings(folder).read()
 
 

@@ -11,7 +11,7 @@ from tessera_engine.analysis.labels.fills import Tally
 from tessera_engine.analysis.labels.pixels import Draw, Labels, LabelSource, NoLabels
 from tessera_engine.analysis.labels.values import class_names
 from tessera_engine.errors import InputError
-from tessera_engine.gdal import GDAL_ERRORS, gdal_environment, raster_crs, raster_reader
+from tessera_engine.gdal import GDAL_ERRORS, gdal_environment, gdal_reason, raster_crs, raster_reader
 from tessera_engine.places.crs import no_crs, parse_crs
 from tessera_engine.places.losses import Losses
 from tessera_engine.scene import Grid
@@ -64,7 +64,7 @@ def read_raster(source: LabelSource, grid: Grid, regression: bool, most: int) ->
                     covered += int(there.sum())
                     _add(draw, tally, values, there, (nodata, window.row * grid.width, regression))
     except GDAL_ERRORS as error:
-        raise InputError(f"can't read labels from {path}: {' '.join(str(error).split())}") from None
+        raise InputError(f"can't read labels from {path}: {gdal_reason(error)}") from None
     if not covered:
         raise NoLabels(f"no label of {path} lies on the embeddings; give labels of the same place")
     if not draw.seen:

@@ -69,14 +69,18 @@ def check_used(source: LabelSource, *others: Path) -> None:
         others: files that are read with the same options.
 
     Raises:
-        InputError: a band is given and no file is a raster, or a layer and none has layers.
+        InputError: a band is given and no file is a raster, or a layer or field and all are rasters.
     """
     files = [path for path in (source.path, *others) if path.exists()]
     rasters = [path.suffix.lower() in RASTERS for path in files]
     if source.band is not None and files and not any(rasters):
         raise InputError(f"band={source.band} is for rasters, and {source.path} is none; leave it out")
-    if source.layer is not None and files and all(rasters):
-        raise InputError(f"layer='{source.layer}' is not for rasters, such as {source.path}; leave it out")
+    for option, value in (("layer", source.layer), ("field", source.field)):
+        if value is not None and files and all(rasters):
+            raise InputError(
+                f"{option}='{value}' is not for rasters, such as {source.path}, whose labels are its "
+                "values; leave it out"
+            )
     if not any(rasters):
         check_layer(source.layer, *files)
 

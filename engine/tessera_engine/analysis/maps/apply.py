@@ -153,7 +153,7 @@ def fitting(predictor: Predictor, file: Path, embeddings: Embeddings) -> Embeddi
     if embeddings.dim < needs.dim:
         raise InputError(
             f"{embeddings.path} has {embeddings.dim} dimensions, but {file} was learned from {needs.dim}; embed "
-            f"the scene with dim={needs.dim}, or save a classifier that was learned with dim={embeddings.dim}"
+            f"the scene with all of these, or save a classifier that was learned from {embeddings.dim}"
         )
     return replace(embeddings, dim=needs.dim)
 

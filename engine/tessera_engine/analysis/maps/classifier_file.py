@@ -56,7 +56,9 @@ def read_content(path: Path) -> bytes:
         ModelError: it can't be read, or is larger than any classifier.
     """
     if path.is_dir():
-        raise ModelError(f"{path} is a folder; give the file that map wrote with save=, or an ONNX network")
+        raise ModelError(
+            f"{path} is a folder; give the file of a classifier that map saved, or an ONNX network"
+        )
     if not path.is_file():
         raise ModelError(f"no such file: {path}; expected a classifier that map saved, or an ONNX network")
     try:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -173,7 +174,7 @@ def split(y: NDArray[Any], groups: NDArray[np.int64], regression: bool) -> Folds
         regression: the values are numbers.
 
     Raises:
-        InputError: no class has two labels.
+        InputError: no class has two labels, or all numbers are equal.
     """
     import warnings
 
@@ -181,19 +182,35 @@ def split(y: NDArray[Any], groups: NDArray[np.int64], regression: bool) -> Folds
 
     folds = min(FOLDS, len(np.unique(groups)))
     if regression:
+        if len(np.unique(y)) < 2:
+            raise InputError(
+                f"all {len(y)} labels are {float(y[0]):g}, so there is nothing to learn; expected different numbers"
+            )
         splitter = GroupKFold(folds)
     else:
         most = np.unique(y.astype(str), return_counts=True)[1].max()
         if most < 2:
             raise InputError(
                 f"each of the {len(y)} classes has a single labelled pixel, so none is left for validation; give more "
-                "labels"
+                f"labels{hint_of_numbers(y)}"
             )
         splitter = StratifiedGroupKFold(max(2, min(folds, most)), shuffle=True, random_state=SEED)
     with warnings.catch_warnings():
         # scikit-learn warns of classes with few labels; the report shows the number of labels of each class
         warnings.simplefilter("ignore", UserWarning)
         return [(train, test) for train, test in splitter.split(y, y, groups) if len(train) and len(test)]
+
+
+def hint_of_numbers(names: Iterable[Any]) -> str:
+    """What to do about many classes whose names are all numbers; empty where some aren't."""
+    return ", or for numbers regression=True" if all(map(_is_number, map(str, names))) else ""
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def hold_out(method: str, x: NDArray[np.float32], y: NDArray[Any], folds: Folds, task: Task) -> HeldOut:

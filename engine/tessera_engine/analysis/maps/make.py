@@ -194,7 +194,7 @@ def map(
         check_apart(chosen.save, read)
         if Path(os.path.realpath(chosen.save)).is_relative_to(os.path.realpath(target)):
             raise InputError(f"save={chosen.save} lies in {target}, which is made anew; choose another save=")
-        check_free(chosen.save, overwrite, beside=target)
+        check_free(chosen.save, overwrite, beside=target, name="save")
         if not sources[0].provenance.get("model_sha256"):
             raise InputError(
                 f"{sources[0].path} doesn't record which model made it, so save={chosen.save} could never be applied "

@@ -23,7 +23,7 @@ from tessera_engine.analysis.maps.compare import Comparison
 from tessera_engine.analysis.maps.features import features_at
 from tessera_engine.analysis.maps.field_validation import LabelledFields, predict_held_out
 from tessera_engine.analysis.maps.fields import Fields
-from tessera_engine.analysis.maps.learn import AUTO, assess, learn, make_blocks, numbered
+from tessera_engine.analysis.maps.learn import AUTO, assess, hint_of_numbers, learn, make_blocks, numbered
 from tessera_engine.analysis.maps.learners.base import Task
 from tessera_engine.analysis.maps.quality import quality, unknown_because_of
 from tessera_engine.analysis.options import MapOptions
@@ -167,7 +167,8 @@ def _classes(file: Path, values: NDArray[Any]) -> Classes:
     count = len(set(values))
     if not 2 <= count <= MOST_CLASSES:
         found = "1 class" if count == 1 else f"{count} classes"
-        raise InputError(f"{file} has {found} on the embeddings; expected 2 to {MOST_CLASSES}")
+        hint = hint_of_numbers(set(values)) if count > MOST_CLASSES else ""
+        raise InputError(f"{file} has {found} on the embeddings; expected 2 to {MOST_CLASSES}{hint}")
     return Classes.of(values)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from tessera_engine.analysis.segments.groups import Group
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.progress import Progress
 from tessera_kernels.segment import NONE, add, edges, merge
@@ -17,9 +18,6 @@ KEPT_BYTES = 4
 
 VALUE_BYTES = 16
 """Bytes for each value of a window, besides reading it: dequantised, and beside the mean."""
-
-TURNS = 3
-"""Times that each pixel is read: for the mean, the edges, and the segments' vectors."""
 
 
 def find_segments(
@@ -34,7 +32,7 @@ def find_segments(
         values: that are read at a time; the result doesn't depend on it.
         scale: see `tessera_kernels.segment.merge`: the larger, the larger the segments.
         least: pixels of the smallest segment.
-        report: called with pixels done and in all; each is read twice here.
+        report: called with pixels done and in all; each is read twice.
 
     Returns:
         (height, width) int32, 0, 1, ... in the order of the segments' first pixels; -1 where there is no data.
@@ -42,7 +40,7 @@ def find_segments(
     grid = embeddings.grid
     valid = np.empty((grid.height, grid.width), np.bool_)
     sums, count = np.zeros((2, 1, embeddings.dim)), np.zeros(1, np.int64)
-    counted = _Counted(report, grid.window.pixels)
+    counted = _Counted(report, 2 * grid.window.pixels)
     for window in embeddings.tiles(values):
         block = embeddings.read_stored(window)
         there = valid[window.slices] = block.valid
@@ -55,21 +53,25 @@ def find_segments(
 
 
 def mean_vectors(
-    embeddings: Embeddings, labels: NDArray[np.int32], values: int, report: Progress | None = None
+    embeddings: Embeddings,
+    labels: NDArray[np.int32],
+    group: Group,
+    values: int,
+    report: Progress | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """(S, K) float32 means of the segments' embeddings, and (S,) int64 numbers of their pixels.
+    """(S, K) float32 means of the embeddings of a group of S segments, and (S,) int64 numbers of their pixels.
 
     Args:
         embeddings: what was segmented.
         labels: see `find_segments`.
+        group: the segments.
         values: that are read at a time; the result doesn't depend on it.
-        report: called with pixels done and in all.
+        report: called with pixels done and in all; those of the group's window are read once.
     """
-    count = int(labels.max(initial=-1)) + 1
-    sums, pixels = np.zeros((2, count, embeddings.dim)), np.zeros(count, np.int64)
-    counted = _Counted(report, embeddings.grid.window.pixels, TURNS - 1)
-    for window in embeddings.tiles(values):
-        add(labels[window.slices], embeddings.read(window), sums, pixels)
+    sums, pixels = np.zeros((2, group.count, embeddings.dim)), np.zeros(group.count, np.int64)
+    counted = _Counted(report, group.window.pixels)
+    for window in embeddings.tiles(values, group.window):
+        add(group.own(labels[window.slices]), embeddings.read(window), sums, pixels)
         counted.add(window.pixels)
     means = sums[0]
     means += sums[1]
@@ -113,8 +115,8 @@ def _edges(
 class _Counted:
     """Adds up the pixels that were read, and reports them."""
 
-    def __init__(self, report: Progress | None, pixels: int, turns: int = 0) -> None:
-        self.report, self.all, self.done = report, TURNS * pixels, turns * pixels
+    def __init__(self, report: Progress | None, pixels: int) -> None:
+        self.report, self.all, self.done = report, pixels, 0
 
     def add(self, pixels: int) -> None:
         """So many more were read."""

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from tessera_engine.analysis.options import SegmentKeywords, SegmentOptions, check_options
 from tessera_engine.analysis.pixel_area import SQUARE_METRES, pixel_square_metres
-from tessera_engine.analysis.segments.files import content_of, need_tables
+from tessera_engine.analysis.sampling.resuming import made_at_once
+from tessera_engine.analysis.segments.files import BATCH, SegmentTable, need_tables
 from tessera_engine.analysis.segments.find import (
     KEPT_BYTES,
     PIXEL_BYTES,
@@ -20,9 +21,10 @@ from tessera_engine.analysis.segments.find import (
     find_segments,
     mean_vectors,
 )
+from tessera_engine.analysis.segments.groups import Group, groups_of
 from tessera_engine.errors import InputError, check_type
-from tessera_engine.files.result import check_free, result_file
-from tessera_engine.formats.embeddings.base import BLOCK_VALUES
+from tessera_engine.files.result import check_free
+from tessera_engine.formats.embeddings.base import BLOCK_VALUES, Embeddings
 from tessera_engine.formats.given import (
     Given,
     GivenPath,
@@ -45,6 +47,9 @@ SEGMENT_BYTES = 1500
 
 DIM_BYTES = 28
 """Bytes for each dimension of a segment's vector: its sum in two parts, its mean and its column."""
+
+TURNS = 3
+"""Times that pixels are read: for the mean of all, for the edges, and for the segments' vectors."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -107,50 +112,75 @@ def segment(
     opened = open_given("embeddings", embeddings, chosen.dim, chosen.year, chosen.until)
     pixel = pixel_square_metres(opened.grid, str(opened.path), "convert it with crs= to a UTM zone first")
     least = max(1, math.ceil(chosen.min_area * SQUARE_METRES / pixel - 1e-9))
-    row, per_value = opened.grid.width * opened.dim, opened.bytes_per_value + VALUE_BYTES
-    kept = (opened.grid.width + opened.grid.height) * opened.dim * KEPT_BYTES
-    fixed = opened.grid.window.pixels * PIXEL_BYTES + kept
-    values = strip_values(chosen.memory, fixed, per_value, row, max(BLOCK_VALUES, opened.tile_values))
+    values, together = _sizes(opened, chosen.memory)
+    scene = opened.grid.window.pixels
     identity = identity_of("segment", (opened,), options=chosen)
-    with shown(progress, "segmenting", "px") as report, result_file(target, overwrite, identity) as file:
-        labels = find_segments(opened, values, chosen.scale, least, report)
-        count = int(labels.max(initial=-1)) + 1
-        if not count:
-            raise InputError(f"{opened.path} has no pixel with data, so there is nothing to segment")
-        _check_memory(chosen.memory, fixed, count, opened.dim)
-        vectors, pixels = mean_vectors(opened, labels, values, report)
-        polygons = outlines(labels, opened.grid)
-        content, batches = content_of(target, opened, polygons, vectors, pixels * pixel, chosen)
-        write(file, target.name, content, batches)
-    hectares = pixels * pixel / SQUARE_METRES
-    return Segments(target, count, (float(hectares.sum()), float(np.median(hectares))))
+    with made_at_once(target, overwrite, identity) as work:
+        name = target.name
+        with (
+            shown(progress, "segmenting", "px") as report,
+            SegmentTable(work.folder / "segments", name, opened, chosen, pixel) as table,
+        ):
+            labels = find_segments(
+                opened, values, chosen.scale, least, lambda done, _: report(done, TURNS * scene)
+            )
+            groups = groups_of(labels, together)
+            if not groups:
+                raise InputError(f"{opened.path} has no pixel with data, so there is nothing to segment")
+            counts, done, total = [], 0, sum(group.window.pixels for group in groups)
+            for group in groups:
+                vectors, pixels = mean_vectors(opened, labels, group, values)
+                table.add(group.first, outlines(labels, group, opened.grid), vectors, pixels)
+                counts.append(pixels)
+                done += group.window.pixels
+                report((TURNS - 1) * scene + scene * done // total, TURNS * scene)
+            write(work.made, name, table.content(), table.batches)
+    hectares = np.concatenate(counts) * pixel / SQUARE_METRES
+    return Segments(target, len(hectares), (float(hectares.sum()), float(np.median(hectares))))
 
 
 segment.__signature__ = spelled_out(segment, SegmentKeywords, SegmentOptions())  # type: ignore[attr-defined]
 
 
-def _check_memory(memory: int | None, fixed: int, count: int, dim: int) -> None:
-    """Make sure that the segments fit, of which the number is known only now."""
-    needed = READING_BYTES + fixed + count * (SEGMENT_BYTES + dim * DIM_BYTES)
-    if needed > (memory or default_memory()):
-        raise InputError(
-            f"{count:,} segments of {dim} dimensions need {needed / 1e6:.0f}MB; give more memory=, or a larger scale= "
-            "or min_area= for fewer segments"
-        )
+def _sizes(opened: Embeddings, memory: int | None) -> tuple[int, int]:
+    """Values of embeddings that are read at a time, and segments that are described at a time.
+
+    Raises:
+        InputError: the memory is too little.
+    """
+    grid, dim = opened.grid, opened.dim
+    scene, per_value = grid.window.pixels, opened.bytes_per_value + VALUE_BYTES
+    fixed = scene * PIXEL_BYTES + (grid.width + grid.height) * dim * KEPT_BYTES
+    a_segment = SEGMENT_BYTES + dim * DIM_BYTES
+    useful = min(max(BLOCK_VALUES, opened.tile_values), scene * dim)
+    described = min(BATCH, scene) * a_segment
+    values = strip_values(memory, fixed + described, per_value, grid.width * dim, useful)
+    left = (memory or default_memory()) - READING_BYTES - fixed - values * per_value
+    return values, max(1, left // a_segment // BATCH) * BATCH
 
 
-def outlines(labels: NDArray[np.int32], grid: Grid) -> NDArray[Any]:
-    """(S,) shapely polygons of segments that are connected over edges, along the edges of their pixels.
+def outlines(labels: NDArray[np.int32], group: Group, grid: Grid) -> NDArray[Any]:
+    """(S,) shapely polygons of a group of segments that are connected over edges, along the edges of their pixels.
 
     Args:
         labels: (height, width) int32, see `tessera_engine.analysis.segments.find.find_segments`.
-        grid: their place.
+        group: the segments.
+        grid: the place of all labels.
     """
     import shapely
     from rasterio.features import shapes
 
-    polygons = np.full(int(labels.max(initial=-1)) + 1, None, object)
-    for shape, label in shapes(labels, mask=labels >= 0, connectivity=4, transform=grid.transform):
+    polygons = np.full(group.count, None, object)
+    own = group.own(labels[group.window.slices])
+    for shape, number in shapes(own, mask=own >= 0, connectivity=4):
         rings = shape["coordinates"]
-        polygons[int(label)] = shapely.Polygon(rings[0], rings[1:])
-    return polygons
+        polygons[int(number)] = shapely.Polygon(rings[0], rings[1:])
+
+    def placed(corners: NDArray[np.float64]) -> NDArray[np.float64]:
+        # From the corner of the grid, not of the group's window: that would change the last bits
+        col, row = corners[:, 0], corners[:, 1] + group.window.row
+        to = grid.transform
+        return np.column_stack([to.c + col * to.a + row * to.b, to.f + col * to.d + row * to.e])
+
+    moved: NDArray[Any] = shapely.transform(polygons, placed)
+    return moved

@@ -36,7 +36,7 @@ def describe(target: str, announce: Callable[[str], None] | None = None, **openi
         target: a folder, a file or a model's name.
         announce: called if kernels have to be compiled first, to time them on a scene, and if there is also a folder
             with the model's name.
-        opening: how to open a scene, see `tessera_engine.scenes.open_scene`.
+        opening: how to open a scene, see `tessera_engine.scenes.open.open_scene`.
 
     Raises:
         InputError: it is none of these, or no scene and there are options of scenes.

@@ -14,7 +14,7 @@ from rasterio.enums import Resampling
 from rasterio.windows import Window as RasterioWindow
 
 from tessera_engine.errors import TesseraError
-from tessera_engine.gdal import GDAL_ERRORS, gdal_environment, raster_reader, reported_errors
+from tessera_engine.gdal import GDAL_ERRORS, gdal_environment, gdal_reason, raster_reader, reported_errors
 from tessera_engine.machine import give_back_memory
 from tessera_engine.scene import Grid, Window
 
@@ -146,7 +146,7 @@ def write_cog(path: Path, about: GeoTiff, parts: Iterable[Part], layout: Layout)
     except GDAL_ERRORS as error:
         path.unlink(missing_ok=True)
         raise TesseraError(
-            f"can't write {path}: {error}; make room and give the same command again"
+            f"can't write {path}: {gdal_reason(error)}; make room and give the same command again"
         ) from None
     finally:
         temporary.unlink(missing_ok=True)

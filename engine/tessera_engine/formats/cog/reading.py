@@ -35,13 +35,13 @@ class CogSource:
     """0: full resolution; n: the n-th overview."""
 
     def read(self, window: Window, dim: int) -> StoredBlock:
-        """See `tessera_engine.formats.embeddings.base.Source`."""
+        """See `tessera_engine.formats.embeddings.stored.Source`."""
         bands = self._read_bands(self.embeddings, window, dim)
         scales = None if self.scales is None else self._read_bands(self.scales, window, 1)[0]
         return StoredBlock(by_pixel(bands), scales)
 
     def read_observations(self, window: Window) -> NDArray[np.uint16]:
-        """See `tessera_engine.formats.embeddings.base.Source`."""
+        """See `tessera_engine.formats.embeddings.stored.Source`."""
         return self._read(self.observations, window, 2)
 
     def read_quality(self, window: Window) -> NDArray[np.uint16] | None:
@@ -66,13 +66,15 @@ class CogSource:
         """(bands, height, width)."""
         from rasterio.windows import Window as RasterioWindow
 
-        from tessera_engine.gdal import GDAL_ERRORS, gdal_environment
+        from tessera_engine.gdal import GDAL_ERRORS, gdal_environment, gdal_reason
 
         try:
             with gdal_environment(), _open(path, self.level) as file:
                 block: NDArray[Any] = file.read(list(range(1, bands + 1)), window=RasterioWindow(*window))
         except GDAL_ERRORS as error:
-            raise TesseraError(f"can't read {path}: {error}; make or copy the output again") from None
+            raise TesseraError(
+                f"can't read {path}: {gdal_reason(error)}; make or copy the output again"
+            ) from None
         return block
 
 
@@ -107,13 +109,15 @@ def _check(path: Path, shape: tuple[int, int, int], dtype: str) -> None:
     Raises:
         TesseraError: it hasn't, or can't be read.
     """
-    from tessera_engine.gdal import GDAL_ERRORS, gdal_environment
+    from tessera_engine.gdal import GDAL_ERRORS, gdal_environment, gdal_reason
 
     try:
         with gdal_environment(), _open(path, 0) as file:
             found, kinds = (file.count, file.height, file.width), set(file.dtypes)
     except GDAL_ERRORS as error:
-        raise TesseraError(f"can't read {path}: {error}; make or copy the output again") from None
+        raise TesseraError(
+            f"can't read {path}: {gdal_reason(error)}; make or copy the output again"
+        ) from None
     if found != shape or kinds != {dtype}:
         raise TesseraError(
             f"{path} has {_in_words(found, ' and '.join(sorted(kinds)))}, expected {_in_words(shape, dtype)} as "

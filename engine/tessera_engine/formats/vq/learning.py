@@ -15,6 +15,7 @@ from tessera_engine.scene import Window
 from tessera_kernels import residual
 from tessera_kernels.axes import turn
 from tessera_kernels.patches import BAND
+from tessera_kernels.quantize import restore
 from tessera_kernels.vq import Packed, learn, means, nearest, pack, unpack
 
 SAMPLE = 8192
@@ -72,9 +73,11 @@ class Pixels:
             )
             if last > first:
                 stored, here = self._rows(top), pixels[first:last] - begin
-                found[first:last] = stored.values.reshape(-1, self._dim)[here]
-                if stored.scales is not None:
-                    found[first:last] *= stored.scales.reshape(-1)[here, np.newaxis]
+                values = stored.values.reshape(-1, self._dim)
+                if stored.scales is None:
+                    found[first:last] = values[here]
+                else:
+                    found[first:last] = restore(values, stored.scales.reshape(-1), here)
             first = last
         return found
 

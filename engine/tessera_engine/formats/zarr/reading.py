@@ -56,14 +56,14 @@ class ZarrSource:
         return tuple(dim for dim in PREFIXES if dim < self.dim and _prefix_name(dim) in self.zone)
 
     def read(self, window: Window, dim: int) -> StoredBlock:
-        """See `tessera_engine.formats.embeddings.base.Source`."""
+        """See `tessera_engine.formats.embeddings.stored.Source`."""
         # A prefix has an array of its own, so less is read
         name = _prefix_name(dim) if dim in PREFIXES and dim < self.dim else "embeddings"
         codes = by_pixel(self._read(name, window)[:dim])
         return from_sentinels(codes, self._read("scales", window))
 
     def read_observations(self, window: Window) -> NDArray[np.uint16]:
-        """See `tessera_engine.formats.embeddings.base.Source`."""
+        """See `tessera_engine.formats.embeddings.stored.Source`."""
         return np.moveaxis(self._read("observations", window), 0, 2)
 
     def read_quality(self, window: Window) -> NDArray[np.uint16] | None:

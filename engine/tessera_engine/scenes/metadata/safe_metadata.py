@@ -53,7 +53,7 @@ class Metadata(NamedTuple):
         offset_known: whether it follows from metadata, else from the date.
         stated: tile and datatake; its images must be of these.
         satellite: as S2A; empty where it isn't known.
-        processing: without the acquisition, which `processing_of` adds.
+        processing: without the acquisition, which the layout adds with the tile.
     """
 
     name: str

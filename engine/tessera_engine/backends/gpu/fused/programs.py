@@ -44,7 +44,7 @@ class Programs(NamedTuple):
 
     Attributes:
         kernels: by name. Without `encode`, all pixels go through the kernels for long ones.
-        answer: an embedding that is known, see `known_answer`.
+        answer: what the kernels must compute, see `tessera_engine.backends.gpu.fused.answer.check_answer`.
     """
 
     kernels: dict[str, Kernel]
