@@ -108,15 +108,22 @@ def _strips(staging: Staging, step: int) -> Iterator[NDArray[np.float32]]:
 
 def _sample(staging: Staging, step: int) -> NDArray[np.float32]:
     """(N, K) every n-th pixel that has data, row by row; n is a power of three that leaves at most `SAMPLE`."""
-    sample, every, seen = np.empty((0, staging.dim), np.float32), 1, 0
+    strip_pixels = max(STRIP_VALUES // staging.dim, -(-staging.grid.width // step))
+    # One array that is filled and thinned: growing ones would be in memory twice
+    sample, count = np.empty((SAMPLE + strip_pixels, staging.dim), np.float32), 0
+    every, seen = 1, 0
     for strip in _strips(staging, step):
         pixels = strip[np.isfinite(strip[..., 0])]
-        sample = np.concatenate([sample, pixels[-seen % every :: every]])
+        chosen = pixels[-seen % every :: every]
+        sample[count : count + len(chosen)] = chosen
+        count += len(chosen)
         seen += len(pixels)
-        while len(sample) > SAMPLE:
+        while count > SAMPLE:
             # Three, not two: many scenes are a power of two wide, and the sample would come from a few columns only.
-            sample, every = sample[::3], every * 3
-    return sample
+            thinner = sample[:count:3]
+            sample[: len(thinner)] = thinner
+            count, every = len(thinner), every * 3
+    return sample[:count]
 
 
 def _paint(staging: Staging, step: int, palette: Palette | None) -> Iterator[NDArray[np.uint8]]:

@@ -53,6 +53,13 @@ def test_what_takes_more_is_counted():
     assert picture[0] <= picture[1] == picture[2]
 
 
+def test_a_large_scene_fits_where_a_small_one_does_and_no_tile_of_vq_is_held_whole():
+    for side in (256, 2048):
+        assert demand(grid=Grid(side, side), stored_as="int8").window_pixels(300 * 10**6) >= 64
+    one, other = (demand(format="vq", stored_as=stored_as).of(64) for stored_as in ("int8", "float32"))
+    assert one == other < 450 * 10**6
+
+
 def test_a_wider_model_takes_more_in_a_runtime_than_in_the_fused_kernels():
     nano = FakeBackend().model
     wide = dataclasses.replace(nano, facts=dataclasses.replace(nano.facts, ffn_dim=4 * 384))

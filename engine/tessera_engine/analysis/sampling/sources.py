@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from tessera_engine.analysis.sampling.embedding import SceneSource
 from tessera_engine.analysis.sampling.spool import Spool
-from tessera_engine.formats.embeddings.base import BLOCK_VALUES, Embeddings
+from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.places.pixels import PixelSet
 from tessera_engine.progress import Progress
 from tessera_engine.stac.items import ITEM_SHA256
@@ -44,9 +44,9 @@ def pixels_of(source: Source, pixels: PixelSet, path: Path, progress: Progress) 
 
 
 def _fill(embeddings: Embeddings, spool: Spool, progress: Progress) -> None:
-    """Read the spool's pixels from an output. Each tile of a file is decoded at most once."""
+    """Read the spool's pixels from an output. Each tile of a file is decoded at most once, or in parts as fast."""
     done = 0
-    for window in embeddings.tiles(max(BLOCK_VALUES, embeddings.tile_values)):
+    for window in embeddings.tiles():
         here = spool.pixels.box_in(window)
         if here is None:
             continue

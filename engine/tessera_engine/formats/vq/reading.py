@@ -27,7 +27,7 @@ NUMBERS = tuple(f"number{stage}" for stage in range(1, len(WORDS) + 1))
 LARGEST = 1e30
 """Larger numbers are of no embedding, and the sum of two of them may be infinite."""
 
-STRIP = 64
+STRIP = 32
 """Rows of a tile that are read as float32 at a time: all different embeddings of a tile may take 134 MB."""
 
 RANGES = "_range"
