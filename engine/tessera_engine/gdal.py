@@ -172,11 +172,13 @@ def raster_reader(path: Path | str, driver: str = GEOTIFF, **options: Any) -> An
     name = Path(os.path.abspath(path)) if isinstance(path, Path) else path  # noqa: PTH100, keeps links
     try:
         dataset = rasterio.open(name, driver=driver, **options)
-    except RasterioError as error:
+    except RasterioError:
         elsewhere = described(path) if isinstance(path, Path) else None
         if elsewhere is None:
             raise
-        raise RasterioIOError(str(elsewhere)) from error
+        raise RasterioIOError(
+            str(elsewhere)
+        ) from None  # the driver's own reason is that it is none of its files
     taken = block_bytes(dataset)
     if taken > MOST_BLOCK_BYTES:
         height, width = dataset.block_shapes[0]

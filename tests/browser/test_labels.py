@@ -196,6 +196,30 @@ def test_labels_come_from_a_file_and_names_are_kept(open_page, outputs, served, 
     assert saved(outputs)["classes"][0]["name"] == "maize <b>& co</b>"
 
 
+def test_a_file_is_added_to_what_is_shown_however_slow_saving_is(open_page, outputs, served, tmp_path):
+    """A class is removed, and a file added before the server knows of it."""
+    opened = open_page(served.address).ready()
+    opened.tab("Label")
+    opened.click(200, 120)
+    wait_for_labels(opened, 1)
+    opened.page.get_by_role("button", name="Save", exact=True).click()
+    opened.page.get_by_text(re.compile(r"^Saved as \S+\.geojson")).last.wait_for()
+    (labels,) = outputs[0].parent.glob("*.labels.geojson")
+
+    def late(route):
+        if route.request.method != "GET":
+            opened.page.wait_for_timeout(500)
+        route.continue_()
+
+    opened.page.route("**/labels", late)
+    opened.page.get_by_role("button", name="Remove class 1").click()
+    opened.page.get_by_label("Add labels from a file").set_input_files(labels)
+    opened.page.get_by_text("1 label added from").first.wait_for()
+    wait_for_labels(opened, 1)
+    assert [each["name"] for each in saved(outputs)["classes"]] == ["class 1"]
+    assert len(saved(outputs)["labels"]) == 1
+
+
 @pytest.fixture(scope="module")
 def fields(outputs):
     """What `tessera-engine segment` makes of the first output, and the polygons in it."""

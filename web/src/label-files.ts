@@ -59,6 +59,7 @@ export class LabelFiles {
     const [chosen] = file.files ?? [];
     if (!chosen) return;
     try {
+      await this.store.settled();
       const imported = await this.page.source.importLabels(chosen.name, await chosen.arrayBuffer());
       this.store.take(imported);
       this.store.onsaved();
@@ -73,6 +74,7 @@ export class LabelFiles {
   private async run(write: () => Promise<string | null>): Promise<void> {
     this.exported.textContent = "";
     try {
+      await this.store.settled();
       this.done(await write());
     } catch (error) {
       this.page.fail(error);

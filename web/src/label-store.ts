@@ -29,6 +29,7 @@ export class LabelStore {
   private readonly past: Content[] = [];
   private readonly future: Content[] = [];
   private saving = false;
+  private saves: Promise<void> = Promise.resolve();
   private dirty = false;
 
   /** Called after each change of the labels, and of how they are saved. */
@@ -130,7 +131,14 @@ export class LabelStore {
 
   /** Save what isn't saved yet, now. */
   saveAgain(): void {
-    if (this.dirty) void this.save();
+    if (this.dirty && !this.saving) this.saves = this.save();
+  }
+
+  /** Wait until all changes are saved; an error if they can't be. The source works on what it has. */
+  async settled(): Promise<void> {
+    this.saveAgain();
+    await this.saves;
+    if (this.saved.state === "failed" || this.saved.state === "conflict") throw new Error(`labels are not saved: ${this.saved.error}`);
   }
 
   /** An id that isn't used: one more than the highest, so that a removed one isn't given again at once. */
@@ -162,12 +170,12 @@ export class LabelStore {
   private changed(): void {
     this.dirty = true;
     this.onchange();
-    void this.save();
+    this.saveAgain();
   }
 
   /** One save at a time; changes meanwhile are in the next one. */
   private async save(): Promise<void> {
-    if (this.saving || this.saved.state === "conflict") return;
+    if (this.saved.state === "conflict") return;
     this.saving = true;
     while (this.dirty) {
       this.dirty = false;

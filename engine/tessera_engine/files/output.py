@@ -82,9 +82,7 @@ def check_target(out: Path, overwrite: bool) -> None:
     if not os.path.lexists(out):
         return
     if not is_output(out):
-        raise InputError(
-            f"{out} exists already, and overwrite=True replaces outputs of tessera-engine only; choose another out="
-        )
+        raise InputError(f"{out} exists already and is not an output of tessera-engine; choose another out=")
     if not overwrite:
         raise InputError(f"{out} exists already; give overwrite=True to replace it, or choose another out=")
 

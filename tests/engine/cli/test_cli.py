@@ -103,7 +103,7 @@ def test_a_bbox_is_the_pixels_that_it_touches(run, scene):
             ["embed", "scene", "--dim", "17"],
             "--dim 17 is not a prefix of model demo; choose one of 16, 32, 64, 128",
         ),
-        (["embed", "scene", "-o", "taken"], "exists already; give --overwrite"),
+        (["embed", "scene", "-o", "taken"], "not an output of tessera-engine"),
         (["embed", "scene", "-o", "taken", "--overwrite"], "not an output of tessera-engine"),
         (["embed", "scene", "--window", "8", "0", "5", "5"], "doesn't lie in the scene of 10 x 12"),
         (["embed", "scene", "--bbox", "5", "50", "4", "51"], "not west, south, east, north"),

@@ -181,7 +181,7 @@ def test_the_same_command_finishes_a_folder_that_is_no_output(live, tmp_path):
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_what_overwrite_would_refuse_is_not_advised_to_be_overwritten(tmp_path, overwrite):
     (tmp_path / "scene").mkdir()
-    with pytest.raises(InputError, match="outputs of tessera-engine only"):
+    with pytest.raises(InputError, match="is not an output"):
         check_target(tmp_path / "scene", overwrite)
 
 
@@ -197,7 +197,7 @@ def test_what_is_changed_in_an_interrupted_result_stays(tmp_path):
     (place.make_output() / "content").write_text("new")
     place.publish(False, {"content": "new"})
     place.close(keep=True)
-    with pytest.raises(InputError, match="outputs of tessera-engine only"):
+    with pytest.raises(InputError, match="is not an output"):
         again()
     with pytest.raises(InputError, match="out exists already"):
         again()

@@ -68,8 +68,8 @@ def test_another_year_is_refused(tmp_path):
 def test_overwrite_replaces_outputs_and_nothing_else(tmp_path):
     cog = open_embeddings(made_up_output(tmp_path / "a", EMBEDDING))
     (tmp_path / "b").mkdir()
-    for overwrite, message in ((False, "overwrite=True"), (True, "not an output")):
-        with pytest.raises(InputError, match=message):
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match="not an output"):
             convert(cog, tmp_path / "b", "npy", overwrite=overwrite)
     convert(cog, tmp_path / "c", "npy")
     convert(cog, tmp_path / "c", "cog", overwrite=True)
