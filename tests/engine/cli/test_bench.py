@@ -10,7 +10,8 @@ import pytest
 from fake_backend import FakeBackend, killed_backend, missing_backend
 from made_up import FakeReader, made_up_arrays, write_tile
 
-from tessera_engine.cli.pages.bench import Row, Runner, best_forms, compare, ways_to_run, with_qdq
+from tessera_engine.cli.pages import bench
+from tessera_engine.cli.pages.bench import Row, Runner, best_forms, compare, turn, ways_to_run, with_qdq
 from tessera_engine.errors import MissingExtra, TesseraError
 from tessera_engine.model.drift import measure
 from tessera_engine.model.installed import open_model
@@ -29,6 +30,22 @@ def test_a_runner_gives_what_the_backend_gives():
         np.testing.assert_array_equal(runner.embedding, wanted)
         assert runner.how == "paper"
         assert runner.seconds() > 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected", "runs"),
+    [([0.3, 0.1, 0.1, 0.1, 0.1, 0.1], 0.1, 6), ([0.5], 0.5, 1), ([0.3, 0.2, 0.6], 0.4, 3)],
+)
+def test_a_short_first_run_of_a_turn_does_not_count(monkeypatch, seconds, expected, runs):
+    now, left = [0.0], list(seconds)
+
+    def run():
+        now[0] += left.pop(0)
+
+    monkeypatch.setattr(bench.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(bench, "TURN_SECONDS", 0.4)
+    assert turn(run) == pytest.approx(expected)
+    assert len(seconds) - len(left) == runs
 
 
 def test_rows_are_ratios_to_the_faster_baseline_of_each_round():
