@@ -176,9 +176,8 @@ def raster_reader(path: Path | str, driver: str = GEOTIFF, **options: Any) -> An
         elsewhere = described(path) if isinstance(path, Path) else None
         if elsewhere is None:
             raise
-        raise RasterioIOError(
-            str(elsewhere)
-        ) from None  # the driver's own reason is that it is none of its files
+        # Not from the driver's error, which says only that the file is none of the driver's
+        raise RasterioIOError(str(elsewhere)) from None
     taken = block_bytes(dataset)
     if taken > MOST_BLOCK_BYTES:
         height, width = dataset.block_shapes[0]

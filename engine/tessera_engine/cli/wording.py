@@ -24,9 +24,8 @@ def speak_for(command: Any) -> None:
         _spelled.update({name.lstrip("-").replace("-", "_"): _spelling(parameter) for name in parameter.opts})
     _spelled.update({str(parameter.name): _spelling(parameter) for parameter in command.params})
     for parameter in command.params:
-        if parameter.nargs != 1 or getattr(
-            parameter, "multiple", False
-        ):  # a message names one of several values
+        # A message names one of several values
+        if parameter.nargs != 1 or getattr(parameter, "multiple", False):
             _spelled.setdefault(str(parameter.name).removesuffix("s"), _spelling(parameter))
     if "folder" in _spelled:  # what `simulate` and `kit` make is an argument; who writes it knows it as `out`
         _spelled.setdefault("out", _spelled["folder"])
