@@ -9,10 +9,15 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar, get_args
 
 from tessera_engine.errors import InputError
-from tessera_engine.gdal import without_georeference_warnings
 from tessera_engine.scene import S2_BANDS, Grid, Window
 from tessera_engine.scenes.products import Asset, Found, Problem, S1Product, S1Units, S2Product
-from tessera_engine.scenes.reading.rasters import Geometry, Raster, Unreadable, open_raster
+from tessera_engine.scenes.reading.rasters import (
+    Geometry,
+    Raster,
+    Unreadable,
+    open_raster,
+    product_environment,
+)
 from tessera_engine.scenes.reading.target import place_on, target_of_products
 
 _THREADS = 4
@@ -140,6 +145,7 @@ def none_usable(problems: Sequence[Problem]) -> InputError:
 def _open_all(
     products: Sequence[_Product], open_one: Callable[[_Product], _Opened], problems: list[Problem]
 ) -> list[_Opened]:
+    @product_environment()
     def attempt(product: _Product) -> _Opened | Problem:
         try:
             return open_one(product)
@@ -147,7 +153,7 @@ def _open_all(
             return Problem(product.source, str(error))
 
     opened = []
-    with without_georeference_warnings(), ThreadPoolExecutor(_THREADS, "tessera-open") as pool:
+    with ThreadPoolExecutor(_THREADS, "tessera-open") as pool:
         for result in pool.map(attempt, products):
             if isinstance(result, Problem):
                 problems.append(result)

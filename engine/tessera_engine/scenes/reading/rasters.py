@@ -12,7 +12,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError
-from tessera_engine.gdal import GDAL_ERRORS, block_bytes, gdal_options, raster_crs, raster_reader
+from tessera_engine.gdal import GDAL_ERRORS, block_bytes, gdal_environment, raster_crs, raster_reader
 from tessera_engine.scene import Window
 from tessera_engine.scenes.products import Asset, Unusable
 
@@ -25,6 +25,9 @@ _OPTIONS = {
     "GDAL_PAM_ENABLED": "NO",
     "GDAL_NUM_THREADS": "1",  # several files are read at once already
 }
+
+_WITHOUT_PLACE = {driver: {"GEOREF_SOURCES": "NONE"} for driver in ("GTiff", "JP2OpenJPEG")}
+"""Open options where only pixels are wanted: to understand a CRS takes longer than to decode a small block."""
 
 _UNUSUAL = (np.dtype(np.int8), np.dtype(np.uint64), np.dtype(np.int64))
 _INT32 = (0, 2**31 - 1)
@@ -115,7 +118,7 @@ def read_block(raster: Raster, block: Window) -> NDArray[Any]:
     if raster.asset.pixels is not None:
         return raster.asset.pixels.read(block)
     try:
-        with opened(raster.asset) as dataset:
+        with opened(raster.asset, **_WITHOUT_PLACE.get(raster.asset.driver, {})) as dataset:
             from rasterio.windows import Window as RasterioWindow
 
             values: NDArray[Any] = dataset.read(raster.asset.band, window=RasterioWindow(*block))
@@ -133,16 +136,31 @@ def read_block(raster: Raster, block: Window) -> NDArray[Any]:
 
 
 @contextmanager
-def opened(asset: Asset) -> Iterator[Any]:
+def product_environment() -> Iterator[None]:
+    """GDAL's settings for products.
+
+    A thread that opens several files enters it around all of them: `opened` then finds GDAL's environment made, which
+    takes as long as opening a file.
+    """
+    with gdal_environment(CACHE_BYTES, **_OPTIONS):
+        yield
+
+
+@contextmanager
+def opened(asset: Asset, **options: Any) -> Iterator[Any]:
     """Open an asset as a rasterio dataset.
+
+    Args:
+        asset: a file, or what a file holds.
+        options: open options of its driver.
 
     Raises:
         Unreadable: GDAL can't open the file, or can't read it while it is open.
     """
     try:
         with (
-            gdal_options(CACHE_BYTES, **_OPTIONS),
-            raster_reader(asset.name or asset.file, asset.driver) as dataset,
+            product_environment(),
+            raster_reader(asset.name or asset.file, asset.driver, **options) as dataset,
         ):
             yield dataset
     except (*GDAL_ERRORS, UnicodeDecodeError, IndexError) as error:  # the last two come from damaged tags
