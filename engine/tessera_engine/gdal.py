@@ -23,6 +23,7 @@ import rasterio
 from rasterio._err import CPLE_BaseError
 from rasterio.enums import Interleaving
 from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
+from rasterio.io import DatasetReader
 
 from tessera_engine.errors import InputError, MissingExtra, TesseraError, reason
 from tessera_engine.offline.content import check_vector, described
@@ -195,7 +196,8 @@ def raster_reader(path: Path | str, driver: str = GEOTIFF, **options: Any) -> An
     # As a path and absolute: otherwise rasterio and GDAL read "http:", "zip:" or "!" in a name as a place
     name = Path(os.path.abspath(path)) if isinstance(path, Path) else path  # noqa: PTH100, keeps links
     try:
-        dataset = rasterio.open(name, driver=driver, **options)
+        # As rasterio.open does, but within this thread's environment: it would begin another one for each file
+        dataset = DatasetReader(name, driver=driver, **options)
     except RasterioError:
         elsewhere = described(path) if isinstance(path, Path) else None
         if elsewhere is None:
