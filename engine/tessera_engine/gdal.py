@@ -23,6 +23,7 @@ import rasterio
 from rasterio._err import CPLE_BaseError
 from rasterio.enums import Interleaving
 from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
+from rasterio.io import DatasetReader
 
 from tessera_engine.errors import InputError, MissingExtra, TesseraError, reason
 from tessera_engine.offline.content import check_vector, described
@@ -91,20 +92,44 @@ def gdal_reason(error: BaseException) -> str:
     return reason(error)
 
 
+class _Hush:
+    """Hides a kind of warning while at least one thread wants that.
+
+    Filters belong to the process: the first thread adds one, and the last takes it away.
+    """
+
+    def __init__(self, category: type[Warning]) -> None:
+        self._category, self._lock, self._users = category, threading.Lock(), 0
+        self._filters = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._users += 1
+            if self._users == 1:
+                self._filters = warnings.catch_warnings()
+                self._filters.__enter__()
+                warnings.simplefilter("ignore", self._category)
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                self._filters.__exit__(None, None, None)
+
+
+_hush = _Hush(NotGeoreferencedWarning)
+
+
 @contextmanager
 def without_georeference_warnings() -> Iterator[None]:
-    """Hide rasterio's warnings about rasters without a georeference, which the engine reports itself.
-
-    Not for use in several threads at once: it changes the warning filters of the whole process.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    """Hide rasterio's warnings about rasters without a georeference, which the engine reports itself."""
+    with _hush:
         yield
 
 
 @contextmanager
 def gdal_environment(cache_bytes: int = CACHE_BYTES, **options: Any) -> Iterator[None]:
-    """`gdal_options` and `without_georeference_warnings` together; not for use in several threads at once.
+    """`gdal_options` and `without_georeference_warnings` together.
 
     Args:
         cache_bytes: size of GDAL's block cache.
@@ -171,7 +196,8 @@ def raster_reader(path: Path | str, driver: str = GEOTIFF, **options: Any) -> An
     # As a path and absolute: otherwise rasterio and GDAL read "http:", "zip:" or "!" in a name as a place
     name = Path(os.path.abspath(path)) if isinstance(path, Path) else path  # noqa: PTH100, keeps links
     try:
-        dataset = rasterio.open(name, driver=driver, **options)
+        # As rasterio.open does, but within this thread's environment: it would begin another one for each file
+        dataset = DatasetReader(name, driver=driver, **options)
     except RasterioError:
         elsewhere = described(path) if isinstance(path, Path) else None
         if elsewhere is None:

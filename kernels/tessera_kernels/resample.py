@@ -53,6 +53,16 @@ def _bilinear(
                 continue
             left, top = int(np.floor(col - 0.5)), int(np.floor(row - 0.5))
             right, bottom = col - 0.5 - left, row - 0.5 - top
+            if 0 <= left < width - 1 and 0 <= top < height - 1:
+                nw, ne = source[top, left], source[top, left + 1]
+                sw, se = source[top + 1, left], source[top + 1, left + 1]
+                if nw != 0 and ne != 0 and sw != 0 and se != 0:
+                    # Nearly all points. As below, in the same order, so that the bits are the same
+                    nw_weight, ne_weight = (1.0 - right) * (1.0 - bottom), right * (1.0 - bottom)
+                    sw_weight, se_weight = (1.0 - right) * bottom, right * bottom
+                    total = nw_weight * nw + ne_weight * ne + sw_weight * sw + se_weight * se
+                    out[i, j] = total / (nw_weight + ne_weight + sw_weight + se_weight)
+                    continue
             total = weights = 0.0
             for r in range(max(top, 0), min(top + 2, height)):
                 for k in range(max(left, 0), min(left + 2, width)):

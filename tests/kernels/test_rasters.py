@@ -98,6 +98,14 @@ def test_resampling_equals_the_naive_twin(source, x, y):
     np.testing.assert_array_equal(found, [naive_nearest(source, *point) for point in points])
 
 
+def test_between_four_values_the_mean_equals_the_naive_twin_to_the_bit():
+    rng = np.random.default_rng(0)
+    source, x, y = rng.integers(1, 65536, (6, 7)).astype(np.uint16), *rng.uniform(0, 6, (2, 9, 9))
+    found = resample.bilinear(source, x, y, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)).ravel()
+    wanted = [naive_bilinear(source, *point) for point in zip(x.ravel(), y.ravel(), strict=True)]
+    np.testing.assert_array_equal(found, np.float32(wanted))
+
+
 def test_a_point_that_is_nowhere_is_missing():
     nowhere = np.array([[np.inf, np.nan]])
     assert not resample.bilinear(np.ones((2, 2), np.uint16), nowhere, nowhere, (1, 0, 0, 0, 1, 0)).any()

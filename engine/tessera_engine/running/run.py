@@ -164,9 +164,12 @@ class _Work:
         picture = write_quicklook(staging, folder / "quicklook.png", caption_of_run(facts), options.quicklook)
         give_back_memory()
         name, year = plan.scene.name, plan.origin.year
-        assets = [*write(options.format, staging, folder, name, plan.origin, store, periods), picture]
         colours = staged(staging) if options.truecolour else None
-        assets += write_true_colours(folder, colours, options.format, name, year, store)
+        # First: some formats load libraries, whose memory the pictures would come on top of
+        pictures = write_true_colours(folder, colours, options.format, name, year, store)
+        give_back_memory()
+        files = write(options.format, staging, folder, name, plan.origin, store, periods)
+        assets = [*files, picture, *pictures]
         item = folder / ITEM
         write_item(item, plan.grid, assets, facts)
         if store is not None and year is not None:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from tessera_engine.files.inside import inside
-from tessera_engine.gdal import without_georeference_warnings
 from tessera_engine.scenes.metadata.duplicates import drop_duplicates
 from tessera_engine.scenes.products import Asset, Found, Listing, Problem, S1Product, S2Product
+from tessera_engine.scenes.reading.rasters import product_environment
 from tessera_engine.scenes.registry import layouts_of
 from tessera_engine.scenes.unused import left_over
 
@@ -31,7 +31,7 @@ def find_products(listing: Listing, layout: str | None = None) -> tuple[tuple[st
     names = []
     taken: set[Asset] = set()
     for each in layouts_of("product", layout):
-        with without_georeference_warnings():
+        with product_environment():
             found = each.find(listing)
         if found.s2 or found.s1 or found.problems or found.warnings:
             names.append(each.name)

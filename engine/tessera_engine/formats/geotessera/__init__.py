@@ -49,7 +49,7 @@ FORMAT = Format(
     int8_only=True,
     needs_year=True,
     foreign_years=_foreign_years,
-    library_bytes=30_000_000,  # pyarrow
+    library_bytes=60_000_000,  # pyarrow, which loads pandas where that is installed
     fixed_bytes=40_000_000,
     pixels_held=3 * 32_768,
 )

@@ -9,10 +9,15 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar, get_args
 
 from tessera_engine.errors import InputError
-from tessera_engine.gdal import without_georeference_warnings
 from tessera_engine.scene import S2_BANDS, Grid, Window
 from tessera_engine.scenes.products import Asset, Found, Problem, S1Product, S1Units, S2Product
-from tessera_engine.scenes.reading.rasters import Geometry, Raster, Unreadable, open_raster
+from tessera_engine.scenes.reading.rasters import (
+    Geometry,
+    Raster,
+    Unreadable,
+    open_rasters,
+    product_environment,
+)
 from tessera_engine.scenes.reading.target import place_on, target_of_products
 
 _THREADS = 4
@@ -140,6 +145,7 @@ def none_usable(problems: Sequence[Problem]) -> InputError:
 def _open_all(
     products: Sequence[_Product], open_one: Callable[[_Product], _Opened], problems: list[Problem]
 ) -> list[_Opened]:
+    @product_environment()
     def attempt(product: _Product) -> _Opened | Problem:
         try:
             return open_one(product)
@@ -147,7 +153,7 @@ def _open_all(
             return Problem(product.source, str(error))
 
     opened = []
-    with without_georeference_warnings(), ThreadPoolExecutor(_THREADS, "tessera-open") as pool:
+    with ThreadPoolExecutor(_THREADS, "tessera-open") as pool:
         for result in pool.map(attempt, products):
             if isinstance(result, Problem):
                 problems.append(result)
@@ -157,10 +163,8 @@ def _open_all(
 
 
 def _open_s2(product: S2Product) -> OpenS2:
-    bands = tuple(_open(product.bands[band], _WHOLE) for band in S2_BANDS)
-    mask = _open(product.mask, _WHOLE)
-    _check_crs([*bands, mask])
-    return OpenS2(product, bands, mask, _UNPLACED)
+    *bands, mask = _open([*(product.bands[band] for band in S2_BANDS), product.mask], _WHOLE)
+    return OpenS2(product, tuple(bands), mask, _UNPLACED)
 
 
 def _open_s1(product: S1Product, s1_units: S1Units | None) -> OpenS1:
@@ -171,19 +175,23 @@ def _open_s1(product: S1Product, s1_units: S1Units | None) -> OpenS1:
             f"{', '.join(get_args(S1Units))} as s1_units="
         )
     dtypes = _WHOLE if units == "code" else _FLOATING
-    vv, vh = (None if asset is None else _open(asset, dtypes) for asset in (product.vv, product.vh))
-    if vv is None and vh is None:
+    channels = (product.vv, product.vh)
+    if channels == (None, None):
         raise Unreadable("has neither VV nor VH")
-    _check_crs([channel for channel in (vv, vh) if channel is not None])
+    rasters = iter(_open([asset for asset in channels if asset is not None], dtypes))
+    vv, vh = (None if asset is None else next(rasters) for asset in channels)
     return OpenS1(product, (vv, vh), units, _UNPLACED)
 
 
-def _open(asset: Asset, dtypes: set[str]) -> Raster:
-    raster = open_raster(asset)
-    if raster.dtype not in dtypes:
-        expected = "whole numbers" if dtypes is _WHOLE else "floating point"
-        raise Unreadable(f"{asset.label} has {raster.dtype} values, expected {expected}")
-    return raster
+def _open(assets: Sequence[Asset], dtypes: set[str]) -> list[Raster]:
+    """The rasters of a product, whose values are of one kind."""
+    rasters = open_rasters(assets)
+    for raster in rasters:
+        if raster.dtype not in dtypes:
+            expected = "whole numbers" if dtypes is _WHOLE else "floating point"
+            raise Unreadable(f"{raster.asset.label} has {raster.dtype} values, expected {expected}")
+    _check_crs(rasters)
+    return rasters
 
 
 def _check_crs(rasters: Sequence[Raster]) -> None:

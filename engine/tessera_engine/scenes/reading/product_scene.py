@@ -23,7 +23,7 @@ from tessera_engine.scenes.products import ORBITS, Found, Orbit, PixelLayer, S1P
 from tessera_engine.scenes.reading.blocks import BlockReader, Size, block_side, cells, part_of
 from tessera_engine.scenes.reading.fingerprint import SAMPLE_BYTES, add_file
 from tessera_engine.scenes.reading.headers import OpenS1, OpenS2, none_usable, open_products
-from tessera_engine.scenes.reading.rasters import CACHE_BYTES
+from tessera_engine.scenes.reading.rasters import CACHE_BYTES, product_environment
 from tessera_engine.scenes.reading.target import shift_on
 from tessera_engine.scenes.reading.warping import Points, read_bilinear, read_codes, read_nearest
 from tessera_engine.scenes.unused import lines
@@ -347,6 +347,7 @@ def _ordinals(dates: Sequence[Sequence[OpenS1 | OpenS2]]) -> NDArray[np.int32]:
     return np.array([_date(products[0]).toordinal() for products in dates], np.int32)
 
 
+@product_environment()
 def _read_s2(
     products: Sequence[OpenS2],
     points: Points,
@@ -370,6 +371,7 @@ def _read_s2(
         scl.place(bands, clear, opened.product.offset, out, valid)
 
 
+@product_environment()
 def _read_s1(products: Sequence[OpenS1], points: Points, out: NDArray[np.int16]) -> None:
     """Combine one date's products of one orbit into codes (height, width, 2)."""
     for opened in products:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -12,9 +12,9 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from tessera_engine.errors import InputError
-from tessera_engine.gdal import GDAL_ERRORS, block_bytes, gdal_options, raster_crs, raster_reader
+from tessera_engine.gdal import GDAL_ERRORS, block_bytes, gdal_environment, raster_crs, raster_reader
 from tessera_engine.scene import Window
-from tessera_engine.scenes.products import Asset, Unusable
+from tessera_engine.scenes.products import Asset, PixelLayer, Unusable
 
 CACHE_BYTES = 32_000_000
 """GDAL's block cache while products are read."""
@@ -25,6 +25,9 @@ _OPTIONS = {
     "GDAL_PAM_ENABLED": "NO",
     "GDAL_NUM_THREADS": "1",  # several files are read at once already
 }
+
+_WITHOUT_PLACE = {driver: {"GEOREF_SOURCES": "NONE"} for driver in ("GTiff", "JP2OpenJPEG")}
+"""Open options where only pixels are wanted: to understand a CRS takes longer than to decode a small block."""
 
 _UNUSUAL = (np.dtype(np.int8), np.dtype(np.uint64), np.dtype(np.int64))
 _INT32 = (0, 2**31 - 1)
@@ -69,39 +72,62 @@ class Raster:
     block_bytes: int
 
 
-def open_raster(asset: Asset) -> Raster:
-    """Read a raster's header, and check that the file isn't truncated.
+def open_rasters(assets: Sequence[Asset]) -> list[Raster]:
+    """Read the headers of rasters, and check that the files aren't truncated. A file with several is opened once.
 
     Raises:
-        Unreadable: it can't be opened, has no place on Earth, or is truncated.
+        Unreadable: one can't be opened, has no place on Earth, or is truncated.
     """
-    if asset.pixels is not None:
-        layer = asset.pixels.layer
-        geometry = Geometry(layer.crs, layer.transform, layer.width, layer.height)
-        taken = layer.block[0] * layer.block[1] * np.dtype(layer.dtype).itemsize
-        return Raster(asset, geometry, layer.dtype, None, layer.block, taken)
-    with opened(asset) as dataset:
-        if not 1 <= asset.band <= dataset.count:
-            raise Unreadable(f"{asset.label} has {dataset.count} bands, expected at least {asset.band}")
-        crs = raster_crs(dataset)
-        if crs is None:
-            raise Unreadable(f"{asset.label} has no CRS, so its place on Earth is unknown")
-        if dataset.transform.is_identity:  # what GDAL returns where a file has no geotransform
-            raise Unreadable(f"{asset.label} has no geotransform, so its place on Earth is unknown")
-        if not np.isfinite(dataset.transform).all() or dataset.transform.determinant == 0:
-            raise Unreadable(
-                f"{asset.label} has a transform under which pixels have no area: {tuple(dataset.transform)[:6]}"
-            )
-        _check_blocks(asset, dataset)
-        dtype, nodata = dataset.dtypes[asset.band - 1], dataset.nodatavals[asset.band - 1]
-        return Raster(
-            asset,
-            Geometry(crs.to_string(), dataset.transform, dataset.width, dataset.height),
-            dtype,
-            None if nodata == 0 and "float" not in dtype else nodata,
-            dataset.block_shapes[asset.band - 1][::-1],
-            block_bytes(dataset),
+    rasters = {asset: _of_cube(asset, asset.pixels.layer) for asset in assets if asset.pixels is not None}
+    files: dict[str, list[Asset]] = {}
+    for asset in assets:
+        if asset.pixels is None:
+            files.setdefault(asset.path, []).append(asset)
+    for bands in files.values():
+        with opened(bands[0]) as dataset:
+            geometry = _geometry(bands[0], dataset)
+            rasters |= {asset: _of_file(asset, dataset, geometry) for asset in bands}
+    return [rasters[asset] for asset in assets]
+
+
+def open_raster(asset: Asset) -> Raster:
+    """Read one raster's header; see `open_rasters`."""
+    (raster,) = open_rasters([asset])
+    return raster
+
+
+def _of_cube(asset: Asset, layer: PixelLayer) -> Raster:
+    geometry = Geometry(layer.crs, layer.transform, layer.width, layer.height)
+    taken = layer.block[0] * layer.block[1] * np.dtype(layer.dtype).itemsize
+    return Raster(asset, geometry, layer.dtype, None, layer.block, taken)
+
+
+def _of_file(asset: Asset, dataset: Any, geometry: Geometry) -> Raster:
+    if not 1 <= asset.band <= dataset.count:
+        raise Unreadable(f"{asset.label} has {dataset.count} bands, expected at least {asset.band}")
+    _check_blocks(asset, dataset)
+    dtype, nodata = dataset.dtypes[asset.band - 1], dataset.nodatavals[asset.band - 1]
+    return Raster(
+        asset,
+        geometry,
+        dtype,
+        None if nodata == 0 and "float" not in dtype else nodata,
+        dataset.block_shapes[asset.band - 1][::-1],
+        block_bytes(dataset),
+    )
+
+
+def _geometry(asset: Asset, dataset: Any) -> Geometry:
+    crs = raster_crs(dataset)
+    if crs is None:
+        raise Unreadable(f"{asset.label} has no CRS, so its place on Earth is unknown")
+    if dataset.transform.is_identity:  # what GDAL returns where a file has no geotransform
+        raise Unreadable(f"{asset.label} has no geotransform, so its place on Earth is unknown")
+    if not np.isfinite(dataset.transform).all() or dataset.transform.determinant == 0:
+        raise Unreadable(
+            f"{asset.label} has a transform under which pixels have no area: {tuple(dataset.transform)[:6]}"
         )
+    return Geometry(crs.to_string(), dataset.transform, dataset.width, dataset.height)
 
 
 def read_block(raster: Raster, block: Window) -> NDArray[Any]:
@@ -115,7 +141,7 @@ def read_block(raster: Raster, block: Window) -> NDArray[Any]:
     if raster.asset.pixels is not None:
         return raster.asset.pixels.read(block)
     try:
-        with opened(raster.asset) as dataset:
+        with opened(raster.asset, **_WITHOUT_PLACE.get(raster.asset.driver, {})) as dataset:
             from rasterio.windows import Window as RasterioWindow
 
             values: NDArray[Any] = dataset.read(raster.asset.band, window=RasterioWindow(*block))
@@ -133,16 +159,31 @@ def read_block(raster: Raster, block: Window) -> NDArray[Any]:
 
 
 @contextmanager
-def opened(asset: Asset) -> Iterator[Any]:
+def product_environment() -> Iterator[None]:
+    """GDAL's settings for products.
+
+    A thread that opens several files enters it around all of them: `opened` then finds GDAL's environment made, which
+    takes as long as opening a file.
+    """
+    with gdal_environment(CACHE_BYTES, **_OPTIONS):
+        yield
+
+
+@contextmanager
+def opened(asset: Asset, **options: Any) -> Iterator[Any]:
     """Open an asset as a rasterio dataset.
+
+    Args:
+        asset: a file, or what a file holds.
+        options: open options of its driver.
 
     Raises:
         Unreadable: GDAL can't open the file, or can't read it while it is open.
     """
     try:
         with (
-            gdal_options(CACHE_BYTES, **_OPTIONS),
-            raster_reader(asset.name or asset.file, asset.driver) as dataset,
+            product_environment(),
+            raster_reader(asset.name or asset.file, asset.driver, **options) as dataset,
         ):
             yield dataset
     except (*GDAL_ERRORS, UnicodeDecodeError, IndexError) as error:  # the last two come from damaged tags

@@ -28,6 +28,7 @@ class Points:
     def __init__(self, grid: Grid, window: Window) -> None:
         self.grid, self.window = grid, window
         self._in: dict[str, tuple[Floats, Floats]] = {}
+        self._blocks: dict[Geometry, Window | None] = {}
 
     def coordinates(self, crs: str) -> tuple[Floats, Floats]:
         """Coordinates x and y, (height, width) float64 each; not finite outside the CRS's domain."""
@@ -35,6 +36,12 @@ class Points:
             # Two threads may compute it at the same time; both get the same values
             self._in[crs] = self._compute(crs)
         return self._in[crs]
+
+    def block_of(self, geometry: Geometry) -> Window | None:
+        """The block of a raster's pixels that all points need, with one more on each side; None where there is none."""
+        if geometry not in self._blocks:
+            self._blocks[geometry] = _needed_block(geometry, *self.coordinates(geometry.crs))
+        return self._blocks[geometry]
 
     def _compute(self, crs: str) -> tuple[Floats, Floats]:
         transform, window = self.grid.transform, self.window
@@ -65,7 +72,7 @@ def read_nearest(raster: Raster, points: Points) -> NDArray[Any] | None:
         out = np.zeros((points.window.height, points.window.width), values.dtype)
         out[rows, cols] = values
         return out
-    needed = _needed_block(raster.geometry, points)
+    needed = points.block_of(raster.geometry)
     if needed is None:
         return None
     values = read_block(raster, needed)
@@ -86,7 +93,7 @@ def read_bilinear(raster: Raster, points: Points, out: NDArray[np.uint16]) -> No
         if block is not None:
             out[rows, cols] = _digital_numbers(read_block(raster, block))
         return
-    needed = _needed_block(raster.geometry, points)
+    needed = points.block_of(raster.geometry)
     if needed is not None:
         values = _digital_numbers(read_block(raster, needed))
         coordinates = points.coordinates(raster.geometry.crs)
@@ -108,7 +115,7 @@ def read_codes(raster: Raster, points: Points, units: S1Units, out: NDArray[np.i
         if block is not None:
             out[rows, cols] = sar.to_codes(read_block(raster, block), units)
         return
-    needed = _needed_block(raster.geometry, points)
+    needed = points.block_of(raster.geometry)
     if needed is not None:
         power = sar.to_power(read_block(raster, needed), units)
         coordinates = points.coordinates(raster.geometry.crs)
@@ -142,9 +149,7 @@ def _aligned_part(raster: Raster, points: Points) -> tuple[Window | None, slice,
     )
 
 
-def _needed_block(geometry: Geometry, points: Points) -> Window | None:
-    """The block of pixels needed for all points, with one more pixel on each side; None where there is none."""
-    x, y = points.coordinates(geometry.crs)
+def _needed_block(geometry: Geometry, x: Floats, y: Floats) -> Window | None:
     finite = np.isfinite(x) & np.isfinite(y)
     if not finite.any():
         return None
