@@ -46,6 +46,6 @@ def prepare_streams() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - until the process ends
+        sys.stderr = open(os.devnull, "w", encoding="utf-8", newline="\n")  # noqa: SIM115, PTH123 - until the process ends
     elif not isinstance(sys.stderr, _Heedless):
         sys.stderr = _Heedless(sys.stderr)  # what it lacks it takes from the stream

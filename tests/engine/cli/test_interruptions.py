@@ -144,7 +144,7 @@ def hang_up(scene, out, ignored):
         return life.wait(60)
 
 
-@pytest.mark.parametrize(("ignored", "code"), [(False, 129), (True, 0)])
+@pytest.mark.parametrize(("ignored", "code"), [(False, 129), pytest.param(True, 0, marks=pytest.mark.slow)])
 def test_a_terminal_that_is_closed_ends_a_run_unless_that_is_ignored(scene, tmp_path, ignored, code):
     assert hang_up(scene, tmp_path / "out", ignored) == code
     if not ignored:
