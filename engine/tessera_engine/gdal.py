@@ -25,7 +25,7 @@ from rasterio.enums import Interleaving
 from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
 from rasterio.io import DatasetReader
 
-from tessera_engine.errors import InputError, MissingExtra, TesseraError, reason
+from tessera_engine.errors import InputError, MissingExtra, TesseraError, quoted, reason
 from tessera_engine.offline.content import check_vector, described
 from tessera_engine.offline.crs import crs_elsewhere
 from tessera_engine.offline.process import GDAL_OPTIONS
@@ -46,6 +46,16 @@ _OPTIONS = {
 }
 
 GEOTIFF = "GTiff"
+
+_ALONE = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
+"""Only the named file, as if its folder held nothing else. GDAL opens overviews and masks beside a raster with any
+driver, so these could be descriptions of data elsewhere."""
+
+_WORLD_FILES = (".tfw", ".tifw", ".tiffw", ".wld")
+"""Beside a raster, in place of its suffix: the numbers of its geotransform."""
+
+_BESIDE = (".ovr", ".msk", ".aux", ".rrd")
+"""Behind a raster's name or in place of its suffix: what GDAL opens as rasters of their own."""
 
 MOST_BLOCK_BYTES = 128_000_000
 """What one block of a raster may take in memory. A block is decoded as a whole even for one pixel, and a file of some
@@ -191,19 +201,28 @@ def raster_reader(path: Path | str, driver: str = GEOTIFF, **options: Any) -> An
 
     Raises:
         RasterioIOError: the driver can't open it, or one of its blocks takes more than `MOST_BLOCK_BYTES` of memory.
-            The message says so if it describes data that lie elsewhere.
+            The message says so if it describes data that lie elsewhere, or takes its overviews from there.
     """
     # As a path and absolute: otherwise rasterio and GDAL read "http:", "zip:" or "!" in a name as a place
     name = Path(os.path.abspath(path)) if isinstance(path, Path) else path  # noqa: PTH100, keeps links
+    beside = {} if isinstance(path, Path) and _has_world_file(path) else _ALONE
     try:
-        # As rasterio.open does, but within this thread's environment: it would begin another one for each file
-        dataset = DatasetReader(name, driver=driver, **options)
+        # The class itself: rasterio.open would begin and end a further environment for each file
+        with rasterio.Env(**beside):
+            dataset = DatasetReader(name, driver=driver, **options)
     except RasterioError:
         elsewhere = described(path) if isinstance(path, Path) else None
         if elsewhere is None:
             raise
         # Not from the driver's error, which says only that the file is none of the driver's
         raise RasterioIOError(str(elsewhere)) from None
+    overviews = dataset.tags(ns="OVERVIEWS").get("OVERVIEW_FILE")
+    if overviews is not None:
+        dataset.close()
+        raise RasterioIOError(
+            f"it names the file of its overviews ({quoted(overviews, 200)}), which is not opened; make a file of "
+            "its own from it with gdal_translate"
+        )
     taken = block_bytes(dataset)
     if taken > MOST_BLOCK_BYTES:
         height, width = dataset.block_shapes[0]
@@ -214,6 +233,24 @@ def raster_reader(path: Path | str, driver: str = GEOTIFF, **options: Any) -> An
             "'gdal_translate -co TILED=YES'"
         )
     return dataset
+
+
+def _has_world_file(path: Path) -> bool:
+    """Whether a raster's geotransform may lie beside it.
+
+    Raises:
+        RasterioIOError: it does, and there is something else that GDAL would open.
+    """
+    stem = os.path.splitext(path)[0]  # noqa: PTH122, a path without a name has no suffix to replace
+    if not any(os.path.isfile(stem + case(end)) for end in _WORLD_FILES for case in (str.lower, str.upper)):  # noqa: PTH113
+        return False
+    others = {f"{name}{ending}".lower() for name in (path.name, path.stem) for ending in _BESIDE}
+    for each in path.absolute().parent.iterdir():
+        if each.name.lower() in others:
+            raise RasterioIOError(
+                f"{each.name} lies beside it, which is not opened; move it to another folder"
+            )
+    return True
 
 
 def block_bytes(dataset: Any) -> int:

@@ -19,7 +19,7 @@ from places import ROOT
 from tessera_engine.files import publish
 from tessera_engine.files.result import result_file, result_folder, result_pair
 
-ITEM = '{"properties": {"tessera:made": 1}}'
+ITEM = '{"properties": {"tessera:made": 1}, "assets": {"content": {"href": "content"}}}'
 
 
 def write(folder, content):

@@ -15,7 +15,7 @@ from pathlib import Path
 from soak.kill import CODES, Figures
 from soak.lives import Plan, count_steps, is_of_the_swap
 
-ITEM = '{"properties": {"tessera:made": 1}}'
+ITEM = '{"properties": {"tessera:made": 1}, "assets": {"content": {"href": "inside/content"}}}'
 
 
 def _folder(out: Path) -> None:

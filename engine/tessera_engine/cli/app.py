@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 import signal
@@ -10,7 +9,7 @@ import sys
 import threading
 import traceback
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -20,6 +19,7 @@ import typer
 from typer.main import get_command
 
 from tessera_engine.cli import console
+from tessera_engine.cli.streams import prepare_streams
 from tessera_engine.cli.wording import in_plain_words, speak_for
 from tessera_engine.errors import InputError, TesseraError, plain
 from tessera_engine.files import last_step
@@ -32,7 +32,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, *filter(None, [getattr(signal, "SIGBREAK", None)]))
+_CLOSED = getattr(signal, "SIGHUP", None)
+"""The terminal was closed, or the connection to it was lost. `nohup` lets a process go on."""
+
+SIGNALS = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    *filter(None, [getattr(signal, "SIGBREAK", None)]),
+    *([_CLOSED] if _CLOSED and signal.getsignal(_CLOSED) is not signal.SIG_IGN else []),
+)
 """Which ask a process to end. Windows raises SIGBREAK for Ctrl-Break and when the window is closed."""
 
 _LISTEN_SECONDS = 0.2
@@ -148,10 +156,7 @@ S1Units = Annotated[
 
 def main() -> None:
     """Run the command line. An expected error is one line on stderr and an exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        # A terminal that can't show every character of a name still shows the others
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    prepare_streams()
     console.keep_libraries_plain()
     go_offline()
     speak_for(_given_command(sys.argv[1:]))
@@ -265,7 +270,7 @@ def _root(
 
 def exit_code_of(number: int) -> int:
     """The exit code of a process that a signal of `SIGNALS` ends; Ctrl-Break counts as Ctrl-C."""
-    return 128 + (signal.SIGTERM if number == signal.SIGTERM else signal.SIGINT)
+    return 128 + (number if number in (signal.SIGTERM, _CLOSED) else signal.SIGINT)
 
 
 class _Stop(BaseException):
@@ -278,7 +283,7 @@ class _Stop(BaseException):
 
 @contextmanager
 def interruptible(advice: str, published: str = PUBLISHED) -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM end the process at once, with exit code 130 or 143.
+    """Let Ctrl-C, SIGTERM and a closed terminal end the process at once, with exit code 130, 143 or 129.
 
     A signal that comes when everything is done is ignored, see `tessera_engine.files.last_step`.
 
@@ -308,8 +313,9 @@ def interruptible(advice: str, published: str = PUBLISHED) -> Iterator[None]:
         if stopped is None:
             raise
         console.say(f"interrupted: {published if stopped.published else advice}")
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with suppress(OSError):  # the terminal may be gone
+            sys.stdout.flush()
+            sys.stderr.flush()
         # Not sys.exit, which waits for threads that may be deep in a kernel. Everything to keep is on the disk already.
         os._exit(stopped.exit_code)
     finally:

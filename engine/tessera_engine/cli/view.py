@@ -107,7 +107,7 @@ def view(
     cut_short = server.close()
     if cut_short:
         console.say(f"interrupted: {', '.join(sorted(set(cut_short)))}; nothing of that was published")
-    if stop and (cut_short or stop[0] == signal.SIGTERM):
+    if stop and (cut_short or stop[0] in (signal.SIGTERM, getattr(signal, "SIGHUP", None))):
         raise typer.Exit(exit_code_of(stop[0]))
 
 

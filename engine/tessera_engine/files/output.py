@@ -15,6 +15,7 @@ from typing import Any
 
 from tessera_engine.errors import InputError
 from tessera_engine.files import document
+from tessera_engine.files.foreign import foreign
 from tessera_engine.files.partial import Partial, finish_or_undo
 from tessera_engine.files.publish import partial_folder, sync_made
 from tessera_engine.files.record import Record, signature
@@ -77,14 +78,22 @@ def check_target(out: Path, overwrite: bool) -> None:
     """Make sure that an output may appear somewhere.
 
     Raises:
-        InputError: something stands there and `overwrite` isn't given, or it isn't an output of this engine.
+        InputError: something stands there and `overwrite` isn't given, it isn't an output of this engine, or it holds
+            something that isn't of the output.
     """
     if not os.path.lexists(out):
         return
-    if not is_output(out):
+    item = _own_item(out)
+    if item is None:
         raise InputError(f"{out} exists already and is not an output of tessera-engine; choose another out=")
     if not overwrite:
         raise InputError(f"{out} exists already; give overwrite=True to replace it, or choose another out=")
+    strange = foreign(out, item, ITEM)
+    if strange is not None:
+        raise InputError(
+            f"{out} holds {strange!r}, which is no file of that output and would be lost; move it elsewhere, or "
+            "choose another out="
+        )
 
 
 def is_output(folder: Path) -> bool:
@@ -95,12 +104,17 @@ def is_output(folder: Path) -> bool:
     Raises:
         InputError: see `finish_or_undo`.
     """
+    return _own_item(folder) is not None
+
+
+def _own_item(folder: Path) -> dict[str, Any] | None:
+    """The item of an output of this engine; None if the folder is none."""
     finish_or_undo(folder)
     try:
-        properties = read_json_item(folder)["properties"]
+        item = read_json_item(folder)
     except (OSError, document.Damaged):
-        return False
-    return any(key.startswith("tessera:") for key in properties)
+        return None
+    return item if any(key.startswith("tessera:") for key in item["properties"]) else None
 
 
 def read_json_item(folder: Path) -> dict[str, Any]:

@@ -52,6 +52,9 @@ _WKT_BYTES = 1 << 20
 
 _SQLITE, _FLATGEOBUF = b"SQLite format 3\0", b"fgb"
 
+_SHAPEFILE = (".dbf", ".shx", ".prj", ".cpg", ".qix", ".sbn", ".sbx", ".idm", ".ind")
+"""What GDAL opens with a `.shp`."""
+
 _ZIP_ERRORS = (
     OSError,
     EOFError,
@@ -97,8 +100,10 @@ def check_vector(path: Path) -> None:
         path: file, or folder of a file geodatabase.
 
     Raises:
-        InputError: it describes data elsewhere, or its CRS is a link or names a file; or that can't be found out.
+        InputError: it describes data elsewhere, a part of it is a link to elsewhere, or its CRS is a link or names a
+            file; or that can't be found out.
     """
+    _check_links(path)
     if path.is_dir():
         for table in sorted(path.glob("*.gdbtable")):
             with table.open("rb") as file:
@@ -123,6 +128,22 @@ def check_vector(path: Path) -> None:
             _check_zip(path)
         else:
             _check_json(file, path)
+
+
+def _check_links(path: Path) -> None:
+    """Make sure that the parts of a shapefile or file geodatabase are no links that lead away from it."""
+    if path.is_dir():
+        parts = list(path.iterdir())
+    elif path.suffix.lower() == ".shp":
+        parts = [path.with_suffix(case(ending)) for ending in _SHAPEFILE for case in (str.lower, str.upper)]
+    else:
+        return
+    places = {path.resolve()} if path.is_dir() else {path.parent.resolve(), path.resolve().parent}
+    for part in parts:
+        if part.is_symlink() and part.resolve().parent not in places:
+            raise InputError(
+                f"can't read {path}: {part.name} is a link to another folder; replace it by a copy of that file"
+            )
 
 
 def _refuse(found: str | None, path: Path) -> None:

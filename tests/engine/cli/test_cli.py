@@ -151,11 +151,16 @@ def test_a_mistake_is_one_line_and_exit_code_2(run, scene, tmp_path, arguments, 
 
 def test_overwrite_replaces_an_earlier_output(run, scene, tmp_path):
     assert run("embed", "scene", "-q", "--dim", 16)[0] == 0
-    (tmp_path / "scene.embeddings" / "old.txt").write_text("from before")
+    mine = tmp_path / "scene.embeddings" / "notes.txt"
+    mine.write_text("mine")
+    code, _, err = run("embed", "scene", "-q", "--dim", 32, "--overwrite")
+    assert (code, mine.read_text()) == (2, "mine")
+    assert "'notes.txt'" in err
+    assert "--out" in err
+    mine.unlink()
     assert run("embed", "scene", "-q", "--dim", 32, "--overwrite")[0] == 0
     with rasterio.open("scene.embeddings/embeddings.tif") as embeddings:
         assert embeddings.count == 32
-    assert not (tmp_path / "scene.embeddings" / "old.txt").exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["scene", "scene.embeddings"]
 
 

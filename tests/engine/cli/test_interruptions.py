@@ -107,3 +107,46 @@ def test_too_little_address_space_is_one_line(scene, tmp_path):
         assert done.returncode == 1
         assert "Traceback" not in done.stderr
         assert done.stderr.splitlines()[-1].startswith("error: ")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")
+@pytest.mark.parametrize("redirected", ["2>&-", "2>/dev/full", "<&- 2>&-"])
+def test_messages_that_cannot_be_written_do_not_end_a_run(scene, tmp_path, redirected):
+    window = ("--window", 0, 0, 8, 8, "-o", tmp_path / "out")
+    shell = ("sh", "-c", f'exec "$0" "$@" {redirected}')
+    done = embed(scene, *window, before=shell)
+    assert (done.returncode, done.stdout.strip()) == (0, str(tmp_path / "out"))
+    assert (tmp_path / "out" / "item.json").is_file()
+
+
+def hang_up(scene, out, ignored):
+    """Embed in a terminal of its own, and close that during the run; gives the exit code."""
+    import pty
+    import termios
+    from fcntl import ioctl
+
+    master, terminal = pty.openpty()
+
+    def begin():
+        os.setsid()
+        ioctl(terminal, termios.TIOCSCTTY, 0)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+
+    path = os.pathsep.join(str(ROOT / room) for room in ("engine", "export", "kernels"))
+    with subprocess.Popen(
+        [sys.executable, "-m", "tessera_engine", "embed", "scene", "--int8", "--threads", "1", "-o", out],
+        cwd=scene, env=os.environ | {"PYTHONPATH": path}, preexec_fn=begin,
+        stdin=terminal, stdout=subprocess.DEVNULL, stderr=terminal,
+    ) as life:  # fmt: skip
+        os.close(terminal)
+        wait_for_work(life, out.parent)
+        os.close(master)
+        return life.wait(60)
+
+
+@pytest.mark.parametrize(("ignored", "code"), [(False, 129), pytest.param(True, 0, marks=pytest.mark.slow)])
+def test_a_terminal_that_is_closed_ends_a_run_unless_that_is_ignored(scene, tmp_path, ignored, code):
+    assert hang_up(scene, tmp_path / "out", ignored) == code
+    if not ignored:
+        assert embed(scene, "-o", tmp_path / "out").returncode == 0
+    assert contents(tmp_path / "out") == contents(scene / "plain")

@@ -13,7 +13,7 @@ from tessera_engine.files import pinned as module
 from tessera_engine.files.pinned import Pinned
 from tessera_engine.files.result import result_folder
 
-ITEM = '{"properties": {"tessera:made": 1}}'
+ITEM = '{"properties": {"tessera:made": 1}, "assets": {"content": {"href": "content"}}}'
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads through descriptors of folders")
 

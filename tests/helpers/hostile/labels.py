@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from made_up import CRS
 
-from hostile.elsewhere import LINK, bad_crs, ogr_vrt, rasters
+from hostile.elsewhere import LINK, bad_crs, ogr_vrt, rasters, vrt
 from hostile.kit import URL, Commands, Kit, geojson, kind
 
 
@@ -118,6 +118,55 @@ def label_projections(kit: Kit) -> Commands:
                     )
                 database.close()
             commands.append(with_labels(kit, path, len(commands)))
+    return commands
+
+
+@kind
+def label_links(kit: Kit) -> Commands:
+    """A shapefile and a file geodatabase, a part of which is a link to elsewhere."""
+    import pyogrio
+    import shapely
+
+    commands = []
+    points = shapely.to_wkb(shapely.points([[500025 + 30 * i, 5599975] for i in range(6)]))
+    crop = np.array(list("ababab"), dtype=object)
+    for name, driver, part in (
+        ("points.shp", "ESRI Shapefile", "points.dbf"),
+        ("points.gdb", "OpenFileGDB", "points.gdb/a00000009.gdbtable"),
+    ):
+        path = kit.folder / name
+        pyogrio.raw.write(path, points, [crop], ["crop"], geometry_type="Point", crs=CRS, driver=driver)
+        table = kit.folder / part
+        table.rename(kit.outside / table.name)
+        table.symlink_to(kit.outside / table.name)
+        commands.append(with_labels(kit, path, len(commands)))
+    return commands
+
+
+@kind
+def beside_label_rasters(kit: Kit) -> Commands:
+    """Overviews, masks and names of classes beside a raster, which lie elsewhere or are described there."""
+    commands = []
+    for name, target in (
+        ("link", None),
+        ("file", kit.outside / "raster.tif"),
+        ("url", f"/vsicurl/{URL}/o.tif"),
+    ):
+        path = kit.copy(kit.scene / "roi.tiff", f"{name}.tif")
+        for ending in ("ovr", "msk", "aux.xml"):
+            beside = path.with_name(f"{path.name}.{ending}")
+            if target is None:
+                beside.symlink_to(kit.outside / "raster.tif")
+            else:
+                beside.write_text(vrt(str(target)))
+        commands.append(with_labels(kit, path, len(commands), False))
+        out = f"{kit.folder.name}-{name}"
+        commands += [
+            ["area", str(path), "--reference", str(kit.labels), "--field", "crop"],
+            ["sample-design", str(path), "--per-class", "2", "-o", f"{out}.csv", "-q"],
+            ["change", "--from-to", str(path), str(path), "-o", f"{out}-to", "-q"],
+            ["embed", str(kit.scene), "--like", str(path), "--int8", "-o", f"{out}-like", "-q"],
+        ]
     return commands
 
 

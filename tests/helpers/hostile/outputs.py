@@ -103,6 +103,19 @@ def output_descriptions(kit: Kit) -> Commands:
 
 
 @kind
+def beside_outputs(kit: Kit) -> Commands:
+    """Overviews and masks beside the rasters of an output, which are described elsewhere."""
+    commands = []
+    for name, source in (("file", str(kit.outside / "raster.tif")), ("url", f"/vsicurl/{URL}/o.tif")):
+        output = kit.copy(kit.outputs["cog"], name)
+        for raster in output.glob("*.tif"):
+            for ending in ("ovr", "msk"):
+                raster.with_name(f"{raster.name}.{ending}").write_text(vrt(source))
+        commands += uses(output, f"beside-{name}")
+    return commands
+
+
+@kind
 def output_pickles(kit: Kit) -> Commands:
     commands = []
     for format in ("npy", "geotessera"):

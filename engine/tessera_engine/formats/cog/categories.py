@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser
 
+from tessera_engine.files.inside import inside
 from tessera_engine.formats.cog.styles import LEAST, NAME, VALUE
 
 MOST_BYTES = 4_000_000
@@ -29,8 +30,14 @@ def class_names_beside(raster: Path) -> dict[int, str]:
     Args:
         raster: its file.
     """
+    beside = raster.with_name(f"{raster.name}.aux.xml")
+    # No link to another folder than the raster's, and nothing that waits for a writer
+    if not beside.is_file() or not any(
+        inside(place, beside) for place in (raster.parent, raster.resolve().parent)
+    ):
+        return {}
     try:
-        with raster.with_name(f"{raster.name}.aux.xml").open("rb") as file:
+        with beside.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
         parser = XMLParser(target=_NoDoctype())
         parser.feed(content[:MOST_BYTES])

@@ -20,9 +20,6 @@ CACHE_BYTES = 32_000_000
 """GDAL's block cache while products are read."""
 
 _OPTIONS = {
-    # No listing of the folder each time a file is opened: there may be thousands of files
-    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-    "GDAL_PAM_ENABLED": "NO",
     "GDAL_NUM_THREADS": "1",  # several files are read at once already
 }
 
