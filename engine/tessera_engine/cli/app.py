@@ -20,8 +20,9 @@ import typer
 from typer.main import get_command
 
 from tessera_engine.cli import console
-from tessera_engine.cli.wording import in_plain_words, speak_for
-from tessera_engine.errors import InputError, TesseraError, plain
+from tessera_engine.cli.usage import PROGRAM, in_one_line, is_help
+from tessera_engine.cli.wording import speak_for
+from tessera_engine.errors import InputError, TesseraError
 from tessera_engine.files import last_step
 from tessera_engine.files.windows import too_long
 from tessera_engine.offline.process import go_offline
@@ -154,16 +155,18 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     console.keep_libraries_plain()
     go_offline()
-    speak_for(_given_command(sys.argv[1:]))
+    path, command = _given_command(sys.argv[1:])
+    speak_for(command)
     logging.getLogger("tessera_kernels").addHandler(_NOTICES)
     try:
         _refuse_empty(sys.argv[1:])
-        sys.exit(_command()(prog_name="tessera-engine", standalone_mode=False))
+        sys.exit(_command()(prog_name=PROGRAM, standalone_mode=False))
     except _UsageError as error:
-        # It quotes what was typed
-        error.message = "\n".join(map(plain, in_plain_words(error.message).split("\n")))
-        error.show()
-        sys.exit(error.exit_code)
+        if is_help(error):
+            error.show()
+            sys.exit(error.exit_code)
+        wrong = InputError(in_one_line(error, sys.argv[1:], path, command))
+        _give_up(str(wrong), wrong.exit_code)
     except TesseraError as error:
         _give_up(str(error), error.exit_code)
     except OSError as error:
@@ -225,14 +228,14 @@ def _command() -> Any:
     return get_command(app)
 
 
-def _given_command(words: Sequence[str]) -> Any:
-    """The click command that the words name first, or the whole application if they name none."""
+def _given_command(words: Sequence[str]) -> tuple[Sequence[str], Any]:
+    """The words that name a command, and the click command; the whole application if they name none."""
     command = _command()
-    for word in words:
+    for i, word in enumerate(words):
         if word not in getattr(command, "commands", ()):
-            break
+            return words[:i], command
         command = command.commands[word]
-    return command
+    return words, command
 
 
 def _give_up(message: str, exit_code: int) -> NoReturn:

@@ -40,7 +40,7 @@ MODEL, OUTPUT, PART, SEVERAL, RUN = "Model", "Output", "Part of the scene", "Sev
 def _scenes(ctx: typer.Context, value: list[str] | None) -> list[str]:
     """The scenes; there may be none where `--jobs`, which is read first, names them."""
     if not value and not ctx.resilient_parsing and ctx.params.get("jobs") is None:
-        raise typer.BadParameter("missing: give a scene folder, or --jobs FILE")
+        raise InputError("SCENE is missing; give a scene folder, or --jobs FILE")
     return value or []
 
 
