@@ -88,7 +88,7 @@ def picture(
         typer.Option(
             "-o",
             "--out",
-            help="File to write: PNG, or GeoTIFF where the name ends with .tif. Default: a PNG named after the "
+            help="File to write: .png, or .tif for a GeoTIFF. Default: a PNG named after the "
             "embeddings, in the current folder.",
         ),
     ] = None,

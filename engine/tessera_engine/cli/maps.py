@@ -71,7 +71,7 @@ def map_labels(
         typer.Option(help="Independent labels with the same field, to score the map on as well."),
     ] = None,
     save: Annotated[
-        Path | None, typer.Option(help="File to keep the classifier in, for the command apply.")
+        Path | None, typer.Option(help="File (.model) to keep the classifier in, for the command apply.")
     ] = None,
     probabilities: Probabilities = False,
     applicability: Annotated[

@@ -202,16 +202,16 @@ def _order(
     qat: str | None,
 ) -> Order:
     """Check every option, then open the scenes."""
-    from tessera_engine.files.result import check_free
     from tessera_engine.machine import check_threads, default_memory
     from tessera_engine.running.memory import parse_size
     from tessera_engine.scenes import open_scene
+    from tessera_export.train.place import check_out
     from tessera_export.train.qat import SCHEMES
     from tessera_export.train.run import Order, choose_device
 
     if qat is not None and qat not in SCHEMES:
         raise InputError(f"unknown --qat '{qat}'; choose one of {', '.join(SCHEMES)}")
-    check_free(out, overwrite)
+    check_out(out, overwrite)
     device = choose_device(device)
     threads = check_threads(threads)
     limit = parse_size(memory) if memory else default_memory()

@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 import torch
 
 from tessera_engine.errors import InputError
-from tessera_engine.files.result import check_free
 from tessera_engine.finding import Finding
 from tessera_engine.guard import examine, heed
 from tessera_engine.model.statistics import V2_STATISTICS
@@ -25,7 +24,7 @@ from tessera_export.train.embedding import FrozenTeacher
 from tessera_export.train.loop import Loop, Objective, Pace, StepReport, multiplies_in_bfloat16
 from tessera_export.train.monitor import Health
 from tessera_export.train.pixels import collect, is_collected, open_pixels
-from tessera_export.train.place import Place
+from tessera_export.train.place import Place, check_out
 from tessera_export.train.qat import FinishConfig, finish, scheme_of
 
 TIMED_STEPS = 10
@@ -161,7 +160,7 @@ def _run(
     begin: Callable[[PaceT, Path], tuple[Objective, int]],
     teacher: FrozenTeacher | None,
 ) -> Trained:
-    check_free(order.out, order.overwrite)
+    check_out(order.out, order.overwrite)
     statistics = teacher.statistics if teacher else V2_STATISTICS
     findings = {scene.path: examine(scene, statistics) for scene in order.scenes}
     for path, found in findings.items():

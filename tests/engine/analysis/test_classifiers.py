@@ -185,11 +185,11 @@ def test_other_years_and_zones(places, tmp_path):
         places / "a.embeddings",
         places / "crops.tif",
         out=tmp_path / "one",
-        save=tmp_path / "m",
+        save=tmp_path / "m.model",
         progress=False,
     )
     both = [places / "a.embeddings", places / "b.embeddings"]
-    made = apply(tmp_path / "m", both, tmp_path / "two", progress=False)
+    made = apply(tmp_path / "m.model", both, tmp_path / "two", progress=False)
     found = raster(tmp_path / "two" / "b" / "map.tif")[0]
     assert (found == land(1)[1])[4:].mean() > 0.9
     item = pystac.Item.from_file(str(made.out / "item.json"))
@@ -201,31 +201,31 @@ def test_only_embeddings_that_it_was_learned_for(places, tmp_path):
         places / "a.embeddings",
         places / "crops.tif",
         out=tmp_path / "one",
-        save=tmp_path / "m",
+        save=tmp_path / "m.model",
         progress=False,
     )
     wide = np.concatenate([land(0)[0], np.zeros((SIZE, SIZE, 16), np.float32)], axis=2)
     other = made_up_output(tmp_path / "other", land(0)[0], model_sha256="b" * 64)
     short = made_up_output(tmp_path / "short", land(0)[0][..., :8])
     with pytest.raises(InputError, match=r"bbbbbbbbbbbb.*aaaaaaaaaaaa"):
-        apply(tmp_path / "m", other, tmp_path / "x")
+        apply(tmp_path / "m.model", other, tmp_path / "x")
     with pytest.raises(InputError, match=r"8 dimensions.*16"):
-        apply(tmp_path / "m", short, tmp_path / "x")
+        apply(tmp_path / "m.model", short, tmp_path / "x")
     unknown = open_embeddings(other)
     del unknown.item["properties"]["tessera:model_sha256"]
     with pytest.raises(InputError, match="doesn't record"):
-        apply(tmp_path / "m", unknown, tmp_path / "x")
+        apply(tmp_path / "m.model", unknown, tmp_path / "x")
     with pytest.raises(InputError, match=r"save=.*never be applied"):
-        make_map(unknown, places / "crops.tif", out=tmp_path / "x", save=tmp_path / "m2")
+        make_map(unknown, places / "crops.tif", out=tmp_path / "x", save=tmp_path / "m2.model")
     assert not (tmp_path / "x").exists()
     assert not (tmp_path / "m2").exists()
     # More dimensions are fine: the first ones are the same prefix
-    apply(tmp_path / "m", made_up_output(tmp_path / "wide", wide, stored_as="float32"), tmp_path / "x")
+    apply(tmp_path / "m.model", made_up_output(tmp_path / "wide", wide, stored_as="float32"), tmp_path / "x")
     assert (raster(tmp_path / "x" / "map.tif")[0] == land(0)[1])[4:].mean() > 0.9
 
 
 def test_a_file_that_was_changed_is_refused(places, tmp_path):
-    path = tmp_path / "m"
+    path = tmp_path / "m.model"
     make_map(places / "a.embeddings", places / "crops.tif", out=tmp_path / "o", save=path, progress=False)
     content = path.read_bytes()
     facts, arrays = unpack(FORMAT, content)
@@ -246,7 +246,7 @@ def test_a_file_that_was_changed_is_refused(places, tmp_path):
     }
     for name, changed in wrong.items():
         path.write_bytes(changed)
-        with pytest.raises(ModelError, match=r"^[^\n]*m is not a classifier[^\n]*$"):
+        with pytest.raises(ModelError, match=r"^[^\n]*m\.model is not a classifier[^\n]*$"):
             read_classifier(path)
         assert not list(tmp_path.glob("x*")), name
     with pytest.raises(ModelError, match="no such file"):
@@ -254,7 +254,7 @@ def test_a_file_that_was_changed_is_refused(places, tmp_path):
 
 
 def test_trees_that_would_not_end_are_refused(places, tmp_path):
-    path = tmp_path / "m"
+    path = tmp_path / "m.model"
     make_map(
         places / "a.embeddings",
         places / "crops.tif",
@@ -427,15 +427,15 @@ def test_nothing_that_is_read_is_replaced(places, tmp_path):
     labels = write_labels(tmp_path / "l.tif", some(land(0)[1], 60))
     before = labels.read_bytes()
     output = places / "a.embeddings"
-    for save in (labels, tmp_path / "o" / "m"):
+    for save in (labels, tmp_path / "o" / "m.model"):
         with pytest.raises(InputError, match=save.name):
             make_map(output, labels, out=tmp_path / "o", save=save, overwrite=True, progress=False)
     assert labels.read_bytes() == before
-    made = make_map(output, labels, out=tmp_path / "o", save=tmp_path / "m", progress=False)
+    made = make_map(output, labels, out=tmp_path / "o", save=tmp_path / "m.model", progress=False)
     kept = made.saved.read_bytes()
-    with pytest.raises(InputError, match=r"m exists already.*overwrite.*save="):
-        make_map(output, labels, out=tmp_path / "p", save=tmp_path / "m", progress=False)
-    for out in (output, tmp_path / "m"):
+    with pytest.raises(InputError, match=r"m\.model exists already.*overwrite.*save="):
+        make_map(output, labels, out=tmp_path / "p", save=tmp_path / "m.model", progress=False)
+    for out in (output, tmp_path / "m.model"):
         with pytest.raises(InputError, match=out.name):
             apply(made.saved, output, out, overwrite=True, progress=False)
     assert made.saved.read_bytes() == kept
@@ -451,11 +451,11 @@ def test_a_map_and_its_classifier_are_finished_by_the_same_command(places, tmp_p
 
     monkeypatch.setattr(PartialOutput, "take_name", fail)
     with pytest.raises(OSError, match="made up"):
-        make_map(*given, save=tmp_path / "m", progress=False)
-    assert (tmp_path / "m").is_file()
+        make_map(*given, save=tmp_path / "m.model", progress=False)
+    assert (tmp_path / "m.model").is_file()
     monkeypatch.setattr(PartialOutput, "take_name", honest)
-    with pytest.raises(InputError, match="m exists already"):  # another command doesn't replace it
-        make_map(*given, save=tmp_path / "m", method="knn", progress=False)
-    make_map(*given, save=tmp_path / "m", progress=False)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["m", "o"]
-    assert apply(tmp_path / "m", places / "a.embeddings", tmp_path / "again", progress=False)
+    with pytest.raises(InputError, match=r"m\.model exists already"):  # another command doesn't replace it
+        make_map(*given, save=tmp_path / "m.model", method="knn", progress=False)
+    make_map(*given, save=tmp_path / "m.model", progress=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.model", "o"]
+    assert apply(tmp_path / "m.model", places / "a.embeddings", tmp_path / "again", progress=False)

@@ -7,12 +7,10 @@ from itertools import chain
 from typing import get_args, get_type_hints
 
 import pytest
+from command_tree import SINGLE
 from made_up import CRS, ORIGIN, made_up_arrays, write_tile
 from outputs import made_up_output
 from staged import landscape
-from typer.main import get_command
-
-from tessera_engine.cli import app
 
 LINES = {
     "embed": "scene",
@@ -53,14 +51,7 @@ LATER = {("apply", "--year")}
 """What is only looked at once the classifier has been read, which is missing here."""
 
 
-def commands(command, path=()):
-    subs = getattr(command, "commands", None)
-    if subs is None:
-        return [(" ".join(path), command)]
-    return list(chain.from_iterable(commands(each, (*path, name)) for name, each in subs.items()))
-
-
-COMMANDS = dict(commands(get_command(app)))
+COMMANDS = {" ".join(path): command for path, command in SINGLE}
 
 
 def test_every_command_with_options_is_tried():

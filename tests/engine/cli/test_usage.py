@@ -2,25 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import chain
-
 import pytest
-from typer.main import get_command
-
-from tessera_engine.cli import app
-
-
-def commands(command, path=()):
-    """Every command and every group of commands, with the words that name it."""
-    subs = getattr(command, "commands", {})
-    return [
-        (path, command),
-        *chain.from_iterable(commands(each, (*path, name)) for name, each in subs.items()),
-    ]
-
-
-COMMANDS = commands(get_command(app))
-SINGLE = [(path, command) for path, command in COMMANDS if not hasattr(command, "commands")]
+from command_tree import COMMANDS, SINGLE
 
 
 def refused(run, *words):
