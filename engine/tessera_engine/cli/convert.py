@@ -61,12 +61,13 @@ def convert(
     opened = open_embeddings(embeddings, dim, which, until and until.date())
     if crs is not None or resolution is not None or like is not None:
         opened = opened.on(crs, resolution, like)
-    if format_named(format).int8_only and opened.stored_as != "int8":
-        console.say(f"note: {format} holds int8 codes only, so the float32 embeddings are quantised", quiet)
-    if format_named(format).lossy:
-        console.say(f"note: {format} loses some of the embeddings: {format_named(format).lossy}", quiet)
     with interruptible(NOTHING_LEFT):
         made = write(opened, out, format, year=year, overwrite=overwrite, append=append, progress=not quiet)
+    written = format_named(format)
+    if written.int8_only and opened.stored_as != "int8":
+        console.say(f"note: {format} holds int8 codes only, so the float32 embeddings were quantised", quiet)
+    if written.lossy:
+        console.say(f"note: {format} loses some of the embeddings: {written.lossy}", quiet)
     console.print_line(made)
 
 

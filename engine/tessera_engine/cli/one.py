@@ -65,14 +65,15 @@ def embed_here(asked: Asked) -> None:
     backend, device, threads = (asked.loading[name] for name in ("backend", "device", "threads"))
     checked = RunOptions.given(asked.options)
     opened = open_scene(asked.scene, **asked.opening)
-    others = note(opened.reader.unused)
-    if others is not None:
-        asked.say(others)
     file = open_model(asked.loading["model"], asked.loading["precision"])
     check_device_memory(asked.loading["device_memory"])
     # Before kernels are compiled
     runs_it = choose(backend, device, file.facts.precision, file.facts).backend
     plan = make_plan(opened, file, asked.out, checked, runs_it)
+    # Notes come after all that may refuse the command
+    others = note(opened.reader.unused)
+    if others is not None:
+        asked.say(others)
     limit = asked.loading["device_memory"]
     loaded = api.load(file, backend, threads, asked.say, device, limit)
     facts = loaded.facts
