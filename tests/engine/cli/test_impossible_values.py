@@ -102,6 +102,7 @@ def test_no_option_ends_in_a_traceback(run, inputs, name):
     [
         (["embed", "two", "words"], "'two words' is one folder"),
         (["convert", "out", "--format", "GeoTIFF"], "did you mean 'cog'?"),
+        (["embed", "scene", "--format", "GeoTIFF"], "did you mean 'cog'?"),
         (["map", "out", "--labels", "point.csv", "--field", "crop"], "did you mean points.csv?"),
         (["apply", "out", "out"], "out is a folder"),
         (["info", "out", "--year", "2020"], "--year 2020"),
