@@ -20,6 +20,7 @@ import typer
 from typer.main import get_command
 
 from tessera_engine.cli import console
+from tessera_engine.cli.help_page import Application
 from tessera_engine.cli.usage import PROGRAM, in_one_line, is_help
 from tessera_engine.cli.wording import speak_for
 from tessera_engine.errors import InputError, TesseraError
@@ -48,13 +49,13 @@ DEBUG_VARIABLE = "TESSERA_ENGINE_DEBUG"
 _UsageError: Any = typer.BadParameter.__base__
 """What the parser of the command line raises. Typer exports no name for it."""
 
-app = typer.Typer(
+app = Application(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-models = typer.Typer(help="List, carry, import and download models.", no_args_is_help=True)
+models = Application(help="List, carry, import and download models.", no_args_is_help=True)
 app.add_typer(models, name="model")
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from tessera_engine.cli.app import Json, Memory, Quiet, app, interruptible
 from tessera_engine.cli.embeddings import NOTHING_LEFT, OfYear, Out, Overwrite, Several, Until
+from tessera_engine.cli.help_page import Command
 from tessera_engine.errors import InputError
 
 
-class _Points(TyperCommand):
+class _Points(Command):
     """A command with `--at LON LAT`, repeatable. Typer has options that repeat and options of two values, not both."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

@@ -26,7 +26,7 @@ from tessera_engine.cli.app import (
     interruptible,
 )
 from tessera_engine.cli.embeddings import SHAPES_CRS, SHAPES_LAYER
-from tessera_engine.cli.panels import Grouped
+from tessera_engine.cli.help_page import Grouped
 from tessera_engine.errors import InputError
 from tessera_engine.formats.registry import appendable, described
 

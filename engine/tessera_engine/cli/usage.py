@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tessera_engine.cli.wording import spelled
+from tessera_engine.cli.wording import argument_in_usage, arguments_of, spelled
 from tessera_engine.errors import quoted
 from tessera_engine.files.nearby import nearest
 
@@ -72,7 +72,7 @@ def _wrong_count(name: str, command: Any) -> str:
 
 def _missing(parameter: Any, given: str, command: Any) -> str:
     expected = f"expected {given} {_synopsis(command)}"
-    if parameter.param_type_name == "argument" and len(_arguments(command)) > 1:
+    if parameter.param_type_name == "argument" and len(arguments_of(command)) > 1:
         # The words that are there may be taken for the last arguments, and the first be named as missing
         return f"an argument is missing; {expected}"
     about = (parameter.help or "").partition(". ")[0].removesuffix(".")
@@ -113,7 +113,7 @@ def _in_words(message: str, given: str, command: Any) -> str:
         return f"{given} has no command {found[1]}{found[2]}{found[1]}; {hint}"
     found = re.match(r"Got unexpected extra arguments?(?:\(s\))? \((.*)\)", message, re.DOTALL)
     if found:
-        arguments = " ".join(map(_argument, _arguments(command)))
+        arguments = " ".join(map(argument_in_usage, arguments_of(command)))
         takes = f"{arguments} only; put a name with spaces in quotes" if arguments else "no arguments"
         return f"{found[1]} is more than {given} takes: {takes}"
     return f"{message[:1].lower()}{message[1:].removesuffix('.')}; see '{given} --help'"
@@ -126,16 +126,7 @@ def _synopsis(command: Any) -> str:
         for each in command.params
         if each.param_type_name == "option" and each.required
     ]
-    return " ".join([*map(_argument, _arguments(command)), *options])
-
-
-def _arguments(command: Any) -> list[Any]:
-    return [each for each in command.params if each.param_type_name == "argument"]
-
-
-def _argument(argument: Any) -> str:
-    name = f"{spelled(argument)}{'...' * (argument.nargs == -1)}"
-    return name if argument.required else f"[{name}]"
+    return " ".join([*map(argument_in_usage, arguments_of(command)), *options])
 
 
 def _value(option: Any) -> str:

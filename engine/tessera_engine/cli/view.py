@@ -32,9 +32,7 @@ ONE_THREAD = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "VEC
 def view(
     outputs: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="OUTPUT [OUTPUT2]", help="Output folder of embed or convert; two to compare years."
-        ),
+        typer.Argument(metavar="OUTPUT", help="Output folder of embed or convert; two to compare years."),
     ],
     years: Annotated[
         list[int] | None,

@@ -46,5 +46,16 @@ def in_options(message: str) -> str:
 def spelled(parameter: Any) -> str:
     """How the command line names a parameter of click: `--out`, `SCENE`."""
     if parameter.param_type_name == "argument":
-        return str(parameter.name).upper()
+        return str(parameter.metavar or parameter.name).upper()
     return str(max(parameter.opts, key=len))
+
+
+def arguments_of(command: Any) -> list[Any]:
+    """The arguments of a command of click, in their order."""
+    return [each for each in command.params if each.param_type_name == "argument"]
+
+
+def argument_in_usage(argument: Any) -> str:
+    """An argument as a usage has it: `SCENE`, `OUTPUTS...`, `[MODEL]`."""
+    name = f"{spelled(argument)}{'...' * (argument.nargs == -1)}"
+    return name if argument.required else f"[{name}]"

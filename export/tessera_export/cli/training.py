@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 RESUME = "give the same command again to resume from the last saved state, at most a minute old"
 
 Scenes = Annotated[
-    list[str], typer.Argument(help="Scene folders, in any layout that embed reads.", metavar="SCENE...")
+    list[str], typer.Argument(help="Scene folders, in any layout that embed reads.", metavar="SCENE")
 ]
 Out = Annotated[Path, typer.Option("-o", "--out", help="Checkpoint to write, like model.pt.")]
 Size = Annotated[str, typer.Option(help="Size of the network: nano, small, medium or large.")]

@@ -5,16 +5,14 @@ from __future__ import annotations
 import pytest
 from command_tree import COMMANDS, SINGLE
 
+from tessera_engine.cli.wording import arguments_of, spelled
+
 
 def refused(run, *words):
     code, out, err = run(*words)
     assert (code, out, err.count("\n")) == (2, "", 1), (words, err)
     assert err.startswith("error: ")
     return err.removeprefix("error: ")
-
-
-def arguments(command):
-    return [each for each in command.params if each.param_type_name == "argument"]
 
 
 @pytest.fixture(params=["", "20"])
@@ -36,7 +34,7 @@ def test_an_unknown_option_is_named_by_every_command(run, terminal):
 def test_an_argument_too_many_is_named_by_every_command(run, terminal):
     tried = 0
     for path, command in SINGLE:
-        if any(each.nargs == -1 for each in arguments(command)):
+        if any(each.nargs == -1 for each in arguments_of(command)):
             continue
         tried += 1
         needed = [
@@ -45,7 +43,7 @@ def test_an_argument_too_many_is_named_by_every_command(run, terminal):
             if each.param_type_name == "option" and each.required
             for word in [max(each.opts, key=len), *["1"] * each.nargs]
         ]
-        said = refused(run, *path, *needed, *["1"] * len(arguments(command)), "left over")
+        said = refused(run, *path, *needed, *["1"] * len(arguments_of(command)), "left over")
         assert "left over" in said, path
     assert tried > 10
 
@@ -60,8 +58,7 @@ def test_what_is_missing_is_named_by_every_command(run, terminal):
         said = refused(run, *path)
         assert " ".join(["tessera-engine", *path]) in said
         for each in required:
-            name = max(each.opts, key=len) if each.param_type_name == "option" else each.name.upper()
-            assert name in said
+            assert spelled(each) in said
     assert tried > 15
 
 
