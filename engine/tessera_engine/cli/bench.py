@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from tessera_engine.cli.app import Device, DeviceMemory, Json, Quiet, Threads, app
+from tessera_engine.cli.app import app
+from tessera_engine.cli.options import Device, DeviceMemory, Json, Quiet, Threads
 from tessera_engine.errors import InputError, MissingExtra
 
 

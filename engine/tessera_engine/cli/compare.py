@@ -10,9 +10,11 @@ from typing import Annotated, Any
 
 import typer
 
-from tessera_engine.cli.app import Json, Memory, Quiet, app, interruptible
+from tessera_engine.cli.app import app
 from tessera_engine.cli.embeddings import NOTHING_LEFT, OfYear, Out, Overwrite, Several, Until
 from tessera_engine.cli.help_page import Command
+from tessera_engine.cli.options import Json, Memory, Quiet
+from tessera_engine.cli.signals import interruptible
 from tessera_engine.errors import InputError
 
 

@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
-from tessera_engine.cli.app import Quiet, app, interruptible
+from tessera_engine.cli.app import app
 from tessera_engine.cli.embeddings import NOTHING_LEFT, Embeddings, OfYear, Out, Overwrite, Until
+from tessera_engine.cli.options import Quiet
+from tessera_engine.cli.signals import interruptible
 from tessera_engine.formats.registry import appendable, described, format_named
 
 

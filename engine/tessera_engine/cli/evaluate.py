@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tessera_engine.cli.app import Json, Quiet, Threads, app, interruptible
+from tessera_engine.cli.app import app
 from tessera_engine.cli.embeddings import (
     NOTHING_LEFT,
     Band,
@@ -20,6 +20,8 @@ from tessera_engine.cli.embeddings import (
     Several,
     Until,
 )
+from tessera_engine.cli.options import Json, Quiet, Threads
+from tessera_engine.cli.signals import interruptible
 from tessera_engine.errors import InputError
 
 

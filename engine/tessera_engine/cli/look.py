@@ -7,20 +7,10 @@ from typing import Annotated
 
 import typer
 
-from tessera_engine.cli.app import (
-    From,
-    Json,
-    Layout,
-    Like,
-    Quiet,
-    S1Units,
-    Season,
-    To,
-    Year,
-    app,
-    interruptible,
-)
+from tessera_engine.cli.app import app
 from tessera_engine.cli.embeddings import NOTHING_LEFT
+from tessera_engine.cli.options import From, Json, Layout, Like, Quiet, S1Units, Season, To, Year
+from tessera_engine.cli.signals import interruptible
 
 
 @app.command()

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tessera_engine.cli.app import aside, interruptible
+from tessera_engine.cli.signals import aside, interruptible
 from tessera_engine.cli.wording import in_options
 from tessera_engine.errors import InputError, TesseraError
 

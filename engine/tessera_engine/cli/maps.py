@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tessera_engine.cli.app import Json, Memory, Quiet, Threads, app, interruptible
+from tessera_engine.cli.app import app
 from tessera_engine.cli.embeddings import (
     NOTHING_LEFT,
     Band,
@@ -22,6 +22,8 @@ from tessera_engine.cli.embeddings import (
     Several,
     Until,
 )
+from tessera_engine.cli.options import Json, Memory, Quiet, Threads
+from tessera_engine.cli.signals import interruptible
 
 if TYPE_CHECKING:
     from tessera_engine.analysis.maps.apply import Applied

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tessera_engine.cli.app import Json, Quiet, interruptible, models
+from tessera_engine.cli.app import models
 from tessera_engine.cli.embeddings import NOTHING_LEFT
+from tessera_engine.cli.options import Json, Quiet
+from tessera_engine.cli.signals import interruptible
 
 if TYPE_CHECKING:
     from tessera_engine.model.carried import Added

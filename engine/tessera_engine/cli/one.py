@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tessera_engine.cli.app import aside
+from tessera_engine.cli.signals import aside
 from tessera_engine.formats.registry import format_named
 
 if TYPE_CHECKING:

@@ -7,21 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tessera_engine.cli.app import (
-    Device,
-    From,
-    Json,
-    Layout,
-    Like,
-    Memory,
-    Quiet,
-    S1Units,
-    Threads,
-    To,
-    app,
-    interruptible,
-)
+from tessera_engine.cli.app import app
 from tessera_engine.cli.embeddings import NOTHING_LEFT, Overwrite, ShapesCrs, ShapesLayer, Until
+from tessera_engine.cli.options import Device, From, Json, Layout, Like, Memory, Quiet, S1Units, Threads, To
+from tessera_engine.cli.signals import interruptible
 from tessera_engine.errors import InputError
 
 if TYPE_CHECKING:

@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
-from tessera_engine.cli.app import Json, Quiet, app, interruptible
+from tessera_engine.cli.app import app
 from tessera_engine.cli.embeddings import NOTHING_LEFT, LabelsCrs, Layer, OfYear, Overwrite
+from tessera_engine.cli.options import Json, Quiet
+from tessera_engine.cli.signals import interruptible
 
 
 @app.command()

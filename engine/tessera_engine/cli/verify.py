@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tessera_engine.backends.registry import backend_names
-from tessera_engine.cli.app import Json, Threads, app
+from tessera_engine.cli.app import app
+from tessera_engine.cli.options import Json, Threads
 from tessera_engine.cli.wording import in_options
 from tessera_engine.errors import CheckFailed, InputError, MissingExtra
 from tessera_engine.files.nearby import unknown

@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tessera_engine.cli.app import SIGNALS, Quiet, app, exit_code_of, interruptible
+from tessera_engine.cli.app import app
 from tessera_engine.cli.browser import open_page
 from tessera_engine.cli.embeddings import NOTHING_LEFT
+from tessera_engine.cli.options import Quiet
+from tessera_engine.cli.signals import LISTEN_SECONDS, SIGNALS, exit_code_of, interruptible
 from tessera_engine.errors import InputError
 
 if TYPE_CHECKING:
     from tessera_engine.formats.embeddings.base import Embeddings
     from tessera_engine.view.segments import Segments
-
-LISTEN_SECONDS = 0.2
-"""Seconds between two looks for Ctrl-C: on Windows a waiting thread gets the signal only when it wakes up."""
 
 ONE_THREAD = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 """Settings of the linear algebra libraries. Their threads wait for each other longer than such small products take."""

@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
-from tessera_engine.cli.app import Quiet, app, interruptible, models
+from tessera_engine.cli.app import app, models
 from tessera_engine.cli.embeddings import NOTHING_LEFT
 from tessera_engine.cli.models import INCOMPLETE, say_added
+from tessera_engine.cli.options import Quiet
+from tessera_engine.cli.signals import interruptible
 from tessera_export.torch_needed import torch_needed
 
 Statistics = Annotated[

@@ -7,14 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tessera_engine.cli.app import (
-    Json,
-    Quiet,
-    Threads,
-    app,
-    aside,
-    interruptible,
-)
+from tessera_engine.cli.app import app
+from tessera_engine.cli.options import Json, Quiet, Threads
+from tessera_engine.cli.signals import aside, interruptible
 from tessera_engine.errors import InputError
 from tessera_export.torch_needed import torch_needed
 

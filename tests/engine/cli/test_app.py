@@ -113,10 +113,10 @@ def test_a_notice_of_the_kernels_is_one_line(run, monkeypatch, tmp_path):
 
 def test_a_closed_window_and_ctrl_break_count_as_ctrl_c():
     """Windows raises SIGBREAK, which is 21 there, for both."""
-    from tessera_engine.cli.app import SIGNALS, exit_code_of
+    from tessera_engine.cli.signals import SIGNALS, exit_code_of
 
     assert [exit_code_of(number) for number in (signal.SIGINT, signal.SIGTERM, 21)] == [130, 143, 130]
-    windows = "import signal; signal.SIGBREAK = 21; from tessera_engine.cli.app import SIGNALS; print(*map(int, SIGNALS))"
+    windows = "import signal; signal.SIGBREAK = 21; from tessera_engine.cli.signals import SIGNALS; print(*map(int, SIGNALS))"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(
         [sys.executable, "-c", windows], env=environment, capture_output=True, text=True, check=True
