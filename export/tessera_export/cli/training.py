@@ -10,7 +10,7 @@ import typer
 from tessera_engine.cli.app import app
 from tessera_engine.cli.options import Json, Quiet, Threads
 from tessera_engine.cli.signals import aside, interruptible
-from tessera_engine.errors import InputError
+from tessera_engine.files.nearby import unknown
 from tessera_export.torch_needed import torch_needed
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def _shape(size: str) -> ReferenceConfig:
 
     students = [name for name, shape in SIZES.items() if shape.generation == "v2"]
     if size not in students:
-        raise InputError(f"unknown --size '{size}'; choose one of {', '.join(students)}")
+        raise unknown("size", size, students)
     return SIZES[size]
 
 
@@ -205,7 +205,7 @@ def _order(
     from tessera_export.train.run import Order, choose_device
 
     if qat is not None and qat not in SCHEMES:
-        raise InputError(f"unknown --qat '{qat}'; choose one of {', '.join(SCHEMES)}")
+        raise unknown("qat", qat, SCHEMES)
     check_out(out, overwrite)
     device = choose_device(device)
     threads = check_threads(threads)

@@ -11,7 +11,9 @@ from typing import Any, TypeVar
 
 import torch
 
+from tessera_engine.backends.choosing import DEVICES
 from tessera_engine.errors import InputError
+from tessera_engine.files.nearby import unknown
 from tessera_engine.finding import Finding
 from tessera_engine.guard import examine, heed
 from tessera_engine.model.statistics import V2_STATISTICS
@@ -111,8 +113,8 @@ def choose_device(asked: str) -> str:
     Raises:
         InputError: the device is unknown or not available.
     """
-    if asked not in ("auto", "cpu", "cuda"):
-        raise InputError(f"device={asked} is unknown; choose one of auto, cpu, cuda")
+    if asked not in DEVICES:
+        raise unknown("device", asked, DEVICES)
     found = "cuda" if torch.cuda.is_available() else "cpu"
     if asked == "cuda" and found != "cuda":
         raise InputError(
