@@ -110,7 +110,6 @@ class _Notices(logging.Handler):
     """Notices of the kernels, which know no console: one line to stderr each."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        from tessera_engine.cli import console
 
         console.say(f"warning: {record.getMessage()}")
 

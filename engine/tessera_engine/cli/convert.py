@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tessera_engine.cli import console
 from tessera_engine.cli.app import app
 from tessera_engine.cli.embeddings import NOTHING_LEFT, Embeddings, OfYear, Out, Overwrite, Until
 from tessera_engine.cli.options import Quiet
@@ -55,7 +56,6 @@ def convert(
 
     Example: tessera-engine convert scene_dir.embeddings --format cog --crs EPSG:4326 --resolution 0.0001
     """
-    from tessera_engine.cli import console
     from tessera_engine.formats.opening import open_embeddings, stored_years
     from tessera_engine.running.convert import convert as write
 
@@ -107,7 +107,6 @@ def picture(
 
     Example: tessera-engine picture scene_dir.embeddings --quicklook clusters --palette farm.json
     """
-    from tessera_engine.cli import console
     from tessera_engine.formats.opening import open_embeddings
     from tessera_engine.pictures.make import picture as draw
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tessera_engine.cli import console
 from tessera_engine.cli.app import app
 from tessera_engine.cli.embeddings import NOTHING_LEFT
 from tessera_engine.cli.options import Quiet
@@ -49,7 +50,6 @@ def kit(
     if verify:
         _verify(folder, quiet)
         return
-    from tessera_engine.cli import console
     from tessera_engine.kit.make import LARGEST, make_kit
 
     made = make_kit(
@@ -73,7 +73,6 @@ def _listed(text: str) -> list[str]:
 
 
 def _verify(folder: Path, quiet: bool) -> None:
-    from tessera_engine.cli import console
     from tessera_engine.kit.carried.install import SUMS, find_added, find_problems
 
     if not (folder / SUMS).is_file():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tessera_engine.cli import console
 from tessera_engine.cli.app import app
 from tessera_engine.cli.embeddings import (
     NOTHING_LEFT,
@@ -119,7 +120,6 @@ def map_labels(
     Example: tessera-engine map scene_dir.embeddings --labels points.geojson --field crop
     """
     from tessera_engine.analysis.maps.make import map as make
-    from tessera_engine.cli import console
 
     with interruptible(NOTHING_LEFT):
         made = make(
@@ -179,7 +179,6 @@ def apply_classifier(
     """
     from tessera_engine.analysis.maps.apply import apply
     from tessera_engine.analysis.maps.drawing import PICTURE
-    from tessera_engine.cli import console
 
     with interruptible(NOTHING_LEFT):
         made = apply(
@@ -206,7 +205,6 @@ def _show(made: Map | Applied, see: str, quiet: bool, json: bool) -> None:
         quiet: print the results alone.
         json: print JSON.
     """
-    from tessera_engine.cli import console
     from tessera_engine.cli.pages.map_report import lines, tables
 
     for note in made.notes:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tessera_engine.cli import console
 from tessera_engine.cli.signals import aside
 from tessera_engine.formats.registry import format_named
 
@@ -39,14 +40,10 @@ class Asked:
 
     def say(self, line: str) -> None:
         """Print a note, unless the user wants none."""
-        from tessera_engine.cli import console
-
         console.say(line, self.quiet)
 
     def announce(self, line: str) -> None:
         """Print a note, or a warning that the user wants even so if it is certain."""
-        from tessera_engine.cli import console
-
         console.say(line, self.quiet and not _certain(line))
 
 
@@ -54,7 +51,6 @@ def embed_here(asked: Asked) -> None:
     """Embed a scene on this machine."""
     from tessera_engine import api
     from tessera_engine.backends.choosing import choose
-    from tessera_engine.cli import console
     from tessera_engine.model.installed import open_model
     from tessera_engine.running.memory import check_device_memory
     from tessera_engine.running.options import RunOptions
@@ -114,7 +110,6 @@ def embed_on_cluster(asked: Asked, cluster: str) -> None:
     """
     from tessera_engine import api
     from tessera_engine.backends.choosing import choose
-    from tessera_engine.cli import console
     from tessera_engine.cluster.connecting import check_cluster, connected, dashboard
     from tessera_engine.cluster.options import Runs, for_cells
     from tessera_engine.model.installed import open_model
@@ -147,7 +142,6 @@ def embed_on_cluster(asked: Asked, cluster: str) -> None:
 
 def _print_done(done: Embedded, json: bool, scene: Scene) -> None:
     """Print the output's folder, or what was done as JSON."""
-    from tessera_engine.cli import console
     from tessera_engine.scenes.unused import as_json
 
     if not json:

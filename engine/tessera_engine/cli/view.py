@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tessera_engine.cli import console
 from tessera_engine.cli.app import app
 from tessera_engine.cli.browser import open_page
 from tessera_engine.cli.embeddings import NOTHING_LEFT
@@ -79,7 +80,6 @@ def view(
     """
     for name in ONE_THREAD:
         os.environ.setdefault(name, "1")
-    from tessera_engine.cli import console
 
     stop = _signals()
     opened = _open(outputs, years or [], [day.date() for day in untils or ()])
@@ -110,7 +110,6 @@ def view(
 
 def _export(opened: list[Embeddings], folder: Path, overwrite: bool, quiet: bool) -> None:
     """Write the page into a folder, and say where."""
-    from tessera_engine.cli import console
     from tessera_engine.view.still import export_still
 
     if len(opened) > 1:
@@ -129,7 +128,6 @@ def _export(opened: list[Embeddings], folder: Path, overwrite: bool, quiet: bool
 
 def _segments(path: Path, output: Embeddings, quiet: bool) -> Segments:
     """The segments over an output; what is left out is said."""
-    from tessera_engine.cli import console
     from tessera_engine.view.segments import read_segments
 
     found = read_segments(path, output.grid)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tessera_engine.cli import console
 from tessera_engine.cli.app import app, models
 from tessera_engine.cli.embeddings import NOTHING_LEFT
 from tessera_engine.cli.models import INCOMPLETE, say_added
@@ -41,8 +42,6 @@ def model_import(
 
     Example: tessera-engine model import student_nano.pt
     """
-    from tessera_engine.cli import console
-
     with torch_needed("model import"):
         from tessera_export.export import import_checkpoint
 
@@ -75,7 +74,6 @@ def model_fetch(
 
     Example: tessera-engine model fetch nano
     """
-    from tessera_engine.cli import console
     from tessera_engine.model.carried import add_models, is_carried
     from tessera_engine.model.published import obtain, published
 
@@ -132,8 +130,6 @@ def export(
 
     Example: tessera-engine export demo -o demo.qdq.onnx --precision int8 --target tensorrt --calibrate scene_dir
     """
-    from tessera_engine.cli import console
-
     with torch_needed("export"):
         from tessera_export.export import Description, export_model
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tessera_engine.cli import console
 from tessera_engine.cli.app import app
 from tessera_engine.cli.options import Json, Quiet, Threads
 from tessera_engine.cli.signals import aside, interruptible
@@ -226,13 +227,11 @@ def _order(
 
 
 def _announce(quiet: bool) -> Announce:
-    from tessera_engine.cli import console
 
     return lambda line: console.say(line, quiet)
 
 
 def _finish(done: Trained, quiet: bool, json: bool) -> None:
-    from tessera_engine.cli import console
 
     if json:
         console.print_json(done.to_dict())
