@@ -53,7 +53,7 @@ def main() -> None:
         (lon,), (lat,) = transform(opened.grid.crs, "EPSG:4326", [x], [y])
         calls: dict[str, Callable[[str], object]] = {}
         for method, title in METHODS.items():
-            saved = work / f"{method}.classifier"
+            saved = work / f"{method}.model"
             make_map(
                 forms["vq", "output"],
                 labels,

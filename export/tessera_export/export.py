@@ -9,6 +9,7 @@ from pathlib import Path
 import onnx
 
 from tessera_engine.errors import InputError, ModelError
+from tessera_engine.files.endings import check_ending
 from tessera_engine.files.nearby import no_such_folder, unknown
 from tessera_engine.files.result import check_free, result_file
 from tessera_engine.model.drift import Drift
@@ -105,6 +106,7 @@ def export_model(
         CheckFailed: the file did not pass its validation; it is removed.
     """
     out = Path(out)
+    check_ending("out", out, [".onnx"], "a model file")
     check_free(out, overwrite)
     if not out.absolute().parent.is_dir():
         raise no_such_folder(out.parent)

@@ -7,6 +7,8 @@ allowance that falls with their size. Edges of one strength are taken row by row
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -70,45 +72,68 @@ def _edges(values: NDArray[np.float32], right: NDArray[np.uint8], down: NDArray[
 
 
 @kernel(nogil=True)
+def _by_strength(right: NDArray[np.uint8], down: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    """The edges from the weakest to the strongest, by a counting sort; those of one strength row by row.
+
+    Each is twice the number of its pixel, plus one if it leads down. What the last column has on its right and the last
+    row below is none.
+    """
+    height, width = right.shape
+    place = np.zeros(NONE + 1, np.int64)
+    for r in range(height):
+        for c in range(width):
+            place[right[r, c] if c + 1 < width else NONE] += 1
+            place[down[r, c] if r + 1 < height else NONE] += 1
+    count = 0
+    for strength in range(NONE):
+        count, place[strength] = count + place[strength], count
+    order = np.empty(count, np.uint32)
+    for r in range(height):
+        for c in range(width):
+            edge = 2 * (r * width + c)
+            for leads_down in range(2):
+                strength = down[r, c] if leads_down else right[r, c]
+                if strength != NONE and (r + 1 < height if leads_down else c + 1 < width):
+                    order[place[strength]] = edge + leads_down
+                    place[strength] += 1
+    return order
+
+
+@kernel(nogil=True)
 def _merge(
     right: NDArray[np.uint8], down: NDArray[np.uint8], allowance: float, least: int
 ) -> NDArray[np.int32]:
     height, width = right.shape
     pixels = height * width
-    parent = np.arange(pixels).astype(np.int32)
+    order = _by_strength(right, down)
+    strengths = (right.ravel(), down.ravel())
+    parent = np.arange(pixels, dtype=np.int32)
     size = np.ones(pixels, np.int32)
     inside = np.zeros(pixels, np.uint8)
-    flat_right, flat_down = right.ravel(), down.ravel()
-    present = np.zeros(256, np.int64)
-    for p in range(pixels):
-        present[flat_right[p]] += 1
-        present[flat_down[p]] += 1
-    for level in range(NONE):
-        if present[level] == 0:
+    edge: Any  # of 64 bits with a sign, which the number of a pixel has too
+    between = 0
+    for i in range(len(order)):
+        edge = np.int64(order[i])
+        pixel, leads_down = edge >> 1, edge & 1
+        a, b = _root(parent, pixel), _root(parent, pixel + (width if leads_down else 1))
+        if a == b:
             continue
-        for p in range(pixels):
-            for side in range(2):
-                if (flat_right[p] if side == 0 else flat_down[p]) != level:
-                    continue
-                a, b = _root(parent, p), _root(parent, p + (1 if side == 0 else width))
-                if a == b:
-                    continue
-                if level <= min(inside[a] + allowance / size[a], inside[b] + allowance / size[b]):
-                    inside[_union(parent, size, a, b)] = level
-    for level in range(NONE):
-        if present[level] == 0:
-            continue
-        for p in range(pixels):
-            for side in range(2):
-                if (flat_right[p] if side == 0 else flat_down[p]) != level:
-                    continue
-                a, b = _root(parent, p), _root(parent, p + (1 if side == 0 else width))
-                if a != b and (size[a] < least or size[b] < least):
-                    _union(parent, size, a, b)
-    labels = np.empty(pixels, np.int32)
-    for p in range(pixels):
-        labels[p] = _root(parent, p)
-    return labels.reshape(height, width)
+        strength = strengths[leads_down][pixel]
+        if strength <= min(inside[a] + allowance / size[a], inside[b] + allowance / size[b]):
+            inside[_union(parent, size, a, b)] = strength
+        else:
+            # The next round needs these only: what is in one segment stays in one
+            order[between] = edge
+            between += 1
+    for i in range(between):
+        edge = np.int64(order[i])
+        pixel, leads_down = edge >> 1, edge & 1
+        a, b = _root(parent, pixel), _root(parent, pixel + (width if leads_down else 1))
+        if a != b and (size[a] < least or size[b] < least):
+            _union(parent, size, a, b)
+    for pixel in range(pixels):
+        parent[pixel] = _root(parent, pixel)
+    return parent.reshape(height, width)
 
 
 @kernel(nogil=True)
@@ -172,8 +197,6 @@ def merge(
     """
     if right.shape != down.shape or right.ndim != 2 or right.size >= 2**31:
         raise ValueError(f"edges have shapes {right.shape} and {down.shape}")
-    right, down = right.copy(), down.copy()
-    right[:, -1:], down[-1:] = NONE, NONE
     return np.asarray(_merge(right, down, float(allowance), int(least)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -94,3 +95,26 @@ def test_the_page_of_smaller_outputs_has_the_times_of_the_lossless_benchmark():
     quoted = rows("docs/smaller.md", "## Without loss\n")
     for cells, of_layout in zip(quoted.values(), measured, strict=True):
         assert "{} B, {} s, {} s".format(*cells) == of_layout[0]
+
+
+def test_the_page_of_outputs_has_how_much_faster_zstandard_is_read():
+    seconds = {
+        each["layout"]: each["read"]
+        for each in json.loads(read("docs/lossless.json"))
+        if (each["output"], each["kind"]) == ("simulated, 1024 px", "GeoTIFF")
+    }
+    times = seconds["DEFLATE 1, differences of neighbours"] / seconds["ZSTD 1, differences of neighbours"]
+    assert f"to read DEFLATE takes {times:.1f} times as much CPU time" in read("docs/outputs.md")
+
+
+def test_the_readme_has_the_speeds_of_the_page_of_speed():
+    measured = rows("docs/speed.md", "centred cosine to float32, mean and first percentile:\n")
+    quoted = rows("README.md", "runtime in its fastest form:\n")
+    times = quoted.pop("*fused int8 / the fastest of those*")
+    for column, ratio in enumerate(times):
+        speeds = [each[column].strip("*") for each in quoted.values()]
+        known = {each[2 * column].strip("*") for each in measured.values()}
+        assert set(speeds) <= known
+        ours, *others = sorted((int(each.split()[0].replace(",", "")) for each in speeds), reverse=True)
+        assert ratio == f"*{ours / others[0]:.1f}*"
+        assert speeds[1].startswith(f"{ours:,} ")  # the row of fused int8

@@ -55,6 +55,13 @@ def test_merging_equals_the_plain_one(seed, shape, allowance, least):
     np.testing.assert_array_equal(found, naive_segments.merge(right, down, allowance, least))
 
 
+def test_merging_of_many_strengths_equals_the_plain_one():
+    right, down = np.random.default_rng(3).integers(0, 256, (2, 48, 64)).astype(np.uint8)
+    found = merge(right, down, 300.0, 6)
+    np.testing.assert_array_equal(found, naive_segments.merge(right, down, 300.0, 6))
+    assert 20 < len(np.unique(found)) < 48 * 64 / 6
+
+
 @given(st.integers(0, 10_000), st.integers(1, 6), st.integers(1, 5), st.integers(0, 4))
 def test_sums_are_exact_whatever_the_windows_and_their_order(seed, rows, cols, size):
     rng = np.random.default_rng(seed)

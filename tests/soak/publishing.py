@@ -135,7 +135,7 @@ def _live(work: Callable[[Path], None], folder: Path, plan: Plan, place: Path) -
 
 def _be(work: Callable[[Path], None], folder: Path, plan: Plan, record: Path) -> None:
     """Do the work as the command line does. Does not return."""
-    from tessera_engine.cli.app import interruptible
+    from tessera_engine.cli.signals import interruptible
     from tessera_engine.errors import InputError
 
     code = 0

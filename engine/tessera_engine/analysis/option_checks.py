@@ -7,10 +7,12 @@ from datetime import date
 from pathlib import Path
 from typing import Any, cast
 
+from tessera_engine.analysis.maps.classifier_file import SUFFIX
 from tessera_engine.analysis.maps.features import CONTEXTS
 from tessera_engine.analysis.maps.learn import AUTO, METHODS
 from tessera_engine.analysis.sampling.pooling import POOLS
 from tessera_engine.errors import InputError, check_type, is_of
+from tessera_engine.files.endings import check_ending
 from tessera_engine.files.nearby import unknown
 from tessera_engine.formats.given import check_path
 from tessera_engine.formats.opening import check_day
@@ -70,6 +72,12 @@ def _context(name: str, value: object) -> int:
 def _file(name: str, value: object, expected: str = "a file") -> Path:
     check_path(name, value, expected)
     return Path(cast(str, value))
+
+
+def _classifier(name: str, value: object) -> Path:
+    path = _file(name, value)
+    check_ending(name, path, [SUFFIX], "a classifier")
+    return path
 
 
 def _methods(name: str, value: object) -> tuple[str, ...]:
@@ -151,7 +159,7 @@ CHECKS: dict[str, Callable[[str, object], Any]] = {
     "by_segment": lambda name, value: _file(name, value, "a file of polygons"),
     "balance": RUN_CHECKS["overwrite"],
     "test": _file,
-    "save": _file,
+    "save": _classifier,
     "probabilities": RUN_CHECKS["overwrite"],
     "applicability": RUN_CHECKS["overwrite"],
     "block": _metres,

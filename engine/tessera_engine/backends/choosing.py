@@ -15,6 +15,7 @@ from tessera_engine.backends.base import Backend, BackendRecord
 from tessera_engine.backends.gpu.found import Found, look
 from tessera_engine.backends.registry import backend_names, backend_record
 from tessera_engine.errors import InputError
+from tessera_engine.files.nearby import unknown
 from tessera_engine.model.facts import GPU_PRECISIONS, ModelFacts
 from tessera_engine.model.file import ModelFile
 from tessera_engine.progress import Announce
@@ -48,7 +49,7 @@ def check_options(backend: str, device: str = "auto") -> None:
         InputError: names the parameter, what came and what is expected.
     """
     if device not in DEVICES:
-        raise InputError(f"device={device!r} is unknown; choose one of {', '.join(DEVICES)}")
+        raise unknown("device", device, DEVICES)
     if backend == "auto":
         return
     record = backend_record(backend)

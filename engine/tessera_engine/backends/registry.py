@@ -12,8 +12,7 @@ import sys
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
-from tessera_engine.errors import InputError
-from tessera_engine.files.nearby import nearest
+from tessera_engine.files.nearby import unknown
 
 if TYPE_CHECKING:
     from tessera_engine.backends.base import BackendRecord
@@ -53,9 +52,7 @@ def backend_record(name: str) -> BackendRecord:
     """
     modules = _modules()
     if not isinstance(name, str) or name not in modules:
-        meant = nearest(name, modules) if isinstance(name, str) else None
-        hint = f"did you mean '{meant}'? There are" if meant else "choose one of"
-        raise InputError(f"backend={name!r} is unknown; {hint} {', '.join(['auto', *modules])}")
+        raise unknown("backend", name, ["auto", *modules])
     record: BackendRecord = importlib.import_module(modules[name]).BACKEND
     return record
 

@@ -7,8 +7,11 @@ from typing import Annotated
 
 import typer
 
-from tessera_engine.cli.app import Json, Quiet, app, interruptible
+from tessera_engine.cli import console
+from tessera_engine.cli.app import app
 from tessera_engine.cli.embeddings import NOTHING_LEFT, Overwrite
+from tessera_engine.cli.options import Json, Quiet
+from tessera_engine.cli.signals import interruptible
 from tessera_engine.errors import InputError
 
 Map = Annotated[Path, typer.Argument(help="Folder of map or change, or a GeoTIFF of classes.")]
@@ -84,7 +87,6 @@ def sample_design(
     Example: tessera-engine sample-design scene_dir.map -o points.gpkg --per-class 50
     """
     from tessera_engine.analysis.areas.design import sample_design as draw
-    from tessera_engine.cli import console
 
     with interruptible(NOTHING_LEFT):
         made = draw(
@@ -147,7 +149,6 @@ def area(
     """
     from tessera_engine.analysis.areas.measure import area as measure
     from tessera_engine.analysis.areas.result import accuracy_text
-    from tessera_engine.cli import console
 
     with interruptible(NOTHING_LEFT):
         found = measure(

@@ -10,7 +10,9 @@ from typing import Annotated
 
 import typer
 
-from tessera_engine.cli.app import Device, DeviceMemory, Json, Quiet, Threads, app
+from tessera_engine.cli import console
+from tessera_engine.cli.app import app
+from tessera_engine.cli.options import Device, DeviceMemory, Json, Quiet, Threads
 from tessera_engine.errors import InputError, MissingExtra
 
 
@@ -55,7 +57,6 @@ def bench(
     Example: tessera-engine bench demo --device cuda --pixels 16384
     """
     from tessera_engine.backends.choosing import check_limited, choose, make_backend
-    from tessera_engine.cli import console
     from tessera_engine.cli.pages.bench import (
         Runner,
         best_forms,

@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
-from tessera_engine.cli.app import Json, Memory, Quiet, app, interruptible
+from tessera_engine.cli import console
+from tessera_engine.cli.app import app
 from tessera_engine.cli.embeddings import NOTHING_LEFT, OfYear, Out, Overwrite, Several, Until
+from tessera_engine.cli.help_page import Command
+from tessera_engine.cli.options import Json, Memory, Quiet
+from tessera_engine.cli.signals import interruptible
 from tessera_engine.errors import InputError
 
 
-class _Points(TyperCommand):
+class _Points(Command):
     """A command with `--at LON LAT`, repeatable. Typer has options that repeat and options of two values, not both."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -66,7 +69,6 @@ def similar(
     Example: tessera-engine similar scene_dir.embeddings --at 4.021 50.804
     """
     from tessera_engine.analysis.similar import similar as find
-    from tessera_engine.cli import console
 
     with interruptible(NOTHING_LEFT):
         found = find(
@@ -95,8 +97,6 @@ def similar(
 
 def _print_regions(regions: list[dict[str, Any]], quantity: str, quiet: bool) -> None:
     """Print the largest regions."""
-    from tessera_engine.cli import console
-
     for region in regions[:5]:
         console.say(
             f"{region['hectares']:8.2f} ha around {region['lon']:.5f} {region['lat']:.5f}, "
@@ -170,7 +170,6 @@ def change(
     """
     from tessera_engine.analysis.change import change as find
     from tessera_engine.analysis.pairs import two_times
-    from tessera_engine.cli import console
 
     if from_to:
         given = {"--top": top, "--years": years, "--untils": untils, "--dim": dim, "--memory": memory}
@@ -230,7 +229,6 @@ def _from_to(
     json: bool,
 ) -> None:
     from tessera_engine.analysis.transitions.make import from_to as find
-    from tessera_engine.cli import console
 
     with interruptible(NOTHING_LEFT):
         found = find(*maps, out, reference=reference, field=field or "reference", overwrite=overwrite)

@@ -7,8 +7,11 @@ from typing import Annotated
 
 import typer
 
-from tessera_engine.cli.app import Quiet, app, interruptible
+from tessera_engine.cli import console
+from tessera_engine.cli.app import app
 from tessera_engine.cli.embeddings import NOTHING_LEFT, Embeddings, OfYear, Out, Overwrite, Until
+from tessera_engine.cli.options import Quiet
+from tessera_engine.cli.signals import interruptible
 from tessera_engine.formats.registry import appendable, described, format_named
 
 
@@ -53,7 +56,6 @@ def convert(
 
     Example: tessera-engine convert scene_dir.embeddings --format cog --crs EPSG:4326 --resolution 0.0001
     """
-    from tessera_engine.cli import console
     from tessera_engine.formats.opening import open_embeddings, stored_years
     from tessera_engine.running.convert import convert as write
 
@@ -61,12 +63,13 @@ def convert(
     opened = open_embeddings(embeddings, dim, which, until and until.date())
     if crs is not None or resolution is not None or like is not None:
         opened = opened.on(crs, resolution, like)
-    if format_named(format).int8_only and opened.stored_as != "int8":
-        console.say(f"note: {format} holds int8 codes only, so the float32 embeddings are quantised", quiet)
-    if format_named(format).lossy:
-        console.say(f"note: {format} loses some of the embeddings: {format_named(format).lossy}", quiet)
     with interruptible(NOTHING_LEFT):
         made = write(opened, out, format, year=year, overwrite=overwrite, append=append, progress=not quiet)
+    written = format_named(format)
+    if written.int8_only and opened.stored_as != "int8":
+        console.say(f"note: {format} holds int8 codes only, so the float32 embeddings were quantised", quiet)
+    if written.lossy:
+        console.say(f"note: {format} loses some of the embeddings: {written.lossy}", quiet)
     console.print_line(made)
 
 
@@ -88,7 +91,7 @@ def picture(
         typer.Option(
             "-o",
             "--out",
-            help="File to write: PNG, or GeoTIFF where the name ends with .tif. Default: a PNG named after the "
+            help="File to write: .png, or .tif for a GeoTIFF. Default: a PNG named after the "
             "embeddings, in the current folder.",
         ),
     ] = None,
@@ -104,7 +107,6 @@ def picture(
 
     Example: tessera-engine picture scene_dir.embeddings --quicklook clusters --palette farm.json
     """
-    from tessera_engine.cli import console
     from tessera_engine.formats.opening import open_embeddings
     from tessera_engine.pictures.make import picture as draw
 

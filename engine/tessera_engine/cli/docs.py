@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from tessera_engine.cli import console
 from tessera_engine.cli.app import app
 from tessera_engine.cli.browser import open_page
 
@@ -21,7 +22,6 @@ def docs(
 
     Example: tessera-engine docs
     """
-    from tessera_engine.cli import console
     from tessera_engine.kit.pages import find_pages
 
     first = find_pages()

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tessera_engine.backends.registry import backend_names
-from tessera_engine.cli.app import (
+from tessera_engine.cli.app import app
+from tessera_engine.cli.embeddings import SHAPES_CRS, SHAPES_LAYER
+from tessera_engine.cli.help_page import Grouped
+from tessera_engine.cli.options import (
     Device,
     DeviceMemory,
     From,
@@ -22,11 +25,8 @@ from tessera_engine.cli.app import (
     Threads,
     To,
     Year,
-    app,
-    interruptible,
 )
-from tessera_engine.cli.embeddings import SHAPES_CRS, SHAPES_LAYER
-from tessera_engine.cli.panels import Grouped
+from tessera_engine.cli.signals import interruptible
 from tessera_engine.errors import InputError
 from tessera_engine.formats.registry import appendable, described
 
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from tessera_engine.running.options import EmbedOptions
 
 MODEL, OUTPUT, PART, SEVERAL, RUN = "Model", "Output", "Part of the scene", "Several scenes", "How it runs"
-"""Headings of the help; the options that open a scene are under the one of `tessera_engine.cli.app`."""
+"""Headings of the help; the options that open a scene are under the one of `tessera_engine.cli.options`."""
 
 
 def _scenes(ctx: typer.Context, value: list[str] | None) -> list[str]:
     """The scenes; there may be none where `--jobs`, which is read first, names them."""
     if not value and not ctx.resilient_parsing and ctx.params.get("jobs") is None:
-        raise typer.BadParameter("missing: give a scene folder, or --jobs FILE")
+        raise InputError("SCENE is missing; give a scene folder, or --jobs FILE")
     return value or []
 
 

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from tessera_engine.cli.app import Json, Quiet, Threads, app, interruptible
+from tessera_engine.cli import console
+from tessera_engine.cli.app import app
 from tessera_engine.cli.embeddings import (
     NOTHING_LEFT,
     Band,
@@ -20,6 +21,8 @@ from tessera_engine.cli.embeddings import (
     Several,
     Until,
 )
+from tessera_engine.cli.options import Json, Quiet, Threads
+from tessera_engine.cli.signals import interruptible
 from tessera_engine.errors import InputError
 
 
@@ -75,7 +78,6 @@ def evaluate(
     from tessera_engine.analysis.maps.evaluate import evaluate as measure
     from tessera_engine.analysis.maps.report import document
     from tessera_engine.analysis.reporting.as_markdown import to_markdown
-    from tessera_engine.cli import console
 
     if curve:
         if len(embeddings) > 1 or method or regression or until or threads:
@@ -128,7 +130,6 @@ def _curve(
     from tessera_engine.analysis.maps.curve import learning_curve
     from tessera_engine.analysis.maps.curve_report import curve_document, write_curve
     from tessera_engine.analysis.reporting.as_markdown import to_markdown
-    from tessera_engine.cli import console
     from tessera_engine.formats.opening import open_embeddings
 
     overwrite, quiet, json = how

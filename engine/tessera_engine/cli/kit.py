@@ -7,8 +7,11 @@ from typing import Annotated
 
 import typer
 
-from tessera_engine.cli.app import Quiet, app, interruptible
+from tessera_engine.cli import console
+from tessera_engine.cli.app import app
 from tessera_engine.cli.embeddings import NOTHING_LEFT
+from tessera_engine.cli.options import Quiet
+from tessera_engine.cli.signals import interruptible
 from tessera_engine.errors import CheckFailed, InputError
 
 
@@ -47,7 +50,6 @@ def kit(
     if verify:
         _verify(folder, quiet)
         return
-    from tessera_engine.cli import console
     from tessera_engine.kit.make import LARGEST, make_kit
 
     made = make_kit(
@@ -71,7 +73,6 @@ def _listed(text: str) -> list[str]:
 
 
 def _verify(folder: Path, quiet: bool) -> None:
-    from tessera_engine.cli import console
     from tessera_engine.kit.carried.install import SUMS, find_added, find_problems
 
     if not (folder / SUMS).is_file():

@@ -7,20 +7,11 @@ from typing import Annotated
 
 import typer
 
-from tessera_engine.cli.app import (
-    From,
-    Json,
-    Layout,
-    Like,
-    Quiet,
-    S1Units,
-    Season,
-    To,
-    Year,
-    app,
-    interruptible,
-)
+from tessera_engine.cli import console
+from tessera_engine.cli.app import app
 from tessera_engine.cli.embeddings import NOTHING_LEFT
+from tessera_engine.cli.options import From, Json, Layout, Like, Quiet, S1Units, Season, To, Year
+from tessera_engine.cli.signals import interruptible
 
 
 @app.command()
@@ -42,7 +33,6 @@ def info(
 
     Example: tessera-engine info scene_dir/
     """
-    from tessera_engine.cli import console
     from tessera_engine.cli.pages.info import describe
 
     described = describe(
@@ -73,7 +63,6 @@ def doctor(json: Json = False) -> None:
 
     Example: tessera-engine doctor
     """
-    from tessera_engine.cli import console
     from tessera_engine.cli.pages.doctor import examine
 
     found = examine()
@@ -106,7 +95,6 @@ def simulate(
 
     Example: tessera-engine simulate scene_dir --size 256
     """
-    from tessera_engine.cli import console
     from tessera_engine.simulate import simulate as make
 
     with interruptible(NOTHING_LEFT), console.progress_bar("simulating", quiet, "dates") as progress:

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tessera_engine.cli.app import aside, interruptible
+from tessera_engine.cli import console
+from tessera_engine.cli.signals import aside, interruptible
 from tessera_engine.cli.wording import in_options
 from tessera_engine.errors import InputError, TesseraError
 
@@ -32,7 +33,6 @@ def embed_all(
         InputError: the table is wrong; nothing has been done.
         TesseraError: scenes failed.
     """
-    from tessera_engine.cli import console
     from tessera_engine.cluster.connecting import connected
     from tessera_engine.jobs.many import FAILED, embed_many
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tessera_engine.cli.app import Json, Memory, Quiet, Threads, app, interruptible
+from tessera_engine.cli import console
+from tessera_engine.cli.app import app
 from tessera_engine.cli.embeddings import (
     NOTHING_LEFT,
     Band,
@@ -22,6 +23,8 @@ from tessera_engine.cli.embeddings import (
     Several,
     Until,
 )
+from tessera_engine.cli.options import Json, Memory, Quiet, Threads
+from tessera_engine.cli.signals import interruptible
 
 if TYPE_CHECKING:
     from tessera_engine.analysis.maps.apply import Applied
@@ -71,7 +74,7 @@ def map_labels(
         typer.Option(help="Independent labels with the same field, to score the map on as well."),
     ] = None,
     save: Annotated[
-        Path | None, typer.Option(help="File to keep the classifier in, for the command apply.")
+        Path | None, typer.Option(help="File (.model) to keep the classifier in, for the command apply.")
     ] = None,
     probabilities: Probabilities = False,
     applicability: Annotated[
@@ -117,7 +120,6 @@ def map_labels(
     Example: tessera-engine map scene_dir.embeddings --labels points.geojson --field crop
     """
     from tessera_engine.analysis.maps.make import map as make
-    from tessera_engine.cli import console
 
     with interruptible(NOTHING_LEFT):
         made = make(
@@ -177,7 +179,6 @@ def apply_classifier(
     """
     from tessera_engine.analysis.maps.apply import apply
     from tessera_engine.analysis.maps.drawing import PICTURE
-    from tessera_engine.cli import console
 
     with interruptible(NOTHING_LEFT):
         made = apply(
@@ -204,7 +205,6 @@ def _show(made: Map | Applied, see: str, quiet: bool, json: bool) -> None:
         quiet: print the results alone.
         json: print JSON.
     """
-    from tessera_engine.cli import console
     from tessera_engine.cli.pages.map_report import lines, tables
 
     for note in made.notes:

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tessera_engine.cli.app import Json, Quiet, interruptible, models
+from tessera_engine.cli import console
+from tessera_engine.cli.app import models
 from tessera_engine.cli.embeddings import NOTHING_LEFT
+from tessera_engine.cli.options import Json, Quiet
+from tessera_engine.cli.signals import interruptible
 
 if TYPE_CHECKING:
     from tessera_engine.model.carried import Added
@@ -25,7 +28,6 @@ def model_list(json: Json = False) -> None:
 
     Example: tessera-engine model list
     """
-    from tessera_engine.cli import console
     from tessera_engine.model.file import read_model_file
     from tessera_engine.model.installed import list_models
 
@@ -81,8 +83,6 @@ def model_add(
 
 def say_added(added: Iterable[Added], quiet: bool) -> None:
     """Print what was added, and where."""
-    from tessera_engine.cli import console
-
     for each in added:
         console.say(f"{each.model.label} {'added' if each.new else 'is here already'}", quiet)
         console.print_line(each.model.path)
@@ -100,7 +100,6 @@ def model_pack(
 
     Example: tessera-engine model pack nano -o nano.tessera
     """
-    from tessera_engine.cli import console
     from tessera_engine.model.carried import pack_model
 
     packed = pack_model(name, out, overwrite)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tessera_engine.cli.app import aside
+from tessera_engine.cli import console
+from tessera_engine.cli.signals import aside
 from tessera_engine.formats.registry import format_named
 
 if TYPE_CHECKING:
@@ -39,14 +40,10 @@ class Asked:
 
     def say(self, line: str) -> None:
         """Print a note, unless the user wants none."""
-        from tessera_engine.cli import console
-
         console.say(line, self.quiet)
 
     def announce(self, line: str) -> None:
         """Print a note, or a warning that the user wants even so if it is certain."""
-        from tessera_engine.cli import console
-
         console.say(line, self.quiet and not _certain(line))
 
 
@@ -54,7 +51,6 @@ def embed_here(asked: Asked) -> None:
     """Embed a scene on this machine."""
     from tessera_engine import api
     from tessera_engine.backends.choosing import choose
-    from tessera_engine.cli import console
     from tessera_engine.model.installed import open_model
     from tessera_engine.running.memory import check_device_memory
     from tessera_engine.running.options import RunOptions
@@ -65,14 +61,15 @@ def embed_here(asked: Asked) -> None:
     backend, device, threads = (asked.loading[name] for name in ("backend", "device", "threads"))
     checked = RunOptions.given(asked.options)
     opened = open_scene(asked.scene, **asked.opening)
-    others = note(opened.reader.unused)
-    if others is not None:
-        asked.say(others)
     file = open_model(asked.loading["model"], asked.loading["precision"])
     check_device_memory(asked.loading["device_memory"])
     # Before kernels are compiled
     runs_it = choose(backend, device, file.facts.precision, file.facts).backend
     plan = make_plan(opened, file, asked.out, checked, runs_it)
+    # Notes come after all that may refuse the command
+    others = note(opened.reader.unused)
+    if others is not None:
+        asked.say(others)
     limit = asked.loading["device_memory"]
     loaded = api.load(file, backend, threads, asked.say, device, limit)
     facts = loaded.facts
@@ -113,7 +110,6 @@ def embed_on_cluster(asked: Asked, cluster: str) -> None:
     """
     from tessera_engine import api
     from tessera_engine.backends.choosing import choose
-    from tessera_engine.cli import console
     from tessera_engine.cluster.connecting import check_cluster, connected, dashboard
     from tessera_engine.cluster.options import Runs, for_cells
     from tessera_engine.model.installed import open_model
@@ -146,7 +142,6 @@ def embed_on_cluster(asked: Asked, cluster: str) -> None:
 
 def _print_done(done: Embedded, json: bool, scene: Scene) -> None:
     """Print the output's folder, or what was done as JSON."""
-    from tessera_engine.cli import console
     from tessera_engine.scenes.unused import as_json
 
     if not json:

@@ -7,21 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tessera_engine.cli.app import (
-    Device,
-    From,
-    Json,
-    Layout,
-    Like,
-    Memory,
-    Quiet,
-    S1Units,
-    Threads,
-    To,
-    app,
-    interruptible,
-)
+from tessera_engine.cli import console
+from tessera_engine.cli.app import app
 from tessera_engine.cli.embeddings import NOTHING_LEFT, Overwrite, ShapesCrs, ShapesLayer, Until
+from tessera_engine.cli.options import Device, From, Json, Layout, Like, Memory, Quiet, S1Units, Threads, To
+from tessera_engine.cli.signals import interruptible
 from tessera_engine.errors import InputError
 
 if TYPE_CHECKING:
@@ -105,7 +95,6 @@ def sample(
     """
     from tessera_engine import api
     from tessera_engine.analysis.sampling.sample import sample as make
-    from tessera_engine.cli import console
     from tessera_engine.formats.opening import holds_embeddings
     from tessera_engine.model.installed import DEFAULT_MODEL, open_model
     from tessera_engine.running.options import RunOptions

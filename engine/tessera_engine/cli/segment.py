@@ -7,8 +7,11 @@ from typing import Annotated
 
 import typer
 
-from tessera_engine.cli.app import Json, Memory, Quiet, app, interruptible
+from tessera_engine.cli import console
+from tessera_engine.cli.app import app
 from tessera_engine.cli.embeddings import NOTHING_LEFT, Embeddings, OfYear, Overwrite, Until
+from tessera_engine.cli.options import Json, Memory, Quiet
+from tessera_engine.cli.signals import interruptible
 
 
 @app.command()
@@ -50,7 +53,6 @@ def segment(
     Example: tessera-engine segment scene_dir.embeddings -o fields.gpkg
     """
     from tessera_engine.analysis.segments.make import segment as find
-    from tessera_engine.cli import console
 
     with interruptible(NOTHING_LEFT):
         found = find(

@@ -7,8 +7,11 @@ from typing import Annotated
 
 import typer
 
-from tessera_engine.cli.app import Json, Quiet, app, interruptible
+from tessera_engine.cli import console
+from tessera_engine.cli.app import app
 from tessera_engine.cli.embeddings import NOTHING_LEFT, LabelsCrs, Layer, OfYear, Overwrite
+from tessera_engine.cli.options import Json, Quiet
+from tessera_engine.cli.signals import interruptible
 
 
 @app.command()
@@ -42,7 +45,6 @@ def suggest(
     Example: tessera-engine suggest scene_dir.embeddings -n 20 -o next.gpkg
     """
     from tessera_engine.analysis.suggest import suggest as choose
-    from tessera_engine.cli import console
 
     with interruptible(NOTHING_LEFT):
         found = choose(

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tessera_engine.backends.registry import backend_names
-from tessera_engine.cli.app import Json, Threads, app
+from tessera_engine.cli import console
+from tessera_engine.cli.app import app
+from tessera_engine.cli.options import Json, Threads
 from tessera_engine.cli.wording import in_options
 from tessera_engine.errors import CheckFailed, InputError, MissingExtra
 from tessera_engine.files.nearby import unknown
@@ -75,7 +77,6 @@ def verify(
 
     Example: tessera-engine verify demo --precision int8
     """
-    from tessera_engine.cli import console
     from tessera_engine.cli.pages.info import check_no_mistyped_folder
     from tessera_engine.files.partial import finish_or_undo
     from tessera_engine.machine import check_threads
@@ -128,7 +129,6 @@ def _verify_model(
     threads: int,
 ) -> tuple[dict[str, Any], str | None]:
     from tessera_engine import api
-    from tessera_engine.cli import console
     from tessera_engine.model.drift import measure, threshold_for
     from tessera_engine.model.installed import open_model
     from tessera_engine.scenes.sampling import sample_tokens

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tessera_engine.cli.app import SIGNALS, Quiet, app, exit_code_of, interruptible
+from tessera_engine.cli import console
+from tessera_engine.cli.app import app
 from tessera_engine.cli.browser import open_page
 from tessera_engine.cli.embeddings import NOTHING_LEFT
+from tessera_engine.cli.options import Quiet
+from tessera_engine.cli.signals import LISTEN_SECONDS, SIGNALS, exit_code_of, interruptible
 from tessera_engine.errors import InputError
 
 if TYPE_CHECKING:
     from tessera_engine.formats.embeddings.base import Embeddings
     from tessera_engine.view.segments import Segments
-
-LISTEN_SECONDS = 0.2
-"""Seconds between two looks for Ctrl-C: on Windows a waiting thread gets the signal only when it wakes up."""
 
 ONE_THREAD = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 """Settings of the linear algebra libraries. Their threads wait for each other longer than such small products take."""
@@ -32,9 +32,7 @@ ONE_THREAD = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "VEC
 def view(
     outputs: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="OUTPUT [OUTPUT2]", help="Output folder of embed or convert; two to compare years."
-        ),
+        typer.Argument(metavar="OUTPUT", help="Output folder of embed or convert; two to compare years."),
     ],
     years: Annotated[
         list[int] | None,
@@ -82,7 +80,6 @@ def view(
     """
     for name in ONE_THREAD:
         os.environ.setdefault(name, "1")
-    from tessera_engine.cli import console
 
     stop = _signals()
     opened = _open(outputs, years or [], [day.date() for day in untils or ()])
@@ -113,7 +110,6 @@ def view(
 
 def _export(opened: list[Embeddings], folder: Path, overwrite: bool, quiet: bool) -> None:
     """Write the page into a folder, and say where."""
-    from tessera_engine.cli import console
     from tessera_engine.view.still import export_still
 
     if len(opened) > 1:
@@ -132,7 +128,6 @@ def _export(opened: list[Embeddings], folder: Path, overwrite: bool, quiet: bool
 
 def _segments(path: Path, output: Embeddings, quiet: bool) -> Segments:
     """The segments over an output; what is left out is said."""
-    from tessera_engine.cli import console
     from tessera_engine.view.segments import read_segments
 
     found = read_segments(path, output.grid)

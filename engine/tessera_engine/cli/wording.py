@@ -21,12 +21,12 @@ def speak_for(command: Any) -> None:
     _spelled.clear()
     for parameter in command.params:
         # `view` takes `--until` twice as `untils`; a message names one of them
-        _spelled.update({name.lstrip("-").replace("-", "_"): _spelling(parameter) for name in parameter.opts})
-    _spelled.update({str(parameter.name): _spelling(parameter) for parameter in command.params})
+        _spelled.update({name.lstrip("-").replace("-", "_"): spelled(parameter) for name in parameter.opts})
+    _spelled.update({str(parameter.name): spelled(parameter) for parameter in command.params})
     for parameter in command.params:
         # A message names one of several values
         if parameter.nargs != 1 or getattr(parameter, "multiple", False):
-            _spelled.setdefault(str(parameter.name).removesuffix("s"), _spelling(parameter))
+            _spelled.setdefault(str(parameter.name).removesuffix("s"), spelled(parameter))
     if "folder" in _spelled:  # what `simulate` and `kit` make is an argument; who writes it knows it as `out`
         _spelled.setdefault("out", _spelled["folder"])
 
@@ -43,34 +43,19 @@ def in_options(message: str) -> str:
     return _NAMED.sub(replace, message)
 
 
-_USAGE = (
-    (r"Input should be a valid integer\b.*", "expected a whole number"),
-    (r"Input should be a valid number\b.*", "expected a number"),
-    (
-        r"Input should be greater than or equal to ([\d.]+)",
-        lambda found: f"expected at least {_short(found[1])}",
-    ),
-    (r"Input should be less than or equal to ([\d.]+)", lambda found: f"expected at most {_short(found[1])}"),
-    (
-        r"(?:Value error, )?('.*') does not match the formats? .*",
-        r"\1 is not a day; write it like 2024-03-31",
-    ),
-)
-"""What typer's library says of a value that can't be used -> the same in plain words. All days have one form."""
-
-
-def in_plain_words(message: str) -> str:
-    """What typer says of a command line, for people who write no Python."""
-    for technical, plain in _USAGE:
-        message = re.sub(technical, plain, message)
-    return message
-
-
-def _short(number: str) -> str:
-    return f"{float(number):g}" if float(number) < 1 else number
-
-
-def _spelling(parameter: Any) -> str:
+def spelled(parameter: Any) -> str:
+    """How the command line names a parameter of click: `--out`, `SCENE`."""
     if parameter.param_type_name == "argument":
-        return str(parameter.name).upper()
+        return str(parameter.metavar or parameter.name).upper()
     return str(max(parameter.opts, key=len))
+
+
+def arguments_of(command: Any) -> list[Any]:
+    """The arguments of a command of click, in their order."""
+    return [each for each in command.params if each.param_type_name == "argument"]
+
+
+def argument_in_usage(argument: Any) -> str:
+    """An argument as a usage has it: `SCENE`, `OUTPUTS...`, `[MODEL]`."""
+    name = f"{spelled(argument)}{'...' * (argument.nargs == -1)}"
+    return name if argument.required else f"[{name}]"

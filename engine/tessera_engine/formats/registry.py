@@ -22,7 +22,7 @@ def format_named(name: str) -> Format:
     """
     if name not in FORMATS:
         meant = ALSO_CALLED.get(str(name).casefold()) or nearest(str(name), FORMATS)
-        raise unknown("format", repr(name), FORMATS, meant)
+        raise unknown("format", name, FORMATS, meant)
     return FORMATS[name]
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tessera_engine.errors import InputError, ModelError
+from tessera_engine.files.endings import check_ending
 from tessera_engine.files.nearby import no_such_folder
 from tessera_engine.files.result import check_free, result_file
 from tessera_engine.model.facts import PRECISIONS
@@ -72,8 +73,7 @@ def pack_model(name: str, out: Path | str, overwrite: bool = False) -> list[Mode
         ModelError: no such model, or one of its files is damaged.
     """
     out = Path(out)
-    if out.suffix != SUFFIX:
-        raise InputError(f"out={out} has not the ending {SUFFIX}, by which 'model add' knows a pack")
+    check_ending("out", out, [SUFFIX], "a pack")
     check_free(out, overwrite)
     if not out.absolute().parent.is_dir():
         raise no_such_folder(out.parent)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tessera_engine.errors import InputError, ModelError
 from tessera_engine.files.checksums import file_sha256
-from tessera_engine.files.nearby import nearest
+from tessera_engine.files.nearby import nearest, unknown
 from tessera_engine.files.result import result_file
 from tessera_engine.files.text import write_text
 from tessera_engine.files.user_folders import data_folder
@@ -75,7 +75,7 @@ def check_model(name_or_path: str | os.PathLike[str], precision: str | None = No
     if not isinstance(name_or_path, str | os.PathLike):
         raise InputError(f"name_or_path={name_or_path!r} is not a model's name or a model file")
     if precision is not None and precision not in PRECISIONS:
-        raise InputError(f"precision={precision!r} is unknown; choose one of {', '.join(PRECISIONS)}")
+        raise unknown("precision", precision, PRECISIONS)
 
 
 def find_model(name_or_path: str | os.PathLike[str], precision: str | None = None) -> Path:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tessera_engine.errors import InputError, check_type
+from tessera_engine.files.endings import check_ending
 from tessera_engine.files.partial import finish_or_undo
 from tessera_engine.files.result import check_free, result_file
 from tessera_engine.files.staging import Staging
@@ -63,10 +64,10 @@ def picture(
 
     Args:
         embeddings: an output folder, a downloaded tree, or `open_embeddings(...)`.
-        out: the file; a name that ends with `.tif` makes a GeoTIFF, without frame and legend, every other a PNG;
+        out: the file; a name that ends with `.tif` makes a GeoTIFF, without frame and legend, `.png` a PNG;
             None: `<name>.<quicklook>.png` in the current folder.
         quicklook: `pca` (principal components) or `clusters`.
-        palette: a file with the colours of several pictures: used if it exists, written if not.
+        palette: a file (.json) with the colours of several pictures: used if it exists, written if not.
         dim: show only the first `dim` dimensions; None: all that are stored.
         year: the year to read, of an output with several years.
         overwrite: replace an earlier picture.
@@ -83,10 +84,13 @@ def picture(
     if out is not None:
         check_path("out", out, "a PNG file or a GeoTIFF")
         target = Path(out)
+        check_ending("out", target, [".png", *SUFFIXES], "a picture")
     shared = None
     if palette is not None:
         check_path("palette", palette, "a file")
         shared = Path(palette)
+        if not shared.exists():
+            check_ending("palette", shared, [".json"], "a file of colours")
     check_quicklook(quicklook)
     if quicklook not in FITS:
         raise InputError(

@@ -13,7 +13,7 @@ from tessera_engine.errors import InputError, check_type, is_of
 from tessera_engine.files.naming import check_utf8
 from tessera_engine.files.nearby import nearest, unknown
 from tessera_engine.formats.appending import check_appendable
-from tessera_engine.formats.registry import FORMATS
+from tessera_engine.formats.registry import FORMATS, format_named
 from tessera_engine.geo import check_window, window_of_bbox
 from tessera_engine.model.facts import ModelFacts
 from tessera_engine.pictures.quicklook import QUICKLOOKS
@@ -267,7 +267,9 @@ def _stored_as(name: str, value: object) -> str:
 
 
 def _format(name: str, value: object) -> str:
-    return _one_of(name, value, tuple(FORMATS))
+    check_type(name, value, (str,), f"one of {', '.join(FORMATS)}")
+    format_named(str(value))
+    return str(value)
 
 
 def _quicklook(name: str, value: object) -> str:

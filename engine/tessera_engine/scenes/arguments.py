@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, get_args
 
 from tessera_engine.errors import InputError
 from tessera_engine.files.naming import check_utf8
-from tessera_engine.files.nearby import nearest
+from tessera_engine.files.nearby import unknown
 from tessera_engine.scenes.period import Period, asked_period, parse_season, year_period
 from tessera_engine.scenes.products import S1Units
 from tessera_engine.scenes.registry import LAYOUTS
@@ -126,9 +126,7 @@ def _one_of(name: str, value: Any, names: tuple[str, ...]) -> str:
     if not isinstance(value, str):
         raise _wrong(name, value, f"one of {', '.join(names)}")
     if value not in names:
-        similar = nearest(value, names)
-        hint = f" (did you mean '{similar}'?)" if similar else ""
-        raise InputError(f"{name}='{value}' is unknown{hint}; choose one of {', '.join(names)}")
+        raise unknown(name, value, names)
     return value
 
 

@@ -20,6 +20,7 @@ from tessera_engine.analysis.maps.make import map as make_map
 from tessera_engine.analysis.maps.quality import FEWEST_LABELS
 from tessera_engine.analysis.maps.training import MOST_LABELS
 from tessera_engine.errors import InputError
+from tessera_engine.files.nearby import unknown
 from tessera_engine.files.result import result_file
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.machine import check_threads
@@ -81,7 +82,7 @@ def export_labels(found: Document, embeddings: Embeddings, format: str) -> Path:
         TesseraError: it can't be written.
     """
     if format not in ENDINGS:
-        raise InputError(f"format={format} is unknown; choose one of {', '.join(ENDINGS)}")
+        raise unknown("format", format, ENDINGS)
     (path,) = free_names(embeddings, [ENDINGS[format]])
     with beside_the_output():
         _write(path, found, embeddings, format)

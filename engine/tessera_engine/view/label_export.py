@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 from numpy.typing import NDArray
 
-from tessera_engine.errors import InputError, quoted
+from tessera_engine.errors import InputError
+from tessera_engine.files.nearby import unknown
 from tessera_engine.gdal import PROJECTION_ERRORS, write_geopackage
 from tessera_engine.places.crs import WGS84, project, stated_crs
 from tessera_engine.places.shapes import objects
@@ -52,7 +53,7 @@ def write_labels(path: Path, found: Document, grid: Grid, format: str, title: st
         TesseraError: it can't be written.
     """
     if format not in FORMATS:
-        raise InputError(f"format={quoted(format)} is unknown; choose one of {', '.join(FORMATS)}")
+        raise unknown("format", format, FORMATS)
     if grid.crs is None:
         raise InputError("this output has no CRS, so its labels have no place for other programs")
     if not found.labels:

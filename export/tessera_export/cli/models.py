@@ -7,9 +7,12 @@ from typing import Annotated
 
 import typer
 
-from tessera_engine.cli.app import Quiet, app, interruptible, models
+from tessera_engine.cli import console
+from tessera_engine.cli.app import app, models
 from tessera_engine.cli.embeddings import NOTHING_LEFT
 from tessera_engine.cli.models import INCOMPLETE, say_added
+from tessera_engine.cli.options import Quiet
+from tessera_engine.cli.signals import interruptible
 from tessera_export.torch_needed import torch_needed
 
 Statistics = Annotated[
@@ -39,8 +42,6 @@ def model_import(
 
     Example: tessera-engine model import student_nano.pt
     """
-    from tessera_engine.cli import console
-
     with torch_needed("model import"):
         from tessera_export.export import import_checkpoint
 
@@ -73,7 +74,6 @@ def model_fetch(
 
     Example: tessera-engine model fetch nano
     """
-    from tessera_engine.cli import console
     from tessera_engine.model.carried import add_models, is_carried
     from tessera_engine.model.published import obtain, published
 
@@ -130,8 +130,6 @@ def export(
 
     Example: tessera-engine export demo -o demo.qdq.onnx --precision int8 --target tensorrt --calibrate scene_dir
     """
-    from tessera_engine.cli import console
-
     with torch_needed("export"):
         from tessera_export.export import Description, export_model
 

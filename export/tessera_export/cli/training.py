@@ -7,15 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tessera_engine.cli.app import (
-    Json,
-    Quiet,
-    Threads,
-    app,
-    aside,
-    interruptible,
-)
-from tessera_engine.errors import InputError
+from tessera_engine.cli import console
+from tessera_engine.cli.app import app
+from tessera_engine.cli.options import Json, Quiet, Threads
+from tessera_engine.cli.signals import aside, interruptible
+from tessera_engine.files.nearby import unknown
 from tessera_export.torch_needed import torch_needed
 
 if TYPE_CHECKING:
@@ -26,7 +22,7 @@ if TYPE_CHECKING:
 RESUME = "give the same command again to resume from the last saved state, at most a minute old"
 
 Scenes = Annotated[
-    list[str], typer.Argument(help="Scene folders, in any layout that embed reads.", metavar="SCENE...")
+    list[str], typer.Argument(help="Scene folders, in any layout that embed reads.", metavar="SCENE")
 ]
 Out = Annotated[Path, typer.Option("-o", "--out", help="Checkpoint to write, like model.pt.")]
 Size = Annotated[str, typer.Option(help="Size of the network: nano, small, medium or large.")]
@@ -184,7 +180,7 @@ def _shape(size: str) -> ReferenceConfig:
 
     students = [name for name, shape in SIZES.items() if shape.generation == "v2"]
     if size not in students:
-        raise InputError(f"unknown --size '{size}'; choose one of {', '.join(students)}")
+        raise unknown("size", size, students)
     return SIZES[size]
 
 
@@ -202,16 +198,16 @@ def _order(
     qat: str | None,
 ) -> Order:
     """Check every option, then open the scenes."""
-    from tessera_engine.files.result import check_free
     from tessera_engine.machine import check_threads, default_memory
     from tessera_engine.running.memory import parse_size
     from tessera_engine.scenes import open_scene
+    from tessera_export.train.place import check_out
     from tessera_export.train.qat import SCHEMES
     from tessera_export.train.run import Order, choose_device
 
     if qat is not None and qat not in SCHEMES:
-        raise InputError(f"unknown --qat '{qat}'; choose one of {', '.join(SCHEMES)}")
-    check_free(out, overwrite)
+        raise unknown("qat", qat, SCHEMES)
+    check_out(out, overwrite)
     device = choose_device(device)
     threads = check_threads(threads)
     limit = parse_size(memory) if memory else default_memory()
@@ -231,13 +227,11 @@ def _order(
 
 
 def _announce(quiet: bool) -> Announce:
-    from tessera_engine.cli import console
 
     return lambda line: console.say(line, quiet)
 
 
 def _finish(done: Trained, quiet: bool, json: bool) -> None:
-    from tessera_engine.cli import console
 
     if json:
         console.print_json(done.to_dict())

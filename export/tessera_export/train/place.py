@@ -16,13 +16,24 @@ from pathlib import Path
 from typing import Any
 
 from tessera_engine.errors import TesseraError
+from tessera_engine.files.endings import check_ending
 from tessera_engine.files.partial import Partial
 from tessera_engine.files.publish import rewritten
-from tessera_engine.files.result import check_target_file
+from tessera_engine.files.result import check_free, check_target_file
 from tessera_engine.files.text import write_text
 from tessera_engine.running.resume import check_identity
 from tessera_export.checkpoint import save, write_checkpoint
 from tessera_export.reference import Reference
+
+
+def check_out(out: Path, overwrite: bool) -> None:
+    """Make sure, before a scene is read, that a checkpoint may be written.
+
+    Raises:
+        InputError: the name is not that of a checkpoint, or something is there and `overwrite` isn't given.
+    """
+    check_ending("out", out, [".pt"], "a checkpoint")
+    check_free(out, overwrite)
 
 
 class Place(Partial):

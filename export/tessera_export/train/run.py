@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 
 import torch
 
+from tessera_engine.backends.choosing import DEVICES
 from tessera_engine.errors import InputError
-from tessera_engine.files.result import check_free
+from tessera_engine.files.nearby import unknown
 from tessera_engine.finding import Finding
 from tessera_engine.guard import examine, heed
 from tessera_engine.model.statistics import V2_STATISTICS
@@ -25,7 +26,7 @@ from tessera_export.train.embedding import FrozenTeacher
 from tessera_export.train.loop import Loop, Objective, Pace, StepReport, multiplies_in_bfloat16
 from tessera_export.train.monitor import Health
 from tessera_export.train.pixels import collect, is_collected, open_pixels
-from tessera_export.train.place import Place
+from tessera_export.train.place import Place, check_out
 from tessera_export.train.qat import FinishConfig, finish, scheme_of
 
 TIMED_STEPS = 10
@@ -112,8 +113,8 @@ def choose_device(asked: str) -> str:
     Raises:
         InputError: the device is unknown or not available.
     """
-    if asked not in ("auto", "cpu", "cuda"):
-        raise InputError(f"device={asked} is unknown; choose one of auto, cpu, cuda")
+    if asked not in DEVICES:
+        raise unknown("device", asked, DEVICES)
     found = "cuda" if torch.cuda.is_available() else "cpu"
     if asked == "cuda" and found != "cuda":
         raise InputError(
@@ -161,7 +162,7 @@ def _run(
     begin: Callable[[PaceT, Path], tuple[Objective, int]],
     teacher: FrozenTeacher | None,
 ) -> Trained:
-    check_free(order.out, order.overwrite)
+    check_out(order.out, order.overwrite)
     statistics = teacher.statistics if teacher else V2_STATISTICS
     findings = {scene.path: examine(scene, statistics) for scene in order.scenes}
     for path, found in findings.items():

@@ -11,60 +11,16 @@ import pystac
 import pytest
 import rasterio
 import shapely
+from classified import MAP, NAMES, NODATA, TRUTH, WIDTH, places_of, write_map
 from made_up import CRS, ORIGIN
 from pyogrio.raw import write as write_shapes
-from rasterio.warp import transform
 
 import tessera_engine as te
-from tessera_engine.analysis.areas.draw import draw_pixels
 from tessera_engine.analysis.class_map import open_class_map
 from tessera_engine.errors import InputError
 from tessera_engine.formats.cog.styles import StyledClass, style_classes
-from tessera_engine.places.read import read_features
-from tessera_engine.places.shapes import ShapeFile
 
-HEIGHT, WIDTH, NODATA = 50, 60, 255
-NAMES = {1: "forest", 2: "maize", 7: "bog"}
-generator = np.random.default_rng(0)
-TRUTH = generator.choice([1, 2, 7], (HEIGHT, WIDTH), p=[0.5, 0.4, 0.1]).astype(np.uint8)
-MAP = np.where(generator.random(TRUTH.shape) < 0.8, TRUTH, generator.choice([1, 2, 7], TRUTH.shape)).astype(
-    np.uint8
-)
-MAP[:3] = NODATA
 HECTARES = 0.01
-
-
-def write_map(path, values=MAP, names=NAMES, crs=CRS, at=ORIGIN, nodata=NODATA):
-    profile = {
-        "driver": "GTiff",
-        "dtype": values.dtype,
-        "count": 1,
-        "crs": crs,
-        "transform": at,
-        "nodata": nodata,
-    }
-    with rasterio.open(path, "w", height=values.shape[0], width=values.shape[1], **profile) as file:
-        file.write(values, 1)
-        file.update_tags(**{f"CLASS_{value}": name for value, name in names.items()})
-    return path
-
-
-@pytest.fixture(scope="module")
-def mapped(tmp_path_factory):
-    return write_map(tmp_path_factory.mktemp("map") / "crops.tif")
-
-
-def columns_of(path):
-    features = read_features(ShapeFile(path))
-    return {name: features.table.column(name).to_pylist() for name in features.table.column_names}
-
-
-def places_of(path):
-    """Columns and rows of the points of a file, by their longitude and latitude."""
-    columns = columns_of(path)
-    x, y = transform("EPSG:4326", CRS, columns["lon"], columns["lat"])
-    col, row = np.floor(~ORIGIN @ np.array([x, y])).astype(int)
-    return col, row, columns
 
 
 def check_points(path, truth, out, change=lambda labels: labels, **columns):
@@ -93,79 +49,6 @@ def write_points(path, shapes, fields, crs=CRS):
         crs=crs,
     )
     return path
-
-
-@pytest.mark.parametrize("ending", ["gpkg", "csv", "geojson", "parquet"])
-def test_points_lie_on_their_class(mapped, tmp_path, ending):
-    made = te.sample_design(mapped, tmp_path / f"points.{ending}", per_class=20, show_class=True)
-    col, row, columns = places_of(tmp_path / f"points.{ending}")
-    assert dict(made.points) == dict.fromkeys(NAMES.values(), 20)
-    assert columns["id"] == list(range(1, 61))
-    assert columns["reference"] == [None] * 60
-    assert columns["map_class"] == [NAMES[each] for each in MAP[row, col].tolist()]
-    assert columns["stratum_pixels"] == [int((each == MAP).sum()) for each in MAP[row, col].tolist()]
-    assert len(set(zip(columns["stratum"], columns["map_class"], strict=True))) == 3
-    assert len(set(zip(col, row, strict=True))) == 60
-    geometries = read_features(ShapeFile(tmp_path / f"points.{ending}"))
-    x, y = shapely.get_coordinates(geometries.geometries).T
-    if geometries.crs.to_epsg() == 4326:
-        x, y = transform("EPSG:4326", CRS, x, y)
-    np.testing.assert_allclose(np.array(~ORIGIN @ np.array([x, y])), [col + 0.5, row + 0.5], atol=0.01)
-
-
-def test_the_same_seed_draws_the_same_points_and_another_one_others(mapped, tmp_path):
-    drawn = [
-        te.sample_design(mapped, tmp_path / f"{i}.csv", per_class=20, seed=seed).out.read_text()
-        for i, seed in enumerate((3, 3, 4))
-    ]
-    assert drawn[0] == drawn[1] != drawn[2]
-
-
-def test_who_checks_does_not_see_the_class(mapped, tmp_path):
-    te.sample_design(mapped, tmp_path / "points.gpkg", per_class=20)
-    assert "map_class" not in columns_of(tmp_path / "points.gpkg")
-    assert not any(
-        name.encode() in pyogrio.raw.read(tmp_path / "points.gpkg")[2].tobytes() for name in NAMES.values()
-    )
-
-
-def test_every_pixel_of_a_class_is_as_likely_and_strips_do_not_matter(mapped, monkeypatch):
-    of = open_class_map("map", mapped)
-    drawn = draw_pixels(of, {1: 30, 7: 30}, 5)
-    monkeypatch.setattr("tessera_engine.analysis.class_map.STRIP_PIXELS", 1)
-    np.testing.assert_array_equal(drawn, draw_pixels(of, {1: 30, 7: 30}, 5))
-    bog = np.argwhere(MAP == 7)
-    counts = np.zeros(MAP.shape)
-    for seed in range(400):
-        _, col, row = draw_pixels(of, {7: 30}, seed)
-        counts[row, col] += 1
-    assert counts[MAP != 7].sum() == 0
-    expected = 400 * 30 / len(bog)
-    # Binomial: five standard deviations
-    assert np.abs(counts[MAP == 7] - expected).max() < 5 * expected**0.5
-
-
-def test_the_number_of_points_follows_the_standard_error(mapped, tmp_path, run):
-    made = te.sample_design(mapped, tmp_path / "a.csv", standard_error=0.03, expected_accuracy=0.8, least=30)
-    # 0.16 / 0.03**2 = 178, a little less in so small a map
-    assert 160 < sum(made.points.values()) < 200
-    assert made.points["bog"] == 30
-    sure = te.sample_design(
-        mapped, tmp_path / "b.csv", standard_error=0.03, expected_accuracy={"forest": 0.99, "maize": 0.95}
-    )
-    assert sum(sure.points.values()) < sum(made.points.values())
-    code, out, _ = run(
-        "sample-design", mapped, "-o", "c.csv", "--standard-error", "0.03", "--expected-accuracy", "forest=0.99",
-        "--expected-accuracy", "maize=0.95", "--json",
-    )  # fmt: skip
-    assert code == 0
-    assert json.loads(out)["points"] == dict(sure.points)
-
-
-def test_no_class_gets_more_points_than_pixels(mapped, tmp_path):
-    made = te.sample_design(mapped, tmp_path / "a.csv", per_class=1000)
-    assert made.points["bog"] == made.pixels["bog"] < 1000
-    assert "bog" in made.notes[0]
 
 
 def test_areas_from_all_pixels_are_the_truth(mapped, tmp_path):

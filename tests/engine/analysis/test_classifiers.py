@@ -15,8 +15,6 @@ from outputs import made_up_output
 from tessera_engine import apply, open_embeddings
 from tessera_engine import map as make_map
 from tessera_engine.analysis.maps import mapping
-from tessera_engine.analysis.maps.calibration import calibrate, expected_error, find_temperature
-from tessera_engine.analysis.maps.class_report import share_interval
 from tessera_engine.analysis.maps.classifier import FORMAT
 from tessera_engine.analysis.maps.classifier_file import read_classifier
 from tessera_engine.analysis.maps.learn import METHODS, learn
@@ -27,7 +25,6 @@ from tessera_engine.errors import InputError, ModelError
 from tessera_engine.files.arrays import pack, unpack
 from tessera_engine.files.output import PartialOutput
 from tessera_engine.scene import Grid
-from tessera_kernels.scores import most_likely
 
 SIZE, DIM = 40, 16
 CENTRES = np.random.default_rng(1).normal(size=(3, DIM)) * 2
@@ -185,11 +182,11 @@ def test_other_years_and_zones(places, tmp_path):
         places / "a.embeddings",
         places / "crops.tif",
         out=tmp_path / "one",
-        save=tmp_path / "m",
+        save=tmp_path / "m.model",
         progress=False,
     )
     both = [places / "a.embeddings", places / "b.embeddings"]
-    made = apply(tmp_path / "m", both, tmp_path / "two", progress=False)
+    made = apply(tmp_path / "m.model", both, tmp_path / "two", progress=False)
     found = raster(tmp_path / "two" / "b" / "map.tif")[0]
     assert (found == land(1)[1])[4:].mean() > 0.9
     item = pystac.Item.from_file(str(made.out / "item.json"))
@@ -201,31 +198,31 @@ def test_only_embeddings_that_it_was_learned_for(places, tmp_path):
         places / "a.embeddings",
         places / "crops.tif",
         out=tmp_path / "one",
-        save=tmp_path / "m",
+        save=tmp_path / "m.model",
         progress=False,
     )
     wide = np.concatenate([land(0)[0], np.zeros((SIZE, SIZE, 16), np.float32)], axis=2)
     other = made_up_output(tmp_path / "other", land(0)[0], model_sha256="b" * 64)
     short = made_up_output(tmp_path / "short", land(0)[0][..., :8])
     with pytest.raises(InputError, match=r"bbbbbbbbbbbb.*aaaaaaaaaaaa"):
-        apply(tmp_path / "m", other, tmp_path / "x")
+        apply(tmp_path / "m.model", other, tmp_path / "x")
     with pytest.raises(InputError, match=r"8 dimensions.*16"):
-        apply(tmp_path / "m", short, tmp_path / "x")
+        apply(tmp_path / "m.model", short, tmp_path / "x")
     unknown = open_embeddings(other)
     del unknown.item["properties"]["tessera:model_sha256"]
     with pytest.raises(InputError, match="doesn't record"):
-        apply(tmp_path / "m", unknown, tmp_path / "x")
+        apply(tmp_path / "m.model", unknown, tmp_path / "x")
     with pytest.raises(InputError, match=r"save=.*never be applied"):
-        make_map(unknown, places / "crops.tif", out=tmp_path / "x", save=tmp_path / "m2")
+        make_map(unknown, places / "crops.tif", out=tmp_path / "x", save=tmp_path / "m2.model")
     assert not (tmp_path / "x").exists()
     assert not (tmp_path / "m2").exists()
     # More dimensions are fine: the first ones are the same prefix
-    apply(tmp_path / "m", made_up_output(tmp_path / "wide", wide, stored_as="float32"), tmp_path / "x")
+    apply(tmp_path / "m.model", made_up_output(tmp_path / "wide", wide, stored_as="float32"), tmp_path / "x")
     assert (raster(tmp_path / "x" / "map.tif")[0] == land(0)[1])[4:].mean() > 0.9
 
 
 def test_a_file_that_was_changed_is_refused(places, tmp_path):
-    path = tmp_path / "m"
+    path = tmp_path / "m.model"
     make_map(places / "a.embeddings", places / "crops.tif", out=tmp_path / "o", save=path, progress=False)
     content = path.read_bytes()
     facts, arrays = unpack(FORMAT, content)
@@ -246,7 +243,7 @@ def test_a_file_that_was_changed_is_refused(places, tmp_path):
     }
     for name, changed in wrong.items():
         path.write_bytes(changed)
-        with pytest.raises(ModelError, match=r"^[^\n]*m is not a classifier[^\n]*$"):
+        with pytest.raises(ModelError, match=r"^[^\n]*m\.model is not a classifier[^\n]*$"):
             read_classifier(path)
         assert not list(tmp_path.glob("x*")), name
     with pytest.raises(ModelError, match="no such file"):
@@ -254,7 +251,7 @@ def test_a_file_that_was_changed_is_refused(places, tmp_path):
 
 
 def test_trees_that_would_not_end_are_refused(places, tmp_path):
-    path = tmp_path / "m"
+    path = tmp_path / "m.model"
     make_map(
         places / "a.embeddings",
         places / "crops.tif",
@@ -337,56 +334,6 @@ def test_balance_finds_a_rare_class_more_often(tmp_path):
     assert np.bincount(np.array([0, 0, 0, 0, 0, 1, 1, 2])[rows]).tolist() == [5, 5, 5]
 
 
-def test_calibration_finds_the_temperature_of_overconfident_scores():
-    rng = np.random.default_rng(0)
-    honest = rng.normal(size=(4000, 3)).astype(np.float32) * 1.5
-    shares = np.exp(honest) / np.exp(honest).sum(axis=1, keepdims=True)
-    true = (shares.cumsum(axis=1) < rng.random((4000, 1))).sum(axis=1)
-    assert find_temperature(honest * 3, true) == pytest.approx(3, rel=0.1)
-    folds, blocks = list(np.arange(4000).reshape(5, -1)), np.arange(4000) // 40
-    found = calibrate(honest * 3, true, folds, blocks)
-    assert found.temperature == pytest.approx(3, rel=0.1)
-    assert found.error < 0.03 < 0.1 < found.error_before
-    assert sum(labels for _, _, labels in found.bins) == 4000
-    # Few labels move it little, and a class that no fold had learned none at all
-    assert 0.4 < find_temperature(np.array([[4, 0, 0]], np.float32), np.array([0])) < 1
-    assert find_temperature(np.array([[0, -np.inf]], np.float32), np.array([1])) == 1
-
-
-def test_calibration_leaves_what_it_cannot_improve():
-    """The error on other labels: of honest scores it hardly grows, of overconfident ones it falls as it should."""
-
-    def draw(rng, labels):
-        honest = rng.normal(size=(labels, 3)).astype(np.float32) * 1.5
-        shares = np.exp(honest) / np.exp(honest).sum(axis=1, keepdims=True)
-        return honest, (shares.cumsum(axis=1) < rng.random((labels, 1))).sum(axis=1).clip(0, 2)
-
-    others, classes = draw(np.random.default_rng(999), 20_000)
-    grown = {1: [], 4: []}
-    always = []
-    for seed in range(30):
-        rng = np.random.default_rng(seed)
-        blocks = np.unique(np.sort(rng.integers(0, 20, 120)), return_inverse=True)[1]
-        folds = [np.flatnonzero(blocks % 5 == fold) for fold in range(5)]
-        honest, true = draw(rng, 120)
-        for factor in (1, 4):
-
-            def error(temperature, factor=factor):
-                number, confidence = most_likely(others * np.float32(factor), temperature)
-                return expected_error(confidence.astype(float), number == classes)[0]
-
-            scores = honest * np.float32(factor)
-            found = calibrate(scores, true, folds, blocks)
-            assert found.error <= found.error_before
-            assert (found.error < found.error_before) == (found.temperature != 1)
-            grown[factor].append(error(found.temperature) - error(1.0))
-            if factor == 1:
-                always.append(error(find_temperature(scores, true)) - error(1.0))
-    assert max(grown[4]) < -0.1
-    assert max(grown[1]) < 0.06
-    assert 0 <= np.mean(grown[1]) < np.mean(always) / 2
-
-
 def test_with_few_labels_a_class_is_not_known(places, tmp_path):
     _, crop = land(0)
     values = some(crop, 60)
@@ -407,13 +354,6 @@ def test_with_few_labels_a_class_is_not_known(places, tmp_path):
     assert json.loads((tmp_path / "o" / "report.json").read_text()) == report
 
 
-def test_no_share_is_sure_after_a_few_blocks():
-    """Wilson's interval, by hand: 10 of 10 is above 72 %, and 0 of 4 below 49 %."""
-    assert share_interval(1.0, 10).low == pytest.approx(0.7225, abs=1e-4)
-    assert share_interval(1.0, 10).high == 1
-    assert share_interval(0.0, 4).high == pytest.approx(0.4899, abs=1e-4)
-
-
 def test_a_map_worse_than_the_mean_says_so_first(tmp_path, places):
     noise = write_labels(tmp_path / "n.tif", some(np.random.default_rng(0).random((SIZE, SIZE)), 60))
     report = make_map(
@@ -427,15 +367,15 @@ def test_nothing_that_is_read_is_replaced(places, tmp_path):
     labels = write_labels(tmp_path / "l.tif", some(land(0)[1], 60))
     before = labels.read_bytes()
     output = places / "a.embeddings"
-    for save in (labels, tmp_path / "o" / "m"):
+    for save in (labels, tmp_path / "o" / "m.model"):
         with pytest.raises(InputError, match=save.name):
             make_map(output, labels, out=tmp_path / "o", save=save, overwrite=True, progress=False)
     assert labels.read_bytes() == before
-    made = make_map(output, labels, out=tmp_path / "o", save=tmp_path / "m", progress=False)
+    made = make_map(output, labels, out=tmp_path / "o", save=tmp_path / "m.model", progress=False)
     kept = made.saved.read_bytes()
-    with pytest.raises(InputError, match=r"m exists already.*overwrite.*save="):
-        make_map(output, labels, out=tmp_path / "p", save=tmp_path / "m", progress=False)
-    for out in (output, tmp_path / "m"):
+    with pytest.raises(InputError, match=r"m\.model exists already.*overwrite.*save="):
+        make_map(output, labels, out=tmp_path / "p", save=tmp_path / "m.model", progress=False)
+    for out in (output, tmp_path / "m.model"):
         with pytest.raises(InputError, match=out.name):
             apply(made.saved, output, out, overwrite=True, progress=False)
     assert made.saved.read_bytes() == kept
@@ -451,11 +391,11 @@ def test_a_map_and_its_classifier_are_finished_by_the_same_command(places, tmp_p
 
     monkeypatch.setattr(PartialOutput, "take_name", fail)
     with pytest.raises(OSError, match="made up"):
-        make_map(*given, save=tmp_path / "m", progress=False)
-    assert (tmp_path / "m").is_file()
+        make_map(*given, save=tmp_path / "m.model", progress=False)
+    assert (tmp_path / "m.model").is_file()
     monkeypatch.setattr(PartialOutput, "take_name", honest)
-    with pytest.raises(InputError, match="m exists already"):  # another command doesn't replace it
-        make_map(*given, save=tmp_path / "m", method="knn", progress=False)
-    make_map(*given, save=tmp_path / "m", progress=False)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["m", "o"]
-    assert apply(tmp_path / "m", places / "a.embeddings", tmp_path / "again", progress=False)
+    with pytest.raises(InputError, match=r"m\.model exists already"):  # another command doesn't replace it
+        make_map(*given, save=tmp_path / "m.model", method="knn", progress=False)
+    make_map(*given, save=tmp_path / "m.model", progress=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.model", "o"]
+    assert apply(tmp_path / "m.model", places / "a.embeddings", tmp_path / "again", progress=False)

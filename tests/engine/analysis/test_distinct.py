@@ -94,7 +94,7 @@ def test_a_map_is_that_of_single_pixels_to_the_bit(places, tmp_path, method, lab
     maps = []
     for name in ("vq", "plain"):
         predicted.clear()
-        made = make_map(places / name, places / f"{labels}.tif", None, tmp_path / name, method=method, save=tmp_path / f"{name}.c", **asked)  # fmt: skip
+        made = make_map(places / name, places / f"{labels}.tif", None, tmp_path / name, method=method, save=tmp_path / f"{name}.model", **asked)  # fmt: skip
         maps.append((rasters(tmp_path / name), sum(predicted), made.report["pixels"]))
     (of_vq, few, pixels), (of_plain, every, same) = maps
     assert few <= pixels / 12
@@ -102,9 +102,9 @@ def test_a_map_is_that_of_single_pixels_to_the_bit(places, tmp_path, method, lab
     assert set(of_vq) >= {"map.tif", "dissimilarity.tif"}
     for name, values in of_vq.items():
         np.testing.assert_array_equal(values, of_plain[name], err_msg=name)
-    assert (tmp_path / "vq.c").read_bytes()[:100] == (tmp_path / "plain.c").read_bytes()[:100]
+    assert (tmp_path / "vq.model").read_bytes()[:100] == (tmp_path / "plain.model").read_bytes()[:100]
     predicted.clear()
-    apply(tmp_path / "plain.c", places / "vq", tmp_path / "applied")
+    apply(tmp_path / "plain.model", places / "vq", tmp_path / "applied")
     np.testing.assert_array_equal(rasters(tmp_path / "applied")["map.tif"], of_plain["map.tif"])
     assert sum(predicted) == few
 

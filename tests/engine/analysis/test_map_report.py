@@ -193,10 +193,10 @@ def test_many_classes_have_a_list_of_confusions(output, tmp_path):
         output,
         write_labels(tmp_path / "l.tif", CROP),
         out=tmp_path / "m",
-        save=tmp_path / "c",
+        save=tmp_path / "c.model",
         progress=False,
     )
-    about, count = read_classifier(tmp_path / "c").about, MOST_ACROSS + 1
+    about, count = read_classifier(tmp_path / "c.model").about, MOST_ACROSS + 1
     names = [f"class {i}" for i in range(count)]
     confusion = np.diag(np.full(count, 9))
     confusion[3, 5], confusion[1, 0] = 7, 2

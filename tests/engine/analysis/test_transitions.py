@@ -137,7 +137,7 @@ def test_what_cannot_be_compared_is_refused(maps, tmp_path, run):
     far = write_map(tmp_path / "far.tif", BEFORE, at=ORIGIN @ rasterio.Affine.translation(1000, 0))
     with pytest.raises(InputError, match="share no pixel"):
         te.from_to(before, far, tmp_path / "out")
-    with pytest.raises(InputError, match="same map"):
+    with pytest.raises(InputError, match="both maps"):
         te.from_to(before, before, tmp_path / "out")
     for words in (("--dim", "16"), ("--top", "0.1"), ("--years", "2023", "2024")):
         code, _, messages = run("change", "--from-to", before, after, *words)

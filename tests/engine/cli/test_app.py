@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 from importlib.metadata import version
-from itertools import chain
 
 import pytest
+from command_tree import COMMANDS
 from typer.main import get_command
 
 from tessera_engine.cli import app
+from tessera_engine.cli.wording import argument_in_usage, arguments_of
 
 
 def start(*arguments, **environment):
@@ -35,19 +36,18 @@ def test_no_summary_is_cut_off_in_80_columns(words):
 
 
 def test_every_help_is_words_only(run):
-    """No markup, no internal names, and each sentence of an option ends."""
-
-    def commands(command, path=()):
-        subs = getattr(command, "commands", None)
-        if subs is None:
-            return [path]
-        return [path, *chain.from_iterable(commands(sub, (*path, name)) for name, sub in subs.items())]
-
-    for path in commands(get_command(app)):
+    """No markup, no names of Python, and each sentence of an option ends."""
+    for path, command in COMMANDS:
         code, out, _ = run(*path, "--help")
         assert code == 0
         assert "[/" not in out
         assert "_version" not in out
+        assert "list[" not in out
+        usage = " ".join(out.partition("\n\n")[0].split())
+        if not hasattr(command, "commands"):  # arguments are named as in messages
+            arguments = [*map(argument_in_usage, arguments_of(command))]
+            assert usage == " ".join(["Usage: tessera-engine", *path, "[OPTIONS]", *arguments])
+            assert [word for word in arguments if f"  {word}  " not in out] == []
     root = get_command(app)
     options = [(name, param) for name, command in root.commands.items() for param in command.params]
     assert [(name, param.name) for name, param in options if not param.help.endswith(".")] == []
@@ -113,10 +113,10 @@ def test_a_notice_of_the_kernels_is_one_line(run, monkeypatch, tmp_path):
 
 def test_a_closed_window_and_ctrl_break_count_as_ctrl_c():
     """Windows raises SIGBREAK, which is 21 there, for both."""
-    from tessera_engine.cli.app import SIGNALS, exit_code_of
+    from tessera_engine.cli.signals import SIGNALS, exit_code_of
 
     assert [exit_code_of(number) for number in (signal.SIGINT, signal.SIGTERM, 21)] == [130, 143, 130]
-    windows = "import signal; signal.SIGBREAK = 21; from tessera_engine.cli.app import SIGNALS; print(*map(int, SIGNALS))"
+    windows = "import signal; signal.SIGBREAK = 21; from tessera_engine.cli.signals import SIGNALS; print(*map(int, SIGNALS))"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(
         [sys.executable, "-c", windows], env=environment, capture_output=True, text=True, check=True

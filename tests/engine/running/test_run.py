@@ -5,17 +5,25 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-from contextlib import contextmanager
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
+from cut_runs import (
+    ARRAYS,
+    WINDOWS,
+    Changing,
+    Cut,
+    Interrupting,
+    assert_only,
+    contents,
+    embed,
+    interrupt,
+    plan,
+    raising,
+)
 from fake_backend import FakeBackend
-from made_up import FakeReader, made_up_arrays
 from naive import naive_clear_median
 
 from tessera_engine.errors import InputError, TesseraError
@@ -25,131 +33,18 @@ from tessera_engine.files.partial import finish_or_undo
 from tessera_engine.formats.opening import open_embeddings, stored_years
 from tessera_engine.formats.origin import Origin
 from tessera_engine.pictures.quicklook import write_quicklook
-from tessera_engine.running import changes
-from tessera_engine.running.options import RunOptions
-from tessera_engine.running.plan import Plan
 from tessera_engine.running.run import run
-from tessera_engine.scene import Scene, Window
+from tessera_engine.scene import Window
 from tessera_engine.stac.reading import read_item
 from tessera_engine.verification.output import check_files
 
-ARRAYS = made_up_arrays(11, 9)
-WINDOW_PIXELS = 20  # two rows of nine: six windows
-WINDOWS = 6
-
-
-@pytest.fixture(autouse=True)
-def read_to_compute(monkeypatch):
-    """Windows that are only read again to be compared don't count as read; test_changes.py is about these."""
-    find = changes.find_change
-
-    def found(journal, reader, blocks):
-        change = find(journal, reader, blocks)
-        reader.windows_read.clear()
-        return change
-
-    monkeypatch.setattr(changes, "find_change", found)
-
-
-class Changing(FakeReader):
-    """A reader whose content can change."""
-
-    content = "a" * 64
-
-    def fingerprint(self):
-        return self.content
-
-
-class Interrupting(Changing):
-    """A reader that does something as window number `at` is read."""
-
-    def __init__(self, arrays, at, happens):
-        super().__init__(arrays)
-        self.at, self.happens = at, happens
-
-    def read(self, window):
-        if len(self.windows_read) == self.at:
-            self.at = None
-            self.happens()
-        return super().read(window)
-
-
-class Planned(NamedTuple):
-    """A plan and the backend that carries it out."""
-
-    plan: Plan
-    backend: FakeBackend
-
-    @property
-    def windows_read(self):
-        return self.plan.scene.reader.windows_read
-
-
-def plan(out, reader=None, backend=None, window_pixels=WINDOW_PIXELS, origin=None, **options):
-    reader, backend = reader or Changing(ARRAYS), backend or FakeBackend()
-    options = {"window": reader.grid.window, "dim": 32, "stored_as": "int8", "format": "npy"} | options
-    return Planned(
-        Plan(
-            scene=Scene("place", "place", reader),
-            model=backend.model,
-            out=Path(out),
-            options=RunOptions(**options),
-            window_pixels=window_pixels,
-            origin=origin or Origin(None, "fake", "0" * 64, "v2", "0.1.0"),
-        ),
-        backend,
-    )
-
-
-def embed(planned, **options):
-    """Run a plan; gives the lines for the user."""
-    told = []
-    changed = replace(planned.plan, options=replace(planned.plan.options, **options))
-    run(changed, planned.backend, None, told.append)
-    return told
+pytestmark = pytest.mark.usefixtures("read_to_compute")
 
 
 def counts(planned):
     """Run a plan; gives the pixels and those with an embedding that it reports."""
     done = run(planned.plan, planned.backend, None, lambda line: None)
     return done.pixels, done.with_data
-
-
-def contents(out):
-    """The files of an output; of item.json what doesn't tell the time."""
-    files = {path.name: path.read_bytes() for path in out.iterdir()}
-    item = json.loads(files["item.json"])
-    for word in ("created", "end_datetime", "tessera:item_sha256"):
-        item["properties"].pop(word)
-    return files | {"item.json": item}
-
-
-@pytest.fixture(scope="module")
-def expected(tmp_path_factory):
-    out = tmp_path_factory.mktemp("uninterrupted") / "out"
-    embed(plan(out))
-    return contents(out)
-
-
-class Cut(BaseException):
-    pass
-
-
-def raising(error):
-    def happens():
-        raise error
-
-    return happens
-
-
-def interrupt(out, at=3, error=None):
-    """A run that ends as window `at` is read; those that were read before the last one are finished."""
-    with pytest.raises((Cut, TesseraError)):
-        embed(plan(out, Interrupting(ARRAYS, at, raising(error or Cut()))))
-
-
-def assert_only(folder, *names):
-    assert sorted(path.name for path in folder.iterdir()) == sorted(names)
 
 
 @pytest.mark.parametrize("at", [2, 3, 5])
@@ -360,133 +255,6 @@ def test_a_second_run_on_the_same_output_stops(tmp_path, expected):
             embed(plan(tmp_path / "out"), restart=True)
 
     embed(plan(tmp_path / "out", Interrupting(ARRAYS, 3, second)))
-    assert contents(tmp_path / "out") == expected
-
-
-@pytest.mark.parametrize("name", ["embeddings", "scales", "observations"])
-def test_a_flipped_bit_in_a_finished_window_is_found_and_computed_again(tmp_path, expected, name):
-    interrupt(tmp_path / "out", 4)
-    staged = tmp_path / "out.partial" / "staging" / f"{name}.npy"
-    content = bytearray(staged.read_bytes())
-    content[130] ^= 4  # in the first window
-    staged.write_bytes(content)
-    again = plan(tmp_path / "out")
-    told = embed(again)
-    assert any("window (0, 0, 9, 2)" in t for t in told)
-    assert again.windows_read[0] == Window(0, 0, 9, 2)
-    assert len(again.windows_read) < WINDOWS
-    assert contents(tmp_path / "out") == expected
-
-
-@pytest.mark.parametrize("left", [0, 50, 500, 1000, None])
-def test_a_staged_file_cut_short_or_gone_costs_its_windows_only(tmp_path, expected, left):
-    interrupt(tmp_path / "out", 5)
-    staged = tmp_path / "out.partial" / "staging" / "embeddings.npy"
-    if left is None:
-        staged.unlink()
-    else:
-        os.truncate(staged, left)
-    again = plan(tmp_path / "out")
-    told = embed(again)
-    assert any("staged window" in line for line in told)
-    if left == 1000:  # the header's 128 bytes and three rows of 9 * 32
-        assert Window(0, 0, 9, 2) not in again.windows_read
-    assert contents(tmp_path / "out") == expected
-
-
-def test_a_damaged_journal_line_is_named_and_its_window_computed_again(tmp_path, expected):
-    interrupt(tmp_path / "out", 5)
-    journal = tmp_path / "out.partial" / "journal"
-    lines = journal.read_bytes().splitlines(keepends=True)
-    lines[2] = lines[2].replace(b"9", b"8", 1)
-    journal.write_bytes(b"".join(lines))
-    again = plan(tmp_path / "out")
-    assert "damaged in line 3" in embed(again)[0]
-    assert Window(0, 2, 9, 2) in again.windows_read
-    assert contents(tmp_path / "out") == expected
-
-
-def test_a_journal_without_its_first_line_stops(tmp_path, expected):
-    interrupt(tmp_path / "out")
-    journal = tmp_path / "out.partial" / "journal"
-    journal.write_bytes(b"x" + journal.read_bytes())
-    with pytest.raises(TesseraError, match="restart=True"):
-        embed(plan(tmp_path / "out"))
-    embed(plan(tmp_path / "out"), restart=True)
-    assert contents(tmp_path / "out") == expected
-
-
-def test_a_read_error_names_the_place_and_is_gone_on_from(tmp_path, expected):
-    out, error = tmp_path / "out", OSError(5, "Input/output error")
-    with pytest.raises(
-        TesseraError, match=r"can't be read at \(0, 6, 9, 2\).*Input/output error.*same command"
-    ):
-        embed(plan(out, Interrupting(ARRAYS, 3, raising(error))))
-    embed(plan(out))
-    assert contents(out) == expected
-
-
-def test_too_little_room_is_said_beforehand(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10**9, 10**9 - 10**6, 10**6)
-    )
-    with pytest.raises(TesseraError, match=r"needs 5 MB .* 4 MB"):
-        embed(plan(tmp_path / "out"))
-    assert_only(tmp_path)
-
-
-@contextmanager
-def mounted(folder, size):
-    folder.mkdir()
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], capture_output=True
-    )
-    if done.returncode != 0:
-        pytest.skip("mounting takes root")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", folder], check=True)
-
-
-def fill(folder):
-    with (folder / "ballast").open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(bytes(4096))
-        except OSError:
-            return
-
-
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting takes root")
-@pytest.mark.parametrize("at", [3, 5])
-def test_a_disk_that_is_full_midway_is_gone_on_from(tmp_path, expected, at):
-    with mounted(tmp_path / "disk", "8m") as disk:
-        out = disk / "out"
-        with pytest.raises(TesseraError, match="same command again") as full:
-            embed(plan(out, Interrupting(ARRAYS, at, lambda: fill(disk))))
-        assert "\n" not in str(full.value)
-        assert_only(disk, "out.partial", "ballast")
-        (disk / "ballast").unlink()
-        assert any("resuming" in line for line in embed(plan(out)))
-        assert contents(out) == expected
-        assert_only(disk, "out")
-
-
-@pytest.mark.skipif(shutil.which("chattr") is None, reason="needs chattr")
-def test_permission_that_is_lost_midway_is_gone_on_from(tmp_path, expected):
-    staged = tmp_path / "out.partial" / "staging" / "embeddings.npy"
-
-    def lose():
-        if subprocess.run(["chattr", "+i", staged], capture_output=True).returncode != 0:
-            pytest.skip("this file system or user can't make files immutable")
-
-    try:
-        with pytest.raises(TesseraError, match=r"not permitted .*embeddings.npy.*same command again"):
-            embed(plan(tmp_path / "out", Interrupting(ARRAYS, 3, lose)))
-    finally:
-        subprocess.run(["chattr", "-i", staged], capture_output=True)
-    embed(plan(tmp_path / "out"))
     assert contents(tmp_path / "out") == expected
 
 

@@ -33,7 +33,7 @@ def weights(path):
         (["train", "SCENE", "-o", "m.pt", "--size", "v1.1"], ["--size", "'v1.1'"]),
         (["train", "SCENE", "-o", "m.pt", "--device", "tpu"], ["--device tpu", "auto, cpu, cuda"]),
         (["train", "SCENE", "-o", "m.pt", "--qat", "fp8"], ["--qat", "fp8", "int8, qdq"]),
-        (["train", "SCENE", "-o", "SCENE/bands.npy"], ["bands.npy", "--overwrite"]),
+        (["train", "SCENE", "-o", "SCENE/bands.npy"], ["bands.npy", ".pt"]),
         (["distil", "SCENE", "-o", "m.pt", "--teacher", "SCENE/bands.npy"], ["not a torch checkpoint"]),
         (["distil", "SCENE", "-o", "m.pt", "--teacher", "gone.pt"], ["gone.pt"]),
     ],

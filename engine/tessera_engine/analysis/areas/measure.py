@@ -16,7 +16,6 @@ from tessera_engine.analysis.areas.result import Areas, ClassArea
 from tessera_engine.analysis.class_map import ClassMap, open_class_map
 from tessera_engine.analysis.options import check_options
 from tessera_engine.analysis.pixel_area import ADVICE, SQUARE_METRES, pixel_square_metres
-from tessera_engine.analysis.reporting.as_markdown import to_markdown
 from tessera_engine.analysis.reporting.write import write_report
 from tessera_engine.errors import check_type
 from tessera_engine.files.checksums import path_sha256
@@ -97,11 +96,6 @@ def area(
 
 
 area.__signature__ = spelled_out(area, AreaKeywords, AreaOptions())  # type: ignore[attr-defined]
-
-
-def report_text(areas: Areas) -> str:
-    """The report as Markdown."""
-    return to_markdown(report_of(areas))
 
 
 def areas_of(of: ClassMap, points: ShapeFile, field: str) -> Areas:

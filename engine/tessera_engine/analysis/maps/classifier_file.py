@@ -8,6 +8,8 @@ from tessera_engine.analysis.maps.classifier import Classifier
 from tessera_engine.errors import ModelError
 from tessera_engine.files.document import Damaged
 
+SUFFIX = ".model"
+
 MAX_BYTES = 1 << 29
 """A forest of 20,000 labels and 8 classes has 80 MB."""
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tessera_engine.errors import InputError, TesseraError
-from tessera_engine.files.nearby import nearest
+from tessera_engine.errors import TesseraError
+from tessera_engine.files.endings import check_ending
 from tessera_engine.gdal import vector_writer
 
 METADATA = "tessera"
@@ -57,14 +57,7 @@ def writer_for(out: Path) -> Callable[[Path, str, Content, Batches], None]:
     Raises:
         InputError: no format has this ending.
     """
-    suffix = out.suffix.lower()
-    if suffix not in WRITERS:
-        near = nearest(suffix, WRITERS)
-        hint = f"; did you mean {out.with_suffix(near)}?" if near else ""
-        raise InputError(
-            f"out={out} ends with none of {', '.join(WRITERS)}, which say the format of a table{hint}"
-        )
-    return WRITERS[suffix]
+    return WRITERS[check_ending("out", out, WRITERS, "a table")]
 
 
 def _write_parquet(path: Path, name: str, content: Content, batches: Batches) -> None:

@@ -75,7 +75,7 @@ def from_to(
         open_class_map("after", after, chosen.nodata),
     )
     if first.path.resolve() == second.path.resolve():
-        raise InputError(f"before= and after= are the same map, {first.path}; give maps of two times")
+        raise InputError(f"both maps are {first.path}; give maps of two times")
     target = Path(f"{_short(first)}.{_short(second)}.transitions")
     if out is not None:
         check_path("out", out, "a folder")

@@ -134,9 +134,9 @@ def test_cuda_never_means_the_cpu(machine, there, precision, facts):
         ("onnxruntime", "cuda", "int8", ["backend=onnxruntime", "GPUs", "int8", "fp32, fp16, qdq", "precision="]),
         ("fused", "auto", "fp16", ["backend=fused", "CPUs", "fp16", "onnxruntime, openvino"]),
         ("torch", "auto", "int8", ["backend=torch", "int8", "fused, onnxruntime, openvino"]),
-        ("nothing", "auto", "fp32", ["backend='nothing'", "auto, fused, cuda, onnxruntime, openvino, tensorrt, torch"]),
+        ("nothing", "auto", "fp32", ["backend=nothing", "auto, fused, cuda, onnxruntime, openvino, tensorrt, torch"]),
         ("onnx-runtime", "auto", "fp32", ["did you mean 'onnxruntime'?"]),
-        ("auto", "tpu", "fp32", ["device='tpu'", "auto, cpu, cuda"]),
+        ("auto", "tpu", "fp32", ["device=tpu", "auto, cpu, cuda"]),
     ],
 )  # fmt: skip
 def test_contradictions_are_refused(backend, device, precision, facts):
