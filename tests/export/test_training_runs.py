@@ -97,10 +97,10 @@ def test_a_checkpoint_appears_and_nothing_else_stays(scenes, tmp_path):
 
 
 def test_the_same_seed_gives_the_same_weights(scenes, tmp_path):
-    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+    for name, seed in (("a.pt", 0), ("b.pt", 0), ("c.pt", 1)):
         train(config(seed=seed), order(scenes, tmp_path / name), lambda line: None)
-    assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
-    assert not same(weights(tmp_path / "a"), weights(tmp_path / "c"))
+    assert same(weights(tmp_path / "a.pt"), weights(tmp_path / "b.pt"))
+    assert not same(weights(tmp_path / "a.pt"), weights(tmp_path / "c.pt"))
 
 
 def test_a_killed_training_goes_on_to_the_same_bits(scenes, tmp_path, killed_after, monkeypatch):
