@@ -205,7 +205,8 @@ def raster_reader(path: Path | str, driver: str = GEOTIFF, **options: Any) -> An
     """
     # As a path and absolute: otherwise rasterio and GDAL read "http:", "zip:" or "!" in a name as a place
     name = Path(os.path.abspath(path)) if isinstance(path, Path) else path  # noqa: PTH100, keeps links
-    beside = {} if isinstance(path, Path) and _has_world_file(path) else _ALONE
+    placed = options.get("GEOREF_SOURCES") != "NONE"  # otherwise its pixels alone are wanted
+    beside = {} if placed and isinstance(path, Path) and _has_world_file(path) else _ALONE
     try:
         # The class itself: rasterio.open would begin and end a further environment for each file
         with rasterio.Env(**beside):

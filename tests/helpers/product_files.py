@@ -13,6 +13,7 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+import pytest
 import rasterio
 from affine import Affine
 from made_up import CRS, ORIGIN
@@ -24,6 +25,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from tessera_engine.scene import S2_BANDS
 
 METADATA = SHARED / "data" / "product-metadata"
+needs_metadata = pytest.mark.skipif(not METADATA.exists(), reason="needs ../shared/data/product-metadata")
 """Real metadata files; None of the project's own."""
 
 YEAR = 2021

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
 from mosaic_files import day_of
-from product_files import METADATA, product_arrays
+from product_files import product_arrays
 
 from tessera_engine.scenes.metadata.listing import list_folder
 from tessera_engine.scenes.search import find_products
 
 ARRAYS = product_arrays(4, 6, steps=2)
 DAYS = [day_of(doy) for doy in ARRAYS["doys"]]
-needs_metadata = pytest.mark.skipif(not METADATA.exists(), reason="needs ../shared/data/product-metadata")
 
 
 def find(folder):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from mosaic_files import day_of
 from product_files import (
     METADATA,
+    needs_metadata,
     product_arrays,
     safe_metadata,
     safe_name,
@@ -27,7 +28,6 @@ from tessera_engine.scenes.search import find_products
 
 ARRAYS = product_arrays(4, 6, steps=2)
 DAYS = [day_of(doy) for doy in ARRAYS["doys"]]
-needs_metadata = pytest.mark.skipif(not METADATA.exists(), reason="needs ../shared/data/product-metadata")
 
 
 def find(folder):

@@ -8,9 +8,9 @@ import re
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from product_files import YEAR
+from product_files import YEAR, needs_metadata
 from stac_files import write_items, write_stac_s1, write_stac_s2
-from stac_scenes import ARRAYS, DAYS, change, find, first_asset, needs_metadata
+from stac_scenes import ARRAYS, DAYS, change, find, first_asset
 
 
 @pytest.mark.parametrize("form", ["files", "collection", "catalogue"])

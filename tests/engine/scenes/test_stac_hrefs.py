@@ -6,9 +6,9 @@ import json
 import re
 
 import pytest
-from product_files import METADATA
+from product_files import METADATA, needs_metadata
 from stac_files import write_items, write_stac_s2
-from stac_scenes import ARRAYS, DAYS, find, first_asset, needs_metadata
+from stac_scenes import ARRAYS, DAYS, find, first_asset
 
 from tessera_engine.scenes.metadata.listing import list_folder
 
