@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from random import Random
 
+import numpy as np
 from fuzz.mutations import NUMBERS, mutate_json
 from fuzz.watch import Place
 
@@ -23,7 +24,9 @@ def mutate_classifier(rng: Random, data: bytes) -> bytes:
         array = arrays[name].copy()
         kind = rng.randrange(6)
         if kind == 0:
-            array.flat[rng.randrange(array.size)] = rng.choice(NUMBERS[:12]) % 2**31
+            array.flat[rng.randrange(array.size)] = np.asarray(rng.choice(NUMBERS[:12]) % 2**31).astype(
+                array.dtype
+            )
         elif kind == 1:
             array = array[: rng.randrange(len(array) + 1)]
         elif kind == 2:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 import threading
@@ -163,6 +164,21 @@ def test_a_huge_chunk_is_refused(tmp_path):
     array = root.create_array("B02", shape=(3, 8, 6), chunks=(3, 40_000, 40_000), dtype="int16")
     array.attrs.update({"_ARRAY_DIMENSIONS": ["time", "y", "x"], "grid_mapping": "spatial_ref"})
     assert "MB" in problem_of(tmp_path).reason
+
+
+@pytest.mark.parametrize("empty", range(3))
+def test_a_chunk_without_values_is_refused(tmp_path, empty):
+    pytest.importorskip("zarr")
+    path = write(tmp_path, ARRAYS, Form(container="zarr2"))
+    for name in (".zarray", ".zmetadata"):
+        for file in path.rglob(name):
+            metadata = json.loads(file.read_text())
+            arrays = metadata["metadata"].values() if name == ".zmetadata" else [metadata]
+            for array in arrays:
+                if len(array.get("chunks", ())) == 3:
+                    array["chunks"][empty] = 0
+            file.write_text(json.dumps(metadata))
+    assert "chunks" in problem_of(tmp_path).reason
 
 
 def test_a_chunk_that_stores_more_than_its_values_is_refused(tmp_path):

@@ -65,7 +65,12 @@ class Array:
         return self.load(tuple(slice(0, length) for length in self.shape))
 
     def check_chunks(self) -> None:
-        """Raise `Unusable` where one chunk would fill the memory."""
+        """Raise `Unusable` where a chunk holds nothing, or would fill the memory."""
+        if 0 in self.chunks:
+            raise Unusable(
+                f"stores {self.name} in chunks of {self.chunks} values, expected at least 1 in each dimension: "
+                "copy it again"
+            )
         decoded = float(np.prod(self.chunks, dtype=np.float64)) * self.dtype.itemsize
         if decoded > LARGEST_CHUNK:
             raise Unusable(
