@@ -32,16 +32,18 @@ def _interleave(bands: NDArray[Any], pixels: NDArray[Any]) -> None:
                 pixels[start + pixel, band] = near[band, pixel]
 
 
-def interleave(bands: NDArray[Any]) -> NDArray[Any]:
+def interleave(bands: NDArray[Any], pixels: NDArray[Any] | None = None) -> NDArray[Any]:
     """The values of each pixel together; eight times as fast as NumPy's transposition.
 
     Args:
         bands: (K, height, width) int8 or float32.
+        pixels: (height, width, K) of the same dtype, to be filled: some bands of a C-contiguous array. None: a new one.
 
     Returns:
-        (height, width, K), C-contiguous.
+        `pixels`; a new one is C-contiguous.
     """
     count, height, width = bands.shape
-    pixels = np.empty((height * width, count), bands.dtype)
-    _interleave(np.ascontiguousarray(bands).reshape(count, -1), pixels)
-    return pixels.reshape(height, width, count)
+    if pixels is None:
+        pixels = np.empty((height, width, count), bands.dtype)
+    _interleave(np.ascontiguousarray(bands).reshape(count, -1), pixels.reshape(height * width, count))
+    return pixels

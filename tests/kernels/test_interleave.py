@@ -17,3 +17,8 @@ def test_each_value_is_where_it_belongs(dtype, shape):
     assert found.flags.c_contiguous
     np.testing.assert_array_equal(found, np.moveaxis(bands, 0, 2))
     np.testing.assert_array_equal(interleave(bands[:, ::-1]), np.moveaxis(bands[:, ::-1], 0, 2))
+    # A part of the bands, into a part of an array
+    some = np.zeros((*shape[1:], shape[0] + 3), dtype)
+    assert interleave(bands, some[..., 1 : shape[0] + 1]).base is some
+    np.testing.assert_array_equal(some[..., 1 : shape[0] + 1], found)
+    assert not some[..., [0, -2, -1]].any()

@@ -14,10 +14,11 @@ import rioxarray  # noqa: F401
 from made_up import CRS, ORIGIN
 from outputs import made_up_output
 from rasterio.warp import transform
-from staged import landscape
+from staged import landscape, stage
 
 from tessera_engine import open_embeddings
 from tessera_engine.errors import InputError, TesseraError
+from tessera_engine.formats.cog.reading import BANDS
 from tessera_engine.formats.embeddings.bands import FEW_VALUES
 from tessera_engine.scene import Grid, Window
 
@@ -38,6 +39,19 @@ def close(found, expected, store):
     step = np.abs(expected).max(axis=-1, keepdims=True) / 254 if store == "int8" else np.zeros(1)
     valid = np.isfinite(expected)
     assert (np.abs(found - expected) <= step * 1.001 + 1e-9)[valid].all()
+
+
+@pytest.mark.parametrize("stored_as", ["int8", "float32"])
+@pytest.mark.parametrize("size", [(9, 7), (190, 180)], ids=["few values", "many values"])
+def test_more_bands_than_a_geotiff_is_read_by_come_back_bit_for_bit(tmp_path, stored_as, size):
+    embedding = np.random.default_rng(3).normal(size=(*size, 2 * BANDS + 6)).astype(np.float32)
+    staging = stage(tmp_path / "staging", embedding, stored_as)
+    window = staging.grid.window
+    opened = open_embeddings(made_up_output(tmp_path / "out", embedding, "cog", stored_as))
+    for dim in (1, BANDS, BANDS + 1, embedding.shape[2]):
+        found = opened.source.read(window, dim).values
+        np.testing.assert_array_equal(found, staging.embeddings.read(window)[..., :dim])
+        assert found.flags.c_contiguous
 
 
 def test_everything_comes_back(output):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,12 @@ from tessera_engine.formats.embeddings.base import asset_path, item_grid
 from tessera_engine.formats.embeddings.stored import StoredBlock
 from tessera_engine.formats.layers import QUALITY_BANDS
 from tessera_engine.scene import Grid, Window
+
+CACHE_BYTES = 8_000_000
+"""GDAL's block cache. A file is opened for one window and read band by band, so each block is needed once."""
+
+BANDS = 32
+"""Bands that are read at once. All of them, beside the values of each pixel together, would take twice the memory."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +42,11 @@ class CogSource:
 
     def read(self, window: Window, dim: int) -> StoredBlock:
         """See `tessera_engine.formats.embeddings.stored.Source`."""
-        bands = self._read_bands(self.embeddings, window, dim)
-        scales = None if self.scales is None else self._read_bands(self.scales, window, 1)[0]
-        return StoredBlock(by_pixel(bands), scales)
+        values = np.empty((window.height, window.width, dim), self.stored_as)
+        for first, bands in self._read_bands(self.embeddings, window, dim):
+            by_pixel(bands, values[..., first : first + len(bands)])
+        scales = None if self.scales is None else self._read(self.scales, window, 1)[..., 0]
+        return StoredBlock(values, scales)
 
     def read_observations(self, window: Window) -> NDArray[np.uint16]:
         """See `tessera_engine.formats.embeddings.stored.Source`."""
@@ -58,24 +66,26 @@ class CogSource:
         transform = grid.transform @ Affine.scale(grid.width / width, grid.height / height)
         return replace(self, grid=Grid(width, height, grid.crs, transform), level=level)
 
-    def _read(self, path: Path, window: Window, bands: int) -> NDArray[Any]:
-        """(height, width, bands)."""
-        return np.ascontiguousarray(np.moveaxis(self._read_bands(path, window, bands), 0, 2))
+    def _read(self, path: Path, window: Window, count: int) -> NDArray[Any]:
+        """(height, width, count) of a file's first `count` bands, of which there are few."""
+        (found,) = self._read_bands(path, window, count)
+        return np.ascontiguousarray(np.moveaxis(found[1], 0, 2))
 
-    def _read_bands(self, path: Path, window: Window, bands: int) -> NDArray[Any]:
-        """(bands, height, width)."""
+    def _read_bands(self, path: Path, window: Window, count: int) -> Iterator[tuple[int, NDArray[Any]]]:
+        """The first `count` bands, up to `BANDS` at a time: how many came before, and (bands, height, width)."""
         from rasterio.windows import Window as RasterioWindow
 
         from tessera_engine.gdal import GDAL_ERRORS, gdal_environment, gdal_reason
 
         try:
-            with gdal_environment(), _open(path, self.level) as file:
-                block: NDArray[Any] = file.read(list(range(1, bands + 1)), window=RasterioWindow(*window))
+            with gdal_environment(CACHE_BYTES), _open(path, self.level) as file:
+                for first in range(0, count, BANDS):
+                    numbers = range(first + 1, min(first + BANDS, count) + 1)
+                    yield first, file.read(list(numbers), window=RasterioWindow(*window))
         except GDAL_ERRORS as error:
             raise TesseraError(
                 f"can't read {path}: {gdal_reason(error)}; make or copy the output again"
             ) from None
-        return block
 
 
 def open_source(path: Path, item: Mapping[str, Any]) -> CogSource:

@@ -11,17 +11,22 @@ FEW_VALUES = 1 << 20
 """Fewer than these NumPy reorders in less time than it takes to load numba."""
 
 
-def by_pixel(bands: NDArray[Any]) -> NDArray[Any]:
+def by_pixel(bands: NDArray[Any], pixels: NDArray[Any] | None = None) -> NDArray[Any]:
     """The values of each pixel together.
 
     Args:
         bands: (K, height, width) int8 or float32.
+        pixels: (height, width, K) of the same dtype, to be filled: some bands of a C-contiguous array. None: a new one.
 
     Returns:
-        (height, width, K), C-contiguous.
+        `pixels`; a new one is C-contiguous.
     """
     if bands.size < FEW_VALUES:
-        return np.ascontiguousarray(np.moveaxis(bands, 0, 2))
+        by_pixel = np.moveaxis(bands, 0, 2)
+        if pixels is None:
+            return np.ascontiguousarray(by_pixel)
+        pixels[...] = by_pixel
+        return pixels
     from tessera_kernels.interleave import interleave
 
-    return interleave(bands)
+    return interleave(bands, pixels)
