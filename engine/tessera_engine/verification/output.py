@@ -24,8 +24,8 @@ from tessera_engine.model.facts import LARGEST
 from tessera_engine.scene import Window
 from tessera_engine.stac.reading import Item, ItemAsset
 
-ROWS = 256
-"""Rows that are read at once: a tile of the GeoTIFFs."""
+TILE = 256
+"""Pixels across what is read at once: a tile of the GeoTIFFs. An .npy file has all bands of a pixel together."""
 
 NAMED = 5
 """Files that a message names at most; it counts the others."""
@@ -233,7 +233,7 @@ def check_nodata(rasters: dict[str, Raster], item: Item) -> None:
     embeddings = rasters["embeddings"]
     height, width = item.shape
     with_data = 0
-    for window in Window(0, 0, width, height).blocks(width, ROWS):
+    for window in Window(0, 0, width, height).blocks(TILE, TILE):
         first = embeddings.read(window, 1)[:, :, 0]
         has_data = first != CODE_NODATA if embeddings.dtype == np.int8 else ~np.isnan(first)
         with_data += int(has_data.sum())
@@ -244,8 +244,8 @@ def check_nodata(rasters: dict[str, Raster], item: Item) -> None:
             if (has_data != other).any():
                 row, col = np.argwhere(has_data != other)[0]
                 raise CheckFailed(
-                    f"{rasters[key].path.name} and {embeddings.path.name} disagree about whether pixel (col {col}, "
-                    f"row {window.row + row}) has data"
+                    f"{rasters[key].path.name} and {embeddings.path.name} disagree about whether pixel "
+                    f"(col {window.col + col}, row {window.row + row}) has data"
                 )
     if with_data != item.fact("pixels_with_data"):
         raise CheckFailed(

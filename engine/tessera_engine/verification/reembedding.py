@@ -21,7 +21,7 @@ from tessera_engine.model.drift import THRESHOLDS, Drift, measure, threshold_for
 from tessera_engine.running.options import EmbedOptions
 from tessera_engine.scene import Scene, Window
 from tessera_engine.stac.reading import Item
-from tessera_engine.verification.output import ROWS, Raster, open_raster
+from tessera_engine.verification.output import TILE, Raster, open_raster
 
 SIDE = 16
 """Pixels across a place that is embedded again. Many small places find more damage than one large place."""
@@ -150,7 +150,7 @@ def _with_data(observations: Raster, whole: Window) -> NDArray[np.int64]:
     """(N,) the pixels of an output that have observations: row * width + column."""
     found = [
         np.flatnonzero(observations.read(strip).any(axis=2)) + strip.row * whole.width
-        for strip in whole.blocks(whole.width, ROWS)
+        for strip in whole.blocks(whole.width, TILE)
     ]
     return np.concatenate(found)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,6 +96,7 @@ def find_seams(embeddings: Embeddings) -> Seams:
     Raises:
         TesseraError: a file can't be read.
     """
+    embeddings = replace(embeddings, dim=min(DIMENSIONS, embeddings.dim))
     grid = embeddings.grid
     parts: dict[tuple[str, int], list[tuple[int, int, float]]] = defaultdict(list)
     edges = np.zeros(4)
@@ -105,7 +106,7 @@ def find_seams(embeddings: Embeddings) -> Seams:
         for left in range(0, grid.width, WIDE):
             begin, end = max(left - margin, 0), min(left + WIDE + margin, grid.width)
             window = Window(begin, first, end - begin, last - first)
-            values = embeddings.read(window)[..., :DIMENSIONS]
+            values = embeddings.read(window)
             counts = embeddings.read_observations(window).astype(np.int32)
             own = Window(left, top, min(WIDE, grid.width - left), min(SEGMENT, grid.height - top))
             for axis, place, start, stop, ratio in _lines(values, window, own):

@@ -18,16 +18,17 @@ class Fake:
 
     values: np.ndarray
     counts: np.ndarray
+    dim: int = 16
     grid: Grid = field(init=False)
 
     def __post_init__(self):
         self.grid = Grid(self.values.shape[1], self.values.shape[0])
 
     def read(self, window):
-        return self.values[window.row : window.row + window.height, window.col : window.col + window.width]
+        return self.values[window.slices][..., : self.dim]
 
     def read_observations(self, window):
-        return self.counts[window.row : window.row + window.height, window.col : window.col + window.width]
+        return self.counts[window.slices]
 
 
 def noise(height=200, width=230, seed=0):

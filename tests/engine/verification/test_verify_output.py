@@ -11,12 +11,15 @@ import numpy as np
 import pytest
 import rasterio
 from made_up import ORIGIN, made_up_arrays, write_tile
+from outputs import made_up_output
+from staged import landscape
 
 from tessera_engine import cli
 from tessera_engine.errors import CheckFailed, InputError
 from tessera_engine.files.output import ITEM
 from tessera_engine.stac.items import item_sha256
 from tessera_engine.stac.reading import read_item
+from tessera_engine.verification.output import check_nodata, open_rasters
 from tessera_engine.verification.verify import verify as check
 
 KINDS = {
@@ -265,6 +268,19 @@ def test_rasters_that_disagree_are_found(output, verify):
     code, _, err = verify(folder)
     assert code == 1
     assert "disagree about whether pixel (col 7, row 4) has data" in err
+
+
+def test_the_pixel_that_is_named_is_counted_from_the_corner_of_the_output(tmp_path):
+    folder = made_up_output(tmp_path / "wide", landscape(3, 600, 16), "npy", "float32")
+    item = read_item(folder)
+    rasters = open_rasters(folder, item)
+    check_nodata(rasters, item)
+    path = rasters["observations"].path
+    counts = np.load(path)
+    counts[2, 555] = 0
+    np.save(path, counts)
+    with pytest.raises(CheckFailed, match=r"pixel \(col 555, row 2\) has data"):
+        check_nodata(rasters, item)
 
 
 def set_property(name, value):
