@@ -107,6 +107,4 @@ class Joined:
 def _read(part: Embeddings | Staging, window: Window) -> tuple[StoredBlock, NDArray[np.uint16]]:
     if isinstance(part, Embeddings):
         return part.read_stored(window), part.read_observations(window)
-    assert part.scales is not None
-    stored = StoredBlock(part.embeddings.read(window), part.scales.read(window))
-    return stored, part.observations.read(window)
+    return StoredBlock.staged(part, window), part.observations.read(window)

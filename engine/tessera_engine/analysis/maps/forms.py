@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tessera_engine.files.staging import Staging
 from tessera_engine.formats.embeddings.base import PREFIXES, Embeddings
-from tessera_engine.formats.vq.tiles import TILE, decode, encode
+from tessera_engine.formats.embeddings.stored import StoredBlock
+from tessera_engine.formats.vq.tiles import TILE, Tile, decode, encode_read
 from tessera_engine.formats.vq.tiles import bytes_per_pixel as vq_bytes
+from tessera_engine.scene import Window
 from tessera_kernels.quantize import quantize
 
 SCALE_BYTES = 4
@@ -89,12 +95,27 @@ def quantised(
         here = np.flatnonzero((cols // TILE == window.col // TILE) & (rows // TILE == window.row // TILE))
         if not len(here):
             continue
-        tile = encode(embeddings.read_stored(window))
+        tile = _coded(embeddings, window)
         if tile is not None:
             numbers = tile.numbers[:, rows[here] - window.row, cols[here] - window.col]
             back = decode(tile.books, numbers[:, np.newaxis], embeddings.dim)
             found[here] = back.vectors[back.which[0]]
     return found
+
+
+def _coded(embeddings: Embeddings, window: Window) -> Tile | None:
+    """A tile as `--format vq` would store it."""
+    # Its rows are read several times, a few at a time: from a plain file, because blocks of most formats would be
+    # decoded each time, and a whole tile takes 134 MB of memory
+    with tempfile.TemporaryDirectory() as folder:
+        grid = embeddings.grid.crop(window)
+        staging = Staging.create(Path(folder), grid, embeddings.dim, embeddings.stored_as)
+        for part in embeddings.tiles(part=window):
+            stored, place = embeddings.read_stored(part), part.relative_to(window)
+            staging.embeddings.write(place, stored.values)
+            if staging.scales is not None and stored.scales is not None:
+                staging.scales.write(place, stored.scales)
+        return encode_read(partial(StoredBlock.staged, staging), grid.window)
 
 
 def read_back(

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from tessera_engine.files.staging import CODE_NODATA
+from tessera_engine.files.staging import CODE_NODATA, Staging
 from tessera_engine.scene import Grid, Window
 
 
@@ -29,6 +29,12 @@ class StoredBlock(NamedTuple):
         if stored_as == "int8":
             return cls(np.full((*size, dim), CODE_NODATA, np.int8), np.full(size, np.nan, np.float32))
         return cls(np.full((*size, dim), np.nan, np.float32), None)
+
+    @classmethod
+    def staged(cls, staging: Staging, window: Window) -> StoredBlock:
+        """A window of staged arrays."""
+        scales = None if staging.scales is None else staging.scales.read(window)
+        return cls(staging.embeddings.read(window), scales)
 
     @property
     def valid(self) -> NDArray[np.bool_]:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from tessera_engine.files.staging import RasterFile, Staging
+from tessera_engine.files.staging import Staging
 from tessera_engine.formats.embeddings.stored import StoredBlock
 from tessera_engine.formats.format import Content
 from tessera_engine.formats.layers import QUALITY_BANDS
@@ -158,7 +158,7 @@ def _write_shard(arrays: Mapping[str, Any], staging: Staging, window: Window) ->
         if key.startswith(BOOKS)
     }
     for part in window.blocks(TILE, TILE):
-        tile = encode_read(partial(_stored, staging), part)
+        tile = encode_read(partial(StoredBlock.staged, staging), part)
         if tile is None:
             continue
         here = part.relative_to(window)
@@ -180,11 +180,6 @@ def _write_counts(arrays: Mapping[str, Any], staging: Staging, window: Window) -
     for name, raster in counts:
         if raster is not None:
             arrays[name][:, rows, cols] = np.moveaxis(raster.read(window), 2, 0)
-
-
-def _stored(staging: Staging, window: Window) -> StoredBlock:
-    scales: RasterFile | None = staging.scales
-    return StoredBlock(staging.embeddings.read(window), None if scales is None else scales.read(window))
 
 
 def _slices(window: Window, unit: int) -> tuple[slice, slice]:
