@@ -7,21 +7,21 @@ links) of files that stay as they are, and replaces it by rename: an interruptio
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tessera_engine.files.staging import Staging
-from tessera_engine.formats.embeddings.base import Embeddings
+from tessera_engine.formats.embeddings.base import PREFIXES, Embeddings
 from tessera_engine.formats.joined import Joined
 from tessera_engine.formats.origin import Origin
 from tessera_engine.scene import Grid
 from tessera_engine.stac.members import members, write_grown_item
 
-ROWS = 256
-"""Rows whose pixels are counted at a time."""
+SIDE = 512
+"""Pixels across the windows whose pixels are counted: few blocks of a store are decoded more than once."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,11 @@ class Store:
 
     def write_item(self, path: Path, year: int, staging: Staging) -> None:
         """Turn the item of the scene that was added to a year into the item of the grown store."""
-        new = 0
-        before = Joined(staging.grid, staging.dim, self.years.get(year), None)
-        for window in staging.grid.window.blocks(staging.grid.width, ROWS):
+        new, there = 0, self.years.get(year)
+        # Scales say which pixels have data: a short prefix brings them, and fewer codes
+        dim = min(PREFIXES[0], staging.dim)
+        before = Joined(staging.grid, dim, None if there is None else replace(there, dim=dim), None)
+        for window in staging.grid.window.blocks(SIDE, SIDE):
             assert staging.scales is not None
             valid = np.isfinite(staging.scales.read(window))
             new += int((valid & ~before.read(window)[0].valid).sum())
