@@ -45,9 +45,9 @@ SHAPES = {
 
 FORMATS = ("cog", "npy", "zarr", "geotessera", "vq")
 INT8_ONLY = ("zarr", "geotessera")
-LEAST = {"zarr": 460, "geotessera": 390, "vq": 440}
-"""MB that formats need: a whole shard of Zarr is in memory while it is written, of vq what is learned from a tile of
-512 x 512 pixels and the numbers of 16; and all have libraries of their own."""
+LEAST = {"zarr": 360, "geotessera": 390, "vq": 440}
+"""MB that formats need: zarr holds a shard four times while it writes it, of vq what is learned from a tile of 512 x 512
+pixels is in memory and the numbers of 16; and all have libraries of their own."""
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,12 @@ from tessera_engine.running.plan import Plan
 from tessera_engine.scene import Window
 
 SIDE = 1024
-"""Pixels across a cell: two shards. It is about 100 km2, minutes of work, so that a cell's own costs don't count. It is
-as large as the blocks of JPEG 2000 products, which no two workers then decode. A killed worker loses one cell."""
+"""Pixels across a cell: four shards. It is about 100 km2, minutes of work, so that a cell's own costs don't count. It
+is as large as the blocks of JPEG 2000 products, which no two workers then decode. A killed worker loses one cell."""
 
 CELLS_A_WORKER = 4
-"""With fewer cells than this for each worker, the last ones leave workers idle, so cells are one shard large."""
+"""With fewer cells than this for each worker, the last ones leave workers idle, so cells are as small as the format
+allows."""
 
 
 def side_for(plan: Plan, smallest: int, workers: int) -> int:

@@ -71,7 +71,7 @@ def test_the_convention_is_kept(converted):
     ]
     zone = root["utm31"]
     assert zone.attrs["proj:code"] == "EPSG:32631"
-    assert (zone["scales"].fill_value, zone["scales"].shards) == (np.inf, (1, 512, 512))
+    assert (zone["scales"].fill_value, zone["scales"].shards) == (np.inf, (1, 256, 256))
     assert zone["embeddings"].chunks == (1, 32, 64, 64)
     scales = zone["scales"][0]
     np.testing.assert_array_equal(np.isinf(scales), np.isnan(EMBEDDING[..., 0]))

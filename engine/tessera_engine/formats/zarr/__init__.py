@@ -56,5 +56,5 @@ FORMAT = Format(
     in_cells=_in_cells,
     library_bytes=30_000_000,
     fixed_bytes=20_000_000,
-    pixels_held=4 * 512**2,  # a shard: its codes, its chunks, and both joined
+    pixels_held=4 * 256**2,  # a shard: its codes, its chunks, and both joined
 )

@@ -31,7 +31,7 @@ class StoreInCells:
     folder: Path
     media_type: str
 
-    side = SHARD
+    side = 2 * SHARD  # smaller cells would take longer to hand out than they are worth
 
     @cached_property
     def _outline(self) -> Outline:

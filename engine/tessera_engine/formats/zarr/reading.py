@@ -25,8 +25,8 @@ from tessera_engine.scene import Grid, Window
 if TYPE_CHECKING:
     from zarr import Group
 
-SHARD = 512
-"""Pixels across a shard: 32 MB with 128 dimensions, and a whole shard has to be in memory to be written."""
+SHARD = 256
+"""Pixels across a shard: 8 MB with 128 dimensions. zarr holds a shard four times while it writes it."""
 
 BLOCK = 128
 """Pixels across what is read together, which are whole chunks of every array. To read a chunk of 32 pixels by itself
