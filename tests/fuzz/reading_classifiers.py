@@ -23,7 +23,7 @@ def mutate_classifier(rng: Random, data: bytes) -> bytes:
         name = rng.choice(list(arrays))
         array = arrays[name].copy()
         kind = rng.randrange(6)
-        if kind == 0:
+        if kind == 0 and array.size:
             array.flat[rng.randrange(array.size)] = np.asarray(rng.choice(NUMBERS[:12]) % 2**31).astype(
                 array.dtype
             )
