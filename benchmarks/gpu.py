@@ -30,7 +30,7 @@ from gpu_measures import Launches, determinism, energy, memory_ceiling, speed  #
 from guarded import Skip, Stages  # noqa: E402
 from power import find_tool  # noqa: E402
 
-from tessera_engine import api  # noqa: E402
+from tessera_engine import api, loading  # noqa: E402
 from tessera_engine.backends import cuda  # noqa: E402
 from tessera_engine.backends.choosing import make_backend  # noqa: E402
 from tessera_engine.backends.gpu.cuda import Cuda  # noqa: E402
@@ -257,7 +257,7 @@ class Bench:
 
     def whole_run(self, name: str, precision: str) -> dict[str, Any]:
         """`embed --int8` of a simulated scene: pixels a second, and where the time went."""
-        loaded = api.Model(self.backend(name, precision), self.threads)
+        loaded = loading.Model(self.backend(name, precision), self.threads)
         scene, edge = self.folder / "scene", self.sizes.edge
         if not scene.exists():
             simulate(scene, edge, seed=3)

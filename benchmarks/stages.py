@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tessera_engine.api import load_model
 from tessera_engine.files.staging import Staging, checksum
+from tessera_engine.loading import load_model
 from tessera_engine.running import pipeline
 from tessera_engine.running.changes import sums
 from tessera_engine.running.journal import Finished, Journal

@@ -35,11 +35,12 @@ if TYPE_CHECKING:
     from tessera_engine.analysis.suggest import Suggested, suggest
     from tessera_engine.analysis.transitions.make import from_to
     from tessera_engine.analysis.transitions.result import FromTo
-    from tessera_engine.api import Embedded, Model, embed, load_model
+    from tessera_engine.api import Embedded, embed
     from tessera_engine.errors import InputError, SceneWarning, TesseraError
     from tessera_engine.formats.embeddings.base import Embeddings
     from tessera_engine.formats.opening import open_embeddings
     from tessera_engine.jobs.many import JobResult, embed_many
+    from tessera_engine.loading import Model, load_model
     from tessera_engine.pictures.make import Picture, picture
     from tessera_engine.running.convert import convert
     from tessera_engine.scene import Scene, Window
@@ -58,7 +59,7 @@ _MODULES = {
     "InputError": "errors",
     "JobResult": "jobs.many",
     "Map": "analysis.maps.make",
-    "Model": "api",
+    "Model": "loading",
     "Picture": "pictures.make",
     "Sampled": "analysis.sampling.sample",
     "Scene": "scene",
@@ -77,7 +78,7 @@ _MODULES = {
     "embed_many": "jobs.many",
     "evaluate": "analysis.maps.evaluate",
     "from_to": "analysis.transitions.make",
-    "load_model": "api",
+    "load_model": "loading",
     "map": "analysis.maps.make",
     "open_embeddings": "formats.opening",
     "open_scene": "scenes",

@@ -16,10 +16,11 @@ from places import ROOT
 from typer.main import get_command
 
 import tessera_engine as te
-from tessera_engine import api
+from tessera_engine import api, loading
 from tessera_engine.cli import app
 from tessera_engine.running import options as run_options
 from tessera_engine.running import pipeline
+from tessera_engine.tokens import pack
 
 ARRAYS = made_up_arrays(12, 10)
 
@@ -31,7 +32,7 @@ def scene(tmp_path):
 
 @pytest.fixture(scope="module")
 def model():
-    return api.Model(FakeBackend(), threads=1)
+    return loading.Model(FakeBackend(), threads=1)
 
 
 def test_every_name_is_there_and_completes():
@@ -174,7 +175,7 @@ def test_a_scene_is_sampled_once(tmp_path, model):
     reader = Counting(ARRAYS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        te.embed(te.Scene("x", "x", reader), api.Model(backend, 1), tmp_path / "out", format="npy")
+        te.embed(te.Scene("x", "x", reader), loading.Model(backend, 1), tmp_path / "out", format="npy")
     assert (reader.samples, len(prepared)) == (1, 1)
 
 
@@ -218,7 +219,7 @@ def test_embed_accepts_names_and_paths(scene, tmp_path):
 def test_pieces_of_a_window_give_the_same_bits(scene):
     model = te.load_model("demo", "int8")
     reader = te.open_scene(scene).reader
-    tokens = api.pack(reader.read(reader.grid.window), model.facts).tokens
+    tokens = pack(reader.read(reader.grid.window), model.facts).tokens
     whole, shares = model.backend.run(tokens), []
     for size in (1, 7, 50):
         model.backend.piece_pixels = size

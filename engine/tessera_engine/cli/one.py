@@ -49,7 +49,7 @@ class Asked:
 
 def embed_here(asked: Asked) -> None:
     """Embed a scene on this machine."""
-    from tessera_engine import api
+    from tessera_engine import api, loading
     from tessera_engine.backends.choosing import choose
     from tessera_engine.model.installed import open_model
     from tessera_engine.running.memory import check_device_memory
@@ -71,7 +71,7 @@ def embed_here(asked: Asked) -> None:
     if others is not None:
         asked.say(others)
     limit = asked.loading["device_memory"]
-    loaded = api.load(file, backend, threads, asked.say, device, limit)
+    loaded = loading.load(file, backend, threads, asked.say, device, limit)
     facts = loaded.facts
     if facts.name == "demo":
         asked.say(

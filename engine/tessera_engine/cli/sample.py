@@ -93,7 +93,7 @@ def sample(
 
     Example: tessera-engine sample scene_dir.embeddings points.csv -o table.parquet
     """
-    from tessera_engine import api
+    from tessera_engine import loading
     from tessera_engine.analysis.sampling.sample import sample as make
     from tessera_engine.formats.opening import holds_embeddings
     from tessera_engine.model.installed import DEFAULT_MODEL, open_model
@@ -115,7 +115,7 @@ def sample(
         )
     else:
         file = open_model(loaded, "int8" if int8 else None)
-        loaded = api.load(file, backend, threads, lambda text: console.say(text, quiet), device)
+        loaded = loading.load(file, backend, threads, lambda text: console.say(text, quiet), device)
     with interruptible(NOTHING_LEFT):
         made = make(
             opened,

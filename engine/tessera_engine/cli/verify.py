@@ -16,8 +16,8 @@ from tessera_engine.errors import CheckFailed, InputError, MissingExtra
 from tessera_engine.files.nearby import unknown
 
 if TYPE_CHECKING:
-    from tessera_engine.api import Model
     from tessera_engine.backends.base import Backend
+    from tessera_engine.loading import Model
 
 
 @app.command()
@@ -128,18 +128,20 @@ def _verify_model(
     pixels: int,
     threads: int,
 ) -> tuple[dict[str, Any], str | None]:
-    from tessera_engine import api
+    from tessera_engine import loading
     from tessera_engine.model.drift import measure, threshold_for
     from tessera_engine.model.installed import open_model
     from tessera_engine.scenes.sampling import sample_tokens
 
     if reference is None and open_model(model, precision).facts.precision == "fp32":
         raise InputError(f"{model} is fp32 itself; give --reference CHECKPOINT to compare it with")
-    loaded = api.load_model(model, precision, backend, threads, console.say)
+    loaded = loading.load_model(model, precision, backend, threads, console.say)
     if reference is not None and reference.suffix != ".onnx":
         truth = _open_checkpoint(reference, loaded)
     else:
-        truth = api.load_model(str(reference or loaded.facts.name), "fp32", "onnxruntime", threads).backend
+        truth = loading.load_model(
+            str(reference or loaded.facts.name), "fp32", "onnxruntime", threads
+        ).backend
     tokens = sample_tokens(scene, loaded.facts, pixels)
     drift = measure(truth.run(tokens), loaded.backend.run(tokens))
     failures = threshold_for(loaded.facts.precision, loaded.backend.computes_on).failures(drift)

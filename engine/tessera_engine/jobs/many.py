@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tessera_engine import api
+from tessera_engine import api, loading
 from tessera_engine.backends.choosing import choose
 from tessera_engine.cluster.options import Runs, for_cells
 from tessera_engine.errors import InputError, TesseraError, check_type
@@ -129,16 +129,16 @@ class _Loader:
 
     def __init__(self) -> None:
         self._key: object = None
-        self._model: api.Model | None = None
+        self._model: loading.Model | None = None
 
-    def load(self, job: Job, say: Announce) -> api.Model:
+    def load(self, job: Job, say: Announce) -> loading.Model:
         """The model of a job."""
-        loading = job.loading
-        if loading != self._key or self._model is None:
+        asked = job.loading
+        if asked != self._key or self._model is None:
             self.close()  # two models in memory would be more than was planned for
-            options = {name: loading[name] for name in LOADING if name in loading and name != MODEL}
-            self._model = api.load_model(job.model, announce=say, **options)
-            self._key = dict(loading)
+            options = {name: asked[name] for name in LOADING if name in asked and name != MODEL}
+            self._model = loading.load_model(job.model, announce=say, **options)
+            self._key = dict(asked)
         return self._model
 
     def close(self) -> None:

@@ -12,11 +12,12 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
-from tessera_engine.api import Model, embed
+from tessera_engine.api import embed
 from tessera_engine.errors import CheckFailed, InputError
 from tessera_engine.files.staging import CODE_NODATA
 from tessera_engine.formats.layers import QUALITY_BANDS
 from tessera_engine.formats.npy.writing import SUFFIXES
+from tessera_engine.loading import Model
 from tessera_engine.model.drift import THRESHOLDS, Drift, measure, threshold_for
 from tessera_engine.running.options import EmbedOptions
 from tessera_engine.scene import Scene, Window

@@ -8,7 +8,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from tessera_engine.api import Model, load_model
 from tessera_engine.backends.registry import backend_names, backend_record
 from tessera_engine.errors import InputError, ModelError, check_type
 from tessera_engine.files.partial import finish_or_undo
@@ -16,6 +15,7 @@ from tessera_engine.files.pinned import Pinned
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.given import Given, GivenPath, path_given
 from tessera_engine.formats.opening import open_embeddings
+from tessera_engine.loading import Model, load_model
 from tessera_engine.progress import Announce
 from tessera_engine.scene import Scene
 from tessera_engine.scenes import open_scene

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from tessera_engine.api import load_model
+from tessera_engine.loading import load_model
 from tessera_engine.model import installed
 from tessera_engine.model.drift import THRESHOLDS, measure
 from tessera_engine.scenes import open_scene

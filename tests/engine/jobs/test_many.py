@@ -48,13 +48,13 @@ def killed_at_its_end(out):
 
 def test_one_bad_scene_stops_no_other_and_the_same_call_does_what_is_left(scenes, monkeypatch):
     loaded = []
-    load = many.api.load_model
+    load = many.loading.load_model
 
     def counted(*arguments, **options):
         loaded.append(arguments)
         return load(*arguments, **options)
 
-    monkeypatch.setattr(many.api, "load_model", counted)
+    monkeypatch.setattr(many.loading, "load_model", counted)
     jobs = table(scenes, "scene,year,out\na,2023,\nb,,\nc,2024,third\nnowhere,,\n")
     told = []
 

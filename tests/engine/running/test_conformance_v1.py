@@ -6,8 +6,9 @@ import conformance
 import numpy as np
 import pytest
 
-from tessera_engine.api import embed, load_model
+from tessera_engine.api import embed
 from tessera_engine.errors import InputError
+from tessera_engine.loading import load_model
 from tessera_engine.running.options import check_dim
 from tessera_export.export import export_model
 

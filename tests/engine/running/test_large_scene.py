@@ -34,10 +34,10 @@ PROFILE = {
 
 EMBED = """
 import resource, sys
-from tessera_engine import api
+from tessera_engine import api, loading
 from tessera_engine.scene import Window
 scene, out, corner, side = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-model = api.load_model("demo", precision="int8", threads=1)
+model = loading.load_model("demo", precision="int8", threads=1)
 done = api.embed(scene, model, out, window=Window(corner, corner, side, side), memory=450_000_000)
 print(done.with_data, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """

@@ -27,7 +27,7 @@ from product_files import (
 from rasterio.warp import transform as project
 from stac_files import write_items, write_stac_s1, write_stac_s2
 
-from tessera_engine import api, cli
+from tessera_engine import api, cli, loading
 from tessera_engine.model.drift import measure
 from tessera_engine.scene import S2_BANDS, Observations, Window
 from tessera_engine.scenes import open_scene
@@ -166,7 +166,7 @@ def test_any_window_of_zips_reads_the_same(small, data):
 
 
 def embedded(scene, out):
-    api.embed(scene, api.Model(FakeBackend(), threads=1), out, stored_as="int8", format="npy")
+    api.embed(scene, loading.Model(FakeBackend(), threads=1), out, stored_as="int8", format="npy")
     arrays = {path.name.rpartition("_")[2]: np.load(path) for path in sorted(out.glob("*.npy"))}
     # Products say which pixels are water, in the last band; d-pixel tiles don't
     arrays["quality.npy"] = arrays["quality.npy"][..., :-1]
@@ -216,7 +216,7 @@ def test_two_tiles_of_two_zones_embed_like_one(tmp_path):
     assert found.s2_valid.all()
     np.testing.assert_array_equal(found.s2[:, :, :30], wanted.s2[:, :, :30])
     assert (found.s2[:, :, 30:] != wanted.s2[:, :, 30:]).any()
-    model = api.load_model("demo", "fp32", "onnxruntime")
+    model = loading.load_model("demo", "fp32", "onnxruntime")
     embeddings = []
     for name, each in (("scene", scene), ("tile", tile)):
         api.embed(each, model, tmp_path / f"{name}.out", format="npy")

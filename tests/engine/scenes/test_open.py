@@ -12,7 +12,7 @@ from fake_backend import FakeBackend
 from made_up import ORIGIN, made_up_arrays, write_tile
 from mosaic_files import write_mosaics
 
-from tessera_engine import api
+from tessera_engine import api, loading
 from tessera_engine.errors import InputError
 from tessera_engine.scenes import open_scene
 
@@ -94,7 +94,7 @@ def test_a_file_of_a_scene_names_its_folder(tile, tmp_path):
 
 def test_an_output_is_no_scene(tile, tmp_path):
     out = tmp_path / "flanders-2018.embeddings"
-    api.embed(tile, api.Model(FakeBackend(), threads=1), out, stored_as="int8")
+    api.embed(tile, loading.Model(FakeBackend(), threads=1), out, stored_as="int8")
     for given in (out, out / "embeddings.tif"):
         message = refused(given)
         assert f"{out} is an output of this engine" in message

@@ -19,7 +19,7 @@ from made_up import ORIGIN, FakeReader, made_up_arrays, write_tile
 from mosaic_files import CLEAR, day_of, write_mosaics, write_raster, write_s2_mosaic
 from one_value_products import read_all, s2_product
 
-from tessera_engine import api
+from tessera_engine import api, loading
 from tessera_engine.errors import InputError
 from tessera_engine.scene import Observations, Window
 from tessera_engine.scenes import open_scene
@@ -87,7 +87,7 @@ def test_windows_cover_the_region_once_within_the_limit(reader, max_pixels, col,
 
 
 def test_mosaics_embed_like_the_d_pixel_tile_bit_for_bit(tmp_path, mosaics, arrays):
-    model = api.Model(FakeBackend(), threads=1)
+    model = loading.Model(FakeBackend(), threads=1)
     tile = write_tile(tmp_path / "tile", arrays)
     for name, scene in (("tile", tile), ("mosaics", mosaics)):
         api.embed(scene, model, tmp_path / f"{name}.out", stored_as="int8")
@@ -240,7 +240,7 @@ def test_a_file_that_turns_out_damaged_stops_the_run_and_is_named(tmp_path):
     path.write_bytes(content)
     scene = open_scene(tmp_path / "scene")
     assert not [line for line in scene.reader.warnings if "nir" in line]
-    model = api.Model(FakeBackend(), threads=1)
+    model = loading.Model(FakeBackend(), threads=1)
     with pytest.raises(InputError, match=r"^nir/2021-06-01_mosaic\.tiff can't be read.*move its product out"):
         api.embed(scene, model, tmp_path / "out")
     assert not (tmp_path / "out").exists()

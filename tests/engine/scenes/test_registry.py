@@ -10,14 +10,14 @@ import rasterio
 from fake_backend import FakeBackend
 from made_up import CRS, ORIGIN, made_up_arrays, write_tile
 
-from tessera_engine import api
+from tessera_engine import api, loading
 from tessera_engine.errors import InputError
 from tessera_engine.scenes import open_scene
 from tessera_engine.scenes.registry import LAYOUTS, Layout
 
 
 def embedded(scene, out):
-    api.embed(scene, api.Model(FakeBackend(), threads=1), out, stored_as="int8", format="npy")
+    api.embed(scene, loading.Model(FakeBackend(), threads=1), out, stored_as="int8", format="npy")
     return [np.load(path) for path in sorted(out.glob("*.npy"))]
 
 

@@ -15,7 +15,7 @@ from places import FLANDERS
 from rasterio.enums import Resampling
 from rasterio.warp import reproject, transform_bounds
 
-from tessera_engine import api
+from tessera_engine import loading
 from tessera_engine.scene import Grid, Window
 from tessera_engine.scenes import open_scene
 from tessera_engine.scenes.products import Asset
@@ -144,7 +144,7 @@ def centred_cosines(a: NDArray, b: NDArray) -> NDArray:
 
 @pytest.fixture(scope="module")
 def model():
-    return api.load_model("demo", backend="onnxruntime")
+    return loading.load_model("demo", backend="onnxruntime")
 
 
 def embedded(model, reader) -> NDArray:

@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from tessera_engine import api
+from tessera_engine import loading
 from tessera_engine.backends.choosing import make_backend
 from tessera_engine.errors import InputError, ModelError
 from tessera_engine.model.drift import THRESHOLDS, measure
@@ -118,7 +118,7 @@ def test_only_backends_that_can_run_it_do(half, codes):
     for path in (half, codes[0]):
         with pytest.raises(InputError, match="backend=fused"):
             make_backend(read_model_file(path), "fused", 1)
-    assert api.load_model(str(codes[0]), "int8", "onnxruntime").facts.precision == "qdq"
+    assert loading.load_model(str(codes[0]), "int8", "onnxruntime").facts.precision == "qdq"
     with pytest.raises(ModelError, match="qdq, not in fp32; give precision=qdq"):
         open_model(str(codes[0]), "fp32")
     with pytest.raises(ModelError, match="fp16, not in int8; give precision=fp16"):

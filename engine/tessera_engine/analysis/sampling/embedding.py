@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from tessera_engine.analysis.sampling.spool import Spool
-from tessera_engine.api import Model, examine, warn
+from tessera_engine.api import examine, warn
 from tessera_engine.errors import InputError
 from tessera_engine.files.durable import sync_file
 from tessera_engine.files.staging import Block
+from tessera_engine.loading import Model
 from tessera_engine.machine import default_memory
 from tessera_engine.model.file import ModelFile
 from tessera_engine.progress import Announce, Progress

@@ -10,13 +10,13 @@ from typing import Any, TypeAlias
 from tessera_engine.analysis.options import SampleOptions
 from tessera_engine.analysis.sampling.embedding import SceneSource
 from tessera_engine.analysis.sampling.sources import Source
-from tessera_engine.api import Model
 from tessera_engine.backends.choosing import choose
 from tessera_engine.errors import InputError, check_type
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.embeddings.same_model import check_same_model
 from tessera_engine.formats.given import GivenPath, check_path
 from tessera_engine.formats.opening import holds_embeddings, open_embeddings, stored_years
+from tessera_engine.loading import Model
 from tessera_engine.model.installed import open_model
 from tessera_engine.progress import Announce
 from tessera_engine.running.options import check_dim

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tessera_engine.api import load_model
+from tessera_engine.loading import load_model
 from tessera_engine.machine import default_memory
 from tessera_engine.model.installed import DEFAULT_MODEL
 from tessera_engine.running.memory import Demand
