@@ -24,7 +24,7 @@ class Asked:
         scene: its folder.
         out: the output folder; None: the default.
         opening: options of `tessera_engine.scenes.open.open_scene`.
-        loading: options of `tessera_engine.api.load_model`.
+        loading: options of `tessera_engine.loading.load_model`.
         options: of the run.
         quiet: print results alone, and what is certainly wrong.
         json: print JSON.
