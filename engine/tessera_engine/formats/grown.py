@@ -20,8 +20,9 @@ from tessera_engine.formats.origin import Origin
 from tessera_engine.scene import Grid
 from tessera_engine.stac.members import members, write_grown_item
 
-SIDE = 512
-"""Pixels across the windows whose pixels are counted: few blocks of a store are decoded more than once."""
+SIDE = 256
+"""Pixels across the windows whose pixels are counted: few blocks of a store are decoded more than once. A geotessera
+tree, which holds all dimensions of a pixel together, takes 8 MB for one."""
 
 
 @dataclass(frozen=True)
