@@ -91,6 +91,11 @@ def no_field(path: Path, field: str, fields: Sequence[str]) -> InputError:
     return InputError(f"{path} has no field '{field}'; its fields: {listed(fields)}{hint}")
 
 
+MOST_LISTED = 30
+"""Names that a message lists."""
+
+
 def listed(names: Sequence[str]) -> str:
     """Names in one line."""
-    return ", ".join(names) or "none"
+    more = len(names) - MOST_LISTED
+    return ", ".join(names[:MOST_LISTED]) + (f" and {more} more" if more > 0 else "") or "none"

@@ -139,6 +139,33 @@ def test_pyogrio_reads_names_of_its_own_again_afterwards(tmp_path):
     assert pyogrio.raw.vsi_path("zip://a.zip!b.shp") == "/vsizip/a.zip/b.shp"
 
 
+@pytest.mark.parametrize(
+    ("missing", "match"),
+    [("a.dbf", r"no field 'crop'.*a\.dbf.*not beside it"), ("a.shx", r"a\.shx is not beside it")],
+)
+def test_a_missing_part_of_a_shapefile_is_named(tmp_path, missing, match):
+    path = write(tmp_path / "a.shp", points(), NAMES, geometry_type="Point")
+    (tmp_path / missing).unlink()
+    with pytest.raises(InputError, match=match + "; copy all files"):
+        read(path)
+
+
+def test_what_is_no_file_of_shapes_is_refused_with_what_is_expected(tmp_path):
+    (tmp_path / "a.gpkg").write_text("notes")
+    with pytest.raises(InputError, match=r"a\.gpkg: it is no known format; expected GeoPackage"):
+        read(tmp_path / "a.gpkg")
+    (tmp_path / "a.gdb").mkdir()
+    with pytest.raises(InputError, match=r"a\.gdb: it is no file geodatabase; expected GeoPackage"):
+        read(tmp_path / "a.gdb")
+
+
+def test_many_layers_are_listed_in_part(tmp_path):
+    for number in range(33):
+        write(tmp_path / "a.gpkg", points(), NAMES, layer=f"l{number}", append=number > 0)
+    with pytest.raises(InputError, match=r"33 layers.*: l0, .*, l29 and 3 more; give layer="):
+        read(tmp_path / "a.gpkg")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="names there are text")
 @pytest.mark.parametrize("suffix", [".gpkg", ".parquet", ".csv"])
 def test_a_name_that_is_no_text_is_refused(tmp_path, suffix):
