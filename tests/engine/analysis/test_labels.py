@@ -130,6 +130,13 @@ def test_an_alpha_band_is_a_mask(tmp_path):
     assert labels.rows.max() == 9
 
 
+@pytest.mark.parametrize("band", [None, 1])
+def test_complex_numbers_are_no_labels(tmp_path, band):
+    path = write_raster(tmp_path / "l.tif", np.ones((1, HEIGHT, WIDTH), np.complex64))
+    with pytest.raises(InputError, match=r"l\.tif has complex numbers"):
+        read(path, band=band)
+
+
 def test_a_raster_that_covers_a_part(tmp_path):
     """Pixels beside it are no label, though 0 is one."""
     part = np.zeros((10, 10), np.uint8)
