@@ -221,6 +221,26 @@ def test_numbers_that_are_none(tmp_path):
         read(write(tmp_path / "t.gpkg", [centre(1, 1)], ["a"]), regression=True)
 
 
+def test_dates_are_no_numbers(tmp_path):
+    path = write(tmp_path / "l.gpkg", [centre(1, 1)], np.array(["2024-05-01"], "datetime64[ms]"))
+    with pytest.raises(InputError, match=r"not numbers, such as '2024-05-01"):
+        read(path, regression=True)
+
+
+@pytest.mark.parametrize("regression", [True, False])
+def test_a_value_far_from_all_others_may_mean_that_there_is_none(tmp_path, regression):
+    path = write(
+        tmp_path / "l.gpkg", [centre(col, 0) for col in range(6)], [1.0, 2.0, 0.0, 3.0, -9999.0, -9999.0]
+    )
+    (note,) = read(path, regression=regression).notes
+    assert note.startswith(
+        "-9999 is the value of 2 shapes (33 %) and counts as a label; if it means no label"
+    )
+    assert read(path, regression=regression, nodata=-9999.0).notes == ("left out: 2 shapes without a value",)
+    path = write(tmp_path / "m.gpkg", [centre(col, 0) for col in range(4)], ["0", "a", "b", "-9999x"])
+    assert read(path).notes == ()
+
+
 def test_infinite_and_missing_numbers_are_no_class(tmp_path):
     path = write(
         tmp_path / "l.gpkg", [centre(col, 0) for col in range(5)], [1.0, np.nan, np.inf, 2.0, -9999.0]

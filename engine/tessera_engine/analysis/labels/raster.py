@@ -69,7 +69,7 @@ def read_raster(source: LabelSource, grid: Grid, regression: bool, most: int) ->
         raise NoLabels(f"no label of {path} lies on the embeddings; give labels of the same place")
     if not draw.seen:
         raise NoLabels(f"no label of {path} is left: its pixels on the embeddings are all without data")
-    return draw.labels(grid.width, Losses(), tally.hints() if nodata is None else ())
+    return draw.labels(grid.width, Losses(), tally.hints("pixels") if nodata is None else ())
 
 
 def _add(
