@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,7 @@ MOST_LISTED = 30
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names in one line."""
+    """Names in one line; those with commas, or with spaces at their ends, in quotes."""
     more = len(names) - MOST_LISTED
-    return ", ".join(names[:MOST_LISTED]) + (f" and {more} more" if more > 0 else "") or "none"
+    shown = (f"'{name}'" if "," in name or name != name.strip() or not name else name for name in names)
+    return ", ".join(islice(shown, MOST_LISTED)) + (f" and {more} more" if more > 0 else "") or "none"

@@ -159,6 +159,16 @@ def test_what_is_no_file_of_shapes_is_refused_with_what_is_expected(tmp_path):
         read(tmp_path / "a.gdb")
 
 
+def test_layers_of_any_name_are_read_and_listed_unmistakably(tmp_path):
+    layers = ["a,b", "a'b", "2018", "小麦 1"]
+    for i, layer in enumerate(layers):
+        write(tmp_path / "a.gpkg", points(), NAMES, layer=layer, append=i > 0)
+    with pytest.raises(InputError, match=r"4 layers.*: 'a,b', a'b, 2018, 小麦 1; give layer="):
+        read(tmp_path / "a.gpkg")
+    for layer in layers:
+        check(read(tmp_path / "a.gpkg", layer=layer))
+
+
 def test_many_layers_are_listed_in_part(tmp_path):
     for number in range(33):
         write(tmp_path / "a.gpkg", points(), NAMES, layer=f"l{number}", append=number > 0)
