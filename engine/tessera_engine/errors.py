@@ -148,5 +148,10 @@ def quoted(value: object, most: int = 60) -> str:
 
 def reason(error: BaseException) -> str:
     """What a library says went wrong, in one line of at most 200 characters; its kind where it says nothing."""
-    lines = str(error).strip().splitlines()
+    lines = without_url(str(error)).strip().splitlines()
     return lines[0][:200] if lines else type(error).__name__
+
+
+def without_url(text: str) -> str:
+    """A text of zarr, which calls a file `file://<path>` without escapes, with the path as users write it."""
+    return text.replace("file://", "")

@@ -28,6 +28,7 @@ from rasterio.io import DatasetReader
 from tessera_engine.errors import InputError, MissingExtra, TesseraError, quoted, reason
 from tessera_engine.offline.content import check_vector, described
 from tessera_engine.offline.crs import crs_elsewhere
+from tessera_engine.offline.names import gdal_name, plain_names
 from tessera_engine.offline.process import GDAL_OPTIONS
 
 GDAL_ERRORS = (CPLE_BaseError, RasterioError, OSError)
@@ -291,7 +292,7 @@ def vector_writer(name: str) -> Iterator[Any]:
         import pyogrio
     except ModuleNotFoundError as error:
         raise MissingExtra(error.name or "pyogrio", "maps", "writing a GeoPackage") from None
-    with _drivers, warnings.catch_warnings():
+    with _drivers, plain_names(pyogrio), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         before = {each: pyogrio.get_gdal_config_option(each) for each in GDAL_OPTIONS}
         try:
@@ -321,16 +322,15 @@ def vector_reader(path: Path) -> Iterator[tuple[Any, str]]:
         import pyogrio
     except ModuleNotFoundError as error:
         raise MissingExtra(error.name or "pyogrio", "maps", "reading shapes") from None
-    name = os.path.abspath(path)  # noqa: PTH100, keeps links
     check_vector(path)
-    with _drivers:
+    with _drivers, plain_names(pyogrio):
         others = [each for each in pyogrio.list_drivers() if each not in (*VECTOR_DRIVERS, *_ALWAYS)]
         options = {**GDAL_OPTIONS, "OGR_SKIP": ",".join(others)}
         before = {each: pyogrio.get_gdal_config_option(each) for each in options}
         try:
             pyogrio.set_gdal_config_options(options)
             pyogrio.core._register_drivers()
-            yield pyogrio, name
+            yield pyogrio, gdal_name(path)
         except RuntimeError as error:  # pyogrio's own errors have no other common base
             raise InputError(f"can't read {path}: {' '.join(str(error).split())[:300]}") from None
         finally:
@@ -357,10 +357,10 @@ def write_geopackage(path: Path, layer: str, wkb: Any, fields: Mapping[str, Any]
     except ModuleNotFoundError as error:
         raise MissingExtra(error.name or "pyogrio", "maps", "writing a GeoPackage") from None
     try:
-        with _drivers, warnings.catch_warnings():
+        with _drivers, plain_names(pyogrio), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a name that doesn't end with .gpkg
             pyogrio.raw.write(
-                path,
+                gdal_name(path),
                 wkb,
                 list(fields.values()),
                 list(fields),

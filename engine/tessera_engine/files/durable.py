@@ -85,6 +85,9 @@ def link(source: Path, target: Path) -> None:
 _OPEN = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
 """A link in the place of a lock could point to anything."""
 
+_DIGITS = 10
+"""Of the number of any process; the text of a lock always has the same length."""
+
 
 class Lock:
     """A file that one process at a time can hold. The system releases it when the process ends, in whatever way."""
@@ -111,8 +114,10 @@ class Lock:
             if _is_at(self._descriptor, path):
                 break
             os.close(self._descriptor)
-        os.ftruncate(self._descriptor, 0)
-        os.write(self._descriptor, b"%d\n" % os.getpid())
+        # In one step and on the disk, before anything else is written beside it: an empty lock shows that nothing was
+        os.write(self._descriptor, b"%-*d\n" % (_DIGITS, os.getpid()))
+        with suppress(OSError):  # a file system that can't
+            os.fsync(self._descriptor)
 
     def release(self, remove: bool) -> None:
         """Release it; `remove` deletes the file, while nobody else can hold it."""

@@ -284,6 +284,9 @@ class Partial:
         # Every process takes the lock before it writes anything else, and removes it last
         if entries and not locked and all(entry.name != LOCK for entry in entries):
             return "which has no lock"
+        others = [entry.name for entry in entries if entry.name != LOCK]
+        if others and _is_empty(folder / LOCK):
+            return f"which holds '{others[0]}' beside an empty lock"
         return None
 
 
@@ -312,6 +315,14 @@ def _is_lock(path: Path) -> bool:
     with path.open("rb") as file:
         text = file.read(32).strip()
     return not text or text.isdigit()
+
+
+def _is_empty(lock: Path) -> bool:
+    """Whether its process ended before it wrote anything."""
+    try:
+        return lock.stat().st_size == 0
+    except FileNotFoundError:  # removed meanwhile
+        return False
 
 
 def _wait_for_lock(path: Path) -> Lock:

@@ -222,7 +222,9 @@ def _read_parquet(path: Path) -> tuple[list[str], list[Sequence[Any]]]:
     except ModuleNotFoundError:
         raise MissingExtra("pyarrow", "maps", "reading a table of scenes from Parquet") from None
     try:
-        table = pyarrow.parquet.read_table(path)
+        # Opened here: pyarrow would read a name such as "http:a.parquet" as a URI
+        with pyarrow.OSFile(str(path)) as file:
+            table = pyarrow.parquet.read_table(file)
     except (pyarrow.ArrowException, OSError) as error:
         raise InputError(f"can't read {path}: {' '.join(str(error).split())}") from None
     every = [column.to_pylist() for column in table.columns]

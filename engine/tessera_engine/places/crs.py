@@ -126,7 +126,7 @@ def no_crs(path: Any, parameter: str) -> InputError:
     advice = (
         f"give {parameter}=, such as EPSG:4326 for degrees" if parameter else "save the file with its CRS"
     )
-    return InputError(f"{path} has no CRS, so its shapes can't be located; {advice}")
+    return InputError(f"{path} has no CRS, so its place is not known; {advice}")
 
 
 def can_be_degrees(bounds: Box) -> bool:

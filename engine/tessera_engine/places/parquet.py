@@ -110,7 +110,8 @@ def _opened(path: Path) -> Iterator[Any]:
     except ModuleNotFoundError as error:
         raise MissingExtra(error.name or "pyarrow", "maps", "reading shapes from Parquet") from None
     try:
-        with pyarrow.parquet.ParquetFile(path) as parquet:
+        # Opened here: pyarrow would read a name such as "http:a.parquet" as a URI
+        with pyarrow.OSFile(str(path)) as file, pyarrow.parquet.ParquetFile(file) as parquet:
             yield parquet
         pyarrow.default_memory_pool().release_unused()
     except (pyarrow.ArrowException, OSError) as error:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tessera_engine.errors import InputError, MissingExtra
+from tessera_engine.files.naming import check_utf8
 from tessera_engine.places.crs import Near, into_crs
 from tessera_engine.places.features import Features
 from tessera_engine.places.losses import Losses
@@ -128,6 +129,7 @@ def library_bytes(path: Path) -> int:
 
 def _kind_of(path: Path) -> _Kind:
     """What reads a file."""
+    check_utf8(path)
     suffix = path.suffix.lower()
     start = b"" if path.is_dir() else _start(path)
     if suffix in SPREADSHEETS:

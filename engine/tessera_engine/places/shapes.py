@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,12 @@ def no_field(path: Path, field: str, fields: Sequence[str]) -> InputError:
     return InputError(f"{path} has no field '{field}'; its fields: {listed(fields)}{hint}")
 
 
+MOST_LISTED = 30
+"""Names that a message lists."""
+
+
 def listed(names: Sequence[str]) -> str:
-    """Names in one line."""
-    return ", ".join(names) or "none"
+    """Names in one line; those with commas, or with spaces at their ends, in quotes."""
+    more = len(names) - MOST_LISTED
+    shown = (f"'{name}'" if "," in name or name != name.strip() or not name else name for name in names)
+    return ", ".join(islice(shown, MOST_LISTED)) + (f" and {more} more" if more > 0 else "") or "none"

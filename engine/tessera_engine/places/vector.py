@@ -30,6 +30,10 @@ near the box are read, and the others count as beside it."""
 FOLDERS = ("LIBKML", "KML", "GPX")
 """Drivers whose layers are parts of one collection: all layers that have the field are read."""
 
+EXPECTED = (
+    "expected GeoPackage, GeoJSON, shapefile, FlatGeobuf, KML, GPX, file geodatabase, GeoParquet or CSV"
+)
+
 DEGREES = ("GeoJSON", "GeoJSONSeq", "TopoJSON")
 """Drivers that take WGS 84 where the file names no CRS."""
 
@@ -140,6 +144,10 @@ def _errors_of(pyogrio: Any, path: Path) -> Iterator[None]:
     except kinds as error:
         # What follows are hints for programmers
         reason = " ".join(str(error).split()).split("; It might help")[0].split(" Set SHAPE_RESTORE")[0]
+        if path.suffix.lower() == ".shp" and not _has_beside(path, ".shx"):
+            reason = f"{path.stem}.shx is not beside it; copy all files of the shapefile"
+        elif "not recognized as being in a supported" in reason:
+            reason = f"it is no {'file geodatabase' if path.is_dir() else 'known format'}; {EXPECTED}"
         raise InputError(f"can't read shapes from {path}: {reason}") from None
 
 
@@ -178,6 +186,12 @@ def _layers_with(source: _Source, file: ShapeFile, field: str | None) -> list[st
         known = list(dict.fromkeys(name for about in fields.values() for name in about["fields"]))
         if not known and not any(about["features"] for about in fields.values()):
             raise InputError(f"{path} holds no shapes; expected points or polygons")
+        without = path.suffix.lower() == ".shp" and not _has_beside(path, ".dbf")
+        if not known and without:
+            raise InputError(
+                f"{path} has no field '{field}': {path.stem}.dbf, which holds the fields, is not beside it; copy all "
+                "files of the shapefile"
+            )
         raise no_field(path, field, known)
     if len(having) > 1 and fields[having[0]]["driver"] not in FOLDERS:
         what = "shapes" if field is None else f"a field '{field}'"
@@ -229,15 +243,18 @@ def _decoded(path: Path, read: Callable[[str | None], _Read]) -> _Read:
     """What a function reads, given an encoding; None: as the file says."""
     # A .dbf without a .cpg doesn't say its encoding. Today's programs write UTF-8, and other text is hardly ever valid
     # as UTF-8; GDAL's own choice would be Latin-1
-    guess = path.suffix.lower() == ".shp" and not any(
-        path.with_suffix(suffix).exists() for suffix in (".cpg", ".CPG")
-    )
+    guess = path.suffix.lower() == ".shp" and not _has_beside(path, ".cpg")
     try:
         return read("UTF-8" if guess else None)
     except UnicodeDecodeError:
         if not guess:
             raise
         return read(None)
+
+
+def _has_beside(path: Path, ending: str) -> bool:
+    """Whether another file of a shapefile is there."""
+    return any(path.with_suffix(case).exists() for case in (ending, ending.upper()))
 
 
 def _without_geometry(source: _Source, layer: str, geometry: str | None) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from tessera_engine.errors import InputError
 from tessera_engine.files.document import Damaged
@@ -39,7 +39,26 @@ def check_folder(path: Path) -> Path:
         raise _is_file(path)
     if is_output(path):
         raise InputError(f"{path} is {_output_in_words(path)}")
+    around = _output_around(path)
+    if around is not None:
+        raise InputError(f"{path} is a part of the output {around}; give {around}")
     return path
+
+
+def _output_around(path: Path) -> Path | None:
+    """The output of which a folder is a part, such as the store in it or a group of that."""
+    for folder in path.parents[:_DEPTH]:
+        if is_output(folder):
+            return folder if path.relative_to(folder).parts[0] in set(_parts(folder)) else None
+    return None
+
+
+def _parts(output: Path) -> Iterator[str]:
+    """The names of the files and folders in an output that its item names."""
+    assets = read_json_item(output).get("assets")
+    for asset in assets.values() if isinstance(assets, dict) else ():
+        href = asset.get("href") if isinstance(asset, dict) else None
+        yield from PurePosixPath(href).parts[:1] if isinstance(href, str) else ()
 
 
 def check_no_scenes_below(folder: Path) -> None:

@@ -130,6 +130,13 @@ def test_an_alpha_band_is_a_mask(tmp_path):
     assert labels.rows.max() == 9
 
 
+@pytest.mark.parametrize("band", [None, 1])
+def test_complex_numbers_are_no_labels(tmp_path, band):
+    path = write_raster(tmp_path / "l.tif", np.ones((1, HEIGHT, WIDTH), np.complex64))
+    with pytest.raises(InputError, match=r"l\.tif has complex numbers"):
+        read(path, band=band)
+
+
 def test_a_raster_that_covers_a_part(tmp_path):
     """Pixels beside it are no label, though 0 is one."""
     part = np.zeros((10, 10), np.uint8)
@@ -212,6 +219,26 @@ def test_numbers_that_are_none(tmp_path):
     assert labels.lost == {Cause.NO_VALUE: 4, Cause.NOT_A_NUMBER: 2}
     with pytest.raises(InputError, match=r"numbers, such as 'a'.*regression=True"):
         read(write(tmp_path / "t.gpkg", [centre(1, 1)], ["a"]), regression=True)
+
+
+def test_dates_are_no_numbers(tmp_path):
+    path = write(tmp_path / "l.gpkg", [centre(1, 1)], np.array(["2024-05-01"], "datetime64[ms]"))
+    with pytest.raises(InputError, match=r"not numbers, such as '2024-05-01"):
+        read(path, regression=True)
+
+
+@pytest.mark.parametrize("regression", [True, False])
+def test_a_value_far_from_all_others_may_mean_that_there_is_none(tmp_path, regression):
+    path = write(
+        tmp_path / "l.gpkg", [centre(col, 0) for col in range(6)], [1.0, 2.0, 0.0, 3.0, -9999.0, -9999.0]
+    )
+    (note,) = read(path, regression=regression).notes
+    assert note.startswith(
+        "-9999 is the value of 2 shapes (33 %) and counts as a label; if it means no label"
+    )
+    assert read(path, regression=regression, nodata=-9999.0).notes == ("left out: 2 shapes without a value",)
+    path = write(tmp_path / "m.gpkg", [centre(col, 0) for col in range(4)], ["0", "a", "b", "-9999x"])
+    assert read(path).notes == ()
 
 
 def test_infinite_and_missing_numbers_are_no_class(tmp_path):

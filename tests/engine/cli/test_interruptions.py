@@ -119,6 +119,46 @@ def test_messages_that_cannot_be_written_do_not_end_a_run(scene, tmp_path, redir
     assert (tmp_path / "out" / "item.json").is_file()
 
 
+REDIRECTED = {
+    ">&-": "it is closed",
+    "<&- >&-": "it is closed",
+    ">/dev/full": "No space left on device",
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")
+@pytest.mark.parametrize("redirected", REDIRECTED)
+@pytest.mark.parametrize(
+    "words",
+    [["--version"], ["--help"], ["embed", "--help"], ["info", "demo"], ["info", "demo", "--json"]],
+    ids=" ".join,
+)
+def test_results_that_cannot_be_written_are_an_error_that_says_so(words, redirected):
+    done = shell(words, redirected)
+    wanted = f"error: standard output can't be written: {REDIRECTED[redirected]}; send it to another file or program\n"
+    assert (done.returncode, done.stderr) == (1, wanted)
+
+
+def test_a_reader_that_has_enough_ends_a_command_without_a_word():
+    assert shell(["info", "demo"], "| true").stderr == ""
+
+
+def test_an_error_is_said_where_standard_output_is_closed():
+    done = shell(["info", "nowhere"], ">&-")
+    assert done.returncode == 2
+    assert "nowhere" in done.stderr
+
+
+def shell(words, redirected):
+    path = os.pathsep.join(str(ROOT / room) for room in ("engine", "export", "kernels"))
+    return subprocess.run(
+        ["sh", "-c", f'"$0" -m tessera_engine "$@" {redirected}', sys.executable, *words],
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+
+
 def hang_up(scene, out, ignored):
     """Embed in a terminal of its own, and close that during the run; gives the exit code."""
     import pty

@@ -19,6 +19,9 @@ from tessera_engine.files.partial import finish_or_undo
 from tessera_engine.files.record import Record
 from tessera_engine.files.result import result_file, result_folder, result_pair
 
+DEAD = "4194304\n"
+"""What the lock of a process holds that has ended."""
+
 
 @pytest.fixture
 def mode(exchange, monkeypatch):
@@ -126,7 +129,7 @@ def test_an_interrupted_replacement_is_finished_or_undone(tmp_path, holds):
     for name in holds:
         write(partial / name, name)
     partial.mkdir(exist_ok=True)
-    (partial / "lock").touch()
+    (partial / "lock").write_text(DEAD)
     (partial / "swap").touch()
     if holds == ("output",):
         write(tmp_path / "out", "old")
@@ -144,8 +147,8 @@ def test_an_interrupted_replacement_is_finished_or_undone(tmp_path, holds):
 def test_whoever_looks_at_an_output_completes_its_replacement(tmp_path):
     for name in ("output", "replaced"):
         write(tmp_path / "out.partial" / name, name)
-    for name in ("lock", "swap"):
-        (tmp_path / "out.partial" / name).touch()
+    (tmp_path / "out.partial" / "lock").write_text(DEAD)
+    (tmp_path / "out.partial" / "swap").touch()
     assert is_output(tmp_path / "out")
     assert (tmp_path / "out" / "content").read_text() == "output"
 
@@ -169,8 +172,8 @@ def test_a_replacement_by_a_living_process_is_waited_for(tmp_path, monkeypatch):
 def test_a_folder_that_appears_between_the_renames_is_left_alone(tmp_path):
     for name in ("output", "replaced"):
         write(tmp_path / "out.partial" / name, name)
-    for name in ("lock", "swap"):
-        (tmp_path / "out.partial" / name).touch()
+    (tmp_path / "out.partial" / "lock").write_text(DEAD)
+    (tmp_path / "out.partial" / "swap").touch()
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "notes").write_text("mine")
     with pytest.raises(InputError, match="out has appeared"):
@@ -227,6 +230,19 @@ def test_two_processes_do_not_write_one_output(tmp_path):
             ),
             "staging/scales.npy",
         ),
+        *(
+            (lambda folder, name=name: (write(folder / name, "mine"), (folder / "lock").touch()), name)
+            for name in ("output", "replaced", "staging", "cells", "read")
+        ),
+        (lambda folder: (write(folder, "mine"), (folder / "lock").touch()), "content"),
+        (
+            lambda folder: (
+                folder.mkdir(),
+                (folder / "output").write_text("mine"),
+                (folder / "lock").touch(),
+            ),
+            "output",
+        ),
     ],
 )
 def test_a_partial_folder_that_is_not_ours_is_refused_by_name(tmp_path, make_it, named):
@@ -235,6 +251,7 @@ def test_a_partial_folder_that_is_not_ours_is_refused_by_name(tmp_path, make_it,
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(InputError, match=rf"out.partial.*{named}.*out="):
         PartialOutput(tmp_path / "out")
+    finish_or_undo(tmp_path / "out")
     assert sorted(tmp_path.rglob("*")) == before
     assert (tmp_path / "precious").read_text() == "precious"
 
@@ -242,9 +259,25 @@ def test_a_partial_folder_that_is_not_ours_is_refused_by_name(tmp_path, make_it,
 def test_what_a_dead_process_left_is_removed(tmp_path):
     partial = tmp_path / "out.partial"
     write(partial / "output", "half")
-    (partial / "lock").write_text("4194304\n")
+    (partial / "lock").write_text(DEAD)
     make(tmp_path / "out", "new")
     assert (names(tmp_path), content(tmp_path / "out")) == (["out"], "new")
+
+
+def test_a_lock_is_never_empty_while_it_is_taken_again(tmp_path, monkeypatch):
+    """A process that is killed at any moment leaves its number, or that of the one before."""
+    path = tmp_path / "out.partial" / "lock"
+    Lock(path).release(remove=False)
+    seen, process = [], os.getpid()
+
+    def write(descriptor, text, write=os.write):
+        seen.append(path.read_text().strip())
+        return write(descriptor, text)
+
+    monkeypatch.setattr(os, "write", write)
+    monkeypatch.setattr(os, "getpid", lambda: 7)
+    Lock(path).release(remove=False)
+    assert (seen, path.read_text().strip()) == ([str(process)], "7")
 
 
 def test_an_unfinished_run_is_not_removed_by_a_result(tmp_path):
@@ -326,7 +359,7 @@ def test_the_same_command_replaces_what_it_had_published(tmp_path, monkeypatch):
 
 def test_whatever_a_dead_process_left_is_removed_by_who_looks_there(tmp_path):
     write(tmp_path / "out.partial" / "output", "half")
-    (tmp_path / "out.partial" / "lock").write_text("4194304\n")
+    (tmp_path / "out.partial" / "lock").write_text(DEAD)
     assert not is_output(tmp_path / "out")
     assert names(tmp_path) == []
 

@@ -116,8 +116,23 @@ def test_a_damaged_store_is_refused_in_one_line(tmp_path, path, content):
     source = open_embeddings(made_up_output(tmp_path / "a.embeddings", landscape(20, 20, 16)))
     folder = convert(source, tmp_path / "zarr", "zarr", year=2018)
     (folder / "embeddings.zarr" / path).write_text(content)
-    with pytest.raises(TesseraError, match="convert again"):
+    with pytest.raises(TesseraError, match="convert again") as error:
         open_embeddings(folder).read()
+    assert str(folder / "embeddings.zarr") in str(error.value)
+    assert "file:" not in str(error.value)
+
+
+@pytest.mark.parametrize("format", ["zarr", "vq"])
+def test_a_damaged_chunk_is_named_by_the_path_of_its_store(tmp_path, format):
+    source = open_embeddings(made_up_output(tmp_path / "a.embeddings", landscape(20, 20, 16)))
+    folder = convert(source, tmp_path / "é !#%41", format, year=2018)
+    for chunk in (folder / "embeddings.zarr").rglob("c/*/**/*"):
+        if chunk.is_file():
+            chunk.write_bytes(b"abc")
+    with pytest.raises(TesseraError, match="convert again") as error:
+        open_embeddings(folder).read()
+    assert str(folder / "embeddings.zarr") in str(error.value)
+    assert "file:" not in str(error.value)
 
 
 def test_an_array_of_another_size_is_refused(tmp_path):

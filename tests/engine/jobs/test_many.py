@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import pyarrow
@@ -148,7 +150,7 @@ def test_a_file_that_is_no_table(scenes):
         te.embed_many(scenes / "x.parquet", progress=False)
 
 
-def test_values_of_csv_and_parquet_are_the_same(scenes):
+def test_values_of_csv_and_parquet_are_the_same(scenes, monkeypatch):
     text = (
         "Scene;Year;from;to;window;bbox;int8;min-clear;store;memory\n"
         "a;2024;2024-03-01;2024-06-30;0 1 2 3;;yes;6;float32;2GB\nc;;;;;4,50,5,51;no;;;\n"
@@ -161,6 +163,11 @@ def test_values_of_csv_and_parquet_are_the_same(scenes):
     }  # fmt: skip
     pyarrow.parquet.write_table(pyarrow.table(rows), scenes / "jobs.parquet")
     assert read_jobs(scenes / "jobs.parquet", scenes / "out", {"threads": 1}) == csv
+    if sys.platform != "win32":
+        monkeypatch.chdir(scenes)
+        plain = read_jobs(Path("jobs.parquet"), scenes / "out", {"threads": 1})
+        Path("jobs.parquet").rename("http:jobs.parquet")
+        assert read_jobs(Path("http:jobs.parquet"), scenes / "out", {"threads": 1}) == plain
     first, second = csv
     assert first.opening == {"year": 2024, "start": date(2024, 3, 1), "end": date(2024, 6, 30)}
     assert first.loading == {"precision": "int8", "threads": 1}

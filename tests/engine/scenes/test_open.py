@@ -104,6 +104,17 @@ def test_an_output_is_no_scene(tile, tmp_path):
     assert "output" in refused(out)
 
 
+def test_a_part_of_an_output_is_no_scene_and_other_folders_in_it_may_be(tmp_path):
+    out = tmp_path / "farm.zarr"
+    write_tile(out / "embeddings.zarr" / "utm31", made_up_arrays())
+    write_tile(out / "scene", made_up_arrays())
+    assets = {"embeddings": {"href": "./embeddings.zarr"}, "broken": {"href": 1}, "more": []}
+    (out / "item.json").write_text(json.dumps({"properties": {"tessera:dim": 16}, "assets": assets}))
+    for given in (out / "embeddings.zarr", out / "embeddings.zarr" / "utm31"):
+        assert f"{given} is a part of the output {out}; give {out}" in refused(given)
+    assert api.open_scene(out / "scene").grid.width
+
+
 def test_a_folder_above_scenes_names_them(tmp_path):
     for name in ("a", "b"):
         write_tile(tmp_path / "data" / "europe" / name, made_up_arrays())

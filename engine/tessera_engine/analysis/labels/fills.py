@@ -1,4 +1,4 @@
-"""Values of a raster that look like nodata, though the raster declares none."""
+"""Values of labels that look like nodata, though nothing declares them as that."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ FILLS = (-9999, -999, -99, -1, 255, -128, 127, 32767, -32768, 65535, 2**31 - 1, 
 """Values that programs write where there is nothing, besides 0."""
 
 MOST = 0.5
-"""Share of the pixels from which on a fill covers most of them."""
+"""Share of the labels from which on a fill is most of them."""
 
 
 class Tally:
-    """Counts the values of a raster that declares no nodata, to find a fill among them.
+    """Counts the values of labels that declare no nodata, to find a fill among them.
 
     Args:
-        regression: the values are numbers; then 0 is an ordinary one.
+        regression: 0 is an ordinary value, as it is among numbers.
     """
 
     def __init__(self, regression: bool) -> None:
         self.regression = regression
-        self._pixels = 0
+        self._labels = 0
         self._counts: dict[float, int] = {}
         self._low, self._high = np.inf, -np.inf
 
@@ -33,7 +33,7 @@ class Tally:
         """
         if not len(values):
             return
-        self._pixels += len(values)
+        self._labels += len(values)
         candidates = FILLS if self.regression else (0, *FILLS)
         for fill in candidates:
             count = int((values == fill).sum())
@@ -46,19 +46,25 @@ class Tally:
         if len(others):
             self._low, self._high = min(self._low, others.min()), max(self._high, others.max())
 
-    def hints(self) -> tuple[str, ...]:
-        """A line for each value that may mean nodata: it covers most pixels, or is far from all others.
+    def hints(self, counted: str) -> tuple[str, ...]:
+        """A line for each value that may mean nodata: most labels have it, or it is far from all others.
 
         Of classes, 0 always gets a line, because many rasters have it where there is no label.
+
+        Args:
+            counted: what has one value each: `pixels` of a raster, or `shapes`.
         """
+        of_raster = counted == "pixels"
+        said = "covers" if of_raster else "is the value of"
+        why = ", because the raster declares no nodata" if of_raster else ""
         found = []
         for fill, count in self._counts.items():
-            share = count / self._pixels
+            share = count / self._labels
             usual = fill == 0 and not self.regression
             if usual or share > MOST or self._far(fill):
                 found.append(
-                    f"{fill:.7g} covers {count:,} pixels ({100 * share:.0f} %) and counts as a label, because the "
-                    f"raster declares no nodata; if it means no label, give nodata={fill:.7g}"
+                    f"{fill:.7g} {said} {count:,} {counted} ({100 * share:.0f} %) and counts as a label{why}; if it "
+                    f"means no label, give nodata={fill:.7g}"
                 )
         return tuple(found)
 

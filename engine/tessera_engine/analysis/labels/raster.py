@@ -69,7 +69,7 @@ def read_raster(source: LabelSource, grid: Grid, regression: bool, most: int) ->
         raise NoLabels(f"no label of {path} lies on the embeddings; give labels of the same place")
     if not draw.seen:
         raise NoLabels(f"no label of {path} is left: its pixels on the embeddings are all without data")
-    return draw.labels(grid.width, Losses(), tally.hints() if nodata is None else ())
+    return draw.labels(grid.width, Losses(), tally.hints("pixels") if nodata is None else ())
 
 
 def _add(
@@ -101,7 +101,7 @@ def _band(source: LabelSource, file: Any) -> int:
     """The number of the band to read.
 
     Raises:
-        InputError: there are several and none is named, or there is no such band.
+        InputError: there are several and none is named, there is no such band, or it has complex numbers.
     """
     data = [i for i, meaning in zip(file.indexes, file.colorinterp, strict=True) if meaning.name != "alpha"]
     if source.band is not None:
@@ -109,12 +109,14 @@ def _band(source: LabelSource, file: Any) -> int:
             raise InputError(
                 f"{source.path} has no band={source.band}; it has the bands {_listed(file, data)}"
             )
-        return source.band
-    if len(data) != 1:
+    elif len(data) != 1:
         raise InputError(
             f"{source.path} has {len(data)} bands: {_listed(file, data)}; give band=, the one with the labels"
         )
-    return int(data[0])
+    band = int(data[0] if source.band is None else source.band)
+    if "complex" in file.dtypes[band - 1]:
+        raise InputError(f"{source.path} has complex numbers, expected classes or real numbers as labels")
+    return band
 
 
 def _listed(file: Any, bands: list[int]) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tessera_engine.analysis.labels.burning import Burner
 from tessera_engine.analysis.labels.classes import sorted_classes
+from tessera_engine.analysis.labels.fills import Tally
 from tessera_engine.analysis.labels.pixels import Draw, Labels, LabelSource, NoLabels
 from tessera_engine.analysis.labels.raster import named, read_raster
 from tessera_engine.analysis.labels.values import class_names, numbers
@@ -97,7 +98,8 @@ def _onto_grid(shapes: Shapes, source: LabelSource, grid: Grid, regression: bool
         if wrong.any() and not kept.any():
             example = " ".join(str(shapes.values[wrong.argmax()]).split())[:40]
             raise InputError(
-                f"{source.path} has labels that are not numbers, such as '{example}'; leave out regression=True"
+                f"{source.path} has labels that are not numbers, such as '{example}'; write numbers with a decimal "
+                "point, or leave out regression=True"
             )
     else:
         found = class_names(shapes.values, source.nodata)
@@ -106,6 +108,8 @@ def _onto_grid(shapes: Shapes, source: LabelSource, grid: Grid, regression: bool
         names = sorted_classes(found[kept])
         numbered = {name: i for i, name in enumerate(names)}
         values = np.array([numbered.get(name, -1) for name in found], np.int64)
+    tally = Tally(regression=True)
+    tally.add(values[kept] if regression else _finite(numbers(found[kept], None)[0]))
     burner = Burner(shapes.geometries[kept], values[kept], grid)
     draw, several = Draw(most), 0
     for strip in burner.strips():
@@ -116,8 +120,13 @@ def _onto_grid(shapes: Shapes, source: LabelSource, grid: Grid, regression: bool
     if not draw.seen:
         raise NoLabels(_nothing_left(source, shapes, lost))
     remarks = (f"{several:,} pixels have several numbers; their mean is taken",) if several else ()
-    labels = draw.labels(grid.width, lost, remarks)
+    hints = tally.hints("shapes") if source.nodata is None else ()
+    labels = draw.labels(grid.width, lost, (*remarks, *hints))
     return labels if regression else replace(labels, values=objects(names)[labels.values.astype(np.int64)])
+
+
+def _finite(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return values[np.isfinite(values)]
 
 
 def _nothing_left(source: LabelSource, shapes: Shapes, lost: Losses) -> str:

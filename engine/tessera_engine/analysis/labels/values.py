@@ -59,10 +59,8 @@ def numbers(values: NDArray[Any], nodata: float | None) -> tuple[NDArray[np.floa
         (N,) float64, and (N,) True where there is a value which is no number.
     """
     found = np.array([np.nan if value is None else _number(value) for value in values], np.float64)
-    text = [
-        isinstance(value, str) and value.strip().lstrip("+-").casefold() not in NO_LABELS for value in values
-    ]
-    wrong = np.isnan(found) & np.array(text, bool)
+    other = [_name(value, None) is not None for value in values]  # texts, dates, lists
+    wrong = np.isnan(found) & np.array(other, bool)
     found[~np.isfinite(found)] = np.nan
     if nodata is not None:
         found[found == nodata] = np.nan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from tessera_engine.errors import TesseraError
 from tessera_engine.files.endings import check_ending
 from tessera_engine.gdal import vector_writer
+from tessera_engine.offline.names import gdal_name
 
 METADATA = "tessera"
 """Where a file's metadata has ours, as JSON."""
@@ -118,23 +120,32 @@ def _write_gpkg(path: Path, name: str, content: Content, batches: Batches) -> No
     fid = "fid" if "fid" not in taken else "tessera_fid"
     about = {METADATA: json.dumps(dict(content.about), ensure_ascii=False)}
     options = {"FID": fid, "GEOMETRY_NAME": content.geometry}
-    _write_vectors(path, name, content, batches, driver="GPKG", layer_metadata=about, layer_options=options)
+    layer = geopackage_layer(Path(name).stem)
+    how = {"driver": "GPKG", "layer_metadata": about, "layer_options": options}
+    _write_vectors(path, name, layer, content, batches, **how)
+
+
+def geopackage_layer(name: str) -> str:
+    """The name of a file as that of a GeoPackage's layer: without signs at its beginning, or reserved beginnings."""
+    plain = re.sub(r"^\W+", "", name)
+    reserved = not plain or plain.casefold().startswith(("gpkg", "sqlite_", "rtree_"))
+    return f"table_{plain}" if reserved else plain
 
 
 def _write_geojson(path: Path, name: str, content: Content, batches: Batches) -> None:
     options = {"RFC7946": "YES"}  # in longitude and latitude, whatever the CRS of the geometries
-    _write_vectors(path, name, content, batches, driver="GeoJSON", layer_options=options)
+    _write_vectors(path, name, Path(name).stem, content, batches, driver="GeoJSON", layer_options=options)
 
 
-def _write_vectors(path: Path, name: str, content: Content, batches: Batches, **how: Any) -> None:
+def _write_vectors(path: Path, name: str, layer: str, content: Content, batches: Batches, **how: Any) -> None:
     import pyarrow
 
     stream = pyarrow.RecordBatchReader.from_batches(content.schema, batches())
     with vector_writer(name) as pyogrio:
         pyogrio.write_arrow(
             stream,
-            path,
-            layer=Path(name).stem,
+            gdal_name(path),
+            layer=layer,
             geometry_name=content.geometry,
             geometry_type=content.kinds[0] if len(content.kinds) == 1 else "Unknown",
             crs=content.crs.to_wkt(),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tessera_engine.errors import MissingExtra, TesseraError, reason
+from tessera_engine.errors import MissingExtra, TesseraError, reason, without_url
 from tessera_engine.formats.embeddings.base import asset_path, item_grid
 from tessera_engine.formats.embeddings.stored import Distinct, StoredBlock
 from tessera_engine.formats.layers import QUALITY_BANDS
@@ -136,7 +136,8 @@ class VqSource:
             raise self._damaged(name, reason(error)) from None
 
     def _damaged(self, name: str, why: str) -> TesseraError:
-        return TesseraError(f"can't read {name} of {self.group.store_path}: {why}; convert again")
+        store = without_url(str(self.group.store_path))
+        return TesseraError(f"can't read {name} of {store}: {why}; convert again")
 
 
 def open_source(path: Path, item: Mapping[str, Any]) -> VqSource:

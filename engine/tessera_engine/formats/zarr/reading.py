@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tessera_engine.errors import MissingExtra, TesseraError, quoted, reason
+from tessera_engine.errors import MissingExtra, TesseraError, quoted, reason, without_url
 from tessera_engine.formats.embeddings.bands import by_pixel
 from tessera_engine.formats.embeddings.base import PREFIXES, asset_path, item_grid
 from tessera_engine.formats.embeddings.sentinels import from_sentinels
@@ -101,7 +101,8 @@ class ZarrSource:
         return known[name] if name in known else (int(name.removeprefix(PREFIX)),)
 
     def _damaged(self, name: str, why: str) -> TesseraError:
-        return TesseraError(f"can't read {name} of {self.zone.store_path}: {why}; convert again")
+        store = without_url(str(self.zone.store_path))
+        return TesseraError(f"can't read {name} of {store}: {why}; convert again")
 
 
 def _prefix_name(dim: int) -> str:

@@ -124,3 +124,27 @@ def test_lists_and_categories_of_the_user(tmp_path, output):
         table = read(made.out)
         assert json.loads(table["tags"][0]) == ["a", "b"]
         assert list(table["kind"]) == ["x", "y"]
+
+
+NAMES = {
+    "-a.b": "a.b",
+    ".fields": "fields",
+    "(2024) fields": "2024) fields",
+    "gpkg": "table_gpkg",
+    "sqlite_a": "table_sqlite_a",
+    "...": "table_",
+    "a!b": "a!b",
+    "小麦": "小麦",
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("folder", ["plain", "d!x"])
+def test_a_geopackage_is_written_under_any_name(tmp_path, output, points, name, folder):
+    out = tmp_path / folder / f"{name}.gpkg"
+    made = te.sample(output, points, out)
+    assert made.out == out
+    with sqlite3.connect(out) as database:
+        assert database.execute("select table_name from gpkg_contents").fetchall() == [(NAMES[name],)]
+    assert [path.name for path in (tmp_path / folder).iterdir()] == [out.name]
+    assert te.sample(output, out, tmp_path / "again.csv").out.is_file()

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tessera_engine.errors import InputError, MissingExtra
+from tessera_engine.errors import InputError, MissingExtra, without_url
 from tessera_engine.offline.chunks import decoded_chunks_of, guard_chunks
 from tessera_engine.scenes.layouts.cube.container import Array, Container, as_strings, plain
 from tessera_engine.scenes.products import Unusable
@@ -64,7 +64,7 @@ def open_zarr(path: Path) -> Container:
     except Unusable:
         raise
     except Exception as error:  # damaged metadata raise whatever their content leads to
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = " ".join(without_url(str(error)).split()) or type(error).__name__
         raise Unusable(f"can't be read as Zarr ({reason[:200]}); copy it again") from None
     return Container(path, arrays, groups)
 
@@ -130,7 +130,7 @@ def _loader(path: Path, name: str, array: Any, text: bool) -> Any:
             with decoded_chunks_of(decoded):
                 values = np.asarray(array[part if part else ...])
         except Exception as error:  # damaged chunks raise whatever their decoder does
-            reason = " ".join(str(error).split()) or type(error).__name__
+            reason = " ".join(without_url(str(error)).split()) or type(error).__name__
             raise InputError(
                 f"{path}: {name} can't be read ({reason[:200]}); copy it again, or move it out of the scene folder"
             ) from None
