@@ -6,7 +6,12 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from tessera_engine.scenes.metadata.kinds import is_unfinished, kind_of_file, kind_of_product
+from tessera_engine.scenes.metadata.kinds import (
+    is_unfinished,
+    is_unknown,
+    kind_of_file,
+    kind_of_product,
+)
 from tessera_engine.scenes.metadata.listing import list_folder
 from tessera_engine.scenes.metadata.members import in_zip, is_zip
 from tessera_engine.scenes.products import Listing, Problem, Unusable
@@ -87,12 +92,7 @@ def _of_file(path: Path, root: Path, of_l2a: str) -> Problem:
             return Problem(each, *kind)
         if each not in (root, path) and _SAFE.search(each.name):
             return Problem(each, of_l2a)
-        if (
-            each == path
-            and path.suffix.lower() in ("", ".safe")
-            and _SAFE.search(path.name)
-            and not is_zip(path)
-        ):
+        if each == path and _has_name_of_l2a(path) and not is_zip(path):
             return Problem(each, of_l2a)
     reason, lost = kind_of_file(path.name)
     try:
@@ -103,6 +103,13 @@ def _of_file(path: Path, root: Path, of_l2a: str) -> Problem:
     except (OSError, Unusable) as error:
         return Problem(path, f"can't be read ({error}); copy it again")
     return Problem(path, reason, lost)
+
+
+def _has_name_of_l2a(path: Path) -> bool:
+    """Whether a file is called like a product, and not like a file beside one."""
+    return (
+        _SAFE.search(path.name) is not None and is_unknown(path.name) and _SIDECAR.search(path.name) is None
+    )
 
 
 def _of_zip(path: Path, reason: str) -> tuple[str, bool]:

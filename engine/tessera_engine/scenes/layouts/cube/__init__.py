@@ -7,6 +7,7 @@ files.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from tessera_engine.errors import InputError
@@ -18,13 +19,17 @@ from tessera_engine.scenes.layouts.cube.netcdf3 import MAGIC as NETCDF3
 from tessera_engine.scenes.layouts.cube.netcdf3 import open_netcdf3
 from tessera_engine.scenes.layouts.cube.optical import add_s2
 from tessera_engine.scenes.layouts.cube.radar import add_s1
-from tessera_engine.scenes.layouts.cube.zarrs import ROOT_FILES, open_zarr
+from tessera_engine.scenes.layouts.cube.zarrs import ROOT_FILES, holds_store, open_zarr
 from tessera_engine.scenes.metadata.channels import half_products
+from tessera_engine.scenes.metadata.members import is_zip
 from tessera_engine.scenes.products import Found, Listing, Problem, Unusable
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _SUFFIXES = (".nc", ".nc4", ".nc3", ".cdf", ".netcdf", ".h5", ".hdf5", ".he5", ".h5netcdf")
 _ZIPS = (".zarr.zip",)
+
+_MAYBE_CUBE = re.compile(r"^[^.]*$|\.(nc|netcdf|ncdf|cdf|hdf|h5|he5)[^a-z]*$", re.I)
+"""Names of cubes that browsers and tools renamed: no suffix at all, `s2.nc.1`, `s2.nc (1)`, `s2.hdf5_`."""
 
 
 def find(listing: Listing) -> Found:
@@ -77,7 +82,14 @@ def _add(found: Found, path: Path, container: Container) -> None:
 
 
 def _files(listing: Listing) -> set[Path]:
-    return {path for path in listing.files if path.suffix.lower() in _SUFFIXES}
+    """Files with the suffix of a cube, and those whose content says it where the name may have lost its suffix."""
+    renamed = {path for path in listing.unclaimed if _MAYBE_CUBE.search(path.name) and _is_cube(path)}
+    return {path for path in listing.files if path.suffix.lower() in _SUFFIXES} | renamed
+
+
+def _is_cube(path: Path) -> bool:
+    magic = _magic(path)
+    return magic == _HDF5 or magic[:4] in NETCDF3
 
 
 def _stores(listing: Listing) -> set[Path]:
@@ -94,6 +106,7 @@ def _stores(listing: Listing) -> set[Path]:
         if folder.suffix.lower() == ".zarr" or any((folder / name).is_file() for name in ROOT_FILES)
     }
     zips = {path for path in listing.files if path.name.lower().endswith(_ZIPS)}
+    zips |= {path for path in listing.unclaimed if is_zip(path) and holds_store(path)}
     return {store for store in stores if stores.isdisjoint(store.parents)} | zips
 
 
