@@ -97,6 +97,25 @@ def test_a_zipped_store_is_read_whatever_its_name(tmp_path):
     assert_reads(tmp_path)
 
 
+@pytest.mark.parametrize("container", ["zarr2", "zarr3"])
+def test_the_scene_may_be_the_store_itself(tmp_path, container):
+    path = write(tmp_path, ARRAYS, Form(container=container))
+    (path / "notes.txt").write_text("x")
+    assert_reads(path)
+    assert [problem.source.name for problem in open_scene(path).reader.unused] == ["notes.txt"]
+
+
+def test_an_unfinished_store_is_named(tmp_path):
+    """Its last chunks may be missing, and a missing chunk is no data."""
+    write(tmp_path, ARRAYS, Form())
+    path = write(tmp_path, ARRAYS, Form(container="zarr3"))
+    partial = path.rename(f"{path}.part")
+    scene = open_scene(tmp_path)
+    assert len(scene.reader.dates.s2) == 4
+    assert [(problem.source, problem.lost) for problem in scene.reader.unused] == [(partial, True)]
+    assert "unfinished" in scene.reader.unused[0].reason
+
+
 def test_a_zip_of_several_stores_is_named(tmp_path):
     path = write(tmp_path, ARRAYS, Form(container="zarr2"))
     with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:

@@ -21,6 +21,7 @@ from tessera_engine.scenes.layouts.cube.optical import add_s2
 from tessera_engine.scenes.layouts.cube.radar import add_s1
 from tessera_engine.scenes.layouts.cube.zarrs import ROOT_FILES, holds_store, open_zarr
 from tessera_engine.scenes.metadata.channels import half_products
+from tessera_engine.scenes.metadata.kinds import is_unfinished
 from tessera_engine.scenes.metadata.members import is_zip
 from tessera_engine.scenes.products import Found, Listing, Problem, Unusable
 
@@ -37,6 +38,8 @@ def find(listing: Listing) -> Found:
     found = Found()
     files, stores = _files(listing), _stores(listing)
     found.claimed |= files | stores
+    if listing.folder in stores:
+        found.claimed |= _parts_of_store(listing)
     unsafe = _failed_trials(files)
     for path in sorted({*files, *stores}):
         try:
@@ -93,21 +96,28 @@ def _is_cube(path: Path) -> bool:
 
 
 def _stores(listing: Listing) -> set[Path]:
-    """The outermost folders that are Zarr stores, by their suffix or content, and zips of stores."""
+    """The outermost folders that are Zarr stores, by suffix or content, and zips of stores; no unfinished downloads."""
     folders = {
         parent
         for path in listing.files
         for parent in (path, *path.parents)
         if parent.is_relative_to(listing.folder)
+        and not any(map(is_unfinished, parent.relative_to(listing.folder).parts))
     }
-    stores = {
-        folder
-        for folder in folders
-        if folder.suffix.lower() == ".zarr" or any((folder / name).is_file() for name in ROOT_FILES)
-    }
+    stores = {folder for folder in folders if folder.suffix.lower() == ".zarr" or _has_root_file(folder)}
     zips = {path for path in listing.files if path.name.lower().endswith(_ZIPS)}
     zips |= {path for path in listing.unclaimed if is_zip(path) and holds_store(path)}
     return {store for store in stores if stores.isdisjoint(store.parents)} | zips
+
+
+def _has_root_file(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in ROOT_FILES)
+
+
+def _parts_of_store(listing: Listing) -> set[Path]:
+    """The files and folders of a store that is the scene folder itself, in which other files may lie too."""
+    inner = {path for path in listing.folder.iterdir() if path.is_dir() and _has_root_file(path)}
+    return inner | {listing.folder / name for name in ROOT_FILES}
 
 
 def _refuse_links(path: Path, listing: Listing) -> None:
