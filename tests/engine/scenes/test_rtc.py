@@ -89,6 +89,15 @@ def test_half_a_day_later_is_the_other_orbit_or_neither_is_known(start, longitud
     assert {orbit(start), orbit(later)} in ({"ascending", "descending"}, {None})
 
 
+@pytest.mark.parametrize("write", [write_opera, write_hyp3])
+def test_an_unfinished_channel_is_named(tmp_path, write):
+    write(tmp_path, ARRAYS)
+    path = sorted(tmp_path.rglob("*_VH.tif"))[0]
+    partial = path.rename(f"{path}.part")
+    (problem,) = find_products(list_folder(tmp_path))[1].problems
+    assert problem == (partial, "is an unfinished download; download it again", True)
+
+
 @pytest.mark.parametrize(("layout", "write"), [(opera, write_opera), (hyp3, write_hyp3)])
 def test_suffixes_in_capitals_are_read(tmp_path, layout, write):
     write(tmp_path, ARRAYS)
