@@ -14,7 +14,7 @@ from tessera_engine.scenes.metadata.kinds import (
 )
 from tessera_engine.scenes.metadata.listing import list_folder
 from tessera_engine.scenes.metadata.members import in_zip, is_zip
-from tessera_engine.scenes.products import Listing, Problem, Unusable
+from tessera_engine.scenes.products import Asset, Listing, Problem, Unusable
 
 SHOWN = 20
 """Lines that are printed; JSON lists all."""
@@ -27,6 +27,9 @@ _SIDECAR = re.compile(
     re.I,
 )
 """Files beside a product that say something about it, with its name at their beginning."""
+
+_MAYBE_IMAGE = range(10, 21)
+"""Numbers of bands without descriptions with which a GeoTIFF is probably an image of Sentinel-2."""
 
 _NO_PRODUCT = "has neither metadata nor images of Sentinel-2 Level-2A; download it again"
 _BESIDE_TILE = "is not read with d-pixel tiles, which are a scene of their own; move it to another folder"
@@ -102,7 +105,23 @@ def _of_file(path: Path, root: Path, of_l2a: str) -> Problem:
             return Problem(path, *_of_zip(path, reason))
     except (OSError, Unusable) as error:
         return Problem(path, f"can't be read ({error}); copy it again")
+    count = _bands_without_names(path) if path.suffix.lower() in (".tif", ".tiff") else 0
+    if count in _MAYBE_IMAGE:
+        return Problem(
+            path, f"has {count} bands without descriptions, expected names such as B04 and SCL; describe them"
+        )
     return Problem(path, reason, lost)
+
+
+def _bands_without_names(path: Path) -> int:
+    """The number of bands of a GeoTIFF in which none is described, else 0."""
+    from tessera_engine.scenes.reading.rasters import opened, product_environment  # tiles don't need rasterio
+
+    try:
+        with product_environment(), opened(Asset(path)) as dataset:
+            return 0 if any(dataset.descriptions) else int(dataset.count)
+    except Unusable:
+        return 0
 
 
 def _has_name_of_l2a(path: Path) -> bool:

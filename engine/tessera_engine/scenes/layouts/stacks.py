@@ -41,9 +41,6 @@ _IN_FILE = "its name"
 _ENOUGH = 4
 """Bands of Sentinel-2 that a file has at least if it is meant as an image of it; an orthophoto has fewer."""
 
-_UNNAMED = range(10, 21)
-"""Numbers of bands without a description with which a file is probably an image of Sentinel-2."""
-
 _PLAIN = (1.0, 0.0)
 _SCALES = (1.0, 1e-4)
 """Scale and offset where a file says nothing, and scales of reflectance * 10000."""
@@ -62,13 +59,11 @@ class _File(NamedTuple):
         bands: those that are of Sentinel.
         longitude: of its centre in degrees; NaN without a CRS.
         packings: (scale, offset) of each band, by its number.
-        unnamed: number of bands where none is described, else 0.
     """
 
     bands: list[_Band]
     longitude: float
     packings: dict[int, tuple[float, float]]
-    unnamed: int
 
 
 class _Band(NamedTuple):
@@ -99,13 +94,6 @@ def find(listing: Listing) -> Found:
             image: named for image, named in images.items() if len(named.keys() & set(S2_BANDS)) >= _ENOUGH
         }
         radar = {image: named for image, named in images.items() if {"VV", "VH"} & named.keys()}
-        if file.unnamed in _UNNAMED:
-            found.problems.append(
-                Problem(
-                    path,
-                    f"has {file.unnamed} bands without descriptions, expected names such as B04 and SCL; describe them",
-                )
-            )
         if not optical and not radar:
             continue
         found.claimed.add(path)
@@ -166,7 +154,7 @@ def _read(path: Path) -> _File:
             if band is not None:
                 bands.append(_Band(band, image, Asset(path, band=number)))
                 break
-    return _File(bands, longitude, packings, 0 if any(descriptions) else len(descriptions))
+    return _File(bands, longitude, packings)
 
 
 def _time(path: Path, image: str, only: bool) -> tuple[datetime, bool]:
