@@ -6,10 +6,15 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from tessera_engine.scenes.metadata.kinds import is_unfinished, kind_of_file, kind_of_product
+from tessera_engine.scenes.metadata.kinds import (
+    is_unfinished,
+    is_unknown,
+    kind_of_file,
+    kind_of_product,
+)
 from tessera_engine.scenes.metadata.listing import list_folder
 from tessera_engine.scenes.metadata.members import in_zip, is_zip
-from tessera_engine.scenes.products import Listing, Problem, Unusable
+from tessera_engine.scenes.products import Asset, Listing, Problem, Unusable
 
 SHOWN = 20
 """Lines that are printed; JSON lists all."""
@@ -22,6 +27,9 @@ _SIDECAR = re.compile(
     re.I,
 )
 """Files beside a product that say something about it, with its name at their beginning."""
+
+_MAYBE_IMAGE = range(10, 21)
+"""Numbers of bands without descriptions with which a GeoTIFF is probably an image of Sentinel-2."""
 
 _NO_PRODUCT = "has neither metadata nor images of Sentinel-2 Level-2A; download it again"
 _BESIDE_TILE = "is not read with d-pixel tiles, which are a scene of their own; move it to another folder"
@@ -87,12 +95,7 @@ def _of_file(path: Path, root: Path, of_l2a: str) -> Problem:
             return Problem(each, *kind)
         if each not in (root, path) and _SAFE.search(each.name):
             return Problem(each, of_l2a)
-        if (
-            each == path
-            and path.suffix.lower() in ("", ".safe")
-            and _SAFE.search(path.name)
-            and not is_zip(path)
-        ):
+        if each == path and _has_name_of_l2a(path) and not is_zip(path):
             return Problem(each, of_l2a)
     reason, lost = kind_of_file(path.name)
     try:
@@ -102,7 +105,30 @@ def _of_file(path: Path, root: Path, of_l2a: str) -> Problem:
             return Problem(path, *_of_zip(path, reason))
     except (OSError, Unusable) as error:
         return Problem(path, f"can't be read ({error}); copy it again")
+    count = _bands_without_names(path) if path.suffix.lower() in (".tif", ".tiff") else 0
+    if count in _MAYBE_IMAGE:
+        return Problem(
+            path, f"has {count} bands without descriptions, expected names such as B04 and SCL; describe them"
+        )
     return Problem(path, reason, lost)
+
+
+def _bands_without_names(path: Path) -> int:
+    """The number of bands of a GeoTIFF in which none is described, else 0."""
+    from tessera_engine.scenes.reading.rasters import opened, product_environment  # tiles don't need rasterio
+
+    try:
+        with product_environment(), opened(Asset(path)) as dataset:
+            return 0 if any(dataset.descriptions) else int(dataset.count)
+    except Unusable:
+        return 0
+
+
+def _has_name_of_l2a(path: Path) -> bool:
+    """Whether a file is called like a product, and not like a file beside one."""
+    return (
+        _SAFE.search(path.name) is not None and is_unknown(path.name) and _SIDECAR.search(path.name) is None
+    )
 
 
 def _of_zip(path: Path, reason: str) -> tuple[str, bool]:

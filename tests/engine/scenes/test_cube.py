@@ -203,6 +203,19 @@ def test_other_cubes_are_named_once(tmp_path):
     assert not found.s2
 
 
+def test_the_orbit_may_be_in_the_name_of_the_file(tmp_path):
+    for orbit in ("ascending", "descending"):
+        variables = s1_variables(ARRAYS, orbit)
+        plain = {name.partition("_")[0]: value for name, value in variables.items()}
+        write_netcdf(tmp_path / f"s1_{orbit}.nc", plain, ARRAYS[f"sar_{orbit}_doy"])
+    found = find(tmp_path)
+    assert not found.problems
+    assert {(product.source.stem, product.orbit) for product in found.s1} == {
+        ("s1_ascending", "ascending"),
+        ("s1_descending", "descending"),
+    }
+
+
 def test_packed_radar_is_unpacked(tmp_path):
     plain = s1_variables(ARRAYS, "ascending", "db")
     packed = {

@@ -56,6 +56,9 @@ REFUSED = {
     "uneven": (set_values("x", lambda x: x + np.array([0, 0, 0, 3, 0, 0])), "uneven positions in x: 500038"),
     "a double": (set_values("y", lambda y: np.r_[y[:3], y[2:-1]]), "y that neither only grow nor only fall"),
     "back and forth": (set_values("x", lambda x: x[[0, 2, 1, 3, 4, 5]]), "x that neither only grow nor only fall"),
+    "numbers of pixels": (set_values("x", lambda x: np.arange(len(x)) + 0.0), r"numbers of pixels \(up to 5\) in x"),
+    "numbers of pixels from 1": (set_values("y", lambda y: np.arange(len(y)) + 1.0), r"numbers of pixels \(up to 8\) in y"),
+    "exchanged": (set_values("x", lambda x: 5_600_000 + x), "eastings from 6100000 to 6100060 metres for B04, which are nowhere in EPSG:32631"),
     "not finite": (set_values("x", lambda x: x + np.array([0, np.nan, 0, 0, 0, 0])), "nan at place 1 of its coordinate x"),
     "two of x": (set_attributes("y", standard_name="projection_x_coordinate"), "two dimensions along x in B04: y and x"),
     "contradiction": (set_attributes("x", axis="Y"), "axis=Y, standard_name=projection_x_coordinate"),
@@ -123,9 +126,9 @@ def test_kilometres_are_read(tmp_path):
     assert open_scene(tmp_path).grid == FakeReader(ARRAYS).grid
 
 
-def test_degrees_come_to_the_utm_zone(tmp_path):
+def to_degrees(longitude, latitude):
     def change(variables, whole):
-        for name, dim, first, step in (("lon", "x", 3.0, 1e-4), ("lat", "y", 50.0, -1e-4)):
+        for name, dim, first, step in (("lon", "x", longitude, 1e-4), ("lat", "y", latitude, -1e-4)):
             _, values, _ = variables.pop(dim)
             variables[name] = (name,), first + step * np.arange(len(values)), {}
         del variables["spatial_ref"]
@@ -133,10 +136,40 @@ def test_degrees_come_to_the_utm_zone(tmp_path):
             renamed = tuple({"x": "lon", "y": "lat"}.get(dim, dim) for dim in dims)
             variables[name] = renamed, values, variables[name][2]
 
-    write_changed(tmp_path, change)
+    return change
+
+
+def test_degrees_come_to_the_utm_zone(tmp_path):
+    write_changed(tmp_path, to_degrees(3.0, 50.0))
     grid = open_scene(tmp_path).grid
     assert grid.crs == "EPSG:32631"
     assert (grid.transform.a, grid.transform.e) == (10, -10)
+
+
+def test_longitudes_up_to_360_are_those_of_the_west(tmp_path):
+    for name, longitude in (("west", -70.0), ("360", 290.0)):
+        (tmp_path / name).mkdir()
+        write_changed(tmp_path / name, to_degrees(longitude, 50.0))
+    west, beyond = (open_scene(tmp_path / name).grid for name in ("west", "360"))
+    assert west.crs == "EPSG:32619"
+    assert beyond == west
+
+
+def test_latitudes_beyond_the_poles_are_named(tmp_path):
+    write_changed(tmp_path, to_degrees(50.0, 103.0))
+    assert re.search(
+        "latitudes from 102.99.* to 103.0.* degrees .* nowhere in EPSG:4326", problem_of(tmp_path)
+    )
+
+
+def test_numbers_of_pixels_are_no_places_beside_a_transform(tmp_path):
+    def change(variables, whole):
+        for name in "xy":
+            set_values(name, lambda values: np.arange(len(values)) + 0.5)(variables, whole)
+        set_attributes("spatial_ref", GeoTransform="500000.0 10.0 0.0 5600000.0 0.0 -10.0")(variables, whole)
+
+    write_changed(tmp_path, change)
+    assert open_scene(tmp_path).grid == FakeReader(ARRAYS).grid
 
 
 @pytest.mark.parametrize("naming", ["a scalar", "its name"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -82,6 +83,47 @@ def test_the_content_decides_not_the_suffix(tmp_path, suffix, container):
     path = write(tmp_path, ARRAYS, Form(container=container))
     path.rename(path.with_suffix(suffix))
     assert_reads(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["s2", "s2.nc.1", "s2.nc (1)", "s2.h5_", "s2.hdf"])
+@pytest.mark.parametrize("container", ["nc3", "nc4"])
+def test_a_renamed_file_is_read(tmp_path, name, container):
+    write(tmp_path, ARRAYS, Form(container=container)).rename(tmp_path / name)
+    assert_reads(tmp_path)
+
+
+def test_a_zipped_store_is_read_whatever_its_name(tmp_path):
+    write(tmp_path, ARRAYS, Form(container="zarr.zip")).rename(tmp_path / "s2.zip")
+    assert_reads(tmp_path)
+
+
+@pytest.mark.parametrize("container", ["zarr2", "zarr3"])
+def test_the_scene_may_be_the_store_itself(tmp_path, container):
+    path = write(tmp_path, ARRAYS, Form(container=container))
+    (path / "notes.txt").write_text("x")
+    assert_reads(path)
+    assert [problem.source.name for problem in open_scene(path).reader.unused] == ["notes.txt"]
+
+
+def test_an_unfinished_store_is_named(tmp_path):
+    """Its last chunks may be missing, and a missing chunk is no data."""
+    write(tmp_path, ARRAYS, Form())
+    path = write(tmp_path, ARRAYS, Form(container="zarr3"))
+    partial = path.rename(f"{path}.part")
+    scene = open_scene(tmp_path)
+    assert len(scene.reader.dates.s2) == 4
+    assert [(problem.source, problem.lost) for problem in scene.reader.unused] == [(partial, True)]
+    assert "unfinished" in scene.reader.unused[0].reason
+
+
+def test_a_zip_of_several_stores_is_named(tmp_path):
+    path = write(tmp_path, ARRAYS, Form(container="zarr2"))
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        for part in filter(Path.is_file, path.rglob("*")):
+            for store in ("a.zarr", "b.zarr"):
+                archive.write(part, f"{store}/{part.relative_to(path)}")
+    (problem,) = open_scene(tmp_path).reader.unused
+    assert "holds 2 Zarr stores (a.zarr, ..), expected one; unpack it" in problem.reason
 
 
 orders = st.permutations(["time", "y", "x"]).map(tuple)

@@ -89,6 +89,26 @@ def test_half_a_day_later_is_the_other_orbit_or_neither_is_known(start, longitud
     assert {orbit(start), orbit(later)} in ({"ascending", "descending"}, {None})
 
 
+@pytest.mark.parametrize("write", [write_opera, write_hyp3])
+def test_an_unfinished_channel_is_named(tmp_path, write):
+    write(tmp_path, ARRAYS)
+    path = sorted(tmp_path.rglob("*_VH.tif"))[0]
+    partial = path.rename(f"{path}.part")
+    (problem,) = find_products(list_folder(tmp_path))[1].problems
+    assert problem == (partial, "is an unfinished download; download it again", True)
+
+
+@pytest.mark.parametrize(("layout", "write"), [(opera, write_opera), (hyp3, write_hyp3)])
+def test_suffixes_in_capitals_are_read(tmp_path, layout, write):
+    write(tmp_path, ARRAYS)
+    for path in list(tmp_path.rglob("*.tif")):
+        path.rename(path.with_suffix(".TIF"))
+    found = find(layout, tmp_path)
+    assert not found.problems
+    assert sorted({(product.date, product.orbit) for product in found.s1}) == WANTED
+    assert all(product.vv and product.vh for product in found.s1)
+
+
 def test_hyp3_at_noon_is_named(tmp_path):
     path = write_hyp3(tmp_path, ARRAYS)[0]
     stem = path.name.replace("T172305", "T120000")

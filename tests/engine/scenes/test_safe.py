@@ -55,6 +55,16 @@ def test_products_are_found(tmp_path, zipped, offset):
         assert "R20m" in product.bands["B8A"].path
 
 
+@pytest.mark.parametrize("suffix", [".JP2", ".TIF"])
+def test_suffixes_in_capitals_are_read(tmp_path, suffix):
+    root, *_ = write_safe(tmp_path, ARRAYS, pixels=suffix[1:].lower())
+    for path in list(root.rglob(f"*{suffix.lower()}")):
+        path.rename(path.with_suffix(suffix))
+    found = find(tmp_path)
+    assert not found.problems
+    assert len(found.s2) == len(DAYS)
+
+
 def test_the_scene_may_be_the_product_itself(tmp_path):
     path = write_safe(tmp_path, ARRAYS)[0]
     assert [product.name for product in find(path).s2] == [safe_name(DAYS[0], "0214")]

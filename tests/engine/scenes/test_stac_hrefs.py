@@ -81,13 +81,16 @@ def absolute(folder, form):
             asset["href"] = {
                 "path": str(path),
                 "url": path.as_uri(),
+                "one slash": path.as_uri().replace("file:///", "file:/"),
                 "localhost": f"file://localhost{path.as_posix()}",
             }[form]
 
     return change
 
 
-@pytest.mark.parametrize("form", ["files", "collection", "lines", "array", "a folder an item"])
+@pytest.mark.parametrize(
+    "form", ["files", "collection", "lines", "lines in .json", "sequence", "array", "a folder an item"]
+)
 @pytest.mark.parametrize("keys", [str, cdse, str.lower, lambda key: re.sub("^B0", "B", key)])
 def test_every_form_and_spelling_is_read(tmp_path, form, keys):
     items = write_stac_s2(tmp_path, ARRAYS)
@@ -102,6 +105,12 @@ def test_every_form_and_spelling_is_read(tmp_path, form, keys):
             (tmp_path / "s2" / item["id"] / "item.json").write_text(json.dumps(item))
     elif form == "lines":
         (tmp_path / "items.ndjson").write_text("\n".join(map(json.dumps, items)) + "\n")
+    elif form == "lines in .json":
+        (tmp_path / "items.json").write_text("\n".join(map(json.dumps, items)) + "\n")
+    elif form == "sequence":
+        (tmp_path / "items.geojsons").write_text(
+            "".join(f"\x1e{json.dumps(item, indent=1)}\n" for item in items)
+        )
     else:
         (tmp_path / "items.json").write_text(json.dumps(items))
     found = find(tmp_path)
@@ -110,7 +119,34 @@ def test_every_form_and_spelling_is_read(tmp_path, form, keys):
     assert all("B8A" in product.bands["B8A"].path for product in found.s2)
 
 
-@pytest.mark.parametrize("form", ["path", "url", "localhost"])
+@pytest.mark.parametrize("key", ["eo:bands", "bands"])
+def test_bands_say_what_an_asset_is_where_its_key_does_not(tmp_path, key):
+    items = write_stac_s2(tmp_path, ARRAYS)
+    for item in items:
+        named = {f"asset {i}": {**each, key: [{"name": band}]} for i, (band, each) in enumerate(item["assets"].items())}  # fmt: skip
+        item["assets"] = {**named, "visual": {"href": "./no.tif", key: [{"name": "B04"}, {"name": "B03"}]}}
+    write_items(tmp_path, items)
+    found = find(tmp_path)
+    assert not found.problems
+    assert all("B8A" in product.bands["B8A"].path for product in found.s2)
+    for item in items:
+        item["assets"]["B04 again"] = item["assets"]["asset 0"]
+    write_items(tmp_path, items)
+    assert all("lacks the assets B04 (red)" in problem.reason for problem in find(tmp_path).problems)
+
+
+def test_hrefs_written_on_windows_are_read(tmp_path):
+    items = write_stac_s2(tmp_path, ARRAYS)
+    for item in items:
+        for asset in item["assets"].values():
+            asset["href"] = asset["href"].replace("/", "\\")
+    write_items(tmp_path, items)
+    found = find(tmp_path)
+    assert not found.problems
+    assert len(found.s2) == 2
+
+
+@pytest.mark.parametrize("form", ["path", "url", "one slash", "localhost"])
 @pytest.mark.parametrize("folder", ["farm", "my farm (ä%20)"])
 def test_absolute_hrefs_within_the_folder_are_read(tmp_path, form, folder):
     scene = tmp_path / folder

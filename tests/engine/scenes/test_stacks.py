@@ -95,6 +95,39 @@ def test_radar_stacks_read_as_the_d_pixel_form(tmp_path, units, stated):
     assert any(f"in {units} " in warning for warning in scene.reader.warnings)
 
 
+@pytest.mark.parametrize(
+    ("packing", "wanted"), [((0.0001, -0.1), 1000), ((1, -1000), 1000), ((0.0001, 0), 0), ((1, 0), 0)]
+)
+def test_the_scale_and_offset_of_bands_say_what_to_subtract(tmp_path, packing, wanted):
+    path = write_stack(tmp_path / "S2_20240101.tif", image(0), [*SHORT, "SCL"], "uint16")
+    with rasterio.open(path, "r+") as file:
+        file.scales, file.offsets = zip(*[packing] * 10, (1, 0), strict=True)
+    found = find_products(list_folder(tmp_path))[1]
+    assert [product.offset for product in found.s2] == [wanted]
+    assert bool(found.warnings) == (packing == (1, 0))
+
+
+@pytest.mark.parametrize(
+    "packings", [[(0.0001, -0.2)] * 10, [(0.001, 0)] * 10, [(0.0001, -0.1)] * 9 + [(1, 0)]]
+)
+def test_other_scales_are_named(tmp_path, packings):
+    path = write_stack(tmp_path / "S2_20240101.tif", image(0), [*SHORT, "SCL"], "uint16")
+    with rasterio.open(path, "r+") as file:
+        file.scales, file.offsets = zip(*packings, (1, 0), strict=True)
+    (problem,) = find_products(list_folder(tmp_path))[1].problems
+    assert "expected 0.0001 and 0 or -0.1 for all bands" in problem.reason
+
+
+def test_bands_without_descriptions_are_named(tmp_path):
+    path = write_stack(tmp_path / "response.tif", image(0), [None] * 11, "uint16")
+    (problem,) = find_products(list_folder(tmp_path))[1].problems
+    assert problem == (
+        path,
+        "has 11 bands without descriptions, expected names such as B04 and SCL; describe them",
+        True,
+    )
+
+
 MISTAKES = {
     "no date": ("export", SHORT, "no date"),
     "two dates": ("S2_20240101_20241231", SHORT, "2024-01-01 to 2024-12-31"),

@@ -42,8 +42,8 @@ def folder_with(path, *names):
     return path
 
 
-def a_zip(path, **members):
-    with zipfile.ZipFile(path, "w") as archive:
+def a_zip(path, method=zipfile.ZIP_STORED, **members):
+    with zipfile.ZipFile(path, "w", method) as archive:
         for name, content in members.items():
             archive.writestr(name, content)
     return path
@@ -89,6 +89,8 @@ LOST = {
     "tar.gz": (lambda f: a_tar(f / f"{safe_name(DAY)}.tar.gz", "w:gz"), "unpack"),
     "0 bytes": (lambda f: touch(f / "B04.jp2", b""), "0 bytes"),
     "raster of a date": (lambda f: touch(f / "S2_2021-05-01_B04.tif"), "no product"),
+    "part of a zip": (lambda f: touch(f / f"{safe_name(DAY)}.z01"), "neither metadata nor images"),
+    "zip that GDAL can't read": (lambda f: a_zip(f / f"{safe_name(DAY)}.zip", zipfile.ZIP_LZMA, **{f"{safe_name(DAY)}.SAFE/B04.jp2": "x"}), "with lzma, expected deflate"),
     "file named SAFE": (lambda f: touch(f / f"{safe_name(DAY)}.SAFE"), "neither metadata nor images"),
     "broken link": (lambda f: link(f / "a.tif", "nothing"), "doesn't exist"),
     "HDF": (lambda f: touch(f / "a.h5"), "neither NetCDF nor HDF5"),
@@ -214,6 +216,11 @@ def rezip(path, change):
     return path
 
 
+def move(path, folder):
+    (path.parent / folder).mkdir(exist_ok=True)
+    return path.rename(path.parent / folder / path.name)
+
+
 ZIPS = {
     "backslashes": lambda path: rezip(path, lambda n, c: [(n.replace("/", "\\"), c)]),
     "macOS": lambda path: rezip(path, lambda n, c: [(f"a/{n}", c), ("__MACOSX/a/" + n.rsplit("/", 1)[0] + "/._" + n.rsplit("/", 1)[1], b"\0\5\x16\7")]),
@@ -222,6 +229,11 @@ ZIPS = {
     "no suffix": lambda path: path.rename(path.with_suffix("")),
     "no SAFE inside": lambda path: rezip(path, lambda n, c: [(n.replace(".SAFE", ""), c)]),
     "no SAFE and no XML inside": lambda path: rezip(path, lambda n, c: [] if n.endswith(".xml") else [(n.replace(".SAFE", ""), c)]),
+    "dot first": lambda path: rezip(path, lambda n, c: [(f"./{n}", c)]),
+    "downloaded again": lambda path: path.rename(f"{path}.1"),
+    "downloaded twice": lambda path: path.rename(f"{path} (1)"),
+    "suffix cut off": lambda path: path.rename(path.with_suffix(".zi")),
+    "an odd brace in its path": lambda path: move(path, "a} {b}"),
     "no folder inside": lambda path: rezip(path, lambda n, c: [(n.split("/", 1)[1], c)]),
 }  # fmt: skip
 

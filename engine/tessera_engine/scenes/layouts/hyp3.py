@@ -42,7 +42,7 @@ _PRODUCT = re.compile(
     r"(?P<satellite>S1[A-D])_[A-Z]{2}_(?P<start>\d{8}T\d{6})_[SD][HV][PRO]_RTC\d\d_G_"
     r"(?P<radiometry>[gs])(?P<scale>[pad])[uw](?P<filter>[nf])[ec][dm]_[0-9A-F]{4}"
 )
-_FILE = re.compile(rf"(?P<product>{_PRODUCT.pattern})_(?P<channel>VV|VH|HH|HV)\.tiff?")
+_FILE = re.compile(rf"(?P<product>{_PRODUCT.pattern})_(?P<channel>VV|VH|HH|HV)\.(?i:tiff?)")
 _PROCESSED = re.compile(rb"Processing Date/Time:\s*([0-9T:\- ]{10,})")
 _UNITS: dict[str, S1Units] = {"p": "power", "a": "amplitude", "d": "db"}
 

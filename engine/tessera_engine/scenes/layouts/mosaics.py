@@ -17,8 +17,8 @@ from tessera_engine.scene import S2_BANDS
 from tessera_engine.scenes.metadata.band_names import BAND_OF, COMMON_NAMES, plain
 from tessera_engine.scenes.products import Asset, Found, Listing, Orbit, Problem, S1Product, S2Product
 
-_S2_NAME = re.compile(r"(\d{4}-\d{2}-\d{2})_mosaic\.tiff?")
-_S1_NAME = re.compile(r"(\d{4}-\d{2}-\d{2})_(vv|vh)_(ascending|descending)\.tiff?")
+_S2_NAME = re.compile(r"(\d{4}-\d{2}-\d{2})_mosaic\.(?i:tiff?)")
+_S1_NAME = re.compile(r"(\d{4}-\d{2}-\d{2})_(vv|vh)_(ascending|descending)\.(?i:tiff?)")
 
 
 def find(listing: Listing) -> Found:

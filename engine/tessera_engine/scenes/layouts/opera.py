@@ -21,7 +21,7 @@ _PRODUCT = re.compile(
     r"OPERA_L2_RTC-S1_(?P<burst>T\d{3}-\d{6}-IW\d)_(?P<start>\d{8}T\d{6})Z_(?P<processed>\d{8}T\d{6})Z"
     r"_S1[A-D]_\d+_v(?P<version>[\d.]+)"
 )
-_FILE = re.compile(rf"(?P<product>{_PRODUCT.pattern})_(?P<channel>VV|VH|HH|HV)\.tiff?")
+_FILE = re.compile(rf"(?P<product>{_PRODUCT.pattern})_(?P<channel>VV|VH|HH|HV)\.(?i:tiff?)")
 
 _ORBIT_TAG = "ORBIT_PASS_DIRECTION"
 _ORBITS: dict[str, Orbit] = {"a": "ascending", "d": "descending"}

@@ -40,7 +40,7 @@ from tessera_engine.scenes.metadata.safe_metadata import (
 from tessera_engine.scenes.products import Found, Listing, Problem, Processing, S2Product, Unusable
 
 _IMAGE = re.compile(
-    r"_(?P<band>B\d[\dA]|SCL)(?:_(?P<resolution>\d\d)m|_L2A_TL_\w+_(?P<old_resolution>\d\d)m)\.(?:jp2|tiff?)$"
+    r"_(?P<band>B\d[\dA]|SCL)(?:_(?P<resolution>\d\d)m|_L2A_TL_\w+_(?P<old_resolution>\d\d)m)\.(?i:jp2|tiff?)$"
 )
 _PARTS = ("GRANULE", "DATASTRIP", "AUX_DATA", "HTML", "rep_info")
 _PART_FILE = re.compile(

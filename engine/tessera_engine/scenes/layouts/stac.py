@@ -10,7 +10,7 @@ import json
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -45,6 +45,9 @@ from tessera_engine.scenes.products import (
 
 _WHOLE = (".json", ".geojson")
 _BY_LINE = (".ndjson", ".jsonl", ".geojsonl", ".geojsons")
+_SEPARATOR = b"\x1e"
+
+_TYPES = ("product:type", "s2:product_type")
 
 _S1_KEYS = {"VV": ("vv", "gamma0vv"), "VH": ("vh", "gamma0vh")}
 _S1_UNITS: dict[str, S1Units] = {"sentinel-1-rtc": "power"}
@@ -125,13 +128,23 @@ def _list(value: Any) -> list[Any]:
 
 
 def _parse(member: Member) -> list[Mapping[str, Any]]:
-    """The objects of a JSON file: one, or several in an array or in lines."""
+    """The objects of a JSON file: one, or several in an array or in lines, whatever its suffix says."""
     text = member.read()
-    texts = text.splitlines() if member.path.suffix.lower() in _BY_LINE else [text]
-    try:
-        contents = [json.loads(each) for each in texts if each.strip() or len(texts) == 1]
-    except (ValueError, RecursionError) as error:
-        raise Unusable(f"is not valid JSON ({error}); copy it again") from None
+    # A text sequence (RFC 8142) has a separator before each object
+    lines = text.split(_SEPARATOR) if _SEPARATOR in text else text.splitlines()
+    forms = [[text], [each for each in lines if each.strip()] or [text]]
+    if member.path.suffix.lower() in _BY_LINE:
+        forms.reverse()
+    contents: list[Any] | None = None
+    errors = []
+    for texts in forms:
+        try:
+            contents = [json.loads(each) for each in texts]
+            break
+        except (ValueError, RecursionError) as error:
+            errors.append(error)
+    if contents is None:
+        raise Unusable(f"is not valid JSON ({errors[0]}); copy it again")
     return [
         _object(each)
         for content in contents
@@ -181,7 +194,7 @@ def _paths(href: str, file: Path) -> list[Path]:
     """The paths that an href may mean, the most likely one first."""
     parts = urlsplit(href)
     if parts.scheme == "file" and parts.netloc in ("", "localhost"):
-        raw = href[len("file://") + len(parts.netloc) :]
+        raw = href[len("file:") :].removeprefix(f"//{parts.netloc}")
         on_windows = os.name == "nt" and re.match(r"/[A-Za-z]:", raw)
         texts = [unquote(raw)[1 if on_windows else 0 :], raw[1 if on_windows else 0 :]]
     elif parts.scheme and not Path(href).is_absolute():  # `C:\...` looks like a scheme
@@ -190,6 +203,8 @@ def _paths(href: str, file: Path) -> list[Path]:
         )
     else:
         texts = [unquote(href), href]
+        if "\\" in href:  # written on Windows
+            texts.append(href.replace("\\", "/"))
     return [Path(os.path.normpath(file.parent / text)) for text in texts]
 
 
@@ -199,7 +214,7 @@ def _add(found: Found, item: _Item, folder: Path, files: frozenset[Path]) -> Non
     Raises:
         Unusable: it is of another satellite or level, or something is missing or wrong in it.
     """
-    for name in (item.name, item.collection):
+    for name in (item.name, item.collection, *(str(item.properties.get(key, "")) for key in _TYPES)):
         kind = kind_of_product(name)
         if kind is not None and not re.search("rtc", item.collection + item.name, re.I):
             raise Unusable(kind.reason)
@@ -219,6 +234,8 @@ def _add(found: Found, item: _Item, folder: Path, files: frozenset[Path]) -> Non
 def _s2_product(item: _Item, folder: Path, files: frozenset[Path]) -> S2Product:
     keys = {plain(key): _object(asset) for key, asset in item.assets.items() if isinstance(asset, dict)}
     choices = {band: [keys[name] for name in spellings(band) if name in keys] for band in COMMON_NAMES}
+    for band in [band for band in COMMON_NAMES if not choices[band]]:
+        choices[band] = _by_band(keys.values(), band)
     missing = [f"{band} ({COMMON_NAMES[band]})" for band in (*S2_BANDS, "SCL") if not choices[band]]
     if missing:
         raise Unusable(f"lacks the assets {', '.join(missing)}: expected those of Sentinel-2 Level-2A")
@@ -239,6 +256,18 @@ def _s2_product(item: _Item, folder: Path, files: frozenset[Path]) -> S2Product:
         processing=s2_processing(item.name, item.properties),
         relative_orbit=relative_orbit_of(item.properties),
     )
+
+
+def _by_band(assets: Iterable[Mapping[str, Any]], band: str) -> list[Mapping[str, Any]]:
+    """The only asset that says that it is this band and no other, where no key does; empty where several say it."""
+    names = spellings(band)
+    found = []
+    for asset in assets:
+        bands = [_object(each) for key in ("eo:bands", "bands") for each in _list(asset.get(key))]
+        said = {plain(str(each.get("name", ""))) for each in bands}
+        if len(said) == 1 and said <= set(names):
+            found.append(asset)
+    return found if len(found) == 1 else []
 
 
 def _first_local(

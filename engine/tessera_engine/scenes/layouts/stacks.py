@@ -16,6 +16,7 @@ import numpy as np
 
 from tessera_engine.scene import S2_BANDS
 from tessera_engine.scenes.metadata.band_names import BAND_OF, plain
+from tessera_engine.scenes.metadata.baseline import OFFSET
 from tessera_engine.scenes.metadata.channels import half_products
 from tessera_engine.scenes.metadata.orbits import orbit_at, orbit_in
 from tessera_engine.scenes.products import (
@@ -40,11 +41,29 @@ _IN_FILE = "its name"
 _ENOUGH = 4
 """Bands of Sentinel-2 that a file has at least if it is meant as an image of it; an orthophoto has fewer."""
 
+_PLAIN = (1.0, 0.0)
+_SCALES = (1.0, 1e-4)
+"""Scale and offset where a file says nothing, and scales of reflectance * 10000."""
+
 _SAMPLE = 64
 """Side of the sample from which units of radar are derived, in pixels."""
 
 _CHANNELS = {"vv": "VV", "vh": "VH"}
 _MASKS = {"clear": "clear"}
+
+
+class _File(NamedTuple):
+    """What the header of a file says.
+
+    Attributes:
+        bands: those that are of Sentinel.
+        longitude: of its centre in degrees; NaN without a CRS.
+        packings: (scale, offset) of each band, by its number.
+    """
+
+    bands: list[_Band]
+    longitude: float
+    packings: dict[int, tuple[float, float]]
 
 
 class _Band(NamedTuple):
@@ -60,15 +79,16 @@ class _Band(NamedTuple):
 def find(listing: Listing) -> Found:
     """Find the stacks among the GeoTIFFs that belong to no other layout; reads headers only."""
     found = Found()
+    unknown: list[str] = []
     for path in listing.unclaimed:
         if path.suffix.lower() not in (".tif", ".tiff") or path.stat().st_size == 0:
             continue
         try:
-            bands, place = _bands(path)
+            file = _read(path)
         except Unusable:  # what it is can't be said; its name may tell
             continue
         images: dict[str, dict[str, Asset]] = defaultdict(dict)
-        for band in bands:
+        for band in file.bands:
             images[band.image].setdefault(band.name, band.asset)
         optical = {
             image: named for image, named in images.items() if len(named.keys() & set(S2_BANDS)) >= _ENOUGH
@@ -80,20 +100,22 @@ def find(listing: Listing) -> Found:
         reasons = []
         for image, named in optical.items():
             try:
-                found.s2.append(_s2_product(path, image, named, len(optical) == 1))
+                packings = [file.packings[named[band].band] for band in S2_BANDS if band in named]
+                found.s2.append(_s2_product(path, image, named, packings, len(optical) == 1))
+                unknown += [found.s2[-1].name] if _PLAIN in packings else []
             except Unusable as error:
                 reasons.append(str(error))
         for image, named in radar.items():
             try:
-                found.s1.append(_s1_product(path, image, named, place, len(radar) == 1))
+                found.s1.append(_s1_product(path, image, named, file.longitude, len(radar) == 1))
             except Unusable as error:
                 reasons.append(str(error))
         if reasons:
             more = f" (and {len(reasons) - 1} more of its images)" if len(reasons) > 1 else ""
             found.problems.append(Problem(path, reasons[0] + more))
-    if found.s2:
+    if unknown:
         found.warnings.append(
-            f"{len(found.s2)} images of GeoTIFF stacks (the first is {found.s2[0].name}) have no metadata about the "
+            f"{len(unknown)} images of GeoTIFF stacks (the first is {unknown[0]}) have no metadata about the "
             "baseline offset: they are read as already removed, as Earth Engine's S2_SR_HARMONIZED has it"
         )
     if found.s1:
@@ -107,12 +129,13 @@ def find(listing: Listing) -> Found:
     return found
 
 
-def _bands(path: Path) -> tuple[list[_Band], float]:
-    """The bands of a file that are of Sentinel, and the longitude of its centre in degrees (NaN without a CRS)."""
+def _read(path: Path) -> _File:
+    """Read the header of a file."""
     from rasterio.warp import transform
 
     with opened(Asset(path)) as dataset:
         descriptions = dataset.descriptions
+        packings = dict(enumerate(zip(dataset.scales, dataset.offsets, strict=True), 1))
         longitude = float("nan")
         if any(descriptions) and dataset.crs is not None:
             x, y = dataset.transform @ (dataset.width / 2, dataset.height / 2)
@@ -131,7 +154,7 @@ def _bands(path: Path) -> tuple[list[_Band], float]:
             if band is not None:
                 bands.append(_Band(band, image, Asset(path, band=number)))
                 break
-    return bands, longitude
+    return _File(bands, longitude, packings)
 
 
 def _time(path: Path, image: str, only: bool) -> tuple[datetime, bool]:
@@ -169,7 +192,22 @@ def _time(path: Path, image: str, only: bool) -> tuple[datetime, bool]:
     )
 
 
-def _s2_product(path: Path, image: str, named: dict[str, Asset], only: bool) -> S2Product:
+def _offset(packings: list[tuple[float, float]]) -> int:
+    """The number to subtract, from the scale and offset of all bands.
+
+    Raises:
+        Unusable: values aren't reflectance * 10000, or bands differ.
+    """
+    offsets = {round(-offset / scale) for scale, offset in packings if round(scale, 9) in _SCALES}
+    if len(offsets) != 1 or not offsets <= {0, OFFSET} or len({scale for scale, _ in packings}) > 1:
+        several = ", ".join(f"{scale:.6g} and {offset:.6g}" for scale, offset in sorted(set(packings)))
+        raise Unusable(f"has scale and offset {several}, expected 0.0001 and 0 or -0.1 for all bands")
+    return offsets.pop()
+
+
+def _s2_product(
+    path: Path, image: str, named: dict[str, Asset], packings: list[tuple[float, float]], only: bool
+) -> S2Product:
     time, _ = _time(path, image, only)
     missing = [band for band in S2_BANDS if band not in named]
     if "SCL" not in named and "clear" not in named:
@@ -182,7 +220,7 @@ def _s2_product(path: Path, image: str, named: dict[str, Asset], only: bool) -> 
         date=time.date(),
         bands={band: named[band] for band in S2_BANDS},
         mask=named["SCL"] if "SCL" in named else named["clear"],
-        offset=0,
+        offset=_offset(packings),
         mask_kind="scl" if "SCL" in named else "clear",
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from re import Pattern
 
+from tessera_engine.scenes.metadata.kinds import is_unfinished
 from tessera_engine.scenes.metadata.members import Member
 from tessera_engine.scenes.products import Asset, Listing, S1Product, Unusable
 
@@ -42,7 +43,9 @@ def belonging(listing: Listing, products: Iterable[tuple[str, str]], product: Pa
     return {
         path
         for path in listing.files
-        if (match := product.match(path.name)) and (str(path.parent), match[0]) in known
+        if (match := product.match(path.name))
+        and (str(path.parent), match[0]) in known
+        and not is_unfinished(path.name)
     }
 
 

@@ -13,6 +13,7 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
+from tessera_engine.scenes.metadata.baseline import version_of
 from tessera_engine.scenes.metadata.names import SAME_PASS
 from tessera_engine.scenes.products import Problem, Processing, S1Product, S2Product
 
@@ -52,19 +53,6 @@ def drop_duplicates(products: Iterable[_Product]) -> tuple[list[_Product], list[
             losers = [each for each in taken_at_once if not any(each is winner for winner in winners)]
             problems += [Problem(each.source, _why(each, _winner(each, parts, winners))) for each in losers]
     return sorted(kept, key=lambda each: (each.date, each.name)), problems
-
-
-def version_of(baseline: str | None) -> tuple[int, ...]:
-    """A processing baseline or version as numbers: `05.00`, `0500` and `N0500` are (5, 0); () where it isn't known.
-
-    The baseline 99.99, which Sen2Cor writes when users run it, says nothing about the version.
-    """
-    text = (baseline or "").strip().lstrip("NnVv")
-    if re.fullmatch(r"\d{4}", text, re.A):
-        text = f"{text[:2]}.{text[2:]}"
-    if not re.fullmatch(r"\d+(\.\d+)*", text, re.A) or text == "99.99":
-        return ()
-    return tuple(int(part) for part in text.split("."))
 
 
 def _processing(product: S1Product | S2Product) -> Processing:

@@ -38,7 +38,7 @@ _MSI = f"expected Sentinel-2; {L2A}"
 _PRODUCTS = (
     _UNFINISHED,
     _kind(
-        r"MSIL1C|_L1C_T\d\d[A-Z]{3}|^L1C_T\d\d",
+        r"MSIL1C|S2MSI1C|_L1C_T\d\d[A-Z]{3}|^L1C_T\d\d|^S2[A-D]_\w+_L1C$|^sentinel-?2-l1c",
         f"is Sentinel-2 Level-1C (top of atmosphere), expected Level-2A; run Sen2Cor, or {L2A}",
     ),
     _kind(r"MSIL0|MSIL1[AB]", f"is Sentinel-2 below Level-2A, expected Level-2A; {L2A}"),
@@ -90,6 +90,9 @@ _DATED_RASTER = (
 )
 
 
+_NOTHING = "holds no satellite product"
+
+
 class Kind(NamedTuple):
     """Why something is not read, and whether observations are missing without it; as in `Problem`."""
 
@@ -107,11 +110,16 @@ def is_unfinished(name: str) -> bool:
     return _UNFINISHED.pattern.search(name) is not None
 
 
+def is_unknown(name: str) -> bool:
+    """Whether a file's suffix says nothing about what it is."""
+    return kind_of_file(name).reason == _NOTHING
+
+
 def kind_of_file(name: str) -> Kind:
     """What a file is that belongs to no product, by its name."""
     found = next((each for each in _FILES if each.pattern.search(name)), None)
     if found is None:
-        return Kind("holds no satellite product", False)
+        return Kind(_NOTHING, False)
     if found is _FILES[-1] and _DATE.search(name) and _OF_SENTINEL.search(name):
         return Kind(_DATED_RASTER, True)
     return Kind(found.reason, found.lost)

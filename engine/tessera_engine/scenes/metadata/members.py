@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import zipfile
 import zlib
@@ -9,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from tessera_engine.errors import reason
+from tessera_engine.scenes.metadata.kinds import is_unfinished
 from tessera_engine.scenes.metadata.listing import is_of_system
 from tessera_engine.scenes.products import Asset, Listing, Unusable
 
@@ -30,8 +32,13 @@ ZIP_ERRORS = (
 
 _ENCRYPTED = 0x1
 _MAGIC = b"PK\x03\x04"
-_MAYBE_ZIPS = ("", ".safe")
-"""Suffixes of downloads that were saved under the product's name: such a file is a zip if it begins like one."""
+_MAYBE_ZIP = re.compile(r"^[^.]*$|\.safe$|\.zip(?![a-z])|^S[12][A-D]_\w+_\d{8}T\d{6}_", re.I)
+"""Names of downloads that browsers and tools renamed: the product's name, `X.SAFE`, `X.zip.1`, `X.zip (1)`."""
+
+_READ_BY_GDAL = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, 9)
+"""Methods of compression; 9 is Deflate64, which Windows uses for large files."""
+
+_OTHER_METHODS = {zipfile.ZIP_BZIP2: "bzip2", zipfile.ZIP_LZMA: "lzma", 93: "Zstandard", 95: "xz"}
 
 
 class Member(NamedTuple):
@@ -48,7 +55,11 @@ class Member(NamedTuple):
     @property
     def asset(self) -> Asset:
         """The file as a raster of one band."""
-        return Asset(self.source, name=f"/vsizip/{{{self.source}}}/{self.path}" if self.zipped else "")
+        if not self.zipped:
+            return Asset(self.source)
+        # GDAL counts braces; where the path has an odd one, it looks for `.zip` instead
+        zipped = f"{{{self.source}}}" if _braces_match(str(self.source)) else str(self.source)
+        return Asset(self.source, name=f"/vsizip/{zipped}/{self.path}")
 
     def read(self) -> bytes:
         """The content of a metadata file.
@@ -101,8 +112,13 @@ def in_zip(path: Path) -> list[Member]:
             raise Unusable(f"contains a file whose name leads out of the zip ({info.orig_filename!r})")
         if info.flag_bits & _ENCRYPTED:
             raise Unusable("is encrypted; unpack it with its password first")
+        if info.compress_type not in _READ_BY_GDAL:
+            method = _OTHER_METHODS.get(info.compress_type, f"method {info.compress_type}")
+            raise Unusable(
+                f"is compressed with {method}, expected deflate; unpack it, or zip it with deflate"
+            )
         name = info.filename.replace("\\", "/")
-        if not name.endswith("/") and not any(map(is_of_system, parts)):
+        if not name.endswith("/") and not any(map(is_of_system, filter(_is_name, parts))):
             members.append(Member(path, PurePosixPath(name), zipped=True, stored=info.filename))
     return sorted(members)
 
@@ -113,14 +129,27 @@ def zips(listing: Listing) -> list[Path]:
 
 
 def is_zip(path: Path) -> bool:
-    """Whether a file is a zip: by its suffix, or by its first bytes where the suffix is missing or a product's."""
-    suffix = path.suffix.lower()
-    if suffix == ".zip":
+    """Whether a file is a zip: by its suffix, or by its first bytes where its name may be that of a download."""
+    if path.suffix.lower() == ".zip":
         return True
-    if suffix not in _MAYBE_ZIPS:
+    if is_unfinished(path.name) or _MAYBE_ZIP.search(path.name) is None:
         return False
     try:
         with path.open("rb") as file:
             return file.read(len(_MAGIC)) == _MAGIC
     except OSError:
         return False
+
+
+def _is_name(part: str) -> bool:
+    """Whether a part of a path is a name: some tools begin the paths in a zip with `./`."""
+    return part != "."
+
+
+def _braces_match(text: str) -> bool:
+    depth = 0
+    for each in text:
+        depth += (each == "{") - (each == "}")
+        if depth < 0:
+            return False
+    return depth == 0

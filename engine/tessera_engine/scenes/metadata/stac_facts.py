@@ -26,6 +26,8 @@ _BASELINES = (
     "processing:version",
 )
 _APPLIED = ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied")
+_TRUTH = {"true": True, "1": True, "false": False, "0": False}
+"""Some tools write texts or numbers where JSON has true and false."""
 _GENERATED = (
     "s2:generation_time",
     "s1:processing_datetime",
@@ -136,7 +138,7 @@ def offset_of(
     Raises:
         Unusable: bands have different offsets, or unknown ones.
     """
-    applied = next((properties[key] for key in _APPLIED if key in properties), None)
+    applied = next((_TRUTH.get(str(properties[key]).lower()) for key in _APPLIED if key in properties), None)
     if applied is True:
         return 0, True
     offset, known = offset_by_baseline(baseline_of(ident, properties), day)
@@ -163,12 +165,10 @@ def _raster_offset(asset: Mapping[str, Any]) -> int | None:
     def value(name: str) -> Any:
         return band.get(name, band.get(f"raster:{name}", asset.get(f"raster:{name}")))
 
-    offset, scale = value("offset"), value("scale")
-    if not isinstance(offset, (int, float)) or not isinstance(scale, (int, float)) or scale == 0:
-        return None
     try:
-        return round(-offset / scale)
-    except (OverflowError, ValueError):  # Python's JSON accepts infinity and NaN
+        return round(-float(value("offset")) / float(value("scale")))
+    except (TypeError, ValueError, OverflowError, ZeroDivisionError):
+        # Missing, no number, or infinity and NaN, which Python's JSON accepts
         return None
 
 

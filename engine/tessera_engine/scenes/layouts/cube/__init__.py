@@ -7,6 +7,7 @@ files.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from tessera_engine.errors import InputError
@@ -18,13 +19,18 @@ from tessera_engine.scenes.layouts.cube.netcdf3 import MAGIC as NETCDF3
 from tessera_engine.scenes.layouts.cube.netcdf3 import open_netcdf3
 from tessera_engine.scenes.layouts.cube.optical import add_s2
 from tessera_engine.scenes.layouts.cube.radar import add_s1
-from tessera_engine.scenes.layouts.cube.zarrs import ROOT_FILES, open_zarr
+from tessera_engine.scenes.layouts.cube.zarrs import ROOT_FILES, holds_store, open_zarr
 from tessera_engine.scenes.metadata.channels import half_products
+from tessera_engine.scenes.metadata.kinds import is_unfinished
+from tessera_engine.scenes.metadata.members import is_zip
 from tessera_engine.scenes.products import Found, Listing, Problem, Unusable
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _SUFFIXES = (".nc", ".nc4", ".nc3", ".cdf", ".netcdf", ".h5", ".hdf5", ".he5", ".h5netcdf")
 _ZIPS = (".zarr.zip",)
+
+_MAYBE_CUBE = re.compile(r"^[^.]*$|\.(nc|netcdf|ncdf|cdf|hdf|h5|he5)[^a-z]*$", re.I)
+"""Names of cubes that browsers and tools renamed: no suffix at all, `s2.nc.1`, `s2.nc (1)`, `s2.hdf5_`."""
 
 
 def find(listing: Listing) -> Found:
@@ -32,6 +38,8 @@ def find(listing: Listing) -> Found:
     found = Found()
     files, stores = _files(listing), _stores(listing)
     found.claimed |= files | stores
+    if listing.folder in stores:
+        found.claimed |= _parts_of_store(listing)
     unsafe = _failed_trials(files)
     for path in sorted({*files, *stores}):
         try:
@@ -77,24 +85,39 @@ def _add(found: Found, path: Path, container: Container) -> None:
 
 
 def _files(listing: Listing) -> set[Path]:
-    return {path for path in listing.files if path.suffix.lower() in _SUFFIXES}
+    """Files with the suffix of a cube, and those whose content says it where the name may have lost its suffix."""
+    renamed = {path for path in listing.unclaimed if _MAYBE_CUBE.search(path.name) and _is_cube(path)}
+    return {path for path in listing.files if path.suffix.lower() in _SUFFIXES} | renamed
+
+
+def _is_cube(path: Path) -> bool:
+    magic = _magic(path)
+    return magic == _HDF5 or magic[:4] in NETCDF3
 
 
 def _stores(listing: Listing) -> set[Path]:
-    """The outermost folders that are Zarr stores, by their suffix or content, and zips of stores."""
+    """The outermost folders that are Zarr stores, by suffix or content, and zips of stores; no unfinished downloads."""
     folders = {
         parent
         for path in listing.files
         for parent in (path, *path.parents)
         if parent.is_relative_to(listing.folder)
+        and not any(map(is_unfinished, parent.relative_to(listing.folder).parts))
     }
-    stores = {
-        folder
-        for folder in folders
-        if folder.suffix.lower() == ".zarr" or any((folder / name).is_file() for name in ROOT_FILES)
-    }
+    stores = {folder for folder in folders if folder.suffix.lower() == ".zarr" or _has_root_file(folder)}
     zips = {path for path in listing.files if path.name.lower().endswith(_ZIPS)}
+    zips |= {path for path in listing.unclaimed if is_zip(path) and holds_store(path)}
     return {store for store in stores if stores.isdisjoint(store.parents)} | zips
+
+
+def _has_root_file(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in ROOT_FILES)
+
+
+def _parts_of_store(listing: Listing) -> set[Path]:
+    """The files and folders of a store that is the scene folder itself, in which other files may lie too."""
+    inner = {path for path in listing.folder.iterdir() if path.is_dir() and _has_root_file(path)}
+    return inner | {listing.folder / name for name in ROOT_FILES}
 
 
 def _refuse_links(path: Path, listing: Listing) -> None:

@@ -15,8 +15,10 @@ from tessera_engine.scenes.layouts.cube.crs import crs_of
 from tessera_engine.scenes.layouts.cube.grid import transform_of
 from tessera_engine.scenes.layouts.cube.names import CHANNELS, chosen, is_statistic, match
 from tessera_engine.scenes.layouts.cube.packing import Convert, Packing, packing_of
+from tessera_engine.scenes.layouts.cube.place import checked_place
 from tessera_engine.scenes.layouts.cube.planes import Layer, Place
 from tessera_engine.scenes.layouts.cube.times import moment_of_container, times_of
+from tessera_engine.scenes.metadata.orbits import orbit_in
 from tessera_engine.scenes.products import ORBITS, Orbit, Unusable
 
 _ORBIT_IN_NAME = re.compile(r"(?:^|[-_/])(asc|desc)(?:ending)?(?:$|[-_/])", re.I)
@@ -171,7 +173,9 @@ class CubeBands:
             (axes.y[1], array.shape[axes.y[0]]),
             [array.attributes, mapping, *self._container.attributes_above(array)[1:]],
         )
-        _check_units(array, axes, crs, transform)
+        geographic = _check_units(array, axes, crs, transform)
+        shape = array.shape[axes.x[0]], array.shape[axes.y[0]]
+        transform = checked_place(array.name, crs, geographic, transform, *shape)
         times = self._times_of(array, axes)
         return Band(
             name=name.replace(f"{array.name}/", f"{array.name} ") if source.band is not None else name,
@@ -205,7 +209,7 @@ class CubeBands:
         return self._times[coordinate]
 
     def _orbits(self, name: str, array: Array, axes: Axes, dates: int) -> tuple[Orbit | None, ...]:
-        """By the variable's name, its attributes, a coordinate along time, or the file's attributes."""
+        """By the variable's name, its attributes, a coordinate along time, the file's attributes, or its name."""
         word = _orbit_word(name)
         if word is None:
             word = next((str(array.attributes[key]) for key in _ORBIT_KEYS if key in array.attributes), None)
@@ -227,7 +231,7 @@ class CubeBands:
                 ),
                 None,
             )
-        return (_orbit(word or ""),) * dates
+        return (_orbit(word) if word else orbit_in(self._container.path.stem),) * dates
 
 
 def _leaf(name: str) -> str:
@@ -261,11 +265,16 @@ def _in_degrees(array: Array, axes: Axes, by_name: bool) -> list[bool]:
     return found
 
 
-def _check_units(array: Array, axes: Axes, crs: str, transform: Affine) -> None:
-    """Refuse coordinates in degrees with a CRS in metres, and the reverse: one of the two is of another file."""
+def _check_units(array: Array, axes: Axes, crs: str, transform: Affine) -> bool:
+    """Whether a CRS is in degrees.
+
+    Raises:
+        Unusable: the coordinates are in degrees and the CRS in metres, or the reverse: one of the two is of another
+            file.
+    """
     from rasterio.crs import CRS
 
-    geographic = CRS.from_user_input(crs).is_geographic
+    geographic: bool = CRS.from_user_input(crs).is_geographic
     # Names alone don't count: some files call metres `lat`. But no pixel is smaller than a centimetre
     by_units = any(_in_degrees(array, axes, by_name=False)) or abs(transform.a) < _SMALLEST_METRES
     units = {
@@ -278,3 +287,4 @@ def _check_units(array: Array, axes: Axes, crs: str, transform: Affine) -> None:
         raise Unusable(
             f"has coordinates in {kind} and the CRS {crs[:60]} for {array.name}; correct one of them"
         )
+    return geographic

@@ -60,6 +60,15 @@ def transform_of(
                 f"has no coordinate variable {'x' if x[0] is None else 'y'}, so its place on Earth is unknown"
             )
         return given
+    counted = [each for each in (x[0], y[0]) if _counts(each)]
+    if counted and (given is None or len(counted) == 1):
+        last = counted[0].shape[0] - 1
+        raise Unusable(
+            f"has the numbers of pixels (up to {_positions(counted[0])[last]:.12g}) in {counted[0].name}, expected "
+            "positions in the CRS: give it coordinates, or the attribute GeoTransform"
+        )
+    if given is not None and counted:
+        return given
     lines = []
     steps = [_step(*x), _step(*y)]
     for (coordinate, _), own, other, axis in zip((x, y), steps, reversed(steps), (0, 1), strict=True):
@@ -70,6 +79,12 @@ def transform_of(
             raise Unusable(f"has one value in {coordinate.name}, so the size of its pixels is unknown")
         lines.append(_line(coordinate, step, of_transform))
     return Affine(lines[0].step, 0, lines[0].first, 0, lines[1].step, lines[1].first)
+
+
+def _counts(coordinate: Array) -> bool:
+    """Whether values are 0, 1, 2, .., or 1, 2, 3, ..: no grid of Sentinel has such positions."""
+    values = _positions(coordinate)
+    return len(values) > 1 and values[0] in (0, 0.5, 1) and bool((np.diff(values) == 1).all())
 
 
 def _opposite(other: float | None, axis: int) -> float | None:

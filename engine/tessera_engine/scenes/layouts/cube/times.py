@@ -43,6 +43,9 @@ _ATTRIBUTES = (
     "time",
 )
 
+_NO_TIME = -(2**63)
+"""NumPy's NaT as a whole number."""
+
 _CALENDARS = ("", "standard", "gregorian", "proleptic_gregorian")
 """Calendars that have the days of real observations. In the calendars of climate models the day would be another."""
 
@@ -126,7 +129,7 @@ def _zone(text: str) -> timedelta:
 def _after(
     array: Array, i: int, start: datetime, value: float, step: int, missing: tuple[float, ...]
 ) -> datetime:
-    if value != value or value in missing:
+    if value != value or value == _NO_TIME or value in missing:
         raise Unusable(f"has no time at place {i} of its coordinate {array.name}; remove that step")
     try:
         # Whole numbers stay whole: nanoseconds since 1970 don't fit a float

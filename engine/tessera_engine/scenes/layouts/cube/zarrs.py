@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tessera_engine.errors import InputError, MissingExtra, without_url
 from tessera_engine.offline.chunks import decoded_chunks_of, guard_chunks
 from tessera_engine.scenes.layouts.cube.container import Array, Container, as_strings, plain
+from tessera_engine.scenes.metadata.members import ZIP_ERRORS
 from tessera_engine.scenes.products import Unusable
 
 ROOT_FILES = ("zarr.json", ".zgroup", ".zmetadata", ".zarray")
@@ -69,15 +70,34 @@ def open_zarr(path: Path) -> Container:
     return Container(path, arrays, groups)
 
 
+def holds_store(path: Path) -> bool:
+    """Whether a zip has a store in it, whatever it is called."""
+    try:
+        return bool(_roots_in_zip(path))
+    except ZIP_ERRORS:
+        return False
+
+
 def _root_in_zip(path: Path) -> str:
-    """The folder in a zip that is the store: the one nearest to the top with a store's files."""
-    with zipfile.ZipFile(path) as archive:
-        names = [PurePosixPath(name) for name in archive.namelist()]
-    roots = [name.parent for name in names if name.name in ROOT_FILES and ".." not in name.parts]
+    """The folder in a zip that is the store.
+
+    Raises:
+        Unusable: there is none, or there are several, such as products that were zipped together.
+    """
+    roots = _roots_in_zip(path)
     if not roots:
         raise Unusable("has no Zarr store in it")
-    root = min(roots, key=lambda each: (len(each.parts), str(each)))
-    return "" if str(root) == "." else str(root)
+    if len(roots) > 1:
+        raise Unusable(f"holds {len(roots)} Zarr stores ({roots[0]}, ..), expected one; unpack it")
+    return "" if str(roots[0]) == "." else str(roots[0])
+
+
+def _roots_in_zip(path: Path) -> list[PurePosixPath]:
+    """The outermost folders in a zip with the files of a store's root."""
+    with zipfile.ZipFile(path) as archive:
+        names = [PurePosixPath(name) for name in archive.namelist()]
+    roots = {name.parent for name in names if name.name in ROOT_FILES and ".." not in name.parts}
+    return sorted(root for root in roots if roots.isdisjoint(root.parents))
 
 
 def _groups(root: Any) -> Iterator[tuple[str, Any]]:
