@@ -24,10 +24,10 @@ from small_forms import OFFERED, TRIED, Stored, found_neighbours
 
 from tessera_engine.analysis.maps.compare import Comparison, Outcome
 from tessera_engine.analysis.maps.learn import EVALUATED
-from tessera_engine.loading import Model as Loaded
-from tessera_engine.loading import load_model
 from tessera_engine.machine import check_threads
 from tessera_engine.model.drift import Drift, measure
+from tessera_engine.running.loading import Model as Loaded
+from tessera_engine.running.loading import load_model
 from tessera_engine.simulate import simulate
 from tessera_engine.tokens import pack
 from tessera_export.checkpoint import save_checkpoint

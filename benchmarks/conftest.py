@@ -7,7 +7,7 @@ import platform
 import pytest
 
 from tessera_engine.cli.pages.doctor import examine
-from tessera_engine.loading import load_model
+from tessera_engine.running.loading import load_model
 from tessera_engine.simulate import simulate
 
 

@@ -30,7 +30,7 @@ from gpu_measures import Launches, determinism, energy, memory_ceiling, speed  #
 from guarded import Skip, Stages  # noqa: E402
 from power import find_tool  # noqa: E402
 
-from tessera_engine import api, loading  # noqa: E402
+from tessera_engine import api  # noqa: E402
 from tessera_engine.backends import cuda  # noqa: E402
 from tessera_engine.backends.choosing import make_backend  # noqa: E402
 from tessera_engine.backends.gpu.cuda import Cuda  # noqa: E402
@@ -39,6 +39,7 @@ from tessera_engine.machine import check_threads  # noqa: E402
 from tessera_engine.model.drift import measure, threshold_for  # noqa: E402
 from tessera_engine.model.file import read_model_file  # noqa: E402
 from tessera_engine.model.installed import open_model  # noqa: E402
+from tessera_engine.running import loading  # noqa: E402
 from tessera_engine.scenes import open_scene  # noqa: E402
 from tessera_engine.scenes.sampling import sample_tokens  # noqa: E402
 from tessera_engine.simulate import simulate  # noqa: E402

@@ -32,7 +32,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["NUMBA_CACHE_DIR"] = folder
         # numba reads the variable when it is imported
-        from tessera_engine.loading import load_model
+        from tessera_engine.running.loading import load_model
         from tessera_kernels.encoder.branch import run_branch
 
         load_model(sys.argv[1] if len(sys.argv) > 1 else "demo", "int8", "fused", threads=1)

@@ -30,7 +30,7 @@ Loop = tuple[int, int]
 
 def work(model: str, folder: Path) -> None:
     """Run the network on one thread, and write where its kernels lie, and their code."""
-    from tessera_engine.loading import load_model
+    from tessera_engine.running.loading import load_model
     from tessera_engine.scenes.sampling import sample_tokens
     from tessera_kernels.encoder.branch import run_branch
     from tessera_kernels.encoder.fusion import run_fusion

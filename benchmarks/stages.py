@@ -14,10 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tessera_engine.files.staging import Staging, checksum
-from tessera_engine.loading import load_model
 from tessera_engine.running import pipeline
 from tessera_engine.running.changes import sums
 from tessera_engine.running.journal import Finished, Journal
+from tessera_engine.running.loading import load_model
 from tessera_engine.scenes import open_scene
 from tessera_engine.simulate import simulate
 from tessera_engine.tokens import pack

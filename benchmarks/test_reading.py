@@ -16,7 +16,7 @@ from mosaic_files import write_mosaics
 from product_files import write_hyp3, write_opera, write_safe
 from stac_files import write_items, write_stac_s1, write_stac_s2
 
-from tessera_engine.loading import load_model
+from tessera_engine.running.loading import load_model
 from tessera_engine.running.memory import MAX_WINDOW_PIXELS
 from tessera_engine.scene import Window
 from tessera_engine.scenes import open_scene

@@ -40,9 +40,9 @@ if TYPE_CHECKING:
     from tessera_engine.formats.embeddings.base import Embeddings
     from tessera_engine.formats.opening import open_embeddings
     from tessera_engine.jobs.many import JobResult, embed_many
-    from tessera_engine.loading import Model, load_model
     from tessera_engine.pictures.make import Picture, picture
     from tessera_engine.running.convert import convert
+    from tessera_engine.running.loading import Model, load_model
     from tessera_engine.scene import Scene, Window
     from tessera_engine.scenes import open_scene
     from tessera_engine.verification.verify import Verified, verify
@@ -59,7 +59,7 @@ _MODULES = {
     "InputError": "errors",
     "JobResult": "jobs.many",
     "Map": "analysis.maps.make",
-    "Model": "loading",
+    "Model": "running.loading",
     "Picture": "pictures.make",
     "Sampled": "analysis.sampling.sample",
     "Scene": "scene",
@@ -78,7 +78,7 @@ _MODULES = {
     "embed_many": "jobs.many",
     "evaluate": "analysis.maps.evaluate",
     "from_to": "analysis.transitions.make",
-    "load_model": "loading",
+    "load_model": "running.loading",
     "map": "analysis.maps.make",
     "open_embeddings": "formats.opening",
     "open_scene": "scenes",

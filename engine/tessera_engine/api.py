@@ -15,10 +15,10 @@ from tessera_engine.cluster.options import Runs, for_cells
 from tessera_engine.errors import SceneWarning, check_type
 from tessera_engine.finding import Finding
 from tessera_engine.guard import examined
-from tessera_engine.loading import Model, load
 from tessera_engine.model.file import ModelFile
 from tessera_engine.model.installed import DEFAULT_MODEL, open_model
 from tessera_engine.progress import Announce, ShowProgress, shown
+from tessera_engine.running.loading import Model, load
 from tessera_engine.running.options import EmbedOptions, RunOptions, spelled_out
 from tessera_engine.running.plan import Plan, make_plan
 from tessera_engine.running.run import run

@@ -12,7 +12,7 @@ from mosaic_files import write_mosaics
 def v1_1_outputs(tmp_path_factory):
     """What `embed` makes of one scene with a v1.1 model of random weights: as GeoTIFFs, and as geotessera's tree."""
     from tessera_engine.api import embed
-    from tessera_engine.loading import load_model
+    from tessera_engine.running.loading import load_model
     from tessera_export.export import export_model
 
     folder = tmp_path_factory.mktemp("v1_1")

@@ -16,10 +16,10 @@ from places import ROOT
 from typer.main import get_command
 
 import tessera_engine as te
-from tessera_engine import api, loading
+from tessera_engine import api
 from tessera_engine.cli import app
+from tessera_engine.running import loading, pipeline
 from tessera_engine.running import options as run_options
-from tessera_engine.running import pipeline
 from tessera_engine.tokens import pack
 
 ARRAYS = made_up_arrays(12, 10)

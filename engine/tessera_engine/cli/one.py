@@ -24,7 +24,7 @@ class Asked:
         scene: its folder.
         out: the output folder; None: the default.
         opening: options of `tessera_engine.scenes.open.open_scene`.
-        loading: options of `tessera_engine.loading.load_model`.
+        loading: options of `tessera_engine.running.loading.load_model`.
         options: of the run.
         quiet: print results alone, and what is certainly wrong.
         json: print JSON.
@@ -49,9 +49,10 @@ class Asked:
 
 def embed_here(asked: Asked) -> None:
     """Embed a scene on this machine."""
-    from tessera_engine import api, loading
+    from tessera_engine import api
     from tessera_engine.backends.choosing import choose
     from tessera_engine.model.installed import open_model
+    from tessera_engine.running import loading
     from tessera_engine.running.memory import check_device_memory
     from tessera_engine.running.options import RunOptions
     from tessera_engine.running.plan import make_plan

@@ -93,10 +93,10 @@ def sample(
 
     Example: tessera-engine sample scene_dir.embeddings points.csv -o table.parquet
     """
-    from tessera_engine import loading
     from tessera_engine.analysis.sampling.sample import sample as make
     from tessera_engine.formats.opening import holds_embeddings
     from tessera_engine.model.installed import DEFAULT_MODEL, open_model
+    from tessera_engine.running import loading
     from tessera_engine.running.options import RunOptions
 
     def scene_of(path: Path) -> Scene:

@@ -17,7 +17,7 @@ from tessera_engine.files.nearby import unknown
 
 if TYPE_CHECKING:
     from tessera_engine.backends.base import Backend
-    from tessera_engine.loading import Model
+    from tessera_engine.running.loading import Model
 
 
 @app.command()
@@ -128,9 +128,9 @@ def _verify_model(
     pixels: int,
     threads: int,
 ) -> tuple[dict[str, Any], str | None]:
-    from tessera_engine import loading
     from tessera_engine.model.drift import measure, threshold_for
     from tessera_engine.model.installed import open_model
+    from tessera_engine.running import loading
     from tessera_engine.scenes.sampling import sample_tokens
 
     if reference is None and open_model(model, precision).facts.precision == "fp32":

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tessera_engine import api, loading
+from tessera_engine import api
 from tessera_engine.backends.choosing import choose
 from tessera_engine.cluster.options import Runs, for_cells
 from tessera_engine.errors import InputError, TesseraError, check_type
@@ -19,6 +19,7 @@ from tessera_engine.files.result import accept
 from tessera_engine.jobs.table import LOADING, MODEL, SCENE, Job, check_outputs, columns, make_job, read_jobs
 from tessera_engine.model.installed import open_model
 from tessera_engine.progress import Announce, ShowProgress
+from tessera_engine.running import loading
 from tessera_engine.running.finished import is_finished
 from tessera_engine.running.options import RunOptions
 from tessera_engine.running.plan import make_plan

@@ -17,8 +17,8 @@ from tessera_engine.errors import CheckFailed, InputError
 from tessera_engine.files.staging import CODE_NODATA
 from tessera_engine.formats.layers import QUALITY_BANDS
 from tessera_engine.formats.npy.writing import SUFFIXES
-from tessera_engine.loading import Model
 from tessera_engine.model.drift import THRESHOLDS, Drift, measure, threshold_for
+from tessera_engine.running.loading import Model
 from tessera_engine.running.options import EmbedOptions
 from tessera_engine.scene import Scene, Window
 from tessera_engine.stac.reading import Item

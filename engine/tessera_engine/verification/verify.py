@@ -15,8 +15,8 @@ from tessera_engine.files.pinned import Pinned
 from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.given import Given, GivenPath, path_given
 from tessera_engine.formats.opening import open_embeddings
-from tessera_engine.loading import Model, load_model
 from tessera_engine.progress import Announce
+from tessera_engine.running.loading import Model, load_model
 from tessera_engine.scene import Scene
 from tessera_engine.scenes import open_scene
 from tessera_engine.stac.reading import Item, read_item

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import rasterio
 
-from tessera_engine.loading import load_model
 from tessera_engine.model import installed
 from tessera_engine.model.drift import THRESHOLDS, measure
+from tessera_engine.running.loading import load_model
 from tessera_engine.scenes import open_scene
 from tessera_engine.scenes.sampling import sample_tokens
 from tessera_engine.simulate import simulate

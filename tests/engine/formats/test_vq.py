@@ -22,7 +22,7 @@ from tessera_engine.formats.embeddings import base
 from tessera_engine.formats.embeddings.stored import StoredBlock
 from tessera_engine.formats.vq.learning import ROWS
 from tessera_engine.formats.vq.reading import VqSource
-from tessera_engine.formats.vq.tiles import NO_DATA, TILE, WORDS, decode, encode_read
+from tessera_engine.formats.vq.tiles import NO_DATA, TILE, WORDS, decode, encode, encode_read
 from tessera_engine.formats.zarr.convention import consolidate
 from tessera_engine.running.convert import convert
 from tessera_engine.scene import Grid, Window
@@ -47,17 +47,6 @@ def made(cog, tmp_path_factory):
 @pytest.fixture
 def copied(made, tmp_path):
     return shutil.copytree(made, tmp_path / "copy")
-
-
-def encode(stored):
-    """Code a tile that is in memory."""
-
-    def read(window):
-        scales = stored.scales
-        return StoredBlock(stored.values[window.slices], None if scales is None else scales[window.slices])
-
-    height, width = stored.values.shape[:2]
-    return encode_read(read, Window(0, 0, width, height))
 
 
 def decoded_by_hand(folder, height=HEIGHT, width=WIDTH, dim=DIM):

@@ -299,7 +299,7 @@ def test_a_file_swapped_after_the_check_is_not_loaded(tmp_path):
 
 
 def test_allowed_operators_that_do_not_fit_together_are_one_line(tmp_path):
-    from tessera_engine.loading import load_model
+    from tessera_engine.running.loading import load_model
 
     proto = onnx.load(DEMO["fp32"])
     for node in proto.graph.node:

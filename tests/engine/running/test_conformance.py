@@ -7,7 +7,7 @@ import pytest
 from conformance import FOLDER, MODELS, TILES, check_conformance, checkpoint, conformance_tile, expected_codes
 
 from tessera_engine.api import embed
-from tessera_engine.loading import load_model
+from tessera_engine.running.loading import load_model
 from tessera_engine.scenes import open_scene
 from tessera_export.export import export_model
 

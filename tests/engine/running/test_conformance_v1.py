@@ -8,7 +8,7 @@ import pytest
 
 from tessera_engine.api import embed
 from tessera_engine.errors import InputError
-from tessera_engine.loading import load_model
+from tessera_engine.running.loading import load_model
 from tessera_engine.running.options import check_dim
 from tessera_export.export import export_model
 

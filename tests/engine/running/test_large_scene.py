@@ -34,7 +34,8 @@ PROFILE = {
 
 EMBED = """
 import resource, sys
-from tessera_engine import api, loading
+from tessera_engine import api
+from tessera_engine.running import loading
 from tessera_engine.scene import Window
 scene, out, corner, side = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 model = loading.load_model("demo", precision="int8", threads=1)

@@ -27,8 +27,9 @@ from product_files import (
 from rasterio.warp import transform as project
 from stac_files import write_items, write_stac_s1, write_stac_s2
 
-from tessera_engine import api, cli, loading
+from tessera_engine import api, cli
 from tessera_engine.model.drift import measure
+from tessera_engine.running import loading
 from tessera_engine.scene import S2_BANDS, Observations, Window
 from tessera_engine.scenes import open_scene
 from tessera_engine.scenes.metadata.listing import list_folder

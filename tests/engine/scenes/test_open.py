@@ -12,8 +12,9 @@ from fake_backend import FakeBackend
 from made_up import ORIGIN, made_up_arrays, write_tile
 from mosaic_files import write_mosaics
 
-from tessera_engine import api, loading
+from tessera_engine import api
 from tessera_engine.errors import InputError
+from tessera_engine.running import loading
 from tessera_engine.scenes import open_scene
 
 

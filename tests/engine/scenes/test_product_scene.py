@@ -19,8 +19,9 @@ from made_up import ORIGIN, FakeReader, made_up_arrays, write_tile
 from mosaic_files import CLEAR, day_of, write_mosaics, write_raster, write_s2_mosaic
 from one_value_products import read_all, s2_product
 
-from tessera_engine import api, loading
+from tessera_engine import api
 from tessera_engine.errors import InputError
+from tessera_engine.running import loading
 from tessera_engine.scene import Observations, Window
 from tessera_engine.scenes import open_scene
 from tessera_engine.scenes.metadata.satellites import relative_orbit_of, satellites_of

@@ -10,8 +10,9 @@ import rasterio
 from fake_backend import FakeBackend
 from made_up import CRS, ORIGIN, made_up_arrays, write_tile
 
-from tessera_engine import api, loading
+from tessera_engine import api
 from tessera_engine.errors import InputError
+from tessera_engine.running import loading
 from tessera_engine.scenes import open_scene
 from tessera_engine.scenes.registry import LAYOUTS, Layout
 

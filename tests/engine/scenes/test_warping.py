@@ -15,7 +15,7 @@ from places import FLANDERS
 from rasterio.enums import Resampling
 from rasterio.warp import reproject, transform_bounds
 
-from tessera_engine import loading
+from tessera_engine.running import loading
 from tessera_engine.scene import Grid, Window
 from tessera_engine.scenes import open_scene
 from tessera_engine.scenes.products import Asset

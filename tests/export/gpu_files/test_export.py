@@ -9,13 +9,13 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from tessera_engine import loading
 from tessera_engine.backends.choosing import make_backend
 from tessera_engine.errors import InputError, ModelError
 from tessera_engine.model.drift import THRESHOLDS, measure
 from tessera_engine.model.file import read_model_file
 from tessera_engine.model.installed import open_model
 from tessera_engine.model.layout import expected_initializers
+from tessera_engine.running import loading
 from tessera_engine.scenes.sampling import sample_tokens
 from tessera_engine.simulate import simulate
 from tessera_export.export import export_model

@@ -12,13 +12,13 @@ from tessera_engine.api import examine, warn
 from tessera_engine.errors import InputError
 from tessera_engine.files.durable import sync_file
 from tessera_engine.files.staging import Block
-from tessera_engine.loading import Model
 from tessera_engine.machine import default_memory
 from tessera_engine.model.file import ModelFile
 from tessera_engine.progress import Announce, Progress
 from tessera_engine.running import pipeline
 from tessera_engine.running.changes import check_finished, state_of_files
 from tessera_engine.running.journal import Journal
+from tessera_engine.running.loading import Model
 from tessera_engine.running.memory import Demand
 from tessera_engine.running.resume import check_staged
 from tessera_engine.scene import Grid, Scene, Window

@@ -16,9 +16,9 @@ from tessera_engine.formats.embeddings.base import Embeddings
 from tessera_engine.formats.embeddings.same_model import check_same_model
 from tessera_engine.formats.given import GivenPath, check_path
 from tessera_engine.formats.opening import holds_embeddings, open_embeddings, stored_years
-from tessera_engine.loading import Model
 from tessera_engine.model.installed import open_model
 from tessera_engine.progress import Announce
+from tessera_engine.running.loading import Model
 from tessera_engine.running.options import check_dim
 from tessera_engine.scene import Scene
 from tessera_engine.scenes import open_scene

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from tessera_engine.loading import load_model
 from tessera_engine.machine import default_memory
 from tessera_engine.model.installed import DEFAULT_MODEL
+from tessera_engine.running.loading import load_model
 from tessera_engine.running.memory import Demand
 from tessera_engine.scene import Observations, Reader
 from tessera_engine.tokens import pack

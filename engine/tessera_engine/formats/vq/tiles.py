@@ -63,6 +63,17 @@ class Tile(NamedTuple):
     numbers: NDArray[np.uint8]
 
 
+def encode(stored: StoredBlock) -> Tile | None:
+    """Code a tile that is in memory, see `encode_read`."""
+
+    def read(window: Window) -> StoredBlock:
+        scales = stored.scales
+        return StoredBlock(stored.values[window.slices], None if scales is None else scales[window.slices])
+
+    height, width = stored.values.shape[:2]
+    return encode_read(read, Window(0, 0, width, height))
+
+
 def encode_read(read: Callable[[Window], StoredBlock], tile: Window) -> Tile | None:
     """Code a tile; None where no pixel has data. The same values give the same bytes, with any number of threads.
 

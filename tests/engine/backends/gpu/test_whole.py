@@ -10,9 +10,9 @@ from standin_device import StandInDevice
 
 from tessera_engine.api import embed
 from tessera_engine.backends.tensorrt import TensorRtBackend
-from tessera_engine.loading import Model, load_model
 from tessera_engine.model.file import read_model_file
 from tessera_engine.model.installed import open_model
+from tessera_engine.running.loading import Model, load_model
 from tessera_export.export import export_model
 
 
