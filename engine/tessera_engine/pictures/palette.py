@@ -51,6 +51,10 @@ class Projection:
     low: NDArray[np.float32]
     span: NDArray[np.float32]
 
+    def __post_init__(self) -> None:
+        # Fitted or read from a file, they lie alike in memory: some CPUs round products otherwise in another order
+        object.__setattr__(self, "axes", np.ascontiguousarray(self.axes))
+
     @property
     def legend(self) -> None:
         """Mixtures of three components have no names."""

@@ -27,6 +27,8 @@ from tessera_engine.pictures.compass import compass
 from tessera_engine.pictures.frame import round_metres, write_framed
 from tessera_engine.pictures.legend import Bar, Swatch, Swatches
 from tessera_engine.pictures.make import picture as make_picture
+from tessera_engine.pictures.palette import fit_projection
+from tessera_engine.pictures.palette_file import load_palette, save_palette
 from tessera_engine.running.convert import convert
 from tessera_engine.scene import Grid
 
@@ -295,6 +297,16 @@ def test_a_palette_gives_the_same_embeddings_the_same_colours(output, tmp_path, 
     assert palette.read_bytes() == written
     if kind == "clusters":
         assert {tuple(colour) for colour in found[found[..., 3] > 0][:, :3]} <= set(PALETTE)
+
+
+def test_a_palette_that_is_read_back_paints_bit_for_bit(output, tmp_path):
+    sample = np.random.default_rng(8).normal(size=(5000, output.dim)).astype(np.float32)
+    fitted, about = fit_projection(sample), output.provenance
+    save_palette(tmp_path / "farm.json", fitted, about)
+    read = load_palette(tmp_path / "farm.json", "pca", about, sample.shape[1])
+    # Where this differs, some CPUs round products otherwise, and colours are one step off
+    assert (fitted.axes.strides, fitted.axes.dtype) == (read.axes.strides, read.axes.dtype)
+    np.testing.assert_array_equal(fitted.paint(sample), read.paint(sample))
 
 
 def test_a_palette_of_something_else_is_refused(output, tmp_path):
