@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import date
 
 import numpy as np
@@ -108,7 +109,14 @@ def test_the_scale_and_offset_of_bands_say_what_to_subtract(tmp_path, packing, w
 
 
 @pytest.mark.parametrize(
-    "packings", [[(0.0001, -0.2)] * 10, [(0.001, 0)] * 10, [(0.0001, -0.1)] * 9 + [(1, 0)]]
+    "packings",
+    [
+        [(0.0001, -0.2)] * 10,
+        [(0.001, 0)] * 10,
+        [(0.0001, -0.1)] * 9 + [(1, 0)],
+        [(1, math.nan)] * 10,
+        [(1, 0)] * 9 + [(1, math.inf)],
+    ],
 )
 def test_other_scales_are_named(tmp_path, packings):
     path = write_stack(tmp_path / "S2_20240101.tif", image(0), [*SHORT, "SCL"], "uint16")

@@ -115,7 +115,9 @@ def _band(source: LabelSource, file: Any) -> int:
         )
     band = int(data[0] if source.band is None else source.band)
     if "complex" in file.dtypes[band - 1]:
-        raise InputError(f"{source.path} has complex numbers, expected classes or real numbers as labels")
+        raise InputError(
+            f"{source.path} has complex numbers, expected classes or real numbers as labels; save it as one of them"
+        )
     return band
 
 

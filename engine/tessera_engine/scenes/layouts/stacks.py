@@ -6,6 +6,7 @@ description, before or after the band (`20240115T105421_20240115T105422_T31UES_B
 
 from __future__ import annotations
 
+import math
 import re
 from collections import defaultdict
 from datetime import date, datetime, timedelta
@@ -198,11 +199,15 @@ def _offset(packings: list[tuple[float, float]]) -> int:
     Raises:
         Unusable: values aren't reflectance * 10000, or bands differ.
     """
-    offsets = {round(-offset / scale) for scale, offset in packings if round(scale, 9) in _SCALES}
-    if len(offsets) != 1 or not offsets <= {0, OFFSET} or len({scale for scale, _ in packings}) > 1:
-        several = ", ".join(f"{scale:.6g} and {offset:.6g}" for scale, offset in sorted(set(packings)))
-        raise Unusable(f"has scale and offset {several}, expected 0.0001 and 0 or -0.1 for all bands")
-    return offsets.pop()
+    (scale, offset), *others = set(packings)
+    if not others and round(scale, 9) in _SCALES and math.isfinite(offset):
+        subtracted = round(-offset / scale)
+        if subtracted in (0, OFFSET):
+            return subtracted
+    several = ", ".join(sorted({f"{scale:.6g} and {offset:.6g}" for scale, offset in packings}))
+    raise Unusable(
+        f"has scale and offset {several}, expected 0.0001 and 0 or -0.1 for all bands; correct them"
+    )
 
 
 def _s2_product(
