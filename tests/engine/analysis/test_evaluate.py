@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +31,8 @@ from tessera_engine.analysis.maps.evaluate import evaluate
 from tessera_engine.analysis.maps.forms import Form, forms, quantised, read_back
 from tessera_engine.analysis.maps.intervals import draw_blocks, interval
 from tessera_engine.analysis.maps.scores import class_scores, confusions, moments, number_scores
-from tessera_engine.errors import InputError
+from tessera_engine.errors import InputError, TesseraError
+from tessera_engine.files.staging import RasterFile
 from tessera_engine.running.convert import convert
 
 HEIGHT, WIDTH, DIM = 40, 50, 32
@@ -182,6 +185,15 @@ def test_what_vq_would_give_is_what_it_gives(tmp_path, output, labels):
     found = evaluate(made, labels, block=100, method="linear")
     assert [(row.form.stored_as, row.form.dim) for row in found.rows] == [("vq", 32), ("vq", 16)]
     assert found.rows[0].scores["macro_f1"].value > 0.95
+
+
+def test_a_folder_for_temporary_files_without_room_is_named(monkeypatch, output):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(RasterFile, "write", full)
+    with pytest.raises(TesseraError, match=r"temporary files in .*No space left.* room for \d+ MB.*TMPDIR"):
+        quantised(open_embeddings(output), np.array([3]), np.array([2]))
 
 
 def test_an_evaluation_of_numbers(output, tmp_path):

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tessera_engine.errors import TesseraError
 from tessera_engine.files.staging import Staging
 from tessera_engine.formats.embeddings.base import PREFIXES, Embeddings
 from tessera_engine.formats.embeddings.stored import StoredBlock
@@ -104,18 +105,29 @@ def quantised(
 
 
 def _coded(embeddings: Embeddings, window: Window) -> Tile | None:
-    """A tile as `--format vq` would store it."""
+    """A tile as `--format vq` would store it.
+
+    Raises:
+        TesseraError: it couldn't be read, or the folder for temporary files has no room for it.
+    """
     # Its rows are read several times, a few at a time: from a plain file, because blocks of most formats would be
     # decoded each time, and a whole tile takes 134 MB of memory
-    with tempfile.TemporaryDirectory() as folder:
-        grid = embeddings.grid.crop(window)
-        staging = Staging.create(Path(folder), grid, embeddings.dim, embeddings.stored_as)
-        for part in embeddings.tiles(part=window):
-            stored, place = embeddings.read_stored(part), part.relative_to(window)
-            staging.embeddings.write(place, stored.values)
-            if staging.scales is not None and stored.scales is not None:
-                staging.scales.write(place, stored.scales)
-        return encode_read(partial(StoredBlock.staged, staging), grid.window)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            grid = embeddings.grid.crop(window)
+            staging = Staging.create(Path(folder), grid, embeddings.dim, embeddings.stored_as)
+            for part in embeddings.tiles(part=window):
+                stored, place = embeddings.read_stored(part), part.relative_to(window)
+                staging.embeddings.write(place, stored.values)
+                if staging.scales is not None and stored.scales is not None:
+                    staging.scales.write(place, stored.scales)
+            return encode_read(partial(StoredBlock.staged, staging), grid.window)
+    except OSError as error:
+        size = window.pixels * embeddings.dim * np.dtype(embeddings.stored_as).itemsize
+        raise TesseraError(
+            f"can't write temporary files in {tempfile.gettempdir()} ({error.strerror}), expected room for "
+            f"{size / 1e6:.0f} MB; make room, or name another folder in TMPDIR"
+        ) from None
 
 
 def read_back(

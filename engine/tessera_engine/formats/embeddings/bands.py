@@ -22,10 +22,10 @@ def by_pixel(bands: NDArray[Any], pixels: NDArray[Any] | None = None) -> NDArray
         `pixels`; a new one is C-contiguous.
     """
     if bands.size < FEW_VALUES:
-        by_pixel = np.moveaxis(bands, 0, 2)
+        turned = np.moveaxis(bands, 0, 2)
         if pixels is None:
-            return np.ascontiguousarray(by_pixel)
-        pixels[...] = by_pixel
+            return np.ascontiguousarray(turned)
+        pixels[...] = turned
         return pixels
     from tessera_kernels.interleave import interleave
 
