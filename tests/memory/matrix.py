@@ -270,7 +270,7 @@ def measure(case: Case, folder: Path, source: Path = ROOT) -> dict[str, Any]:
     """Make what a case needs, if it isn't there, and run it; its result is removed."""
     for name, make in case.needs.items():
         if not (folder / name).exists():
-            new = folder / f"{name}.new"
+            new = folder / f"new-{name}"  # with its ending, which some writers ask for
             make(new)
             new.rename(folder / name)
     with tempfile.TemporaryDirectory(dir=folder) as work:
